@@ -1,0 +1,1 @@
+"""sdloop: pictures from text with a sampling loop one can read."""
