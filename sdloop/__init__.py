@@ -1,1 +1,1 @@
-"""sdloop: pictures from text with a sampling loop one can read."""
+"""sdloop: pictures from text, with a sampling loop that one can read in one sitting."""
