@@ -53,7 +53,7 @@ SCHEDULERS: Mapping[str, SchedulerName] = {
     for entry in (
         _entry("ddim", "DDIM", "DDIM", "spacing eta"),
         _entry("ddpm", "DDPM", "DDPM", "spacing"),
-        _entry("pndm", "PNDM", "PLMS", "spacing"),
+        _entry("pndm", "PNDM", "PLMS", "spacing", skip_prk_steps=True),
         _entry("lms", "LMSDiscrete", "LMS", "sigmas spacing"),
         _entry("euler", "EulerDiscrete", "Euler", "sigmas spacing"),
         _entry("euler-a", "EulerAncestralDiscrete", "Euler a", "spacing"),
