@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sdloop.components import Components, load_components
-    from sdloop.generate import Picture, generate, stream
+    from sdloop.conductor import Picture, generate, stream
     from sdloop.loop import Step, denoise
     from sdloop.recipe import Recipe
 
@@ -30,9 +30,9 @@ __all__ = [
 _HOMES = {
     "Components": "components",
     "load_components": "components",
-    "Picture": "generate",
-    "generate": "generate",
-    "stream": "generate",
+    "Picture": "conductor",
+    "generate": "conductor",
+    "stream": "conductor",
     "Step": "loop",
     "denoise": "loop",
     "Recipe": "recipe",

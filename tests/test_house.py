@@ -26,7 +26,7 @@ ROOMS = [
     "loop",
     "image",
     "png",
-    "generate",
+    "conductor",
     "cli",
 ]
 LIGHT = ["errors", "rules", "scheduler_names", "recipe", "checkpoint", "png", "cli"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sdloop.components import Components
 from sdloop.conditioning import condition
-from sdloop.generate import stream
+from sdloop.conductor import stream
 from sdloop.latents import noise, seeded_generators
 from sdloop.loop import Step, denoise
 from sdloop.recipe import Recipe

@@ -16,7 +16,7 @@ from parity import reference
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 
 from sdloop.components import Components
-from sdloop.generate import generate
+from sdloop.conductor import generate
 from sdloop.recipe import Recipe
 from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS
 
