@@ -36,10 +36,13 @@ _OPTION = re.compile(r"(?:^|(?<=\s))--([A-Za-z][\w-]*)(?=\s|$)")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """One picture as its line asks for it: what it leaves out comes from the command."""
+    """A prompt with the settings that stand beside it: all others come from the command.
 
-    where: str
+    ``where`` names its line for error messages; ``output`` is the file name in it.
+    """
+
     settings: Mapping[str, Any]
+    where: str = ""
     output: str | None = None
 
 
