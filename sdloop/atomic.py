@@ -1,0 +1,151 @@
+"""Files that are there whole or not at all, and that never replace another one unasked.
+
+The bytes go to a hidden temporary file in the same folder, are flushed to the disk, and only then
+get their name. The name is given by a hard link: unlike a rename it fails when the name is taken,
+so two runs that pick the same one cannot destroy each other's picture.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from sdloop.errors import FileError
+from sdloop.names import numbered
+
+Exists = Literal["fail", "number", "overwrite"]
+
+# What link() answers where the file system has no hard links: FAT, exFAT, many network and phone
+# file systems.
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+# What fsync() answers for a folder where the file system cannot do that.
+_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
+
+
+def write_whole(path: Path, data: bytes, *, exists: Exists = "fail") -> Path:
+    """Write ``data`` to ``path``, making its folders, and return the path that was taken.
+
+    ``exists`` says what a file already there means: "fail" is an error, "number" takes the next
+    free one of name-2, name-3 …, "overwrite" replaces it in one step (and what a symbolic link
+    points to, not the link).
+
+    Raises ``FileError`` naming the file; nothing is left behind then, whatever went wrong. Only a
+    killed process can leave its hidden ``.sdloop-….part`` file, never half a picture.
+    """
+    with _errors_of(path):
+        if exists == "overwrite":
+            path = _replaceable(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with _errors_of(path), _temporary(path.parent, data) as temporary:
+        path = _name(temporary, path, exists)
+        _sync_folder(path.parent)
+    return path
+
+
+def taken(path: Path) -> FileError:
+    """The error for a name that is in use.
+
+    >>> taken(Path("frog.png"))
+    FileError("'frog.png' is already there: choose another name, or replace it with --overwrite")
+    """
+    if path.is_dir():
+        return FileError(f"cannot write {str(path)!r}: it is a folder")
+    return FileError(
+        f"{str(path)!r} is already there: choose another name, or replace it with --overwrite"
+    )
+
+
+@contextlib.contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+    except ValueError as error:  # a NUL or a lone surrogate in the name
+        raise FileError(f"cannot write {str(path)!r}: {error}") from error
+
+
+def _replaceable(path: Path) -> Path:
+    """Where the bytes of ``path`` lie; a device or a folder must not be replaced by a picture."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise FileError(f"cannot write {str(path)!r}: it is there and not a regular file")
+    return target
+
+
+@contextlib.contextmanager
+def _temporary(folder: Path, data: bytes) -> Iterator[Path]:
+    """A file in ``folder`` that holds ``data`` on the disk, and is gone afterwards."""
+    path = folder / f".sdloop-{secrets.token_hex(8)}.part"
+    # Not mkstemp, whose files only their owner can read: here the kernel applies the umask.
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+        yield path
+    finally:
+        # After a rename it is gone already; and if it cannot be removed, the picture still counts.
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _name(temporary: Path, path: Path, exists: Exists) -> Path:
+    if exists == "overwrite":
+        temporary.replace(path)
+        return path
+    number = 1
+    while not _link(temporary, numbered(path, number)):
+        if exists == "fail":
+            raise taken(path)
+        number += 1
+    return numbered(path, number)
+
+
+def _link(temporary: Path, path: Path) -> bool:
+    """Give the file its name; False when that is in use, even by a link that leads nowhere."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _reserve_and_rename(temporary, path)
+    return True
+
+
+def _reserve_and_rename(temporary: Path, path: Path) -> bool:
+    """``_link`` without hard links: take the name with an empty file, then rename over it.
+
+    Taking the name is as safe from other runs as a link; but a process killed between the two
+    calls leaves the empty file.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    except FileExistsError:
+        return False
+    try:
+        temporary.replace(path)
+    except OSError:
+        path.unlink()
+        raise
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Without this a crash of the machine may forget the new name, though not the file's bytes."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open folders, and needs no such call
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(handle)
