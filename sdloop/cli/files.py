@@ -12,6 +12,7 @@ from sdloop.names import DEFAULT_NAME, check_inside, expand_name, numbered
 from sdloop.png import format_of
 from sdloop.recipe import Recipe
 
+
 def name_pictures(
     wanted: Sequence[Wanted], recipes: Sequence[Recipe], command: CommandSettings
 ) -> list[Path]:

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from sdloop.generate import Picture
 
 
-def circumstances(
-    picture: "Picture", components: "Components", checkpoint: "Checkpoint"
-) -> Made:
+def circumstances(picture: "Picture", components: "Components", checkpoint: "Checkpoint") -> Made:
     """What the Recipe leaves open: whose weights, which versions, where and how precisely."""
     from sdloop.checkpoint import weight_hashes
 

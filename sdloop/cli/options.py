@@ -1,56 +1,23 @@
 """Every flag of the commands, defined once, in groups that a command takes whole.
 
-A command names the groups as its parameters and `with_options` shows typer each field as an
-option of its own::
-
-    @with_options
-    def txt2img(prompt: PromptArgument = None, *, recipe: RecipeOptions, model: ModelOptions): ...
-
 A field's name is the name of the setting everywhere else: in a Recipe, in TOML, in a picture's
 metadata. ``None`` means that the flag was not given, so that a settings file may decide.
 """
 
-import dataclasses
-import functools
-import inspect
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import typer
 
-from sdloop.cli.settings import DTYPES, FORMATS, METADATA, CommandSettings
-from sdloop.recipe import Recipe
+from sdloop.cli.flags import option
+from sdloop.cli.settings import DTYPES, FORMATS
+from sdloop.png import METADATA
 from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS
-
-_DEFAULTS = {
-    field.name: field.default
-    for room in (Recipe, CommandSettings)
-    for field in dataclasses.fields(room)
-}
-
-
-def _option(
-    panel: str, text: str, *flags: str, metavar: str = "", choices: Sequence[str] = ()
-) -> Any:
-    """A flag under the heading ``panel``; the last of ``flags`` that is long names the setting."""
-    name = next(flag for flag in flags if flag.startswith("--")).strip("-").replace("-", "_")
-    default = _DEFAULTS.get(name)
-    shown = "" if default is None or default is False else f" [dim]\\[default: {default:}][/dim]"
-    return typer.Option(
-        *flags,
-        metavar=metavar or "|".join(choices) or None,
-        help=text + shown,
-        rich_help_panel=panel,
-        show_default=False,
-        autocompletion=(lambda: list(choices)) if choices else None,
-    )
-
 
 PromptArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[PROMPT]",
+        metavar="PROMPT",
         help='What the picture shows; "-" reads it from standard input.',
         show_default=False,
     ),
@@ -63,16 +30,14 @@ class RecipeOptions:
 
     negative_prompt: Annotated[
         str | None,
-        _option(
-            "Picture", "What it shall not show.", "--negative-prompt", "-n", metavar="TEXT"
-        ),
+        option("Picture", "What it shall not show.", "--negative-prompt", "-n", metavar="TEXT"),
     ] = None
     steps: Annotated[
-        int | None, _option("Picture", "How many steps the loop takes.", "--steps", metavar="N")
+        int | None, option("Picture", "How many steps the loop takes.", "--steps", metavar="N")
     ] = None
     guidance_scale: Annotated[
         float | None,
-        _option(
+        option(
             "Picture",
             "How hard the prompt pulls: 1 is off and twice as fast.",
             *("--guidance-scale", "-g", "--cfg-scale", "--cfg", "--scale"),
@@ -81,7 +46,7 @@ class RecipeOptions:
     ] = None
     guidance_rescale: Annotated[
         float | None,
-        _option(
+        option(
             "Picture",
             "0 to 1: give guided pictures their natural contrast back.",
             "--guidance-rescale",
@@ -90,19 +55,19 @@ class RecipeOptions:
     ] = None
     width: Annotated[
         int | None,
-        _option("Picture", "In pixels. Default: the model's own.", "--width", "-W", metavar="N"),
+        option("Picture", "In pixels. Default: the model's own.", "--width", "-W", metavar="N"),
     ] = None
     height: Annotated[
         int | None,
-        _option("Picture", "In pixels. Default: the model's own.", "--height", "-H", metavar="N"),
+        option("Picture", "In pixels. Default: the model's own.", "--height", "-H", metavar="N"),
     ] = None
     size: Annotated[
         str | None,
-        _option("Picture", "Both at once, as in 512x768.", "--size", metavar="WxH"),
+        option("Picture", "Both at once, as in 512x768.", "--size", metavar="WxH"),
     ] = None
     scheduler: Annotated[
         str | None,
-        _option(
+        option(
             "Scheduler",
             'Such as euler, dpmpp-2m or "DPM++ 2M Karras". Default: the model\'s own.',
             *("--scheduler", "--sampler"),
@@ -112,23 +77,31 @@ class RecipeOptions:
     ] = None
     sigmas: Annotated[
         str | None,
-        _option("Scheduler", "How noise levels are spaced.", "--sigmas", choices=SIGMAS),
+        option(
+            "Scheduler",
+            f"How noise levels are spaced: {', '.join(SIGMAS)}.",
+            "--sigmas",
+            metavar="NAME",
+            choices=SIGMAS,
+        ),
     ] = None
     timestep_spacing: Annotated[
         str | None,
-        _option(
-            "Scheduler", "How timesteps are spaced.", "--timestep-spacing", choices=SPACINGS
+        option(
+            "Scheduler",
+            f"How timesteps are spaced: {', '.join(SPACINGS)}.",
+            "--timestep-spacing",
+            metavar="NAME",
+            choices=SPACINGS,
         ),
     ] = None
     eta: Annotated[
         float | None,
-        _option(
-            "Scheduler", "0 to 1: the noise that DDIM and TCD add back.", "--eta", metavar="X"
-        ),
+        option("Scheduler", "0 to 1: the noise that DDIM and TCD add back.", "--eta", metavar="X"),
     ] = None
     clip_skip: Annotated[
         int | None,
-        _option(
+        option(
             "Scheduler",
             "2 reads the text encoder's last layer but one.",
             "--clip-skip",
@@ -137,20 +110,20 @@ class RecipeOptions:
     ] = None
     original_size: Annotated[
         str | None,
-        _option(
-            "SDXL only", "What the model is told the photo's size was.", "--original-size",
+        option(
+            "SDXL only",
+            "What the model is told the photo's size was.",
+            "--original-size",
             metavar="WxH",
         ),
     ] = None
     crop_top_left: Annotated[
         str | None,
-        _option(
-            "SDXL only", "And where it was cropped.", "--crop-top-left", metavar="TOP,LEFT"
-        ),
+        option("SDXL only", "And where it was cropped.", "--crop-top-left", metavar="TOP,LEFT"),
     ] = None
     target_size: Annotated[
         str | None,
-        _option("SDXL only", "And what size it became.", "--target-size", metavar="WxH"),
+        option("SDXL only", "And what size it became.", "--target-size", metavar="WxH"),
     ] = None
 
 
@@ -160,7 +133,7 @@ class SeedOptions:
 
     seed: Annotated[
         str | None,
-        _option(
+        option(
             "Prompts and seeds",
             "4, or 4,7,9, or 1..100. Default: a random one, which is told.",
             "--seed",
@@ -169,13 +142,11 @@ class SeedOptions:
     ] = None
     count: Annotated[
         int | None,
-        _option(
-            "Prompts and seeds", "As many pictures: seed, seed + 1 …", "--count", metavar="N"
-        ),
+        option("Prompts and seeds", "As many pictures: seed, seed + 1 …", "--count", metavar="N"),
     ] = None
     from_file: Annotated[
         str | None,
-        _option(
+        option(
             "Prompts and seeds",
             'One prompt a line, "-" for standard input: text, text with kohya\'s options '
             "(--n --w --h --s --d --l --f), or JSON as --dry-run prints it.",
@@ -185,7 +156,7 @@ class SeedOptions:
     ] = None
     config: Annotated[
         str | None,
-        _option(
+        option(
             "Prompts and seeds", "Settings in TOML; flags win.", "--config", metavar="FILE.toml"
         ),
     ] = None
@@ -197,7 +168,7 @@ class ModelOptions:
 
     model: Annotated[
         str | None,
-        _option(
+        option(
             "Model",
             "Hub id, diffusers folder or .safetensors file. "
             "Default: SDLOOP_MODEL, then `sdloop config`, then the embedded mini.",
@@ -208,28 +179,31 @@ class ModelOptions:
     ] = None
     revision: Annotated[
         str | None,
-        _option("Model", "Branch, tag or commit on the hub.", "--revision", metavar="NAME"),
+        option("Model", "Branch, tag or commit on the hub.", "--revision", metavar="NAME"),
     ] = None
     variant: Annotated[
         str | None,
-        _option("Model", 'Of the weight files, such as "fp16".', "--variant", metavar="NAME"),
+        option("Model", 'Of the weight files, such as "fp16".', "--variant", metavar="NAME"),
     ] = None
     vae: Annotated[
-        str | None, _option("Model", "Another VAE than the model's.", "--vae", metavar="MODEL")
+        str | None, option("Model", "Another VAE than the model's.", "--vae", metavar="MODEL")
     ] = None
     device: Annotated[
         str | None,
-        _option(
-            "Model", "auto, cuda, cuda:1, mps or cpu.", "--device",
-            metavar="NAME", choices=("auto", "cuda", "mps", "cpu"),
+        option(
+            "Model",
+            "auto, cuda, cuda:1, mps or cpu.",
+            "--device",
+            metavar="NAME",
+            choices=("auto", "cuda", "mps", "cpu"),
         ),
     ] = None
     dtype: Annotated[
-        str | None, _option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
+        str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
     ] = None
     batch_size: Annotated[
         int | None,
-        _option(
+        option(
             "Model",
             "Pictures made at once: faster on a GPU, the same noise.",
             "--batch-size",
@@ -244,7 +218,7 @@ class OutputOptions:
 
     output: Annotated[
         str | None,
-        _option(
+        option(
             "Output",
             "The picture's name, or a template for many: {seed} {index} {prompt} {steps} …",
             *("--output", "-o"),
@@ -253,69 +227,27 @@ class OutputOptions:
     ] = None
     outdir: Annotated[
         str | None,
-        _option("Output", "The folder for pictures that name themselves.", "--outdir",
-                metavar="DIR"),
+        option(
+            "Output", "The folder for pictures that name themselves.", "--outdir", metavar="DIR"
+        ),
     ] = None
     overwrite: Annotated[
-        bool, _option("Output", "Replace pictures that are there already.", "--overwrite")
+        bool, option("Output", "Replace pictures that are there already.", "--overwrite")
     ] = False
-    format: Annotated[
-        str | None, _option("Output", "Of the file.", "--format", choices=FORMATS)
-    ] = None
+    format: Annotated[str | None, option("Output", "Of the file.", "--format", choices=FORMATS)] = (
+        None
+    )
     metadata: Annotated[
         str | None,
-        _option("Output", "What the file tells about its making.", "--metadata",
-                choices=METADATA),
+        option("Output", "What the file tells about its making.", "--metadata", choices=METADATA),
     ] = None
     json: Annotated[
-        bool, _option("Output", "One line of JSON per picture instead of its path.", "--json")
+        bool, option("Output", "One line of JSON per picture instead of its path.", "--json")
     ] = False
     dry_run: Annotated[
         bool,
-        _option("Output", "Print the Recipes as JSON lines, and make nothing.", "--dry-run"),
+        option("Output", "Print the Recipes as JSON lines, and make nothing.", "--dry-run"),
     ] = False
     quiet: Annotated[
-        bool, _option("Output", "Say nothing but errors on stderr.", "--quiet", "-q")
+        bool, option("Output", "Say nothing but errors on stderr.", "--quiet", "-q")
     ] = False
-
-
-def given(*groups: Any) -> dict[str, Any]:
-    """The flags that were given, under their settings' names."""
-    values = {
-        field.name: getattr(group, field.name)
-        for group in groups
-        for field in dataclasses.fields(group)
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Let typer see the fields of a command's option groups as parameters of the command.
-
-    typer reads a signature, where it has no place for a group: so it gets one in which every
-    group is unfolded, and the call folds the values back.
-    """
-    hints = get_type_hints(command, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
-    parameters = inspect.signature(command).parameters.values()
-    plain = [parameter for parameter in parameters if parameter.name not in groups]
-    unfolded = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=get_type_hints(kind, include_extras=True)[field.name],
-        )
-        for kind in groups.values()
-        for field in dataclasses.fields(kind)
-    ]
-
-    @functools.wraps(command)
-    def unfolding(**values: Any) -> None:
-        for name, kind in groups.items():
-            fields = [field.name for field in dataclasses.fields(kind)]
-            values[name] = kind(**{field: values.pop(field) for field in fields})
-        command(**values)
-
-    unfolding.__dict__["__signature__"] = inspect.Signature([*plain, *unfolded])
-    return unfolding

@@ -25,64 +25,80 @@ _ModelNames = tuple[str, str | None, str | None, str | None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """A picture to make: its Recipe is resolved and the name of its file is known."""
+    """A picture to make: its Recipe is resolved, and its file is known and can be written.
+
+    ``output`` is the name or template for it that stood in a prompt file.
+    """
 
     recipe: Recipe
     checkpoint: "Checkpoint"
     path: Path
     exists: Exists
+    output: str | None
+
+
+def plan_pictures(
+    wanted: Sequence[Wanted], command: CommandSettings, options: OutputOptions
+) -> list[Planned]:
+    """Resolve each Recipe against its model, which is found but not loaded, and name its file.
+
+    All that can be refused is refused here, before torch is imported.
+    """
+    checkpoints = _find_checkpoints(wanted)
+    recipes = []
+    for one in wanted:
+        with blaming(one.where):
+            recipes.append(one.recipe.resolved(checkpoints[_model_of(one.recipe)]))
+    paths = name_pictures(wanted, recipes, command)
+    plan = [
+        Planned(
+            recipe=recipe,
+            checkpoint=checkpoints[_model_of(recipe)],
+            path=path,
+            exists=exists_rule(one, command, overwrite=options.overwrite),
+            output=one.output,
+        )
+        for one, recipe, path in zip(wanted, recipes, paths, strict=True)
+    ]
+    if not options.dry_run:
+        metadata = _metadata(command)
+        for planned in plan:
+            check_output(
+                planned.path, planned.recipe, metadata=metadata, exists=planned.exists
+            )
+    return plan
+
+
+def print_recipes(plan: Sequence[Planned]) -> None:
+    """Print the plan as ``--from-file`` takes it: a Recipe in JSON per line."""
+    for one in plan:
+        values = one.recipe.to_dict() | ({} if one.output is None else {"output": one.output})
+        emit(json.dumps(values, ensure_ascii=False))
 
 
 def make_pictures(
-    wanted: Sequence[Wanted], command: CommandSettings, options: OutputOptions
+    plan: Sequence[Planned], command: CommandSettings, options: OutputOptions
 ) -> None:
-    """Make the pictures, and print the path of each, or its JSON, when it is on the disk.
-
-    All that can be refused is refused before torch is imported and the first model loaded.
-    """
-    plan = plan_pictures(wanted, command, overwrite=options.overwrite)
-    if options.dry_run:
-        for one, planned in zip(wanted, plan, strict=True):
-            emit(_recipe_line(planned.recipe, one.output))
-        return
-    for planned in plan:
-        check_output(
-            planned.path, planned.recipe, metadata=_metadata(command), exists=planned.exists
-        )
+    """Make the pictures, and print the path of each, or its JSON, when it is on the disk."""
     # One model at a time, even where the lines of a file alternate between two.
     groups: dict[_ModelNames, list[Planned]] = {}
-    for planned in plan:
-        groups.setdefault(_model_of(planned.recipe), []).append(planned)
+    for one in plan:
+        groups.setdefault(_model_of(one.recipe), []).append(one)
     with Progress(pictures=len(plan), quiet=options.quiet) as progress:
         for group in groups.values():
             _make(group, command, options, progress)
 
 
-def plan_pictures(
-    wanted: Sequence[Wanted], command: CommandSettings, *, overwrite: bool
-) -> list[Planned]:
-    """Resolve each Recipe against its model, which is found but not loaded, and name its file."""
+def _find_checkpoints(wanted: Sequence[Wanted]) -> "dict[_ModelNames, Checkpoint]":
     from sdloop.checkpoint import find_checkpoint
 
     found: dict[_ModelNames, Checkpoint] = {}
-    recipes = []
     for one in wanted:
         names = model, revision, variant, vae = _model_of(one.recipe)
-        with blaming(one.where):
-            if names not in found:
+        if names not in found:
+            with blaming(one.where):
                 found[names] = find_checkpoint(model, revision=revision, variant=variant, vae=vae)
-            recipes.append(one.recipe.resolved(found[names]))
-    return [
-        Planned(
-            recipe=recipe,
-            checkpoint=found[_model_of(recipe)],
-            path=path,
-            exists=exists_rule(one, command, overwrite=overwrite),
-        )
-        for one, recipe, path in zip(
-            wanted, recipes, name_pictures(wanted, recipes, command), strict=True
-        )
-    ]
+    return found
 
 
 def _make(
@@ -122,9 +138,3 @@ def _model_of(recipe: Recipe) -> _ModelNames:
 
 def _metadata(command: CommandSettings) -> Metadata:
     return cast(Metadata, command.metadata)  # checked when the settings were made
-
-
-def _recipe_line(recipe: Recipe, output: str | None) -> str:
-    """What ``--from-file`` reads as this very picture."""
-    values = recipe.to_dict() if output is None else {**recipe.to_dict(), "output": output}
-    return json.dumps(values, ensure_ascii=False)

@@ -50,9 +50,7 @@ class Progress:
 
         first, last = self._finished + 1, self._finished + len(step.latents)
         which = f"picture {first}" if first == last else f"pictures {first}-{last}"
-        return tqdm(
-            total=step.total, desc=f"{which} of {self._pictures}", unit="step", leave=False
-        )
+        return tqdm(total=step.total, desc=f"{which} of {self._pictures}", unit="step", leave=False)
 
     def _close(self) -> None:
         if self._bar is not None:

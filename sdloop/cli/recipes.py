@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sdloop.cli.options import RecipeOptions, given
+from sdloop.cli.flags import given
+from sdloop.cli.options import RecipeOptions
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
 from sdloop.cli.settings import Settings

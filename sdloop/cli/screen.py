@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
@@ -34,7 +35,7 @@ def say(line: str) -> None:
 
 def _forget_stdout() -> None:
     """Else Python writes what is left in the buffer once more when it exits, and complains."""
-    with open(os.devnull, "wb") as nowhere:
+    with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
@@ -62,7 +63,7 @@ def _one_line_warnings() -> Iterator[None]:
     """Show each distinct warning once, on a line of its own, without the code that raised it."""
     told = set()
 
-    def show(message: Warning | str, category: type[Warning], *_: object) -> None:
+    def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
         # The others are notes between programmers.
         if issubclass(category, UserWarning | RuntimeWarning) and str(message) not in told:
             told.add(str(message))

@@ -27,12 +27,12 @@ import typer
 
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
+from sdloop.png import METADATA
 from sdloop.recipe import FIELDS, Recipe
 from sdloop.rules import check_choice, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
 FORMATS = ("png", "jpg", "webp")
-METADATA = ("full", "minimal", "none")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +59,9 @@ class CommandSettings:
             if getattr(self, name) == "":
                 raise SettingError(f"{name} must not be empty")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):
-            raise SettingError(f"device must be auto, cuda, cuda:1, mps or cpu, got {self.device!r}")
+            raise SettingError(
+                f"device must be auto, cuda, cuda:1, mps or cpu, got {self.device!r}"
+            )
         check_choice("dtype", self.dtype, DTYPES)
         check_choice("format", self.format, FORMATS)
         check_choice("metadata", self.metadata, METADATA)

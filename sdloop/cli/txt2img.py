@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 
+from sdloop.cli.flags import given, with_options
 from sdloop.cli.options import (
     ModelOptions,
     OutputOptions,
     PromptArgument,
     RecipeOptions,
     SeedOptions,
-    given,
-    with_options,
 )
-from sdloop.cli.pictures import make_pictures
+from sdloop.cli.pictures import make_pictures, plan_pictures, print_recipes
 from sdloop.cli.prompt_file import Prompt, read_prompts
 from sdloop.cli.recipes import recipe_settings, recipes_of, seeds_of
 from sdloop.cli.screen import say
@@ -45,11 +44,14 @@ def txt2img(
     settings = Settings.of(flags).over(standing_settings(seeds.config))
     prompts = _prompts(prompt, seeds.from_file, settings)
     numbers = seeds_of(prompts, settings, seeds.seed)
+    command = CommandSettings(**settings.command)
+    plan = plan_pictures(recipes_of(prompts, settings, numbers), command, output)
     if not output.quiet:
         _tell_choices(prompts, settings, seeds.seed, numbers)
-    make_pictures(
-        recipes_of(prompts, settings, numbers), CommandSettings(**settings.command), output
-    )
+    if output.dry_run:
+        print_recipes(plan)
+    else:
+        make_pictures(plan, command, output)
 
 
 def _prompts(argument: str | None, from_file: str | None, settings: Settings) -> list[Prompt]:
