@@ -11,6 +11,12 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from sdloop import single_file
+from sdloop.checkpoint import VOCABULARY, Checkpoint, find_checkpoint
+from sdloop.device import pick_device, pick_dtype
+from sdloop.errors import ModelError, SettingError
+from sdloop.weights import empty_module, fill, modern_names, quiet, read_tensors
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Components:
@@ -18,6 +24,7 @@ class Components:
 
     Schedulers count their own steps, so here is only the config that a fresh one is built from.
     ``tokenizer_2``, ``text_encoder_2`` and ``force_zeros_for_empty_prompt`` are SDXL's.
+    ``checkpoint`` is None for parts that were put together by hand.
     """
 
     tokenizer: CLIPTokenizer
@@ -28,20 +35,23 @@ class Components:
     tokenizer_2: CLIPTokenizer | None = None
     text_encoder_2: CLIPTextModelWithProjection | None = None
     force_zeros_for_empty_prompt: bool = False
+    checkpoint: Checkpoint | None = None
 
     @property
     def device(self) -> torch.device:
-        return self.unet.device
+        device: torch.device = self.unet.device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
         """The UNet's; the VAE's may be wider, see ``vae.dtype``."""
-        return self.unet.dtype
+        dtype: torch.dtype = self.unet.dtype
+        return dtype
 
     @property
     def vae_factor(self) -> int:
         """Pixels per latent, along each side: every block of the VAE but the last halves it."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @property
     def size_multiple(self) -> int:
@@ -57,9 +67,83 @@ class Components:
     @property
     def takes_sizes(self) -> bool:
         """Whether the UNet is told sizes and crop (SDXL)."""
-        return self.unet.config.addition_embed_type == "text_time"
+        return bool(self.unet.config.addition_embed_type == "text_time")
 
     @property
     def max_tokens(self) -> int:
         """The text encoder's window, start and end token included: 77."""
         return int(self.text_encoder.config.max_position_embeddings)
+
+
+def load_components(
+    model: str | Checkpoint = "mini",
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    vae: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> Components:
+    """Load a model, or a checkpoint that was found before, straight to its device.
+
+    ``device`` is auto, cpu, mps, cuda or cuda:i, ``dtype`` auto, fp16, bf16 or fp32.
+
+    Raises ``SettingError`` for a device that is not there, ``ModelError`` for whatever is wrong
+    with the model, naming file, part and tensor.
+    """
+    place = pick_device(device)
+    precision = pick_dtype(dtype, place)
+    if isinstance(model, str):
+        model = find_checkpoint(model, revision=revision, variant=variant, vae=vae)
+    elif (revision, variant, vae) != (None, None, None):
+        raise SettingError("revision, variant and vae belong to find_checkpoint, and it has run")
+    parts = {part: _load_part(model, part, place, precision) for part in model.weights}
+    tokenizers = {part: _load_tokenizer(model, part) for part in model.tokenizers}
+    for part, tokenizer in tokenizers.items():
+        words = parts[part.replace("tokenizer", "text_encoder")].config.vocab_size
+        if len(tokenizer) > words:
+            raise ModelError(
+                f"{model.name}: {part} has {len(tokenizer)} words, its encoder {words}"
+            )
+    return Components(
+        **parts,
+        **tokenizers,
+        scheduler_config=model.scheduler_config,
+        force_zeros_for_empty_prompt=model.force_zeros_for_empty_prompt,
+        checkpoint=model,
+    )
+
+
+def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.dtype) -> Any:
+    if part == "vae" and dtype == torch.float16 and _overflows(model):
+        dtype = torch.float32
+    config, files = model.configs[part], model.weights[part]
+    where = files[0] if len(files) == 1 else files[0].parent
+    source = f"{part} in {where}"
+    module = empty_module(part, config, source)
+    if files[0] in (model.path, model.vae_path):
+        tensors = single_file.read_part(part, files[0], module, device, dtype)
+    else:
+        tensors = read_tensors(files, device, dtype)
+    fill(module, modern_names(part, tensors, module), source, device)
+    return module
+
+
+def _overflows(model: Checkpoint) -> bool:
+    """Whether the VAE's activations leave the range of fp16: SDXL's do, and pictures turn black.
+
+    An old config that says nothing is of SD1 or SD2, whose VAEs are fine, or of SDXL.
+    """
+    return bool(model.configs["vae"].get("force_upcast", model.family == "sdxl"))
+
+
+def _load_tokenizer(model: Checkpoint, part: str) -> CLIPTokenizer:
+    folder = model.tokenizers[part]
+    options = {}
+    if folder == VOCABULARY and (model.family == "sd2" or part == "tokenizer_2"):
+        options["pad_token"] = "!"  # OpenCLIP pads with the id 0, CLIP with the end token
+    try:
+        with quiet():
+            return CLIPTokenizer.from_pretrained(folder, local_files_only=True, **options)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{part} in {folder} cannot be read: {error}") from error

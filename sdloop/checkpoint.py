@@ -1,0 +1,258 @@
+"""Find a model and say what it is, without loading it: standard library only, milliseconds.
+
+A model is the embedded ``mini``, a hub id, a folder in diffusers' layout, or a single file in the
+layout of CompVis. Whatever can be refused is refused here, before torch is imported.
+"""
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdloop import hub
+from sdloop.errors import ModelError, SettingError
+from sdloop.families import check_vae, family_of_configs, layout_of_file, parts_of_file, with_notes
+from sdloop.folder import (
+    STEMS,
+    Configs,
+    read_configs,
+    read_json,
+    read_weights,
+    tokenizer_folders,
+    weight_files,
+)
+from sdloop.headers import read_header
+
+MINI = Path(__file__).parent / "mini"
+LAYOUTS = Path(__file__).parent / "layouts"
+
+# CLIP's, which all three families use and no single file holds.
+VOCABULARY = LAYOUTS / "clip_tokenizer"
+
+_ENDINGS = (".safetensors", ".ckpt")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A model on disk: found and recognised, not loaded.
+
+    name
+        As the user gave it: "mini", a hub id, a folder or a file.
+    path
+        The folder in diffusers' layout, or the single file.
+    revision
+        The commit of a hub model.
+    family
+        "sd1", "sd2" or "sdxl"; the embedded model is shaped like the first.
+    configs
+        Part → its ``config.json``; "scheduler" → its ``scheduler_config.json`` as
+        ``scheduler_rules`` settles it.
+    weights
+        Part → its weight files, several when they are sharded.
+    tokenizers
+        Part → the folder of its vocabulary.
+    vae_path
+        Where another VAE than the model's own comes from; its config and weights are in
+        ``configs`` and ``weights``.
+    """
+
+    name: str
+    path: Path
+    revision: str | None = None
+    variant: str | None = None
+    family: str
+    configs: Configs
+    weights: Mapping[str, tuple[Path, ...]]
+    tokenizers: Mapping[str, Path]
+    force_zeros_for_empty_prompt: bool = False
+    vae_path: Path | None = None
+
+    @property
+    def size_multiple(self) -> int:
+        """The VAE's factor: each of its blocks but the last halves the picture."""
+        return _vae_factor(self.configs["vae"])
+
+    @property
+    def native_size(self) -> tuple[int, int]:
+        """Width and height in pixels that the model was trained at."""
+        size = self.configs["unet"]["sample_size"]
+        height, width = size if isinstance(size, list) else (size, size)
+        return width * self.size_multiple, height * self.size_multiple
+
+    @property
+    def scheduler_config(self) -> Mapping[str, Any]:
+        return self.configs["scheduler"]
+
+    @property
+    def takes_sizes(self) -> bool:
+        """Whether the UNet is told sizes and crop (SDXL)."""
+        return self.configs["unet"].get("addition_embed_type") == "text_time"
+
+    @property
+    def max_tokens(self) -> int:
+        """The text encoder's window, start and end token included."""
+        return int(self.configs["text_encoder"].get("max_position_embeddings", 77))
+
+
+def _vae_factor(config: Mapping[str, Any]) -> int:
+    return int(2 ** (len(config.get("block_out_channels", (64,))) - 1))
+
+
+def find_checkpoint(
+    model: str,
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    vae: str | None = None,
+    layout: Path | None = None,
+) -> Checkpoint:
+    """Find ``model``, and fetch it when it is a hub id that the cache does not have.
+
+    ``vae`` (a folder, a single file or a hub id) takes the place of the model's own VAE.
+    ``layout`` is a folder of configs that describes a single file of an unusual shape.
+
+    Raises ``ModelError`` for a model that is not there, incomplete, damaged or of another family,
+    and ``SettingError`` for a revision or variant that would be ignored.
+    """
+    path = MINI if model == "mini" else local_path(model)
+    if path is None:
+        path = hub.snapshot(model, revision, variant)
+        found = _read_folder(model, path, variant)
+        found = dataclasses.replace(found, revision=path.name)
+    elif revision is not None:
+        raise SettingError(f"revision is for models of the hub, and {model} is none: {revision!r}")
+    elif path.is_dir() or model == "mini":
+        found = _read_folder(model, path, variant)
+    elif variant is not None:
+        raise SettingError(f"variant is for folders, and {model} is a single file: {variant!r}")
+    else:
+        found = _read_file(model, path, layout)
+    if vae is not None:
+        found = _with_vae(found, vae)
+    if "vae" not in found.weights:
+        raise ModelError(f"{model} holds no VAE: give one with --vae")
+    return found
+
+
+def local_path(model: str) -> Path | None:
+    """The path that ``model`` means, or None for a hub id.
+
+    A mistyped path must not be asked of the hub, so whatever looks like a path has to exist.
+    """
+    path = Path(model).expanduser()
+    if path.exists():
+        return path
+    if model.endswith(_ENDINGS):
+        raise ModelError(f"there is no file {path}")
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise ModelError(f"there is no folder {path}")
+    return None
+
+
+def _read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
+    configs, index = read_configs(name, folder)
+    xl = "text_encoder_2" in configs
+    return Checkpoint(
+        name=name,
+        path=folder,
+        variant=variant,
+        family=family_of_configs(name, configs),
+        configs=configs,
+        weights=read_weights(folder, configs, variant),
+        tokenizers=tokenizer_folders(folder, configs),
+        # diffusers' default where an index says nothing
+        force_zeros_for_empty_prompt=xl and index.get("force_zeros_for_empty_prompt", True),
+    )
+
+
+def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
+    if path.suffix not in _ENDINGS:
+        raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
+    header = read_header(path)
+    known = layout_of_file(header)
+    layout = LAYOUTS / known if layout is None else layout
+    configs, index = read_configs(name, layout)
+    parts = [part for part in STEMS if part in configs]
+    there = parts_of_file(header)
+    for part in parts:
+        if part not in there and part != "vae":
+            raise ModelError(f"{path} holds no {part}")
+    if (layout / "tokenizer").is_dir():
+        tokenizers = tokenizer_folders(layout, configs)
+    else:
+        tokenizers = {
+            p.replace("text_encoder", "tokenizer"): VOCABULARY for p in parts if "text" in p
+        }
+    return Checkpoint(
+        name=name,
+        path=path,
+        family=family_of_configs(name, configs),
+        configs={**configs, "scheduler": with_notes(configs["scheduler"], header)},
+        weights={part: (path,) for part in parts if part in there},
+        tokenizers=tokenizers,
+        force_zeros_for_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
+    )
+
+
+def _with_vae(found: Checkpoint, vae: str) -> Checkpoint:
+    """``found`` with another VAE, whose latents have to be of the same size."""
+    path = local_path(vae)
+    if path is None:
+        path = hub.vae_snapshot(vae)
+    if path.is_dir():
+        home = "" if (path / "config.json").exists() else "vae/"
+        config: Mapping[str, Any] = read_json(path, f"{home}config.json")
+        files = weight_files(path, home, STEMS["vae"], None)
+        for file in files:
+            read_header(file)
+    else:
+        # A single file does not say how its latents are scaled: as those of the model.
+        config, files = found.configs["vae"], (path,)
+        if "vae" not in parts_of_file(read_header(path)):
+            raise ModelError(f"{path} holds no VAE")
+    check_vae(vae, config)
+    if _vae_factor(config) != found.size_multiple:
+        raise ModelError(
+            f"the VAE {vae} makes {_vae_factor(config)} pixels of a latent, and {found.name} needs "
+            f"{found.size_multiple}"
+        )
+    return dataclasses.replace(
+        found,
+        configs={**found.configs, "vae": config},
+        weights={**found.weights, "vae": files},
+        vae_path=path,
+    )
+
+
+def weight_hashes(checkpoint: Checkpoint) -> dict[str, str]:
+    """The sha256 of each weight file, by names that do not depend on where the files lie.
+
+    "unet/diffusion_pytorch_model.safetensors" in a folder, "model.safetensors" for a single file,
+    "vae.safetensors" for a single-file VAE in its place.
+    """
+    named: dict[str, Path] = {}
+    for part, files in checkpoint.weights.items():
+        for file in files:
+            if file == checkpoint.path:
+                named[f"model{file.suffix}"] = file
+            elif file == checkpoint.vae_path:
+                named[f"vae{file.suffix}"] = file
+            else:
+                named[f"{part}/{file.name}"] = file
+    return {name: _sha256(file) for name, file in named.items()}
+
+
+def _sha256(file: Path) -> str:
+    # The hub's cache names large files by their sha256 already; small ones by git's hash.
+    blob = file.resolve()
+    if (
+        file.is_symlink()
+        and blob.parent.name == "blobs"
+        and re.fullmatch(r"[0-9a-f]{64}", blob.name)
+    ):
+        return blob.name
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,0 +1,37 @@
+"""Where a model runs, and in which precision."""
+
+import torch
+
+from sdloop.errors import SettingError
+
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that ``name`` means: auto, cpu, mps, cuda or cuda:i.
+
+    Raises ``SettingError`` for one that is not there.
+    """
+    there = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.insert(0, "mps")
+    there = [f"cuda:{i}" for i in range(torch.cuda.device_count())] + there
+    wanted = {"auto": there[0], "cuda": "cuda:0"}.get(name, name)
+    if wanted not in there:
+        raise SettingError(f"device must be one of auto, {', '.join(there)}, got {name!r}")
+    return torch.device(wanted)
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The precision that ``name`` means on ``device``: auto, fp16, bf16 or fp32."""
+    if name not in ("auto", *DTYPES):
+        raise SettingError(f"dtype must be one of auto, {', '.join(DTYPES)}, got {name!r}")
+    if name != "auto":
+        return DTYPES[name]
+    if device.type == "cpu":
+        return torch.float32  # halves are slower there
+    # bf16 has the range of fp32: no fine-tune overflows into a black picture. It has three bits
+    # less than fp16, which --dtype fp16 gives back. Emulated (before Ampere), it is slow.
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    return torch.float16

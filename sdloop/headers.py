@@ -1,0 +1,189 @@
+"""What a weight file says that it holds: names, shapes and types, read without its numbers.
+
+A safetensors file begins with this table; a ``.ckpt`` hides it in a pickle, whose instructions
+are listed here and never executed. Both take the standard library and milliseconds, so a wrong
+or damaged model is refused before anything heavy is imported.
+"""
+
+import json
+import math
+import pickletools
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sdloop.errors import ModelError
+
+# The format's own limit, so that a forged length cannot fill the memory.
+MAX_HEADER = 100_000_000
+
+# Bytes per number, for every type of the format.
+_BYTES = {
+    "BOOL": 1,
+    "U8": 1,
+    "I8": 1,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+    "U16": 2,
+    "I16": 2,
+    "F16": 2,
+    "BF16": 2,
+    "U32": 4,
+    "I32": 4,
+    "F32": 4,
+    "U64": 8,
+    "I64": 8,
+    "F64": 8,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Header:
+    """The table of one weight file.
+
+    tensors
+        name → shape.
+    notes
+        What the writer said about the model: a safetensors file's metadata, or the whole numbers
+        beside a ``.ckpt``'s tensors (``global_step``), as text.
+    offsets
+        name → (type, first byte, end) in the file; empty for a ``.ckpt``.
+    """
+
+    path: Path
+    tensors: Mapping[str, tuple[int, ...]]
+    notes: Mapping[str, str] = field(default_factory=dict)
+    offsets: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
+
+
+def read_header(path: Path) -> Header:
+    """The table of a ``.safetensors`` or ``.ckpt`` file.
+
+    Raises ``ModelError`` for a file that is cut short, is no such file, or holds a type that the
+    format does not know.
+    """
+    try:
+        return _read_ckpt(path) if path.suffix == ".ckpt" else _read_safetensors(path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _read_safetensors(path: Path) -> Header:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= min(MAX_HEADER, size - 8):
+            raise ModelError(f"{path} is no safetensors file, or it is cut short ({size} bytes)")
+        text = file.read(length)
+    try:
+        table = json.loads(text)
+        notes = table.pop("__metadata__", {})
+        tensors = {name: tuple(entry["shape"]) for name, entry in table.items()}
+        base = 8 + length
+        offsets = {
+            name: (entry["dtype"], *(base + offset for offset in entry["data_offsets"]))
+            for name, entry in table.items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(f"{path} has a damaged safetensors header: {error}") from error
+    _check_offsets(path, tensors, offsets, size)
+    return Header(path=path, tensors=tensors, notes=notes, offsets=offsets)
+
+
+def _check_offsets(
+    path: Path,
+    tensors: Mapping[str, tuple[int, ...]],
+    offsets: Mapping[str, tuple[str, int, int]],
+    size: int,
+) -> None:
+    for name, (kind, start, end) in offsets.items():
+        if kind not in _BYTES:
+            raise ModelError(f"{path} holds {name} in the type {kind}, which sdloop does not read")
+        if end - start != math.prod(tensors[name]) * _BYTES[kind]:
+            raise ModelError(f"{path} has a damaged safetensors header: {name} has a wrong length")
+    end = max((end for _, _, end in offsets.values()), default=0)
+    if end > size:
+        raise ModelError(f"{path} is cut short: it has {size} bytes of {end}")
+
+
+def read_numbers(header: Header, name: str) -> list[float]:
+    """The numbers of one small tensor of a safetensors file; empty when it is not there."""
+    if name not in header.offsets:
+        return []
+    kind, start, end = header.offsets[name]
+    with header.path.open("rb") as file:
+        file.seek(start)
+        data = file.read(end - start)
+    if kind == "BF16":  # the upper half of a float32
+        data = b"".join(b"\0\0" + data[i : i + 2] for i in range(0, len(data), 2))
+    letter = {"F16": "e", "F32": "f", "BF16": "f", "F64": "d", "I64": "q", "I32": "i"}.get(kind)
+    if letter is None:
+        return []
+    return [float(number) for (number,) in struct.iter_unpack(f"<{letter}", data)]
+
+
+def _read_ckpt(path: Path) -> Header:
+    """List what torch pickled from the opcodes alone: no code in the file can run."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            data = archive.read(names[0])
+        tensors, notes = _scan(_words(data))
+    except (zipfile.BadZipFile, IndexError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{path} is no PyTorch checkpoint that sdloop reads, or it is cut short: {error}"
+        ) from error
+    return Header(path=path, tensors=tensors, notes=notes)
+
+
+def _words(data: bytes) -> Iterator[tuple[str, Any]]:
+    """The opcodes, with texts that come back from the pickle's memo spelled out."""
+    memo: dict[Any, str] = {}
+    text: str | None = None
+    for opcode, value, _ in pickletools.genops(data):
+        if opcode.name.endswith("BINPUT"):
+            if text is not None:
+                memo[value] = text
+            continue
+        text = memo.get(value) if opcode.name.endswith("BINGET") else None
+        if opcode.name.endswith("UNICODE"):
+            text = str(value)
+        if text is not None:
+            yield "text", text
+        elif "INT" in opcode.name:
+            yield "number", value
+        else:
+            yield opcode.name, value
+
+
+def _scan(words: Iterator[tuple[str, Any]]) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Tensors are name, builder, ((storage …), offset, size, …); whole numbers name, number."""
+    tensors: dict[str, tuple[int, ...]] = {}
+    notes: dict[str, str] = {}
+    name = ""
+    before = ["", ""]
+    for word, value in words:
+        if before == ["MARK", "MARK"] and value == "storage":
+            if any(word == "BINPERSID" for word, _ in words):
+                tensors[name] = _size(words)
+        elif word == "text":
+            name = value
+        elif word == "number" and before[1] == "text":
+            notes[name] = str(value)
+        before = [before[1], word]
+    return tensors, notes
+
+
+def _size(words: Iterator[tuple[str, Any]]) -> tuple[int, ...]:
+    next(words, None)  # the offset in the storage
+    size: list[int] = []
+    for word, value in words:
+        if word == "number":
+            size.append(value)
+        elif word != "MARK":
+            break
+    return tuple(size)
