@@ -22,8 +22,10 @@ from sdloop.scheduler_names import SCHEDULERS, parse_scheduler
 
 _NEGATIVE = "Negative prompt:"
 # Keys are at most 64 characters: without an end, a long line of words takes quadratic time.
-_ITEM = re.compile(r'\s*(\w[\w /-]{0,63}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
+_ITEM = re.compile(r'\s*(\w[\w /-]{1,63}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 _FEWEST_ITEMS = 3
+# stable-diffusion.cpp ends the line with all of it once more, in JSON that is not quoted.
+_SDCPP = ", SDCPP: {"
 
 # "Automatic" means these for A1111; for the other samplers it means their own, uniform, spacing.
 _AUTOMATIC = {
@@ -68,7 +70,7 @@ def parse_parameters(text: str) -> Parameters:
     blank space around the prompts is dropped; so are the NULs that some programs end with.
     """
     *lines, last = text.replace("\0", "").strip().split("\n")
-    items = _ITEM.findall(last)
+    items = _ITEM.findall(last.partition(_SDCPP)[0])
     if len(items) < _FEWEST_ITEMS:
         lines, items = [*lines, last], []
     starts = (i for i, line in enumerate(lines) if line.lstrip().startswith(_NEGATIVE))

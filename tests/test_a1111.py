@@ -180,3 +180,14 @@ def test_fewer_than_three_items_are_part_of_the_prompt() -> None:
     assert parameters.prompt == "a cat\nratio: 3, light: soft"
     assert parameters.fields == {}
     assert settings_of(parameters) == ({"prompt": "a cat\nratio: 3, light: soft"}, [])
+
+
+def test_the_tail_of_stable_diffusion_cpp_is_no_setting() -> None:
+    text = (
+        "a cat\nSteps: 20, CFG scale: 7.000000, Seed: 42, Size: 512x512, RNG: cuda, "
+        'Sampler: euler_a, Version: stable-diffusion.cpp, SDCPP: {"seed": 42, "a": {"b c": 1}}'
+    )
+    settings, left_out = settings_of(parse_parameters(text))
+    assert settings["scheduler"] == "euler-a"
+    assert settings["guidance_scale"] == 7.0
+    assert left_out == ["RNG: cuda (the same seed gives another picture here)"]

@@ -247,13 +247,19 @@ def test_a_text_that_unpacks_to_a_bomb_is_refused(tmp_path: Path, image) -> None
 
 def test_compressed_text_of_other_programs_is_read(tmp_path: Path, image) -> None:
     for prompt in ("a crème", "a 東京"):
-        path = _with_texts(
-            tmp_path / "a.png", image, parameters=f"{prompt}\nSteps: 3, Seed: 4, a: b"
-        )
+        text = f"{prompt}\nSteps: 3, Seed: 4, Sampler: Heun"
+        path = _with_texts(tmp_path / "a.png", image, parameters=text)
         record = read_record(path)
         assert record.source == "a1111"
         assert record.recipe is None
         assert record.settings["prompt"] == prompt
+
+
+def test_utf_8_where_the_standard_wants_latin_1_is_read(tmp_path: Path, image) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add(b"tEXt", b"parameters\0" + "a cat, 東京".encode())
+    image.save(tmp_path / "a.png", pnginfo=info)
+    assert read_record(tmp_path / "a.png").settings == {"prompt": "a cat, 東京"}
 
 
 @pytest.mark.parametrize("order", ["utf-16-be", "utf-16-le"])

@@ -80,12 +80,12 @@ def test_programs_read_json_lines(picture: Path, tmp_path: Path) -> None:
     other = _foreign(tmp_path / "other.png", "a cat\nSteps: 3, Sampler: Heun, Seed: 4, Model: m")
     lines = _run("--json", picture, other).stdout.splitlines()
     own, foreign = map(json.loads, lines)
-    assert own["file"] == str(picture)
-    assert Recipe.from_dict(own["settings"]) == RECIPE
+    assert own["path"] == str(picture)
+    assert Recipe.from_dict(own["recipe"]) == RECIPE
     assert own["made"]["sigmas"] == [14.614641189575195, 0.5]
     assert own["a1111"]["Sampler"] == "Euler"
     assert foreign["source"] == "a1111"
-    assert foreign["settings"]["scheduler"] == "heun"
+    assert foreign["recipe"]["scheduler"] == "heun"
     assert foreign["left_out"][0] == "Model: m"
 
 

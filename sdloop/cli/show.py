@@ -45,9 +45,9 @@ def show(files: Files, json_lines: Json = False) -> None:
 def _json_line(path: Path, record: Record) -> str:
     return json.dumps(
         {
-            "file": str(path),
+            "path": str(path),
             "source": record.source,
-            "settings": record.settings,
+            "recipe": record.settings,
             "made": record.made,
             "a1111": record.fields,
             "left_out": record.left_out,
