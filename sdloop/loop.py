@@ -1,0 +1,97 @@
+"""The sampling loop: the file that sdloop is about.
+
+``denoise`` is the loop that people learn Stable Diffusion by, as a generator. Progress bars,
+previews, early stopping and cancelling are its consumers; to change its course, write into
+``step.latents`` (in place) before asking for the next step, or copy these lines and change them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from sdloop.conditioning import Conditioning
+from sdloop.guidance import classifier_free_guidance, rescale_guidance
+from sdloop.schedule import Scheduler, denoised_latents, step_options
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One turn of the loop.
+
+    ``index`` counts from 0 to ``total - 1``. ``timestep`` and ``sigma`` are the noise level that
+    the UNet looked at. ``latents``, of shape (batch, channels, height, width), are what the
+    scheduler made of it and what the next turn starts from; ``denoised`` is the clean picture's
+    latents as the UNet sees them now.
+    """
+
+    index: int
+    total: int
+    timestep: float
+    sigma: float
+    latents: Tensor
+    denoised: Tensor
+
+
+@torch.no_grad()
+def denoise(
+    unet: Any,
+    scheduler: Scheduler,
+    latents: Tensor,
+    conditioning: Conditioning,
+    *,
+    timesteps: Tensor,
+    sigmas: Sequence[float],
+    guidance_scale: float = 7.5,
+    guidance_rescale: float = 0.0,
+    eta: float = 0.0,
+    generators: Sequence[Generator] = (),
+) -> Iterator[Step]:
+    """Turn noise into latents of a picture, one scheduler step at a time.
+
+    ``latents`` start as noise times ``scheduler.init_noise_sigma``, float32, on the UNet's device.
+    ``timesteps`` and ``sigmas`` come from ``schedule.set_steps``. ``generators``, one for each
+    picture, feed the schedulers that draw noise on the way. With a ``guidance_scale`` of 1 the
+    UNet runs once a step on the prompt alone, else on the unconditional twin beside it.
+
+    The latents stay float32 in half precision too: a rounding error a step would add up.
+    """
+    guided = guidance_scale != 1
+    prompt = conditioning.unet_inputs(guided=guided)
+    options = step_options(scheduler, eta, generators)
+    unet_timesteps = timesteps.to(latents.device)
+
+    for index, (t, sigma) in enumerate(zip(timesteps, sigmas, strict=True)):
+        # Expand the latents for guidance, and scale them to what the UNet was trained on.
+        latent_input = torch.cat([latents] * 2) if guided else latents
+        latent_input = scheduler.scale_model_input(latent_input, t)
+
+        # Predict the noise.
+        noise_pred = unet(
+            latent_input.to(unet.dtype), unet_timesteps[index], **prompt, return_dict=False
+        )[0].to(latents.dtype)
+
+        # Guide it.
+        if guided:
+            noise_uncond, noise_text = noise_pred.chunk(2)
+            noise_pred = classifier_free_guidance(noise_uncond, noise_text, guidance_scale)
+            if guidance_rescale > 0:
+                noise_pred = rescale_guidance(noise_pred, noise_text, guidance_rescale)
+
+        # What the UNet takes the clean picture to be.
+        denoised = denoised_latents(
+            scheduler, latents, latent_input[: len(latents)], noise_pred, sigma
+        )
+
+        # Take a step: x_t -> x_t-1.
+        latents = scheduler.step(noise_pred, t, latents, **options, return_dict=False)[0]
+        yield Step(
+            index=index,
+            total=len(timesteps),
+            timestep=t.item(),
+            sigma=sigma,
+            latents=latents,
+            denoised=denoised,
+        )

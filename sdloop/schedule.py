@@ -1,0 +1,162 @@
+"""From names to scheduler objects, and from a scheduler to the noise levels of its steps."""
+
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import diffusers
+from torch import Generator, Tensor
+
+from sdloop.errors import SettingError
+from sdloop.scheduler_names import SCHEDULERS, SIGMAS
+
+# The protocol, not a class: set_timesteps, timesteps, init_noise_sigma, scale_model_input, step.
+Scheduler = Any
+
+
+def make_scheduler(
+    config: Mapping[str, Any],
+    *,
+    scheduler: str | None = None,
+    sigmas: str | None = None,
+    timestep_spacing: str | None = None,
+    seeds: Sequence[int] = (),
+) -> Scheduler:
+    """A fresh scheduler: the checkpoint's own, or another class on the same training schedule.
+
+    Schedulers count their own steps, so each run of the loop needs a new one. ``config`` is the
+    checkpoint's ``scheduler_config.json``. ``scheduler`` is a name of ``SCHEDULERS``, ``None``
+    keeps the checkpoint's; the others are a Recipe's fields. ``seeds`` are for DPM++ SDE, whose
+    Brownian noise comes from torchsde and not from torch's generators.
+
+    Raises ``SettingError`` when the scheduler needs a package that is not installed.
+    """
+    class_name = SCHEDULERS[scheduler].class_name if scheduler else config["_class_name"]
+    changes: dict[str, Any] = dict(SCHEDULERS[scheduler].options) if scheduler else {}
+    if sigmas is not None:
+        changes |= {f"use_{name}_sigmas": name == sigmas for name in SIGMAS if name != "uniform"}
+    if timestep_spacing is not None:
+        changes["timestep_spacing"] = timestep_spacing
+    if class_name == "DPMSolverSDEScheduler":
+        changes["noise_sampler_seed"] = list(seeds) or None
+    _check_packages(class_name, sigmas)
+    own = _class(config["_class_name"]).from_config(dict(config))
+    # From `own.config`, which remembers what the checkpoint set: a plain copy of it would hand the
+    # defaults of one class to another as if somebody had chosen them.
+    return _class(class_name).from_config(own.config, **changes)
+
+
+def set_steps(scheduler: Scheduler, steps: int) -> tuple[Tensor, list[float]]:
+    """Prepare ``scheduler`` for ``steps`` and return its timesteps (CPU) and their sigmas.
+
+    There may be more timesteps than ``steps``: second-order schedulers look twice at each.
+    Raises ``SettingError`` where the scheduler cannot make that many.
+    """
+    try:
+        # On the CPU whatever the UNet's device: most schedulers would otherwise wait for the GPU
+        # at every step, to look a number up.
+        scheduler.set_timesteps(steps, device="cpu")
+    except ValueError as error:
+        raise SettingError(f"steps must suit the scheduler, got {steps}: {error}") from error
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(0)
+    return scheduler.timesteps, noise_levels(scheduler)
+
+
+def noise_levels(scheduler: Scheduler) -> list[float]:
+    """The sigma at which the UNet looks, for each of ``scheduler.timesteps``.
+
+    Sigma is the noise's standard deviation over the signal's; infinite where no signal is left.
+    """
+    timesteps = scheduler.timesteps
+    if not hasattr(scheduler, "sigmas"):
+        signal = scheduler.alphas_cumprod[timesteps.long()].double()
+        return [float(sigma) for sigma in ((1 - signal) / signal).sqrt()]
+    levels: Tensor = scheduler.sigmas[: len(timesteps)].double()
+    middle = _MIDDLES.get(type(scheduler).__name__)
+    if middle is not None:
+        levels[1::2] = middle(scheduler)[: len(levels[1::2])].double()
+    return [float(level) for level in levels]
+
+
+def step_options(
+    scheduler: Scheduler, eta: float, generators: Sequence[Generator]
+) -> dict[str, Any]:
+    """What this scheduler's ``step`` takes besides the prediction: not all have ``eta`` or draw."""
+    takes = inspect.signature(scheduler.step).parameters
+    options = {"eta": eta, "generator": list(generators)}
+    return {name: value for name, value in options.items() if name in takes}
+
+
+def denoised_latents(
+    scheduler: Scheduler, latents: Tensor, latent_input: Tensor, noise_pred: Tensor, sigma: float
+) -> Tensor:
+    """The clean latents that a prediction implies: what the UNet believes the picture to be.
+
+    ``latents`` are the scheduler's, ``latent_input`` what ``scale_model_input`` made of them.
+    """
+    if hasattr(scheduler, "precondition_outputs"):  # EDM scales its inputs and outputs itself
+        return scheduler.precondition_outputs(latents, noise_pred, sigma)
+    return predict_denoised(latent_input, noise_pred, sigma, scheduler.config.prediction_type)
+
+
+def predict_denoised(
+    latent_input: Tensor, noise_pred: Tensor, sigma: float, prediction_type: str
+) -> Tensor:
+    """The clean latents that a prediction implies: what the UNet believes the picture to be.
+
+    ``latent_input`` is what the UNet saw, ``alpha * clean + beta * noise`` with
+    ``alpha² + beta² = 1`` and ``sigma = beta / alpha``; every scheduler's ``scale_model_input``
+    brings its latents to that form. At ``sigma`` infinity (zero terminal SNR) the input holds no
+    picture at all, and only v and sample predictions say anything about it.
+
+    ``prediction_type`` is the scheduler config's: ``epsilon``, ``v_prediction`` or ``sample``.
+
+    Source: Ho et al. 2020 (arXiv:2006.11239) eq. 15; v: Salimans & Ho 2022 (arXiv:2202.00512).
+
+    >>> from torch import tensor
+    >>> predict_denoised(tensor(2.0), tensor(0.5), 0.0, "epsilon")
+    tensor(2.)
+    >>> predict_denoised(tensor(2.0), tensor(0.5), float("inf"), "v_prediction")
+    tensor(-0.5000)
+    """
+    alpha = (1 + sigma**2) ** -0.5
+    beta = (1 - alpha**2) ** 0.5 if sigma > 1 else sigma * alpha
+    match prediction_type:
+        case "epsilon":
+            return (latent_input - beta * noise_pred) / alpha
+        case "v_prediction":
+            return alpha * latent_input - beta * noise_pred
+        case _:
+            return noise_pred
+
+
+# These look a second time between two levels of `sigmas`, each where its own formula puts it.
+_MIDDLES: Mapping[str, Callable[[Scheduler], Tensor]] = {
+    "KDPM2DiscreteScheduler": lambda s: s.sigmas_interpol[1::2],
+    "KDPM2AncestralDiscreteScheduler": lambda s: s.sigmas_interpol[0::2],
+    "DPMSolverSDEScheduler": lambda s: (s.sigmas[0:-1:2] * s.sigmas[1::2]).sqrt(),
+}
+
+_CLASS_NAMES = frozenset(entry.class_name for entry in SCHEDULERS.values())
+
+
+def _class(class_name: str) -> Any:
+    """A scheduler class by name: only those we know, whatever a model's files may say."""
+    if class_name not in _CLASS_NAMES:
+        raise SettingError(
+            f"scheduler must be one of {', '.join(SCHEDULERS)}, got the class {class_name!r}"
+        )
+    return getattr(diffusers, class_name)
+
+
+def _check_packages(class_name: str, sigmas: str | None) -> None:
+    needs = {
+        "scipy": class_name == "LMSDiscreteScheduler" or sigmas == "beta",
+        "torchsde": class_name == "DPMSolverSDEScheduler",
+    }
+    for package, needed in needs.items():
+        if needed and importlib.util.find_spec(package) is None:
+            what = "sigmas 'beta'" if sigmas == "beta" else f"the scheduler {class_name}"
+            raise SettingError(f"{what} needs {package}: pip install 'sdloop[schedulers]'")

@@ -1,0 +1,219 @@
+"""Tiny random models of the three families, small enough to sample in milliseconds.
+
+Their shapes keep what tells the families apart (heads, linear projections, the second text
+encoder, the sizes that SDXL is told) and shrink everything else. The vocabulary is the first
+thousand entries of CLIP's own, so "!" has the id 0 as in the real one.
+"""
+
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+import sdloop
+from sdloop.components import Components
+
+VOCABULARY = Path(sdloop.__file__).parent / "layouts" / "clip_tokenizer"
+
+WORDS = 1000  # 512 bytes, 488 merges
+WIDTH = 32  # of the text encoders
+
+PNDM = {
+    "_class_name": "PNDMScheduler",
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "clip_sample": False,
+    "num_train_timesteps": 1000,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "trained_betas": None,
+}
+DDIM_V = {
+    "_class_name": "DDIMScheduler",
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "clip_sample": False,
+    "num_train_timesteps": 1000,
+    "prediction_type": "v_prediction",
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "trained_betas": None,
+}
+EULER = {
+    "_class_name": "EulerDiscreteScheduler",
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "interpolation_type": "linear",
+    "num_train_timesteps": 1000,
+    "prediction_type": "epsilon",
+    "steps_offset": 1,
+    "timestep_spacing": "leading",
+    "use_karras_sigmas": False,
+}
+
+
+@functools.cache
+def _words() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """The vocabulary and its merges, cut off after ``WORDS`` entries."""
+    entries = json.loads((VOCABULARY / "vocab.json").read_text(encoding="utf-8"))
+    kept = [*list(entries)[:WORDS], "<|startoftext|>", "<|endoftext|>"]
+    lines = (VOCABULARY / "merges.txt").read_text(encoding="utf-8").splitlines()
+    merges = [tuple(line.split()) for line in lines[1 : WORDS - 512 + 1]]
+    return {word: number for number, word in enumerate(kept)}, merges
+
+
+def tiny_tokenizer(pad_token: str = "<|endoftext|>") -> CLIPTokenizer:
+    vocabulary, merges = _words()
+    return CLIPTokenizer(
+        vocab=dict(vocabulary), merges=list(merges), pad_token=pad_token, model_max_length=77
+    )
+
+
+def _text_config(**options: Any) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=WORDS + 2,
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=77,
+        projection_dim=WIDTH,
+        bos_token_id=0,
+        eos_token_id=2,  # as in the real files: CLIP then looks for the highest id
+        pad_token_id=1,
+        **options,
+    )
+
+
+def _unet(**options: Any) -> UNet2DConditionModel:
+    cross = {
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "cross_attention_dim": WIDTH,
+    }
+    return UNet2DConditionModel(
+        sample_size=16, block_out_channels=(32, 64), layers_per_block=1, **(cross | options)
+    )
+
+
+def _vae(**options: Any) -> AutoencoderKL:
+    return AutoencoderKL(
+        sample_size=32,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        **options,
+    )
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Random weights from ``seed``, without touching the caller's own random state."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def tiny_sd1(seed: int = 0) -> Components:
+    """Stable Diffusion 1: convolutional projections, one text encoder, PNDM, epsilon."""
+    with _seeded(seed):
+        return Components(
+            tokenizer=tiny_tokenizer(),
+            text_encoder=CLIPTextModel(_text_config(hidden_act="quick_gelu")).eval(),
+            unet=_unet(attention_head_dim=4).eval(),
+            vae=_vae(force_upcast=False).eval(),
+            scheduler_config=PNDM,
+        )
+
+
+def tiny_sd2(seed: int = 0) -> Components:
+    """Stable Diffusion 2 (768-v): linear projections, pads with "!", DDIM, v-prediction."""
+    with _seeded(seed):
+        return Components(
+            tokenizer=tiny_tokenizer("!"),
+            text_encoder=CLIPTextModel(_text_config(hidden_act="gelu")).eval(),
+            unet=_unet(attention_head_dim=(2, 4), use_linear_projection=True).eval(),
+            vae=_vae(force_upcast=False).eval(),
+            scheduler_config=DDIM_V,
+        )
+
+
+def tiny_sdxl(seed: int = 0) -> Components:
+    """Stable Diffusion XL: two text encoders, told sizes, a VAE that overflows in fp16."""
+    with _seeded(seed):
+        return Components(
+            tokenizer=tiny_tokenizer(),
+            tokenizer_2=tiny_tokenizer("!"),
+            text_encoder=CLIPTextModel(_text_config(hidden_act="quick_gelu")).eval(),
+            text_encoder_2=CLIPTextModelWithProjection(_text_config(hidden_act="gelu")).eval(),
+            unet=_unet(
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                attention_head_dim=(2, 4),
+                transformer_layers_per_block=(1, 2),
+                use_linear_projection=True,
+                cross_attention_dim=2 * WIDTH,
+                addition_embed_type="text_time",
+                addition_time_embed_dim=8,
+                projection_class_embeddings_input_dim=WIDTH + 6 * 8,
+            ).eval(),
+            vae=_vae(force_upcast=True, scaling_factor=0.13025).eval(),
+            scheduler_config=EULER,
+            force_zeros_for_empty_prompt=True,
+        )
+
+
+_LIBRARIES = {
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "tokenizer_2": ["transformers", "CLIPTokenizer"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+
+
+def save_diffusers_folder(
+    components: Components, folder: Path, *, variant: str | None = None, shards: str | None = None
+) -> Path:
+    """Write ``components`` as diffusers' pipelines do; ``shards`` is the largest file's size."""
+    sdxl = components.text_encoder_2 is not None
+    index: dict[str, Any] = {
+        "_class_name": "StableDiffusionXLPipeline" if sdxl else "StableDiffusionPipeline",
+        "_diffusers_version": "0.42.1",
+        "scheduler": ["diffusers", components.scheduler_config["_class_name"]],
+    }
+    if sdxl:
+        index["force_zeros_for_empty_prompt"] = components.force_zeros_for_empty_prompt
+    else:
+        index |= {"safety_checker": [None, None], "feature_extractor": [None, None]}
+    options: dict[str, Any] = {"max_shard_size": shards} if shards else {}
+    for name, library in _LIBRARIES.items():
+        part = getattr(components, name)
+        if part is None:
+            continue
+        index[name] = library
+        if name.startswith("tokenizer"):
+            part.save_pretrained(folder / name)
+        else:
+            part.save_pretrained(folder / name, variant=variant, **options)
+    write_json(folder / "scheduler" / "scheduler_config.json", components.scheduler_config)
+    write_json(folder / "model_index.json", index)
+    return folder
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dict(values), indent=2), encoding="utf-8")
