@@ -22,8 +22,10 @@ from sdloop.scheduler_names import SCHEDULERS, parse_scheduler
 
 _NEGATIVE = "Negative prompt:"
 # Keys are at most 64 characters: without an end, a long line of words takes quadratic time.
-_ITEM = re.compile(r'\s*(\w[\w /-]{0,63}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
+_ITEM = re.compile(r'\s*(\w[\w /-]{1,63}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 _FEWEST_ITEMS = 3
+# stable-diffusion.cpp ends the line with all of it once more, in JSON that is not quoted.
+_SDCPP = ", SDCPP: {"
 
 # "Automatic" means these for A1111; for the other samplers it means their own, uniform, spacing.
 _AUTOMATIC = {
@@ -65,10 +67,10 @@ def parse_parameters(text: str) -> Parameters:
     """What an A1111 text says; any text is at least a prompt.
 
     As A1111 does, the last line counts as fields only when three items or more are in it, and
-    blank space around the prompts is dropped.
+    blank space around the prompts is dropped; so are the NULs that some programs end with.
     """
-    *lines, last = text.strip().split("\n")
-    items = _ITEM.findall(last)
+    *lines, last = text.replace("\0", "").strip().split("\n")
+    items = _ITEM.findall(last.partition(_SDCPP)[0])
     if len(items) < _FEWEST_ITEMS:
         lines, items = [*lines, last], []
     starts = (i for i, line in enumerate(lines) if line.lstrip().startswith(_NEGATIVE))
@@ -87,7 +89,7 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
     ``made`` may hold ``weights`` (file → sha256) and ``versions``. ``Model hash`` is the hash of
     a checkpoint file, so a model in several files has none.
     """
-    weights = made.get("weights", {})
+    model_hash, vae_hash = _hashes(recipe, made.get("weights", {}))
     fields = {
         "Steps": recipe.steps,
         "Sampler": SCHEDULERS[recipe.scheduler].label if recipe.scheduler else None,
@@ -95,8 +97,9 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "CFG scale": f"{recipe.guidance_scale:.12g}",
         "Seed": recipe.seed,
         "Size": f"{recipe.width}x{recipe.height}" if recipe.width and recipe.height else None,
-        "Model hash": next(iter(weights.values()))[:10] if len(weights) == 1 else None,
+        "Model hash": model_hash,
         "Model": _bare_name(recipe.model),
+        "VAE hash": vae_hash,
         "VAE": _bare_name(recipe.vae) if recipe.vae else None,
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "RNG": "CPU",
@@ -161,6 +164,8 @@ def _sampler(text: str, _: _Settings) -> _Settings:
 
 
 def _schedule(text: str, settings: _Settings) -> _Settings:
+    if "scheduler" not in settings:
+        raise SettingError(f"Schedule type needs a known Sampler, got {text!r}")
     scheduler, name = settings["scheduler"], text.lower()
     sigmas = _AUTOMATIC.get(scheduler, "uniform") if name == "automatic" else name
     if sigmas == "uniform" and "sigmas" not in SCHEDULERS[scheduler].knows:
@@ -182,6 +187,14 @@ _TRANSLATIONS: Mapping[str, Callable[[str, _Settings], _Settings]] = {
     "Size": _size,
     "Clip skip": lambda text, _: {"clip_skip": int(text)},
 }
+
+
+def _hashes(recipe: Recipe, weights: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """A1111's short hashes of the model's and of another VAE's file, where it is a single one."""
+    own = [sha256[:10] for name, sha256 in weights.items() if not name.startswith("vae/")]
+    vae = [sha256[:10] for name, sha256 in weights.items() if name.startswith("vae/")]
+    model_hash = own[0] if len(own) == 1 else None
+    return model_hash, vae[0] if recipe.vae and len(vae) == 1 else None
 
 
 def _schedule_type(recipe: Recipe) -> str | None:

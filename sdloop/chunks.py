@@ -95,11 +95,22 @@ def _png_text(kind: bytes, data: bytes) -> str:
     """The text of a chunk: latin-1, compressed latin-1, or UTF-8 that may be compressed."""
     rest = data.partition(b"\0")[2]
     if kind == b"tEXt":
-        return rest.decode("latin-1")
+        return _latin(rest)
     if kind == b"zTXt":
-        return _inflated(rest[1:]).decode("latin-1")
+        return _latin(_inflated(rest[1:]))
     compressed, body = rest[0], rest[2:].split(b"\0", 2)[2]
     return (_inflated(body) if compressed else body).decode("utf-8")
+
+
+def _latin(data: bytes) -> str:
+    """Latin-1 by the standard; but programs in C write the UTF-8 they have.
+
+    What is valid UTF-8 is that: in latin-1 it would be words like "cafÃ©".
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _inflated(data: bytes) -> bytes:

@@ -7,7 +7,6 @@ their EXIF. Reading needs no Pillow, so that looking into a picture takes no tim
 
 import io
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from sdloop import chunks
 from sdloop.a1111 import format_parameters, parameters_of, parse_parameters, settings_of
-from sdloop.atomic import Exists, taken, write_whole
+from sdloop.atomic import Exists, check_writable, write_whole
 from sdloop.errors import FileError, SettingError
 from sdloop.recipe import Recipe
 from sdloop.rules import check_choice
@@ -118,11 +117,7 @@ def check_output(
     ``FileError`` for a name in use or a folder that cannot be written to.
     """
     _check_texts(path, _texts(recipe, {}, metadata), room=_ROOM_FOR_MADE)
-    if path.is_dir() or (exists == "fail" and os.path.lexists(path)):
-        raise taken(path)
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise FileError(f"cannot write {str(path)!r}: {str(folder)!r} is not a writable folder")
+    check_writable(path, exists=exists)
 
 
 def format_of(path: Path) -> str:
