@@ -5,6 +5,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
+
 from sdloop.cli import app
 from sdloop.cli.settings import (
     CommandSettings,
@@ -15,7 +17,6 @@ from sdloop.cli.settings import (
     user_settings,
 )
 from sdloop.errors import FileError, SettingError
-from typer.testing import CliRunner, Result
 
 
 def run(*arguments: str) -> Result:
@@ -105,7 +106,7 @@ def test_the_file_may_be_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     run("set", "steps", "5")
     assert link.is_symlink()
     assert target.read_text() == "steps = 5\n"
-    assert sorted(os.listdir(tmp_path)) == ["link.toml", "real.toml"]
+    assert sorted(tmp_path.iterdir()) == [link, target]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sdloop.cli.prompt_file import parse_line, read_prompts
 from sdloop.errors import FileError, SettingError
 

@@ -13,8 +13,9 @@ from typer.core import TyperGroup
 
 from sdloop.cli.config import config
 from sdloop.cli.screen import emit, one_line_endings
+from sdloop.cli.show import show
 from sdloop.cli.txt2img import txt2img
-from sdloop.cli.version import versions
+from sdloop.cli.version import installed
 
 
 class _Commands(TyperGroup):
@@ -33,12 +34,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(txt2img)
+app.command()(show)
 app.add_typer(config, name="config")
 
 
 def _print_versions(asked: bool) -> None:
     if asked:
-        emit(versions())
+        for package, version in installed().items():
+            emit(f"{package} {version}")
         raise typer.Exit()
 
 

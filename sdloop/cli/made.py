@@ -1,11 +1,11 @@
 """What a finished picture is told with: the circumstances in its file, and a line of JSON."""
 
 import json
-import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdloop.cli.version import PACKAGES, version_of
+from sdloop.cli.version import installed
 from sdloop.png import Made
 
 if TYPE_CHECKING:
@@ -14,21 +14,19 @@ if TYPE_CHECKING:
     from sdloop.generate import Picture
 
 
-def circumstances(picture: "Picture", components: "Components", checkpoint: "Checkpoint") -> Made:
+def circumstances(
+    picture: "Picture",
+    components: "Components",
+    checkpoint: "Checkpoint",
+    weights: Mapping[str, str],
+) -> Made:
     """What the Recipe leaves open: whose weights, which versions, where and how precisely."""
-    from sdloop.checkpoint import weight_hashes
-
-    weights = weight_hashes(checkpoint)
     return Made(
         weights=weights,
         revision=checkpoint.revision,
         sigmas=picture.sigmas,
         key=picture.recipe.key(weights),
-        versions={
-            "sdloop": version_of("sdloop"),
-            "python": platform.python_version(),
-            **{name: version_of(name) for name in PACKAGES},
-        },
+        versions=installed(),
         device=str(components.device),
         dtype=str(components.dtype).removeprefix("torch."),
         seconds=round(picture.seconds, 3),

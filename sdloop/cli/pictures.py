@@ -63,9 +63,7 @@ def plan_pictures(
     if not options.dry_run:
         metadata = _metadata(command)
         for planned in plan:
-            check_output(
-                planned.path, planned.recipe, metadata=metadata, exists=planned.exists
-            )
+            check_output(planned.path, planned.recipe, metadata=metadata, exists=planned.exists)
     return plan
 
 
@@ -105,12 +103,14 @@ def _make(
     group: Sequence[Planned], command: CommandSettings, options: OutputOptions, progress: Progress
 ) -> None:
     """Make the pictures of one model."""
+    from sdloop.checkpoint import weight_hashes
     from sdloop.components import load_components
     from sdloop.generate import Picture, stream
 
     checkpoint = group[0].checkpoint
     progress.loading(checkpoint.name)
     components = load_components(checkpoint, device=command.device, dtype=command.dtype)
+    weights = weight_hashes(checkpoint)
     # stream() keeps the order, so the next picture is that of the next plan.
     plans = iter(group)
     recipes = [planned.recipe for planned in group]
@@ -119,8 +119,8 @@ def _make(
             progress.step(event)
             continue
         planned = next(plans)
-        made = circumstances(event, components, checkpoint)
-        path = write_picture(
+        made = circumstances(event, components, checkpoint, weights)
+        written = write_picture(
             event.image,
             planned.path,
             recipe=event.recipe,
@@ -128,6 +128,8 @@ def _make(
             metadata=_metadata(command),
             exists=planned.exists,
         )
+        # A name is printed as it was typed, even where it is a link to the file.
+        path = written if planned.exists == "number" else planned.path
         progress.picture()
         emit(json_line(event, path, made) if options.json else str(path))
 
