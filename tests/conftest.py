@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-# Before anything imports them: the hub reads the first at import, torch the second.
+# Their readers do so when they are imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["DIFFUSERS_VERBOSITY"] = "error"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 

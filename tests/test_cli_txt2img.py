@@ -282,14 +282,14 @@ def test_flags_that_typer_refuses_end_with_2() -> None:
 
 
 def test_numbers_that_are_not_finite_end_with_4(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sdloop.generate
+    import sdloop.conductor
     from sdloop.errors import NonFiniteError
 
     def stream(*_: object, **__: object) -> Any:
         raise NonFiniteError("the latents are not finite")
         yield
 
-    monkeypatch.setattr(sdloop.generate, "stream", stream)
+    monkeypatch.setattr(sdloop.conductor, "stream", stream)
     result = txt2img("a cat", "--seed", "4")
     assert result.exit_code == 4
     assert result.stderr == "sdloop: error: the latents are not finite\n"

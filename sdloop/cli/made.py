@@ -11,7 +11,7 @@ from sdloop.png import Made
 if TYPE_CHECKING:
     from sdloop.checkpoint import Checkpoint
     from sdloop.components import Components
-    from sdloop.generate import Picture
+    from sdloop.conductor import Picture
 
 
 def circumstances(

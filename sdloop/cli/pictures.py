@@ -105,7 +105,7 @@ def _make(
     """Make the pictures of one model."""
     from sdloop.checkpoint import weight_hashes
     from sdloop.components import load_components
-    from sdloop.generate import Picture, stream
+    from sdloop.conductor import Picture, stream
 
     checkpoint = group[0].checkpoint
     progress.loading(checkpoint.name)
