@@ -8,13 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdloop.a1111 import (
-    Parameters,
-    format_parameters,
-    parameters_of,
-    parse_parameters,
-    settings_of,
-)
+from sdloop.metadata.a1111 import Parameters, format_parameters, parse_parameters
+from sdloop.metadata.a1111_recipe import parameters_of, settings_of
 from sdloop.recipe import Recipe
 from sdloop.scheduler_names import SCHEDULERS, SIGMAS
 

@@ -112,7 +112,7 @@ def test_an_unreadable_file_does_not_hide_the_others(picture: Path, tmp_path: Pa
     assert result.exit_code == 3
     assert result.stdout.startswith(f"{picture}\n  prompt ")
     assert len(result.stderr.splitlines()) == 2
-    assert "there is no file" in result.stderr
+    assert "it is not there" in result.stderr
 
 
 def test_a_prompt_cannot_steer_the_terminal(tmp_path: Path) -> None:

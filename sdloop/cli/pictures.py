@@ -63,9 +63,7 @@ def plan_pictures(
     if not options.dry_run:
         metadata = _metadata(command)
         for planned in plan:
-            check_output(
-                planned.path, planned.recipe, metadata=metadata, exists=planned.exists
-            )
+            check_output(planned.path, planned.recipe, metadata=metadata, exists=planned.exists)
     return plan
 
 
