@@ -52,9 +52,9 @@ def write_picture(
     """Write ``image`` with the resolved ``recipe`` that made it; return the path it got.
 
     The suffix decides the format: PNG, WebP (lossless) or JPEG. ``metadata`` is "full" for both
-    texts, "minimal" for both without ``made`` (nothing about the machine), "none" for pixels
-    alone. ``exists`` says what to do when the name is in use: "fail", "number" (name-2.png …) or
-    "overwrite".
+    texts, "minimal" for both without ``made`` (of the machine nothing but the model's name, as it
+    was given), "none" for pixels alone. ``exists`` says what to do when the name is in use:
+    "fail", "number" (name-2.png …) or "overwrite".
 
     Raises ``FileError`` when the file cannot be written, leaving nothing behind, and
     ``SettingError`` for what ``check_output`` refuses beforehand.

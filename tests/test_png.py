@@ -64,6 +64,20 @@ def test_the_recipe_comes_back_from_the_file(tmp_path: Path, image, suffix: str)
     assert record.fields["Version"] == "sdloop 0.1.0"
 
 
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+
+
+@settings(deadline=None, max_examples=60)
+@given(texts, texts, st.sampled_from(SUFFIXES), st.sampled_from(["full", "minimal"]))
+def test_any_prompts_come_back(
+    tmp_path_factory, image, prompt: str, negative: str, suffix: str, metadata: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    recipe = replace(RECIPE, prompt=prompt, negative_prompt=negative)
+    write_picture(image, path, recipe=recipe, metadata=metadata, exists="overwrite")
+    assert read_record(path).recipe == recipe
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_minimal_metadata_says_nothing_about_the_machine(
     tmp_path: Path, image, suffix: str
