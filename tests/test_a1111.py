@@ -71,7 +71,7 @@ def test_a_long_line_of_words_takes_no_time() -> None:
 
 def test_the_text_of_a_recipe() -> None:
     made = {
-        "weights": {"frogs.safetensors": "ab" * 32, "vae/soft.safetensors": "cd" * 32},
+        "weights": {"model.safetensors": "ab" * 32, "vae.safetensors": "cd" * 32},
         "versions": {"sdloop": "0.1.0"},
     }
     recipe = replace(RECIPE, vae="vaes/soft.safetensors", clip_skip=2)

@@ -25,10 +25,10 @@ _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
 def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
     """How A1111 would describe a picture of this resolved Recipe.
 
-    ``made`` may hold ``weights`` (file → sha256) and ``versions``. ``Model hash`` is the hash of
-    a checkpoint file, so a model in several files has none.
+    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.weight_hashes`` names them) and
+    ``versions``. ``Model hash`` is that of a single file; a folder of files has none.
     """
-    model_hash, vae_hash = _hashes(recipe, made.get("weights", {}))
+    weights = made.get("weights", {})
     fields = {
         "Steps": recipe.steps,
         "Sampler": SCHEDULERS[recipe.scheduler].label if recipe.scheduler else None,
@@ -36,9 +36,9 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "CFG scale": f"{recipe.guidance_scale:.12g}",
         "Seed": recipe.seed,
         "Size": f"{recipe.width}x{recipe.height}" if recipe.width and recipe.height else None,
-        "Model hash": model_hash,
+        "Model hash": _short_hash(weights, "model."),
         "Model": _bare_name(recipe.model),
-        "VAE hash": vae_hash,
+        "VAE hash": _short_hash(weights, "vae.", "vae/") if recipe.vae else None,
         "VAE": _bare_name(recipe.vae) if recipe.vae else None,
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "RNG": "CPU",
@@ -51,12 +51,10 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
     )
 
 
-def _hashes(recipe: Recipe, weights: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """A1111's short hashes of the model's and of another VAE's file, where it is a single one."""
-    own = [sha256[:10] for name, sha256 in weights.items() if not name.startswith("vae/")]
-    vae = [sha256[:10] for name, sha256 in weights.items() if name.startswith("vae/")]
-    model_hash = own[0] if len(own) == 1 else None
-    return model_hash, vae[0] if recipe.vae and len(vae) == 1 else None
+def _short_hash(weights: Mapping[str, str], *beginnings: str) -> str | None:
+    """A1111's hash of the one file whose name has such a beginning."""
+    hashes = [sha256[:10] for name, sha256 in weights.items() if name.startswith(beginnings)]
+    return hashes[0] if len(hashes) == 1 else None
 
 
 def _schedule_type(recipe: Recipe) -> str | None:
