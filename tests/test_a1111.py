@@ -8,13 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdloop.a1111 import (
-    Parameters,
-    format_parameters,
-    parameters_of,
-    parse_parameters,
-    settings_of,
-)
+from sdloop.metadata.a1111 import Parameters, format_parameters, parse_parameters
+from sdloop.metadata.a1111_recipe import parameters_of, settings_of
 from sdloop.recipe import Recipe
 from sdloop.scheduler_names import SCHEDULERS, SIGMAS
 
@@ -76,7 +71,7 @@ def test_a_long_line_of_words_takes_no_time() -> None:
 
 def test_the_text_of_a_recipe() -> None:
     made = {
-        "weights": {"frogs.safetensors": "ab" * 32, "vae/soft.safetensors": "cd" * 32},
+        "weights": {"model.safetensors": "ab" * 32, "vae.safetensors": "cd" * 32},
         "versions": {"sdloop": "0.1.0"},
     }
     recipe = replace(RECIPE, vae="vaes/soft.safetensors", clip_skip=2)

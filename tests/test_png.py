@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import struct
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from sdloop import chunks
-from sdloop.a1111 import format_parameters, parameters_of
 from sdloop.errors import FileError, SettingError
-from sdloop.png import SCHEMA, Made, check_output, read_record, write_picture
+from sdloop.metadata.a1111 import format_parameters
+from sdloop.metadata.a1111_recipe import parameters_of
+from sdloop.metadata.chunks import read_texts
+from sdloop.metadata.record import SCHEMA
+from sdloop.png import Made, check_output, read_record, write_picture
 from sdloop.recipe import Recipe
 
 RECIPE = Recipe(
@@ -60,6 +64,20 @@ def test_the_recipe_comes_back_from_the_file(tmp_path: Path, image, suffix: str)
     assert record.fields["Version"] == "sdloop 0.1.0"
 
 
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+
+
+@settings(deadline=None, max_examples=60)
+@given(texts, texts, st.sampled_from(SUFFIXES), st.sampled_from(["full", "minimal"]))
+def test_any_prompts_come_back(
+    tmp_path_factory, image, prompt: str, negative: str, suffix: str, metadata: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    recipe = replace(RECIPE, prompt=prompt, negative_prompt=negative)
+    write_picture(image, path, recipe=recipe, metadata=metadata, exists="overwrite")
+    assert read_record(path).recipe == recipe
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_minimal_metadata_says_nothing_about_the_machine(
     tmp_path: Path, image, suffix: str
@@ -75,11 +93,17 @@ def test_minimal_metadata_says_nothing_about_the_machine(
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_no_metadata_means_pixels_alone(tmp_path: Path, image, suffix: str) -> None:
     path = write_picture(image, tmp_path / f"a{suffix}", recipe=RECIPE, metadata="none")
-    assert chunks.read_texts(path) == {}
+    assert read_texts(path) == {}
     with Image.open(path) as read:
         assert not {"parameters", "sdloop", "exif"} & set(read.info)
     with pytest.raises(FileError, match="does not say how it was made"):
         read_record(path)
+
+
+def test_an_infinite_sigma_is_valid_json(tmp_path: Path, image) -> None:
+    made: Made = {"sigmas": (float("inf"), 1.0)}
+    path = write_picture(image, tmp_path / "a.png", recipe=RECIPE, made=made)
+    assert read_record(path).made == {"sigmas": ["inf", 1.0]}
 
 
 def test_the_pixels_of_png_and_webp_are_exact(tmp_path: Path, image) -> None:
@@ -121,6 +145,14 @@ def test_unusual_names_and_modes_are_refused(tmp_path: Path, image) -> None:
     with pytest.raises(SettingError, match="metadata must be one of full, minimal, none"):
         write_picture(image, tmp_path / "a.png", recipe=RECIPE, metadata="some")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sides_beyond_the_format_are_refused_before_the_work(tmp_path: Path) -> None:
+    wide = replace(RECIPE, width=2**15)
+    check_output(tmp_path / "a.png", wide)
+    check_output(tmp_path / "a.jpg", wide)
+    with pytest.raises(SettingError, match=r"width must be at most 16383 in \.webp files"):
+        check_output(tmp_path / "a.webp", wide)
 
 
 @pytest.mark.parametrize(("name", "size"), [("a.png", 2**20), ("a.webp", 2**20), ("a.jpg", 2**14)])
@@ -195,6 +227,42 @@ def test_no_bytes_at_all_make_reading_crash(tmp_path_factory, head: bytes, rest:
         read_record(path)
 
 
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + checksum
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x89PNG\r\n\x1a\n" + _chunk(b"iTXt", b"sdloop"),
+        b"\x89PNG\r\n\x1a\n" + _chunk(b"iTXt", b"sdloop\0\0\0en"),
+        b"\x89PNG\r\n\x1a\n" + _chunk(b"iTXt", b"sdloop\0\0\0\0\0\xff"),
+        b"\x89PNG\r\n\x1a\n" + _chunk(b"zTXt", b"sdloop\0\0not packed"),
+        b"\x89PNG\r\n\x1a\n" + _chunk(b"tEXt", b"sdloop\0{}")[:-1] + b"!",
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s", 2**31, b"tEXt") + b"sdloop\0",
+        b"\xff\xd8\xff\xe1\0\0" + bytes(99),
+        b"\xff\xd8\xff\xe1\0\1" + bytes(99),
+        b"\xff\xd8\xff\xe1\0\x10Exif\0\0MM\0*\xff\xff\xff\xff\xff\xda\0\2\xff\xd9",
+        b"\xff\xd8\xff\xe1\0\x10Exif\0\0XX\0*\0\0\0\10\xff\xda\0\2\xff\xd9",
+    ],
+)
+def test_each_kind_of_damage_has_its_line(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    with pytest.raises(FileError, match=r"is not a sound picture: (its|the checksum|it is)"):
+        read_record(path)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_line(tmp_path: Path, monkeypatch) -> None:
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(FileError, match=r"cannot read .*: Permission denied"):
+        read_record(tmp_path / "a.png")
+
+
 def _with_texts(path: Path, image, **texts: str) -> Path:
     info = PngImagePlugin.PngInfo()
     for keyword, text in texts.items():
@@ -226,7 +294,7 @@ def _with_texts(path: Path, image, **texts: str) -> Path:
 )
 def test_forged_or_damaged_json_is_refused(tmp_path: Path, image, text: str) -> None:
     path = _with_texts(tmp_path / "a.png", image, sdloop=text, parameters="a cat")
-    with pytest.raises(FileError, match=r"'.*a\.png' is (damaged|not valid)") as caught:
+    with pytest.raises(FileError, match=r"'.*a\.png': its .* is (damaged|not valid)") as caught:
         read_record(path)
     assert "\n" not in str(caught.value)
 
@@ -276,7 +344,7 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "a.png"
     text.write_text("hello")
     for path, reason in (
-        (tmp_path / "missing.png", "there is no file"),
+        (tmp_path / "missing.png", "is not there"),
         (tmp_path, "is not a file"),
         (text, "neither PNG, JPEG nor WebP"),
     ):

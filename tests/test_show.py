@@ -1,6 +1,8 @@
 """``sdloop show``: readable for people, JSON lines for programs, and nothing in it is obeyed."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,9 +114,19 @@ def test_an_unreadable_file_does_not_hide_the_others(picture: Path, tmp_path: Pa
     assert result.exit_code == 3
     assert result.stdout.startswith(f"{picture}\n  prompt ")
     assert len(result.stderr.splitlines()) == 2
-    assert "there is no file" in result.stderr
+    assert "it is not there" in result.stderr
 
 
 def test_a_prompt_cannot_steer_the_terminal(tmp_path: Path) -> None:
     path = _foreign(tmp_path / "a.png", "a \x1b[2J\x9b31m cat\u202e")
     assert "prompt  a \\x1b[2J\\x9b31m cat\\u202e\n" in _run(path).stdout
+
+
+def test_showing_imports_nothing_heavy(picture: Path) -> None:
+    code = (
+        "import sys, pathlib\nfrom sdloop.cli.show import show\n"
+        f"show([pathlib.Path({str(picture)!r})])\n"
+        "print({'PIL', 'torch', 'numpy', 'diffusers', 'transformers'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
