@@ -105,7 +105,7 @@ class Recipe:
     target_size: Size | None = None
 
     def __post_init__(self) -> None:
-        for name in ("prompt", "negative_prompt", "model", "revision", "variant", "vae"):
+        for name in _TEXTS:
             check_text(name, getattr(self, name), optional=name not in ("prompt", "model"))
         check_whole("seed", self.seed, 0, MAX_SEED)
         check_whole("steps", self.steps, 1, MAX_STEPS)
@@ -226,6 +226,7 @@ class Recipe:
         return cls(**values)
 
 
+_TEXTS = ("prompt", "negative_prompt", "model", "revision", "variant", "vae", "scheduler")
 _MODEL_NAMES = frozenset({"model", "revision", "variant", "vae"})
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
 
