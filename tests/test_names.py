@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdloop.errors import SettingError
-from sdloop.names import DEFAULT_NAME, check_inside, expand_name, numbered
+from sdloop.png.names import DEFAULT_NAME, check_inside, expand_name, numbered
 from sdloop.recipe import FIELDS, Recipe
 
 RECIPE = Recipe(prompt="a frog on stilts", seed=4, width=512, height=768, scheduler="euler-a")

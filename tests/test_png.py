@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from sdloop.errors import FileError, SettingError
-from sdloop.metadata.a1111 import format_parameters
-from sdloop.metadata.a1111_recipe import parameters_of
-from sdloop.metadata.chunks import read_texts
-from sdloop.metadata.record import SCHEMA
 from sdloop.png import Made, check_output, read_record, write_picture
+from sdloop.png.a1111 import format_parameters
+from sdloop.png.a1111_recipe import parameters_of
+from sdloop.png.chunks import read_texts
+from sdloop.png.record import SCHEMA
 from sdloop.recipe import Recipe
 
 RECIPE = Recipe(

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from sdloop.atomic import write_whole
 from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import (
     COMMAND_FIELDS,
@@ -17,6 +16,7 @@ from sdloop.cli.settings import (
 )
 from sdloop.cli.values import parse_value, parse_whole
 from sdloop.errors import SettingError
+from sdloop.png.atomic import write_whole
 from sdloop.recipe import FIELDS
 
 KEYS = tuple(name for name in (*FIELDS, *COMMAND_FIELDS) if name not in NOT_FOR_ALL)

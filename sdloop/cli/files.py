@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sdloop.atomic import Exists
 from sdloop.cli.recipes import Wanted
 from sdloop.cli.settings import CommandSettings
 from sdloop.errors import SettingError
-from sdloop.names import DEFAULT_NAME, check_inside, expand_name, numbered
 from sdloop.png import format_of
+from sdloop.png.atomic import Exists
+from sdloop.png.names import DEFAULT_NAME, check_inside, expand_name, numbered
 from sdloop.recipe import Recipe
 
 

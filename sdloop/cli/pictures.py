@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from sdloop.atomic import Exists
 from sdloop.cli.files import exists_rule, name_pictures
 from sdloop.cli.made import circumstances, json_line
 from sdloop.cli.options import OutputOptions
@@ -15,6 +14,7 @@ from sdloop.cli.recipes import Wanted, blaming
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import CommandSettings
 from sdloop.png import Metadata, check_output, write_picture
+from sdloop.png.atomic import Exists
 from sdloop.recipe import Recipe
 
 if TYPE_CHECKING:

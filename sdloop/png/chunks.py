@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sdloop.errors import FileError
-from sdloop.metadata import exif
+from sdloop.png import exif
 
 # Pillow and many others refuse longer texts.
 MAX_TEXT = 2**20

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from sdloop.errors import FileError
-from sdloop.names import numbered
+from sdloop.png.names import numbered
 
 Exists = Literal["fail", "number", "overwrite"]
 

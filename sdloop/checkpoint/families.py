@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
+from sdloop.checkpoint.headers import Header, read_numbers
 from sdloop.errors import ModelError
-from sdloop.headers import Header, read_numbers
 
 SUPPORTED = "sdloop runs Stable Diffusion 1.x, 2.x and SDXL base"
 

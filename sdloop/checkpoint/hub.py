@@ -5,8 +5,7 @@ With all files in the cache nothing touches the network. What is missing is said
 
 from pathlib import Path
 
-from sdloop.errors import ModelError
-from sdloop.folder import (
+from sdloop.checkpoint.folder import (
     STEMS,
     Configs,
     Incomplete,
@@ -15,6 +14,7 @@ from sdloop.folder import (
     tokenizer_folders,
     weight_files,
 )
+from sdloop.errors import ModelError
 
 # All small files that any part needs: configs, indices of shards, vocabularies.
 _SMALL = ("*.json", "*/merges.txt")

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sdloop.checkpoint.families import check_index, family_of_configs
+from sdloop.checkpoint.headers import read_header
+from sdloop.checkpoint.scheduler_rules import settled_scheduler
 from sdloop.errors import ModelError
-from sdloop.families import check_index, family_of_configs
-from sdloop.headers import read_header
-from sdloop.scheduler_rules import settled_scheduler
 
 # What the weight files of each part are called, less variant and ending.
 STEMS: Mapping[str, str] = {

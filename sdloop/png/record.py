@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from sdloop.errors import FileError, SettingError
-from sdloop.metadata.a1111 import format_parameters, parse_parameters
-from sdloop.metadata.a1111_recipe import parameters_of, settings_of
+from sdloop.png.a1111 import format_parameters, parse_parameters
+from sdloop.png.a1111_recipe import parameters_of, settings_of
 from sdloop.recipe import Recipe
 from sdloop.rules import check_choice
 

@@ -16,9 +16,9 @@ from diffusers.loaders.single_file_utils import (
 )
 from torch import Tensor
 
+from sdloop.checkpoint.families import PREFIXES, SD1_TEXT, SD2_TEXT, VAE, XL_TEXT, XL_TEXT_2
+from sdloop.components.weights import Module, quiet, read_tensors
 from sdloop.errors import ModelError
-from sdloop.families import PREFIXES, SD1_TEXT, SD2_TEXT, VAE, XL_TEXT, XL_TEXT_2
-from sdloop.weights import Module, quiet, read_tensors
 
 # A VAE in a file of its own has no prefix, and the parts of its training loss beside it.
 _VAE_STARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")

@@ -10,27 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdloop.atomic import Exists, check_writable, write_whole
 from sdloop.errors import FileError, SettingError
-from sdloop.metadata import chunks, exif
-from sdloop.metadata.record import METADATA, Made, Metadata, Record, record_of, texts_of
+from sdloop.png import chunks, exif
+from sdloop.png.atomic import Exists, check_writable, write_whole
+from sdloop.png.record import Made, Metadata, Record, record_of, texts_of
 from sdloop.recipe import Recipe
 
 if TYPE_CHECKING:
     from PIL import Image
-
-__all__ = [
-    "FORMATS",
-    "METADATA",
-    "Exists",
-    "Made",
-    "Metadata",
-    "Record",
-    "check_output",
-    "format_of",
-    "read_record",
-    "write_picture",
-]
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 

@@ -12,10 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdloop import hub
-from sdloop.errors import ModelError, SettingError
-from sdloop.families import check_vae, family_of_configs, layout_of_file, parts_of_file, with_notes
-from sdloop.folder import (
+from sdloop.checkpoint import hub
+from sdloop.checkpoint.families import (
+    check_vae,
+    family_of_configs,
+    layout_of_file,
+    parts_of_file,
+    with_notes,
+)
+from sdloop.checkpoint.folder import (
     STEMS,
     Configs,
     read_configs,
@@ -24,10 +29,11 @@ from sdloop.folder import (
     tokenizer_folders,
     weight_files,
 )
-from sdloop.headers import read_header
+from sdloop.checkpoint.headers import read_header
+from sdloop.errors import ModelError, SettingError
 
-MINI = Path(__file__).parent / "mini"
-LAYOUTS = Path(__file__).parent / "layouts"
+MINI = Path(__file__).parent.parent / "mini"
+LAYOUTS = Path(__file__).parent.parent / "layouts"
 
 # CLIP's, which all three families use and no single file holds.
 VOCABULARY = LAYOUTS / "clip_tokenizer"

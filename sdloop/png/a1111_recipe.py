@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from sdloop.errors import SettingError
-from sdloop.metadata.a1111 import NEGATIVE, Parameters
+from sdloop.png.a1111 import NEGATIVE, Parameters
 from sdloop.recipe import Recipe
 from sdloop.scheduler_names import SCHEDULERS, parse_scheduler
 

@@ -1,1 +1,0 @@
-"""What a picture file says, in text, about how it was made."""
