@@ -45,12 +45,23 @@ def write_whole(path: Path, data: bytes, *, exists: Exists = "fail") -> Path:
     return path
 
 
-def taken(path: Path) -> FileError:
-    """The error for a name that is in use.
+def check_writable(path: Path, *, exists: Exists = "fail") -> None:
+    """Raise ``FileError`` now for what ``write_whole`` would raise after the work was done.
 
-    >>> taken(Path("frog.png"))
-    FileError("'frog.png' is already there: choose another name, or replace it with --overwrite")
+    Only the disk's mood can differ then: a name taken meanwhile, no room.
     """
+    with _errors_of(path):
+        if exists == "overwrite":
+            path = _replaceable(path)
+        if exists == "fail" and os.path.lexists(path):
+            raise _taken(path)
+        folders = (folder for folder in path.absolute().parents if os.path.lexists(folder))
+        folder = next(folders, path)
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise FileError(f"cannot write {str(path)!r}: {str(folder)!r} is not a writable folder")
+
+
+def _taken(path: Path) -> FileError:
     if path.is_dir():
         return FileError(f"cannot write {str(path)!r}: it is a folder")
     return FileError(
@@ -101,7 +112,7 @@ def _name(temporary: Path, path: Path, exists: Exists) -> Path:
     number = 1
     while not _link(temporary, numbered(path, number)):
         if exists == "fail":
-            raise taken(path)
+            raise _taken(path)
         number += 1
     return numbered(path, number)
 

@@ -18,18 +18,23 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
     decoder overflows float16.
     """
     latents = unscale(vae, latents).to(vae.dtype)
-    pixels = [vae.decode(one[None], return_dict=False)[0].float().cpu() for one in latents]
+    pixels: list[Tensor] = [
+        vae.decode(one[None], return_dict=False)[0].float().cpu() for one in latents
+    ]
     return torch.cat(pixels) / 2 + 0.5
 
 
 def unscale(vae: Any, latents: Tensor) -> Tensor:
     """Undo what brought the VAE's latents to about unit deviation for the UNet."""
     config = vae.config
+    factor: float = config.scaling_factor
     mean, std = config.get("latents_mean"), config.get("latents_std")
     if mean is None or std is None:
-        return latents / config.scaling_factor
-    mean, std = (latents.new_tensor(values).view(1, -1, 1, 1) for values in (mean, std))
-    return latents * std / config.scaling_factor + mean
+        return latents / factor
+    each = (1, -1, 1, 1)
+    return latents * latents.new_tensor(std).view(each) / factor + latents.new_tensor(mean).view(
+        each
+    )
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:

@@ -15,7 +15,6 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.recipe import FIELDS, Recipe
-from sdloop.rules import check_text
 
 DEFAULT_NAME = "{prompt:.50}-{seed}.png"
 
@@ -81,7 +80,7 @@ def numbered(path: Path, number: int) -> Path:
 
 
 def _pieces(template: str, recipe: Recipe, index: int) -> list[_Piece]:
-    check_text("a file name", template, optional=False)
+    _check_encodable(template)
     pieces = []
     try:
         parsed = list(string.Formatter().parse(template))
@@ -94,6 +93,16 @@ def _pieces(template: str, recipe: Recipe, index: int) -> list[_Piece]:
             value = index if field == "index" else getattr(recipe, field)
             pieces.append(_Piece(_formatted(template, field, value, spec or ""), True))
     return pieces
+
+
+def _check_encodable(template: str) -> None:
+    """Bytes that are no text are fine (the shell gave them); what no file name can hold is not."""
+    try:
+        encoded = os.fsencode(template)
+    except UnicodeEncodeError as error:
+        raise SettingError(f"a file name must be valid text, got {template!r}") from error
+    if b"\0" in encoded:
+        raise SettingError(f"a file name cannot hold NUL, got {template!r}")
 
 
 def _check_field(template: str, field: str, spec: str, conversion: str | None) -> None:

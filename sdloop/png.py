@@ -6,83 +6,38 @@ their EXIF. Reading needs no Pillow, so that looking into a picture takes no tim
 """
 
 import io
-import json
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any
 
-from sdloop import chunks
-from sdloop.a1111 import format_parameters, parameters_of, parse_parameters, settings_of
-from sdloop.atomic import Exists, taken, write_whole
+from sdloop.atomic import Exists, check_writable, write_whole
 from sdloop.errors import FileError, SettingError
+from sdloop.metadata import chunks, exif
+from sdloop.metadata.record import METADATA, Made, Metadata, Record, record_of, texts_of
 from sdloop.recipe import Recipe
-from sdloop.rules import check_choice
 
 if TYPE_CHECKING:
     from PIL import Image
 
-SCHEMA = 1
-METADATA = ("full", "minimal", "none")
-Metadata = Literal["full", "minimal", "none"]
+__all__ = [
+    "FORMATS",
+    "METADATA",
+    "Exists",
+    "Made",
+    "Metadata",
+    "Record",
+    "check_output",
+    "format_of",
+    "read_record",
+    "write_picture",
+]
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
-# One EXIF block of a JPEG is a segment, whose length has 16 bits; 64 bytes are for its tables.
-_MAX_JPEG_EXIF = 2**16 - 1 - 2 - 64
+_MAX_SIDES = {"PNG": 2**31 - 1, "JPEG": 65500, "WEBP": 16383}
+_MAX_TEXTS = {"PNG": chunks.MAX_TEXT, "JPEG": exif.MAX_JPEG, "WEBP": chunks.MAX_TEXT}
 # What `made` may add to the texts: a thousand sigmas take 20 kB.
 _ROOM_FOR_MADE = 26 * 1024
-
-
-class Made(TypedDict, total=False):
-    """The circumstances of a picture: what its Recipe leaves open, and what it took.
-
-    weights
-        The model's weight files with their sha256; revision is the hub's commit.
-    sigmas
-        The noise levels as the scheduler used them.
-    key
-        The content key of ``Recipe.key``.
-    versions, device, dtype, seconds
-        Of sdloop and the libraries ("torch": "2.13.0"); where and how precisely it was computed;
-        and how long sampling and decoding took.
-    """
-
-    weights: Mapping[str, str]
-    revision: str | None
-    sigmas: tuple[float, ...]
-    key: str
-    versions: Mapping[str, str]
-    device: str
-    dtype: str
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
-    """What a picture file says about how it was made.
-
-    source
-        Whose text it is; our own goes before A1111's.
-    settings
-        Fields of a Recipe: all of them from sdloop, those that translate from A1111.
-    recipe
-        The Recipe of a picture made by sdloop, else None.
-    fields
-        A1111's items as they stand in the file.
-    made
-        The circumstances, as ``Made``; unchecked, for they come out of a file.
-    left_out
-        What A1111 set and no Recipe field can take over.
-    """
-
-    source: Literal["sdloop", "a1111"]
-    settings: Mapping[str, Any]
-    recipe: Recipe | None
-    fields: Mapping[str, str]
-    made: Mapping[str, Any]
-    left_out: tuple[str, ...]
 
 
 def write_picture(
@@ -97,14 +52,14 @@ def write_picture(
     """Write ``image`` with the resolved ``recipe`` that made it; return the path it got.
 
     The suffix decides the format: PNG, WebP (lossless) or JPEG. ``metadata`` is "full" for both
-    texts, "minimal" for both without ``made`` (nothing about the machine), "none" for pixels
-    alone. ``exists`` says what to do when the name is in use: "fail", "number" (name-2.png …) or
-    "overwrite".
+    texts, "minimal" for both without ``made`` (of the machine nothing but the model's name, as it
+    was given), "none" for pixels alone. ``exists`` says what to do when the name is in use:
+    "fail", "number" (name-2.png …) or "overwrite".
 
     Raises ``FileError`` when the file cannot be written, leaving nothing behind, and
     ``SettingError`` for what ``check_output`` refuses beforehand.
     """
-    texts = _texts(recipe, made or {}, metadata)
+    texts = texts_of(recipe, made or {}, metadata)
     _check_texts(path, texts, room=0)
     return write_whole(path, _encoded(image, format_of(path), texts), exists=exists)
 
@@ -114,15 +69,12 @@ def check_output(
 ) -> None:
     """Refuse, before any sampling, what ``write_picture`` would only find out at the end.
 
-    Raises ``SettingError`` for an unknown suffix or texts that are too long for the format, and
-    ``FileError`` for a name in use or a folder that cannot be written to.
+    Raises ``SettingError`` for an unknown suffix, and for texts or sides that are too long for
+    the format, ``FileError`` for a name in use or a folder that cannot be written to.
     """
-    _check_texts(path, _texts(recipe, {}, metadata), room=_ROOM_FOR_MADE)
-    if path.is_dir() or (exists == "fail" and os.path.lexists(path)):
-        raise taken(path)
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise FileError(f"cannot write {str(path)!r}: {str(folder)!r} is not a writable folder")
+    _check_side(path, recipe)
+    _check_texts(path, texts_of(recipe, {}, metadata), room=_ROOM_FOR_MADE)
+    check_writable(path, exists=exists)
 
 
 def format_of(path: Path) -> str:
@@ -144,39 +96,33 @@ def read_record(path: Path) -> Record:
     newer sdloop.
     """
     texts = chunks.read_texts(path)
-    if "sdloop" in texts:
-        return _own_record(path, texts)
-    if "parameters" in texts:
-        return _a1111_record(texts["parameters"])
-    raise FileError(
-        f"{str(path)!r} does not say how it was made: it has no text of sdloop or A1111"
-    )
+    try:
+        record = record_of(texts)
+    except FileError as error:
+        raise FileError(f"cannot read the settings in {str(path)!r}: {error}") from error
+    if record is None:
+        raise FileError(f"{str(path)!r} does not say how it was made: it has no text of that kind")
+    return record
 
 
-def _texts(recipe: Recipe, made: Made, metadata: Metadata) -> dict[str, str]:
-    check_choice("metadata", metadata, METADATA)
-    if metadata == "none":
-        return {}
-    own: dict[str, Any] = {"schema": SCHEMA, "recipe": recipe.to_dict()}
-    if metadata == "full":
-        own["made"] = made
-    # Pure ASCII, so that no program on the way can damage it.
-    return {
-        "parameters": format_parameters(parameters_of(recipe, made)),
-        "sdloop": json.dumps(own, allow_nan=False),
-    }
+def _check_side(path: Path, recipe: Recipe) -> None:
+    limit = _MAX_SIDES[format_of(path)]
+    for name, side in (("width", recipe.width), ("height", recipe.height)):
+        if side is not None and side > limit:
+            raise SettingError(f"{name} must be at most {limit} in {path.suffix} files, got {side}")
 
 
 def _check_texts(path: Path, texts: Mapping[str, str], *, room: int) -> None:
     """Refuse what other programs, or the format itself, could not read back."""
-    limit = chunks.MAX_TEXT
+    kind = format_of(path)
     size = max((len(text.encode()) for text in texts.values()), default=0)
-    if format_of(path) == "JPEG":
-        limit, size = _MAX_JPEG_EXIF, len(_user_comment(texts)) + len(_maker_note(texts))
-    if texts and size + room > limit:
+    if kind == "JPEG":
+        size = exif.packed_size(texts)
+    limit = _MAX_TEXTS[kind] - room
+    if texts and size > limit:
         raise SettingError(
-            f"the settings must fit into {limit - room} bytes of {path.suffix} metadata, got "
-            f"{size}: shorten the prompt or use --metadata none"
+            f"the settings must fit into {limit} bytes of {path.suffix} metadata, got {size}: "
+            "shorten the prompt or use --metadata none"
         )
 
 
@@ -184,7 +130,7 @@ def _encoded(image: "Image.Image", kind: str, texts: Mapping[str, str]) -> bytes
     buffer = io.BytesIO()
     try:
         image.save(buffer, kind, **_options(kind, texts))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise FileError(f"cannot make a {kind} of this picture: {error}") from error
     return buffer.getvalue()
 
@@ -194,10 +140,10 @@ def _options(kind: str, texts: Mapping[str, str]) -> dict[str, Any]:
         return {"pnginfo": _png_info(texts)}
     if kind == "JPEG":
         # The usual halved colour resolution shows as fringes on saturated edges.
-        return {"quality": 95, "subsampling": "4:4:4", "exif": _exif(texts)}
-    # Lossy WebP halves the colour resolution always; lossless keeps every pixel, and is smaller
+        return {"quality": 95, "subsampling": "4:4:4", "exif": exif.pack(texts)}
+    # Lossy WebP always halves the colour resolution; lossless keeps every pixel, in less space
     # than PNG.
-    return {"lossless": True, "exif": _exif(texts)}
+    return {"lossless": True, "exif": exif.pack(texts)}
 
 
 def _png_info(texts: Mapping[str, str]) -> Any:
@@ -207,72 +153,3 @@ def _png_info(texts: Mapping[str, str]) -> Any:
     for keyword, text in texts.items():
         info.add_text(keyword, text)  # iTXt where the text is not latin-1
     return info
-
-
-def _exif(texts: Mapping[str, str]) -> bytes:
-    from PIL import Image
-
-    if not texts:
-        return b""
-    exif = Image.Exif()
-    folder = exif.get_ifd(chunks.EXIF_FOLDER)
-    folder[chunks.USER_COMMENT] = _user_comment(texts)
-    folder[chunks.MAKER_NOTE] = _maker_note(texts)
-    return exif.tobytes()
-
-
-def _user_comment(texts: Mapping[str, str]) -> bytes:
-    return chunks.UNICODE + texts.get("parameters", "").encode("utf-16-be")
-
-
-def _maker_note(texts: Mapping[str, str]) -> bytes:
-    return chunks.MAKER + texts.get("sdloop", "").encode()
-
-
-def _own_record(path: Path, texts: Mapping[str, str]) -> Record:
-    own = _parsed(path, texts["sdloop"])
-    try:
-        recipe = Recipe.from_dict(own["recipe"])
-    except SettingError as error:
-        raise FileError(f"the recipe in {str(path)!r} is not valid: {error}") from error
-    return Record(
-        source="sdloop",
-        settings=recipe.to_dict(),
-        recipe=recipe,
-        fields=parse_parameters(texts.get("parameters", "")).fields,
-        made=own.get("made", {}),
-        left_out=(),
-    )
-
-
-def _parsed(path: Path, text: str) -> dict[str, Any]:
-    """Our JSON, checked as far as it must be to be read: it may be damaged, forged or newer."""
-    damaged = FileError(f"the sdloop text in {str(path)!r} is damaged")
-    try:
-        own = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise damaged from error
-    if not isinstance(own, dict) or not isinstance(own.get("schema"), int):
-        raise damaged
-    if own["schema"] > SCHEMA:
-        raise FileError(
-            f"{str(path)!r} was written by a newer sdloop (schema {own['schema']}, this one reads "
-            f"{SCHEMA}): upgrade sdloop to read it"
-        )
-    parts = own.get("recipe"), own.get("made", {})
-    if own["schema"] < 1 or not all(isinstance(part, dict) for part in parts):
-        raise damaged
-    return own
-
-
-def _a1111_record(text: str) -> Record:
-    parameters = parse_parameters(text)
-    settings, left_out = settings_of(parameters)
-    return Record(
-        source="a1111",
-        settings=settings,
-        recipe=None,
-        fields=parameters.fields,
-        made={},
-        left_out=tuple(left_out),
-    )

@@ -105,7 +105,7 @@ class Recipe:
     target_size: Size | None = None
 
     def __post_init__(self) -> None:
-        for name in ("prompt", "negative_prompt", "model", "revision", "variant", "vae"):
+        for name in _TEXTS:
             check_text(name, getattr(self, name), optional=name not in ("prompt", "model"))
         check_whole("seed", self.seed, 0, MAX_SEED)
         check_whole("steps", self.steps, 1, MAX_STEPS)
@@ -120,6 +120,12 @@ class Recipe:
             object.__setattr__(self, name, checked_pair(name, getattr(self, name)))
         self._settle_names()
         self._refuse_ignored()
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels; only a resolved Recipe is sure to have them."""
+        assert self.width is not None and self.height is not None, "the Recipe is not resolved"
+        return self.width, self.height
 
     def _settle_names(self) -> None:
         """Replace a scheduler's spelling by its one name, so that equal Recipes compare equal."""
@@ -170,12 +176,22 @@ class Recipe:
         )
         for name in ("width", "height"):
             check_multiple(name, getattr(recipe, name), model.size_multiple)
+        recipe._refuse_unsuited(model)
+        return recipe
+
+    def _refuse_unsuited(self, model: Defaults) -> None:
         told = [n for n in ("original_size", "crop_top_left", "target_size") if getattr(self, n)]
         if told and not model.takes_sizes:
             raise SettingError(
                 f"{told[0]} is for models that are told sizes (SDXL), and {self.model} is not one"
             )
-        return recipe
+        # EDM's schedulers scale a UNet's input and output as its training did: all or none.
+        trained_edm = str(model.scheduler_config["_class_name"]).startswith("EDM")
+        if self.scheduler and ("edm" in SCHEDULERS[self.scheduler].knows) != trained_edm:
+            raise SettingError(
+                f"scheduler must be {'an' if trained_edm else 'no'} EDM one for {self.model}, "
+                f"which was{'' if trained_edm else ' not'} trained that way, got {self.scheduler!r}"
+            )
 
     def key(self, weights: Mapping[str, str]) -> str:
         """The sha256 of all that decides the pixels: this resolved Recipe and the weights' hashes.
@@ -210,6 +226,7 @@ class Recipe:
         return cls(**values)
 
 
+_TEXTS = ("prompt", "negative_prompt", "model", "revision", "variant", "vae", "scheduler")
 _MODEL_NAMES = frozenset({"model", "revision", "variant", "vae"})
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -97,7 +98,8 @@ def denoised_latents(
     ``latents`` are the scheduler's, ``latent_input`` what ``scale_model_input`` made of them.
     """
     if hasattr(scheduler, "precondition_outputs"):  # EDM scales its inputs and outputs itself
-        return scheduler.precondition_outputs(latents, noise_pred, sigma)
+        clean: Tensor = scheduler.precondition_outputs(latents, noise_pred, sigma)
+        return clean
     return predict_denoised(latent_input, noise_pred, sigma, scheduler.config.prediction_type)
 
 
@@ -121,8 +123,8 @@ def predict_denoised(
     >>> predict_denoised(tensor(2.0), tensor(0.5), float("inf"), "v_prediction")
     tensor(-0.5000)
     """
-    alpha = (1 + sigma**2) ** -0.5
-    beta = (1 - alpha**2) ** 0.5 if sigma > 1 else sigma * alpha
+    alpha = 1 / math.sqrt(1 + sigma**2)
+    beta = 1.0 if math.isinf(sigma) else sigma * alpha
     match prediction_type:
         case "epsilon":
             return (latent_input - beta * noise_pred) / alpha

@@ -23,7 +23,8 @@ class SchedulerName:
     """One scheduler as people know it.
 
     ``knows`` lists the optional settings it understands: ``sigmas`` (its noise levels can be
-    respaced), ``spacing`` (``timestep_spacing``) and ``eta``.
+    respaced), ``spacing`` (``timestep_spacing``) and ``eta``; ``edm`` is for UNets trained in
+    EDM's terms alone (Karras et al. 2022, arXiv:2206.00364).
     """
 
     name: str
@@ -53,7 +54,7 @@ SCHEDULERS: Mapping[str, SchedulerName] = {
     for entry in (
         _entry("ddim", "DDIM", "DDIM", "spacing eta"),
         _entry("ddpm", "DDPM", "DDPM", "spacing"),
-        _entry("pndm", "PNDM", "PLMS", "spacing"),
+        _entry("pndm", "PNDM", "PLMS", "spacing", skip_prk_steps=True),
         _entry("lms", "LMSDiscrete", "LMS", "sigmas spacing"),
         _entry("euler", "EulerDiscrete", "Euler", "sigmas spacing"),
         _entry("euler-a", "EulerAncestralDiscrete", "Euler a", "spacing"),
@@ -71,8 +72,8 @@ SCHEDULERS: Mapping[str, SchedulerName] = {
         _entry("sa-solver", "SASolver", "SA-Solver", "sigmas spacing"),
         _entry("lcm", "LCM", "LCM", "spacing"),
         _entry("tcd", "TCD", "TCD", "spacing eta"),
-        _entry("edm-euler", "EDMEuler", "EDM Euler"),
-        _entry("edm-dpmpp-2m", "EDMDPMSolverMultistep", "EDM DPM++ 2M"),
+        _entry("edm-euler", "EDMEuler", "EDM Euler", "edm"),
+        _entry("edm-dpmpp-2m", "EDMDPMSolverMultistep", "EDM DPM++ 2M", "edm"),
     )
 }
 
@@ -107,7 +108,7 @@ def _plain(text: str) -> str:
 def _known() -> dict[str, str]:
     spellings = dict(_ALIASES)
     # Later entries must not take a class name away from the plain variant of it that comes first.
-    for entry in reversed(SCHEDULERS.values()):
+    for entry in reversed(list(SCHEDULERS.values())):
         spellings[_plain(entry.class_name)] = entry.name
         spellings[_plain(entry.class_name.removesuffix("Scheduler"))] = entry.name
     for entry in SCHEDULERS.values():

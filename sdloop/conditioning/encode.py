@@ -30,10 +30,10 @@ def condition(components: Components, recipe: Recipe) -> Conditioning:
     positive = encode(components, recipe.prompt, recipe.clip_skip)
     negative = _unconditional(components, recipe, positive, encode)
     return Conditioning(
-        prompt_embeds=_for_unet(components, positive.embeds),
-        pooled_prompt_embeds=_for_unet(components, positive.pooled),
-        negative_prompt_embeds=_for_unet(components, negative and negative.embeds),
-        negative_pooled_prompt_embeds=_for_unet(components, negative and negative.pooled),
+        prompt_embeds=positive.embeds,
+        pooled_prompt_embeds=positive.pooled,
+        negative_prompt_embeds=negative and negative.embeds,
+        negative_pooled_prompt_embeds=negative and negative.pooled,
         time_ids=_time_ids(components, recipe) if components.takes_sizes else None,
     )
 
@@ -72,7 +72,7 @@ def _encode_one(components: Components, prompt: str, clip_skip: int) -> Encoded:
 
 def _encode_two(components: Components, prompt: str, clip_skip: int) -> Encoded:
     """SDXL: the last layer but one of both encoders side by side, and the second one's summary."""
-    pairs = (
+    pairs: tuple[tuple[Any, Any], ...] = (
         (components.tokenizer, components.text_encoder),
         (components.tokenizer_2, components.text_encoder_2),
     )
@@ -89,14 +89,8 @@ def _time_ids(components: Components, recipe: Recipe) -> Tensor:
 
     Source: Podell et al. 2023 (arXiv:2307.01952), section 2.2.
     """
-    assert recipe.width is not None and recipe.height is not None
-    size = (recipe.width, recipe.height)
-    original_width, original_height = recipe.original_size or size
-    target_width, target_height = recipe.target_size or size
+    original_width, original_height = recipe.original_size or recipe.size
+    target_width, target_height = recipe.target_size or recipe.size
     top, left = recipe.crop_top_left or (0, 0)
     ids = [original_height, original_width, top, left, target_height, target_width]
     return torch.tensor([ids], dtype=components.dtype, device=components.device)
-
-
-def _for_unet(components: Components, embeds: Tensor | None) -> Tensor | None:
-    return None if embeds is None else embeds.to(components.device, components.dtype)

@@ -1,29 +1,14 @@
-"""The text that A1111 puts into its pictures, written and read.
+"""Recipes in A1111's words, and A1111's words as Recipe fields."""
 
-::
-
-    text := prompt [ "\\nNegative prompt: " negative ] "\\n" item ("," SP item)*
-    item := key ": " value        value := raw, or a JSON string when it holds , : or a newline
-
-Civitai and most galleries read it too. A prompt can hold lines that look like the rest of this
-grammar, so for our own pictures it is the copy for others, and the JSON beside it is the truth.
-"""
-
-import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
 from sdloop.errors import SettingError
+from sdloop.metadata.a1111 import NEGATIVE, Parameters
 from sdloop.recipe import Recipe
 from sdloop.scheduler_names import SCHEDULERS, parse_scheduler
-
-_NEGATIVE = "Negative prompt:"
-# Keys are at most 64 characters: without an end, a long line of words takes quadratic time.
-_ITEM = re.compile(r'\s*(\w[\w /-]{0,63}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
-_FEWEST_ITEMS = 3
 
 # "Automatic" means these for A1111; for the other samplers it means their own, uniform, spacing.
 _AUTOMATIC = {
@@ -33,59 +18,15 @@ _AUTOMATIC = {
     "dpmpp-sde": "karras",
     "dpmpp-2m-sde": "exponential",
 }
-# Says nothing about the pixels, or says what `RNG: CPU` does for all our pictures.
+# These set nothing; where the noise came from (RNG) is told in words of its own.
 _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parameters:
-    """A1111's text, taken apart: ``fields`` are its items under A1111's names, unquoted."""
-
-    prompt: str
-    negative_prompt: str
-    fields: Mapping[str, str]
-
-
-def format_parameters(parameters: Parameters) -> str:
-    """The text for ``parameters``.
-
-    >>> format_parameters(Parameters(prompt="frogs", negative_prompt="", fields={"Steps": "4"}))
-    'frogs\\nSteps: 4'
-    """
-    negative = parameters.negative_prompt
-    parts = [
-        parameters.prompt,
-        f"{_NEGATIVE} {negative}" if negative else "",
-        ", ".join(f"{key}: {_quoted(value)}" for key, value in parameters.fields.items()),
-    ]
-    return "\n".join(part for part in parts if part)
-
-
-def parse_parameters(text: str) -> Parameters:
-    """What an A1111 text says; any text is at least a prompt.
-
-    As A1111 does, the last line counts as fields only when three items or more are in it, and
-    blank space around the prompts is dropped.
-    """
-    *lines, last = text.strip().split("\n")
-    items = _ITEM.findall(last)
-    if len(items) < _FEWEST_ITEMS:
-        lines, items = [*lines, last], []
-    starts = (i for i, line in enumerate(lines) if line.lstrip().startswith(_NEGATIVE))
-    negative_at = next(starts, len(lines))
-    negative = "\n".join(lines[negative_at:]).lstrip().removeprefix(_NEGATIVE)
-    return Parameters(
-        prompt="\n".join(lines[:negative_at]).strip(),
-        negative_prompt=negative.strip(),
-        fields={key: _unquoted(value) for key, value in items},
-    )
 
 
 def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
     """How A1111 would describe a picture of this resolved Recipe.
 
-    ``made`` may hold ``weights`` (file → sha256) and ``versions``. ``Model hash`` is the hash of
-    a checkpoint file, so a model in several files has none.
+    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.weight_hashes`` names them) and
+    ``versions``. ``Model hash`` is that of a single file; a folder of files has none.
     """
     weights = made.get("weights", {})
     fields = {
@@ -95,8 +36,9 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "CFG scale": f"{recipe.guidance_scale:.12g}",
         "Seed": recipe.seed,
         "Size": f"{recipe.width}x{recipe.height}" if recipe.width and recipe.height else None,
-        "Model hash": next(iter(weights.values()))[:10] if len(weights) == 1 else None,
+        "Model hash": _short_hash(weights, "model."),
         "Model": _bare_name(recipe.model),
+        "VAE hash": _short_hash(weights, "vae.", "vae/") if recipe.vae else None,
         "VAE": _bare_name(recipe.vae) if recipe.vae else None,
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "RNG": "CPU",
@@ -109,13 +51,39 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
     )
 
 
+def _short_hash(weights: Mapping[str, str], *beginnings: str) -> str | None:
+    """A1111's hash of the one file whose name has such a beginning."""
+    hashes = [sha256[:10] for name, sha256 in weights.items() if name.startswith(beginnings)]
+    return hashes[0] if len(hashes) == 1 else None
+
+
+def _schedule_type(recipe: Recipe) -> str | None:
+    """A1111's word for the recipe's sigmas; the schedulers without a choice have "Automatic"."""
+    if recipe.sigmas:
+        return recipe.sigmas.capitalize()
+    if recipe.scheduler and "sigmas" not in SCHEDULERS[recipe.scheduler].knows:
+        return "Automatic"
+    return None
+
+
+def _bare_name(model: str) -> str:
+    """The name that A1111 would show: without folders or an owner, and without a suffix."""
+    name = PurePath(model).name
+    return re.sub(r"\.(safetensors|ckpt|pt|bin)$", "", name) or model
+
+
 def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
     """The Recipe fields that ``parameters`` translate to, and a line for each thing that does not.
 
     The model is never among the fields: A1111 knows it by a name in its own folder.
     """
     fields, settings = parameters.fields, {"prompt": parameters.prompt}
-    taken = {key: _take(settings, _TRANSLATIONS[key], fields[key]) for key in _asked(fields)}
+    # In the order of the translations, not of the file: a schedule needs to know its sampler.
+    taken = {
+        key: _take(settings, translate, fields[key])
+        for key, translate in _TRANSLATIONS.items()
+        if key in fields
+    }
     left_out = [
         f"{key}: {value}"
         for key, value in fields.items()
@@ -123,16 +91,11 @@ def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
     ]
     negative = parameters.negative_prompt
     if negative and not _take(settings, _negative, negative):
-        left_out.append(f"{_NEGATIVE} {negative}")
+        left_out.append(f"{NEGATIVE} {negative}")
     rng = fields.get("RNG", "GPU")
     if fields and rng != "CPU":
         left_out.append(f"RNG: {rng} (the same seed gives another picture here)")
     return settings, left_out
-
-
-def _asked(fields: Mapping[str, str]) -> list[str]:
-    """The fields that translate, in an order that puts the sampler before its schedule."""
-    return [key for key in _TRANSLATIONS if key in fields]
 
 
 _Settings = dict[str, Any]
@@ -161,6 +124,8 @@ def _sampler(text: str, _: _Settings) -> _Settings:
 
 
 def _schedule(text: str, settings: _Settings) -> _Settings:
+    if "scheduler" not in settings:
+        raise SettingError(f"Schedule type needs a known Sampler, got {text!r}")
     scheduler, name = settings["scheduler"], text.lower()
     sigmas = _AUTOMATIC.get(scheduler, "uniform") if name == "automatic" else name
     if sigmas == "uniform" and "sigmas" not in SCHEDULERS[scheduler].knows:
@@ -182,34 +147,3 @@ _TRANSLATIONS: Mapping[str, Callable[[str, _Settings], _Settings]] = {
     "Size": _size,
     "Clip skip": lambda text, _: {"clip_skip": int(text)},
 }
-
-
-def _schedule_type(recipe: Recipe) -> str | None:
-    """A1111's word for the recipe's sigmas; the schedulers without a choice have "Automatic"."""
-    if recipe.sigmas:
-        return recipe.sigmas.capitalize()
-    if recipe.scheduler and "sigmas" not in SCHEDULERS[recipe.scheduler].knows:
-        return "Automatic"
-    return None
-
-
-def _bare_name(model: str) -> str:
-    """The name that A1111 would show: without folders or an owner, and without a suffix."""
-    name = PurePath(model).name
-    return re.sub(r"\.(safetensors|ckpt|pt|bin)$", "", name) or model
-
-
-def _quoted(value: str) -> str:
-    """``value``, as JSON when it would not be read back the same."""
-    if value and value == value.strip() and not re.search(r'[,:\n]|^"', value):
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _unquoted(value: str) -> str:
-    if not value.startswith('"'):
-        return value.strip()
-    try:
-        return str(json.loads(value))
-    except ValueError:
-        return value.strip()

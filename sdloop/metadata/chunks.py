@@ -1,8 +1,7 @@
 """Where a picture file keeps its text, found without decoding a pixel.
 
-PNG has named text chunks. JPEG and WebP have EXIF, where A1111 uses the tag UserComment; our own
-JSON goes into MakerNote, the tag for whatever a maker wants to add. Nothing here trusts the file:
-lengths are checked, compressed text is limited, and a file that was cut short is refused.
+PNG has named text chunks, JPEG and WebP have EXIF. Nothing here trusts the file: lengths are
+checked, compressed text is limited, and a file that was cut short is refused.
 """
 
 import os
@@ -12,19 +11,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sdloop.errors import FileError
+from sdloop.metadata import exif
 
 # Pillow and many others refuse longer texts.
 MAX_TEXT = 2**20
 
-USER_COMMENT = 0x9286
-MAKER_NOTE = 0x927C
-EXIF_FOLDER = 0x8769
-UNICODE = b"UNICODE\0"
-MAKER = b"sdloop\0"
-
 _KEYWORDS = ("parameters", "sdloop")
 _PNG = b"\x89PNG\r\n\x1a\n"
-_TYPE_SIZES = {1: 1, 2: 1, 4: 4, 7: 1}  # TIFF's BYTE, ASCII, LONG, UNDEFINED
 
 
 def read_texts(path: Path) -> dict[str, str]:
@@ -33,16 +26,17 @@ def read_texts(path: Path) -> dict[str, str]:
     The content decides the format, not the name. Raises ``FileError`` for anything that is not
     one of these pictures, whole and sound.
     """
-    if not path.exists():
-        raise FileError(f"there is no file {str(path)!r}")
-    if not path.is_file():
-        raise FileError(f"{str(path)!r} is not a file")
     try:
+        if not path.is_file():
+            reason = "is not a file" if path.exists() else "is not there"
+            raise FileError(f"cannot read {str(path)!r}: it {reason}")
         with path.open("rb") as file:
             return _texts(file)
     except OSError as error:
         raise FileError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    except (ValueError, struct.error, zlib.error) as error:
+    except (UnicodeDecodeError, IndexError, struct.error, zlib.error) as error:
+        raise FileError(f"{str(path)!r} is not a sound picture: its text is damaged") from error
+    except ValueError as error:
         raise FileError(f"{str(path)!r} is not a sound picture: {error}") from error
 
 
@@ -51,9 +45,9 @@ def _texts(file: BinaryIO) -> dict[str, str]:
     if head.startswith(_PNG):
         return _png_texts(file)
     if head.startswith(b"\xff\xd8\xff"):
-        return _exif_texts(_jpeg_exif(file))
+        return exif.unpack(_jpeg_exif(file))
     if head[:4] == b"RIFF" and head[8:] == b"WEBP":
-        return _exif_texts(_webp_exif(file, *struct.unpack("<I", head[4:8])))
+        return exif.unpack(_webp_exif(file, *struct.unpack("<I", head[4:8])))
     raise ValueError("it is neither PNG, JPEG nor WebP")
 
 
@@ -95,11 +89,22 @@ def _png_text(kind: bytes, data: bytes) -> str:
     """The text of a chunk: latin-1, compressed latin-1, or UTF-8 that may be compressed."""
     rest = data.partition(b"\0")[2]
     if kind == b"tEXt":
-        return rest.decode("latin-1")
+        return _latin(rest)
     if kind == b"zTXt":
-        return _inflated(rest[1:]).decode("latin-1")
+        return _latin(_inflated(rest[1:]))
     compressed, body = rest[0], rest[2:].split(b"\0", 2)[2]
     return (_inflated(body) if compressed else body).decode("utf-8")
+
+
+def _latin(data: bytes) -> str:
+    """Latin-1 by the standard; but programs in C write the UTF-8 they have.
+
+    What is valid UTF-8 is that: in latin-1 it would be words like "cafÃ©".
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _inflated(data: bytes) -> bytes:
@@ -111,16 +116,18 @@ def _inflated(data: bytes) -> bytes:
 
 
 def _jpeg_exif(file: BinaryIO) -> bytes:
-    exif = b""
+    block = b""
     file.seek(2)
     while True:
         marker, length = struct.unpack(">HH", _exactly(file, 4))
+        if marker < 0xFF00 or length < 2:
+            raise ValueError("it is damaged")
         data = _exactly(file, length - 2)
         if marker == 0xFFE1 and data.startswith(b"Exif\0\0"):
-            exif = exif or data[6:]
+            block = block or data[6:]
         if marker == 0xFFDA:
             _check_jpeg_end(file)
-            return exif
+            return block
 
 
 def _check_jpeg_end(file: BinaryIO) -> None:
@@ -135,59 +142,11 @@ def _webp_exif(file: BinaryIO, size: int) -> bytes:
     end = 8 + size
     if file.seek(0, os.SEEK_END) < end:
         raise ValueError("it is cut short")
-    at, exif = 12, b""
+    at, block = 12, b""
     while at + 8 <= end:
         file.seek(at)
         kind, length = struct.unpack("<4sI", _exactly(file, 8))
         if kind == b"EXIF" and length <= 4 * MAX_TEXT:
-            exif = _exactly(file, length).removeprefix(b"Exif\0\0")
+            block = _exactly(file, length).removeprefix(b"Exif\0\0")
         at += 8 + length + length % 2
-    return exif
-
-
-def _exif_texts(tiff: bytes) -> dict[str, str]:
-    if not tiff:
-        return {}
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None:
-        raise ValueError("its EXIF is damaged")
-    folder = _tags(tiff, order, *struct.unpack_from(f"{order}I", tiff, 4))
-    if EXIF_FOLDER not in folder:
-        return {}
-    tags = _tags(tiff, order, *struct.unpack(f"{order}I", folder[EXIF_FOLDER]))
-    texts = {}
-    if USER_COMMENT in tags:
-        texts["parameters"] = _user_comment(tags[USER_COMMENT])
-    if tags.get(MAKER_NOTE, b"").startswith(MAKER):
-        texts["sdloop"] = tags[MAKER_NOTE].removeprefix(MAKER).decode("utf-8")
-    return texts
-
-
-def _tags(tiff: bytes, order: str, at: int) -> dict[int, bytes]:
-    """The values of one EXIF folder, those of the types that hold text or lead to a folder."""
-    tags = {}
-    (count,) = struct.unpack_from(f"{order}H", tiff, at)
-    for entry in range(at + 2, at + 2 + 12 * count, 12):
-        tag, kind, length = struct.unpack_from(f"{order}HHI", tiff, entry)
-        if kind not in _TYPE_SIZES:
-            continue
-        size, start = length * _TYPE_SIZES[kind], entry + 8
-        if size > 4:
-            (start,) = struct.unpack_from(f"{order}I", tiff, start)
-        if start + size > len(tiff):
-            raise ValueError("its EXIF is damaged")
-        tags[tag] = tiff[start : start + size]
-    return tags
-
-
-def _user_comment(data: bytes) -> str:
-    """The comment's text: eight bytes name its encoding.
-
-    A1111 writes UTF-16 with the high byte first, whatever the order of the rest of the EXIF; other
-    programs follow that order. Plain words tell the two apart.
-    """
-    code, text = data[:8], data[8:]
-    if code == UNICODE:
-        swapped = text[1::2].count(0) > text[0::2].count(0)
-        return text.decode("utf-16-le" if swapped else "utf-16-be")
-    return text.decode("ascii" if code == b"ASCII\0\0\0" else "utf-8").rstrip("\0")
+    return block

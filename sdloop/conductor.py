@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -87,7 +87,7 @@ def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]
 
 def _sample(
     components: Components, batch: Sequence[Recipe], conditioning: Conditioning
-) -> Iterator[Step]:
+) -> Generator[Step, None, tuple[Tensor, tuple[float, ...]]]:
     """Run the loop for one batch; returns the final latents and the sigmas of its steps."""
     recipe = batch[0]  # all of a batch agree in what is read from it here
     seeds = [one.seed for one in batch]
@@ -100,7 +100,7 @@ def _sample(
         seeds=seeds,
     )
     timesteps, sigmas = set_steps(scheduler, recipe.steps)
-    size = latent_size(recipe.width, recipe.height, components.vae_factor)
+    size = latent_size(*recipe.size, components.vae_factor)
     latents = noise(generators, components.unet.config.in_channels, *size)
     latents = latents.to(components.device) * scheduler.init_noise_sigma
     finite = []

@@ -1,0 +1,37 @@
+"""The loop written out by hand, with a change of mind: halfway through, another prompt takes over.
+
+python examples/change_the_loop.py "a green frog in a park" "a white rabbit in a park" out.png
+"""
+
+import sys
+
+import torch
+
+import sdloop
+from sdloop.conditioning import condition
+from sdloop.guidance import classifier_free_guidance
+from sdloop.image import decode, to_images
+from sdloop.latents import noise, seeded_generators
+from sdloop.schedule import make_scheduler, set_steps
+
+first, second, file = sys.argv[1:]
+components = sdloop.load_components()
+prompts = [
+    condition(components, sdloop.Recipe(prompt=prompt, seed=4)).unet_inputs(guided=True)
+    for prompt in (first, second)
+]
+
+scheduler = make_scheduler(components.scheduler_config, scheduler="euler")
+timesteps, sigmas = set_steps(scheduler, 25)
+size = components.unet.config.sample_size
+latents = noise(seeded_generators([4]), 4, size, size) * scheduler.init_noise_sigma
+
+with torch.no_grad():
+    for index, t in enumerate(timesteps):
+        prompt = prompts[index >= len(timesteps) // 2]
+        latent_input = scheduler.scale_model_input(torch.cat([latents] * 2), t)
+        noise_uncond, noise_text = components.unet(latent_input, t, **prompt).sample.chunk(2)
+        noise_pred = classifier_free_guidance(noise_uncond, noise_text, 7.5)
+        latents = scheduler.step(noise_pred, t, latents).prev_sample
+
+to_images(decode(components.vae, latents))[0].save(file)

@@ -1,0 +1,29 @@
+"""The UNet's idea of the picture at every step, side by side.
+
+python examples/watch_every_step.py "frogs on stilts" steps.png
+"""
+
+import sys
+
+import torch
+from PIL import Image
+
+import sdloop
+from sdloop.image import decode, to_images
+
+prompt, file = sys.argv[1:]
+components = sdloop.load_components()
+recipe = sdloop.Recipe(prompt=prompt, seed=4, steps=10)
+
+seen = []
+for event in sdloop.stream(components, recipe):
+    if isinstance(event, sdloop.Step):
+        print(f"step {event.index + 1} of {event.total}: sigma {event.sigma:.2f}")
+        seen.append(event.denoised)
+
+images = to_images(decode(components.vae, torch.cat(seen)))
+width, height = images[0].size
+strip = Image.new("RGB", (width * len(images), height))
+for index, image in enumerate(images):
+    strip.paste(image, (width * index, 0))
+strip.save(file)

@@ -1,0 +1,75 @@
+"""The command line: the only rooms that print, exit or know argv.
+
+Nothing heavy is imported at the top of these files, so that ``--help`` and a mistyped flag cost a
+fraction of a second; what needs torch imports it inside its function.
+"""
+
+import signal
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from sdloop.cli.config import config
+from sdloop.cli.screen import emit, one_line_endings
+from sdloop.cli.show import show
+from sdloop.cli.txt2img import txt2img
+from sdloop.cli.version import installed
+
+
+class _Commands(TyperGroup):
+    """All commands; whichever runs, it ends as ``one_line_endings`` says."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with one_line_endings(debug=bool(ctx.params["debug"])):
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="sdloop",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(txt2img)
+app.command()(show)
+app.add_typer(config, name="config")
+
+
+def _print_versions(asked: bool) -> None:
+    if asked:
+        for package, version in installed().items():
+            emit(f"{package} {version}")
+        raise typer.Exit()
+
+
+@app.callback()
+def sdloop(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_versions,
+            is_eager=True,
+            help="Print the versions of sdloop and of what it stands on.",
+        ),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", envvar="SDLOOP_DEBUG", hidden=True)] = False,
+) -> None:
+    """Pictures from text, with a sampling loop that one can read in one sitting.
+
+    [bold]Example:[/bold] sdloop txt2img "a red circle on a blue ground" --seed 4
+    """
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    # A polite kill ends like Ctrl-C: temporary files are removed, finished pictures are told.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A file name need not be text; print the bytes that it is.
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="surrogateescape")
+    app(prog_name="sdloop")

@@ -1,0 +1,130 @@
+"""``sdloop config``: the settings of every command to come, kept in the user's own file."""
+
+import difflib
+from typing import Annotated, Any
+
+import typer
+
+from sdloop.atomic import write_whole
+from sdloop.cli.screen import emit, say
+from sdloop.cli.settings import (
+    COMMAND_FIELDS,
+    NOT_FOR_ALL,
+    Settings,
+    check_settings,
+    user_path,
+    user_settings,
+)
+from sdloop.cli.values import parse_value, parse_whole
+from sdloop.errors import SettingError
+from sdloop.recipe import FIELDS
+
+KEYS = tuple(name for name in (*FIELDS, *COMMAND_FIELDS) if name not in NOT_FOR_ALL)
+
+config = typer.Typer(
+    no_args_is_help=True,
+    help="Settings for every command: the model, the device, the folder for pictures …\n\n"
+    "[bold]Example:[/bold] sdloop config set model stabilityai/sdxl-turbo",
+)
+
+Key = Annotated[
+    str,
+    typer.Argument(
+        metavar="KEY",
+        help="A setting's name, as in a settings file: model, device, outdir, steps …",
+        autocompletion=lambda: list(KEYS),
+        show_default=False,
+    ),
+]
+Value = Annotated[
+    str, typer.Argument(metavar="VALUE", help="As the flag takes it.", show_default=False)
+]
+
+
+@config.command()
+def path() -> None:
+    """Print where the settings file is, or would be.
+
+    [bold]Example:[/bold] cat "$(sdloop config path)"
+    """
+    emit(str(user_path()))
+
+
+@config.command()
+def show() -> None:
+    """Print all settings, as TOML.
+
+    [bold]Example:[/bold] sdloop config show
+    """
+    text = _toml(user_settings())
+    if text:
+        emit(text.rstrip("\n"))
+    else:
+        say(f"nothing is set in {user_path()}")
+
+
+@config.command()
+def get(key: Key) -> None:
+    """Print one setting.
+
+    [bold]Example:[/bold] sdloop config get model
+    """
+    _check_key(key)
+    settings = user_settings()
+    values = {**settings.recipe, **settings.command}
+    if key not in values:
+        raise SettingError(f"{key} is not set in {user_path()}")
+    value = values[key]
+    emit("x".join(map(str, value)) if isinstance(value, list) else str(value))
+
+
+@config.command("set")
+def set_(key: Key, value: Value) -> None:
+    """Set one setting, after checking it. Comments in the file are not kept.
+
+    [bold]Example:[/bold] sdloop config set steps 30
+    """
+    _check_key(key)
+    parsed = _parse(key, value)
+    _write(Settings.of({key: parsed}).over(user_settings()))
+
+
+@config.command()
+def unset(key: Key) -> None:
+    """Forget one setting.
+
+    [bold]Example:[/bold] sdloop config unset model
+    """
+    _check_key(key)
+    settings = user_settings()
+    left = {**settings.recipe, **settings.command}
+    if key not in left:
+        raise SettingError(f"{key} is not set in {user_path()}")
+    del left[key]
+    _write(Settings.of(left))
+
+
+def _check_key(key: str) -> None:
+    if key not in KEYS:
+        near = difflib.get_close_matches(key, KEYS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(KEYS)}"
+        raise SettingError(f"unknown setting {key!r}: {hint}")
+
+
+def _parse(key: str, text: str) -> Any:
+    if key in FIELDS:
+        return parse_value(key, text)
+    return parse_whole(key, text) if key == "batch_size" else text
+
+
+def _toml(settings: Settings) -> str:
+    import tomli_w
+
+    command = {"command": settings.command} if settings.command else {}
+    return tomli_w.dumps({**settings.recipe, **command})
+
+
+def _write(settings: Settings) -> None:
+    path = user_path()
+    check_settings(settings, "the setting is refused")
+    write_whole(path, _toml(settings).encode(), exists="overwrite")

@@ -1,0 +1,52 @@
+"""What a finished picture is told with: the circumstances in its file, and a line of JSON."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdloop.cli.version import installed
+from sdloop.png import Made
+
+if TYPE_CHECKING:
+    from sdloop.checkpoint import Checkpoint
+    from sdloop.components import Components
+    from sdloop.conductor import Picture
+
+
+def circumstances(
+    picture: "Picture",
+    components: "Components",
+    checkpoint: "Checkpoint",
+    weights: Mapping[str, str],
+) -> Made:
+    """What the Recipe leaves open: whose weights, which versions, where and how precisely."""
+    return Made(
+        weights=weights,
+        revision=checkpoint.revision,
+        sigmas=picture.sigmas,
+        key=picture.recipe.key(weights),
+        versions=installed(),
+        device=str(components.device),
+        dtype=str(components.dtype).removeprefix("torch."),
+        seconds=round(picture.seconds, 3),
+    )
+
+
+def json_line(picture: "Picture", path: Path, made: Made) -> str:
+    """The line that ``--json`` prints of a picture: where it is, and how to find it again."""
+    recipe = picture.recipe
+    line = {
+        "path": str(path),
+        "seed": recipe.seed,
+        "key": made["key"],
+        "seconds": made["seconds"],
+        "width": recipe.width,
+        "height": recipe.height,
+        "model": recipe.model,
+        "revision": made["revision"],
+        "device": made["device"],
+        "dtype": made["dtype"],
+        "recipe": recipe.to_dict(),
+    }
+    return json.dumps(line, ensure_ascii=False)

@@ -1,0 +1,253 @@
+"""Every flag of the commands, defined once, in groups that a command takes whole.
+
+A field's name is the name of the setting everywhere else: in a Recipe, in TOML, in a picture's
+metadata. ``None`` means that the flag was not given, so that a settings file may decide.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from sdloop.cli.flags import option
+from sdloop.cli.settings import DTYPES, FORMATS
+from sdloop.png import METADATA
+from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS
+
+PromptArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="PROMPT",
+        help='What the picture shows; "-" reads it from standard input.',
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecipeOptions:
+    """What decides the pixels, model and seed apart."""
+
+    negative_prompt: Annotated[
+        str | None,
+        option("Picture", "What it shall not show.", "--negative-prompt", "-n", metavar="TEXT"),
+    ] = None
+    steps: Annotated[
+        int | None, option("Picture", "How many steps the loop takes.", "--steps", metavar="N")
+    ] = None
+    guidance_scale: Annotated[
+        float | None,
+        option(
+            "Picture",
+            "How hard the prompt pulls: 1 is off and twice as fast.",
+            *("--guidance-scale", "-g", "--cfg-scale", "--cfg", "--scale"),
+            metavar="X",
+        ),
+    ] = None
+    guidance_rescale: Annotated[
+        float | None,
+        option(
+            "Picture",
+            "0 to 1: give guided pictures their natural contrast back.",
+            "--guidance-rescale",
+            metavar="X",
+        ),
+    ] = None
+    width: Annotated[
+        int | None,
+        option("Picture", "In pixels. Default: the model's own.", "--width", "-W", metavar="N"),
+    ] = None
+    height: Annotated[
+        int | None,
+        option("Picture", "In pixels. Default: the model's own.", "--height", "-H", metavar="N"),
+    ] = None
+    size: Annotated[
+        str | None,
+        option("Picture", "Both at once, as in 512x768.", "--size", metavar="WxH"),
+    ] = None
+    scheduler: Annotated[
+        str | None,
+        option(
+            "Scheduler",
+            'Such as euler, dpmpp-2m or "DPM++ 2M Karras". Default: the model\'s own.',
+            *("--scheduler", "--sampler"),
+            metavar="NAME",
+            choices=tuple(SCHEDULERS),
+        ),
+    ] = None
+    sigmas: Annotated[
+        str | None,
+        option(
+            "Scheduler",
+            f"How noise levels are spaced: {', '.join(SIGMAS)}.",
+            "--sigmas",
+            metavar="NAME",
+            choices=SIGMAS,
+        ),
+    ] = None
+    timestep_spacing: Annotated[
+        str | None,
+        option(
+            "Scheduler",
+            f"How timesteps are spaced: {', '.join(SPACINGS)}.",
+            "--timestep-spacing",
+            metavar="NAME",
+            choices=SPACINGS,
+        ),
+    ] = None
+    eta: Annotated[
+        float | None,
+        option("Scheduler", "0 to 1: the noise that DDIM and TCD add back.", "--eta", metavar="X"),
+    ] = None
+    clip_skip: Annotated[
+        int | None,
+        option(
+            "Scheduler",
+            "2 reads the text encoder's last layer but one.",
+            "--clip-skip",
+            metavar="N",
+        ),
+    ] = None
+    original_size: Annotated[
+        str | None,
+        option(
+            "SDXL only",
+            "What the model is told the photo's size was.",
+            "--original-size",
+            metavar="WxH",
+        ),
+    ] = None
+    crop_top_left: Annotated[
+        str | None,
+        option("SDXL only", "And where it was cropped.", "--crop-top-left", metavar="TOP,LEFT"),
+    ] = None
+    target_size: Annotated[
+        str | None,
+        option("SDXL only", "And what size it became.", "--target-size", metavar="WxH"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeedOptions:
+    """Which pictures of one Recipe, and which Recipes."""
+
+    seed: Annotated[
+        str | None,
+        option(
+            "Prompts and seeds",
+            "4, or 4,7,9, or 1..100. Default: a random one, which is told.",
+            "--seed",
+            metavar="SEEDS",
+        ),
+    ] = None
+    count: Annotated[
+        int | None,
+        option("Prompts and seeds", "As many pictures: seed, seed + 1 …", "--count", metavar="N"),
+    ] = None
+    from_file: Annotated[
+        str | None,
+        option(
+            "Prompts and seeds",
+            'One prompt a line, "-" for standard input: text, text with kohya\'s options '
+            "(--n --w --h --s --d --l --f), or JSON as --dry-run prints it.",
+            "--from-file",
+            metavar="FILE",
+        ),
+    ] = None
+    config: Annotated[
+        str | None,
+        option(
+            "Prompts and seeds", "Settings in TOML; flags win.", "--config", metavar="FILE.toml"
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOptions:
+    """Which weights."""
+
+    model: Annotated[
+        str | None,
+        option(
+            "Model",
+            "Hub id, diffusers folder or .safetensors file. "
+            "Default: SDLOOP_MODEL, then `sdloop config`, then the embedded mini.",
+            *("--model", "-m"),
+            metavar="MODEL",
+            choices=("mini",),
+        ),
+    ] = None
+    revision: Annotated[
+        str | None,
+        option("Model", "Branch, tag or commit on the hub.", "--revision", metavar="NAME"),
+    ] = None
+    variant: Annotated[
+        str | None,
+        option("Model", 'Of the weight files, such as "fp16".', "--variant", metavar="NAME"),
+    ] = None
+    vae: Annotated[
+        str | None, option("Model", "Another VAE than the model's.", "--vae", metavar="MODEL")
+    ] = None
+    device: Annotated[
+        str | None,
+        option(
+            "Model",
+            "auto, cuda, cuda:1, mps or cpu.",
+            "--device",
+            metavar="NAME",
+            choices=("auto", "cuda", "mps", "cpu"),
+        ),
+    ] = None
+    dtype: Annotated[
+        str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        option(
+            "Model",
+            "Pictures made at once: faster on a GPU, the same noise.",
+            "--batch-size",
+            metavar="N",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputOptions:
+    """Where pictures go, and what is told about them."""
+
+    output: Annotated[
+        str | None,
+        option(
+            "Output",
+            "The picture's name, or a template for many: {seed} {index} {prompt} {steps} …",
+            *("--output", "-o"),
+            metavar="FILE",
+        ),
+    ] = None
+    outdir: Annotated[
+        str | None,
+        option(
+            "Output", "The folder for pictures that name themselves.", "--outdir", metavar="DIR"
+        ),
+    ] = None
+    overwrite: Annotated[
+        bool, option("Output", "Replace pictures that are there already.", "--overwrite")
+    ] = False
+    format: Annotated[str | None, option("Output", "Of the file.", "--format", choices=FORMATS)] = (
+        None
+    )
+    metadata: Annotated[
+        str | None,
+        option("Output", "What the file tells about its making.", "--metadata", choices=METADATA),
+    ] = None
+    json: Annotated[
+        bool, option("Output", "One line of JSON per picture instead of its path.", "--json")
+    ] = False
+    dry_run: Annotated[
+        bool,
+        option("Output", "Print the Recipes as JSON lines, and make nothing.", "--dry-run"),
+    ] = False
+    quiet: Annotated[
+        bool, option("Output", "Say nothing but errors on stderr.", "--quiet", "-q")
+    ] = False

@@ -1,0 +1,87 @@
+"""Prompts × seeds → the Recipes of one command."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sdloop.cli.flags import given
+from sdloop.cli.options import RecipeOptions
+from sdloop.cli.prompt_file import Prompt
+from sdloop.cli.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
+from sdloop.cli.settings import Settings
+from sdloop.cli.values import parse_pair
+from sdloop.errors import SettingError
+from sdloop.recipe import Recipe
+
+_PAIRS = ("original_size", "crop_top_left", "target_size")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """One picture that was asked for; ``where`` and ``output`` as its ``Prompt`` has them."""
+
+    recipe: Recipe
+    where: str = ""
+    output: str | None = None
+
+
+def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
+    """The flags that were given, as fields of a Recipe: texts parsed, ``--size`` in its parts."""
+    values = given(options)
+    for name in _PAIRS:
+        if name in values:
+            values[name] = parse_pair(name, values[name])
+    size = values.pop("size", None)
+    if size is not None:
+        for name, number in zip(("width", "height"), parse_pair("size", size), strict=True):
+            if values.setdefault(name, number) != number:
+                raise SettingError(f"{name} must agree with size {size}, got {values[name]}")
+    return values
+
+
+def seeds_of(prompts: Sequence[Prompt], settings: Settings, seed: str | None) -> list[int] | None:
+    """The seeds for all prompts that bring none; None where all bring their own.
+
+    ``seed`` is the flag as it was typed. Where nobody names one it is random.
+    """
+    count = settings.command.get("count", 1)
+    if all("seed" in prompt.settings for prompt in prompts):
+        if seed is not None or count != 1:
+            raise SettingError("seed and count mean nothing here: every prompt has its own seed")
+        return None
+    if seed is not None:
+        return count_from(parse_seeds(seed), count)
+    return count_from([settings.recipe.get("seed", random_seed(count))], count)
+
+
+def recipes_of(
+    prompts: Iterable[Prompt], settings: Settings, seeds: Sequence[int] | None
+) -> list[Wanted]:
+    """For each prompt every seed, unless it has its own; the prompt's settings win.
+
+    Raises ``SettingError``, naming the line of the prompt, for what no Recipe can be.
+    """
+    wanted: list[Wanted] = []
+    for prompt in prompts:
+        fields = Settings(recipe=prompt.settings).over(settings).recipe
+        own = [fields["seed"]] if "seed" in prompt.settings else seeds or []
+        if len(wanted) + len(own) > MAX_PICTURES:
+            raise SettingError(f"one command makes at most {MAX_PICTURES} pictures")
+        with blaming(prompt.where):
+            recipes = [Recipe.from_dict({**fields, "seed": seed}) for seed in own]
+        wanted += [
+            Wanted(recipe=recipe, where=prompt.where, output=prompt.output) for recipe in recipes
+        ]
+    return wanted
+
+
+@contextmanager
+def blaming(where: str) -> Iterator[None]:
+    """Begin the message of a ``SettingError`` with the place that the setting comes from."""
+    try:
+        yield
+    except SettingError as error:
+        if not where:
+            raise
+        raise SettingError(f"{where}: {error}") from error

@@ -1,0 +1,104 @@
+"""``sdloop show``: what a picture file says about how it was made."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sdloop.cli.screen import emit, say
+from sdloop.errors import FileError
+from sdloop.png import Record, read_record
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE", help="Pictures: PNG, JPEG or WebP.", show_default=False),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON line per picture.", rich_help_panel="Output"),
+]
+
+
+def show(files: Files, json_lines: Json = False) -> None:
+    """Print what pictures were made with, be it by sdloop or by A1111.
+
+    One that cannot be read does not hide the others; the exit code is 3 then.
+
+    [bold]Example:[/bold] sdloop show frog-4.png
+    """
+    shown = 0
+    for path in files:
+        try:
+            record = read_record(path)
+        except FileError as error:
+            say(f"error: {error}")
+            continue
+        separator = "\n" if shown and not json_lines else ""
+        emit(separator + (_json_line if json_lines else _text)(path, record))
+        shown += 1
+    if shown < len(files):
+        raise typer.Exit(FileError.exit_code)
+
+
+def _json_line(path: Path, record: Record) -> str:
+    return json.dumps(
+        {
+            "path": str(path),
+            "source": record.source,
+            "recipe": record.settings,
+            "made": record.made,
+            "a1111": record.fields,
+            "left_out": record.left_out,
+        }
+    )
+
+
+def _text(path: Path, record: Record) -> str:
+    return "\n".join(_lines(path, record))
+
+
+def _lines(path: Path, record: Record) -> Iterator[str]:
+    """The file's name, its settings with the prompts first, then the circumstances."""
+    made = {name: value for name, value in record.made.items() if value not in (None, {}, [])}
+    width = max(map(len, [*record.settings, *made]), default=0)
+    yield _safe(str(path))
+    for name in sorted(record.settings, key=_prompts_first):
+        yield from _entry(name, record.settings[name], width)
+    if made:
+        yield ""
+    for name, value in made.items():
+        yield from _entry(name, value, width)
+    if record.left_out:
+        yield "\n  A1111's, without a counterpart here:"
+    for text in record.left_out:
+        yield f"  {_safe(text)}"
+
+
+def _prompts_first(name: str) -> int:
+    return 0 if name == "prompt" else 1 if name == "negative_prompt" else 2
+
+
+def _entry(name: str, value: Any, width: int) -> Iterator[str]:
+    """``name  value``, aligned; the further lines of a value stand below its first."""
+    first, *others = _value(name, value).split("\n")
+    yield f"  {_safe(name):{width}}  {_safe(first)}".rstrip()
+    for line in others:
+        yield f"  {'':{width}}  {_safe(line)}".rstrip()
+
+
+def _value(name: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key} {part}" for key, part in value.items())
+    if isinstance(value, list):
+        separator = "x" if name.endswith("_size") else ", "
+        return separator.join(
+            f"{part:g}" if isinstance(part, float) else str(part) for part in value
+        )
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _safe(text: str) -> str:
+    """``text`` without what would steer the terminal: it comes from a file of unknown origin."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -1,0 +1,1 @@
+"""What a picture file says, in text, about how it was made."""

@@ -1,0 +1,157 @@
+"""Our own text in a picture file, and what any picture's texts say: JSON with a schema version."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+from sdloop.errors import FileError, SettingError
+from sdloop.metadata.a1111 import format_parameters, parse_parameters
+from sdloop.metadata.a1111_recipe import parameters_of, settings_of
+from sdloop.recipe import Recipe
+from sdloop.rules import check_choice
+
+SCHEMA = 1
+METADATA = ("full", "minimal", "none")
+Metadata = Literal["full", "minimal", "none"]
+
+
+class Made(TypedDict, total=False):
+    """The circumstances of a picture: what its Recipe leaves open, and what it took.
+
+    weights
+        The model's weight files with their sha256; revision is the hub's commit.
+    sigmas
+        The noise levels as the scheduler used them.
+    key
+        The content key of ``Recipe.key``.
+    versions, device, dtype, seconds
+        Of sdloop and the libraries ("torch": "2.13.0"); where and how precisely it was computed;
+        and how long sampling and decoding took.
+    """
+
+    weights: Mapping[str, str]
+    revision: str | None
+    sigmas: tuple[float, ...]
+    key: str
+    versions: Mapping[str, str]
+    device: str
+    dtype: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """What a picture file says about how it was made.
+
+    source
+        Whose text it is; our own goes before A1111's.
+    settings
+        Fields of a Recipe: all of them from sdloop, those that translate from A1111.
+    recipe
+        The Recipe of a picture made by sdloop, else None.
+    fields
+        A1111's items as they stand in the file.
+    made
+        The circumstances, as ``Made``; unchecked, for they come out of a file.
+    left_out
+        What A1111 set and no Recipe field can take over.
+    """
+
+    source: Literal["sdloop", "a1111"]
+    settings: Mapping[str, Any]
+    recipe: Recipe | None
+    fields: Mapping[str, str]
+    made: Mapping[str, Any]
+    left_out: tuple[str, ...]
+
+
+def texts_of(recipe: Recipe, made: Made, metadata: Metadata) -> dict[str, str]:
+    """The texts for a file: ours, "sdloop", and A1111's, "parameters".
+
+    "full" is both, "minimal" leaves ``made`` out of ours, "none" is neither.
+    """
+    check_choice("metadata", metadata, METADATA)
+    if metadata == "none":
+        return {}
+    own: dict[str, Any] = {"schema": SCHEMA, "recipe": recipe.to_dict()}
+    if metadata == "full":
+        own["made"] = _json_made(made)
+    return {
+        "parameters": format_parameters(parameters_of(recipe, made)),
+        # Pure ASCII, so that no program on the way can damage it.
+        "sdloop": json.dumps(own, allow_nan=False),
+    }
+
+
+def record_of(texts: Mapping[str, str]) -> Record | None:
+    """What the texts of a file say; None when there are none.
+
+    Raises ``FileError``, about "its" text, when ours is damaged or newer than this sdloop.
+    """
+    if "sdloop" in texts:
+        return _own_record(texts)
+    if "parameters" in texts:
+        return _a1111_record(texts["parameters"])
+    return None
+
+
+def _json_made(made: Made) -> dict[str, Any]:
+    """``made`` for JSON, which has no infinity: a sigma is that where no signal is left.
+
+    The text "inf" stands for it, which ``float`` reads.
+    """
+    if "sigmas" not in made:
+        return {**made}
+    sigmas = [sigma if math.isfinite(sigma) else str(sigma) for sigma in made["sigmas"]]
+    return {**made, "sigmas": sigmas}
+
+
+def _own_record(texts: Mapping[str, str]) -> Record:
+    own = _parsed(texts["sdloop"])
+    try:
+        recipe = Recipe.from_dict(own["recipe"])
+    except SettingError as error:
+        raise FileError(f"its recipe is not valid: {error}") from error
+    return Record(
+        source="sdloop",
+        settings=recipe.to_dict(),
+        recipe=recipe,
+        fields=parse_parameters(texts.get("parameters", "")).fields,
+        made=own.get("made", {}),
+        left_out=(),
+    )
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Our JSON, checked as far as it must be to be read: it may be damaged, forged or newer."""
+    damaged = FileError("its sdloop text is damaged")
+    try:
+        own = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise damaged from error
+    if not isinstance(own, dict) or not isinstance(own.get("schema"), int):
+        raise damaged
+    if own["schema"] > SCHEMA:
+        raise FileError(
+            f"it was written by a newer sdloop (schema {own['schema']}, this one reads {SCHEMA}): "
+            "upgrade sdloop"
+        )
+    parts = own.get("recipe"), own.get("made", {})
+    if own["schema"] < 1 or not all(isinstance(part, dict) for part in parts):
+        raise damaged
+    return own
+
+
+def _a1111_record(text: str) -> Record:
+    parameters = parse_parameters(text)
+    settings, left_out = settings_of(parameters)
+    return Record(
+        source="a1111",
+        settings=settings,
+        recipe=None,
+        fields=parameters.fields,
+        made={},
+        left_out=tuple(left_out),
+    )

@@ -1,0 +1,78 @@
+"""diffusers' own pipelines over our Components, to compare with picture for picture."""
+
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from PIL import Image
+from torch import Tensor
+
+from sdloop.components import Components
+from sdloop.recipe import Recipe
+from sdloop.schedule import make_scheduler
+
+
+def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
+    """diffusers' pipeline with the same modules, and the scheduler that ``recipe`` names."""
+    modules = {
+        "tokenizer": components.tokenizer,
+        "text_encoder": components.text_encoder,
+        "unet": components.unet,
+        "vae": components.vae,
+        "scheduler": make_scheduler(
+            components.scheduler_config,
+            scheduler=recipe.scheduler,
+            sigmas=recipe.sigmas,
+            timestep_spacing=recipe.timestep_spacing,
+            seeds=seeds,
+        ),
+    }
+    if components.text_encoder_2 is None:
+        pipe = StableDiffusionPipeline(
+            **modules, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+        )
+    else:
+        pipe = StableDiffusionXLPipeline(
+            **modules,
+            tokenizer_2=components.tokenizer_2,
+            text_encoder_2=components.text_encoder_2,
+            force_zeros_for_empty_prompt=components.force_zeros_for_empty_prompt,
+            add_watermarker=False,
+        )
+    pipe.set_progress_bar_config(disable=True)
+    # Picture by picture, as sdloop decodes: the same arithmetic at a batch size of one.
+    pipe.vae.enable_slicing()
+    return pipe
+
+
+def reference(
+    components: Components, recipe: Recipe, seeds: list[int], *, pixels: bool = True
+) -> tuple[Tensor, list[Image.Image]]:
+    """Final latents and pictures of diffusers for one recipe and several seeds."""
+    pipe = pipeline(components, recipe, seeds)
+    options: dict[str, Any] = {
+        "prompt": recipe.prompt,
+        "negative_prompt": recipe.negative_prompt,
+        "width": recipe.width,
+        "height": recipe.height,
+        "num_inference_steps": recipe.steps,
+        "guidance_scale": recipe.guidance_scale,
+        "guidance_rescale": recipe.guidance_rescale,
+        "eta": recipe.eta,
+        "clip_skip": None if recipe.clip_skip == 1 else recipe.clip_skip - 1,
+        "num_images_per_prompt": len(seeds),
+        "generator": [torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+        "output_type": "latent",
+    }
+    if components.text_encoder_2 is not None:
+        sizes = {"original_size": recipe.original_size, "target_size": recipe.target_size}
+        options |= {name: size and size[::-1] for name, size in sizes.items()}
+        options["crops_coords_top_left"] = recipe.crop_top_left or (0, 0)
+    latents = pipe(**options).images
+    return latents, _pictures(pipe, latents) if pixels else []
+
+
+def _pictures(pipe: Any, latents: Tensor) -> list[Image.Image]:
+    """What the pipeline itself does after its loop."""
+    decoded = pipe.vae.decode(latents / pipe.vae.config.scaling_factor, return_dict=False)[0]
+    return pipe.image_processor.postprocess(decoded.detach(), output_type="pil")

@@ -1,0 +1,188 @@
+"""A1111's text: what we write its own rules read, and what it writes we take over or name."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdloop.metadata.a1111 import Parameters, format_parameters, parse_parameters
+from sdloop.metadata.a1111_recipe import parameters_of, settings_of
+from sdloop.recipe import Recipe
+from sdloop.scheduler_names import SCHEDULERS, SIGMAS
+
+RECIPE = Recipe(
+    prompt="a frog, <lora:stilts:0.8>",
+    negative_prompt="blurry",
+    seed=4,
+    model="someone/frogs",
+    width=512,
+    height=768,
+    steps=20,
+    scheduler="dpmpp-2m",
+    sigmas="karras",
+)
+
+letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+prompts = st.text(letters).map(str.strip).filter(lambda text: "Negative prompt:" not in text)
+keys = st.from_regex(r"[A-Za-z][A-Za-z0-9 /-]{0,30}[A-Za-z]", fullmatch=True)
+values = st.one_of(st.text(letters), st.sampled_from(['"', '"a"', "a, b: c", "\\", "\n", " x "]))
+many_fields = st.dictionaries(keys, values, min_size=3, max_size=8)
+
+
+def _as_a1111_reads(text: str) -> tuple[str, str, dict[str, str]]:
+    """The rules of its reader: every line is stripped, three items make a line of settings."""
+    *lines, last = text.strip().split("\n")
+    item = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+    if len(item.findall(last)) < 3:
+        lines, last = [*lines, last], ""
+    prompts: tuple[list[str], list[str]] = ([], [])
+    negative = False
+    for line in map(str.strip, lines):
+        if line.startswith("Negative prompt:"):
+            negative, line = True, line[len("Negative prompt:") :].strip()
+        prompts[negative].append(line)
+    fields = {
+        key: json.loads(value) if value[:1] == value[-1:] == '"' else value
+        for key, value in item.findall(last)
+    }
+    return "\n".join(prompts[False]), "\n".join(prompts[True]), fields
+
+
+@given(prompts, prompts, many_fields)
+def test_the_grammar_round_trips(prompt: str, negative: str, fields: dict[str, str]) -> None:
+    parameters = Parameters(prompt=prompt, negative_prompt=negative, fields=fields)
+    assert parse_parameters(format_parameters(parameters)) == parameters
+
+
+@given(st.text())
+def test_any_text_can_be_read(text: str) -> None:
+    for whole in (text, f"{text}\nSteps: {text}, Seed: {text}, Size: {text}"):
+        settings, _ = settings_of(parse_parameters(whole))
+        Recipe.from_dict({"seed": 0} | settings)
+
+
+def test_a_long_line_of_words_takes_no_time() -> None:
+    line = "word " * 20_000
+    assert parse_parameters(line).prompt == line.strip()
+
+
+def test_the_text_of_a_recipe() -> None:
+    made = {
+        "weights": {"model.safetensors": "ab" * 32, "vae.safetensors": "cd" * 32},
+        "versions": {"sdloop": "0.1.0"},
+    }
+    recipe = replace(RECIPE, vae="vaes/soft.safetensors", clip_skip=2)
+    assert format_parameters(parameters_of(recipe, made)) == (
+        "a frog, <lora:stilts:0.8>\n"
+        "Negative prompt: blurry\n"
+        "Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.5, Seed: 4, "
+        "Size: 512x768, Model hash: ababababab, Model: frogs, VAE hash: cdcdcdcdcd, VAE: soft, "
+        "Clip skip: 2, RNG: CPU, Version: sdloop 0.1.0"
+    )
+
+
+def test_what_a_recipe_does_not_say_is_left_out() -> None:
+    recipe = Recipe(prompt="", seed=0, guidance_scale=7, model="a, b: c")
+    made = {"weights": {"unet/x.safetensors": "ab" * 32, "text_encoder/x.safetensors": "cd" * 32}}
+    assert format_parameters(parameters_of(recipe, made)) == (
+        'Steps: 25, CFG scale: 7, Seed: 0, Model: "a, b: c", RNG: CPU, Version: sdloop'
+    )
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a frog", "", "two\n\nlines", "Steps: 1, Sampler: x, Seed: 3", '東京 🐎 "quoted"']
+)
+@pytest.mark.parametrize(
+    "negative", [None, "blurry", "two\nlines", "Steps: 1, Sampler: x, Seed: 3"]
+)
+def test_a1111_reads_what_we_write(prompt: str, negative: str | None) -> None:
+    parameters = parameters_of(replace(RECIPE, prompt=prompt, negative_prompt=negative), {})
+    text = format_parameters(parameters)
+    assert _as_a1111_reads(text) == (prompt, negative or "", parameters.fields)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_every_scheduler_comes_back(scheduler: str) -> None:
+    knows_sigmas = "sigmas" in SCHEDULERS[scheduler].knows
+    for sigmas in SIGMAS if knows_sigmas else [None]:
+        recipe = replace(RECIPE, scheduler=scheduler, sigmas=sigmas)
+        text = format_parameters(parameters_of(recipe, {}))
+        assert "Schedule type: " in text
+        settings, left_out = settings_of(parse_parameters(text))
+        settings["model"] = recipe.model
+        assert Recipe.from_dict(settings) == recipe
+        assert left_out == ["Model: frogs"]
+
+
+@pytest.mark.parametrize(
+    ("sampling", "scheduler", "sigmas"),
+    [
+        ("Sampler: DPM++ 2M Karras", "dpmpp-2m", "karras"),
+        ("Sampler: DPM++ 2M", "dpmpp-2m", "uniform"),
+        ("Sampler: DPM++ 2M, Schedule type: Automatic", "dpmpp-2m", "karras"),
+        ("Sampler: DPM++ 2M SDE, Schedule type: Automatic", "dpmpp-2m-sde", "exponential"),
+        ("Sampler: DPM++ 2M SDE, Schedule type: Exponential", "dpmpp-2m-sde", "exponential"),
+        ("Schedule type: Beta, Sampler: Euler", "euler", "beta"),
+        ("Sampler: Euler, Schedule type: Automatic", "euler", "uniform"),
+        ("Sampler: Euler a", "euler-a", None),
+        ("Sampler: Euler a, Schedule type: Automatic", "euler-a", None),
+        ("Sampler: Euler a, Schedule type: Uniform", "euler-a", None),
+        ("Sampler: PLMS", "pndm", None),
+    ],
+)
+def test_samplers_of_old_and_new_files(sampling: str, scheduler: str, sigmas: str | None) -> None:
+    text = f"a cat\nSteps: 20, {sampling}, CFG scale: 7, Seed: 5, RNG: CPU"
+    settings, left_out = settings_of(parse_parameters(text))
+    assert settings["scheduler"] == scheduler
+    assert settings.get("sigmas") == sigmas
+    assert left_out == []
+
+
+def test_what_cannot_be_taken_over_is_said() -> None:
+    text = (
+        "a cat\nNegative prompt: dog\nSteps: 20, Sampler: DPM++ 3M SDE, Schedule type: Karras, "
+        "CFG scale: 1, Seed: -1, Size: 512x768x3, Model hash: 0123456789, Model: cats, "
+        'Clip skip: many, Denoising strength: 0.5, Lora hashes: "a: 0123, b: 4567", Version: v1.10'
+    )
+    settings, left_out = settings_of(parse_parameters(text))
+    assert settings == {"prompt": "a cat", "steps": 20, "guidance_scale": 1.0}
+    assert left_out == [
+        "Sampler: DPM++ 3M SDE",
+        "Schedule type: Karras",
+        "Seed: -1",
+        "Size: 512x768x3",
+        "Model: cats",
+        "Clip skip: many",
+        "Denoising strength: 0.5",
+        "Lora hashes: a: 0123, b: 4567",
+        "Negative prompt: dog",
+        "RNG: GPU (the same seed gives another picture here)",
+    ]
+
+
+def test_a_schedule_that_the_scheduler_does_not_know_is_said() -> None:
+    text = "a cat\nSteps: 20, Sampler: Euler a, Schedule type: Karras, Seed: 5, RNG: CPU"
+    settings, left_out = settings_of(parse_parameters(text))
+    assert settings["scheduler"] == "euler-a"
+    assert left_out == ["Schedule type: Karras"]
+
+
+def test_fewer_than_three_items_are_part_of_the_prompt() -> None:
+    parameters = parse_parameters("a cat\nratio: 3, light: soft")
+    assert parameters.prompt == "a cat\nratio: 3, light: soft"
+    assert parameters.fields == {}
+    assert settings_of(parameters) == ({"prompt": "a cat\nratio: 3, light: soft"}, [])
+
+
+def test_the_tail_of_stable_diffusion_cpp_is_no_setting() -> None:
+    text = (
+        "a cat\nSteps: 20, CFG scale: 7.000000, Seed: 42, Size: 512x512, RNG: cuda, "
+        'Sampler: euler_a, Version: stable-diffusion.cpp, SDCPP: {"seed": 42, "a": {"b c": 1}}'
+    )
+    settings, left_out = settings_of(parse_parameters(text))
+    assert settings["scheduler"] == "euler-a"
+    assert settings["guidance_scale"] == 7.0
+    assert left_out == ["RNG: cuda (the same seed gives another picture here)"]

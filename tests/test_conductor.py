@@ -1,0 +1,169 @@
+"""From Recipes to pictures: batches, seeds, failures."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_sd1, tiny_sdxl
+
+import sdloop
+from sdloop.conductor import batches, generate, stream
+from sdloop.errors import NonFiniteError, OutOfMemory, SettingError
+from sdloop.loop import Step
+from sdloop.recipe import Recipe
+
+COMPONENTS = tiny_sd1()
+DRAWING = ["euler-a", "ddpm", "dpm2-a", "dpmpp-2m-sde", "dpmpp-sde", "sa-solver", "lcm"]
+
+
+def recipe(seed: int = 7, **settings: Any) -> Recipe:
+    usual = {"prompt": "a cat", "steps": 4, "width": 32, "height": 32, "scheduler": "euler"}
+    return Recipe(seed=seed, **(usual | settings))
+
+
+@pytest.mark.parametrize("scheduler", ["euler", *DRAWING])
+def test_a_seed_alone_equals_the_seed_in_a_batch(scheduler: str) -> None:
+    recipes = [recipe(seed, scheduler=scheduler) for seed in (5, 6, 7, 8)]
+    together = generate(COMPONENTS, recipes, batch_size=4)[2]
+    alone = generate(COMPONENTS, recipe(7, scheduler=scheduler))[0]
+    assert together.recipe == alone.recipe
+    # Matrix kernels block by batch size; the noise is the same to the bit, or this were far off.
+    torch.testing.assert_close(together.latents, alone.latents, atol=5e-4, rtol=1e-3)
+    levels = np.abs(np.asarray(together.image, int) - np.asarray(alone.image, int))
+    assert levels.max() <= 1
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "pndm", "dpmpp-2m", "dpmpp-sde"])
+def test_the_same_command_gives_the_same_bytes(scheduler: str) -> None:
+    """A second run with the same Components: nothing of the first is left in them."""
+    recipes = [recipe(seed, scheduler=scheduler) for seed in (1, 2)]
+    first, second = (generate(COMPONENTS, recipes, batch_size=2) for _ in range(2))
+    for one, two in zip(first, second, strict=True):
+        assert torch.equal(one.latents, two.latents)
+        assert one.image.tobytes() == two.image.tobytes()
+
+
+def test_seeds_and_prompts_differ() -> None:
+    pictures = generate(COMPONENTS, [recipe(1), recipe(2), recipe(1, prompt="a dog")], batch_size=1)
+    assert len({picture.image.tobytes() for picture in pictures}) == 3
+
+
+def test_batches_share_only_what_is_alike() -> None:
+    recipes = [recipe(1), recipe(2, prompt="b"), recipe(3), recipe(4, steps=9), recipe(5)]
+    assert [[one.seed for one in batch] for batch in batches(recipes, 2)] == [[1, 2], [3], [4], [5]]
+
+
+def test_one_batch_may_mix_negative_prompts() -> None:
+    components = tiny_sdxl()
+    recipes = [recipe(1), recipe(2, negative_prompt="a dog"), recipe(3, negative_prompt="")]
+    together = generate(components, recipes, batch_size=3)
+    for one in together:
+        alone = generate(components, one.recipe)[0]
+        torch.testing.assert_close(one.latents, alone.latents, atol=5e-4, rtol=1e-3)
+
+
+def test_recipes_are_taken_one_by_one() -> None:
+    """A plan may be endless: nothing is read ahead of the batch that is being made."""
+    taken = []
+
+    def plan() -> Any:
+        seed = 0
+        while True:
+            taken.append(seed)
+            yield recipe(seed)
+            seed += 1
+
+    events = stream(COMPONENTS, plan())
+    while not isinstance(next(events), sdloop.Picture):
+        pass
+    events.close()
+    assert len(taken) <= 2
+
+
+def test_steps_come_before_their_pictures() -> None:
+    events = list(stream(COMPONENTS, [recipe(1), recipe(2)], batch_size=2))
+    kinds = [type(event).__name__ for event in events]
+    assert kinds == ["Step"] * 4 + ["Picture"] * 2
+    assert events[0].latents.shape[0] == 2
+    assert torch.equal(events[3].latents[1], events[5].latents)
+
+
+def test_the_picture_tells_what_made_it() -> None:
+    picture = generate(COMPONENTS, Recipe(prompt="a cat", seed=1, steps=2))[0]
+    assert picture.recipe.scheduler == "pndm"
+    assert picture.image.size == (picture.recipe.width, picture.recipe.height)
+    assert picture.image.size == COMPONENTS.native_size
+    assert len(picture.sigmas) == 3  # PNDM looks once more than it has steps
+    assert picture.seconds > 0
+
+
+def test_a_resolved_recipe_makes_the_same_picture_again() -> None:
+    first = generate(COMPONENTS, Recipe(prompt="a cat", seed=1, steps=2))[0]
+    again = generate(COMPONENTS, Recipe.from_dict(first.recipe.to_dict()))[0]
+    assert again.image.tobytes() == first.image.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": 33}, "width must be a multiple of 2 .* got 33; nearest: 32 and 34"),
+        ({"target_size": (64, 64)}, "target_size is for models that are told sizes"),
+        ({"scheduler": "edm-euler"}, "scheduler must be no EDM one for mini, .* got 'edm-euler'"),
+    ],
+)
+def test_what_does_not_suit_the_model_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        generate(COMPONENTS, recipe(**settings))
+
+
+def test_infinite_latents_name_the_step_and_a_remedy() -> None:
+    class Breaks:
+        """A UNet whose third answer overflows."""
+
+        calls = 0
+        config = COMPONENTS.unet.config
+        dtype = COMPONENTS.unet.dtype
+        device = COMPONENTS.unet.device
+
+        def __call__(self, latent_input: Any, *args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            output = COMPONENTS.unet(latent_input, *args, **kwargs)[0]
+            return (output * float("inf") if self.calls == 3 else output,)
+
+    with pytest.raises(NonFiniteError, match="after step 3 of 4 in float32; remedy: --dtype"):
+        generate(replace(COMPONENTS, unet=Breaks()), recipe())
+
+
+def test_a_vae_that_overflows_makes_no_black_picture() -> None:
+    components = tiny_sd1()
+    with torch.no_grad():
+        components.vae.decoder.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(NonFiniteError, match=r"pixels .* not finite.* remedy"):
+        generate(components, recipe())
+
+
+def test_out_of_memory_says_what_did_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any, **kwargs: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB.")
+
+    monkeypatch.setattr(COMPONENTS.unet, "forward", full)
+    with pytest.raises(OutOfMemory, match=r"1 picture\(s\) of 32x32 .* remedy: .*--batch-size"):
+        generate(COMPONENTS, recipe())
+
+
+def test_other_errors_keep_their_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(COMPONENTS.unet, "forward", wrong)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        generate(COMPONENTS, recipe())
+
+
+def test_closing_stops_between_two_steps() -> None:
+    events = stream(COMPONENTS, [recipe(1), recipe(2)])
+    assert isinstance(next(events), Step)
+    events.close()
+    assert list(events) == []

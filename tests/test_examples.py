@@ -1,0 +1,36 @@
+"""Every example runs as its first lines say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+COMMANDS = {
+    "one_picture.py": ["frogs on stilts"],
+    "watch_every_step.py": ["frogs on stilts"],
+    "change_the_loop.py": ["a green frog in a park", "a white rabbit in a park"],
+}
+
+
+def test_every_example_is_listed() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("script", COMMANDS)
+def test_example_makes_a_picture(script: str, tmp_path: Path) -> None:
+    file = tmp_path / "picture.png"
+    command = [sys.executable, str(EXAMPLES / script), *COMMANDS[script], str(file)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    with Image.open(file) as picture:
+        extremes = picture.convert("L").getextrema()
+    assert extremes[1] - extremes[0] > 50
+
+
+@pytest.mark.parametrize("script", COMMANDS)
+def test_example_stays_short(script: str) -> None:
+    assert len((EXAMPLES / script).read_text(encoding="utf-8").splitlines()) <= 45
