@@ -162,7 +162,7 @@ def _download_command(model: str, revision: str | None) -> str:
 @contextmanager
 def _bars_on_terminals_only() -> Iterator[None]:
     """The hub's library draws its progress bars into log files as well."""
-    from huggingface_hub.utils import (
+    from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,

@@ -114,8 +114,8 @@ def test_fetches_only_what_is_needed(
 ) -> None:
     remote = Path(shutil.copytree(model, tmp_path / "remote"))
     weights = remote / "unet" / "diffusion_pytorch_model.safetensors"
-    for name in ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bin"):
-        shutil.copyfile(weights, weights.with_name(name))
+    tiny_sd1(seed=1).unet.save_pretrained(remote / "unet", variant="fp16")
+    shutil.copyfile(weights, weights.with_suffix(".bin"))
     (remote / "v1.ckpt").write_bytes(b"large")
     with serve("org/tiny", remote) as (address, asked):
         hub(address)
