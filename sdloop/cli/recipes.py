@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdloop.cli.flags import given
-from sdloop.cli.options import RecipeOptions
+from sdloop.cli.options import RecipeOptions, SeedOptions
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
 from sdloop.cli.settings import Settings
@@ -40,18 +40,23 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
     return values
 
 
-def seeds_of(prompts: Sequence[Prompt], settings: Settings, seed: str | None) -> list[int] | None:
+def seeds_of(
+    prompts: Sequence[Prompt], settings: Settings, options: SeedOptions
+) -> list[int] | None:
     """The seeds for all prompts that bring none; None where all bring their own.
 
-    ``seed`` is the flag as it was typed. Where nobody names one it is random.
+    Where nobody names a seed it is random.
     """
     count = settings.command.get("count", 1)
     if all("seed" in prompt.settings for prompt in prompts):
-        if seed is not None or count != 1:
+        if options.seed is not None or options.count is not None:
             raise SettingError("seed and count mean nothing here: every prompt has its own seed")
         return None
-    if seed is not None:
-        return count_from(parse_seeds(seed), count)
+    if options.seed is not None:
+        seeds = parse_seeds(options.seed)
+        # Several seeds say how many: that is not left to a settings file's count.
+        several = len(seeds) > 1 and options.count is None
+        return seeds if several else count_from(seeds, count)
     return count_from([settings.recipe.get("seed", random_seed(count))], count)
 
 

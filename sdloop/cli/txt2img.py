@@ -43,7 +43,7 @@ def txt2img(
         flags["count"] = seeds.count
     settings = Settings.of(flags).over(standing_settings(seeds.config))
     prompts = _prompts(prompt, seeds.from_file, settings)
-    numbers = seeds_of(prompts, settings, seeds.seed)
+    numbers = seeds_of(prompts, settings, seeds)
     command = CommandSettings(**settings.command)
     plan = plan_pictures(recipes_of(prompts, settings, numbers), command, output)
     if not output.quiet:
