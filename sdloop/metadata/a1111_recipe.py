@@ -18,7 +18,7 @@ _AUTOMATIC = {
     "dpmpp-sde": "karras",
     "dpmpp-2m-sde": "exponential",
 }
-# Says nothing about the pixels, or says what `RNG: CPU` does for all our pictures.
+# These set nothing; where the noise came from (RNG) is told in words of its own.
 _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
 
 
@@ -78,7 +78,12 @@ def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
     The model is never among the fields: A1111 knows it by a name in its own folder.
     """
     fields, settings = parameters.fields, {"prompt": parameters.prompt}
-    taken = {key: _take(settings, _TRANSLATIONS[key], fields[key]) for key in _asked(fields)}
+    # In the order of the translations, not of the file: a schedule needs to know its sampler.
+    taken = {
+        key: _take(settings, translate, fields[key])
+        for key, translate in _TRANSLATIONS.items()
+        if key in fields
+    }
     left_out = [
         f"{key}: {value}"
         for key, value in fields.items()
@@ -91,11 +96,6 @@ def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
     if fields and rng != "CPU":
         left_out.append(f"RNG: {rng} (the same seed gives another picture here)")
     return settings, left_out
-
-
-def _asked(fields: Mapping[str, str]) -> list[str]:
-    """The fields that translate, in an order that puts the sampler before its schedule."""
-    return [key for key in _TRANSLATIONS if key in fields]
 
 
 _Settings = dict[str, Any]

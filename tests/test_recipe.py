@@ -1,0 +1,203 @@
+"""What a Recipe accepts, what it refuses and in which words, and its way to text and back."""
+
+import dataclasses
+import json
+import tomllib
+from typing import Any
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdloop.errors import SettingError
+from sdloop.recipe import FIELDS, Recipe, settings_from_toml
+from sdloop.scheduler_names import SCHEDULERS, name_of, parse_scheduler
+
+
+@dataclasses.dataclass
+class Model:
+    """What a Recipe asks of a model, without a model."""
+
+    native_size: tuple[int, int] = (64, 64)
+    size_multiple: int = 8
+    takes_sizes: bool = False
+    scheduler_config: dict[str, Any] = dataclasses.field(
+        default_factory=lambda: {"_class_name": "EulerDiscreteScheduler"}
+    )
+
+
+def recipe(**settings: Any) -> Recipe:
+    return Recipe(**({"prompt": "frogs", "seed": 4} | settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"steps": 1001}, "steps must be at most 1000, got 1001"),
+        ({"steps": 2.5}, "steps must be a whole number, got 2.5"),
+        ({"steps": True}, "steps must be a whole number, got True"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"seed": 2**32}, "seed must be at most 4294967295, got 4294967296"),
+        ({"guidance_scale": float("nan")}, "guidance_scale must be a finite number, got nan"),
+        ({"guidance_scale": float("inf")}, "guidance_scale must be a finite number, got inf"),
+        ({"guidance_scale": -1}, "guidance_scale must be between 0 and 10000, got -1"),
+        ({"guidance_scale": "7"}, "guidance_scale must be a finite number, got '7'"),
+        ({"guidance_rescale": 1.5}, "guidance_rescale must be between 0 and 1, got 1.5"),
+        ({"width": 0}, "width must be at least 1, got 0"),
+        ({"height": 40000}, "height must be at most 32768, got 40000"),
+        ({"sigmas": "karas"}, "sigmas must be one of karras, exponential, beta, uniform"),
+        ({"timestep_spacing": "even"}, "timestep_spacing must be one of leading, trailing"),
+        ({"scheduler": "eulr"}, r"scheduler must be a known one \(.*euler.*got 'eulr'"),
+        ({"scheduler": "euler", "eta": 0.5}, "eta means nothing to the scheduler euler.*ddim"),
+        ({"scheduler": "ddim", "sigmas": "karras"}, "sigmas means nothing to the scheduler ddim"),
+        (
+            {"scheduler": "dpmpp-2s", "timestep_spacing": "leading"},
+            "timestep_spacing means nothing to the scheduler dpmpp-2s",
+        ),
+        ({"scheduler": "DPM++ 2M Karras", "sigmas": "beta"}, "sigmas must agree .*'karras'"),
+        ({"guidance_scale": 1, "negative_prompt": "x"}, "negative_prompt needs guidance"),
+        ({"guidance_scale": 1, "guidance_rescale": 0.5}, "guidance_rescale needs guidance"),
+        ({"prompt": "a\0b"}, "prompt must be valid Unicode text without NUL"),
+        ({"prompt": "a\udc80"}, "prompt must be valid Unicode text without NUL"),
+        ({"prompt": None}, "prompt must be text, got None"),
+        ({"target_size": (64,)}, "target_size must be two whole numbers"),
+        ({"crop_top_left": (-1, 0)}, "crop_top_left must be at least 0, got -1"),
+        ({"clip_skip": 0}, "clip_skip must be at least 1, got 0"),
+    ],
+    ids=str,
+)
+def test_a_bad_value_names_field_rule_and_value(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message) as caught:
+        recipe(**settings)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("edge", [0, 2**32 - 1])
+def test_the_edges_of_the_seeds_are_seeds(edge: int) -> None:
+    assert recipe(seed=edge).seed == edge
+
+
+def test_an_empty_prompt_is_fine() -> None:
+    assert recipe(prompt="").prompt == ""
+
+
+def test_spellings_of_a_scheduler_are_one_recipe() -> None:
+    spellings = ["dpmpp-2m", "DPM++ 2M", "DPMSolverMultistepScheduler", "k_dpmpp_2m"]
+    assert len({recipe(scheduler=spelling) for spelling in spellings}) == 1
+    assert recipe(scheduler="DPM++ 2M Karras") == recipe(scheduler="dpmpp-2m", sigmas="karras")
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_each_name_label_and_class_is_understood(name: str) -> None:
+    entry = SCHEDULERS[name]
+    assert parse_scheduler(name) == (name, None)
+    assert parse_scheduler(entry.label) == (name, None)
+    plain = parse_scheduler(entry.class_name)[0]
+    assert SCHEDULERS[plain].class_name == entry.class_name
+    assert name_of({"_class_name": entry.class_name, **entry.options}) == name
+
+
+def test_a_scheduler_with_options_of_its_own_has_no_name() -> None:
+    config = {"_class_name": "DPMSolverMultistepScheduler", "solver_order": 3}
+    assert name_of(config) is None
+    resolved = recipe().resolved(Model(scheduler_config=config))
+    assert resolved.scheduler is None
+
+
+def test_resolving_writes_the_models_choices_in_and_changes_nothing_twice() -> None:
+    config = {"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": True}
+    model = Model(scheduler_config=config)
+    resolved = recipe().resolved(model)
+    assert resolved.size == (64, 64)
+    assert (resolved.scheduler, resolved.sigmas) == ("euler", "karras")
+    assert resolved.resolved(model) == resolved
+    assert recipe(sigmas="uniform").resolved(model).sigmas == "uniform"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": 500}, "width must be a multiple of 8 .*, got 500; nearest: 496 and 504"),
+        ({"height": 4}, "height must be a multiple of 8 .*, got 4; nearest: 8"),
+        ({"eta": 0.5}, "eta means nothing to the scheduler euler"),
+        ({"crop_top_left": (0, 0)}, "crop_top_left is for models that are told sizes"),
+        ({"scheduler": "edm-euler"}, "scheduler must be no EDM one"),
+    ],
+)
+def test_what_the_model_would_ignore_or_cannot_do(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        recipe(**settings).resolved(Model())
+
+
+def test_a_model_trained_in_edms_terms_takes_only_edms_schedulers() -> None:
+    model = Model(scheduler_config={"_class_name": "EDMEulerScheduler"})
+    assert recipe().resolved(model).scheduler == "edm-euler"
+    with pytest.raises(SettingError, match="scheduler must be an EDM one"):
+        recipe(scheduler="euler").resolved(model)
+
+
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+recipes = st.builds(
+    Recipe,
+    prompt=texts,
+    negative_prompt=st.none() | texts,
+    seed=st.integers(0, 2**32 - 1),
+    width=st.none() | st.integers(1, 2**15),
+    steps=st.integers(1, 1000),
+    guidance_scale=st.floats(1.001, 10000),
+    eta=st.floats(0, 1),
+    sigmas=st.sampled_from([None, "karras", "uniform"]),
+    target_size=st.none() | st.tuples(st.integers(0, 2**15), st.integers(0, 2**15)),
+)
+
+
+@given(recipes)
+def test_to_json_and_back(made: Recipe) -> None:
+    assert Recipe.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+
+
+@given(recipes)
+def test_to_toml_and_back(made: Recipe) -> None:
+    text = tomli_w.dumps(made.to_dict())
+    assert Recipe.from_dict(settings_from_toml(text, "a.toml")) == made
+    assert tomllib.loads(text) == made.to_dict()
+
+
+@given(recipes, recipes)
+def test_keys_tell_recipes_apart(one: Recipe, two: Recipe) -> None:
+    weights = {"unet": "00"}
+    assert (one.key(weights) == two.key(weights)) == (one == two)
+    assert one.key(weights) != one.key({"unet": "01"})
+
+
+def test_the_key_is_what_is_in_the_files_and_not_where_they_lie() -> None:
+    weights = {"model.safetensors": "00"}
+    assert recipe(model="here").key(weights) == recipe(model="/there").key(weights)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepz = 3", "a.toml has an unknown key 'stepz': did you mean 'steps'?"),
+        ("zzzzzzz = 3", "a.toml has an unknown key 'zzzzzzz': it takes prompt, seed"),
+        ("steps = ", "a.toml is not valid TOML"),
+    ],
+)
+def test_toml_that_is_wrong_says_where(text: str, message: str) -> None:
+    with pytest.raises(SettingError, match=message.replace("?", r"\?")):
+        settings_from_toml(text, "a.toml")
+
+
+def test_a_recipe_needs_prompt_and_seed() -> None:
+    with pytest.raises(SettingError, match="seed must be given"):
+        Recipe.from_dict({"prompt": "x"})
+
+
+def test_recipes_are_frozen_and_usable_as_keys() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipe().seed = 5  # type: ignore[misc]
+    assert {recipe(): 1}[recipe()] == 1
+    assert len(FIELDS) == len(set(FIELDS))
