@@ -49,7 +49,7 @@ class Checkpoint:
         "sd1", "sd2" or "sdxl"; the embedded model is shaped like the first.
     configs
         Part → its ``config.json``; "scheduler" → its ``scheduler_config.json`` as
-        ``scheduler_rules`` settles it.
+        ``legacy`` settles it.
     weights
         Part → its weight files, several when they are sharded.
     tokenizers
@@ -142,7 +142,12 @@ def local_path(model: str) -> Path | None:
 
     A mistyped path must not be asked of the hub, so whatever looks like a path has to exist.
     """
-    path = Path(model).expanduser()
+    path = Path(model)
+    if model.startswith("~"):
+        try:
+            path = path.expanduser()
+        except RuntimeError as error:
+            raise ModelError(f"{model} is in the home of nobody known here") from error
     if path.exists():
         return path
     if model.endswith(_ENDINGS):
@@ -218,6 +223,12 @@ def _with_vae(found: Checkpoint, vae: str) -> Checkpoint:
         raise ModelError(
             f"the VAE {vae} makes {_vae_factor(config)} pixels of a latent, and {found.name} needs "
             f"{found.size_multiple}"
+        )
+    theirs, ours = (c.get("scaling_factor", 0.18215) for c in (config, found.configs["vae"]))
+    if theirs != ours:
+        raise ModelError(
+            f"the VAE {vae} is of another family than {found.name}: it scales its latents by "
+            f"{theirs}, not {ours}"
         )
     return dataclasses.replace(
         found,

@@ -78,6 +78,10 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
             f"{unet.get('cross_attention_dim', 1280)}, the text encoders give {sum(widths)}"
         )
     check_vae(source, configs["vae"])
+    size = unet.get("sample_size")
+    sides = size if isinstance(size, list) else [size, size]
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ModelError(f"{source} has a UNet whose sample_size is {size!r}, not its trained size")
     if told_sizes:
         return "sdxl"
     return "sd2" if unet.get("use_linear_projection") else "sd1"
@@ -111,6 +115,8 @@ def check_unet(source: str, unet: Mapping[str, Any]) -> None:
 def check_vae(source: str, vae: Mapping[str, Any]) -> None:
     kind = vae.get("_class_name", "AutoencoderKL").removeprefix("Flax")
     channels = vae.get("latent_channels", 4)
+    if not isinstance(vae.get("block_out_channels", [64]), list):
+        raise ModelError(f"{source} has a VAE whose block_out_channels are no list")
     if kind not in CLASSES["vae"] or channels != 4:
         raise ModelError(
             f"{source} has a VAE of class {kind} with {channels} latent channels; sdloop decodes "

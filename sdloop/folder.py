@@ -5,14 +5,15 @@ malicious. The one exception is the Hugging Face cache, whose snapshots are link
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sdloop.errors import ModelError
+from sdloop.errors import ModelError, SettingError
 from sdloop.families import check_index, family_of_configs
 from sdloop.headers import read_header
-from sdloop.scheduler_rules import settled_scheduler
+from sdloop.legacy import settled_scheduler, settled_unet
 
 # What the weight files of each part are called, less variant and ending.
 STEMS: Mapping[str, str] = {
@@ -66,8 +67,11 @@ def read_configs(name: str, folder: Path) -> tuple[Configs, Mapping[str, Any]]:
         raise ModelError(f"{name} is {kind} alone, not a whole model with a model_index.json")
     index = read_json(folder, "model_index.json")
     parts = check_index(name, index)
-    configs = {part: read_json(folder, f"{part}/config.json") for part in parts if part in STEMS}
+    configs: dict[str, Mapping[str, Any]] = {
+        part: read_json(folder, f"{part}/config.json") for part in parts if part in STEMS
+    }
     family = family_of_configs(name, configs)
+    configs["unet"] = settled_unet(configs["unet"], family)
     scheduler = read_json(folder, "scheduler/scheduler_config.json")
     configs["scheduler"] = settled_scheduler(name, scheduler, family)
     return configs, index
@@ -79,6 +83,8 @@ def read_weights(
     """Part → its weight files, whole as far as their headers tell."""
     parts = [part for part in STEMS if part in configs]
     there = sorted({v for part in parts for v in variants(folder, f"{part}/", STEMS[part])})
+    if variant is not None and not re.fullmatch(r"[\w.-]+", variant):
+        raise SettingError(f"variant must be a word like fp16, got {variant!r}")
     # Some parts may lack the variant, as in diffusers; where all do, it is mistyped.
     if variant is not None and variant not in there:
         names = ", ".join(map(repr, there)) or "none"
@@ -91,18 +97,24 @@ def read_weights(
 
 
 def weight_files(folder: Path, home: str, stem: str, variant: str | None) -> tuple[Path, ...]:
-    """The safetensors files ``stem`` in ``folder / home``: one, or the shards of an index.
+    """The safetensors files of ``variant``, or the plain ones where there is no such variant.
 
-    Those of ``variant``, or the plain ones where it has none.
+    ``home`` is the part's place in the folder ("unet/"). Raises ``Incomplete`` when there are none.
     """
-    for dotted in (f".{variant}", "") if variant else ("",):
-        whole = inside(folder, f"{home}{stem}{dotted}.safetensors")
-        if whole.is_file():
-            return (whole,)
-        index = f"{home}{stem}.safetensors.index{dotted}.json"
-        if inside(folder, index).is_file():
-            return _shards(folder, home, index)
-    raise Incomplete(_explain_missing(folder, home, stem))
+    files = own_files(folder, home, stem, variant) or own_files(folder, home, stem, None)
+    if not files:
+        raise Incomplete(_explain_missing(folder, home, stem))
+    return files
+
+
+def own_files(folder: Path, home: str, stem: str, variant: str | None) -> tuple[Path, ...]:
+    """The files of ``variant`` alone: one, or the shards of an index, or none."""
+    dotted = f".{variant}" if variant else ""
+    whole = inside(folder, f"{home}{stem}{dotted}.safetensors")
+    if whole.is_file():
+        return (whole,)
+    index = f"{home}{stem}.safetensors.index{dotted}.json"
+    return _shards(folder, home, index) if inside(folder, index).is_file() else ()
 
 
 def _shards(folder: Path, home: str, index: str) -> tuple[Path, ...]:

@@ -3,6 +3,9 @@
 With all files in the cache nothing touches the network. What is missing is said in one line.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sdloop.errors import ModelError
@@ -10,10 +13,10 @@ from sdloop.folder import (
     STEMS,
     Configs,
     Incomplete,
+    own_files,
     read_configs,
     read_weights,
     tokenizer_folders,
-    weight_files,
 )
 
 # All small files that any part needs: configs, indices of shards, vocabularies.
@@ -30,32 +33,39 @@ def snapshot(model: str, revision: str | None, variant: str | None) -> Path:
     why = f"{model} is not in the cache"
     if folder is not None:
         try:
-            configs, _ = read_configs(model, folder)
-            read_weights(folder, configs, variant)
-            tokenizer_folders(folder, configs)
+            _check_whole(model, folder, variant)
         except Incomplete as error:
             why = str(error)
         else:
             return folder
     folder = fetch(model, revision, _SMALL, why)
-    configs, _ = read_configs(model, folder)
-    _fetch_weights(model, revision, folder, configs, variant, why)
+    try:
+        configs, _ = read_configs(model, folder)
+        _fetch_weights(model, revision, folder, configs, variant, why)
+        _check_whole(model, folder, variant)
+    except Incomplete as error:  # without a network the hub's library is content with what it has
+        command = _download_command(model, revision)
+        raise ModelError(f"{error}; if the hub has it, `{command}` gets it") from error
     return folder
+
+
+def _check_whole(model: str, folder: Path, variant: str | None) -> None:
+    configs, _ = read_configs(model, folder)
+    read_weights(folder, configs, variant)
+    tokenizer_folders(folder, configs)
 
 
 def _fetch_weights(
     model: str, revision: str | None, folder: Path, configs: Configs, variant: str | None, why: str
 ) -> None:
     """First the variant's files, then the plain ones of the parts that have no such variant."""
+    missing = [part for part in STEMS if part in configs]
     for wanted in (variant, None) if variant else (None,):
-        missing = [
-            part
-            for part in STEMS
-            if part in configs and not _has_weights(folder, f"{part}/", STEMS[part], wanted)
-        ]
-        patterns = [p for part in missing for p in _patterns(f"{part}/", STEMS[part], wanted)]
+        missing = [p for p in missing if not _has_weights(folder, f"{p}/", STEMS[p], wanted)]
+        patterns = [glob for p in missing for glob in _patterns(f"{p}/", STEMS[p], wanted)]
         if patterns:
             fetch(model, revision, tuple(patterns), why)
+        missing = [p for p in missing if not _has_weights(folder, f"{p}/", STEMS[p], wanted)]
 
 
 def vae_snapshot(model: str) -> Path:
@@ -71,10 +81,9 @@ def vae_snapshot(model: str) -> Path:
 
 def _has_weights(folder: Path, home: str, stem: str, variant: str | None) -> bool:
     try:
-        weight_files(folder, home, stem, variant)
-    except Incomplete:
+        return bool(own_files(folder, home, stem, variant))
+    except Incomplete:  # a shard is missing
         return False
-    return True
 
 
 def _patterns(home: str, stem: str, variant: str | None) -> tuple[str, ...]:
@@ -111,22 +120,21 @@ def fetch(model: str, revision: str | None, patterns: tuple[str, ...], why: str)
 
     ``why`` says what is missing, for the message when the hub cannot be reached.
     """
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import constants, errors, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
-    # The HTTP library's own root of errors, which has changed its name with the hub's versions.
-    network_error = HfHubHTTPError.__mro__[1]
-    command = f"hf download {model}" + (f" --revision {revision}" if revision else "")
+    command = _download_command(model, revision)
     if constants.HF_HUB_OFFLINE:
         raise ModelError(f"{why}, and HF_HUB_OFFLINE is set: without it, run `{command}`")
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=list(patterns)))
+        with _bars_on_terminals_only():
+            path = snapshot_download(model, revision=revision, allow_patterns=list(patterns))
+        return Path(path)
     except GatedRepoError as error:
         raise ModelError(
             f"{why}, and it is gated: accept its terms at https://huggingface.co/{model}, then "
@@ -142,5 +150,29 @@ def fetch(model: str, revision: str | None, patterns: tuple[str, ...], why: str)
         raise ModelError(
             f"{why}, and the hub cannot be reached: with a network, run `{command}`"
         ) from error
-    except (network_error, OSError) as error:
+    # Whichever HTTP library the hub's has under its name.
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         raise ModelError(f"{why}, and fetching failed: {str(error).splitlines()[0]}") from error
+
+
+def _download_command(model: str, revision: str | None) -> str:
+    return f"hf download {model}" + (f" --revision {revision}" if revision else "")
+
+
+@contextmanager
+def _bars_on_terminals_only() -> Iterator[None]:
+    """The hub's library draws its progress bars into log files as well."""
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    if sys.stderr.isatty() or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()

@@ -1,5 +1,6 @@
-"""What diffusers does to a checkpoint's scheduler config when it loads a pipeline."""
+"""What diffusers' pipelines rewrite in the configs of old checkpoints when they load them."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,3 +73,20 @@ def settled_scheduler(source: str, config: Mapping[str, Any], family: str) -> di
     if config.get("clip_sample", kind in CLIPS_BY_DEFAULT) is True:
         settled["clip_sample"] = False
     return settled
+
+
+def settled_unet(config: Mapping[str, Any], family: str) -> Mapping[str, Any]:
+    """The UNet's config with the size that it was trained at.
+
+    Before 0.9 diffusers wrote a ``sample_size`` of 32 into every Stable Diffusion, and its pipeline
+    reads those as 64.
+
+    >>> settled_unet({"sample_size": 32, "_diffusers_version": "0.2.2"}, "sd1")["sample_size"]
+    64
+    """
+    version = re.match(r"(\d+)\.(\d+)", str(config.get("_diffusers_version", "")))
+    old = version is not None and (int(version[1]), int(version[2])) < (0, 9)
+    size = config.get("sample_size")
+    if family != "sdxl" and old and isinstance(size, int) and size < 64:
+        return {**config, "sample_size": 64}
+    return config

@@ -1,0 +1,420 @@
+"""Finding a model, recognising it, and refusing what is not one: without torch in the way."""
+
+import hashlib
+import inspect
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2, tiny_sdxl, write_json
+
+from sdloop.checkpoint import LAYOUTS, MINI, find_checkpoint, local_path, weight_hashes
+from sdloop.errors import ModelError, SettingError
+from sdloop.legacy import CLIPS_BY_DEFAULT, TAKES_STEPS_OFFSET, settled_scheduler
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder of each family; copied, never changed."""
+    root = tmp_path_factory.mktemp("models")
+    for name, tiny in (("sd1", tiny_sd1), ("sd2", tiny_sd2), ("sdxl", tiny_sdxl)):
+        save_diffusers_folder(tiny(), root / name)
+    return root
+
+
+@pytest.fixture
+def copy(saved: Path, tmp_path: Path) -> Callable[[str], Path]:
+    def copied(family: str) -> Path:
+        return Path(shutil.copytree(saved / family, tmp_path / family))
+
+    return copied
+
+
+def edit(path: Path, **values: Any) -> None:
+    write_json(path, json.loads(path.read_text()) | values)
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+def test_tells_the_family_from_the_folder(saved: Path, family: str) -> None:
+    found = find_checkpoint(str(saved / family))
+    assert found.family == family
+    assert found.native_size == (32, 32)
+    assert found.size_multiple == 2
+    assert found.takes_sizes == (family == "sdxl")
+    assert found.force_zeros_for_empty_prompt == (family == "sdxl")
+    assert found.max_tokens == 77
+    assert found.revision is None
+
+
+@pytest.mark.parametrize(
+    ("layout", "family", "side", "prediction"),
+    [
+        ("sd15", "sd1", 512, None),
+        ("sd21", "sd2", 768, "v_prediction"),
+        ("sd21-base", "sd2", 512, "epsilon"),
+        ("sdxl", "sdxl", 1024, "epsilon"),
+    ],
+)
+def test_layouts_are_of_their_family(
+    layout: str, family: str, side: int, prediction: str | None, saved: Path, tmp_path: Path
+) -> None:
+    # A layout is a folder without weights and vocabularies: borrow them.
+    shutil.copytree(LAYOUTS / layout, tmp_path / "model")
+    shutil.copytree(saved / family, tmp_path / "model", dirs_exist_ok=True, ignore=_json_configs)
+    found = find_checkpoint(str(tmp_path / "model"))
+    assert (found.family, found.native_size) == (family, (side, side))
+    assert found.scheduler_config.get("prediction_type") == prediction
+
+
+def _json_configs(_: str, names: list[str]) -> list[str]:
+    kept = ("model_index.json", "config.json", "scheduler_config.json")
+    return [name for name in names if name in kept]
+
+
+def test_finding_a_model_imports_nothing_heavy(saved: Path) -> None:
+    code = (
+        "import sys; from sdloop.checkpoint import find_checkpoint, weight_hashes; "
+        f"weight_hashes(find_checkpoint({str(saved / 'sdxl')!r})); "
+        "print([m for m in ('torch', 'numpy', 'diffusers', 'transformers', 'huggingface_hub') "
+        "if m in sys.modules])"
+    )
+    root = Path(__file__).parent.parent
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "[]"
+
+
+def test_native_size_is_width_then_height(copy: Callable[[str], Path]) -> None:
+    folder = copy("sd1")
+    edit(folder / "unet/config.json", sample_size=[16, 24])
+    assert find_checkpoint(str(folder)).native_size == (48, 32)
+
+
+# What is refused, by which name.
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"in_channels": 9}, "inpainting model, whose UNet takes 9 channels"),
+        ({"in_channels": 8}, "InstructPix2Pix"),
+        ({"in_channels": 7}, "upscaler"),
+        ({"in_channels": 5}, "depth-to-image"),
+        ({"in_channels": 6}, "another model"),
+        ({"time_cond_proj_dim": 256}, "time_cond_proj_dim"),
+        ({"class_embed_type": "projection"}, "class_embed_type 'projection'"),
+        ({"num_class_embeds": 1000}, "num_class_embeds 1000"),
+        ({"encoder_hid_dim_type": "image_proj"}, "encoder_hid_dim_type 'image_proj'"),
+        ({"addition_embed_type": "image"}, "addition_embed_type 'image'"),
+        ({"addition_embed_type": "text_time"}, "UNet of one family and text encoders of another"),
+        ({"cross_attention_dim": 48}, "cross_attention_dim is 48, the text encoders give 32"),
+        ({"sample_size": None}, "sample_size is None"),
+        ({"sample_size": [8, 8, 8]}, "sample_size is [8, 8, 8]"),
+    ],
+)
+def test_refuses_other_unets_by_name(
+    copy: Callable[[str], Path], values: dict[str, Any], message: str
+) -> None:
+    folder = copy("sd1")
+    edit(folder / "unet/config.json", **values)
+    with pytest.raises(ModelError, match=re.escape(message)):
+        find_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"_class_name": "StableDiffusion3Pipeline", "text_encoder_3": ["transformers", "T5"]},
+            "StableDiffusion3Pipeline with a text_encoder_3",
+        ),
+        (
+            {"_class_name": "FluxPipeline", "transformer": ["diffusers", "FluxTransformer2DModel"]},
+            "FluxPipeline with a transformer",
+        ),
+        ({"unet": ["os", "system"]}, "whose unet is a system"),
+        ({"unet": [None, None]}, "without unet"),
+        ({"text_encoder": ["transformers", "RobertaModel"]}, "text_encoder is a RobertaModel"),
+        ({"requires_aesthetics_score": True}, "SDXL refiner"),
+    ],
+)
+def test_refuses_other_pipelines_by_name(
+    copy: Callable[[str], Path], values: dict[str, Any], message: str
+) -> None:
+    folder = copy("sd1")
+    edit(folder / "model_index.json", **values)
+    with pytest.raises(ModelError, match=re.escape(message)) as caught:
+        find_checkpoint(str(folder))
+    assert "sdloop runs Stable Diffusion 1.x, 2.x and SDXL base" in str(caught.value)
+
+
+def test_refuses_an_sdxl_refiner(copy: Callable[[str], Path]) -> None:
+    folder = copy("sdxl")
+    edit(folder / "model_index.json", text_encoder=[None, None], tokenizer=[None, None])
+    with pytest.raises(ModelError, match="without text_encoder"):
+        find_checkpoint(str(folder))
+
+
+def test_refuses_another_vae(copy: Callable[[str], Path]) -> None:
+    folder = copy("sd1")
+    edit(folder / "vae/config.json", latent_channels=16)
+    with pytest.raises(ModelError, match="16 latent channels"):
+        find_checkpoint(str(folder))
+
+
+def test_refuses_a_part_as_a_model(saved: Path) -> None:
+    with pytest.raises(ModelError, match="UNet2DConditionModel alone"):
+        find_checkpoint(str(saved / "sd1" / "unet"))
+
+
+# Paths, hub ids and their settings.
+
+
+@pytest.mark.parametrize("model", ["./nothing", "/nowhere/model", "~/nowhere-at-all", "a/b/c"])
+def test_a_mistyped_folder_is_not_asked_of_the_hub(model: str) -> None:
+    with pytest.raises(ModelError, match="there is no folder"):
+        find_checkpoint(model)
+
+
+@pytest.mark.parametrize("model", ["model.safetensors", "old.ckpt", "x/y.safetensors"])
+def test_a_mistyped_file_is_not_asked_of_the_hub(model: str) -> None:
+    with pytest.raises(ModelError, match=f"there is no file {model}"):
+        find_checkpoint(model)
+
+
+def test_the_home_of_nobody() -> None:
+    with pytest.raises(ModelError, match="in the home of nobody"):
+        local_path("~no-such-user-here/model")
+
+
+def test_refuses_a_file_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ModelError, match=r"neither a folder nor a \.safetensors"):
+        find_checkpoint(str(tmp_path / "model.gguf"))
+
+
+def test_settings_that_would_be_ignored(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="revision is for models of the hub"):
+        find_checkpoint(str(saved / "sd1"), revision="main")
+    with pytest.raises(SettingError, match="variant must be a word like fp16"):
+        find_checkpoint(str(saved / "sd1"), variant="../x")
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(SettingError, match="variant is for folders"):
+        find_checkpoint(str(tmp_path / "model.safetensors"), variant="fp16")
+
+
+# Files that are not there, or not whole.
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model_index.json",
+        "unet/config.json",
+        "scheduler/scheduler_config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+        "tokenizer/tokenizer.json",
+    ],
+)
+def test_says_which_file_is_missing(copy: Callable[[str], Path], file: str) -> None:
+    folder = copy("sd1")
+    (folder / file).unlink()
+    expected = "tokenizer/vocab.json" if "tokenizer" in file else file
+    with pytest.raises(ModelError, match=f"{expected}.* is missing"):
+        find_checkpoint(str(folder))
+
+
+def test_never_unpickles_instead(copy: Callable[[str], Path]) -> None:
+    folder = copy("sd1")
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    with pytest.raises(ModelError, match=r"diffusion_pytorch_model\.bin is a pickle"):
+        find_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "not valid JSON"), ("[]", "JSON object")])
+def test_damaged_json(copy: Callable[[str], Path], text: str, message: str) -> None:
+    folder = copy("sd1")
+    (folder / "unet" / "config.json").write_text(text)
+    with pytest.raises(ModelError, match=message):
+        find_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize("cut", [4, 100, -1])
+def test_a_file_cut_short(copy: Callable[[str], Path], cut: int) -> None:
+    weights = copy("sd1") / "vae" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:cut])
+    with pytest.raises(ModelError, match=r"vae/diffusion_pytorch_model\.safetensors.* cut short"):
+        find_checkpoint(str(weights.parent.parent))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_model_or_an_error(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.safetensors"
+    file.write_bytes(len(data).to_bytes(8, "little") + data)
+    with pytest.raises(ModelError):
+        find_checkpoint(str(file))
+
+
+# Variants and shards.
+
+
+def test_a_variant_is_taken_where_there_is_one(tmp_path: Path) -> None:
+    save_diffusers_folder(tiny_sd1(), tmp_path)
+    save_diffusers_folder(tiny_sd1(1), tmp_path, variant="fp16")
+    for file in (tmp_path / "vae").glob("*.fp16.safetensors"):
+        file.unlink()
+    found = find_checkpoint(str(tmp_path), variant="fp16")
+    assert found.weights["unet"][0].name == "diffusion_pytorch_model.fp16.safetensors"
+    assert found.weights["vae"][0].name == "diffusion_pytorch_model.safetensors"
+    assert find_checkpoint(str(tmp_path)).weights["unet"][0].name.count(".") == 1
+
+
+def test_a_variant_that_is_not_there(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=re.escape("no variant 'fp16' (it has none)")):
+        find_checkpoint(str(saved / "sd1"), variant="fp16")
+    save_diffusers_folder(tiny_sd1(), tmp_path, variant="fp16")
+    with pytest.raises(ModelError, match="--variant fp16"):
+        find_checkpoint(str(tmp_path))
+
+
+def test_a_shard_that_is_missing(tmp_path: Path) -> None:
+    save_diffusers_folder(tiny_sd1(), tmp_path, shards="1MB")
+    found = find_checkpoint(str(tmp_path))
+    assert len(found.weights["unet"]) > 1
+    found.weights["unet"][1].unlink()
+    with pytest.raises(ModelError, match=r"unet/diffusion_pytorch_model-00002-of-.* is missing"):
+        find_checkpoint(str(tmp_path))
+
+
+# Nothing outside of the folder.
+
+
+def test_a_link_that_leads_out(copy: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copy("sd1")
+    outside = tmp_path / "secret.json"
+    (folder / "unet" / "config.json").rename(outside)
+    (folder / "unet" / "config.json").symlink_to(outside)
+    with pytest.raises(ModelError, match="leads out of the model's folder"):
+        find_checkpoint(str(folder))
+
+
+def test_shards_that_lead_out(copy: Callable[[str], Path]) -> None:
+    folder = copy("sd1")
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(folder.parent / "x.safetensors")
+    write_json(
+        folder / "unet" / "diffusion_pytorch_model.safetensors.index.json",
+        {"weight_map": {"a": "../../x.safetensors"}},
+    )
+    with pytest.raises(ModelError, match="leads out of the model's folder"):
+        find_checkpoint(str(folder))
+
+
+# Another VAE.
+
+
+def test_another_vae_folder_alone_or_within_a_model(saved: Path) -> None:
+    model = str(saved / "sd1")
+    for vae in (saved / "sd2" / "vae", saved / "sd2"):
+        found = find_checkpoint(model, vae=str(vae))
+        assert found.weights["vae"] == (saved / "sd2/vae/diffusion_pytorch_model.safetensors",)
+        assert found.vae_path == vae
+
+
+def test_a_vae_that_does_not_fit(saved: Path, copy: Callable[[str], Path]) -> None:
+    with pytest.raises(ModelError, match=r"another family .* by 0\.13025, not 0\.18215"):
+        find_checkpoint(str(saved / "sd1"), vae=str(saved / "sdxl" / "vae"))
+    other = copy("sd2") / "vae"
+    edit(other / "config.json", block_out_channels=[32, 64, 64])
+    with pytest.raises(ModelError, match="makes 4 pixels of a latent"):
+        find_checkpoint(str(saved / "sd1"), vae=str(other))
+    edit(other / "config.json", _class_name="AutoencoderTiny")
+    with pytest.raises(ModelError, match="class AutoencoderTiny"):
+        find_checkpoint(str(saved / "sd1"), vae=str(other))
+
+
+# Hashes.
+
+
+def test_weight_hashes(saved: Path) -> None:
+    hashes = weight_hashes(find_checkpoint(str(saved / "sd1")))
+    assert set(hashes) == {
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+    }
+    for name, digest in hashes.items():
+        assert digest == hashlib.sha256((saved / "sd1" / name).read_bytes()).hexdigest()
+
+
+# The rules of old checkpoints.
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old numpy in LMS and DPM2
+@pytest.mark.parametrize("name", sorted(TAKES_STEPS_OFFSET))
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize(
+    "config", [{}, {"steps_offset": 0, "clip_sample": True}, {"steps_offset": 1}]
+)
+def test_schedulers_are_settled_as_diffusers_does(
+    name: str, family: str, config: dict[str, Any]
+) -> None:
+    given_config = {"_class_name": name, "num_train_timesteps": 10, **config}
+    settled = settled_scheduler("m", given_config, family)
+    kind = getattr(diffusers, name)
+    theirs, ours = dict(kind.from_config(given_config).config), kind.from_config(settled).config
+    if family == "sd1":  # StableDiffusionPipeline.__init__
+        theirs |= {"steps_offset": 1} if theirs.get("steps_offset", 1) != 1 else {}
+        theirs |= {"clip_sample": False} if theirs.get("clip_sample") is True else {}
+    for key in ("steps_offset", "clip_sample"):
+        assert ours.get(key) == theirs.get(key)
+
+
+def test_the_lists_of_schedulers_are_diffusers_own() -> None:
+    """New releases may add schedulers; video models have theirs, which cannot run a UNet."""
+    defaults: dict[str, dict[str, Any]] = {"steps_offset": {}, "clip_sample": {}}
+    for name in dir(diffusers.schedulers):
+        if name.endswith("Scheduler") and not name.startswith(("Flax", "CogVideoX")):
+            kind = getattr(diffusers.schedulers, name)
+            for key, parameter in inspect.signature(kind.__init__).parameters.items():
+                if key in defaults:
+                    defaults[key][name] = parameter.default
+    assert set(defaults["steps_offset"]) <= TAKES_STEPS_OFFSET
+    assert set(defaults["steps_offset"].values()) == {0}
+    assert {n for n, default in defaults["clip_sample"].items() if default} == CLIPS_BY_DEFAULT
+
+
+def test_flax_schedulers_are_known_by_their_other_name() -> None:
+    settled = settled_scheduler("m", {"_class_name": "FlaxPNDMScheduler"}, "sd1")
+    assert settled == {"_class_name": "PNDMScheduler", "steps_offset": 1}
+
+
+def test_a_scheduler_without_a_class() -> None:
+    with pytest.raises(ModelError, match="without a _class_name"):
+        settled_scheduler("m", {}, "sd1")
+
+
+@pytest.mark.parametrize(("version", "side"), [("0.2.2", 128), ("0.9.0", 32), ("0.42.1", 32)])
+def test_sizes_of_old_unets(copy: Callable[[str], Path], version: str, side: int) -> None:
+    folder = copy("sd1")
+    edit(folder / "unet/config.json", _diffusers_version=version)
+    assert find_checkpoint(str(folder)).native_size == (side, side)
+
+
+@pytest.mark.skipif(not MINI.exists(), reason="the embedded model is not built")
+def test_the_embedded_model_is_found() -> None:
+    assert find_checkpoint("mini").family == "sd1"
