@@ -61,7 +61,6 @@ def test_one_picture_whose_file_says_how_to_remake_it(tiny_model: Path) -> None:
     )  # fmt: skip
     Path("again.txt").write_text(json.dumps(recipe.to_dict()))
     assert make("--from-file", "again.txt", "-o", "again.png") == ["again.png"]
-    assert Path("again.png").read_bytes()[:400] == Path("horse.png").read_bytes()[:400]
     assert pixels("again.png") == pixels("horse.png")
 
 
@@ -268,6 +267,10 @@ def test_an_error_in_a_prompt_file_names_its_line() -> None:
     assert refused("--from-file", "-", stdin="a cat\na dog --s 0\n").startswith(
         "standard input, line 2: steps must be at least 1"
     )
+    stdin = '{"prompt": "a cat", "model": "./missing"}'
+    assert refused("--from-file", "-", stdin=stdin, code=3).startswith("standard input, line 1: ")
+    stdin = "a cat --f a.gif"
+    assert refused("--from-file", "-", stdin=stdin).startswith("standard input, line 1: ")
 
 
 def test_seeds_that_no_prompt_would_use_are_refused() -> None:

@@ -61,7 +61,7 @@ def sdloop(
 ) -> None:
     """Pictures from text, with a sampling loop that one can read in one sitting.
 
-    [bold]Example:[/bold] sdloop txt2img "a red circle on a blue ground" --seed 4
+    [bold]Example:[/bold] sdloop txt2img "two green frogs on stilts" --seed 4
     """
 
 

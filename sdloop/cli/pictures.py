@@ -65,8 +65,9 @@ def plan_pictures(
     ]
     if not options.dry_run:
         metadata = _metadata(command)
-        for planned in plan:
-            check_output(planned.path, planned.recipe, metadata=metadata, exists=planned.exists)
+        for one, planned in zip(wanted, plan, strict=True):
+            with blaming(one.where):
+                check_output(planned.path, planned.recipe, metadata=metadata, exists=planned.exists)
     return plan
 
 

@@ -11,7 +11,7 @@ from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
 from sdloop.cli.settings import Settings
 from sdloop.cli.values import parse_pair
-from sdloop.errors import SettingError
+from sdloop.errors import SdloopError, SettingError
 from sdloop.recipe import Recipe
 
 _PAIRS = ("original_size", "crop_top_left", "target_size")
@@ -83,10 +83,10 @@ def recipes_of(
 
 @contextmanager
 def blaming(where: str) -> Iterator[None]:
-    """Begin the message of a ``SettingError`` with the place that the setting comes from."""
+    """Begin the message of an error with the place in a file that it comes from, if it does."""
     try:
         yield
-    except SettingError as error:
+    except SdloopError as error:
         if not where:
             raise
-        raise SettingError(f"{where}: {error}") from error
+        raise type(error)(f"{where}: {error}") from error

@@ -32,9 +32,9 @@ def txt2img(
 
     [bold]Examples:[/bold]
 
-    sdloop txt2img "a red circle on a blue ground" --seed 4 -o circle.png
+    sdloop txt2img "two green frogs on stilts" --seed 4 -o frogs.png
 
-    sdloop txt2img "an old lighthouse" -m stabilityai/stable-diffusion-2-1 --seed 1..8
+    sdloop txt2img "an old lighthouse" -m stable-diffusion-v1-5/stable-diffusion-v1-5 --seed 1..8
 
     sdloop txt2img --from-file prompts.txt --count 4 --outdir pictures
     """
@@ -64,7 +64,7 @@ def _prompts(argument: str | None, from_file: str | None, settings: Settings) ->
         return [Prompt(settings={"prompt": text})]
     if "prompt" in settings.recipe:
         return [Prompt(settings={})]
-    raise SettingError('prompt must be given, as in: sdloop txt2img "a red circle"')
+    raise SettingError('prompt must be given, as in: sdloop txt2img "two green frogs on stilts"')
 
 
 def _tell_choices(
