@@ -39,3 +39,11 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny import save_diffusers_folder, tiny_sd1
 
     return save_diffusers_folder(tiny_sd1(), tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of SDXL's shape."""
+    from tiny import save_diffusers_folder, tiny_sdxl
+
+    return save_diffusers_folder(tiny_sdxl(), tmp_path_factory.mktemp("models") / "tiny-sdxl")

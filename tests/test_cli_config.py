@@ -37,6 +37,7 @@ def test_what_is_set_can_be_got_shown_and_unset() -> None:
     assert run("get", "target_size").stdout == "512x768\n"
     expected = {"steps": 30, "target_size": [512, 768], "command": {"device": "cuda:1"}}
     assert tomllib.loads(run("show").stdout) == expected
+    assert run().stdout == run("show").stdout
     assert run("unset", "device").exit_code == 0
     assert user_settings() == Settings(recipe={"steps": 30, "target_size": [512, 768]})
 

@@ -4,6 +4,7 @@ Nothing heavy is imported at the top of these files, so that ``--help`` and a mi
 fraction of a second; what needs torch imports it inside its function.
 """
 
+import io
 import signal
 import sys
 from typing import Annotated, Any
@@ -60,7 +61,7 @@ def sdloop(
 ) -> None:
     """Pictures from text, with a sampling loop that one can read in one sitting.
 
-    [bold]Example:[/bold] sdloop txt2img "a red circle on a blue ground" --seed 4
+    [bold]Example:[/bold] sdloop txt2img "two green frogs on stilts" --seed 4
     """
 
 
@@ -68,8 +69,7 @@ def main() -> None:
     """Run the command line of this process."""
     # A polite kill ends like Ctrl-C: temporary files are removed, finished pictures are told.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # A file name need not be text; print the bytes that it is.
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="surrogateescape")
+    # Whoever reads our output shall not need to know the locale; and a file name need not be text.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     app(prog_name="sdloop")

@@ -21,11 +21,7 @@ from sdloop.recipe import FIELDS
 
 KEYS = tuple(name for name in (*FIELDS, *COMMAND_FIELDS) if name not in NOT_FOR_ALL)
 
-config = typer.Typer(
-    no_args_is_help=True,
-    help="Settings for every command: the model, the device, the folder for pictures …\n\n"
-    "[bold]Example:[/bold] sdloop config set model stabilityai/sdxl-turbo",
-)
+config = typer.Typer()
 
 Key = Annotated[
     str,
@@ -39,6 +35,16 @@ Key = Annotated[
 Value = Annotated[
     str, typer.Argument(metavar="VALUE", help="As the flag takes it.", show_default=False)
 ]
+
+
+@config.callback(invoke_without_command=True)
+def config_(context: typer.Context) -> None:
+    """Settings for every command: the model, the device, the folder for pictures … Print them.
+
+    [bold]Example:[/bold] sdloop config set model stabilityai/stable-diffusion-xl-base-1.0
+    """
+    if context.invoked_subcommand is None:
+        show()
 
 
 @config.command()

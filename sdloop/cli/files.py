@@ -1,10 +1,11 @@
 """Which file each picture becomes."""
 
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sdloop.cli.recipes import Wanted
+from sdloop.cli.recipes import Wanted, blaming
 from sdloop.cli.settings import CommandSettings
 from sdloop.errors import SettingError
 from sdloop.png import format_of
@@ -23,7 +24,8 @@ def name_pictures(
     taken: dict[Path, int] = {}
     paths = []
     for index, (one, recipe) in enumerate(zip(wanted, recipes, strict=True)):
-        path = _path(one, recipe, index, command)
+        with blaming(one.where):
+            path = _path(one, recipe, index, command)
         if path in taken:
             if is_named(one, command):
                 raise SettingError(
@@ -55,7 +57,8 @@ def _path(one: Wanted, recipe: Recipe, index: int, command: CommandSettings) -> 
         name = expand_name(DEFAULT_NAME, recipe, index=index)
         return folder / Path(name).with_suffix(f".{command.format or 'png'}")
     name = expand_name(chosen, recipe, index=index)
-    if name.endswith("/") or Path(name).is_dir():
+    # Path.is_dir() would raise for a name that is too long.
+    if name.endswith("/") or os.path.isdir(name):  # noqa: PTH112
         raise SettingError(f"output must name a file, got the folder {name!r}: use --outdir for it")
     if one.output is not None or command.outdir is not None:
         check_inside(name)

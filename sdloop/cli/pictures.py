@@ -1,6 +1,7 @@
 """The pipe that every command making pictures ends in: Recipes → model → loop → files."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,8 @@ def plan_pictures(
 
     All that can be refused is refused here, before torch is imported.
     """
+    if options.quiet:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the hub's library is imported
     checkpoints = _find_checkpoints(wanted)
     recipes = []
     for one in wanted:
@@ -62,8 +65,9 @@ def plan_pictures(
     ]
     if not options.dry_run:
         metadata = _metadata(command)
-        for planned in plan:
-            check_output(planned.path, planned.recipe, metadata=metadata, exists=planned.exists)
+        for one, planned in zip(wanted, plan, strict=True):
+            with blaming(one.where):
+                check_output(planned.path, planned.recipe, metadata=metadata, exists=planned.exists)
     return plan
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdloop.cli.flags import given
-from sdloop.cli.options import RecipeOptions
+from sdloop.cli.options import RecipeOptions, SeedOptions
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
 from sdloop.cli.settings import Settings
 from sdloop.cli.values import parse_pair
-from sdloop.errors import SettingError
+from sdloop.errors import SdloopError, SettingError
 from sdloop.recipe import Recipe
 
 _PAIRS = ("original_size", "crop_top_left", "target_size")
@@ -40,18 +40,23 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
     return values
 
 
-def seeds_of(prompts: Sequence[Prompt], settings: Settings, seed: str | None) -> list[int] | None:
+def seeds_of(
+    prompts: Sequence[Prompt], settings: Settings, options: SeedOptions
+) -> list[int] | None:
     """The seeds for all prompts that bring none; None where all bring their own.
 
-    ``seed`` is the flag as it was typed. Where nobody names one it is random.
+    Where nobody names a seed it is random.
     """
     count = settings.command.get("count", 1)
     if all("seed" in prompt.settings for prompt in prompts):
-        if seed is not None or count != 1:
+        if options.seed is not None or options.count is not None:
             raise SettingError("seed and count mean nothing here: every prompt has its own seed")
         return None
-    if seed is not None:
-        return count_from(parse_seeds(seed), count)
+    if options.seed is not None:
+        seeds = parse_seeds(options.seed)
+        # Several seeds say how many: that is not left to a settings file's count.
+        several = len(seeds) > 1 and options.count is None
+        return seeds if several else count_from(seeds, count)
     return count_from([settings.recipe.get("seed", random_seed(count))], count)
 
 
@@ -78,10 +83,10 @@ def recipes_of(
 
 @contextmanager
 def blaming(where: str) -> Iterator[None]:
-    """Begin the message of a ``SettingError`` with the place that the setting comes from."""
+    """Begin the message of an error with the place in a file that it comes from, if it does."""
     try:
         yield
-    except SettingError as error:
+    except SdloopError as error:
         if not where:
             raise
-        raise SettingError(f"{where}: {error}") from error
+        raise type(error)(f"{where}: {error}") from error

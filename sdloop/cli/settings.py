@@ -127,7 +127,8 @@ def user_path() -> Path:
 def user_settings() -> Settings:
     """What the user's settings file says; nothing when there is none."""
     path = user_path()
-    if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a closed folder
+    # Path.exists() would raise for a folder that is closed to us.
+    if not os.path.exists(path):  # noqa: PTH110
         return Settings()
     settings = read_settings(str(path))
     for name in NOT_FOR_ALL:

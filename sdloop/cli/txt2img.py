@@ -32,9 +32,9 @@ def txt2img(
 
     [bold]Examples:[/bold]
 
-    sdloop txt2img "a red circle on a blue ground" --seed 4 -o circle.png
+    sdloop txt2img "two green frogs on stilts" --seed 4 -o frogs.png
 
-    sdloop txt2img "an old lighthouse" -m stabilityai/stable-diffusion-2-1 --seed 1..8
+    sdloop txt2img "an old lighthouse" -m stable-diffusion-v1-5/stable-diffusion-v1-5 --seed 1..8
 
     sdloop txt2img --from-file prompts.txt --count 4 --outdir pictures
     """
@@ -43,7 +43,7 @@ def txt2img(
         flags["count"] = seeds.count
     settings = Settings.of(flags).over(standing_settings(seeds.config))
     prompts = _prompts(prompt, seeds.from_file, settings)
-    numbers = seeds_of(prompts, settings, seeds.seed)
+    numbers = seeds_of(prompts, settings, seeds)
     command = CommandSettings(**settings.command)
     plan = plan_pictures(recipes_of(prompts, settings, numbers), command, output)
     if not output.quiet:
@@ -64,7 +64,7 @@ def _prompts(argument: str | None, from_file: str | None, settings: Settings) ->
         return [Prompt(settings={"prompt": text})]
     if "prompt" in settings.recipe:
         return [Prompt(settings={})]
-    raise SettingError('prompt must be given, as in: sdloop txt2img "a red circle"')
+    raise SettingError('prompt must be given, as in: sdloop txt2img "two green frogs on stilts"')
 
 
 def _tell_choices(

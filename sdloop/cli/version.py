@@ -1,7 +1,9 @@
 """What is installed, without importing it."""
 
 import contextlib
+import functools
 import platform
+from collections.abc import Mapping
 
 PACKAGES = (
     "sdloop",
@@ -14,7 +16,8 @@ PACKAGES = (
 )
 
 
-def installed() -> dict[str, str]:
+@functools.cache
+def installed() -> Mapping[str, str]:
     """The version of each package that is there."""
     from importlib.metadata import PackageNotFoundError, version
 
