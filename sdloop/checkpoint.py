@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdloop import hub
 from sdloop.errors import ModelError, SettingError
-from sdloop.families import check_vae, family_of_configs, layout_of_file, parts_of_file, with_notes
-from sdloop.folder import (
+from sdloop.finding import hub
+from sdloop.finding.families import check_vae, family_of_configs
+from sdloop.finding.folder import (
     STEMS,
     Configs,
     read_configs,
@@ -24,7 +24,8 @@ from sdloop.folder import (
     tokenizer_folders,
     weight_files,
 )
-from sdloop.headers import read_header
+from sdloop.finding.headers import read_header
+from sdloop.finding.ldm import layout_of_file, parts_of_file, with_notes
 
 MINI = Path(__file__).parent / "mini"
 LAYOUTS = Path(__file__).parent / "layouts"

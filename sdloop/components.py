@@ -11,11 +11,11 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from sdloop import single_file
 from sdloop.checkpoint import VOCABULARY, Checkpoint, find_checkpoint
-from sdloop.device import pick_device, pick_dtype
 from sdloop.errors import ModelError, SettingError
-from sdloop.weights import empty_module, fill, modern_names, quiet, read_tensors
+from sdloop.loading import single_file
+from sdloop.loading.device import pick_device, pick_dtype
+from sdloop.loading.weights import empty_module, fill, modern_names, quiet, read_tensors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

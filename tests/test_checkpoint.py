@@ -19,7 +19,7 @@ from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2, tiny_sdxl, write_jso
 
 from sdloop.checkpoint import LAYOUTS, MINI, find_checkpoint, local_path, weight_hashes
 from sdloop.errors import ModelError, SettingError
-from sdloop.legacy import CLIPS_BY_DEFAULT, TAKES_STEPS_OFFSET, settled_scheduler
+from sdloop.finding.legacy import CLIPS_BY_DEFAULT, TAKES_STEPS_OFFSET, settled_scheduler
 
 
 @pytest.fixture(scope="module")

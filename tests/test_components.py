@@ -16,8 +16,8 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from sdloop.checkpoint import MINI, VOCABULARY, find_checkpoint
 from sdloop.components import Components, load_components
-from sdloop.device import pick_device, pick_dtype
 from sdloop.errors import ModelError, SettingError
+from sdloop.loading.device import pick_device, pick_dtype
 
 PARTS = {
     "unet": UNet2DConditionModel,

@@ -20,7 +20,9 @@ ROOMS = [
     "latents",
     "guidance",
     "schedule",
+    "finding",
     "checkpoint",
+    "loading",
     "components",
     "conditioning",
     "loop",
@@ -29,7 +31,7 @@ ROOMS = [
     "conductor",
     "cli",
 ]
-LIGHT = ["errors", "rules", "scheduler_names", "recipe", "checkpoint", "png", "cli"]
+LIGHT = ["errors", "rules", "scheduler_names", "recipe", "finding", "checkpoint", "png", "cli"]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 
 

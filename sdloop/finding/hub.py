@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sdloop.errors import ModelError
-from sdloop.folder import (
+from sdloop.finding.folder import (
     STEMS,
     Configs,
     Incomplete,

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.errors import ModelError, SettingError
-from sdloop.families import check_index, family_of_configs
-from sdloop.headers import read_header
-from sdloop.legacy import settled_scheduler, settled_unet
+from sdloop.finding.families import check_index, family_of_configs
+from sdloop.finding.headers import read_header
+from sdloop.finding.legacy import settled_scheduler, settled_unet
 
 # What the weight files of each part are called, less variant and ending.
 STEMS: Mapping[str, str] = {

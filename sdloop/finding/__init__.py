@@ -1,0 +1,1 @@
+"""What ``checkpoint`` looks with: headers, families, old configs, folders and the hub. No torch."""

@@ -1,0 +1,122 @@
+"""Which family a model belongs to, told from its configs; never from a flag.
+
+sdloop runs the UNets of Stable Diffusion 1, 2 and XL base. Whatever else a file turns out to be
+is refused by its own name, because "size mismatch for conv_in.weight" helps nobody.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sdloop.errors import ModelError
+
+SUPPORTED = "sdloop runs Stable Diffusion 1.x, 2.x and SDXL base"
+
+# The classes that a model_index.json may name for the parts that are loaded. It cannot make us
+# import anything else.
+CLASSES: Mapping[str, tuple[str, ...]] = {
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL",),
+    "text_encoder": ("CLIPTextModel",),
+    "text_encoder_2": ("CLIPTextModelWithProjection",),
+    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
+    "tokenizer_2": ("CLIPTokenizer", "CLIPTokenizerFast"),
+}
+
+# Parts of an index that make no difference to text-to-image.
+_IGNORED = frozenset({"scheduler", "safety_checker", "feature_extractor", "image_encoder"})
+
+_BY_CHANNELS = {
+    5: "a depth-to-image model",
+    7: "an upscaler",
+    8: "an InstructPix2Pix model",
+    9: "an inpainting model",
+}
+
+
+def check_index(source: str, index: Mapping[str, Any]) -> tuple[str, ...]:
+    """The parts that ``model_index.json`` lists, all of them ones that sdloop loads."""
+    pipeline = index.get("_class_name", "a pipeline without a name")
+    parts = {
+        name: entry[1]
+        for name, entry in index.items()
+        if isinstance(entry, list) and len(entry) == 2 and entry[1] is not None
+    }
+    for name, kind in parts.items():
+        if name not in CLASSES and name not in _IGNORED:
+            raise ModelError(f"{source} is a {pipeline} with a {name}: {SUPPORTED}")
+        if name in CLASSES and kind not in CLASSES[name]:
+            raise ModelError(f"{source} is a {pipeline} whose {name} is a {kind}: {SUPPORTED}")
+    if index.get("requires_aesthetics_score"):
+        raise ModelError(f"{source} is an SDXL refiner: {SUPPORTED}")
+    needed = ["unet", "vae", "text_encoder", "tokenizer"]
+    if "text_encoder_2" in parts or "tokenizer_2" in parts:
+        needed += ["text_encoder_2", "tokenizer_2"]
+    for name in needed:
+        if name not in parts:
+            raise ModelError(f"{source} is a {pipeline} without {name}: {SUPPORTED}")
+    return tuple(needed)
+
+
+def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> str:
+    """One of "sd1", "sd2" and "sdxl", from the parts' configs.
+
+    Raises ``ModelError`` for a UNet that needs other inputs, and for parts that do not fit.
+    """
+    unet = configs["unet"]
+    check_unet(source, unet)
+    told_sizes = unet.get("addition_embed_type") == "text_time"
+    if told_sizes != ("text_encoder_2" in configs):
+        raise ModelError(
+            f"{source} has a UNet of one family and text encoders of another: {SUPPORTED}"
+        )
+    widths = [configs[n].get("hidden_size", 512) for n in configs if n.startswith("text_encoder")]
+    if unet.get("cross_attention_dim", 1280) != sum(widths):
+        raise ModelError(
+            f"{source} does not fit together: the UNet's cross_attention_dim is "
+            f"{unet.get('cross_attention_dim', 1280)}, the text encoders give {sum(widths)}"
+        )
+    check_vae(source, configs["vae"])
+    size = unet.get("sample_size")
+    sides = size if isinstance(size, list) else [size, size]
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ModelError(f"{source} has a UNet whose sample_size is {size!r}, not its trained size")
+    if told_sizes:
+        return "sdxl"
+    return "sd2" if unet.get("use_linear_projection") else "sd1"
+
+
+def check_unet(source: str, unet: Mapping[str, Any]) -> None:
+    channels = unet.get("in_channels", 4)
+    if channels != 4:
+        kind = _BY_CHANNELS.get(channels, "another model")
+        raise ModelError(
+            f"{source} is {kind}, whose UNet takes {channels} channels instead of 4: {SUPPORTED}"
+        )
+    if unet.get("time_cond_proj_dim") is not None:
+        raise ModelError(
+            f"{source} is distilled with the guidance scale as an input (time_cond_proj_dim), "
+            f"as LCM is: {SUPPORTED}"
+        )
+    for key in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
+        if unet.get(key) is not None:
+            raise ModelError(
+                f"{source} has a UNet with {key} {unet[key]!r}, which needs inputs of its own: "
+                f"{SUPPORTED}"
+            )
+    if unet.get("addition_embed_type") not in (None, "text_time"):
+        raise ModelError(
+            f"{source} has a UNet with addition_embed_type {unet['addition_embed_type']!r}: "
+            f"{SUPPORTED}"
+        )
+
+
+def check_vae(source: str, vae: Mapping[str, Any]) -> None:
+    kind = vae.get("_class_name", "AutoencoderKL").removeprefix("Flax")
+    channels = vae.get("latent_channels", 4)
+    if not isinstance(vae.get("block_out_channels", [64]), list):
+        raise ModelError(f"{source} has a VAE whose block_out_channels are no list")
+    if kind not in CLASSES["vae"] or channels != 4:
+        raise ModelError(
+            f"{source} has a VAE of class {kind} with {channels} latent channels; sdloop decodes "
+            "with an AutoencoderKL of 4"
+        )
