@@ -13,13 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.checkpoint import hub
-from sdloop.checkpoint.families import (
-    check_vae,
-    family_of_configs,
-    layout_of_file,
-    parts_of_file,
-    with_notes,
-)
+from sdloop.checkpoint.families import check_vae, family_of_configs
 from sdloop.checkpoint.folder import (
     STEMS,
     Configs,
@@ -30,6 +24,7 @@ from sdloop.checkpoint.folder import (
     weight_files,
 )
 from sdloop.checkpoint.headers import read_header
+from sdloop.checkpoint.ldm import layout_of_file, parts_of_file, with_notes
 from sdloop.errors import ModelError, SettingError
 
 MINI = Path(__file__).parent.parent / "mini"

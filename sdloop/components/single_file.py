@@ -6,7 +6,6 @@ for it drops what it does not know.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers.loaders.single_file_utils import (
@@ -16,15 +15,24 @@ from diffusers.loaders.single_file_utils import (
 )
 from torch import Tensor
 
-from sdloop.checkpoint.families import PREFIXES, SD1_TEXT, SD2_TEXT, VAE, XL_TEXT, XL_TEXT_2
+from sdloop.checkpoint.ldm import PREFIXES, SD1_TEXT, SD2_TEXT, VAE, XL_TEXT, XL_TEXT_2
 from sdloop.components.weights import Module, quiet, read_tensors
 from sdloop.errors import ModelError
 
 # A VAE in a file of its own has no prefix, and the parts of its training loss beside it.
 _VAE_STARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
 
-# What OpenCLIP keeps beside its text tower: the temperature of its training and the causal mask.
-_OPEN_CLIP_ASIDE = ("logit_scale", "attn_mask")
+# OpenCLIP's tensors outside of its layers; the temperature of its training and the causal mask
+# are in no text encoder, and the projection only in the second one of SDXL.
+_OPEN_CLIP = (
+    "attn_mask",
+    "ln_final.bias",
+    "ln_final.weight",
+    "logit_scale",
+    "positional_embedding",
+    "text_projection",
+    "token_embedding.weight",
+)
 
 
 def read_part(
@@ -39,7 +47,7 @@ def read_part(
                 return _converted_unet(tensors, module, f"unet in {file}")
             if part == "vae":
                 return _converted_vae(tensors, module, f"vae in {file}")
-            return _converted_text_encoder(tensors, module)
+            return _converted_text_encoder(tensors, module, f"{part} in {file}")
     except KeyError as error:
         raise ModelError(f"{part} in {file}: {error.args[0]} is missing") from error
 
@@ -66,13 +74,17 @@ def _converted_vae(tensors: Mapping[str, Tensor], module: Module, source: str) -
     return converted
 
 
-def _converted_text_encoder(tensors: Mapping[str, Tensor], module: Module) -> dict[str, Tensor]:
-    open_clip = next(
-        (s for s in (SD2_TEXT, XL_TEXT_2) if any(n.startswith(s) for n in tensors)), None
-    )
-    if open_clip is None:
-        return {name.removeprefix(SD1_TEXT).removeprefix(XL_TEXT): t for name, t in tensors.items()}
-    converted: dict[str, Any] = convert_open_clip_checkpoint(module, tensors, prefix=open_clip)
+def _converted_text_encoder(
+    tensors: Mapping[str, Tensor], module: Module, source: str
+) -> dict[str, Tensor]:
+    for start in (SD1_TEXT, XL_TEXT):
+        if any(name.startswith(start) for name in tensors):
+            return {name.removeprefix(start): tensor for name, tensor in tensors.items()}
+    start = next((s for s in (SD2_TEXT, XL_TEXT_2) if any(n.startswith(s) for n in tensors)), "")
+    for name in (name.removeprefix(start) for name in tensors):
+        if not name.startswith("transformer.") and name not in _OPEN_CLIP:
+            raise ModelError(f"{source}: {start}{name} has no place in it")
+    converted: dict[str, Tensor] = convert_open_clip_checkpoint(module, tensors, prefix=start)
     return converted
 
 
