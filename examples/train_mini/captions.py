@@ -1,7 +1,8 @@
 """Say what a scene shows, in many wordings and with parts left out.
 
-A caption never mentions what is not drawn. Colour, setting and count are dropped at random, so that short prompts
-("frogs on stilts") are as familiar as full ones ("two green frogs on stilts on a stage"); stilts are always said.
+A caption never mentions what is not drawn. Colour, setting and count are dropped at random, so
+that short prompts ("frogs on stilts") are as familiar as full ones ("two green frogs on stilts on
+a stage"); stilts are always said.
 """
 
 import random
@@ -26,9 +27,23 @@ WHERE = {
     "beach": ("on a beach", "at the beach", "by the sea"),
     "snow": ("in the snow", "in winter", "on a snowy day"),
 }
-STILTS = ("on stilts", "on stilts", "on stilts", "on long stilts", "walking on stilts", "with stilts")
+STILTS = (
+    "on stilts",
+    "on stilts",
+    "on stilts",
+    "on long stilts",
+    "walking on stilts",
+    "with stilts",
+)
 PREFIXES = ("a picture of", "a drawing of", "a painting of", "an illustration of", "a cartoon of")
-SUFFIXES = ("highly detailed", "best quality", "cartoon style", "beautiful", "simple shapes", "cute")
+SUFFIXES = (
+    "highly detailed",
+    "best quality",
+    "cartoon style",
+    "beautiful",
+    "simple shapes",
+    "cute",
+)
 SAY_COLOUR, SAY_WHERE, SAY_COUNT = 0.8, 0.85, 0.6
 SAY_PLAIN = 0.2
 
@@ -43,15 +58,22 @@ def article(word: str) -> str:
 
 
 def subject_phrase(scene: Scene, rng: random.Random) -> str:
-    """The subject with its colour and count, either of which may be left out: "two green frogs", "a frog"."""
+    """The subject with its colour and count, either of which may be left out: "two green frogs",
+    "a frog"."""
     colour = [scene.colour] if rng.random() < SAY_COLOUR else []
     if scene.count == 1:
         words = [*colour, scene.subject]
-        first = rng.choices((article(words[0]), "one", "the", ""), weights=(0.8, 0.05, 0.05, 0.1))[0]
+        first = rng.choices((article(words[0]), "one", "the", ""), weights=(0.8, 0.05, 0.05, 0.1))[
+            0
+        ]
     else:
         words = [*colour, PLURAL[scene.subject]]
         number = {2: "two", 3: "three"}[scene.count]
-        first = number if rng.random() < SAY_COUNT else rng.choices(("", "some", "the"), weights=(0.8, 0.1, 0.1))[0]
+        first = (
+            number
+            if rng.random() < SAY_COUNT
+            else rng.choices(("", "some", "the"), weights=(0.8, 0.1, 0.1))[0]
+        )
     return " ".join([first, *words]).strip()
 
 
@@ -62,7 +84,8 @@ def where_phrase(scene: Scene, rng: random.Random) -> str:
 
 
 def caption(scene: Scene, rng: random.Random) -> str:
-    """One of the many captions of a scene: lower case, the setting sometimes first, sometimes with empty praise."""
+    """One of the many captions of a scene: lower case, the setting sometimes first, sometimes with
+    empty praise."""
     subject, where = subject_phrase(scene, rng), where_phrase(scene, rng)
     if scene.stilts:
         subject = f"{subject} {rng.choice(STILTS)}"
@@ -74,5 +97,6 @@ def caption(scene: Scene, rng: random.Random) -> str:
 
 
 def caption_of(seed: int, scene: Scene, telling: int) -> str:
-    """The caption of a seed's scene at its ``telling``-th telling: a new wording each time the scene comes around."""
+    """The caption of a seed's scene at its ``telling``-th telling: a new wording each time the
+    scene comes around."""
     return caption(scene, random.Random(seed * 1009 + telling))

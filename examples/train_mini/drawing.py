@@ -6,15 +6,16 @@ Drawn at three times the size and averaged down, because Pillow's shapes have ha
 import random
 from collections.abc import Callable
 
-from PIL import Image, ImageDraw
 from pen import INK, Colour, Pen, coat, mix
+from PIL import Image, ImageDraw
 from scenes import COLOURS, Scene
 from subjects import DRAW
 
 SUPERSAMPLE = 3
 WOOD: Colour = (170, 112, 58)
 PLAIN: tuple[Colour, ...] = (
-    (236, 232, 222), (206, 224, 238), (246, 226, 200), (222, 236, 210), (232, 218, 236), (200, 202, 208),
+    (236, 232, 222), (206, 224, 238), (246, 226, 200), (222, 236, 210), (232, 218, 236), (200, 202,
+    208),
 )  # fmt: skip
 Backdrop = Callable[[ImageDraw.ImageDraw, float, random.Random], None]
 
@@ -30,7 +31,9 @@ def park(draw: ImageDraw.ImageDraw, side: float, rng: random.Random) -> None:
     """Blue sky with a sun and a cloud, grass with two dark bushes behind."""
     draw.rectangle((0, 0, side, side), fill=(142, 206, 244))
     sun = side * rng.choice((0.14, 0.86))
-    draw.ellipse((sun - side * 0.08, side * 0.05, sun + side * 0.08, side * 0.21), fill=(255, 226, 80))
+    draw.ellipse(
+        (sun - side * 0.08, side * 0.05, sun + side * 0.08, side * 0.21), fill=(255, 226, 80)
+    )
     cloud = side * rng.uniform(0.30, 0.60)
     draw.ellipse((cloud, side * 0.06, cloud + side * 0.26, side * 0.15), fill=(250, 252, 255))
     for x in (rng.uniform(-0.1, 0.1), rng.uniform(0.7, 0.9)):
@@ -62,7 +65,9 @@ def night(draw: ImageDraw.ImageDraw, side: float, rng: random.Random) -> None:
     draw.rectangle((0, 0, side, side), fill=(24, 28, 72))
     moon = side * rng.choice((0.16, 0.84))
     radius = side * 0.09
-    draw.ellipse((moon - radius, side * 0.05, moon + radius, side * 0.05 + 2 * radius), fill=(250, 240, 190))
+    draw.ellipse(
+        (moon - radius, side * 0.05, moon + radius, side * 0.05 + 2 * radius), fill=(250, 240, 190)
+    )
     for _ in range(9):
         x, y, size = side * rng.random(), side * rng.uniform(0.03, 0.6), side * 0.014
         draw.ellipse((x - size, y - size, x + size, y + size), fill=(250, 248, 220))
@@ -73,7 +78,9 @@ def beach(draw: ImageDraw.ImageDraw, side: float, rng: random.Random) -> None:
     """Sky, a band of sea and yellow sand, with a sun."""
     draw.rectangle((0, 0, side, side), fill=(170, 222, 250))
     sun = side * rng.choice((0.14, 0.86))
-    draw.ellipse((sun - side * 0.08, side * 0.05, sun + side * 0.08, side * 0.21), fill=(255, 214, 70))
+    draw.ellipse(
+        (sun - side * 0.08, side * 0.05, sun + side * 0.08, side * 0.21), fill=(255, 214, 70)
+    )
     draw.rectangle((0, side * 0.52, side, side * 0.75), fill=(32, 128, 190))
     draw.rectangle((0, side * 0.75, side, side), fill=(240, 214, 146))
 
@@ -93,15 +100,19 @@ BACKDROPS: dict[str, Backdrop] = {
 
 
 def places(scene: Scene, rng: random.Random) -> list[tuple[float, float]]:
-    """Where each subject stands and how large it is: (centre x, side of its box), as shares of the picture."""
-    size = {1: 0.70, 2: 0.48, 3: 0.34}[scene.count] * (0.78 if scene.stilts and scene.count == 1 else 1)
+    """Where each subject stands and how large it is: (centre x, side of its box), as shares of the
+    picture."""
+    size = {1: 0.70, 2: 0.48, 3: 0.34}[scene.count] * (
+        0.78 if scene.stilts and scene.count == 1 else 1
+    )
     centres = {1: (0.5,), 2: (0.27, 0.73), 3: (0.18, 0.5, 0.82)}[scene.count]
     jitter = {1: 0.06, 2: 0.03, 3: 0.015}[scene.count]
     return [(x + rng.uniform(-jitter, jitter), size * rng.uniform(0.94, 1.04)) for x in centres]
 
 
 def stilts(pen: Pen, height: float) -> None:
-    """Two poles of ``height`` (in box units) below the pen's ground, each with a peg on top and a foot at the end."""
+    """Two poles of ``height`` (in box units) below the pen's ground, each with a peg on top and a
+    foot at the end."""
     for side in (-1, 1):
         x = side * 0.2
         pen.box(x - 0.035, -height, x + 0.035, 0.06, WOOD)
@@ -110,7 +121,8 @@ def stilts(pen: Pen, height: float) -> None:
 
 
 def draw_scene(scene: Scene, size: int) -> Image.Image:
-    """The scene as an RGB picture of ``size`` x ``size`` pixels; a pure function of its arguments."""
+    """The scene as an RGB picture of ``size`` x ``size`` pixels; a pure function of its
+    arguments."""
     rng = random.Random(scene.layout)
     side = size * SUPERSAMPLE
     image = Image.new("RGB", (side, side))

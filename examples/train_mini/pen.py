@@ -12,7 +12,8 @@ INK: Colour = (38, 32, 40)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Coat:
-    """The three tones of one named colour: ``body`` on most of the subject, ``dark`` and ``light`` on its parts."""
+    """The three tones of one named colour: ``body`` on most of the subject, ``dark`` and ``light``
+    on its parts."""
 
     body: Colour
     dark: Colour
@@ -38,8 +39,9 @@ def coat(colour: Colour) -> Coat:
 class Pen:
     """Maps a unit box (``x`` to the right, ``y`` up from the ground) onto the canvas.
 
-    ``left`` and ``ground`` are the canvas pixels of the box's origin, ``unit`` is the length of its side in pixels, and
-    ``flip`` is -1 for a mirrored subject. ``night`` lets a subject light its windows.
+    ``left`` and ``ground`` are the canvas pixels of the box's origin, ``unit`` is the length of
+    its side in pixels, and ``flip`` is -1 for a mirrored subject. ``night`` lets a subject light
+    its windows.
     """
 
     draw: ImageDraw.ImageDraw
@@ -63,7 +65,9 @@ class Pen:
         (ax, ay), (bx, by) = self.at(x0, y0), self.at(x1, y1)
         return min(ax, bx), min(ay, by), max(ax, bx), max(ay, by)
 
-    def oval(self, x: float, y: float, rx: float, ry: float, fill: Colour, *, outline: bool = True) -> None:
+    def oval(
+        self, x: float, y: float, rx: float, ry: float, fill: Colour, *, outline: bool = True
+    ) -> None:
         """An ellipse around (x, y)."""
         box = self.span(x - rx, y - ry, x + rx, y + ry)
         width = self.stroke if outline else 0

@@ -1,7 +1,8 @@
 """What a scene can be, and how a seed decides which one it is.
 
-A scene is attributes, not pixels: ``drawing.py`` draws them and ``captions.py`` says them. Everything random comes from
-``random.Random(seed)``, so the data set needs no files, and training resumes exactly where it stopped.
+A scene is attributes, not pixels: ``drawing.py`` draws them and ``captions.py`` says them.
+Everything random comes from ``random.Random(seed)``, so the data set needs no files, and training
+resumes exactly where it stopped.
 """
 
 import random
@@ -21,7 +22,8 @@ COLOURS: dict[str, Colour] = {
     "white": (244, 244, 240),
     "black": (58, 56, 64),
 }
-"""The ten named colours. Black stays lighter than the ink, so that outlines remain visible on it."""
+"""The ten named colours. Black stays lighter than the ink, so that outlines remain visible on
+it."""
 
 NATURAL = {
     "frog": "green",
@@ -33,7 +35,8 @@ NATURAL = {
     "tree": "green",
     "robot": "blue",
 }
-"""The subjects, each with the colour it has most often: what a caption without a colour should give."""
+"""The subjects, each with the colour it has most often: what a caption without a colour should
+give."""
 
 SUBJECTS = tuple(NATURAL)
 SETTINGS = {"plain": 0.30, "park": 0.16, "stage": 0.18, "night": 0.16, "beach": 0.10, "snow": 0.10}
@@ -42,7 +45,8 @@ COUNTS = {1: 0.62, 2: 0.24, 3: 0.14}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """One picture's contents. ``layout`` seeds what no caption mentions: places, sizes, mirror images, tints."""
+    """One picture's contents. ``layout`` seeds what no caption mentions: places, sizes, mirror
+    images, tints."""
 
     subject: str
     colour: str
@@ -52,12 +56,11 @@ class Scene:
     layout: int
 
 
-
 def sample_scene(seed: int) -> Scene:
     """The scene of a seed; the same seed is the same scene on every machine.
 
-    A quarter of the subjects wear their natural colour on top of their share of the ten, so that a prompt without a
-    colour has a likely answer and every pair of subject and colour is still seen.
+    A quarter of the subjects wear their natural colour on top of their share of the ten, so that a
+    prompt without a colour has a likely answer and every pair of subject and colour is still seen.
     """
     rng = random.Random(seed)
     subject = rng.choice(SUBJECTS)

@@ -1,8 +1,8 @@
 """The eight subjects, each drawn with a few clean shapes inside its own unit box.
 
-A subject stands on the line ``y = 0``, reaches up to about ``y = 1`` and spans ``-0.5 .. 0.5`` in ``x``; the ``Pen``
-carries the box to its place in the picture. Shapes are large and outlined because a person has to recognise them at
-64 x 64 pixels.
+A subject stands on the line ``y = 0``, reaches up to about ``y = 1`` and spans ``-0.5 .. 0.5`` in
+``x``; the ``Pen`` carries the box to its place in the picture. Shapes are large and outlined
+because a person has to recognise them at 64 x 64 pixels.
 """
 
 from collections.abc import Callable
@@ -97,7 +97,8 @@ def house(pen: Pen, coat: Coat) -> None:
 def tree(pen: Pen, coat: Coat) -> None:
     """A round crown of three puffs in the scene's colour on a brown trunk."""
     trunk = (112, 72, 42)
-    pen.shape([(-0.26, 0.0), (-0.09, 0.16), (-0.09, 0.46), (0.09, 0.46), (0.09, 0.16), (0.26, 0.0)], trunk)
+    half = [(0.09, 0.46), (0.09, 0.16), (0.26, 0.0)]
+    pen.shape([(-x, y) for x, y in half[::-1]] + half, trunk)
     for x, y, radius in ((-0.24, 0.52, 0.21), (0.24, 0.52, 0.21), (0, 0.72, 0.27)):
         pen.oval(x, y, radius, radius, coat.body)
     pen.oval(0, 0.54, 0.24, 0.17, coat.body, outline=False)

@@ -1,9 +1,11 @@
-"""Train the tokenizer of the embedded model: byte pairs over captions, in CLIP's own files and order.
+"""Train the tokenizer of the embedded model: byte pairs over captions, in CLIP's own files and
+order.
 
     python examples/train_mini/train_tokenizer.py --out runs/mini/tokenizer
 
-CLIP's vocabulary is the 256 bytes, the 256 bytes that end a word, one entry per merge, and two special tokens. With all
-the bytes in it any text can be tokenized; a word no caption has falls into letters.
+CLIP's vocabulary is the 256 bytes, the 256 bytes that end a word, one entry per merge, and two
+special tokens. With all the bytes in it any text can be tokenized; a word no caption has falls
+into letters.
 """
 
 import argparse
@@ -31,7 +33,8 @@ def captions(count: int) -> Iterator[str]:
 
 
 def learn_merges(texts: Iterator[str], merges: int) -> list[tuple[str, str]]:
-    """Up to ``merges`` byte pairs, commonest first; fewer when every word of the texts is one token already."""
+    """Up to ``merges`` byte pairs, commonest first; fewer when every word of the texts is one
+    token already."""
     tokenizer = Tokenizer(BPE(end_of_word_suffix=END_OF_WORD))
     tokenizer.normalizer = Lowercase()
     words = Split(Regex(r"\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"), "removed", invert=True)
@@ -55,7 +58,8 @@ def make_vocabulary(merges: list[tuple[str, str]]) -> dict[str, int]:
 
 
 def save_tokenizer(folder: Path, merges: list[tuple[str, str]]) -> CLIPTokenizer:
-    """Write ``vocab.json`` and ``merges.txt`` beside what transformers writes, and return the tokenizer."""
+    """Write ``vocab.json`` and ``merges.txt`` beside what transformers writes, and return the
+    tokenizer."""
     vocabulary = make_vocabulary(merges)
     tokenizer = CLIPTokenizer(
         vocab=vocabulary, merges=merges, unk_token=END, bos_token=START, eos_token=END,
