@@ -4,6 +4,7 @@ import stat
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -29,13 +30,13 @@ def draw(seed: int, size: int = 64) -> bytes:
     return draw_scene(scenes.sample_scene(seed), size).tobytes()
 
 
-def test_a_scene_is_a_pure_function_of_its_seed():
+def test_a_scene_is_a_pure_function_of_its_seed() -> None:
     assert all(draw(seed) == draw(seed) for seed in range(50))
     assert len({draw(seed) for seed in range(50)}) == 50
     assert len(draw(3, size=128)) == 128 * 128 * 3
 
 
-def test_drawing_a_scene_costs_about_a_millisecond():
+def test_drawing_a_scene_costs_about_a_millisecond() -> None:
     started = time.process_time()
     for seed in range(200):
         draw(seed)
@@ -48,7 +49,7 @@ def said(text: str, words: dict[str, str]) -> set[str]:
     return {thing for word, thing in words.items() if word in tokens}
 
 
-def test_captions_mention_only_what_is_drawn():
+def test_captions_mention_only_what_is_drawn() -> None:
     subjects = {form: one for one, many in captions.PLURAL.items() for form in (one, many)}
     colours = {colour: colour for colour in scenes.COLOURS}
     for seed in range(2000):
@@ -63,18 +64,18 @@ def test_captions_mention_only_what_is_drawn():
         assert not any(f" {w}" in f" {text}" for w in others if not any(w in m for m in mine))
 
 
-def test_captions_leave_parts_out_at_random():
+def test_captions_leave_parts_out_at_random() -> None:
     texts = [captions.caption_of(seed, scenes.sample_scene(seed), 0) for seed in range(3000)]
     assert "frogs on stilts" in texts
     assert any(text == "a red house at night" for text in texts)
 
 
-def test_a_second_telling_words_the_same_scene_anew():
+def test_a_second_telling_words_the_same_scene_anew() -> None:
     tellings = {captions.caption_of(5, scenes.sample_scene(5), telling) for telling in range(20)}
     assert len(tellings) > 3
 
 
-def test_the_learned_tokenizer_knows_words_and_takes_any_text(tmp_path):
+def test_the_learned_tokenizer_knows_words_and_takes_any_text(tmp_path: Path) -> None:
     merges = train_tokenizer.learn_merges(train_tokenizer.captions(300), merges=1000)
     tokenizer = train_tokenizer.save_tokenizer(tmp_path, merges)
     assert tokenizer.tokenize("Frogs on stilts") == ["frogs</w>", "on</w>", "stilts</w>"]
@@ -94,7 +95,9 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, saves: int) -> None:
     monkeypatch.setattr(training.Trainer, "save", save)
 
 
-def assert_resumes_exactly(module, flags: list[str], folder: Path, monkeypatch) -> None:
+def assert_resumes_exactly(
+    module: ModuleType, flags: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run that is killed and started again ends with the very weights of a run that was not."""
     whole, broken = folder / "whole", folder / "broken"
     module.train(module.parse([*flags, "--out", str(whole)]))
@@ -111,12 +114,14 @@ TINY = ["--pictures", "8", "--batch", "2", "--every", "2", "--precision", "no"]
 
 
 @pytest.mark.parametrize("frozen", [[], ["--freeze-encoder"]])
-def test_vae_training_resumes_exactly(tmp_path, monkeypatch, frozen):
+def test_vae_training_resumes_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frozen: list[str]
+) -> None:
     flags = [*TINY, *frozen, "--size", "16", "--channels", "8", "8", "8"]
     assert_resumes_exactly(train_vae, flags, tmp_path, monkeypatch)
 
 
-def test_unet_training_resumes_exactly(tmp_path, monkeypatch):
+def test_unet_training_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train_tokenizer.save_tokenizer(tmp_path / "tokenizer", [])
     latents = torch.randn(6, 4, 4, 4, generator=torch.Generator().manual_seed(0)).half()
     header = {"scaling_factor": "0.5"}
@@ -127,7 +132,7 @@ def test_unet_training_resumes_exactly(tmp_path, monkeypatch):
     assert_resumes_exactly(train_unet, flags, tmp_path, monkeypatch)
 
 
-def test_the_frozen_encoder_keeps_its_weights(tmp_path):
+def test_the_frozen_encoder_keeps_its_weights(tmp_path: Path) -> None:
     flags = ["--size", "16", "--channels", "8", "8", "8", "--freeze-encoder"]
     args = train_vae.parse([*TINY, *flags, "--out", str(tmp_path)])
     torch.manual_seed(args.seed)
@@ -139,7 +144,7 @@ def test_the_frozen_encoder_keeps_its_weights(tmp_path):
     assert not any(name.startswith("decoder.") and name.endswith("conv1.weight") for name in same)
 
 
-def test_the_folder_is_small_readable_and_free_of_pickles_and_paths():
+def test_the_folder_is_small_readable_and_free_of_pickles_and_paths() -> None:
     files = [path for path in MINI.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 24_000_000
     assert all(path.stat().st_size < 16 * 2**20 for path in files)
@@ -152,7 +157,7 @@ def test_the_folder_is_small_readable_and_free_of_pickles_and_paths():
             assert "/work/" not in text
 
 
-def test_the_shipped_tokenizer_has_a_token_for_every_word_of_the_world():
+def test_the_shipped_tokenizer_has_a_token_for_every_word_of_the_world() -> None:
     tokenizer = CLIPTokenizer.from_pretrained(MINI / "tokenizer", local_files_only=True)
     words = [*scenes.COLOURS, *captions.PLURAL, *captions.PLURAL.values(), "stilts", "two", "three"]
     words += [
@@ -171,7 +176,9 @@ def pipeline() -> StableDiffusionPipeline:
     return loaded
 
 
-def sample(pipeline: StableDiffusionPipeline, prompt: str, guidance_scale: float, steps: int = 25):
+def sample(
+    pipeline: StableDiffusionPipeline, prompt: str, guidance_scale: float, steps: int = 25
+) -> np.ndarray:
     generator = torch.Generator().manual_seed(0)
     return pipeline(
         prompt,
@@ -182,7 +189,7 @@ def sample(pipeline: StableDiffusionPipeline, prompt: str, guidance_scale: float
     ).images[0]
 
 
-def test_guidance_changes_the_picture(pipeline):
+def test_guidance_changes_the_picture(pipeline: StableDiffusionPipeline) -> None:
     plain, guided = (sample(pipeline, "frogs on stilts", scale) for scale in (1.0, 7.5))
     for picture in (plain, guided):
         assert picture.shape == (64, 64, 3)
@@ -191,7 +198,7 @@ def test_guidance_changes_the_picture(pipeline):
     assert np.abs(plain - guided).mean() > 0.01
 
 
-def test_the_picture_follows_the_prompt(pipeline):
+def test_the_picture_follows_the_prompt(pipeline: StableDiffusionPipeline) -> None:
     red = sample(pipeline, "a red house in the snow", 4.0).mean(axis=(0, 1))
     blue = sample(pipeline, "a blue house in the snow", 4.0).mean(axis=(0, 1))
     night = sample(pipeline, "a red house at night", 4.0)
@@ -200,7 +207,9 @@ def test_the_picture_follows_the_prompt(pipeline):
 
 
 @pytest.mark.parametrize("cls", [DDIMScheduler, DPMSolverMultistepScheduler])
-def test_other_schedulers_make_pictures_from_the_same_config(pipeline, cls):
+def test_other_schedulers_make_pictures_from_the_same_config(
+    pipeline: StableDiffusionPipeline, cls: type
+) -> None:
     other = StableDiffusionPipeline.from_pipe(pipeline)
     other.scheduler = cls.from_config(pipeline.scheduler.config)
     picture = sample(other, "a green frog", 4.0, steps=12)

@@ -67,7 +67,7 @@ def assemble(run: Path, vae_folder: Path) -> StableDiffusionPipeline:
     )
 
 
-def write_json(path: Path, config: dict) -> None:
+def write_json(path: Path, config: dict[str, object]) -> None:
     """Indented, in the order of its keys."""
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
