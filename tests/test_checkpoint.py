@@ -269,6 +269,74 @@ def test_any_bytes_are_a_model_or_an_error(
         find_checkpoint(str(file))
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+ENTRY = st.fixed_dictionaries({"dtype": JSON, "shape": JSON, "data_offsets": JSON})
+REAL_ENTRY = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(["F32", "F16", "Q4"]),
+        "shape": st.lists(st.integers(-1, 4), max_size=3),
+        "data_offsets": st.lists(st.integers(-4, 40), min_size=1, max_size=3),
+    }
+)
+
+
+@given(JSON | st.dictionaries(st.text(max_size=9), ENTRY | REAL_ENTRY | JSON, max_size=3))
+def test_any_header_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, table: object
+) -> None:
+    text = json.dumps(table).encode()
+    file = tmp_path_factory.getbasetemp() / "header.safetensors"
+    file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(40))
+    with pytest.raises(ModelError):  # none of them holds a UNet
+        find_checkpoint(str(file))
+
+
+@given(
+    st.sampled_from(["model_index", "unet", "vae", "text_encoder", "scheduler"]),
+    st.sampled_from(
+        [
+            "_class_name",
+            "unet",
+            "in_channels",
+            "sample_size",
+            "cross_attention_dim",
+            "hidden_size",
+            "latent_channels",
+            "block_out_channels",
+            "addition_embed_type",
+            "_diffusers_version",
+            "steps_offset",
+            "clip_sample",
+            "use_linear_projection",
+            "max_position_embeddings",
+            "force_zeros_for_empty_prompt",
+        ]
+    ),
+    JSON,
+)
+def test_any_value_in_a_config_is_taken_or_refused(
+    saved: Path, tmp_path_factory: pytest.TempPathFactory, file: str, key: str, value: object
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "forged"
+    if not folder.exists():
+        shutil.copytree(saved / "sd1", folder)
+    names = {"model_index": "model_index.json", "scheduler": "scheduler/scheduler_config.json"}
+    config = folder / names.get(file, f"{file}/config.json")
+    original = config.read_text()
+    try:
+        edit(config, **{key: value})
+        found = find_checkpoint(str(folder))
+        assert found.native_size > (0, 0) and found.max_tokens > 0
+    except ModelError as error:
+        assert "\n" not in str(error)
+    finally:
+        config.write_text(original)
+
+
 # Variants and shards.
 
 

@@ -1,14 +1,8 @@
 """A model on disk: found, recognised and hashed, not loaded. No torch in here."""
 
-from sdloop.checkpoint.find import (
-    LAYOUTS,
-    MINI,
-    VOCABULARY,
-    Checkpoint,
-    find_checkpoint,
-    local_path,
-    weight_hashes,
-)
+from sdloop.checkpoint.find import LAYOUTS, MINI, VOCABULARY, find_checkpoint, local_path
+from sdloop.checkpoint.hashes import weight_hashes
+from sdloop.checkpoint.value import Checkpoint
 
 __all__ = [
     "LAYOUTS",

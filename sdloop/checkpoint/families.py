@@ -69,12 +69,16 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
         raise ModelError(
             f"{source} has a UNet of one family and text encoders of another: {SUPPORTED}"
         )
-    widths = [configs[n].get("hidden_size", 512) for n in configs if n.startswith("text_encoder")]
-    if unet.get("cross_attention_dim", 1280) != sum(widths):
+    texts = [config for part, config in configs.items() if part.startswith("text_encoder")]
+    given = sum(_whole(source, config, "hidden_size", 512) for config in texts)
+    wanted = _whole(source, unet, "cross_attention_dim", 1280)
+    if wanted != given:
         raise ModelError(
-            f"{source} does not fit together: the UNet's cross_attention_dim is "
-            f"{unet.get('cross_attention_dim', 1280)}, the text encoders give {sum(widths)}"
+            f"{source} does not fit together: the UNet's cross_attention_dim is {wanted}, the "
+            f"text encoders give {given}"
         )
+    for config in texts:
+        _whole(source, config, "max_position_embeddings", 77)
     check_vae(source, configs["vae"])
     size = unet.get("sample_size")
     sides = size if isinstance(size, list) else [size, size]
@@ -86,7 +90,7 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def check_unet(source: str, unet: Mapping[str, Any]) -> None:
-    channels = unet.get("in_channels", 4)
+    channels = _whole(source, unet, "in_channels", 4)
     if channels != 4:
         kind = _BY_CHANNELS.get(channels, "another model")
         raise ModelError(
@@ -111,12 +115,20 @@ def check_unet(source: str, unet: Mapping[str, Any]) -> None:
 
 
 def check_vae(source: str, vae: Mapping[str, Any]) -> None:
-    kind = vae.get("_class_name", "AutoencoderKL").removeprefix("Flax")
-    channels = vae.get("latent_channels", 4)
-    if not isinstance(vae.get("block_out_channels", [64]), list):
-        raise ModelError(f"{source} has a VAE whose block_out_channels are no list")
+    kind = str(vae.get("_class_name", "AutoencoderKL")).removeprefix("Flax")
+    channels = _whole(source, vae, "latent_channels", 4)
+    blocks = vae.get("block_out_channels", [64])
+    if not isinstance(blocks, list) or not 1 <= len(blocks) <= 10:
+        raise ModelError(f"{source} has a VAE whose block_out_channels are {blocks!r}")
     if kind not in CLASSES["vae"] or channels != 4:
         raise ModelError(
             f"{source} has a VAE of class {kind} with {channels} latent channels; sdloop decodes "
             "with an AutoencoderKL of 4"
         )
+
+
+def _whole(source: str, config: Mapping[str, Any], key: str, default: int) -> int:
+    value = config.get(key, default)
+    if not isinstance(value, int) or value < 1:
+        raise ModelError(f"{source} has a config whose {key} is {value!r}, not a whole number")
+    return value

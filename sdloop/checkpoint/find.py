@@ -5,10 +5,7 @@ layout of CompVis. Whatever can be refused is refused here, before torch is impo
 """
 
 import dataclasses
-import hashlib
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,6 @@ from sdloop.checkpoint import hub
 from sdloop.checkpoint.families import check_vae, family_of_configs
 from sdloop.checkpoint.folder import (
     STEMS,
-    Configs,
     read_configs,
     read_json,
     read_weights,
@@ -25,6 +21,7 @@ from sdloop.checkpoint.folder import (
 )
 from sdloop.checkpoint.headers import read_header
 from sdloop.checkpoint.ldm import layout_of_file, parts_of_file, with_notes
+from sdloop.checkpoint.value import Checkpoint, vae_factor
 from sdloop.errors import ModelError, SettingError
 
 MINI = Path(__file__).parent.parent / "mini"
@@ -34,72 +31,6 @@ LAYOUTS = Path(__file__).parent.parent / "layouts"
 VOCABULARY = LAYOUTS / "clip_tokenizer"
 
 _ENDINGS = (".safetensors", ".ckpt")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Checkpoint:
-    """A model on disk: found and recognised, not loaded.
-
-    name
-        As the user gave it: "mini", a hub id, a folder or a file.
-    path
-        The folder in diffusers' layout, or the single file.
-    revision
-        The commit of a hub model.
-    family
-        "sd1", "sd2" or "sdxl"; the embedded model is shaped like the first.
-    configs
-        Part → its ``config.json``; "scheduler" → its ``scheduler_config.json`` as
-        ``legacy`` settles it.
-    weights
-        Part → its weight files, several when they are sharded.
-    tokenizers
-        Part → the folder of its vocabulary.
-    vae_path
-        Where another VAE than the model's own comes from; its config and weights are in
-        ``configs`` and ``weights``.
-    """
-
-    name: str
-    path: Path
-    revision: str | None = None
-    variant: str | None = None
-    family: str
-    configs: Configs
-    weights: Mapping[str, tuple[Path, ...]]
-    tokenizers: Mapping[str, Path]
-    force_zeros_for_empty_prompt: bool = False
-    vae_path: Path | None = None
-
-    @property
-    def size_multiple(self) -> int:
-        """The VAE's factor: each of its blocks but the last halves the picture."""
-        return _vae_factor(self.configs["vae"])
-
-    @property
-    def native_size(self) -> tuple[int, int]:
-        """Width and height in pixels that the model was trained at."""
-        size = self.configs["unet"]["sample_size"]
-        height, width = size if isinstance(size, list) else (size, size)
-        return width * self.size_multiple, height * self.size_multiple
-
-    @property
-    def scheduler_config(self) -> Mapping[str, Any]:
-        return self.configs["scheduler"]
-
-    @property
-    def takes_sizes(self) -> bool:
-        """Whether the UNet is told sizes and crop (SDXL)."""
-        return self.configs["unet"].get("addition_embed_type") == "text_time"
-
-    @property
-    def max_tokens(self) -> int:
-        """The text encoder's window, start and end token included."""
-        return int(self.configs["text_encoder"].get("max_position_embeddings", 77))
-
-
-def _vae_factor(config: Mapping[str, Any]) -> int:
-    return int(2 ** (len(config.get("block_out_channels", (64,))) - 1))
 
 
 def find_checkpoint(
@@ -170,7 +101,7 @@ def _read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
         weights=read_weights(folder, configs, variant),
         tokenizers=tokenizer_folders(folder, configs),
         # diffusers' default where an index says nothing
-        force_zeros_for_empty_prompt=xl and index.get("force_zeros_for_empty_prompt", True),
+        force_zeros_for_empty_prompt=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
     )
 
 
@@ -220,9 +151,9 @@ def _with_vae(found: Checkpoint, vae: str) -> Checkpoint:
         if "vae" not in parts_of_file(read_header(path)):
             raise ModelError(f"{path} holds no VAE")
     check_vae(vae, config)
-    if _vae_factor(config) != found.size_multiple:
+    if vae_factor(config) != found.size_multiple:
         raise ModelError(
-            f"the VAE {vae} makes {_vae_factor(config)} pixels of a latent, and {found.name} needs "
+            f"the VAE {vae} makes {vae_factor(config)} pixels of a latent, and {found.name} needs "
             f"{found.size_multiple}"
         )
     theirs, ours = (c.get("scaling_factor", 0.18215) for c in (config, found.configs["vae"]))
@@ -237,34 +168,3 @@ def _with_vae(found: Checkpoint, vae: str) -> Checkpoint:
         weights={**found.weights, "vae": files},
         vae_path=path,
     )
-
-
-def weight_hashes(checkpoint: Checkpoint) -> dict[str, str]:
-    """The sha256 of each weight file, by names that do not depend on where the files lie.
-
-    "unet/diffusion_pytorch_model.safetensors" in a folder, "model.safetensors" for a single file,
-    "vae.safetensors" for a single-file VAE in its place.
-    """
-    named: dict[str, Path] = {}
-    for part, files in checkpoint.weights.items():
-        for file in files:
-            if file == checkpoint.path:
-                named[f"model{file.suffix}"] = file
-            elif file == checkpoint.vae_path:
-                named[f"vae{file.suffix}"] = file
-            else:
-                named[f"{part}/{file.name}"] = file
-    return {name: _sha256(file) for name, file in named.items()}
-
-
-def _sha256(file: Path) -> str:
-    # The hub's cache names large files by their sha256 already; small ones by git's hash.
-    blob = file.resolve()
-    if (
-        file.is_symlink()
-        and blob.parent.name == "blobs"
-        and re.fullmatch(r"[0-9a-f]{64}", blob.name)
-    ):
-        return blob.name
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -81,33 +81,25 @@ def _read_safetensors(path: Path) -> Header:
         text = file.read(length)
     try:
         table = json.loads(text)
-        notes = table.pop("__metadata__", {})
+        notes = {key: str(value) for key, value in table.pop("__metadata__", {}).items()}
         tensors = {name: tuple(entry["shape"]) for name, entry in table.items()}
-        base = 8 + length
-        offsets = {
-            name: (entry["dtype"], *(base + offset for offset in entry["data_offsets"]))
-            for name, entry in table.items()
-        }
+        offsets = {name: _place(entry, 8 + length) for name, entry in table.items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{path} has a damaged safetensors header: {error}") from error
-    _check_offsets(path, tensors, offsets, size)
-    return Header(path=path, tensors=tensors, notes=notes, offsets=offsets)
-
-
-def _check_offsets(
-    path: Path,
-    tensors: Mapping[str, tuple[int, ...]],
-    offsets: Mapping[str, tuple[str, int, int]],
-    size: int,
-) -> None:
-    for name, (kind, start, end) in offsets.items():
-        if kind not in _BYTES:
-            raise ModelError(f"{path} holds {name} in the type {kind}, which sdloop does not read")
-        if end - start != math.prod(tensors[name]) * _BYTES[kind]:
-            raise ModelError(f"{path} has a damaged safetensors header: {name} has a wrong length")
     end = max((end for _, _, end in offsets.values()), default=0)
     if end > size:
         raise ModelError(f"{path} is cut short: it has {size} bytes of {end}")
+    return Header(path=path, tensors=tensors, notes=notes, offsets=offsets)
+
+
+def _place(entry: Mapping[str, Any], base: int) -> tuple[str, int, int]:
+    """Type, first byte and end of a tensor; ``ValueError`` when they disagree."""
+    kind, (start, end) = entry["dtype"], entry["data_offsets"]
+    if kind not in _BYTES:
+        raise ValueError(f"unknown type {kind!r}")
+    if start < 0 or end - start != math.prod(entry["shape"]) * _BYTES[kind]:
+        raise ValueError(f"the shape {entry['shape']} does not take {end - start} bytes")
+    return kind, base + start, base + end
 
 
 def read_numbers(header: Header, name: str) -> list[float]:

@@ -144,6 +144,9 @@ def _load_tokenizer(model: Checkpoint, part: str) -> CLIPTokenizer:
         options["pad_token"] = "!"  # OpenCLIP pads with the id 0, CLIP with the end token
     try:
         with quiet():
-            return CLIPTokenizer.from_pretrained(folder, local_files_only=True, **options)
+            tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True, **options)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{part} in {folder} cannot be read: {error}") from error
+    # A vocabulary without a config of its own says that it takes any length.
+    tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_tokens)
+    return tokenizer
