@@ -171,6 +171,9 @@ def test_refuses_another_vae(copy: Callable[[str], Path]) -> None:
     edit(folder / "vae/config.json", latent_channels=16)
     with pytest.raises(ModelError, match="16 latent channels"):
         find_checkpoint(str(folder))
+    edit(folder / "vae/config.json", latent_channels=4, block_out_channels=[])
+    with pytest.raises(ModelError, match=r"VAE whose block_out_channels are \[\]"):
+        find_checkpoint(str(folder))
 
 
 def test_a_folder_of_single_files(tmp_path: Path) -> None:
