@@ -259,6 +259,11 @@ def test_what_is_not_there_ends_with_3(arguments: list[str], complaint: str) -> 
     assert complaint in refused(*arguments, code=3)
 
 
+def test_a_dry_run_fetches_nothing() -> None:
+    message = refused("a cat", "-m", "nobody/nothing", "--dry-run", code=3)
+    assert message == "nobody/nothing is not in the cache; `hf download nobody/nothing` gets it"
+
+
 def test_an_error_in_a_prompt_file_names_its_line() -> None:
     stdin = "a cat\n\na dog --w 33\n"
     assert refused("--from-file", "-", stdin=stdin).startswith(

@@ -76,6 +76,17 @@ def test_offline_is_offline(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "`hf download org/none --revision v2`" in str(error)
 
 
+def test_nothing_is_fetched_where_it_may_not_be(cache: Path, model: Path) -> None:
+    with serve("org/none", model) as (address, asked):
+        constants.ENDPOINT = address  # the fixture puts it back
+        error = failing("org/none", may_fetch=False)
+        assert str(error) == "org/none is not in the cache; `hf download org/none` gets it"
+        assert "org/vae is not in the cache" in str(
+            failing(str(model), vae="org/vae", may_fetch=False)
+        )
+    assert asked == []
+
+
 @pytest.mark.parametrize("offline", [True, False])
 def test_a_partial_download_is_noticed(
     cache: Path, model: Path, offline: bool, monkeypatch: pytest.MonkeyPatch

@@ -40,9 +40,11 @@ def find_checkpoint(
     variant: str | None = None,
     vae: str | None = None,
     layout: Path | None = None,
+    may_fetch: bool = True,
 ) -> Checkpoint:
     """Find ``model``, and fetch it when it is a hub id that the cache does not have.
 
+    Without ``may_fetch`` such a model is one that is not there.
     ``vae`` (a folder, a single file or a hub id) takes the place of the model's own VAE.
     ``layout`` is a folder of configs that describes a single file of an unusual shape.
 
@@ -51,7 +53,7 @@ def find_checkpoint(
     """
     path = MINI if model == "mini" else local_path(model)
     if path is None:
-        path = hub.snapshot(model, revision, variant)
+        path = hub.snapshot(model, revision, variant, may_fetch=may_fetch)
         found = _read_folder(model, path, variant)
         found = dataclasses.replace(found, revision=path.name)
     elif revision is not None:
@@ -63,7 +65,7 @@ def find_checkpoint(
     else:
         found = _read_file(model, path, layout)
     if vae is not None:
-        found = _with_vae(found, vae)
+        found = _with_vae(found, vae, may_fetch=may_fetch)
     if "vae" not in found.weights:
         raise ModelError(f"{model} holds no VAE: give one with --vae")
     return found
@@ -134,11 +136,11 @@ def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
     )
 
 
-def _with_vae(found: Checkpoint, vae: str) -> Checkpoint:
+def _with_vae(found: Checkpoint, vae: str, *, may_fetch: bool) -> Checkpoint:
     """``found`` with another VAE, whose latents have to be of the same size."""
     path = local_path(vae)
     if path is None:
-        path = hub.vae_snapshot(vae)
+        path = hub.vae_snapshot(vae, may_fetch=may_fetch)
     if path.is_dir():
         home = "" if (path / "config.json").exists() else "vae/"
         config: Mapping[str, Any] = read_json(path, f"{home}config.json")

@@ -23,7 +23,9 @@ from sdloop.errors import ModelError
 _SMALL = ("*.json", "*/merges.txt")
 
 
-def snapshot(model: str, revision: str | None, variant: str | None) -> Path:
+def snapshot(
+    model: str, revision: str | None, variant: str | None, *, may_fetch: bool = True
+) -> Path:
     """The folder of a hub model with all that ``variant`` needs.
 
     Raises ``ModelError`` where it is neither in the cache nor to be had, and for a model that
@@ -38,6 +40,8 @@ def snapshot(model: str, revision: str | None, variant: str | None) -> Path:
             why = str(error)
         else:
             return folder
+    if not may_fetch:
+        raise ModelError(f"{why}; `{_download_command(model, revision)}` gets it")
     folder = fetch(model, revision, _SMALL, why)
     try:
         configs, _ = read_configs(model, folder)
@@ -68,13 +72,15 @@ def _fetch_weights(
         missing = [p for p in missing if not _has_weights(folder, f"{p}/", STEMS[p], wanted)]
 
 
-def vae_snapshot(model: str) -> Path:
+def vae_snapshot(model: str, *, may_fetch: bool = True) -> Path:
     """The folder of a hub model that is a VAE, or that has one."""
     folder = cached(model, None)
     stem = STEMS["vae"]
     for home in ("", "vae/"):
         if folder is not None and _has_weights(folder, home, stem, None):
             return folder
+    if not may_fetch:
+        raise ModelError(f"{model} is not in the cache; `{_download_command(model, None)}` gets it")
     patterns = [*_SMALL, *_patterns("", stem, None), *_patterns("vae/", stem, None)]
     return fetch(model, None, tuple(patterns), f"{model} is not in the cache")
 

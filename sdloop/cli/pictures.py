@@ -51,7 +51,7 @@ def plan_pictures(
     """
     if options.quiet:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the hub's library is imported
-    checkpoints = _find_checkpoints(wanted)
+    checkpoints = _find_checkpoints(wanted, may_fetch=not options.dry_run)
     recipes = []
     for one in wanted:
         with blaming(one.where):
@@ -95,7 +95,9 @@ def make_pictures(
             _make(group, command, options, progress)
 
 
-def _find_checkpoints(wanted: Sequence[Wanted]) -> "dict[_ModelNames, Checkpoint]":
+def _find_checkpoints(
+    wanted: Sequence[Wanted], *, may_fetch: bool
+) -> "dict[_ModelNames, Checkpoint]":
     from sdloop.checkpoint import find_checkpoint
 
     found: dict[_ModelNames, Checkpoint] = {}
@@ -103,7 +105,9 @@ def _find_checkpoints(wanted: Sequence[Wanted]) -> "dict[_ModelNames, Checkpoint
         names = model, revision, variant, vae = _model_of(one.recipe)
         if names not in found:
             with blaming(one.where):
-                found[names] = find_checkpoint(model, revision=revision, variant=variant, vae=vae)
+                found[names] = find_checkpoint(
+                    model, revision=revision, variant=variant, vae=vae, may_fetch=may_fetch
+                )
     return found
 
 
