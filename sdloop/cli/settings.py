@@ -27,7 +27,7 @@ import typer
 
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
-from sdloop.png import METADATA
+from sdloop.png import METADATA, Metadata
 from sdloop.recipe import FIELDS, Recipe
 from sdloop.rules import check_choice, check_text, check_whole
 
@@ -49,7 +49,7 @@ class CommandSettings:
     output: str | None = None
     outdir: str | None = None
     format: str | None = None
-    metadata: str = "full"
+    metadata: Metadata = "full"
 
     def __post_init__(self) -> None:
         for name in ("device", "dtype", "metadata"):

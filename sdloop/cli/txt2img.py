@@ -10,7 +10,8 @@ from sdloop.cli.options import (
     RecipeOptions,
     SeedOptions,
 )
-from sdloop.cli.pictures import make_pictures, plan_pictures, print_recipes
+from sdloop.cli.pictures import make_pictures
+from sdloop.cli.plan import plan_pictures, print_recipes
 from sdloop.cli.prompt_file import Prompt, read_prompts
 from sdloop.cli.recipes import recipe_settings, recipes_of, seeds_of
 from sdloop.cli.screen import say

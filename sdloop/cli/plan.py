@@ -1,0 +1,100 @@
+"""From what was asked for to a plan: resolved Recipes, models that are there, files to write."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdloop.cli.files import exists_rule, name_pictures
+from sdloop.cli.options import OutputOptions
+from sdloop.cli.recipes import Wanted, blaming
+from sdloop.cli.screen import emit
+from sdloop.cli.settings import CommandSettings
+from sdloop.png import check_output
+from sdloop.png.atomic import Exists
+from sdloop.recipe import Recipe
+
+if TYPE_CHECKING:
+    from sdloop.checkpoint import Checkpoint
+
+ModelNames = tuple[str, str | None, str | None, str | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """A picture to make: its Recipe is resolved, and its file is known and can be written.
+
+    ``output`` is the name or template for it that stood in a prompt file.
+    """
+
+    recipe: Recipe
+    checkpoint: "Checkpoint"
+    path: Path
+    exists: Exists
+    output: str | None
+
+
+def plan_pictures(
+    wanted: Sequence[Wanted], command: CommandSettings, options: OutputOptions
+) -> list[Planned]:
+    """Resolve each Recipe against its model, which is found but not loaded, and name its file.
+
+    All that can be refused is refused here, before torch is imported.
+    """
+    if options.quiet:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the hub's library is imported
+    checkpoints = _find_checkpoints(wanted, may_fetch=not options.dry_run)
+    recipes = []
+    for one in wanted:
+        with blaming(one.where):
+            recipes.append(one.recipe.resolved(checkpoints[model_of(one.recipe)]))
+    paths = name_pictures(wanted, recipes, command)
+    plan = [
+        Planned(
+            recipe=recipe,
+            checkpoint=checkpoints[model_of(recipe)],
+            path=path,
+            exists=exists_rule(one, command, overwrite=options.overwrite),
+            output=one.output,
+        )
+        for one, recipe, path in zip(wanted, recipes, paths, strict=True)
+    ]
+    if not options.dry_run:
+        for one, planned in zip(wanted, plan, strict=True):
+            with blaming(one.where):
+                check_output(
+                    planned.path,
+                    planned.recipe,
+                    metadata=command.metadata,
+                    exists=planned.exists,
+                )
+    return plan
+
+
+def print_recipes(plan: Sequence[Planned]) -> None:
+    """Print the plan as ``--from-file`` takes it: a Recipe in JSON per line."""
+    for one in plan:
+        values = one.recipe.to_dict() | ({} if one.output is None else {"output": one.output})
+        emit(json.dumps(values, ensure_ascii=False))
+
+
+def _find_checkpoints(
+    wanted: Sequence[Wanted], *, may_fetch: bool
+) -> "dict[ModelNames, Checkpoint]":
+    from sdloop.checkpoint import find_checkpoint
+
+    found: dict[ModelNames, Checkpoint] = {}
+    for one in wanted:
+        names = model, revision, variant, vae = model_of(one.recipe)
+        if names not in found:
+            with blaming(one.where):
+                found[names] = find_checkpoint(
+                    model, revision=revision, variant=variant, vae=vae, may_fetch=may_fetch
+                )
+    return found
+
+
+def model_of(recipe: Recipe) -> ModelNames:
+    return recipe.model, recipe.revision, recipe.variant, recipe.vae
