@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2, tiny_sdxl, write_json
 
 from sdloop.checkpoint import LAYOUTS, MINI, find_checkpoint, local_path, weight_hashes
+from sdloop.checkpoint.headers import read_header
 from sdloop.checkpoint.legacy import CLIPS_BY_DEFAULT, TAKES_STEPS_OFFSET, settled_scheduler
 from sdloop.errors import ModelError, SettingError
 
@@ -170,6 +171,15 @@ def test_refuses_another_vae(copy: Callable[[str], Path]) -> None:
     edit(folder / "vae/config.json", latent_channels=16)
     with pytest.raises(ModelError, match="16 latent channels"):
         find_checkpoint(str(folder))
+    edit(folder / "vae/config.json", latent_channels=4, block_out_channels=[])
+    with pytest.raises(ModelError, match=r"VAE whose block_out_channels are \[\]"):
+        find_checkpoint(str(folder))
+
+
+def test_a_folder_of_single_files(tmp_path: Path) -> None:
+    (tmp_path / "v1-5.safetensors").touch()
+    with pytest.raises(ModelError, match=r"did you mean .*/v1-5\.safetensors\?"):
+        find_checkpoint(str(tmp_path))
 
 
 def test_refuses_a_part_as_a_model(saved: Path) -> None:
@@ -249,6 +259,16 @@ def test_damaged_json(copy: Callable[[str], Path], text: str, message: str) -> N
     (folder / "unet" / "config.json").write_text(text)
     with pytest.raises(ModelError, match=message):
         find_checkpoint(str(folder))
+
+
+def test_a_folder_in_the_place_of_a_file(copy: Callable[[str], Path]) -> None:
+    config = copy("sd1") / "unet" / "config.json"
+    config.unlink()
+    config.mkdir()
+    with pytest.raises(ModelError, match=r"config\.json cannot be read: Is a directory"):
+        find_checkpoint(str(config.parent.parent))
+    with pytest.raises(ModelError, match="cannot be read: Is a directory"):
+        read_header(config)
 
 
 @pytest.mark.parametrize("cut", [4, 100, -1])
@@ -371,11 +391,23 @@ def test_a_shard_that_is_missing(tmp_path: Path) -> None:
 # Nothing outside of the folder.
 
 
-def test_a_link_that_leads_out(copy: Callable[[str], Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model_index.json",
+        "unet/config.json",
+        "vae",
+        "scheduler/scheduler_config.json",
+        "text_encoder/model.safetensors",
+        "tokenizer",
+        "tokenizer/tokenizer.json",
+    ],
+)
+def test_a_link_that_leads_out(copy: Callable[[str], Path], tmp_path: Path, name: str) -> None:
     folder = copy("sd1")
-    outside = tmp_path / "secret.json"
-    (folder / "unet" / "config.json").rename(outside)
-    (folder / "unet" / "config.json").symlink_to(outside)
+    outside = tmp_path / "outside"
+    (folder / name).rename(outside)
+    (folder / name).symlink_to(outside)
     with pytest.raises(ModelError, match="leads out of the model's folder"):
         find_checkpoint(str(folder))
 
@@ -389,6 +421,24 @@ def test_shards_that_lead_out(copy: Callable[[str], Path]) -> None:
         {"weight_map": {"a": "../../x.safetensors"}},
     )
     with pytest.raises(ModelError, match="leads out of the model's folder"):
+        find_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ({}, "has no weight_map"),
+        ({"weight_map": {"a": 1}}, "has no weight_map"),
+        ({"weight_map": {"a": "config.json"}}, r"config\.json is no \.safetensors file"),
+    ],
+)
+def test_an_index_of_shards_that_lists_none(
+    copy: Callable[[str], Path], index: dict[str, Any], message: str
+) -> None:
+    folder = copy("sd1")
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    write_json(folder / "unet" / "diffusion_pytorch_model.safetensors.index.json", index)
+    with pytest.raises(ModelError, match=message):
         find_checkpoint(str(folder))
 
 

@@ -211,6 +211,14 @@ def test_a_number_too_large_for_half_precision(sd1: Path) -> None:
         load(sd1, dtype="fp16")
 
 
+def test_a_file_that_changes_after_it_was_found(sd1: Path) -> None:
+    found = find_checkpoint(str(sd1))
+    file = sd1 / "unet" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"unet/diffusion_pytorch_model\.\w+ cannot be read"):
+        load_components(found, device="cpu")
+
+
 def test_a_config_that_builds_nothing(sd1: Path) -> None:
     config = sd1 / "unet" / "config.json"
     values = json.loads(config.read_text())

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 from fake_hub import COMMIT, forge_cache, serve
 from huggingface_hub import constants
+from huggingface_hub.errors import LocalEntryNotFoundError
 from tiny import save_diffusers_folder, tiny_sd1, write_json
 
 from sdloop.checkpoint import find_checkpoint, weight_hashes
@@ -164,6 +166,16 @@ def test_what_the_hub_refuses(
     with serve("org/tiny", model, error=code) as (address, _):
         hub(address)
         assert re.search(re.escape(message), str(failing("org/tiny", revision="v9")))
+
+
+def test_a_disk_without_room(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill_up(*args: Any, local_files_only: bool = False, **options: Any) -> str:
+        if local_files_only:
+            raise LocalEntryNotFoundError("not cached")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fill_up)
+    assert "fetching failed: [Errno 28] No space left on device" in str(failing("org/tiny"))
 
 
 def test_a_vae_of_the_hub(cache: Path, model: Path, hub: Callable[[str], None]) -> None:

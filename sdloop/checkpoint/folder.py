@@ -62,9 +62,8 @@ def read_configs(name: str, folder: Path) -> tuple[Configs, Mapping[str, Any]]:
 
     Raises ``ModelError`` for a model of no family of ours, before its weights are looked at.
     """
-    if not (folder / "model_index.json").exists() and (folder / "config.json").exists():
-        kind = read_json(folder, "config.json").get("_class_name", "one part")
-        raise ModelError(f"{name} is {kind} alone, not a whole model with a model_index.json")
+    if not (folder / "model_index.json").exists():
+        _explain_no_index(name, folder)
     index = read_json(folder, "model_index.json")
     parts = check_index(name, index)
     configs: dict[str, Mapping[str, Any]] = {
@@ -75,6 +74,16 @@ def read_configs(name: str, folder: Path) -> tuple[Configs, Mapping[str, Any]]:
     scheduler = read_json(folder, "scheduler/scheduler_config.json")
     configs["scheduler"] = settled_scheduler(name, scheduler, family)
     return configs, index
+
+
+def _explain_no_index(name: str, folder: Path) -> None:
+    """Raise ``ModelError`` where a folder without an index shows what was meant."""
+    if (folder / "config.json").exists():
+        kind = read_json(folder, "config.json").get("_class_name", "one part")
+        raise ModelError(f"{name} is {kind} alone, not a whole model with a model_index.json")
+    files = sorted(folder.glob("*.safetensors"))
+    if files:
+        raise ModelError(f"{name} is no model in diffusers' layout: did you mean {files[0]}?")
 
 
 def read_weights(

@@ -36,7 +36,6 @@ _BY_NAME = {
     "edm_mean": "Playground 2.5",
     "control_model.": "a ControlNet",
     "controlnet_cond_embedding.": "a ControlNet",
-    "model.diffusion_model.output_blocks.0.0.in_layers.0.weight_scale": "a quantised model",
     "lora_": "a LoRA",
     "emb_params": "a learned embedding",
     "string_to_param": "a learned embedding",
