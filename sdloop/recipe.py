@@ -10,7 +10,6 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -231,23 +230,9 @@ _MODEL_NAMES = frozenset({"model", "revision", "variant", "vae"})
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
 
 
-def settings_from_toml(text: str, source: str) -> dict[str, Any]:
-    """The Recipe fields in a TOML text; ``source`` names the file in errors.
-
-    >>> settings_from_toml("steps = 30", "a.toml")
-    {'steps': 30}
-    """
-    try:
-        settings = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingError(f"{source} is not valid TOML: {error}") from error
-    check_keys(settings, source=source)
-    return settings
-
-
-def check_keys(settings: Mapping[str, Any], *, source: str = "a recipe") -> None:
+def check_keys(values: Mapping[str, Any], *, source: str = "a recipe") -> None:
     """Raise ``SettingError`` for a key that no Recipe has, naming the nearest one that it has."""
-    for key in settings:
+    for key in values:
         if key not in FIELDS:
             near = difflib.get_close_matches(str(key), FIELDS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(FIELDS)}"
