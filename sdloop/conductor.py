@@ -12,13 +12,16 @@ from PIL.Image import Image
 from torch import Tensor
 
 from sdloop.components import Components
-from sdloop.conditioning import Conditioning, condition, stack
+from sdloop.conditioning import Conditioning, Encode, condition, encode_prompt, stack
 from sdloop.errors import NonFiniteError, OutOfMemory
 from sdloop.image import decode, to_images
 from sdloop.latents import latent_size, noise, seeded_generators
 from sdloop.loop import Step, denoise
 from sdloop.recipe import Recipe
-from sdloop.schedule import make_scheduler, set_steps
+from sdloop.rules import check_whole
+from sdloop.schedule import make_scheduler, seed_brownian_noise, set_steps
+
+MAX_BATCH = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +31,7 @@ class Picture:
     ``recipe`` is resolved: with it and the model's weights the picture can be made again.
     ``latents`` (channels, height, width), float32, CPU, are what the VAE decoded. ``sigmas`` are
     the noise levels that the UNet looked at. ``seconds`` is this picture's share of its batch's
-    time, from the prompt to the pixels.
+    time, from the prompt to the pixels, less what the consumer of the steps took.
     """
 
     image: Image
@@ -58,20 +61,28 @@ def stream(
     Raises ``SettingError`` for a Recipe that does not suit the model, ``NonFiniteError`` naming
     the step at which numbers ceased to be finite, ``OutOfMemory``.
     """
+    check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):
         recipes = [recipes]
-    conditions = lru_cache(maxsize=64)(partial(condition, components))
+    # Equal texts are encoded once, however many pictures they are for.
+    encode = lru_cache(maxsize=64)(partial(encode_prompt, components))
     resolved = (recipe.resolved(components) for recipe in recipes)
     for batch in batches(resolved, batch_size):
-        started = time.perf_counter()
-        # The seed does not matter to the prompt: without it, equal prompts are encoded once.
-        rows = [conditions(replace(recipe, seed=0)) for recipe in batch]
         with _memory_errors(batch[0], len(batch)):
-            latents, sigmas = yield from _sample(components, batch, stack(rows))
-            images = to_images(decode(components.vae, latents))
-        seconds = (time.perf_counter() - started) / len(batch)
-        for image, recipe, one in zip(images, batch, latents.cpu(), strict=True):
-            yield Picture(image=image, recipe=recipe, latents=one, sigmas=sigmas, seconds=seconds)
+            yield from _make(components, batch, encode)
+
+
+def _make(
+    components: Components, batch: Sequence[Recipe], encode: Encode
+) -> Iterator[Step | Picture]:
+    """One batch, from the prompts to the pixels."""
+    watch = Stopwatch()
+    conditioning = stack([condition(components, recipe, encode=encode) for recipe in batch])
+    latents, sigmas = yield from _sample(components, batch, conditioning, watch)
+    images = to_images(decode(components.vae, latents))
+    seconds = watch.seconds() / len(batch)
+    for image, recipe, one in zip(images, batch, latents.cpu(), strict=True):
+        yield Picture(image=image, recipe=recipe, latents=one, sigmas=sigmas, seconds=seconds)
 
 
 def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]]:
@@ -86,7 +97,10 @@ def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]
 
 
 def _sample(
-    components: Components, batch: Sequence[Recipe], conditioning: Conditioning
+    components: Components,
+    batch: Sequence[Recipe],
+    conditioning: Conditioning,
+    watch: "Stopwatch",
 ) -> Generator[Step, None, tuple[Tensor, tuple[float, ...]]]:
     """Run the loop for one batch; returns the final latents and the sigmas of its steps."""
     recipe = batch[0]  # all of a batch agree in what is read from it here
@@ -97,12 +111,12 @@ def _sample(
         scheduler=recipe.scheduler,
         sigmas=recipe.sigmas,
         timestep_spacing=recipe.timestep_spacing,
-        seeds=seeds,
     )
     timesteps, sigmas = set_steps(scheduler, recipe.steps)
     size = latent_size(*recipe.size, components.vae_factor)
     latents = noise(generators, components.unet.config.in_channels, *size)
     latents = latents.to(components.device) * scheduler.init_noise_sigma
+    seed_brownian_noise(scheduler, latents, seeds)
     finite = []
     for step in denoise(
         components.unet,
@@ -118,7 +132,8 @@ def _sample(
     ):
         latents = step.latents
         finite.append(latents.isfinite().all())
-        yield step
+        with watch.stopped():
+            yield step
     _check_finite(finite, components.dtype)
     return latents, tuple(sigmas)
 
@@ -127,11 +142,29 @@ def _check_finite(finite: Sequence[Tensor], dtype: torch.dtype) -> None:
     """Look at all steps at once, at the end: asking at every step would make a GPU wait."""
     for index, flag in enumerate(torch.stack(tuple(finite)).tolist()):
         if not flag:
+            half = dtype != torch.float32
             raise NonFiniteError(
                 f"the latents are not finite numbers after step {index + 1} of {len(finite)} "
-                f"in {str(dtype).removeprefix('torch.')}; "
-                "remedy: --dtype fp32 (or bf16), another --scheduler, or a lower --guidance-scale"
+                f"in {str(dtype).removeprefix('torch.')}; remedy: "
+                f"{'dtype fp32' if half else 'a lower guidance_scale'} or another scheduler"
             )
+
+
+class Stopwatch:
+    """Wall time since it was made, without the time that others took meanwhile."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Leave out what happens inside: a consumer looks at a step as long as it likes."""
+        away = time.perf_counter()
+        yield
+        self._started += time.perf_counter() - away
 
 
 @contextmanager
@@ -140,9 +173,10 @@ def _memory_errors(recipe: Recipe, count: int) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # CUDA has a subclass for it, the CPU's allocator only says so
-        if not isinstance(error, torch.OutOfMemoryError) and "memory" not in str(error):
+        full = ("not enough memory", "can't allocate memory")
+        if not isinstance(error, torch.OutOfMemoryError) and not any(t in str(error) for t in full):
             raise
         raise OutOfMemory(
             f"out of memory for {count} picture(s) of {recipe.width}x{recipe.height} at once; "
-            "remedy: a smaller --batch-size or --size, or --dtype bf16"
+            "remedy: a smaller batch_size or picture, or dtype bf16"
         ) from error

@@ -17,7 +17,7 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
     VAE runs in its own precision, which for SDXL's in half precision is not the UNet's: its
     decoder overflows float16.
     """
-    latents = unscale(vae, latents).to(vae.dtype)
+    latents = unscale(vae, latents).to(vae.device, vae.dtype)
     pixels: list[Tensor] = [
         vae.decode(one[None], return_dict=False)[0].float().cpu() for one in latents
     ]
@@ -46,7 +46,7 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
     if not pixels.isfinite().all():
         raise NonFiniteError(
             "the VAE made pixels that are not finite numbers; "
-            "remedy: --dtype bf16 or --dtype fp32, or another --vae"
+            "remedy: dtype bf16 or fp32, or another vae"
         )
     levels = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
     return [Image.fromarray(one.permute(1, 2, 0).numpy()) for one in levels]

@@ -1,8 +1,10 @@
 """The sampling loop: the file that sdloop is about.
 
 ``denoise`` is the loop that people learn Stable Diffusion by, as a generator. Progress bars,
-previews, early stopping and cancelling are its consumers; to change its course, write into
-``step.latents`` (in place) before asking for the next step, or copy these lines and change them.
+previews, early stopping and cancelling are its consumers. To change its course, write into
+``step.latents`` (in place) before asking for the next step: the next one starts from there, except
+with schedulers that remember latents themselves (Heun and DPM2 within a pair of steps, PNDM at
+first, UniPC's corrector). Or copy these lines and change them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,7 +63,7 @@ def denoise(
     guided = guidance_scale != 1
     prompt = conditioning.unet_inputs(guided=guided)
     options = step_options(scheduler, eta, generators)
-    unet_timesteps = timesteps.to(latents.device)
+    unet_timesteps = timesteps.to(latents.device, torch.float32)  # as the UNet reads them
 
     for index, (t, sigma) in enumerate(zip(timesteps, sigmas, strict=True)):
         # Expand the latents for guidance, and scale them to what the UNet was trained on.

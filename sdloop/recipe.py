@@ -25,7 +25,17 @@ from sdloop.rules import (
     check_whole,
     checked_pair,
 )
-from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS, name_of, parse_scheduler, sigmas_of
+from sdloop.scheduler_names import (
+    SCHEDULERS,
+    SIGMAS,
+    SPACINGS,
+    check_known,
+    check_suits,
+    known_to,
+    name_of,
+    parse_scheduler,
+    sigmas_of,
+)
 
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 1000
@@ -49,6 +59,10 @@ class Defaults(Protocol):
     @property
     def takes_sizes(self) -> bool:
         """Whether the UNet is conditioned on sizes and crop (SDXL)."""
+
+    @property
+    def text_layers(self) -> int:
+        """Layers of the text encoder, of the shallower one where there are two."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +137,8 @@ class Recipe:
     @property
     def size(self) -> Size:
         """Width and height in pixels; only a resolved Recipe is sure to have them."""
-        assert self.width is not None and self.height is not None, "the Recipe is not resolved"
+        if self.width is None or self.height is None:
+            raise SettingError("width and height must be set: resolve the Recipe for a model first")
         return self.width, self.height
 
     def _settle_names(self) -> None:
@@ -152,20 +167,25 @@ class Recipe:
                 f"got guidance_rescale {self.guidance_rescale:g}"
             )
         if self.scheduler is not None:
-            _check_known_settings(self, SCHEDULERS[self.scheduler].knows)
+            self._check_scheduler(self.scheduler, SCHEDULERS[self.scheduler].knows)
+
+    def _check_scheduler(self, scheduler: str, knows: frozenset[str]) -> None:
+        check_known(
+            scheduler,
+            knows,
+            {"sigmas": self.sigmas, "timestep_spacing": self.timestep_spacing, "eta": self.eta},
+        )
 
     def resolved(self, model: Defaults) -> Self:
         """This Recipe with the model's choices written in, checked against the model.
 
         Raises ``SettingError`` for a size that is no multiple of the VAE's factor (naming the
-        nearest that are) and for settings that the model's scheduler or UNet would ignore.
+        nearest that are) and for settings that the model could not follow or would ignore.
         """
         width, height = model.native_size
         config = model.scheduler_config
         scheduler = self.scheduler or name_of(config)
-        knows = (
-            SCHEDULERS[scheduler].knows if scheduler else frozenset({"sigmas", "spacing", "eta"})
-        )
+        knows = known_to(scheduler, config)
         recipe = dataclasses.replace(
             self,
             width=width if self.width is None else self.width,
@@ -173,23 +193,20 @@ class Recipe:
             scheduler=scheduler,
             sigmas=self.sigmas or (sigmas_of(config) if "sigmas" in knows else None),
         )
-        for name in ("width", "height"):
-            check_multiple(name, getattr(recipe, name), model.size_multiple)
-        recipe._refuse_unsuited(model)
+        name = scheduler or config["_class_name"]
+        recipe._check_scheduler(name, knows)
+        check_suits(name, knows, config)
+        recipe._check_model(model)
         return recipe
 
-    def _refuse_unsuited(self, model: Defaults) -> None:
+    def _check_model(self, model: Defaults) -> None:
+        for name in ("width", "height"):
+            check_multiple(name, getattr(self, name), model.size_multiple)
+        check_whole("clip_skip", self.clip_skip, 1, model.text_layers)
         told = [n for n in ("original_size", "crop_top_left", "target_size") if getattr(self, n)]
         if told and not model.takes_sizes:
             raise SettingError(
                 f"{told[0]} is for models that are told sizes (SDXL), and {self.model} is not one"
-            )
-        # EDM's schedulers scale a UNet's input and output as its training did: all or none.
-        trained_edm = str(model.scheduler_config["_class_name"]).startswith("EDM")
-        if self.scheduler and ("edm" in SCHEDULERS[self.scheduler].knows) != trained_edm:
-            raise SettingError(
-                f"scheduler must be {'an' if trained_edm else 'no'} EDM one for {self.model}, "
-                f"which was{'' if trained_edm else ' not'} trained that way, got {self.scheduler!r}"
             )
 
     def key(self, weights: Mapping[str, str]) -> str:
@@ -237,18 +254,3 @@ def check_keys(values: Mapping[str, Any], *, source: str = "a recipe") -> None:
             near = difflib.get_close_matches(str(key), FIELDS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(FIELDS)}"
             raise SettingError(f"{source} has an unknown key {key!r}: {hint}")
-
-
-def _check_known_settings(recipe: Recipe, knows: frozenset[str]) -> None:
-    given = {
-        "sigmas": ("sigmas", recipe.sigmas),
-        "spacing": ("timestep_spacing", recipe.timestep_spacing),
-        "eta": ("eta", recipe.eta),
-    }
-    for setting, (name, value) in given.items():
-        if value and setting not in knows:
-            able = [entry.name for entry in SCHEDULERS.values() if setting in entry.knows]
-            raise SettingError(
-                f"{name} means nothing to the scheduler {recipe.scheduler}, got {value!r}; "
-                f"those that know it: {', '.join(able)}"
-            )

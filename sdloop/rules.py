@@ -30,8 +30,10 @@ def check_whole(name: str, value: object, lowest: int, highest: int) -> None:
         raise SettingError(f"{name} must be at most {highest}, got {value}")
 
 
-def check_number(name: str, value: object, lowest: float, highest: float) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+def check_number(name: str, value: Any, lowest: float, highest: float) -> None:
+    # Not isfinite(): TOML and JSON have whole numbers that are too large to ask it about.
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or value in (math.inf, -math.inf) or value != value:
         raise SettingError(f"{name} must be a finite number, got {value!r}")
     if not lowest <= value <= highest:
         raise SettingError(f"{name} must be between {lowest:g} and {highest:g}, got {value!r}")

@@ -9,7 +9,7 @@ from typing import Any
 import diffusers
 from torch import Generator, Tensor
 
-from sdloop.errors import SettingError
+from sdloop.errors import ModelError, SettingError
 from sdloop.scheduler_names import SCHEDULERS, SIGMAS
 
 # The protocol, not a class: set_timesteps, timesteps, init_noise_sigma, scale_model_input, step.
@@ -22,14 +22,12 @@ def make_scheduler(
     scheduler: str | None = None,
     sigmas: str | None = None,
     timestep_spacing: str | None = None,
-    seeds: Sequence[int] = (),
 ) -> Scheduler:
     """A fresh scheduler: the checkpoint's own, or another class on the same training schedule.
 
     Schedulers count their own steps, so each run of the loop needs a new one. ``config`` is the
     checkpoint's ``scheduler_config.json``. ``scheduler`` is a name of ``SCHEDULERS``, ``None``
-    keeps the checkpoint's; the others are a Recipe's fields. ``seeds`` are for DPM++ SDE, whose
-    Brownian noise comes from torchsde and not from torch's generators.
+    keeps the checkpoint's; the others are a Recipe's fields.
 
     Raises ``SettingError`` when the scheduler needs a package that is not installed.
     """
@@ -39,8 +37,6 @@ def make_scheduler(
         changes |= {f"use_{name}_sigmas": name == sigmas for name in SIGMAS if name != "uniform"}
     if timestep_spacing is not None:
         changes["timestep_spacing"] = timestep_spacing
-    if class_name == "DPMSolverSDEScheduler":
-        changes["noise_sampler_seed"] = list(seeds) or None
     _check_packages(class_name, sigmas)
     own = _class(config["_class_name"]).from_config(dict(config))
     # From `own.config`, which remembers what the checkpoint set: a plain copy of it would hand the
@@ -60,7 +56,14 @@ def set_steps(scheduler: Scheduler, steps: int) -> tuple[Tensor, list[float]]:
         scheduler.set_timesteps(steps, device="cpu")
     except ValueError as error:
         raise SettingError(f"steps must suit the scheduler, got {steps}: {error}") from error
+    trained = scheduler.config.get("num_train_timesteps", 1000)
+    if scheduler.timesteps.max() >= trained and not hasattr(scheduler, "sigmas"):
+        raise SettingError(
+            f"steps must leave the scheduler within its {trained} timesteps, got {steps}"
+        )
     if hasattr(scheduler, "set_begin_index"):
+        # Else the scheduler looks its first timestep up, and where rounding makes two alike, as
+        # beta sigmas of many steps do, takes the second: diffusers' own pipelines fail there.
         scheduler.set_begin_index(0)
     return scheduler.timesteps, noise_levels(scheduler)
 
@@ -81,19 +84,37 @@ def noise_levels(scheduler: Scheduler) -> list[float]:
     return [float(level) for level in levels]
 
 
+def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[int]) -> None:
+    """Let DPM++ SDE draw its noise from each picture's own seed, on the CPU.
+
+    It draws Brownian paths from torchsde instead of noise from torch's generators; left alone it
+    takes random seeds, and on a GPU other paths than on the CPU. Other schedulers are left as
+    they are. ``set_steps`` must have run.
+    """
+    if type(scheduler).__name__ != "DPMSolverSDEScheduler":
+        return
+    from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
+
+    levels = scheduler.sigmas[scheduler.sigmas > 0]
+    path = BrownianTreeNoiseSampler(
+        latents.cpu(), levels.min().item(), levels.max().item(), list(seeds)
+    )
+    scheduler.noise_sampler = lambda sigma, sigma_next: path(sigma, sigma_next).to(latents.device)
+
+
 def step_options(
     scheduler: Scheduler, eta: float, generators: Sequence[Generator]
 ) -> dict[str, Any]:
     """What this scheduler's ``step`` takes besides the prediction: not all have ``eta`` or draw."""
     takes = inspect.signature(scheduler.step).parameters
-    options = {"eta": eta, "generator": list(generators)}
+    options = {"eta": eta, "generator": list(generators) or None}
     return {name: value for name, value in options.items() if name in takes}
 
 
 def denoised_latents(
     scheduler: Scheduler, latents: Tensor, latent_input: Tensor, noise_pred: Tensor, sigma: float
 ) -> Tensor:
-    """The clean latents that a prediction implies: what the UNet believes the picture to be.
+    """What the UNet believes the picture to be, in the terms of ``scheduler``.
 
     ``latents`` are the scheduler's, ``latent_input`` what ``scale_model_input`` made of them.
     """
@@ -147,8 +168,8 @@ _CLASS_NAMES = frozenset(entry.class_name for entry in SCHEDULERS.values())
 def _class(class_name: str) -> Any:
     """A scheduler class by name: only those we know, whatever a model's files may say."""
     if class_name not in _CLASS_NAMES:
-        raise SettingError(
-            f"scheduler must be one of {', '.join(SCHEDULERS)}, got the class {class_name!r}"
+        raise ModelError(
+            f"the model's scheduler is a {class_name!r}, and sdloop knows {', '.join(SCHEDULERS)}"
         )
     return getattr(diffusers, class_name)
 

@@ -23,8 +23,9 @@ class SchedulerName:
     """One scheduler as people know it.
 
     ``knows`` lists the optional settings it understands: ``sigmas`` (its noise levels can be
-    respaced), ``spacing`` (``timestep_spacing``) and ``eta``; ``edm`` is for UNets trained in
-    EDM's terms alone (Karras et al. 2022, arXiv:2206.00364).
+    respaced), ``spacing`` (``timestep_spacing``) and ``eta``; whether it can step on
+    predictions of the clean ``sample``; and ``edm``, for UNets trained in EDM's terms alone
+    (Karras et al. 2022, arXiv:2206.00364).
     """
 
     name: str
@@ -47,31 +48,31 @@ def _entry(
 
 
 _DPMPP = {"algorithm_type": "dpmsolver++", "solver_order": 2}
-_DPMPP_SDE = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
+_SDE = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
 
 SCHEDULERS: Mapping[str, SchedulerName] = {
     entry.name: entry
     for entry in (
-        _entry("ddim", "DDIM", "DDIM", "spacing eta"),
-        _entry("ddpm", "DDPM", "DDPM", "spacing"),
+        _entry("ddim", "DDIM", "DDIM", "spacing eta sample"),
+        _entry("ddpm", "DDPM", "DDPM", "spacing sample"),
         _entry("pndm", "PNDM", "PLMS", "spacing", skip_prk_steps=True),
-        _entry("lms", "LMSDiscrete", "LMS", "sigmas spacing"),
-        _entry("euler", "EulerDiscrete", "Euler", "sigmas spacing"),
+        _entry("lms", "LMSDiscrete", "LMS", "sigmas spacing sample"),
+        _entry("euler", "EulerDiscrete", "Euler", "sigmas spacing sample"),
         _entry("euler-a", "EulerAncestralDiscrete", "Euler a", "spacing"),
-        _entry("heun", "HeunDiscrete", "Heun", "sigmas spacing"),
+        _entry("heun", "HeunDiscrete", "Heun", "sigmas spacing sample"),
         _entry("dpm2", "KDPM2Discrete", "DPM2", "sigmas spacing"),
         _entry("dpm2-a", "KDPM2AncestralDiscrete", "DPM2 a", "sigmas spacing"),
-        _entry("dpmpp-2m", "DPMSolverMultistep", "DPM++ 2M", "sigmas spacing", **_DPMPP),
+        _entry("dpmpp-2m", "DPMSolverMultistep", "DPM++ 2M", "sigmas spacing sample", **_DPMPP),
         _entry(
-            "dpmpp-2m-sde", "DPMSolverMultistep", "DPM++ 2M SDE", "sigmas spacing", **_DPMPP_SDE
+            "dpmpp-2m-sde", "DPMSolverMultistep", "DPM++ 2M SDE", "sigmas spacing sample", **_SDE
         ),
-        _entry("dpmpp-2s", "DPMSolverSinglestep", "DPM++ 2S", "sigmas", **_DPMPP),
+        _entry("dpmpp-2s", "DPMSolverSinglestep", "DPM++ 2S", "sigmas sample", **_DPMPP),
         _entry("dpmpp-sde", "DPMSolverSDE", "DPM++ SDE", "sigmas spacing"),
-        _entry("deis", "DEISMultistep", "DEIS", "sigmas spacing"),
-        _entry("unipc", "UniPCMultistep", "UniPC", "sigmas spacing"),
-        _entry("sa-solver", "SASolver", "SA-Solver", "sigmas spacing"),
-        _entry("lcm", "LCM", "LCM", "spacing"),
-        _entry("tcd", "TCD", "TCD", "spacing eta"),
+        _entry("deis", "DEISMultistep", "DEIS", "sigmas spacing sample"),
+        _entry("unipc", "UniPCMultistep", "UniPC", "sigmas spacing sample"),
+        _entry("sa-solver", "SASolver", "SA-Solver", "sigmas spacing sample"),
+        _entry("lcm", "LCM", "LCM", "sample"),
+        _entry("tcd", "TCD", "TCD", "eta sample"),
         _entry("edm-euler", "EDMEuler", "EDM Euler", "edm"),
         _entry("edm-dpmpp-2m", "EDMDPMSolverMultistep", "EDM DPM++ 2M", "edm"),
     )
@@ -118,6 +119,9 @@ def _known() -> dict[str, str]:
 
 _SPELLINGS = _known()
 
+# What the classes do where a config does not mention the options that tell our names apart.
+_UNSAID = {"algorithm_type": "dpmsolver++", "solver_order": 2, "skip_prk_steps": False}
+
 
 def parse_scheduler(text: str) -> tuple[str, str | None]:
     """The scheduler that ``text`` names, and the sigmas where a label folds both into one.
@@ -148,12 +152,56 @@ def name_of(config: Mapping[str, Any]) -> str | None:
     A class that serves several names ("dpmpp-2m" and its SDE) is told apart by its options. Where
     no name fits them, the answer is None: such a scheduler is the model's own and cannot be asked
     for by name.
+
+    >>> name_of({"_class_name": "PNDMScheduler", "skip_prk_steps": True})
+    'pndm'
+    >>> name_of({"_class_name": "PNDMScheduler"}) is None
+    True
     """
     for entry in SCHEDULERS.values():
-        same_options = all(config.get(key, value) == value for key, value in entry.options.items())
+        same_options = all(
+            config.get(key, _UNSAID[key]) == value for key, value in entry.options.items()
+        )
         if entry.class_name == config["_class_name"] and same_options:
             return entry.name
     return None
+
+
+def known_to(scheduler: str | None, config: Mapping[str, Any]) -> frozenset[str]:
+    """What the named scheduler knows, or without a name the class in the checkpoint's config."""
+    if scheduler is not None:
+        return SCHEDULERS[scheduler].knows
+    kinds = (e for e in SCHEDULERS.values() if e.class_name == config["_class_name"])
+    return next((entry.knows for entry in kinds), frozenset())
+
+
+def check_known(scheduler: str, knows: frozenset[str], settings: Mapping[str, Any]) -> None:
+    """Raise ``SettingError`` for a setting that is given and that ``scheduler`` would ignore."""
+    for name, value in settings.items():
+        setting = {"timestep_spacing": "spacing"}.get(name, name)
+        if value and setting not in knows:
+            able = [entry.name for entry in SCHEDULERS.values() if setting in entry.knows]
+            raise SettingError(
+                f"{name} means nothing to the scheduler {scheduler}, got {value!r}; "
+                f"those that know it: {', '.join(able)}"
+            )
+
+
+def check_suits(scheduler: str, knows: frozenset[str], config: Mapping[str, Any]) -> None:
+    """Raise ``SettingError`` when ``scheduler`` cannot run a UNet trained as ``config`` says."""
+    # EDM's schedulers scale a UNet's input and output as its training did: all or none.
+    trained_edm = str(config["_class_name"]).startswith("EDM")
+    if ("edm" in knows) != trained_edm:
+        raise SettingError(
+            f"scheduler must be {'an' if trained_edm else 'no'} EDM one for this model, "
+            f"which was{'' if trained_edm else ' not'} trained that way, got {scheduler!r}"
+        )
+    if config.get("prediction_type") == "sample" and "sample" not in knows:
+        able = [entry.name for entry in SCHEDULERS.values() if "sample" in entry.knows]
+        raise SettingError(
+            f"scheduler must take this model's prediction of the sample itself, got {scheduler!r}; "
+            f"those that do: {', '.join(able)}"
+        )
 
 
 def sigmas_of(config: Mapping[str, Any]) -> str:

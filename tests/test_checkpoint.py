@@ -1,7 +1,6 @@
 """Finding a model, recognising it, and refusing what is not one: without torch in the way."""
 
 import hashlib
-import inspect
 import json
 import re
 import shutil
@@ -19,8 +18,10 @@ from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2, tiny_sdxl, write_jso
 
 from sdloop.checkpoint import LAYOUTS, MINI, find_checkpoint, local_path, weight_hashes
 from sdloop.checkpoint.headers import read_header
-from sdloop.checkpoint.legacy import CLIPS_BY_DEFAULT, TAKES_STEPS_OFFSET, settled_scheduler
+from sdloop.checkpoint.legacy import settled_scheduler
 from sdloop.errors import ModelError, SettingError
+from sdloop.schedule import make_scheduler
+from sdloop.scheduler_names import SCHEDULERS
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,9 @@ def copy(saved: Path, tmp_path: Path) -> Callable[[str], Path]:
         return Path(shutil.copytree(saved / family, tmp_path / family))
 
     return copied
+
+
+CLASS_NAMES = sorted({e.class_name for e in SCHEDULERS.values() if "edm" not in e.knows})
 
 
 def edit(path: Path, **values: Any) -> None:
@@ -483,7 +487,7 @@ def test_weight_hashes(saved: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old numpy in LMS and DPM2
-@pytest.mark.parametrize("name", sorted(TAKES_STEPS_OFFSET))
+@pytest.mark.parametrize("name", CLASS_NAMES)
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
 @pytest.mark.parametrize(
     "config", [{}, {"steps_offset": 0, "clip_sample": True}, {"steps_offset": 1}]
@@ -498,27 +502,27 @@ def test_schedulers_are_settled_as_diffusers_does(
     if family == "sd1":  # StableDiffusionPipeline.__init__
         theirs |= {"steps_offset": 1} if theirs.get("steps_offset", 1) != 1 else {}
         theirs |= {"clip_sample": False} if theirs.get("clip_sample") is True else {}
-    for key in ("steps_offset", "clip_sample"):
-        assert ours.get(key) == theirs.get(key)
+    for key in {"steps_offset", "clip_sample"} & set(theirs):
+        assert ours[key] == theirs[key]
 
 
-def test_the_lists_of_schedulers_are_diffusers_own() -> None:
-    """New releases may add schedulers; video models have theirs, which cannot run a UNet."""
-    defaults: dict[str, dict[str, Any]] = {"steps_offset": {}, "clip_sample": {}}
-    for name in dir(diffusers.schedulers):
-        if name.endswith("Scheduler") and not name.startswith(("Flax", "CogVideoX")):
-            kind = getattr(diffusers.schedulers, name)
-            for key, parameter in inspect.signature(kind.__init__).parameters.items():
-                if key in defaults:
-                    defaults[key][name] = parameter.default
-    assert set(defaults["steps_offset"]) <= TAKES_STEPS_OFFSET
-    assert set(defaults["steps_offset"].values()) == {0}
-    assert {n for n, default in defaults["clip_sample"].items() if default} == CLIPS_BY_DEFAULT
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old numpy in LMS and DPM2
+@pytest.mark.parametrize("own", CLASS_NAMES)
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+def test_another_scheduler_in_its_place_does_not_clip_latents(own: str, family: str) -> None:
+    config = settled_scheduler("m", {"_class_name": own, "clip_sample": False}, family)
+    for written in (config, settled_scheduler("m", {"_class_name": own}, family)):
+        if family == "sdxl" and written is not config and own.startswith(("DDIM", "DDPM")):
+            continue  # its own default, which diffusers leaves to it
+        for name in ("ddim", "ddpm"):
+            placed = make_scheduler(written, scheduler=name).config
+            assert placed.clip_sample is False
+            assert placed.steps_offset == (1 if family == "sd1" else 0)
 
 
 def test_flax_schedulers_are_known_by_their_other_name() -> None:
     settled = settled_scheduler("m", {"_class_name": "FlaxPNDMScheduler"}, "sd1")
-    assert settled == {"_class_name": "PNDMScheduler", "steps_offset": 1}
+    assert settled["_class_name"] == "PNDMScheduler"
 
 
 def test_a_scheduler_without_a_class() -> None:

@@ -78,6 +78,20 @@ def test_sdxl_is_told_heights_before_widths() -> None:
     assert untold.time_ids.tolist() == [[48, 32, 0, 0, 48, 32]]
 
 
+def test_sizes_are_told_exactly_in_half_precision() -> None:
+    components = tiny_sdxl()
+    components.unet.to(torch.bfloat16)
+    made = condition(components, recipe(original_size=(1365, 767)))
+    assert made.time_ids is not None
+    assert made.time_ids[0, :2].tolist() == [767, 1365]
+
+
+def test_rows_with_and_without_guidance_do_not_mix() -> None:
+    rows = [condition(SD1, recipe()), condition(SD1, recipe(guidance_scale=1))]
+    with pytest.raises(ValueError, match="guided or not as a whole"):
+        stack(rows)
+
+
 def test_clip_skip_leaves_the_last_layers_out() -> None:
     encoder = SD1.text_encoder
     ids = tokenize(SD1.tokenizer, "a cat")

@@ -1,5 +1,6 @@
 """From Recipes to pictures: batches, seeds, failures."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +34,34 @@ def test_a_seed_alone_equals_the_seed_in_a_batch(scheduler: str) -> None:
     torch.testing.assert_close(together.latents, alone.latents, atol=5e-4, rtol=1e-3)
     levels = np.abs(np.asarray(together.image, int) - np.asarray(alone.image, int))
     assert levels.max() <= 1
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5])
+def test_a_batch_has_at_least_one_picture(batch_size: Any) -> None:
+    with pytest.raises(SettingError, match="batch_size must be"):
+        generate(COMPONENTS, recipe(), batch_size=batch_size)
+
+
+def test_equal_texts_are_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    forward = COMPONENTS.text_encoder.forward
+
+    def watched(ids: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        read.append(tuple(ids[0].tolist()))
+        return forward(ids, *args, **kwargs)
+
+    monkeypatch.setattr(COMPONENTS.text_encoder, "forward", watched)
+    prompts = ["a cat", "a dog", "a cat", "a fish"]
+    generate(COMPONENTS, [recipe(seed, prompt=prompt) for seed, prompt in enumerate(prompts)])
+    assert len(read) == len(set(read)) == 4  # three prompts and one empty text
+
+
+def test_seconds_leave_out_what_the_consumer_does() -> None:
+    for event in stream(COMPONENTS, recipe()):
+        if isinstance(event, Step):
+            time.sleep(0.5)
+        else:
+            assert event.seconds < 1.5  # four steps, and two seconds of sleep
 
 
 @pytest.mark.parametrize("scheduler", ["ddim", "pndm", "dpmpp-2m", "dpmpp-sde"])
@@ -109,8 +138,9 @@ def test_a_resolved_recipe_makes_the_same_picture_again() -> None:
     ("settings", "message"),
     [
         ({"width": 33}, "width must be a multiple of 2 .* got 33; nearest: 32 and 34"),
+        ({"clip_skip": 3}, "clip_skip must be at most 2, got 3"),
         ({"target_size": (64, 64)}, "target_size is for models that are told sizes"),
-        ({"scheduler": "edm-euler"}, "scheduler must be no EDM one for mini, .* got 'edm-euler'"),
+        ({"scheduler": "edm-euler"}, "scheduler must be no EDM one .* got 'edm-euler'"),
     ],
 )
 def test_what_does_not_suit_the_model_is_refused(settings: dict[str, Any], message: str) -> None:
@@ -132,7 +162,7 @@ def test_infinite_latents_name_the_step_and_a_remedy() -> None:
             output = COMPONENTS.unet(latent_input, *args, **kwargs)[0]
             return (output * float("inf") if self.calls == 3 else output,)
 
-    with pytest.raises(NonFiniteError, match="after step 3 of 4 in float32; remedy: --dtype"):
+    with pytest.raises(NonFiniteError, match="after step 3 of 4 in float32; remedy: a"):
         generate(replace(COMPONENTS, unet=Breaks()), recipe())
 
 
@@ -149,16 +179,19 @@ def test_out_of_memory_says_what_did_not_fit(monkeypatch: pytest.MonkeyPatch) ->
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB.")
 
     monkeypatch.setattr(COMPONENTS.unet, "forward", full)
-    with pytest.raises(OutOfMemory, match=r"1 picture\(s\) of 32x32 .* remedy: .*--batch-size"):
+    with pytest.raises(OutOfMemory, match=r"1 picture\(s\) of 32x32 .* remedy: .*batch_size"):
         generate(COMPONENTS, recipe())
 
 
-def test_other_errors_keep_their_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "words", ["shapes cannot be multiplied", "an illegal memory access was encountered"]
+)
+def test_other_errors_keep_their_own_words(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     def wrong(*args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError("shapes cannot be multiplied")
+        raise RuntimeError(words)
 
     monkeypatch.setattr(COMPONENTS.unet, "forward", wrong)
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+    with pytest.raises(RuntimeError, match=words):
         generate(COMPONENTS, recipe())
 
 

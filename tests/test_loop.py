@@ -14,6 +14,7 @@ from torch import Tensor
 from sdloop.components import Components
 from sdloop.conditioning import condition
 from sdloop.conductor import stream
+from sdloop.errors import SettingError
 from sdloop.latents import noise, seeded_generators
 from sdloop.loop import Step, denoise
 from sdloop.recipe import Recipe
@@ -104,6 +105,13 @@ def test_writing_into_the_latents_changes_the_course() -> None:
     assert not torch.equal(plain[2].latents, changed[2].latents)
 
 
+@pytest.mark.parametrize("scheduler", ["ddim", "pndm", "ddpm"])
+def test_more_steps_than_the_schedule_has_are_refused(scheduler: str) -> None:
+    made = make_scheduler(COMPONENTS.scheduler_config, scheduler=scheduler)
+    with pytest.raises(SettingError, match="steps must leave the scheduler within its 1000"):
+        set_steps(made, 1000)
+
+
 def test_gradients_are_off_inside_and_untouched_outside() -> None:
     loop = steps(scheduler="euler")
     step = next(loop)
@@ -189,7 +197,7 @@ def test_every_timestep_has_its_noise_level(scheduler: str) -> None:
         config = {"_class_name": SCHEDULERS[scheduler].class_name}
     else:
         config = dict(COMPONENTS.scheduler_config)
-    made = make_scheduler(config, scheduler=scheduler, seeds=[1])
+    made = make_scheduler(config, scheduler=scheduler)
     timesteps, sigmas = set_steps(made, 7)
     assert len(timesteps) == len(sigmas) == len(noise_levels(made))
     assert all(sigma >= 0 for sigma in sigmas)

@@ -23,6 +23,7 @@ class Model:
     native_size: tuple[int, int] = (64, 64)
     size_multiple: int = 8
     takes_sizes: bool = False
+    text_layers: int = 2
     scheduler_config: dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"_class_name": "EulerDiscreteScheduler"}
     )
@@ -44,6 +45,7 @@ def recipe(**settings: Any) -> Recipe:
         ({"guidance_scale": float("nan")}, "guidance_scale must be a finite number, got nan"),
         ({"guidance_scale": float("inf")}, "guidance_scale must be a finite number, got inf"),
         ({"guidance_scale": -1}, "guidance_scale must be between 0 and 10000, got -1"),
+        ({"guidance_scale": 10**400}, "guidance_scale must be between 0 and 10000"),
         ({"guidance_scale": "7"}, "guidance_scale must be a finite number, got '7'"),
         ({"guidance_rescale": 1.5}, "guidance_rescale must be between 0 and 1, got 1.5"),
         ({"width": 0}, "width must be at least 1, got 0"),
@@ -126,6 +128,7 @@ def test_resolving_writes_the_models_choices_in_and_changes_nothing_twice() -> N
         ({"eta": 0.5}, "eta means nothing to the scheduler euler"),
         ({"crop_top_left": (0, 0)}, "crop_top_left is for models that are told sizes"),
         ({"scheduler": "edm-euler"}, "scheduler must be no EDM one"),
+        ({"clip_skip": 3}, "clip_skip must be at most 2, got 3"),
     ],
 )
 def test_what_the_model_would_ignore_or_cannot_do(settings: dict[str, Any], message: str) -> None:
@@ -138,6 +141,25 @@ def test_a_model_trained_in_edms_terms_takes_only_edms_schedulers() -> None:
     assert recipe().resolved(model).scheduler == "edm-euler"
     with pytest.raises(SettingError, match="scheduler must be an EDM one"):
         recipe(scheduler="euler").resolved(model)
+
+
+@pytest.mark.parametrize("settings", [{"eta": 0.5}, {"sigmas": "karras"}])
+def test_a_scheduler_without_a_name_knows_what_its_class_knows(settings: dict[str, Any]) -> None:
+    plain = Model(scheduler_config={"_class_name": "PNDMScheduler"})
+    with pytest.raises(SettingError, match="means nothing to the scheduler PNDMScheduler"):
+        recipe(**settings).resolved(plain)
+
+
+@pytest.mark.parametrize("scheduler", ["pndm", "dpm2", "dpm2-a", "euler-a", "dpmpp-sde"])
+def test_some_schedulers_cannot_step_on_predictions_of_the_sample(scheduler: str) -> None:
+    config = {"_class_name": "DDIMScheduler", "prediction_type": "sample"}
+    with pytest.raises(SettingError, match="prediction of the sample itself"):
+        recipe(scheduler=scheduler).resolved(Model(scheduler_config=config))
+
+
+def test_the_size_of_an_unresolved_recipe_is_not_guessed() -> None:
+    with pytest.raises(SettingError, match="resolve the Recipe"):
+        _ = recipe().size
 
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))

@@ -65,6 +65,12 @@ class Checkpoint:
         return self.configs["unet"].get("addition_embed_type") == "text_time"
 
     @property
+    def text_layers(self) -> int:
+        """Layers of the text encoder, of the shallower one where there are two."""
+        encoders = [c for part, c in self.configs.items() if part.startswith("text_encoder")]
+        return min(int(config.get("num_hidden_layers", 12)) for config in encoders)
+
+    @property
     def max_tokens(self) -> int:
         """The text encoder's window, start and end token included."""
         return int(self.configs["text_encoder"].get("max_position_embeddings", 77))

@@ -70,6 +70,12 @@ class Components:
         return bool(self.unet.config.addition_embed_type == "text_time")
 
     @property
+    def text_layers(self) -> int:
+        """Layers of the text encoder, of the shallower one where there are two."""
+        encoders = (self.text_encoder, self.text_encoder_2)
+        return min(int(e.config.num_hidden_layers) for e in encoders if e is not None)
+
+    @property
     def max_tokens(self) -> int:
         """The text encoder's window, start and end token included: 77."""
         return int(self.text_encoder.config.max_position_embeddings)

@@ -1,6 +1,7 @@
 """Token ids become what the UNet attends to: one text encoder for SD 1.x and 2.x, two for SDXL."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -19,15 +20,20 @@ class Encoded(NamedTuple):
     pooled: Tensor | None
 
 
-@torch.no_grad()
-def condition(components: Components, recipe: Recipe) -> Conditioning:
+Encode = Callable[[str, int], Encoded]
+
+
+def condition(
+    components: Components, recipe: Recipe, *, encode: Encode | None = None
+) -> Conditioning:
     """What the UNet is told about one picture: a Conditioning of one row.
 
     Each prompt is encoded by itself, so that a picture does not depend on its neighbours in a
-    batch. ``recipe`` must be resolved.
+    batch. ``encode`` takes the place of ``encode_prompt`` for these components, to remember what
+    it has encoded. SDXL is told sizes, and needs a ``recipe`` that is resolved.
     """
-    encode = _encode_two if components.text_encoder_2 is not None else _encode_one
-    positive = encode(components, recipe.prompt, recipe.clip_skip)
+    encode = encode or partial(encode_prompt, components)
+    positive = encode(recipe.prompt, recipe.clip_skip)
     negative = _unconditional(components, recipe, positive, encode)
     return Conditioning(
         prompt_embeds=positive.embeds,
@@ -38,11 +44,15 @@ def condition(components: Components, recipe: Recipe) -> Conditioning:
     )
 
 
+@torch.no_grad()
+def encode_prompt(components: Components, prompt: str, clip_skip: int = 1) -> Encoded:
+    """What the text encoder, or SDXL's two, make of a prompt."""
+    encode = _encode_one if components.text_encoder_2 is None else _encode_two
+    return encode(components, prompt, clip_skip)
+
+
 def _unconditional(
-    components: Components,
-    recipe: Recipe,
-    positive: Encoded,
-    encode: Callable[[Components, str, int], Encoded],
+    components: Components, recipe: Recipe, positive: Encoded, encode: Encode
 ) -> Encoded | None:
     """The twin that guidance leads away from; ``None`` where guidance is off.
 
@@ -55,7 +65,7 @@ def _unconditional(
     if recipe.negative_prompt is None and components.force_zeros_for_empty_prompt:
         assert positive.pooled is not None
         return Encoded(torch.zeros_like(positive.embeds), torch.zeros_like(positive.pooled))
-    return encode(components, recipe.negative_prompt or "", 1)
+    return encode(recipe.negative_prompt or "", 1)
 
 
 def _encode_one(components: Components, prompt: str, clip_skip: int) -> Encoded:
@@ -93,4 +103,5 @@ def _time_ids(components: Components, recipe: Recipe) -> Tensor:
     target_width, target_height = recipe.target_size or recipe.size
     top, left = recipe.crop_top_left or (0, 0)
     ids = [original_height, original_width, top, left, target_height, target_width]
-    return torch.tensor([ids], dtype=components.dtype, device=components.device)
+    # In float32 whatever the UNet's precision: bfloat16 would round 1365 to 1368.
+    return torch.tensor([ids], dtype=torch.float32, device=components.device)

@@ -56,8 +56,10 @@ def stack(rows: Sequence[Conditioning]) -> Conditioning:
 
 
 def _joined(rows: Sequence[Tensor | None]) -> Tensor | None:
-    """All rows in one tensor, or ``None`` where the model does not have them."""
+    """All rows in one tensor, or ``None`` where no row has any."""
     present = [row for row in rows if row is not None]
+    if present and len(present) < len(rows):
+        raise ValueError("a batch must be guided or not as a whole, got rows of both kinds")
     return torch.cat(present) if present else None
 
 

@@ -47,7 +47,7 @@ def now() -> float:
 
 def overhead(unet: Any, side: int, steps: int) -> float:
     """One run of the loop, guided: its wall time over that of its forwards."""
-    embeds = torch.randn(1, 77, unet.config.cross_attention_dim).to(unet.device)
+    embeds = torch.randn(1, 77, unet.config.cross_attention_dim).to(unet.device, unet.dtype)
     conditioning = Conditioning(prompt_embeds=embeds, negative_prompt_embeds=embeds)
     timed = Timed(unet)
     started = now()
