@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2, tiny_sdxl, write_json
 
-from sdloop.checkpoint import LAYOUTS, MINI, find_checkpoint, local_path, weight_hashes
+from sdloop.checkpoint import LAYOUTS, MINI, find_checkpoint, local_path, model_hashes
 from sdloop.checkpoint.headers import read_header
 from sdloop.checkpoint.legacy import settled_scheduler
 from sdloop.errors import ModelError, SettingError
@@ -87,8 +87,8 @@ def _json_configs(_: str, names: list[str]) -> list[str]:
 
 def test_finding_a_model_imports_nothing_heavy(saved: Path) -> None:
     code = (
-        "import sys; from sdloop.checkpoint import find_checkpoint, weight_hashes; "
-        f"weight_hashes(find_checkpoint({str(saved / 'sdxl')!r})); "
+        "import sys; from sdloop.checkpoint import find_checkpoint, model_hashes; "
+        f"model_hashes(find_checkpoint({str(saved / 'sdxl')!r})); "
         "print([m for m in ('torch', 'numpy', 'diffusers', 'transformers', 'huggingface_hub') "
         "if m in sys.modules])"
     )
@@ -472,15 +472,31 @@ def test_a_vae_that_does_not_fit(saved: Path, copy: Callable[[str], Path]) -> No
 # Hashes.
 
 
-def test_weight_hashes(saved: Path) -> None:
-    hashes = weight_hashes(find_checkpoint(str(saved / "sd1")))
-    assert set(hashes) == {
+def test_model_hashes(saved: Path) -> None:
+    hashes = model_hashes(find_checkpoint(str(saved / "sd1")))
+    files = {name for name in hashes if "/" in name}
+    assert files >= {
         "unet/diffusion_pytorch_model.safetensors",
         "vae/diffusion_pytorch_model.safetensors",
         "text_encoder/model.safetensors",
+        "tokenizer/tokenizer.json",
     }
-    for name, digest in hashes.items():
-        assert digest == hashlib.sha256((saved / "sd1" / name).read_bytes()).hexdigest()
+    for name in files:
+        digest = hashlib.sha256((saved / "sd1" / name).read_bytes()).hexdigest()
+        assert hashes[name] == digest
+
+
+def test_a_setting_of_the_scheduler_changes_the_models_hashes(copy: Callable[[str], Path]) -> None:
+    before = model_hashes(find_checkpoint(str(copy("sd1"))))
+    folder = copy("sd2")
+    config = folder / "scheduler/scheduler_config.json"
+    first = model_hashes(find_checkpoint(str(folder)))
+    edit(config, _diffusers_version="0.1.0")
+    assert model_hashes(find_checkpoint(str(folder))) == first
+    edit(config, beta_end=0.013)
+    changed = model_hashes(find_checkpoint(str(folder)))
+    assert {name for name in first if first[name] != changed[name]} == {"configs"}
+    assert before["configs"] != first["configs"]
 
 
 # The rules of old checkpoints.

@@ -1,11 +1,12 @@
 """Models of the hub: offline from the cache, fetched once, and one line when that fails."""
 
+import hashlib
 import re
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import huggingface_hub
 import pytest
@@ -14,7 +15,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 from tiny import save_diffusers_folder, tiny_sd1, write_json
 
-from sdloop.checkpoint import find_checkpoint, weight_hashes
+from sdloop.checkpoint import find_checkpoint, model_hashes
 from sdloop.components import load_components
 from sdloop.errors import ModelError
 
@@ -53,10 +54,17 @@ def test_a_cached_model_needs_no_network(cache: Path, model: Path) -> None:
 def test_hashes_of_a_cached_model_are_its_blobs_names(
     cache: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = weight_hashes(find_checkpoint(str(model)))
+    expected = model_hashes(find_checkpoint(str(model)))
     forge_cache(cache, "org/tiny", model)
-    monkeypatch.setattr("hashlib.file_digest", None)
-    assert weight_hashes(find_checkpoint("org/tiny")) == expected
+    read = []
+
+    def watched(opened: BinaryIO, name: str) -> Any:
+        read.append(Path(opened.name).name)
+        return hashlib.sha256(opened.read())
+
+    monkeypatch.setattr("hashlib.file_digest", watched)
+    assert model_hashes(find_checkpoint("org/tiny")) == expected
+    assert not [name for name in read if name.endswith(".safetensors")]
 
 
 def test_a_model_that_cannot_be_reached_is_told_at_once(cache: Path) -> None:

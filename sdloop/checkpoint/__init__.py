@@ -1,7 +1,7 @@
 """A model on disk: found, recognised and hashed, not loaded. No torch in here."""
 
 from sdloop.checkpoint.find import LAYOUTS, MINI, VOCABULARY, find_checkpoint, local_path
-from sdloop.checkpoint.hashes import weight_hashes
+from sdloop.checkpoint.hashes import model_hashes
 from sdloop.checkpoint.value import Checkpoint
 
 __all__ = [
@@ -11,5 +11,5 @@ __all__ = [
     "Checkpoint",
     "find_checkpoint",
     "local_path",
-    "weight_hashes",
+    "model_hashes",
 ]

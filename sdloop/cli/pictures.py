@@ -36,7 +36,7 @@ def _make(
     group: Sequence[Planned], command: CommandSettings, options: OutputOptions, progress: Progress
 ) -> None:
     """Make the pictures of one model."""
-    from sdloop.checkpoint import weight_hashes
+    from sdloop.checkpoint import model_hashes
     from sdloop.components import load_components
     from sdloop.conductor import Picture, stream
 
@@ -44,7 +44,7 @@ def _make(
     progress.loading(checkpoint.name)
     components = load_components(checkpoint, device=command.device, dtype=command.dtype)
     _settle_threads(components)
-    weights = weight_hashes(checkpoint)
+    weights = model_hashes(checkpoint)
     # stream() keeps the order, so the next picture is that of the next plan.
     plans = iter(group)
     recipes = [planned.recipe for planned in group]

@@ -25,7 +25,7 @@ _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
 def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
     """How A1111 would describe a picture of this resolved Recipe.
 
-    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.weight_hashes`` names them) and
+    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.model_hashes`` names them) and
     ``versions``. ``Model hash`` is that of a single file; a folder of files has none.
     """
     weights = made.get("weights", {})

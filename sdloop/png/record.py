@@ -21,7 +21,8 @@ class Made(TypedDict, total=False):
     """The circumstances of a picture: what its Recipe leaves open, and what it took.
 
     weights
-        The model's weight files with their sha256; revision is the hub's commit.
+        The sha256 of the model's files, as ``checkpoint.model_hashes`` names them; revision is
+        the hub's commit.
     sigmas
         The noise levels as the scheduler used them.
     key
