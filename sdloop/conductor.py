@@ -19,7 +19,7 @@ from sdloop.latents import latent_size, noise, seeded_generators
 from sdloop.loop import Step, denoise
 from sdloop.recipe import Recipe
 from sdloop.rules import check_whole
-from sdloop.schedule import make_scheduler, seed_brownian_noise, set_steps
+from sdloop.schedule import Scheduler, make_scheduler, seed_brownian_noise, set_steps
 
 MAX_BATCH = 4096
 
@@ -113,9 +113,7 @@ def _sample(
         timestep_spacing=recipe.timestep_spacing,
     )
     timesteps, sigmas = set_steps(scheduler, recipe.steps)
-    size = latent_size(*recipe.size, components.vae_factor)
-    latents = noise(generators, components.unet.config.in_channels, *size)
-    latents = latents.to(components.device) * scheduler.init_noise_sigma
+    latents = _first_latents(components, recipe, scheduler, generators)
     seed_brownian_noise(scheduler, latents, seeds)
     finite = []
     for step in denoise(
@@ -136,6 +134,19 @@ def _sample(
             yield step
     _check_finite(finite, components.dtype)
     return latents, tuple(sigmas)
+
+
+def _first_latents(
+    components: Components,
+    recipe: Recipe,
+    scheduler: Scheduler,
+    generators: Sequence[torch.Generator],
+) -> Tensor:
+    """Seeded noise as strong as the scheduler's first level, where the UNet is."""
+    size = latent_size(*recipe.size, components.vae_factor)
+    first = noise(generators, components.unet.config.in_channels, *size).to(components.device)
+    scaled: Tensor = first * scheduler.init_noise_sigma
+    return scaled
 
 
 def _check_finite(finite: Sequence[Tensor], dtype: torch.dtype) -> None:
