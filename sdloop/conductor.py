@@ -104,6 +104,7 @@ def _sample(
 ) -> Generator[Step, None, tuple[Tensor, tuple[float, ...]]]:
     """Run the loop for one batch; returns the final latents and the sigmas of its steps."""
     recipe = batch[0]  # all of a batch agree in what is read from it here
+    assert recipe.guidance_scale is not None  # resolved
     seeds = [one.seed for one in batch]
     generators = seeded_generators(seeds)
     scheduler = make_scheduler(

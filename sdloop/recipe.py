@@ -57,6 +57,10 @@ class Defaults(Protocol):
         """The checkpoint's own ``scheduler_config.json``."""
 
     @property
+    def guidance_scale(self) -> float:
+        """The scale that suits the model where nobody names one."""
+
+    @property
     def takes_sizes(self) -> bool:
         """Whether the UNet is conditioned on sizes and crop (SDXL)."""
 
@@ -83,7 +87,7 @@ class Recipe:
     steps
         At least 1; diffusers' ``num_inference_steps``.
     guidance_scale, guidance_rescale
-        1 switches guidance off, 0 ignores the prompt; rescale is 0 to 1 (Lin et al. 2023,
+        1 switches guidance off, 0 ignores the prompt, left out the model's own is taken; rescale is 0 to 1 (Lin et al. 2023,
         arXiv:2305.08891, eq. 15).
     scheduler, sigmas, timestep_spacing, eta
         A name of ``scheduler_names.SCHEDULERS``; how its noise levels and its timesteps are
@@ -106,7 +110,7 @@ class Recipe:
     width: int | None = None
     height: int | None = None
     steps: int = 25
-    guidance_scale: float = 7.5
+    guidance_scale: float | None = None
     guidance_rescale: float = 0.0
     scheduler: str | None = None
     sigmas: str | None = None
@@ -127,8 +131,10 @@ class Recipe:
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), 1, MAX_SIDE)
         for name, highest in (("guidance_scale", 1e4), ("guidance_rescale", 1.0), ("eta", 1.0)):
-            check_number(name, getattr(self, name), 0.0, highest)
-            object.__setattr__(self, name, float(getattr(self, name)))
+            value = getattr(self, name)
+            if value is not None or name != "guidance_scale":
+                check_number(name, value, 0.0, highest)
+                object.__setattr__(self, name, float(value))
         for name in ("original_size", "crop_top_left", "target_size"):
             object.__setattr__(self, name, checked_pair(name, getattr(self, name)))
         self._settle_names()
@@ -190,6 +196,9 @@ class Recipe:
             self,
             width=width if self.width is None else self.width,
             height=height if self.height is None else self.height,
+            guidance_scale=(
+                model.guidance_scale if self.guidance_scale is None else self.guidance_scale
+            ),
             scheduler=scheduler,
             sigmas=self.sigmas or (sigmas_of(config) if "sigmas" in knows else None),
         )

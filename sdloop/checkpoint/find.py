@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.checkpoint import hub
-from sdloop.checkpoint.families import check_vae, family_of_configs
+from sdloop.checkpoint.families import check_vae, family_of_configs, usual_guidance
 from sdloop.checkpoint.folder import (
     STEMS,
     read_configs,
@@ -93,17 +93,19 @@ def local_path(model: str) -> Path | None:
 
 def _read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
     configs, index = read_configs(name, folder)
+    family = family_of_configs(name, configs)
     xl = "text_encoder_2" in configs
     return Checkpoint(
         name=name,
         path=folder,
         variant=variant,
-        family=family_of_configs(name, configs),
+        family=family,
         configs=configs,
         weights=read_weights(folder, configs, variant),
         tokenizers=tokenizer_folders(folder, configs),
         # diffusers' default where an index says nothing
         force_zeros_for_empty_prompt=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
+        guidance_scale=usual_guidance(name, family, index),
     )
 
 
@@ -114,6 +116,7 @@ def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
     known = layout_of_file(header)
     layout = LAYOUTS / known if layout is None else layout
     configs, index = read_configs(name, layout)
+    family = family_of_configs(name, configs)
     parts = [part for part in STEMS if part in configs]
     there = parts_of_file(header)
     for part in parts:
@@ -128,11 +131,12 @@ def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
     return Checkpoint(
         name=name,
         path=path,
-        family=family_of_configs(name, configs),
+        family=family,
         configs={**configs, "scheduler": with_notes(configs["scheduler"], header)},
         weights={part: (path,) for part in parts if part in there},
         tokenizers=tokenizers,
         force_zeros_for_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
+        guidance_scale=usual_guidance(name, family, index),
     )
 
 

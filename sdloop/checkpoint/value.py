@@ -27,6 +27,9 @@ class Checkpoint:
         Part → its weight files, several when they are sharded.
     tokenizers
         Part → the folder of its vocabulary.
+    guidance_scale
+        The scale that suits the model: what its ``model_index.json`` says under ``_sdloop``, or
+        diffusers' own default for its family.
     vae_path
         Where another VAE than the model's own comes from; its config and weights are in
         ``configs`` and ``weights``.
@@ -41,6 +44,7 @@ class Checkpoint:
     weights: Mapping[str, tuple[Path, ...]]
     tokenizers: Mapping[str, Path]
     force_zeros_for_empty_prompt: bool = False
+    guidance_scale: float = 7.5
     vae_path: Path | None = None
 
     @property

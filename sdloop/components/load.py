@@ -70,6 +70,13 @@ class Components:
         return bool(self.unet.config.addition_embed_type == "text_time")
 
     @property
+    def guidance_scale(self) -> float:
+        """The scale that suits the model where nobody names one; by hand, diffusers' default."""
+        if self.checkpoint is not None:
+            return self.checkpoint.guidance_scale
+        return 7.5 if self.text_encoder_2 is None else 5.0
+
+    @property
     def text_layers(self) -> int:
         """Layers of the text encoder, of the shallower one where there are two."""
         encoders = (self.text_encoder, self.text_encoder_2)
