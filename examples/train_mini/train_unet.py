@@ -12,6 +12,7 @@ import random
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from captions import caption_of
 from diffusers import UNet2DConditionModel
 from models import make_noise_schedule, make_text_encoder, make_unet
@@ -23,8 +24,6 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 EMPTY_CAPTIONS = 0.1
 """The share trained on the empty caption, which guidance needs as its starting point."""
-
-MIN_SNR_GAMMA = 5.0
 
 
 class Denoising(nn.Module):
@@ -39,19 +38,17 @@ class Denoising(nn.Module):
     def forward(
         self, latents: Tensor, noise: Tensor, timesteps: Tensor, input_ids: Tensor
     ) -> Losses:
-        """The squared error of v, weighted by min-SNR: steps with little noise count less.
+        """The squared error of v, every timestep counting the same.
 
-        Source: Hang et al. 2023 (arXiv:2303.09556), section 3.4; for v the weight is min(snr,
-        gamma) / (snr + 1).
+        Min-SNR weighting (arXiv:2303.09556) was tried and given up: it multiplies the loss of the
+        noisiest third of the steps by less than 0.01, and that is where a picture this small
+        chooses its subject and colour. Backdrops came, subjects did not.
         """
         noisy = self.schedule.add_noise(latents, noise, timesteps)
         target = self.schedule.get_velocity(latents, noise, timesteps)
         prompt_embeds = self.text_encoder(input_ids).last_hidden_state
         predicted = self.unet(noisy, timesteps, prompt_embeds).sample.float()
-        alphas = self.schedule.alphas_cumprod.to(timesteps.device)[timesteps]
-        snr = alphas / (1 - alphas)
-        weights = snr.clamp(max=MIN_SNR_GAMMA) / (snr + 1)
-        return {"loss": (weights * (predicted - target).square().mean(dim=(1, 2, 3))).mean()}
+        return {"loss": F.mse_loss(predicted, target)}
 
 
 class Cache:
