@@ -1,6 +1,7 @@
 """The four untrained parts of the embedded model: Stable Diffusion's classes, made small."""
 
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 FACTOR = 4
@@ -26,8 +27,13 @@ def make_vae(size: int, channels: tuple[int, ...]) -> AutoencoderKL:
 
 
 def make_text_encoder(tokenizer: CLIPTokenizer, layers: int) -> CLIPTextModel:
-    """CLIP's text model for this tokenizer; its pooled output finds the end of the text by
-    ``eos_token_id``."""
+    """CLIP's text model for this tokenizer; its pooled output finds the text's end by its token.
+
+    Token embeddings begin at unit size instead of CLIP's 0.02. With 0.02 the first attention layer
+    adds twenty times more to every position than the word that stands there, and training from
+    nothing ended with "red" and "blue" 0.996 alike; with 1 every word reaches the UNet from the
+    first step.
+    """
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=TEXT_WIDTH,
@@ -41,7 +47,9 @@ def make_text_encoder(tokenizer: CLIPTokenizer, layers: int) -> CLIPTextModel:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return CLIPTextModel(config)
+    text_encoder = CLIPTextModel(config)
+    nn.init.normal_(text_encoder.get_input_embeddings().weight)
+    return text_encoder
 
 
 def make_unet(latent_size: int, channels: tuple[int, ...]) -> UNet2DConditionModel:
