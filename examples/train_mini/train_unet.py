@@ -86,9 +86,14 @@ class Cache:
 
 
 def draw_noise(latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Gaussian noise like the latents and one uniform timestep for each of them."""
+    """Gaussian noise like the latents and a timestep for each, oftener from the noisy end.
+
+    The share of timesteps below t is 1 - sqrt(1 - t / 1000): the noisy half, where the text is
+    needed, gets seven of ten.
+    """
     noise = torch.randn(latents.shape, generator=generator)
-    return noise, torch.randint(0, 1000, (len(latents),), generator=generator)
+    timesteps = 1000 * (1 - torch.rand(len(latents), generator=generator).square())
+    return noise, timesteps.long().clamp(max=999)
 
 
 @torch.no_grad()
