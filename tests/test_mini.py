@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "examples/train_mini"))
 
 import captions  # noqa: E402
 import scenes  # noqa: E402
+import train_text  # noqa: E402
 import train_tokenizer  # noqa: E402
 import train_unet  # noqa: E402
 import train_vae  # noqa: E402
@@ -127,8 +128,11 @@ def test_unet_training_resumes_exactly(tmp_path: Path, monkeypatch: pytest.Monke
     header = {"scaling_factor": "0.5"}
     cache = tmp_path / "latents.safetensors"
     save_file({"latents": latents, "held_out": latents[:2].clone()}, cache, metadata=header)
-    flags = [*TINY, "--channels", "16", "16", "16", "--text-layers", "1"]
-    flags += ["--latents", str(cache), "--tokenizer", str(tmp_path / "tokenizer")]
+    words = ["--tokenizer", str(tmp_path / "tokenizer")]
+    text = [*words, "--out", str(tmp_path / "text"), "--steps", "2", "--batch", "2"]
+    train_text.train(train_text.parse([*text, "--text-layers", "1"]))
+    flags = [*TINY, *words, "--channels", "16", "16", "16"]
+    flags += ["--latents", str(cache), "--text-encoder", str(tmp_path / "text")]
     assert_resumes_exactly(train_unet, flags, tmp_path, monkeypatch)
 
 

@@ -1,8 +1,6 @@
 """The four untrained parts of the embedded model: Stable Diffusion's classes, made small."""
 
-import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 FACTOR = 4
@@ -10,8 +8,6 @@ FACTOR = 4
 
 LATENT_CHANNELS = 4
 TEXT_WIDTH = 128
-LOUDNESS = 2.0
-"""Size of a word's first embedding in the UNet's eyes: a few words among 77 positions."""
 
 
 def make_vae(size: int, channels: tuple[int, ...]) -> AutoencoderKL:
@@ -30,11 +26,8 @@ def make_vae(size: int, channels: tuple[int, ...]) -> AutoencoderKL:
 
 
 def make_text_encoder(tokenizer: CLIPTokenizer, layers: int) -> CLIPTextModel:
-    """CLIP's text model for this tokenizer; its pooled output finds the text's end by its token.
-
-    Token embeddings begin at unit size instead of CLIP's 0.02. With 0.02 the first attention layer
-    adds twenty times more to every position than the word that stands there.
-    """
+    """CLIP's text model for this tokenizer; its pooled output finds the end of the text by
+    ``eos_token_id``."""
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=TEXT_WIDTH,
@@ -48,23 +41,7 @@ def make_text_encoder(tokenizer: CLIPTokenizer, layers: int) -> CLIPTextModel:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    text_encoder = CLIPTextModel(config)
-    nn.init.normal_(text_encoder.get_input_embeddings().weight)
-    silence_padding(text_encoder, tokenizer)
-    return text_encoder
-
-
-@torch.no_grad()
-def silence_padding(text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer) -> None:
-    """Make padding come out as zeros, and words loud, by the last layer norm's bias and weight.
-
-    Of 77 positions some seventy are padding, all alike. Left alone they drown the words in the
-    UNet's attention, and training ends in a text encoder that says the same for every prompt.
-    """
-    empty = tokenizer("", padding="max_length", return_tensors="pt").input_ids
-    padding = text_encoder(empty).last_hidden_state[0, 2:].mean(dim=0)
-    text_encoder.final_layer_norm.weight.fill_(LOUDNESS)
-    text_encoder.final_layer_norm.bias.copy_(-LOUDNESS * padding)
+    return CLIPTextModel(config)
 
 
 def make_unet(latent_size: int, channels: tuple[int, ...]) -> UNet2DConditionModel:
