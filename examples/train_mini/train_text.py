@@ -51,7 +51,7 @@ class Reader(nn.Module):
             {name: nn.Linear(TEXT_WIDTH, len(choices)) for name, choices in ANSWERS.items()}
         )
 
-    def forward(self, input_ids: Tensor, end: int) -> dict[str, Tensor]:
+    def forward(self, input_ids: Tensor) -> dict[str, Tensor]:
         """Logits (captions, positions, choices) of every attribute, at every position."""
         hidden = self.text_encoder(input_ids).last_hidden_state
         return {name: head(hidden) for name, head in self.heads.items()}
@@ -72,7 +72,7 @@ def batch(
 def loss_of(reader: Reader, ids: Tensor, ended: Tensor, wanted: dict[str, Tensor]) -> Tensor:
     """The mean cross-entropy over all positions at and after the end of each caption."""
     losses = []
-    for name, logits in reader(ids, 0).items():
+    for name, logits in reader(ids).items():
         targets = wanted[name][:, None].expand(ids.shape)
         losses.append(F.cross_entropy(logits[ended], targets[ended]))
     return torch.stack(losses).sum()
@@ -84,11 +84,12 @@ def accuracy(reader: Reader, tokenizer: CLIPTokenizer) -> dict[str, float]:
     ids, _, wanted = batch(range(HELD_OUT, HELD_OUT + 256), tokenizer, tokenizer.model_max_length)
     return {
         name: (logits[:, -1].argmax(-1) == wanted[name]).float().mean().item()
-        for name, logits in reader(ids, 0).items()
+        for name, logits in reader(ids).items()
     }
 
 
 def train(args: argparse.Namespace) -> None:
+    """Teach for ``--steps``, saying now and then how much is read right, and save the encoder."""
     torch.manual_seed(args.seed)
     tokenizer = CLIPTokenizer.from_pretrained(args.tokenizer)
     reader = Reader(make_text_encoder(tokenizer, args.text_layers))
