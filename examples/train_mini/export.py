@@ -57,7 +57,7 @@ def assemble(run: Path, vae_folder: Path) -> StableDiffusionPipeline:
         vae.register_to_config(scaling_factor=float(file.metadata()["scaling_factor"]))
     return StableDiffusionPipeline(
         vae=vae,
-        text_encoder=CLIPTextModel.from_pretrained(run / "unet/text_encoder", dtype=torch.float32),
+        text_encoder=CLIPTextModel.from_pretrained(run / "text", dtype=torch.float32),
         tokenizer=CLIPTokenizer.from_pretrained(run / "tokenizer"),
         unet=UNet2DConditionModel.from_pretrained(run / "unet/unet", torch_dtype=torch.float16),
         scheduler=EulerDiscreteScheduler.from_config(make_noise_schedule().config),

@@ -55,7 +55,7 @@ def main() -> None:
         "--seed", type=int, default=0, help="of the first picture; the grid counts up from it"
     )
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--guidance-scale", type=float, default=4.0)
+    parser.add_argument("--guidance-scale", type=float, default=3.0)
     args = parser.parse_args()
     pipeline = StableDiffusionPipeline.from_pretrained(args.model, use_safetensors=True)
     pipeline.set_progress_bar_config(disable=True)

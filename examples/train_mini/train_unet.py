@@ -1,10 +1,12 @@
-"""Train the UNet and the text encoder of the embedded model together, on cached latents.
+"""Train the UNet of the embedded model on cached latents, with a text encoder that can read.
 
     python examples/train_mini/train_unet.py --latents runs/mini/latents.safetensors \
-        --tokenizer runs/mini/tokenizer --out runs/mini/unet --pictures 120000
+        --tokenizer runs/mini/tokenizer --text-encoder runs/mini/text \
+        --out runs/mini/unet --pictures 120000
 
-Run the command again to resume it. ``unet/`` and ``text_encoder/`` in the run's folder are the
-averaged weights.
+Run the command again to resume it. ``unet/`` in the run's folder has the averaged weights. The text
+encoder stays as it is: trained along with the UNet from nothing, it ended twice saying the same for
+every prompt, because the UNet sees a few words among seventy positions of padding.
 """
 
 import argparse
@@ -12,9 +14,10 @@ import random
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from captions import caption_of
 from diffusers import UNet2DConditionModel
-from models import make_noise_schedule, make_text_encoder, make_unet
+from models import make_noise_schedule, make_unet
 from safetensors import safe_open
 from scenes import sample_scene
 from torch import Tensor, nn
@@ -23,8 +26,6 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 EMPTY_CAPTIONS = 0.1
 """The share trained on the empty caption, which guidance needs as its starting point."""
-
-MIN_SNR_GAMMA = 5.0
 
 
 class Denoising(nn.Module):
@@ -39,19 +40,17 @@ class Denoising(nn.Module):
     def forward(
         self, latents: Tensor, noise: Tensor, timesteps: Tensor, input_ids: Tensor
     ) -> Losses:
-        """The squared error of v, weighted by min-SNR: steps with little noise count less.
+        """The squared error of v, every timestep counting the same.
 
-        Source: Hang et al. 2023 (arXiv:2303.09556), section 3.4; for v the weight is min(snr,
-        gamma) / (snr + 1).
+        Min-SNR weighting (arXiv:2303.09556) was tried and given up: it multiplies the loss of the
+        noisiest third of the steps by less than 0.01, and that is where a picture this small
+        chooses its subject and colour. Backdrops came, subjects did not.
         """
         noisy = self.schedule.add_noise(latents, noise, timesteps)
         target = self.schedule.get_velocity(latents, noise, timesteps)
         prompt_embeds = self.text_encoder(input_ids).last_hidden_state
         predicted = self.unet(noisy, timesteps, prompt_embeds).sample.float()
-        alphas = self.schedule.alphas_cumprod.to(timesteps.device)[timesteps]
-        snr = alphas / (1 - alphas)
-        weights = snr.clamp(max=MIN_SNR_GAMMA) / (snr + 1)
-        return {"loss": (weights * (predicted - target).square().mean(dim=(1, 2, 3))).mean()}
+        return {"loss": F.mse_loss(predicted, target)}
 
 
 class Cache:
@@ -89,9 +88,14 @@ class Cache:
 
 
 def draw_noise(latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Gaussian noise like the latents and one uniform timestep for each of them."""
+    """Gaussian noise like the latents and a timestep for each, oftener from the noisy end.
+
+    The share of timesteps below t is 1 - sqrt(1 - t / 1000): the noisy half, where the text is
+    needed, gets seven of ten.
+    """
     noise = torch.randn(latents.shape, generator=generator)
-    return noise, torch.randint(0, 1000, (len(latents),), generator=generator)
+    timesteps = 1000 * (1 - torch.rand(len(latents), generator=generator).square())
+    return noise, timesteps.long().clamp(max=999)
 
 
 @torch.no_grad()
@@ -113,7 +117,8 @@ def make_model(args: argparse.Namespace, cache: Cache) -> Denoising:
     """An untrained model whose first weights are a function of ``--seed``."""
     torch.manual_seed(args.seed)
     unet = make_unet(cache.latents.shape[-1], tuple(args.channels))
-    return Denoising(unet, make_text_encoder(cache.tokenizer, args.text_layers))
+    text_encoder = CLIPTextModel.from_pretrained(args.text_encoder, dtype=torch.float32)
+    return Denoising(unet, text_encoder.requires_grad_(False))
 
 
 def train(args: argparse.Namespace) -> None:
@@ -134,7 +139,6 @@ def train(args: argparse.Namespace) -> None:
         if trainer.due():
             log.report(held_out=measure_loss(average, cache))
             average.unet.save_pretrained(args.out / "unet")
-            average.text_encoder.save_pretrained(args.out / "text_encoder")
             trainer.save()
 
 
@@ -147,7 +151,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--channels", type=int, nargs=3, default=(64, 96, 128), help="of the three levels"
     )
-    parser.add_argument("--text-layers", type=int, default=3, help="layers of the text encoder")
+    parser.add_argument("--text-encoder", type=Path, required=True, help="what train_text.py wrote")
     parser.add_argument("--ema", type=float, default=0.998, help="decay of the averaged weights")
     return parser.parse_args(argv)
 

@@ -1,9 +1,8 @@
-"""Train the VAE of the embedded model: pictures to latents a quarter their width and height, and
-back.
+"""Train the VAE of the embedded model: pictures to latents of a quarter their side, and back.
 
-    python examples/train_mini/train_vae.py --out runs/mini/vae --pictures 36000
+    python examples/train_mini/train_vae.py --out runs/mini/vae --pictures 24000
     python examples/train_mini/train_vae.py --out runs/mini/decoder --start runs/mini/vae/vae \
-        --freeze-encoder --pictures 120000
+        --freeze-encoder --pictures 37000
 
 The second command goes on with the decoder alone. It leaves the latents as they are, so it may run
 while the UNet trains on them. Run a command again to resume it.
