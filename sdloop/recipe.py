@@ -87,7 +87,7 @@ class Recipe:
     steps
         At least 1; diffusers' ``num_inference_steps``.
     guidance_scale, guidance_rescale
-        1 switches guidance off, 0 ignores the prompt, left out the model's own is taken; rescale is 0 to 1 (Lin et al. 2023,
+        1 switches guidance off, 0 ignores the prompt; rescale is 0 to 1 (Lin et al. 2023,
         arXiv:2305.08891, eq. 15).
     scheduler, sigmas, timestep_spacing, eta
         A name of ``scheduler_names.SCHEDULERS``; how its noise levels and its timesteps are

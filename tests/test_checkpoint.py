@@ -499,6 +499,18 @@ def test_a_setting_of_the_scheduler_changes_the_models_hashes(copy: Callable[[st
     assert before["configs"] != first["configs"]
 
 
+def test_the_guidance_scale_that_suits_a_model(copy: Callable[[str], Path]) -> None:
+    sd1, sdxl = copy("sd1"), copy("sdxl")
+    assert find_checkpoint(str(sd1)).guidance_scale == 7.5
+    assert find_checkpoint(str(sdxl)).guidance_scale == 5.0
+    edit(sd1 / "model_index.json", _sdloop={"guidance_scale": 3})
+    assert find_checkpoint(str(sd1)).guidance_scale == 3.0
+    for wrong in ({"guidance_scale": "3"}, {"guidance_scale": -1}, {}, []):
+        edit(sd1 / "model_index.json", _sdloop=wrong)
+        with pytest.raises(ModelError, match="_sdloop in model_index"):
+            find_checkpoint(str(sd1))
+
+
 # The rules of old checkpoints.
 
 

@@ -57,7 +57,7 @@ def test_one_picture_whose_file_says_how_to_remake_it(tiny_model: Path) -> None:
     recipe = read_record(Path("horse.png")).recipe
     assert recipe == Recipe(
         prompt="a 🐎 in 東京", seed=4, model=str(tiny_model), width=32, height=32, steps=2,
-        scheduler="pndm",
+        guidance_scale=7.5, scheduler="pndm",
     )  # fmt: skip
     Path("again.txt").write_text(json.dumps(recipe.to_dict()))
     assert make("--from-file", "again.txt", "-o", "again.png") == ["again.png"]

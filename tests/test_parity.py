@@ -31,7 +31,8 @@ PACED = [(name, spacing) for name in NAMES if "spacing" in SCHEDULERS[name].know
 
 
 def recipe(**settings: Any) -> Recipe:
-    usual = {"prompt": "a photo of a cat", "seed": 7, "steps": 5, "width": 32, "height": 24}
+    usual = {"prompt": "a photo of a cat", "seed": 7, "steps": 5, "width": 32, "height": 24,
+             "guidance_scale": 7.5}  # fmt: skip
     return Recipe(**(usual | settings))
 
 

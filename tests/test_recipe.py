@@ -23,6 +23,7 @@ class Model:
     native_size: tuple[int, int] = (64, 64)
     size_multiple: int = 8
     takes_sizes: bool = False
+    guidance_scale: float = 7.5
     text_layers: int = 2
     scheduler_config: dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"_class_name": "EulerDiscreteScheduler"}
@@ -141,6 +142,14 @@ def test_a_model_trained_in_edms_terms_takes_only_edms_schedulers() -> None:
     assert recipe().resolved(model).scheduler == "edm-euler"
     with pytest.raises(SettingError, match="scheduler must be an EDM one"):
         recipe(scheduler="euler").resolved(model)
+
+
+def test_the_guidance_scale_is_the_models_where_nobody_names_one() -> None:
+    model = Model(guidance_scale=3.0)
+    assert recipe().resolved(model).guidance_scale == 3
+    assert recipe(guidance_scale=8).resolved(model).guidance_scale == 8
+    with pytest.raises(SettingError, match="negative_prompt needs guidance"):
+        recipe(negative_prompt="x").resolved(Model(guidance_scale=1.0))
 
 
 @pytest.mark.parametrize("settings", [{"eta": 0.5}, {"sigmas": "karras"}])

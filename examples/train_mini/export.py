@@ -41,6 +41,9 @@ SCHEDULER = {
 """The schedule of ``models.make_noise_schedule`` as Stable Diffusion 1 writes it, for every
 scheduler class."""
 
+GUIDANCE = 3.0
+"""What sdloop takes where nobody names a scale: above 4 colours flatten and small parts melt."""
+
 OF_THE_MACHINE = ("_name_or_path", "is_local", "local_files_only")
 PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
 
@@ -83,6 +86,8 @@ def tidy_configs(folder: Path) -> None:
         config = json.loads(path.read_text(encoding="utf-8"))
         write_json(path, {key: value for key, value in config.items() if key not in OF_THE_MACHINE})
     write_json(folder / "scheduler/scheduler_config.json", SCHEDULER)
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    write_json(folder / "model_index.json", index | {"_sdloop": {"guidance_scale": GUIDANCE}})
 
 
 def open_to_all(folder: Path) -> None:

@@ -148,7 +148,5 @@ def usual_guidance(name: str, family: str, index: Mapping[str, Any]) -> float:
         return 5.0 if family == "sdxl" else 7.5
     scale = own.get("guidance_scale") if isinstance(own, dict) else None
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 <= scale <= 1e4:
-        raise ModelError(
-            f"{name}: _sdloop in model_index.json must have a guidance_scale, got {own}"
-        )
+        raise ModelError(f"{name}: _sdloop in model_index.json must hold a guidance_scale: {own}")
     return float(scale)

@@ -39,7 +39,7 @@ class RecipeOptions:
         float | None,
         option(
             "Picture",
-            "How hard the prompt pulls: 1 is off and twice as fast.",
+            "How hard the prompt pulls; 1 is off and twice as fast. Default: the model's own.",
             *("--guidance-scale", "-g", "--cfg-scale", "--cfg", "--scale"),
             metavar="X",
         ),
