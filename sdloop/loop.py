@@ -90,10 +90,6 @@ def denoise(
         # Take a step: x_t -> x_t-1.
         latents = scheduler.step(noise_pred, t, latents, **options, return_dict=False)[0]
         yield Step(
-            index=index,
-            total=len(timesteps),
-            timestep=t.item(),
-            sigma=sigma,
-            latents=latents,
-            denoised=denoised,
-        )
+            index=index, total=len(timesteps), timestep=t.item(), sigma=sigma,
+            latents=latents, denoised=denoised,
+        )  # fmt: skip

@@ -12,8 +12,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
+from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
 from sdloop.rules import (
     MAX_SIDE,
@@ -39,34 +40,6 @@ from sdloop.scheduler_names import (
 
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 1000
-
-
-class Defaults(Protocol):
-    """What a Recipe takes from a model: a ``Checkpoint`` and loaded ``Components`` both know it."""
-
-    @property
-    def native_size(self) -> Size:
-        """Width and height in pixels that the model was trained at."""
-
-    @property
-    def size_multiple(self) -> int:
-        """Width and height must be multiples of this: the VAE's factor."""
-
-    @property
-    def scheduler_config(self) -> Mapping[str, Any]:
-        """The checkpoint's own ``scheduler_config.json``."""
-
-    @property
-    def guidance_scale(self) -> float:
-        """The scale that suits the model where nobody names one."""
-
-    @property
-    def takes_sizes(self) -> bool:
-        """Whether the UNet is conditioned on sizes and crop (SDXL)."""
-
-    @property
-    def text_layers(self) -> int:
-        """Layers of the text encoder, of the shallower one where there are two."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

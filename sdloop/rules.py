@@ -11,6 +11,7 @@ Size = tuple[int, int]
 
 
 def check_text(name: str, value: object, *, optional: bool) -> None:
+    """``value`` must be text that a file can hold, or ``None`` where it is ``optional``."""
     if value is None and optional:
         return
     if not isinstance(value, str):
@@ -22,6 +23,7 @@ def check_text(name: str, value: object, *, optional: bool) -> None:
 
 
 def check_whole(name: str, value: object, lowest: int, highest: int) -> None:
+    """``value`` must be a whole number in this range, its ends included."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise SettingError(f"{name} must be a whole number, got {value!r}")
     if value < lowest:
@@ -31,6 +33,7 @@ def check_whole(name: str, value: object, lowest: int, highest: int) -> None:
 
 
 def check_number(name: str, value: Any, lowest: float, highest: float) -> None:
+    """``value`` must be a finite number in this range, its ends included."""
     # Not isfinite(): TOML and JSON have whole numbers that are too large to ask it about.
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or value in (math.inf, -math.inf) or value != value:
@@ -40,6 +43,7 @@ def check_number(name: str, value: Any, lowest: float, highest: float) -> None:
 
 
 def checked_pair(name: str, value: Any) -> Size | None:
+    """Two whole numbers as a tuple, whatever they came in; ``None`` stays."""
     if value is None:
         return None
     if not isinstance(value, tuple | list) or len(value) != 2:
@@ -55,6 +59,7 @@ def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None
 
 
 def check_multiple(name: str, value: int, multiple: int) -> None:
+    """``value``, in pixels, must be a multiple; the message names the nearest."""
     if value % multiple:
         below = value - value % multiple
         nearest = f"{below} and {below + multiple}" if below else str(multiple)

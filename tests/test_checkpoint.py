@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2, tiny_sdxl, write_json
 
-from sdloop.checkpoint import LAYOUTS, MINI, find_checkpoint, local_path, model_hashes
+from sdloop.checkpoint import LAYOUTS, find_checkpoint, local_path, model_hashes
 from sdloop.checkpoint.headers import read_header
 from sdloop.checkpoint.legacy import settled_scheduler
 from sdloop.errors import ModelError, SettingError
@@ -565,6 +565,5 @@ def test_sizes_of_old_unets(copy: Callable[[str], Path], version: str, side: int
     assert find_checkpoint(str(folder)).native_size == (side, side)
 
 
-@pytest.mark.skipif(not MINI.exists(), reason="the embedded model is not built")
 def test_the_embedded_model_is_found() -> None:
     assert find_checkpoint("mini").family == "sd1"

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sdloop.checkpoint import MINI
 from sdloop.cli import app
 from sdloop.cli.settings import read_settings
 
@@ -51,7 +50,6 @@ def test_the_command_of_a_config_plans_its_pictures(
 MODEL = ("model", "revision", "variant", "vae")
 
 
-@pytest.mark.skipif(not MINI.is_dir(), reason="the embedded model is not built")
 def test_the_gallery_is_what_the_embedded_model_makes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     arguments = command(ROOT / "configs" / "mini-gallery.toml")

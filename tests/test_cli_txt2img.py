@@ -351,10 +351,6 @@ def test_two_models_take_turns_without_being_loaded_twice(
 
 
 def test_the_embedded_model_is_told_when_nobody_named_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sdloop.checkpoint import MINI
-
-    if not MINI.is_dir():
-        pytest.skip("the embedded model is not built")
     monkeypatch.delenv("SDLOOP_MODEL")
     result = txt2img("a cat", "--seed", "4", "--dry-run")
     assert "no model was named" in result.stderr
@@ -362,11 +358,15 @@ def test_the_embedded_model_is_told_when_nobody_named_one(monkeypatch: pytest.Mo
     assert "no model was named" not in txt2img("a cat", "-m", "mini", "--dry-run").stderr
 
 
-def test_warnings_between_programmers_stay_between_them() -> None:
+def test_warnings_between_programmers_stay_between_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from sdloop.cli.screen import one_line_endings
 
     with one_line_endings(debug=False):
         warnings.warn("old", DeprecationWarning, stacklevel=1)
+        warnings.warn("new", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err == "sdloop: warning: new\n"
 
 
 def test_a_full_disk_leaves_nothing_behind() -> None:

@@ -14,7 +14,7 @@ from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2, tiny_sdxl, tiny_toke
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from sdloop.checkpoint import MINI, VOCABULARY, find_checkpoint
+from sdloop.checkpoint import VOCABULARY, find_checkpoint
 from sdloop.components import Components, load_components
 from sdloop.components.device import pick_device, pick_dtype
 from sdloop.errors import ModelError, SettingError
@@ -314,7 +314,6 @@ def test_settings_of_a_checkpoint_that_was_found(saved: Path) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_loads_straight_to_the_gpu(saved: Path) -> None:
     loaded = load_components(str(saved / "sdxl"), device="cuda")
     for part in PARTS:
@@ -345,6 +344,5 @@ def test_loading_says_nothing(
     assert not caplog.records
 
 
-@pytest.mark.skipif(not MINI.exists(), reason="the embedded model is not built")
 def test_the_embedded_model_loads() -> None:
     assert load_components(device="cpu").checkpoint is not None

@@ -16,6 +16,7 @@ ROOMS = [
     "errors",
     "rules",
     "scheduler_names",
+    "defaults",
     "recipe",
     "latents",
     "guidance",
@@ -29,7 +30,7 @@ ROOMS = [
     "conductor",
     "cli",
 ]
-LIGHT = ["errors", "rules", "scheduler_names", "recipe", "checkpoint", "png", "cli"]
+LIGHT = ["errors", "rules", "scheduler_names", "defaults", "recipe", "checkpoint", "png", "cli"]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 
 
