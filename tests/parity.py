@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from PIL import Image
@@ -9,7 +10,54 @@ from torch import Tensor
 
 from sdloop.components import Components
 from sdloop.recipe import Recipe
-from sdloop.schedule import make_scheduler
+
+# As a user of diffusers would write them; sdloop's own table is what they are compared with.
+_2M = {"algorithm_type": "dpmsolver++", "solver_order": 2}
+_SDE = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
+THEIRS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "ddim": (diffusers.DDIMScheduler, {}),
+    "ddpm": (diffusers.DDPMScheduler, {}),
+    "pndm": (diffusers.PNDMScheduler, {"skip_prk_steps": True}),
+    "lms": (diffusers.LMSDiscreteScheduler, {}),
+    "euler": (diffusers.EulerDiscreteScheduler, {}),
+    "euler-a": (diffusers.EulerAncestralDiscreteScheduler, {}),
+    "heun": (diffusers.HeunDiscreteScheduler, {}),
+    "dpm2": (diffusers.KDPM2DiscreteScheduler, {}),
+    "dpm2-a": (diffusers.KDPM2AncestralDiscreteScheduler, {}),
+    "dpmpp-2m": (diffusers.DPMSolverMultistepScheduler, _2M),
+    "dpmpp-2m-sde": (diffusers.DPMSolverMultistepScheduler, _SDE),
+    "dpmpp-2s": (diffusers.DPMSolverSinglestepScheduler, _2M),
+    "dpmpp-sde": (diffusers.DPMSolverSDEScheduler, {}),
+    "deis": (diffusers.DEISMultistepScheduler, {}),
+    "unipc": (diffusers.UniPCMultistepScheduler, {}),
+    "sa-solver": (diffusers.SASolverScheduler, {}),
+    "lcm": (diffusers.LCMScheduler, {}),
+    "tcd": (diffusers.TCDScheduler, {}),
+    "edm-euler": (diffusers.EDMEulerScheduler, {}),
+    "edm-dpmpp-2m": (diffusers.EDMDPMSolverMultistepScheduler, {}),
+}
+SIGMAS: dict[str, dict[str, Any]] = {
+    "karras": {"use_karras_sigmas": True},
+    "exponential": {"use_exponential_sigmas": True},
+    "beta": {"use_beta_sigmas": True},
+    "uniform": {},
+}
+
+
+def their_scheduler(components: Components, wanted: Recipe, seeds: list[int]) -> Any:
+    """The checkpoint's own scheduler, or another one in its place, by diffusers' means alone."""
+    config = dict(components.scheduler_config)
+    scheduler = getattr(diffusers, config["_class_name"]).from_config(config)
+    if wanted.scheduler is None:
+        return scheduler
+    kind, options = THEIRS[wanted.scheduler]
+    options = options | SIGMAS[wanted.sigmas or "uniform"]
+    if wanted.timestep_spacing is not None:
+        options = options | {"timestep_spacing": wanted.timestep_spacing}
+    if wanted.scheduler == "dpmpp-sde":
+        # Its noise is a Brownian path of torchsde and not drawn from the pipeline's generators.
+        options = options | {"noise_sampler_seed": seeds}
+    return kind.from_config(scheduler.config, **options)
 
 
 def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
@@ -19,13 +67,7 @@ def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
         "text_encoder": components.text_encoder,
         "unet": components.unet,
         "vae": components.vae,
-        "scheduler": make_scheduler(
-            components.scheduler_config,
-            scheduler=recipe.scheduler,
-            sigmas=recipe.sigmas,
-            timestep_spacing=recipe.timestep_spacing,
-            seeds=seeds,
-        ),
+        "scheduler": their_scheduler(components, recipe, seeds),
     }
     if components.text_encoder_2 is None:
         pipe = StableDiffusionPipeline(
@@ -48,7 +90,7 @@ def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
 def reference(
     components: Components, recipe: Recipe, seeds: list[int], *, pixels: bool = True
 ) -> tuple[Tensor, list[Image.Image]]:
-    """Final latents and pictures of diffusers for one recipe and several seeds."""
+    """Final latents and pictures of diffusers for one recipe, as it was asked for, and seeds."""
     pipe = pipeline(components, recipe, seeds)
     options: dict[str, Any] = {
         "prompt": recipe.prompt,

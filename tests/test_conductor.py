@@ -14,6 +14,7 @@ from sdloop.conductor import batches, generate, stream
 from sdloop.errors import NonFiniteError, OutOfMemory, SettingError
 from sdloop.loop import Step
 from sdloop.recipe import Recipe
+from sdloop.schedule import make_scheduler, set_steps
 
 COMPONENTS = tiny_sd1()
 DRAWING = ["euler-a", "ddpm", "dpm2-a", "dpmpp-2m-sde", "dpmpp-sde", "sa-solver", "lcm"]
@@ -88,6 +89,7 @@ def test_one_batch_may_mix_negative_prompts() -> None:
     components = tiny_sdxl()
     recipes = [recipe(1), recipe(2, negative_prompt="a dog"), recipe(3, negative_prompt="")]
     together = generate(components, recipes, batch_size=3)
+    assert len({one.image.tobytes() for one in together}) == 3
     for one in together:
         alone = generate(components, one.recipe)[0]
         torch.testing.assert_close(one.latents, alone.latents, atol=5e-4, rtol=1e-3)
@@ -124,6 +126,8 @@ def test_the_picture_tells_what_made_it() -> None:
     assert picture.recipe.scheduler == "pndm"
     assert picture.image.size == (picture.recipe.width, picture.recipe.height)
     assert picture.image.size == COMPONENTS.native_size
+    made = make_scheduler(COMPONENTS.scheduler_config)
+    assert list(picture.sigmas) == set_steps(made, 2)[1]
     assert len(picture.sigmas) == 3  # PNDM looks once more than it has steps
     assert picture.seconds > 0
 

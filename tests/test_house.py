@@ -51,6 +51,8 @@ def imports(path: Path) -> set[str]:
     return names
 
 
+PUBLIC = {f"sdloop.{name}" for name in sdloop.__all__}
+
 SOURCES = [path for path in sorted(ROOT.rglob("*.py")) if path.parent != ROOT or
            path.name not in ("__init__.py", "__main__.py")]  # fmt: skip
 
@@ -61,6 +63,7 @@ def test_arrows_point_one_way(path: Path) -> None:
     assert here in ROOMS, f"{here} has no place in the plan: add it to ROOMS"
     for name in imports(path):
         parts = name.split(".")
+        assert name not in PUBLIC, f"{here} imports {name}: through the front door no arrow is seen"
         if parts[0] == "sdloop" and len(parts) > 1 and parts[1] != here and parts[1] in ROOMS:
             assert ROOMS.index(parts[1]) < ROOMS.index(here), f"{here} imports {parts[1]}"
 

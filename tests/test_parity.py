@@ -15,9 +15,12 @@ import torch
 from parity import reference
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 
+from sdloop.checkpoint.legacy import settled_scheduler
 from sdloop.components import Components
 from sdloop.conductor import generate
+from sdloop.errors import SettingError
 from sdloop.recipe import Recipe
+from sdloop.schedule import make_scheduler, set_steps
 from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS
 
 FAMILIES = {name: functools.cache(make) for name, make in
@@ -39,7 +42,7 @@ def recipe(**settings: Any) -> Recipe:
 def assert_equal(components: Components, wanted: Recipe, seeds: tuple[int, ...] = (7,)) -> None:
     recipes = [replace(wanted, seed=seed) for seed in seeds]
     pictures = generate(components, recipes, batch_size=len(seeds))
-    latents, images = reference(components, wanted.resolved(components), list(seeds))
+    latents, images = reference(components, wanted, list(seeds))
     for picture, expected, image in zip(pictures, latents, images, strict=True):
         assert torch.equal(picture.latents, expected)
         assert np.array_equal(np.asarray(picture.image), np.asarray(image))
@@ -149,9 +152,8 @@ def changed(family: str, **config: Any) -> Components:
     return replace(components, scheduler_config={**components.scheduler_config, **config})
 
 
-# Every scheduler that knows how to step on a prediction of the clean sample itself.
-SAMPLE = ["ddim", "ddpm", "dpmpp-2m", "dpmpp-2m-sde", "dpmpp-2s", "deis", "unipc", "sa-solver",
-          "lcm", "tcd"]  # fmt: skip
+SAMPLE = [name for name in NAMES if "sample" in SCHEDULERS[name].knows]
+NO_SAMPLE = [name for name in NAMES if name not in SAMPLE]
 
 
 @pytest.mark.parametrize("scheduler", SAMPLE)
@@ -188,3 +190,74 @@ def test_edm(scheduler: str, prediction: str) -> None:
     components = replace(FAMILIES["sdxl"](), scheduler_config=config)
     assert_equal(components, recipe(scheduler=scheduler))
     assert_equal(components, recipe(steps=2, guidance_scale=1))
+
+
+# What cannot be equal, or cannot run.
+
+
+@pytest.mark.parametrize("scheduler", NO_SAMPLE)
+def test_sample_prediction_that_diffusers_cannot_run_either(scheduler: str) -> None:
+    """Their ``step`` raises; sdloop says so before it begins."""
+    components = changed("sd1", prediction_type="sample")
+    with pytest.raises((ValueError, NotImplementedError)):
+        reference(components, recipe(scheduler=scheduler), [7])
+    with pytest.raises(SettingError, match="prediction of the sample itself"):
+        generate(components, recipe(scheduler=scheduler))
+
+
+@pytest.mark.parametrize("scheduler", ["dpmpp-2m", "dpmpp-2s", "deis", "unipc", "sa-solver"])
+def test_beta_sigmas_of_many_steps_where_diffusers_fails(scheduler: str) -> None:
+    """Rounding makes their first two timesteps alike, and the pipeline begins at the second."""
+    wanted = recipe(scheduler=scheduler, sigmas="beta", steps=50, guidance_scale=1)
+    with pytest.raises((IndexError, AssertionError)):
+        reference(FAMILIES["sd1"](), wanted, [7])
+    assert len(generate(FAMILIES["sd1"](), wanted)[0].sigmas) == 50
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "ddpm"])
+def test_another_scheduler_in_place_of_one_that_does_not_clip(scheduler: str) -> None:
+    """The config of a DPM++ checkpoint says nothing of clipping; StableDiffusionPipeline sees to
+    it, and sdloop when it finds the checkpoint."""
+    config = {
+        "_class_name": "DPMSolverSinglestepScheduler",
+        "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+    }
+    plain = replace(FAMILIES["sd1"](), scheduler_config=config)
+    settled = replace(plain, scheduler_config=settled_scheduler("a model", config, "sd1"))
+    wanted = recipe(scheduler=scheduler)
+    latents, _ = reference(plain, wanted, [7])
+    assert torch.equal(generate(settled, wanted)[0].latents, latents[0])
+
+
+# The tables would prove nothing if the settings made no difference.
+
+
+@pytest.mark.parametrize("scheduler", sorted({name for name, _ in SPACED}))
+def test_each_spacing_of_sigmas_is_another(scheduler: str) -> None:
+    assert len({levels(scheduler, sigmas=sigmas) for sigmas in SIGMAS}) == len(SIGMAS)
+
+
+@pytest.mark.parametrize("scheduler", sorted({name for name, _ in PACED}))
+def test_each_spacing_of_timesteps_is_another(scheduler: str) -> None:
+    made = {levels(scheduler, timestep_spacing=spacing) for spacing in SPACINGS}
+    assert len(made) == len(SPACINGS)
+
+
+def levels(scheduler: str, **settings: str) -> tuple[float, ...]:
+    config = FAMILIES["sd1"]().scheduler_config
+    made = make_scheduler(config, scheduler=scheduler, **settings)  # type: ignore[arg-type]
+    timesteps, sigmas = set_steps(made, 7)
+    return (*timesteps.tolist(), *sigmas)
+
+
+def test_half_precision_keeps_float32_latents_near_those_of_float32() -> None:
+    exact = generate(FAMILIES["sd1"](), recipe(scheduler="euler"))[0]
+    half = tiny_sd1()
+    for module in (half.unet, half.text_encoder):
+        module.to(torch.bfloat16)
+    near = generate(half, recipe(scheduler="euler"))[0]
+    assert near.latents.dtype == torch.float32
+    assert not torch.equal(near.latents, near.latents.bfloat16().float())
+    assert (near.latents - exact.latents).abs().mean() < 0.1 * exact.latents.std()
