@@ -90,6 +90,7 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def check_unet(source: str, unet: Mapping[str, Any]) -> None:
+    """Raise ``ModelError`` for a UNet that wants more than latents, a timestep and a text."""
     channels = _whole(source, unet, "in_channels", 4)
     if channels != 4:
         kind = _BY_CHANNELS.get(channels, "another model")
@@ -115,6 +116,7 @@ def check_unet(source: str, unet: Mapping[str, Any]) -> None:
 
 
 def check_vae(source: str, vae: Mapping[str, Any]) -> None:
+    """Raise ``ModelError`` for a VAE that is none of the three families' kind."""
     kind = str(vae.get("_class_name", "AutoencoderKL")).removeprefix("Flax")
     channels = _whole(source, vae, "latent_channels", 4)
     blocks = vae.get("block_out_channels", [64])

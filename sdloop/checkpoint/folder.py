@@ -43,6 +43,7 @@ def inside(folder: Path, relative: str) -> Path:
 
 
 def read_json(folder: Path, relative: str) -> dict[str, Any]:
+    """The object in a JSON file of ``folder``; ``ModelError`` for whatever is wrong with it."""
     path = inside(folder, relative)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

@@ -28,10 +28,12 @@ class Progress:
         self._close()
 
     def loading(self, model: str) -> None:
+        """A model is about to be read, which takes seconds."""
         if self._shown:
             say(f"loading {model}")
 
     def step(self, step: "Step") -> None:
+        """The loop has taken a step; the last one leaves the decoding to wait for."""
         if not self._shown:
             return
         if self._bar is None:
