@@ -42,7 +42,7 @@ SCHEDULER = {
 scheduler class."""
 
 GUIDANCE = 2.0
-"""What sdloop takes where nobody names a scale: from 3 on colours drift, from 5 small parts melt."""
+"""What sdloop takes where nobody names a scale: above it colours drift, and small parts melt."""
 
 OF_THE_MACHINE = ("_name_or_path", "is_local", "local_files_only")
 PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
