@@ -205,7 +205,9 @@ def test_sample_prediction_that_diffusers_cannot_run_either(scheduler: str) -> N
         generate(components, recipe(scheduler=scheduler))
 
 
-@pytest.mark.parametrize("scheduler", ["dpmpp-2m", "dpmpp-2s", "deis", "unipc", "sa-solver"])
+@pytest.mark.parametrize(
+    "scheduler", ["dpmpp-2m", "dpmpp-2m-sde", "dpmpp-2s", "deis", "unipc", "sa-solver"]
+)
 def test_beta_sigmas_of_many_steps_where_diffusers_fails(scheduler: str) -> None:
     """Rounding makes their first two timesteps alike, and the pipeline begins at the second."""
     wanted = recipe(scheduler=scheduler, sigmas="beta", steps=50, guidance_scale=1)
