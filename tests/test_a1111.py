@@ -17,6 +17,7 @@ RECIPE = Recipe(
     prompt="a frog, <lora:stilts:0.8>",
     negative_prompt="blurry",
     seed=4,
+    guidance_scale=7.5,
     model="someone/frogs",
     width=512,
     height=768,

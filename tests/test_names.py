@@ -12,7 +12,14 @@ from sdloop.errors import SettingError
 from sdloop.png.names import DEFAULT_NAME, check_inside, expand_name, numbered
 from sdloop.recipe import FIELDS, Recipe
 
-RECIPE = Recipe(prompt="a frog on stilts", seed=4, width=512, height=768, scheduler="euler-a")
+RECIPE = Recipe(
+    prompt="a frog on stilts",
+    seed=4,
+    guidance_scale=7.5,
+    width=512,
+    height=768,
+    scheduler="euler-a",
+)
 
 prompts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=400)
 

@@ -15,7 +15,13 @@ from sdloop.png import Made, write_picture
 from sdloop.recipe import Recipe
 
 RECIPE = Recipe(
-    prompt="東京, a frog\non 🐎", seed=4, width=16, height=8, scheduler="euler", sigmas="uniform"
+    prompt="東京, a frog\non 🐎",
+    seed=4,
+    guidance_scale=7.5,
+    width=16,
+    height=8,
+    scheduler="euler",
+    sigmas="uniform",
 )
 MADE: Made = {
     "weights": {"unet/a.safetensors": "ab" * 32},

@@ -33,7 +33,7 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "Steps": recipe.steps,
         "Sampler": SCHEDULERS[recipe.scheduler].label if recipe.scheduler else None,
         "Schedule type": _schedule_type(recipe),
-        "CFG scale": f"{recipe.guidance_scale:.12g}",
+        "CFG scale": None if recipe.guidance_scale is None else f"{recipe.guidance_scale:.12g}",
         "Seed": recipe.seed,
         "Size": f"{recipe.width}x{recipe.height}" if recipe.width and recipe.height else None,
         "Model hash": _short_hash(weights, "model."),
