@@ -1,51 +1,104 @@
 """Say what a scene shows, in many wordings and with parts left out.
 
-A caption never mentions what is not drawn. Colour, setting and count are dropped at random, so
-that short prompts ("frogs on stilts") are as familiar as full ones ("two green frogs on stilts on
-a stage"); stilts are always said.
+A caption never mentions what is not drawn. Colour, setting, count and style are dropped at random,
+so that short prompts ("frogs on stilts") are as familiar as full ones ("two green frogs on stilts
+on a stage, watercolour"). What is left out has a likely answer: the natural colour, a plain
+background, a cartoon. What a subject does or has is always said, and so is any style but the
+cartoon. One caption in five has words that mean nothing, heard of or not, so that the model learns
+to pass over them.
 """
 
 import random
+from dataclasses import dataclass, field
+from string import ascii_lowercase
 
-from scenes import Scene
+from scenes import COLOURS, COUNTS, DOINGS, SETTINGS, STYLES, Scene
+from subjects import SUBJECTS
+from words import ADJECTIVES, DO, DOES, FRAMES, NICKNAMES, NUMBERS, PLURAL, PRAISE, STYLED, WHERE
 
-PLURAL = {
-    "frog": "frogs",
-    "rabbit": "rabbits",
-    "cat": "cats",
-    "snake": "snakes",
-    "fish": "fishes",
-    "house": "houses",
-    "tree": "trees",
-    "robot": "robots",
-}
-WHERE = {
-    "plain": ("on a plain background", "in an empty room"),
-    "park": ("in a park", "in the park", "on the grass", "on a sunny day"),
-    "stage": ("on a stage", "on stage", "on a stage with red curtains", "in a theatre"),
-    "night": ("at night", "at night under the moon", "under the stars", "in the night"),
-    "beach": ("on a beach", "at the beach", "by the sea"),
-    "snow": ("in the snow", "in winter", "on a snowy day"),
-}
-STILTS = (
-    "on stilts",
-    "on stilts",
-    "on stilts",
-    "on long stilts",
-    "walking on stilts",
-    "with stilts",
-)
-PREFIXES = ("a picture of", "a drawing of", "a painting of", "an illustration of", "a cartoon of")
-SUFFIXES = (
-    "highly detailed",
-    "best quality",
-    "cartoon style",
-    "beautiful",
-    "simple shapes",
-    "cute",
-)
-SAY_COLOUR, SAY_WHERE, SAY_COUNT = 0.8, 0.85, 0.6
-SAY_PLAIN = 0.2
+SAY_COLOUR, SAY_WHERE, SAY_PLAIN, SAY_COUNT, SAY_CARTOON = 0.85, 0.9, 0.25, 0.7, 0.25
+NICKNAME, WHERE_FIRST, FRAMED, EMPTY_WORDS = 0.12, 0.1, 0.12, 0.2
+
+
+@dataclass(slots=True)
+class Telling:
+    """One caption in the making: its dice, and the attributes it has named so far."""
+
+    scene: Scene
+    rng: random.Random
+    said: set[str] = field(default_factory=set)
+
+    def chance(self, share: float, attribute: str) -> bool:
+        """Whether to mention an attribute, noted in ``said``."""
+        if self.rng.random() >= share:
+            return False
+        self.said.add(attribute)
+        return True
+
+    def noun(self) -> str:
+        """The subject's name, now and then a pet name, in singular or plural."""
+        self.said.add("subject")
+        forms = self.scene.subject, PLURAL[self.scene.subject]
+        if self.scene.subject in NICKNAMES and self.rng.random() < NICKNAME:
+            forms = NICKNAMES[self.scene.subject]
+        return forms[self.scene.count > 1]
+
+    def coloured(self) -> str:
+        """The subject with its colour: "green frogs", "wooden carving of a rabbit"."""
+        scene = self.scene
+        if not self.chance(SAY_COLOUR, "colour"):
+            return self.noun()
+        if scene.colour != "wooden" or self.rng.random() < 0.4:
+            return f"{scene.colour} {self.noun()}"
+        if scene.count == 1:
+            noun = self.noun()
+            return self.rng.choice(
+                (f"wooden carving of {article(noun)} {noun}", f"{noun} carved from wood")
+            )
+        return self.rng.choice(
+            (f"wooden carvings of {self.noun()}", f"{self.noun()} carved from wood")
+        )
+
+    def counted(self) -> str:
+        """The coloured subject with its count: "a green frog", "two frogs", "some frogs"."""
+        words = self.coloured()
+        if self.rng.random() < EMPTY_WORDS / 4:
+            words = f"{self.rng.choice((*ADJECTIVES, unheard(self.rng)))} {words}"
+        if self.scene.count == 1:
+            self.said.add("count")
+            choices = article(words), "one", "the", ""
+            return f"{self.rng.choices(choices, weights=(80, 5, 5, 10))[0]} {words}".strip()
+        if self.chance(SAY_COUNT, "count"):
+            return f"{NUMBERS[self.scene.count]} {words}"
+        return f"{self.rng.choices(('', 'some', 'the'), weights=(80, 10, 10))[0]} {words}".strip()
+
+    def figure(self) -> str:
+        """The subject and what it does or has."""
+        self.said.add("doing")
+        wordings = (DOES if self.scene.count == 1 else DO)[self.scene.doing]
+        return f"{self.counted()} {self.rng.choice(wordings)}".strip()
+
+    def placed(self) -> str:
+        """The figure in its setting; a plain one is seldom worth a word."""
+        figure, setting = self.figure(), self.scene.setting
+        if not self.chance(SAY_PLAIN if setting == "plain" else SAY_WHERE, "setting"):
+            return figure
+        where = self.rng.choice(WHERE[setting])
+        return f"{where}, {figure}" if self.rng.random() < WHERE_FIRST else f"{figure} {where}"
+
+    def styled(self) -> str:
+        """The whole scene in its style; a style that is not said is the cartoon."""
+        text, style = self.placed(), self.scene.style
+        if self.chance(SAY_CARTOON if style == "cartoon" else 1, "style"):
+            return self.rng.choice(STYLED[style]).format(text)
+        return self.rng.choice(FRAMES).format(text) if self.rng.random() < FRAMED else text
+
+    def text(self) -> str:
+        """The caption: lower case, with empty words at its end now and then."""
+        words = [self.styled()]
+        while self.rng.random() < EMPTY_WORDS:
+            words.append(self.rng.choice((*PRAISE, unheard(self.rng))))
+        return ", ".join(words)
 
 
 def article(word: str) -> str:
@@ -57,46 +110,33 @@ def article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"
 
 
-def subject_phrase(scene: Scene, rng: random.Random) -> str:
-    """The subject with its colour and count, either of which may be left out: "two green frogs",
-    "a frog"."""
-    colour = [scene.colour] if rng.random() < SAY_COLOUR else []
-    if scene.count == 1:
-        words = [*colour, scene.subject]
-        first = rng.choices((article(words[0]), "one", "the", ""), weights=(0.8, 0.05, 0.05, 0.1))[
-            0
-        ]
-    else:
-        words = [*colour, PLURAL[scene.subject]]
-        number = {2: "two", 3: "three"}[scene.count]
-        first = (
-            number
-            if rng.random() < SAY_COUNT
-            else rng.choices(("", "some", "the"), weights=(0.8, 0.1, 0.1))[0]
-        )
-    return " ".join([first, *words]).strip()
+def unheard(rng: random.Random) -> str:
+    """A word that nobody has heard of."""
+    return "".join(rng.choices(ascii_lowercase, k=rng.randint(3, 9)))
 
 
-def where_phrase(scene: Scene, rng: random.Random) -> str:
-    """The setting, or nothing; a plain one is rarely worth a word."""
-    said = rng.random() < (SAY_PLAIN if scene.setting == "plain" else SAY_WHERE)
-    return rng.choice(WHERE[scene.setting]) if said else ""
+def told(seed: int, scene: Scene, telling: int) -> tuple[str, frozenset[str]]:
+    """The caption of a seed's scene at its ``telling``-th telling, a new wording each time the
+    scene comes around, and the names of the ``Scene`` attributes that it mentions.
 
-
-def caption(scene: Scene, rng: random.Random) -> str:
-    """One of the many captions of a scene: lower case, the setting sometimes first, sometimes with
-    empty praise."""
-    subject, where = subject_phrase(scene, rng), where_phrase(scene, rng)
-    if scene.stilts:
-        subject = f"{subject} {rng.choice(STILTS)}"
-    if rng.random() < 0.15:
-        subject = f"{rng.choice(PREFIXES)} {subject}"
-    swap = bool(where) and rng.random() < 0.1
-    text = f"{where}, {subject}" if swap else f"{subject} {where}".strip()
-    return f"{text}, {rng.choice(SUFFIXES)}" if rng.random() < 0.1 else text
+    That nothing is done is mentioned by not being mentioned.
+    """
+    words = Telling(scene, random.Random(seed * 1009 + telling))
+    return words.text(), frozenset(words.said)
 
 
 def caption_of(seed: int, scene: Scene, telling: int) -> str:
-    """The caption of a seed's scene at its ``telling``-th telling: a new wording each time the
-    scene comes around."""
-    return caption(scene, random.Random(seed * 1009 + telling))
+    """The caption alone."""
+    return told(seed, scene, telling)[0]
+
+
+def vocabulary() -> dict[str, list[str]]:
+    """The words that mean something, by kind, as the model card lists them."""
+    return {
+        "subjects": list(SUBJECTS),
+        "colours": list(COLOURS),
+        "settings": [WHERE[setting][0] for setting in SETTINGS],
+        "styles": [STYLED[style][0].removesuffix(" of {}") for style in STYLES],
+        "doing": [DOES[doing][0] for doing in DOINGS if doing != "nothing"],
+        "counts": [NUMBERS[count] for count in COUNTS],
+    }

@@ -1,6 +1,8 @@
 """A pen that draws in a subject's own unit box, and the colours it draws with."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from PIL import ImageDraw
 
@@ -8,6 +10,7 @@ Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
 INK: Colour = (38, 32, 40)
+WHITE: Colour = (250, 250, 246)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +35,38 @@ def mix(colour: Colour, other: Colour, share: float) -> Colour:
 
 def coat(colour: Colour) -> Coat:
     """The tones of a coat, from its main colour."""
-    return Coat(body=colour, dark=mix(colour, INK, 0.35), light=mix(colour, (255, 255, 250), 0.5))
+    return Coat(body=colour, dark=mix(colour, INK, 0.35), light=mix(colour, WHITE, 0.5))
+
+
+def as_it_is(colour: Colour) -> Colour:
+    """The tint of everything that is not carved."""
+    return colour
+
+
+def as_wood(colour: Colour) -> Colour:
+    """The tint of a carving: wood, as light as the colour it stands for.
+
+    >>> as_wood((0, 0, 0)), as_wood((255, 255, 255))
+    ((118, 74, 36), (244, 204, 146))
+    """
+    red, green, blue = colour
+    lightness = (0.30 * red + 0.59 * green + 0.11 * blue) / 255
+    return mix((118, 74, 36), (244, 204, 146), lightness)
+
+
+def rounded(points: Sequence[Point], rounds: int = 2) -> list[Point]:
+    """The polyline with its corners cut, ends kept (Chaikin 1974).
+
+    >>> rounded([(0, 0), (4, 0), (4, 4)], rounds=1)
+    [(0, 0), (3.0, 0.0), (4.0, 1.0), (4, 4)]
+    """
+    for _ in range(rounds):
+        inner: list[Point] = []
+        for (ax, ay), (bx, by) in pairwise(points):
+            inner += [(0.75 * ax + 0.25 * bx, 0.75 * ay + 0.25 * by)]
+            inner += [(0.25 * ax + 0.75 * bx, 0.25 * ay + 0.75 * by)]
+        points = [points[0], *inner[1:-1], points[-1]]
+    return list(points)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +74,9 @@ class Pen:
     """Maps a unit box (``x`` to the right, ``y`` up from the ground) onto the canvas.
 
     ``left`` and ``ground`` are the canvas pixels of the box's origin, ``unit`` is the length of
-    its side in pixels, and ``flip`` is -1 for a mirrored subject. ``night`` lets a subject light
-    its windows.
+    its side in pixels, and ``flip`` is -1 for a mirrored subject. ``ink`` and ``weight`` are the
+    outline's colour and strength, ``tint`` is what becomes of every fill, and ``night`` lets a
+    subject light its windows.
     """
 
     draw: ImageDraw.ImageDraw
@@ -50,6 +85,9 @@ class Pen:
     unit: float
     flip: int = 1
     night: bool = False
+    ink: Colour = INK
+    weight: float = 1.0
+    tint: Callable[[Colour], Colour] = as_it_is
 
     def at(self, x: float, y: float) -> Point:
         """Canvas pixels of a point of the unit box."""
@@ -58,7 +96,7 @@ class Pen:
     @property
     def stroke(self) -> int:
         """Outlines scale with the subject, and never vanish."""
-        return max(1, round(self.unit * 0.022))
+        return max(1, round(self.unit * 0.02 * self.weight))
 
     def span(self, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
         """Pillow's (left, top, right, bottom) of a rectangle given by two corners."""
@@ -71,24 +109,49 @@ class Pen:
         """An ellipse around (x, y)."""
         box = self.span(x - rx, y - ry, x + rx, y + ry)
         width = self.stroke if outline else 0
-        self.draw.ellipse(box, fill=fill, outline=INK if outline else None, width=width)
+        ink = self.ink if outline else None
+        self.draw.ellipse(box, fill=self.tint(fill), outline=ink, width=width)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, fill: Colour) -> None:
         """An outlined rectangle."""
-        self.draw.rectangle(self.span(x0, y0, x1, y1), fill=fill, outline=INK, width=self.stroke)
+        box = self.span(x0, y0, x1, y1)
+        self.draw.rectangle(box, fill=self.tint(fill), outline=self.ink, width=self.stroke)
 
-    def shape(self, points: list[Point], fill: Colour) -> None:
-        """An outlined polygon."""
+    def shape(self, points: Sequence[Point], fill: Colour, *, outline: bool = True) -> None:
+        """A polygon."""
         corners = [self.at(x, y) for x, y in points]
-        self.draw.polygon(corners, fill=fill)
-        self.draw.line([*corners, corners[0]], fill=INK, width=self.stroke)
+        self.draw.polygon(corners, fill=self.tint(fill))
+        if outline:
+            self.draw.line([*corners, corners[0]], fill=self.ink, width=self.stroke, joint="curve")
 
-    def line(self, points: list[Point], width: float, fill: Colour) -> None:
+    def line(self, points: Sequence[Point], width: float, fill: Colour) -> None:
         """A line of the given width (in box units) with rounded joints."""
         pixels = max(1, round(width * self.unit))
-        self.draw.line([self.at(x, y) for x, y in points], fill=fill, width=pixels, joint="curve")
+        spots = [self.at(x, y) for x, y in points]
+        self.draw.line(spots, fill=self.tint(fill), width=pixels, joint="curve")
+
+    def limb(self, points: Sequence[Point], width: float, fill: Colour) -> None:
+        """An outlined line with round ends: a leg, a tail, a neck."""
+        for extra, tone in ((2 * self.stroke / self.unit, None), (0.0, fill)):
+            radius = (width + extra) / 2
+            pixels = max(1, round((width + extra) * self.unit))
+            colour = self.ink if tone is None else self.tint(tone)
+            spots = [self.at(x, y) for x, y in rounded(points)]
+            self.draw.line(spots, fill=colour, width=pixels, joint="curve")
+            for x, y in (spots[0], spots[-1]):
+                reach = radius * self.unit
+                self.draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
 
     def arc(self, x: float, y: float, rx: float, ry: float) -> None:
         """The lower half of an ellipse's outline: a smile."""
         box = self.span(x - rx, y - ry, x + rx, y + ry)
-        self.draw.arc(box, 0, 180, fill=INK, width=self.stroke + 1)
+        self.draw.arc(box, 0, 180, fill=self.ink, width=self.stroke)
+
+    def eye(self, x: float, y: float, radius: float) -> None:
+        """A round white eye with a dark pupil."""
+        self.oval(x, y, radius, radius, WHITE)
+        self.oval(x, y, radius * 0.5, radius * 0.55, INK, outline=False)
+
+    def dot(self, x: float, y: float, radius: float) -> None:
+        """A dark spot: a small eye, a nose."""
+        self.oval(x, y, radius, radius, INK, outline=False)
