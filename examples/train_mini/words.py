@@ -64,8 +64,9 @@ PRAISE = (
 """What people add to prompts, and what changes nothing here."""
 
 ADJECTIVES = (
-    "happy", "sad", "old", "young", "tiny", "huge", "quirky", "majestic", "lazy", "clever", 
-    "famous", "lovely", "silly", "proud", "lonely", "friendly", "sleepy", "magic", "strange", "little", "big",
+    "happy", "sad", "old", "young", "tiny", "huge", "quirky", "majestic", "lazy", "clever",
+    "famous", "lovely", "silly", "proud", "lonely", "friendly", "sleepy", "magic", "strange",
+    "little", "big",
 )  # fmt: skip
 """Words in front of a subject that change nothing either."""
 
