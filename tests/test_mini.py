@@ -2,7 +2,6 @@
 
 import stat
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 
@@ -24,56 +23,6 @@ import train_tokenizer  # noqa: E402
 import train_unet  # noqa: E402
 import train_vae  # noqa: E402
 import training  # noqa: E402
-from drawing import draw_scene  # noqa: E402
-
-
-def draw(seed: int, size: int = 64) -> bytes:
-    return draw_scene(scenes.sample_scene(seed), size).tobytes()
-
-
-def test_a_scene_is_a_pure_function_of_its_seed() -> None:
-    assert all(draw(seed) == draw(seed) for seed in range(50))
-    assert len({draw(seed) for seed in range(50)}) == 50
-    assert len(draw(3, size=128)) == 128 * 128 * 3
-
-
-def test_drawing_a_scene_costs_about_a_millisecond() -> None:
-    started = time.process_time()
-    for seed in range(200):
-        draw(seed)
-    assert (time.process_time() - started) / 200 < 0.003
-
-
-def said(text: str, words: dict[str, str]) -> set[str]:
-    """Which of the things named by ``words`` the caption mentions."""
-    tokens = set(text.replace(",", "").split())
-    return {thing for word, thing in words.items() if word in tokens}
-
-
-def test_captions_mention_only_what_is_drawn() -> None:
-    subjects = {form: one for one, many in captions.PLURAL.items() for form in (one, many)}
-    colours = {colour: colour for colour in scenes.COLOURS}
-    for seed in range(2000):
-        scene = scenes.sample_scene(seed)
-        text = captions.caption_of(seed, scene, 0)
-        assert said(text, subjects) == {scene.subject}
-        assert said(text.replace("red curtains", "curtains"), colours) <= {scene.colour}
-        assert ("stilts" in text) == scene.stilts
-        assert said(text, {"two": "2", "three": "3", "one": "1"}) <= {str(scene.count)}
-        others = [where for name in captions.WHERE for where in captions.WHERE[name]]
-        mine = captions.WHERE[scene.setting]
-        assert not any(f" {w}" in f" {text}" for w in others if not any(w in m for m in mine))
-
-
-def test_captions_leave_parts_out_at_random() -> None:
-    texts = [captions.caption_of(seed, scenes.sample_scene(seed), 0) for seed in range(3000)]
-    assert "frogs on stilts" in texts
-    assert any(text == "a red house at night" for text in texts)
-
-
-def test_a_second_telling_words_the_same_scene_anew() -> None:
-    tellings = {captions.caption_of(5, scenes.sample_scene(5), telling) for telling in range(20)}
-    assert len(tellings) > 3
 
 
 def test_the_learned_tokenizer_knows_words_and_takes_any_text(tmp_path: Path) -> None:
