@@ -1,7 +1,8 @@
 """The four styles: how a drawing's outlines look, and what becomes of its pixels.
 
-Textures repeat every eight pixels, the side of one latent, so that a small VAE can learn them; a
-texture without a period would be noise to it, and come back as a blur.
+Textures are soft and repeat every sixteen pixels, the width of two latents. A VAE that upsamples
+has no sense of place inside a flat area: finer grain, or strokes closer together, would ask it for
+a pattern that no smooth latents can tell it where to begin, and come back as a blur.
 """
 
 import random
@@ -41,6 +42,30 @@ def to_image(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8), "RGB")
 
 
+PERIOD = 16
+"""Pixels after which a texture repeats."""
+
+
+def hills(seed: int) -> Pixels:
+    """A tile of smooth random hills of unit height, float32 (16, 16)."""
+    waves = np.random.RandomState(seed).normal(size=(3, 3)) + 1j
+    tile = np.fft.irfft2(waves, s=(PERIOD, PERIOD))
+    return (tile / np.abs(tile).max()).astype(np.float32)
+
+
+def slanting_waves() -> Pixels:
+    """A tile of one diagonal wave between -1 and 1, float32 (16, 16)."""
+    places = np.add.outer(np.arange(PERIOD), np.arange(PERIOD)) / PERIOD
+    return np.cos(2 * np.pi * places).astype(np.float32)
+
+
+GRAIN = 9 * hills(seed=8)
+"""Rough paper, in levels of 255."""
+
+STROKES = slanting_waves()
+"""The strokes of coloured pencils."""
+
+
 def cartoon(picture: Image.Image, _: random.Random) -> Image.Image:
     """Flat colours and dark outlines, as drawn."""
     return picture
@@ -63,13 +88,11 @@ def watercolour(picture: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def pencil(picture: Image.Image, _: random.Random) -> Image.Image:
-    """Coloured pencils: outlines, and strokes that lie closer the darker the colour."""
+    """Coloured pencils: dark outlines on white paper, pale colours laid on in slanting strokes."""
     pixels = np.asarray(picture, dtype=np.float32)
     dark = 1 - pixels @ np.array((0.30, 0.59, 0.11), dtype=np.float32)[:, None] / 255
-    lines = tiled(STROKES, picture.size), tiled(STROKES[:, ::-1], picture.size)
-    cover = 0.30 + lines[0] * 0.5 + lines[1] * 0.6 * (dark > 0.55)
-    cover = np.where(dark > 0.78, np.maximum(cover, 0.75), cover)
-    return to_image(PAPER - (PAPER - pixels) * cover.clip(0, 0.92))
+    cover = 0.46 + 0.16 * tiled(STROKES, picture.size) + 0.7 * np.maximum(dark - 0.6, 0)
+    return to_image(PAPER - (PAPER - pixels) * cover.clip(0, 0.95))
 
 
 def pixel_art(picture: Image.Image, _: random.Random) -> Image.Image:
@@ -86,9 +109,3 @@ STYLES: dict[str, Style] = {
     "pencil": Style(ink=(30, 28, 34), weight=0.8, finish=pencil),
     "pixel": Style(ink=INK, weight=1.7, finish=pixel_art),
 }
-
-GRAIN: Pixels = np.random.RandomState(8).normal(0, 7, (8, 8)).astype(np.float32)
-"""Rough paper, in levels of 255."""
-
-STROKES: Pixels = ((np.add.outer(np.arange(8), np.arange(8)) % 4) < 2).astype(np.float32)
-"""Diagonal strokes two pixels wide."""
