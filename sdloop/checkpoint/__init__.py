@@ -1,5 +1,6 @@
-"""A model on disk: found, recognised and hashed, not loaded. No torch in here."""
+"""A model on disk: found, recognised, told about and hashed, not loaded. No torch in here."""
 
+from sdloop.checkpoint.advice import Advice
 from sdloop.checkpoint.find import LAYOUTS, MINI, VOCABULARY, find_checkpoint, local_path
 from sdloop.checkpoint.hashes import model_hashes
 from sdloop.checkpoint.value import Checkpoint
@@ -8,6 +9,7 @@ __all__ = [
     "LAYOUTS",
     "MINI",
     "VOCABULARY",
+    "Advice",
     "Checkpoint",
     "find_checkpoint",
     "local_path",
