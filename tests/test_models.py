@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from tiny import save_diffusers_folder, tiny_sd1, tiny_sdxl, write_json
 from typer.testing import CliRunner, Result
 
-from sdloop.checkpoint import MINI
+from sdloop.checkpoint import MINI, find_checkpoint, knows_a_word
 from sdloop.cli import app
 from sdloop.cli.model_card import bytes_text
 
@@ -307,6 +307,12 @@ def test_ten_prompts_of_the_embedded_model_are_commands_that_run(
         result = CliRunner().invoke(app, [*shlex.split(command)[1:], "--dry-run"])
         assert json.loads(result.stdout)["model"] == "mini"
         assert "means nothing" not in result.stderr
+
+
+def test_every_word_of_the_embedded_model_is_known_to_its_tokenizer() -> None:
+    for words in find_checkpoint("mini").advice.vocabulary.values():
+        for word in words:
+            assert knows_a_word(find_checkpoint("mini"), word), word
 
 
 def test_a_model_cannot_steer_the_terminal(tmp_path: Path, tiny_model: Path) -> None:

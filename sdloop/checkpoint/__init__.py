@@ -6,6 +6,7 @@ from sdloop.checkpoint.find import LAYOUTS, MINI, VOCABULARY, find_checkpoint, l
 from sdloop.checkpoint.hashes import model_hashes
 from sdloop.checkpoint.parts import Part, bytes_on_disk, parts_of
 from sdloop.checkpoint.value import Checkpoint
+from sdloop.checkpoint.words import knows_a_word
 
 __all__ = [
     "LAYOUTS",
@@ -17,6 +18,7 @@ __all__ = [
     "bytes_on_disk",
     "cached_checkpoints",
     "find_checkpoint",
+    "knows_a_word",
     "local_path",
     "model_hashes",
     "parts_of",
