@@ -1,7 +1,6 @@
 """Draw a scene: a backdrop, then its subjects from left to right with what they do and have.
 
-Drawn at twice the size and averaged down, because Pillow's shapes have hard edges; the style comes
-last.
+Drawn large and averaged down, because Pillow's shapes have hard edges; the style comes last.
 """
 
 import random
@@ -16,7 +15,9 @@ from scenes import COLOURS, Scene
 from styles import STYLES, Style, tiled
 from subjects import SUBJECTS
 
-SUPERSAMPLE = 2
+CANVAS = 256
+"""Pixels that the shorter side is drawn with, at least."""
+
 ROOM = {"nothing": 1.0, "stilts": 0.76, "leaf": 0.96, "hat": 0.88, "tree": 0.74, "umbrella": 0.80}
 """How large a lone subject is drawn, so that what it has fits above or below it."""
 
@@ -99,5 +100,6 @@ def draw_flat(
 def draw_scene(scene: Scene, size: tuple[int, int]) -> Image.Image:
     """The scene as an RGB picture of (width, height) pixels; a pure function of its arguments."""
     rng, style = random.Random(scene.layout), STYLES[scene.style]
-    canvas = size[0] * SUPERSAMPLE, size[1] * SUPERSAMPLE
-    return style.finish(draw_flat(scene, canvas, style, rng).reduce(SUPERSAMPLE), rng)
+    zoom = max(1, round(CANVAS / min(size)))
+    canvas = size[0] * zoom, size[1] * zoom
+    return style.finish(draw_flat(scene, canvas, style, rng).reduce(zoom), rng)
