@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from sdloop.cli.config import config
+from sdloop.cli.models import models
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
 from sdloop.cli.txt2img import txt2img
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.command()(txt2img)
 app.command()(show)
+app.command()(models)
 app.add_typer(config, name="config")
 
 

@@ -1,8 +1,11 @@
 """``sdloop txt2img``: pictures from text."""
 
 from collections.abc import Sequence
+from textwrap import shorten
 
+from sdloop.cli.entries import safe
 from sdloop.cli.flags import given, with_options
+from sdloop.cli.model_card import Asked
 from sdloop.cli.options import (
     ModelOptions,
     OutputOptions,
@@ -11,7 +14,7 @@ from sdloop.cli.options import (
     SeedOptions,
 )
 from sdloop.cli.pictures import make_pictures
-from sdloop.cli.plan import plan_pictures, print_recipes
+from sdloop.cli.plan import Planned, model_of, plan_pictures, print_recipes
 from sdloop.cli.prompt_file import Prompt, read_prompts
 from sdloop.cli.recipes import recipe_settings, recipes_of, seeds_of
 from sdloop.cli.screen import say
@@ -49,6 +52,7 @@ def txt2img(
     plan = plan_pictures(recipes_of(prompts, settings, numbers), command, output)
     if not output.quiet:
         _tell_choices(prompts, settings, seeds.seed, numbers)
+        _tell_unknown(plan)
     if output.dry_run:
         print_recipes(plan)
     else:
@@ -74,9 +78,24 @@ def _tell_choices(
     """Say what was decided for people who did not say it."""
     if "model" not in settings.recipe and any("model" not in p.settings for p in prompts):
         say(
-            "no model was named: this is the small embedded one; for another give --model, or "
-            "`sdloop config set model …` once"
+            "no model was named: this is the small embedded one, and `sdloop models mini` tells "
+            "what it draws; for another give --model, or `sdloop config set model …` once"
         )
     if numbers is not None and seed is None and "seed" not in settings.recipe:
         several = f"..{numbers[-1]}" if len(numbers) > 1 else ""
         say(f"seed {numbers[0]}{several}, chosen at random")
+
+
+def _tell_unknown(plan: Sequence[Planned]) -> None:
+    """Say once where a model's words are listed, when a prompt has none of them."""
+    from sdloop.checkpoint import knows_a_word
+
+    for planned in plan:
+        prompt = planned.recipe.prompt
+        if not knows_a_word(planned.checkpoint, prompt):
+            model = Asked(*model_of(planned.recipe)[:3])
+            say(
+                f'"{safe(shorten(prompt, 60))}" means nothing to {planned.checkpoint.name}: '
+                f"`sdloop models {model}` lists the words that it knows"
+            )
+            return
