@@ -176,12 +176,12 @@ def test_no_seed_serves_twice() -> None:
 def test_a_few_hundred_scenes_teach_the_judge_more_than_chance(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(classifier, "MEASURED", 200)
-    monkeypatch.setattr(classifier, "SIZES", ((128, 128), (192, 128)))
+    monkeypatch.setattr(classifier, "MEASURED", 120)
+    monkeypatch.setattr(classifier, "SIZES", ((64, 64), (96, 64)))
     flags = ["--out", str(tmp_path), "--pictures", "800", "--batch", "20", "--precision", "no"]
     classifier.train(classifier.parse([*flags, "--rate", "6e-3"]))
     record = json.loads((tmp_path / RECORD).read_text(encoding="utf-8"))
-    assert set(record["accuracy"]) == {"128x128", "192x128"}
+    assert set(record["accuracy"]) == {"64x64", "96x64"}
     for shares in record["accuracy"].values():  # the likeliest answers have 0.20 and 0.46
         assert shares["setting"] > 0.5
         assert shares["style"] > 0.6
@@ -219,7 +219,7 @@ def test_the_judges_training_resumes_exactly(
 
 
 def test_softening_changes_pictures_a_little_and_the_same_way_again() -> None:
-    pictures = next(draw_batches(range(HELD_OUT, HELD_OUT + 32), (128, 128)))
+    pictures = next(draw_batches(range(HELD_OUT, HELD_OUT + 32), (64, 64)))
     soft = classifier.soften(pictures, torch.Generator().manual_seed(0))
     assert torch.equal(soft, classifier.soften(pictures, torch.Generator().manual_seed(0)))
     change = (soft - pictures).abs().mean(dim=(1, 2, 3))
@@ -232,10 +232,19 @@ def test_softening_changes_pictures_a_little_and_the_same_way_again() -> None:
 def test_a_judge_is_the_same_after_a_trip_to_the_disk(untrained: Path) -> None:
     judge = load_judge(untrained)
     save_judge(judge, untrained, {})
-    pictures = list(draw_batches(range(8), (128, 192)))
+    pictures = list(draw_batches(range(8), (64, 96)))
     one, two = (look(each, iter(pictures)) for each in (judge, load_judge(untrained)))
     assert torch.equal(one.features, two.features)
     assert one.answers("doing") == two.answers("doing")
+
+
+def test_a_judge_sees_the_same_in_a_picture_twice_as_large() -> None:
+    torch.manual_seed(0)
+    judge = Judge().eval()
+    small = next(draw_batches(range(4), (96, 64)))
+    large = small.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    with torch.no_grad():
+        assert torch.allclose(judge.features(small), judge.features(large), atol=1e-5)
 
 
 def test_a_judge_of_another_world_is_refused(untrained: Path) -> None:

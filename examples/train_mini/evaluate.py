@@ -106,7 +106,8 @@ def print_report(size: str, found: Numbers) -> None:
     by_style = vae["psnr_by_style"].items()
     styles = ", ".join(f"{style} {value:.1f}" for style, value in by_style if value)
     columns = found | {"seen_through_vae": vae["accuracy"]}
-    print(f"{size}\n{shares_table(columns)}\n")
+    print(f"{size}\n{shares_table(columns)}")
+    print("on stilts: of the prompts that ask for stilts; off stilts: of all others\n")
     print(f"reconstruction {vae['psnr']:.1f} dB ({styles})")
     print(
         f"Frechet distance {frechet['generated']:.2f} from drawn scenes; "

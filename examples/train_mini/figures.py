@@ -20,7 +20,7 @@ from sdloop.components import Components
 Labelled = tuple[str, Image.Image]
 """A label and the picture above it."""
 
-SEED, ZOOM, GAP, LINE = 4, 2, 8, 16
+SEED, ZOOM, GAP, LINE = 4, 2, 8, 18
 STYLED = (
     "a flat cartoon of a red house in the snow",
     "a watercolour of a red house in the snow",
@@ -51,7 +51,7 @@ def label(text: str, width: int, lines: int) -> Image.Image:
 def lay_out(pictures: Sequence[Labelled], columns: int, *, lines: int = 1) -> Image.Image:
     """Rows of pictures on white, each pixel ``ZOOM`` pixels wide, with their labels underneath.
 
-    Pictures may differ in size; each stands in the middle of a cell that takes the largest.
+    Pictures may differ in size; each stands at the foot of a cell that takes the largest.
     """
     width = max(image.width for _, image in pictures) * ZOOM
     height = max(image.height for _, image in pictures) * ZOOM
@@ -61,8 +61,7 @@ def lay_out(pictures: Sequence[Labelled], columns: int, *, lines: int = 1) -> Im
     for place, (text, image) in enumerate(pictures):
         left, top = GAP + place % columns * across, GAP + place // columns * down
         large = image.resize((image.width * ZOOM, image.height * ZOOM), Image.Resampling.NEAREST)
-        middle = (width - large.width) // 2, (height - large.height) // 2
-        sheet.paste(large, (left + middle[0], top + middle[1]))
+        sheet.paste(large, (left + (width - large.width) // 2, top + height - large.height))
         sheet.paste(label(text, width, lines), (left, top + height))
     return sheet
 
@@ -138,7 +137,7 @@ def sizes(components: Components, settings: Settings) -> Image.Image:
         for size, text in ((wide, WIDE), (tall, TALL))
         for image in pictures_of(components, [text] * 2, [SEED, SEED + 1], size)
     ]
-    return lay_out(cells, columns=4)
+    return lay_out(cells, columns=4, lines=2)
 
 
 FIGURES: dict[str, Callable[[Components, Settings], Image.Image]] = {

@@ -1,8 +1,9 @@
 """The judge: one small convolutional network that says what a picture shows.
 
-It looks at pictures of any size, because it averages over all places before it answers. It has
-seen drawn scenes alone, never a generated picture: ``classifier.py`` trains it and ``evaluate.py``
-asks it.
+It looks at pictures of any size: everything in a scene is measured against the shorter side, so
+that side is brought to 64 pixels, and it averages over all places before it answers. It has seen
+drawn scenes alone, never a generated picture: ``classifier.py`` trains it and ``evaluate.py`` asks
+it.
 """
 
 import itertools
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from drawing import draw_scene
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -29,6 +31,9 @@ ANSWERS: dict[str, tuple[Answer, ...]] = {
     "doing": tuple(DOINGS),
 }
 """What is asked of a picture, by the names of a Scene's fields, and what may be answered."""
+
+SIDE = 64
+"""Pixels of the shorter side that the judge looks at."""
 
 CHANNELS = (24, 48, 96, 128)
 HELD_OUT = 1 << 43
@@ -70,13 +75,20 @@ class Judge(nn.Module):
         super().__init__()
         first, *_, last = CHANNELS
         levels = [Level(*pair) for pair in itertools.pairwise(CHANNELS)]
-        self.trunk = nn.Sequential(convolution(3, first, stride=2), *levels)
+        self.trunk = nn.Sequential(
+            convolution(3, first, stride=2), convolution(first, first, stride=1), *levels
+        )
         self.heads = nn.ModuleDict(
             {name: nn.Linear(last, len(choices)) for name, choices in ANSWERS.items()}
         )
 
     def features(self, pictures: Tensor) -> Tensor:
         """The trunk's average over all places, (batch, 128), of pictures in -1..1."""
+        height, width = pictures.shape[2:]
+        if min(height, width) != SIDE:
+            scale = SIDE / min(height, width)
+            size = round(height * scale), round(width * scale)
+            pictures = F.interpolate(pictures, size, mode="area")
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         features: Tensor = self.trunk(pictures).mean(dim=(2, 3))
         return features
