@@ -21,6 +21,7 @@ from findings import Numbers, Size
 from judge import Judge, load_judge
 from making import Settings
 from questions import Question, questions
+from report import print_report, print_sweep
 
 import sdloop
 from sdloop.components import Components
@@ -35,7 +36,7 @@ SWEEPS: dict[str, tuple[float, ...]] = {
 def examine(
     components: Components, judge: Judge, asked: Sequence[Question], settings: Settings
 ) -> Numbers:
-    """All that is found out at one size, but for what does not depend on prompts."""
+    """All that is found out at one size."""
     assert settings.size is not None
     verdicts = findings.generated(components, judge, asked, settings)
     return {
@@ -70,68 +71,6 @@ def sweep(
     return found
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of words in columns, the first to the left and the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            word.rjust(width) if place else word.ljust(width)
-            for place, (word, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-
-
-def percent(share: float | None) -> str:
-    """A share in per cent; "-" where nothing was asked."""
-    return "-" if share is None else f"{100 * share:.1f} %"
-
-
-def shares_table(found: Numbers) -> str:
-    """How many pictures are right, beside what the judge makes of drawn scenes and of those that
-    went through the VAE."""
-    rows = [["", "right", "of", "share", "95 % interval", "drawn", "through the VAE"]]
-    for name, share in found["shares"].items():
-        low, high = (100 * end for end in share["interval"])
-        row = [name, str(share["right"]), str(share["asked"]), percent(share["share"])]
-        row.append(f"{low:.1f} - {high:.1f}")
-        row += [percent(found[by].get(name)) for by in ("judge", "seen_through_vae")]
-        rows.append(row)
-    return table(rows)
-
-
-def print_report(size: str, found: Numbers) -> None:
-    """One size's findings for people."""
-    vae, frechet, seeds = found["vae"], found["frechet"], found["seeds"]
-    by_style = vae["psnr_by_style"].items()
-    styles = ", ".join(f"{style} {value:.1f}" for style, value in by_style if value)
-    columns = found | {"seen_through_vae": vae["accuracy"]}
-    print(f"{size}\n{shares_table(columns)}")
-    print("on stilts: of the prompts that ask for stilts; off stilts: of all others\n")
-    print(f"reconstruction {vae['psnr']:.1f} dB ({styles})")
-    print(
-        f"Frechet distance {frechet['generated']:.2f} from drawn scenes; "
-        f"other drawn scenes have {frechet['drawn']:.2f}"
-    )
-    print(
-        f"{seeds['prompt']!r}: seeds are {seeds['different_seeds']:.1f} levels of 255 apart, "
-        f"a seed and itself {seeds['same_seed']:.1f}\n"
-    )
-    rows = [["mixed", *next(iter(found["mix"].values()))]]
-    rows += [[share, *(f"{n:.2f}" for n in row.values())] for share, row in found["mix"].items()]
-    print(f"{table(rows)}\n")
-
-
-def print_sweep(name: str, found: Numbers) -> None:
-    """The shares in per cent, a row for each value."""
-    first = next(iter(found.values()))
-    rows = [[name, *first]]
-    rows += [
-        [value, *(percent(one["share"]) for one in row.values())] for value, row in found.items()
-    ]
-    print(f"{table(rows)}\n")
-
-
 def parse_sizes(text: str) -> list[Size]:
     """Sizes from "192x128,128x192"."""
     sizes = [tuple(int(side) for side in size.split("x")) for size in text.split(",")]
@@ -155,36 +94,38 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def at_size(components: Components, judge: Judge, args: argparse.Namespace, size: Size) -> Numbers:
+    """Check the judge at this size, then find out and print what is asked for."""
+    found: Numbers = {"judge": findings.check_judge(judge, size)}
+    asked = questions(args.prompts)
+    settings = Settings(
+        steps=args.steps,
+        guidance_scale=args.guidance_scale,
+        size=size,
+        batch_size=args.batch_size,
+    )
+    for name in args.sweep:
+        found[name] = sweep(name, components, judge, asked, settings)
+        print_sweep(name, found[name])
+    if not args.sweep:
+        found |= examine(components, judge, asked, settings)
+        print_report(f"{size[0]}x{size[1]}", found)
+    return found
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Load, let the judge be checked, find out, print, and write the numbers."""
+    """Load, find out at each size, and write the numbers."""
     args = parse(argv)
     judge, components = load_judge(args.judge), sdloop.load_components(args.model)
-    asked = questions(args.prompts)
-    guidance = components.guidance_scale if args.guidance_scale is None else args.guidance_scale
-    result: Numbers = {
-        "model": args.model,
-        "prompts": args.prompts,
-        "steps": args.steps,
-        "guidance_scale": guidance,
-        "sizes": {},
-    }
-    for width, height in args.sizes or [components.native_size]:
-        found: Numbers = {"judge": findings.check_judge(judge, (width, height))}
-        settings = Settings(
-            steps=args.steps,
-            guidance_scale=guidance,
-            size=(width, height),
-            batch_size=args.batch_size,
-        )
-        for name in args.sweep:
-            found[name] = sweep(name, components, judge, asked, settings)
-            print_sweep(name, found[name])
-        if not args.sweep:
-            found |= examine(components, judge, asked, settings)
-            print_report(f"{width}x{height}", found)
-        result["sizes"][f"{width}x{height}"] = found
+    if args.guidance_scale is None:
+        args.guidance_scale = components.guidance_scale
+    numbers: Numbers = {name: getattr(args, name) for name in ("model", "prompts", "steps")}
+    numbers |= {"guidance_scale": args.guidance_scale, "sizes": {}}
+    for size in args.sizes or [components.native_size]:
+        found = at_size(components, judge, args, size)
+        numbers["sizes"][f"{size[0]}x{size[1]}"] = found
     if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
