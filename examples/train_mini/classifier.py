@@ -24,7 +24,6 @@ from judge import (
     load_judge,
     look,
     measure,
-    right,
     save_judge,
 )
 from scenes import Scene, sample_scene
@@ -145,8 +144,9 @@ def in_words(shares: dict[str, float]) -> str:
 def train(args: argparse.Namespace) -> None:
     """Train until ``--pictures`` have been seen, and write the judge with what it is worth."""
     lessons, steps = Lessons(args), args.pictures // args.batch
+    warmup = min(100, steps // 8)
     while lessons.done < steps:
-        loss = lessons.step(cosine_rate(lessons.done, steps, args.rate))
+        loss = lessons.step(cosine_rate(lessons.done, steps, args.rate, warmup))
         if lessons.done % args.every == 0 or lessons.done == steps:
             print(f"step {lessons.done} of {steps} loss {loss:.3f} {lessons.report()}", flush=True)
             lessons.save()
@@ -167,12 +167,11 @@ def confusions(judge: Judge, count: int) -> list[str]:
     scenes = [sample_scene(seed) for seed in seeds]
     verdicts = look(judge, draw_batches(seeds, SIZES[0]))
     wrong: dict[tuple[str, Answer, Answer], list[int]] = {}
-    for name, each in right(verdicts, scenes).items():
+    for name in ANSWERS:
         answers = verdicts.answers(name)
-        for place, ok in enumerate(each):
-            if not ok:
-                pair = name, getattr(scenes[place], name), answers[place]
-                wrong.setdefault(pair, []).append(place)
+        for place, (scene, taken) in enumerate(zip(scenes, answers, strict=True)):
+            if taken != getattr(scene, name):
+                wrong.setdefault((name, getattr(scene, name), taken), []).append(place)
     lines = []
     commonest = sorted(wrong.items(), key=lambda pair: len(pair[1]), reverse=True)
     for (name, true, taken), places in commonest:

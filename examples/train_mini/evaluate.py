@@ -34,13 +34,17 @@ SWEEPS: dict[str, tuple[float, ...]] = {
 
 
 def examine(
-    components: Components, judge: Judge, asked: Sequence[Question], settings: Settings
+    components: Components,
+    judge: Judge,
+    asked: Sequence[Question],
+    settings: Settings,
+    trust: dict[str, float],
 ) -> Numbers:
     """All that is found out at one size."""
     assert settings.size is not None
     verdicts = findings.generated(components, judge, asked, settings)
     return {
-        "shares": findings.measure_shares(asked, verdicts),
+        "shares": findings.measure_shares(asked, verdicts, trust),
         "vae": findings.measure_vae(components, judge, settings.size),
         "frechet": findings.measure_features(judge, verdicts, settings.size),
         "seeds": findings.measure_seeds(components, settings),
@@ -61,13 +65,14 @@ def sweep(
     judge: Judge,
     asked: Sequence[Question],
     settings: Settings,
+    trust: dict[str, float],
 ) -> Numbers:
     """The shares at each value of one setting, with the same prompts and seeds."""
     found = {}
     for value in SWEEPS[name]:
         print(f"{name} {value:g}", file=sys.stderr, flush=True)
         verdicts = findings.generated(components, judge, asked, with_value(settings, name, value))
-        found[f"{value:g}"] = findings.measure_shares(asked, verdicts)
+        found[f"{value:g}"] = findings.measure_shares(asked, verdicts, trust)
     return found
 
 
@@ -96,7 +101,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 def at_size(components: Components, judge: Judge, args: argparse.Namespace, size: Size) -> Numbers:
     """Check the judge at this size, then find out and print what is asked for."""
-    found: Numbers = {"judge": findings.check_judge(judge, size)}
+    trust = findings.check_judge(judge, size)
+    found: Numbers = {"judge": trust}
     asked = questions(args.prompts)
     settings = Settings(
         steps=args.steps,
@@ -105,10 +111,10 @@ def at_size(components: Components, judge: Judge, args: argparse.Namespace, size
         batch_size=args.batch_size,
     )
     for name in args.sweep:
-        found[name] = sweep(name, components, judge, asked, settings)
+        found[name] = sweep(name, components, judge, asked, settings, trust)
         print_sweep(name, found[name])
     if not args.sweep:
-        found |= examine(components, judge, asked, settings)
+        found |= examine(components, judge, asked, settings, trust)
         print_report(f"{size[0]}x{size[1]}", found)
     return found
 

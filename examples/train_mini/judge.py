@@ -153,14 +153,18 @@ def draw_batches(seeds: range, size: tuple[int, int], batch: int = BATCH) -> Ite
 
 
 def right(verdicts: Verdicts, scenes: Sequence[Scene]) -> dict[str, list[bool]]:
-    """Whether each answer is what the scene has, question by question."""
-    return {
+    """Whether each answer is what the scene has, question by question, and under "stilts" whether
+    it is right that there are any or none."""
+    answers = {
         name: [
             answer == getattr(scene, name)
             for answer, scene in zip(verdicts.answers(name), scenes, strict=True)
         ]
         for name in ANSWERS
     }
+    seen = [doing == "stilts" for doing in verdicts.answers("doing")]
+    stilts = [has == scene.stilts for has, scene in zip(seen, scenes, strict=True)]
+    return answers | {"stilts": stilts}
 
 
 def accuracy(verdicts: Verdicts, scenes: Sequence[Scene]) -> dict[str, float]:

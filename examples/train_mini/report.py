@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from findings import Numbers
+from questions import STILTS
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -30,7 +31,8 @@ def shares_table(found: Numbers) -> str:
         low, high = (100 * end for end in share["interval"])
         row = [name, str(share["right"]), str(share["asked"]), percent(share["share"])]
         row.append(f"{low:.1f} - {high:.1f}")
-        row += [percent(found[by].get(name)) for by in ("judge", "seen_through_vae")]
+        asked = "stilts" if name in STILTS else name
+        row += [percent(found[by][asked]) for by in ("judge", "seen_through_vae")]
         rows.append(row)
     return table(rows)
 
@@ -42,7 +44,10 @@ def print_report(size: str, found: Numbers) -> None:
     styles = ", ".join(f"{style} {value:.1f}" for style, value in by_style if value)
     columns = found | {"seen_through_vae": vae["accuracy"]}
     print(f"{size}\n{shares_table(columns)}")
-    print("on stilts: of the prompts that ask for stilts; off stilts: of all others\n")
+    print("on stilts: of the prompts that ask for stilts; off stilts: of all others")
+    for name in found["judge"].keys() - found["shares"].keys() - {"stilts"}:
+        print(f"{name} is not judged: of drawn scenes it tells {percent(found['judge'][name])}")
+    print()
     print(f"reconstruction {vae['psnr']:.1f} dB ({styles})")
     print(
         f"Frechet distance {frechet['generated']:.2f} from drawn scenes; "
