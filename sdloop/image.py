@@ -22,7 +22,7 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
     """
     latents = unscale(vae, latents).to(vae.device, vae.dtype)
     pixels: list[Tensor] = [
-        vae.decode(one, return_dict=False)[0].float().cpu() for one in latents.split(1)
+        vae.decode(one, return_dict=False)[0].float().cpu() for one in torch.split(latents, 1)
     ]
     return torch.cat(pixels) / 2 + 0.5
 

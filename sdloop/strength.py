@@ -53,7 +53,7 @@ def check_strength(steps: int, strength: float, *, exact: bool) -> None:
 
 def _least(running: int, schedule: int) -> float:
     """The least strength, to four decimals, with which ``running`` steps of a schedule run."""
-    parts = math.ceil(running / schedule * 10_000)
+    parts = running * 10_000 // schedule
     while int(schedule * (parts / 10_000)) < running:
         parts += 1
     return parts / 10_000
