@@ -37,7 +37,8 @@ def _with_size(recipe: "Recipe", model: Defaults) -> "Recipe":
     if recipe.image is not None:
         raise SettingError(f"image must be opened to resolve the recipe, got {recipe.image!r}")
     for name in IMAGE_FIELDS:
-        if getattr(recipe, name) not in (None, False):
+        value = getattr(recipe, name)
+        if value is not None and value is not False:  # and 0 is a step
             raise SettingError(
                 f"{name} is for pictures that are made from another, and no image is given"
             )
