@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2, tiny_sdxl, write_json
 
-from sdloop.checkpoint import LAYOUTS, find_checkpoint, local_path, model_hashes
+from sdloop.checkpoint import LAYOUTS, Advice, find_checkpoint, local_path, model_hashes
 from sdloop.checkpoint.headers import read_header
 from sdloop.checkpoint.legacy import settled_scheduler
 from sdloop.errors import ModelError, SettingError
@@ -338,6 +338,8 @@ def test_any_header_is_read_or_refused(
             "use_linear_projection",
             "max_position_embeddings",
             "force_zeros_for_empty_prompt",
+            "_sdloop",
+            "prediction_type",
         ]
     ),
     JSON,
@@ -505,10 +507,58 @@ def test_the_guidance_scale_that_suits_a_model(copy: Callable[[str], Path]) -> N
     assert find_checkpoint(str(sdxl)).guidance_scale == 5.0
     edit(sd1 / "model_index.json", _sdloop={"guidance_scale": 3})
     assert find_checkpoint(str(sd1)).guidance_scale == 3.0
-    for wrong in ({"guidance_scale": "3"}, {"guidance_scale": -1}, {}, []):
-        edit(sd1 / "model_index.json", _sdloop=wrong)
-        with pytest.raises(ModelError, match="_sdloop in model_index"):
-            find_checkpoint(str(sd1))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ([], "_sdloop must be an object, got []"),
+        ({}, "_sdloop.guidance_scale must be a finite number, got None"),
+        ({"guidance_scale": "3"}, "_sdloop.guidance_scale must be a finite number, got '3'"),
+        ({"guidance_scale": -1}, "_sdloop.guidance_scale must be between 0 and 10000, got -1"),
+        (
+            {"guidance_scale": 2, "vocabulary": ["frog"]},
+            "_sdloop.vocabulary must be lists of words by their kinds, got ['frog']",
+        ),
+        (
+            {"guidance_scale": 2, "vocabulary": {"subjects": "frog"}},
+            "_sdloop.vocabulary.subjects must be a list of texts, got 'frog'",
+        ),
+        (
+            {"guidance_scale": 2, "vocabulary": {"counts": ["one", 2]}},
+            "_sdloop.vocabulary.counts[1] must be text, got 2",
+        ),
+        (
+            {"guidance_scale": 2, "prompts": "a frog"},
+            "_sdloop.prompts must be a list of texts, got 'a frog'",
+        ),
+        (
+            {"guidance_scale": 2, "prompts": [None]},
+            "_sdloop.prompts[0] must be text, got None",
+        ),
+    ],
+)
+def test_advice_that_is_not_as_it_should_be(
+    copy: Callable[[str], Path], said: object, message: str
+) -> None:
+    folder = copy("sd1")
+    edit(folder / "model_index.json", _sdloop=said)
+    with pytest.raises(ModelError) as caught:
+        find_checkpoint(str(folder))
+    assert str(caught.value) == f"{folder}: {message} (in model_index.json)"
+
+
+def test_a_model_states_its_words_and_what_to_try(copy: Callable[[str], Path]) -> None:
+    folder = copy("sd1")
+    assert find_checkpoint(str(folder)).advice == Advice(guidance_scale=7.5)
+    words = {"subjects": ["frog", "東京"], "colours": []}
+    said = {"guidance_scale": 2, "vocabulary": words, "prompts": ["frogs"], "of tomorrow": 1}
+    edit(folder / "model_index.json", _sdloop=said)
+    assert find_checkpoint(str(folder)).advice == Advice(
+        guidance_scale=2.0,
+        vocabulary={"subjects": ("frog", "東京"), "colours": ()},
+        prompts=("frogs",),
+    )
 
 
 # The rules of old checkpoints.

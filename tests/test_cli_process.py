@@ -50,6 +50,8 @@ def heavy_imports(arguments: Sequence[str]) -> list[str]:
         ["--version"],
         ["txt2img", "--help"],
         ["config", "--help"],
+        ["models", "--help"],
+        ["models", "mini"],
         ["config", "show"],
         ["txt2img", "a cat", "--stpes", "4"],
     ],
@@ -72,7 +74,9 @@ def test_help_is_there_at_once() -> None:
     assert "txt2img" in done.stdout
 
 
-@pytest.mark.parametrize("command", [[], ["txt2img"], ["show"], ["config"], ["config", "set"]])
+@pytest.mark.parametrize(
+    "command", [[], ["txt2img"], ["show"], ["models"], ["config"], ["config", "set"]]
+)
 def test_every_help_has_an_example(command: list[str]) -> None:
     assert "Example" in sdloop(*command, "--help").stdout
 

@@ -358,6 +358,33 @@ def test_the_embedded_model_is_told_when_nobody_named_one(monkeypatch: pytest.Mo
     assert "no model was named" not in txt2img("a cat", "-m", "mini", "--dry-run").stderr
 
 
+@pytest.mark.parametrize(
+    "prompt, known",
+    [
+        ("a lighthouse, 8k", False),
+        ("東京 🐎", False),
+        ("frog", True),
+        ("FROGS!", True),
+        ("(two) lighthouses", True),
+        ("a lighthouse by the sea", True),  # a wording that no list has
+        ("", True),
+        ("a", True),
+    ],
+)
+def test_a_prompt_that_means_nothing_to_a_small_model(prompt: str, known: bool) -> None:
+    result = txt2img(prompt, "-m", "mini", "--seed", "4", "--dry-run")
+    hint = f'sdloop: "{prompt}" means nothing to mini: `sdloop models mini` lists the words'
+    assert result.stderr == ("" if known else f"{hint} that it knows\n")
+    assert txt2img(prompt, "-m", "mini", "--seed", "4", "--dry-run", "-q").stderr == ""
+
+
+def test_words_are_told_once_and_only_of_models_that_list_them() -> None:
+    lines = "a lighthouse\na windmill\na frog\n"
+    small = txt2img("--from-file", "-", "-m", "mini", "--seed", "4", "--dry-run", stdin=lines)
+    assert small.stderr.count("means nothing") == 1
+    assert txt2img("a lighthouse", "--seed", "4", "--dry-run").stderr == ""
+
+
 def test_warnings_between_programmers_stay_between_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

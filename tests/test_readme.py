@@ -77,6 +77,11 @@ def test_every_command_runs(session: str, workshop: Path) -> None:
                 assert picture.width >= 32
 
 
+def test_the_card_of_the_embedded_model_is_what_is_printed() -> None:
+    (shown,) = re.findall(r"^```\n(mini\n.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    assert run("sdloop models mini") == shown
+
+
 def test_there_are_two_installing_commands_and_ci_runs_them() -> None:
     assert len(INSTALLING) == 2
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")

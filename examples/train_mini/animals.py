@@ -2,8 +2,8 @@
 
 An animal stands on the line ``y = 0``, reaches up to about ``y = 1`` and spans ``-0.5 .. 0.5`` in
 ``x``; the ``Pen`` carries the box to its place in the picture. Outlines differ on purpose (ears,
-necks, tails, shells): three animals side by side are forty pixels tall, and as pixel art eleven.
-Those in profile look to the left.
+necks, tails, shells): three side by side have a third of the picture each, and as pixel art
+eleven blocks. Those in profile look to the left.
 """
 
 from pen import WHITE, Coat, Pen

@@ -1,5 +1,7 @@
 """What subjects do and have: stilts, a leaf to eat, a hat, a tree or an umbrella above them."""
 
+from dataclasses import replace
+
 from pen import INK, Pen, Point, coat
 from things import tree
 
@@ -36,9 +38,10 @@ def hat(pen: Pen, head: Point) -> None:
     pen.box(x - 0.22, y - 0.015, x + 0.22, y + 0.035, (70, 64, 80))
 
 
-def shade_tree(pen: Pen) -> None:
-    """A broad green tree, its crown above everybody."""
-    tree(pen, coat(GREEN))
+def shade_tree(pen: Pen, side: int) -> None:
+    """A broad green tree on one side of the picture's middle, its crown above everybody;
+    the pen's unit is the picture's side."""
+    tree(replace(pen, left=pen.at(0.2 * side, 0)[0], unit=0.92 * pen.unit), coat(GREEN))
 
 
 def umbrella(pen: Pen, top: float) -> None:

@@ -1,7 +1,6 @@
 """Draw a scene: a backdrop, then its subjects from left to right with what they do and have.
 
-Drawn at twice the size and averaged down, because Pillow's shapes have hard edges; the style comes
-last.
+Drawn large and averaged down, because Pillow's shapes have hard edges; the style comes last.
 """
 
 import random
@@ -16,12 +15,14 @@ from scenes import COLOURS, Scene
 from styles import STYLES, Style, tiled
 from subjects import SUBJECTS
 
-SUPERSAMPLE = 2
+CANVAS = 256
+"""Pixels that the shorter side is drawn with, at least."""
+
 ROOM = {"nothing": 1.0, "stilts": 0.76, "leaf": 0.96, "hat": 0.88, "tree": 0.74, "umbrella": 0.80}
 """How large a lone subject is drawn, so that what it has fits above or below it."""
 
 VEINS = np.repeat([1.0, 1.0, 1.0, 0.84], 4).astype(np.float32)[:, None].repeat(16, axis=1)
-"""The veins of wood, in canvas pixels: a dark one every sixteen, which is every latent."""
+"""The veins of wood, in canvas pixels: a dark one every sixteen."""
 
 
 def places(scene: Scene, rng: random.Random) -> list[tuple[float, float]]:
@@ -70,34 +71,24 @@ def draw_flat(
 ) -> Image.Image:
     """The whole scene before its style is applied, on a canvas of (width, height)."""
     image = Image.new("RGB", canvas)
-    draw = ImageDraw.Draw(image)
-    sheet = Sheet(draw=draw, width=canvas[0], height=canvas[1])
+    sheet = Sheet(draw=ImageDraw.Draw(image), width=canvas[0], height=canvas[1])
     BACKDROPS[scene.setting](sheet, rng)
-    ground = sheet.height - sheet.side * rng.uniform(0.06, 0.10)
+    pen = Pen(
+        draw=sheet.draw, left=sheet.width / 2, unit=sheet.side, ink=style.ink, weight=style.weight,
+        ground=sheet.height - sheet.side * rng.uniform(0.06, 0.10), night=scene.setting == "night",
+    )  # fmt: skip
     if scene.doing == "tree":
-        trunk = sheet.width / 2 + sheet.side * rng.choice((-0.2, 0.2))
-        shade_tree(
-            Pen(
-                draw=draw,
-                left=trunk,
-                ground=ground,
-                unit=sheet.side * 0.92,
-                ink=style.ink,
-                weight=style.weight,
-            )
-        )
+        shade_tree(pen, side=rng.choice((-1, 1)))
     for centre, share in places(scene, rng):
-        pen = Pen(
-            draw=draw, left=centre * sheet.width, ground=ground, unit=sheet.side * share,
-            flip=rng.choice((-1, 1)), night=scene.setting == "night",
-            ink=style.ink, weight=style.weight,
-        )  # fmt: skip
-        draw_figure(scene, pen, image, lift=sheet.side * rng.uniform(0.26, 0.32))
+        flip, lift = rng.choice((-1, 1)), sheet.side * rng.uniform(0.26, 0.32)
+        own = replace(pen, left=centre * sheet.width, unit=sheet.side * share, flip=flip)
+        draw_figure(scene, own, image, lift)
     return image
 
 
 def draw_scene(scene: Scene, size: tuple[int, int]) -> Image.Image:
     """The scene as an RGB picture of (width, height) pixels; a pure function of its arguments."""
     rng, style = random.Random(scene.layout), STYLES[scene.style]
-    canvas = size[0] * SUPERSAMPLE, size[1] * SUPERSAMPLE
-    return style.finish(draw_flat(scene, canvas, style, rng).reduce(SUPERSAMPLE), rng)
+    zoom = max(1, round(CANVAS / min(size)))
+    canvas = size[0] * zoom, size[1] * zoom
+    return style.finish(draw_flat(scene, canvas, style, rng).reduce(zoom), rng)

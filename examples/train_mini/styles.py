@@ -1,7 +1,10 @@
 """The four styles: how a drawing's outlines look, and what becomes of its pixels.
 
-Textures repeat every eight pixels, the side of one latent, so that a small VAE can learn them; a
-texture without a period would be noise to it, and come back as a blur.
+Everything is measured against the shorter side, so that a style looks the same at every size.
+Textures are soft and repeat eight times over it, every two latents of the embedded model. A VAE
+that upsamples has no sense of place inside a flat area: finer grain, or strokes closer together,
+would ask it for a pattern that no smooth latents can tell it where to begin, and come back as a
+blur.
 """
 
 import random
@@ -16,8 +19,12 @@ from PIL import Image, ImageFilter
 Pixels = NDArray[np.float32]
 
 PAPER: Pixels = np.array((250, 246, 234), dtype=np.float32)
-BLOCK = 4
-"""Pixels a side of one pixel of pixel art."""
+LIGHTNESS: Pixels = np.array((0.30, 0.59, 0.11), dtype=np.float32)[:, None]
+BLOCKS = 32
+"""Blocks of pixel art along the shorter side."""
+
+WAVES = 8
+"""Repeats of a texture along the shorter side."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +48,19 @@ def to_image(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8), "RGB")
 
 
+def hills(seed: int, period: int) -> Pixels:
+    """A tile of smooth random hills of unit height, float32 (period, period)."""
+    waves = np.random.RandomState(seed).normal(size=(3, 3)) + 1j
+    tile = np.fft.irfft2(waves, s=(period, period))
+    return (tile / np.abs(tile).max()).astype(np.float32)
+
+
+def slanting_waves(period: int) -> Pixels:
+    """A tile of one diagonal wave between -1 and 1, float32 (period, period)."""
+    places = np.add.outer(np.arange(period), np.arange(period)) / period
+    return np.cos(2 * np.pi * places).astype(np.float32)
+
+
 def cartoon(picture: Image.Image, _: random.Random) -> Image.Image:
     """Flat colours and dark outlines, as drawn."""
     return picture
@@ -52,32 +72,36 @@ def blotches(size: tuple[int, int], rng: random.Random) -> Pixels:
     return np.asarray(spots, dtype=np.float32)[..., None] / 127.5 - 1
 
 
+def blurred(picture: Image.Image, share: float) -> Pixels:
+    """The picture under a Gaussian whose radius is a share of its shorter side."""
+    radius = share * min(picture.size)
+    return np.asarray(picture.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32)
+
+
 def watercolour(picture: Image.Image, rng: random.Random) -> Image.Image:
     """Thin paint on rough paper: pale, uneven, bleeding at its borders, darker where it dried
     last."""
-    wet = np.asarray(picture.filter(ImageFilter.GaussianBlur(0.7)), dtype=np.float32)
-    spread = np.asarray(picture.filter(ImageFilter.GaussianBlur(4)), dtype=np.float32)
+    wet, spread = blurred(picture, 0.0055), blurred(picture, 0.03)
     rim = np.abs(wet - spread).mean(axis=2, keepdims=True) / 255
     strength = 0.76 + 0.12 * blotches(picture.size, rng) + 0.5 * rim
-    return to_image(PAPER - (PAPER - wet) * strength + tiled(GRAIN, picture.size))
+    grain = 9 * tiled(hills(8, min(picture.size) // WAVES), picture.size)
+    return to_image(PAPER - (PAPER - wet) * strength + grain)
 
 
 def pencil(picture: Image.Image, _: random.Random) -> Image.Image:
-    """Coloured pencils: outlines, and strokes that lie closer the darker the colour."""
+    """Coloured pencils: dark outlines on white paper, pale colours laid on in slanting strokes."""
     pixels = np.asarray(picture, dtype=np.float32)
-    dark = 1 - pixels @ np.array((0.30, 0.59, 0.11), dtype=np.float32)[:, None] / 255
-    lines = tiled(STROKES, picture.size), tiled(STROKES[:, ::-1], picture.size)
-    cover = 0.30 + lines[0] * 0.5 + lines[1] * 0.6 * (dark > 0.55)
-    cover = np.where(dark > 0.78, np.maximum(cover, 0.75), cover)
-    return to_image(PAPER - (PAPER - pixels) * cover.clip(0, 0.92))
+    dark = 1 - pixels @ LIGHTNESS / 255
+    strokes = tiled(slanting_waves(min(picture.size) // WAVES), picture.size)
+    cover = 0.46 + 0.16 * strokes + 0.7 * np.maximum(dark - 0.6, 0)
+    return to_image(PAPER - (PAPER - pixels) * cover.clip(0, 0.95))
 
 
 def pixel_art(picture: Image.Image, _: random.Random) -> Image.Image:
     """Blocks of one colour, from a palette of nine levels a channel."""
-    width, height = picture.size
-    small = picture.reduce(BLOCK)
+    small = picture.reduce(min(picture.size) // BLOCKS)
     levels = np.round(np.asarray(small, dtype=np.float32) / 32) * 32
-    return to_image(levels).resize((width, height), Image.Resampling.NEAREST)
+    return to_image(levels).resize(picture.size, Image.Resampling.NEAREST)
 
 
 STYLES: dict[str, Style] = {
@@ -86,9 +110,3 @@ STYLES: dict[str, Style] = {
     "pencil": Style(ink=(30, 28, 34), weight=0.8, finish=pencil),
     "pixel": Style(ink=INK, weight=1.7, finish=pixel_art),
 }
-
-GRAIN: Pixels = np.random.RandomState(8).normal(0, 7, (8, 8)).astype(np.float32)
-"""Rough paper, in levels of 255."""
-
-STROKES: Pixels = ((np.add.outer(np.arange(8), np.arange(8)) % 4) < 2).astype(np.float32)
-"""Diagonal strokes two pixels wide."""

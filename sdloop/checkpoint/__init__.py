@@ -1,15 +1,25 @@
-"""A model on disk: found, recognised and hashed, not loaded. No torch in here."""
+"""A model on disk: found, recognised, told about and hashed, not loaded. No torch in here."""
 
+from sdloop.checkpoint.advice import Advice
+from sdloop.checkpoint.cache import cached_checkpoints
 from sdloop.checkpoint.find import LAYOUTS, MINI, VOCABULARY, find_checkpoint, local_path
 from sdloop.checkpoint.hashes import model_hashes
+from sdloop.checkpoint.parts import Part, bytes_on_disk, parts_of
 from sdloop.checkpoint.value import Checkpoint
+from sdloop.checkpoint.words import knows_a_word
 
 __all__ = [
     "LAYOUTS",
     "MINI",
     "VOCABULARY",
+    "Advice",
     "Checkpoint",
+    "Part",
+    "bytes_on_disk",
+    "cached_checkpoints",
     "find_checkpoint",
+    "knows_a_word",
     "local_path",
     "model_hashes",
+    "parts_of",
 ]

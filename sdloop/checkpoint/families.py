@@ -134,21 +134,3 @@ def _whole(source: str, config: Mapping[str, Any], key: str, default: int) -> in
     if not isinstance(value, int) or value < 1:
         raise ModelError(f"{source} has a config whose {key} is {value!r}, not a whole number")
     return value
-
-
-def usual_guidance(name: str, family: str, index: Mapping[str, Any]) -> float:
-    """The guidance scale that suits a model: its index's own word, or diffusers' for its family.
-
-    ``model_index.json`` may say it as ``"_sdloop": {"guidance_scale": 3.0}``; diffusers passes
-    over keys that begin with an underscore.
-
-    >>> usual_guidance("a model", "sdxl", {})
-    5.0
-    """
-    own = index.get("_sdloop")
-    if own is None:
-        return 5.0 if family == "sdxl" else 7.5
-    scale = own.get("guidance_scale") if isinstance(own, dict) else None
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 <= scale <= 1e4:
-        raise ModelError(f"{name}: _sdloop in model_index.json must hold a guidance_scale: {own}")
-    return float(scale)

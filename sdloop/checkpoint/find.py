@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.checkpoint import hub
-from sdloop.checkpoint.families import check_vae, family_of_configs, usual_guidance
+from sdloop.checkpoint.advice import read_advice
+from sdloop.checkpoint.families import check_vae, family_of_configs
 from sdloop.checkpoint.folder import (
     STEMS,
     read_configs,
@@ -54,12 +55,12 @@ def find_checkpoint(
     path = MINI if model == "mini" else local_path(model)
     if path is None:
         path = hub.snapshot(model, revision, variant, may_fetch=may_fetch)
-        found = _read_folder(model, path, variant)
+        found = read_folder(model, path, variant)
         found = dataclasses.replace(found, revision=path.name)
     elif revision is not None:
         raise SettingError(f"revision is for models of the hub, and {model} is none: {revision!r}")
     elif path.is_dir() or model == "mini":
-        found = _read_folder(model, path, variant)
+        found = read_folder(model, path, variant)
     elif variant is not None:
         raise SettingError(f"variant is for folders, and {model} is a single file: {variant!r}")
     else:
@@ -91,7 +92,8 @@ def local_path(model: str) -> Path | None:
     return None
 
 
-def _read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
+def read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
+    """The model in a folder; raises ``Incomplete`` where files of the ``variant`` are missing."""
     configs, index = read_configs(name, folder)
     family = family_of_configs(name, configs)
     xl = "text_encoder_2" in configs
@@ -105,7 +107,7 @@ def _read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
         tokenizers=tokenizer_folders(folder, configs),
         # diffusers' default where an index says nothing
         force_zeros_for_empty_prompt=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
-        guidance_scale=usual_guidance(name, family, index),
+        advice=read_advice(name, family, index),
     )
 
 
@@ -136,7 +138,7 @@ def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
         weights={part: (path,) for part in parts if part in there},
         tokenizers=tokenizers,
         force_zeros_for_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
-        guidance_scale=usual_guidance(name, family, index),
+        advice=read_advice(name, family, index),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sdloop.checkpoint.advice import Advice
 from sdloop.checkpoint.folder import Configs
 
 
@@ -27,9 +28,8 @@ class Checkpoint:
         Part → its weight files, several when they are sharded.
     tokenizers
         Part → the folder of its vocabulary.
-    guidance_scale
-        The scale that suits the model: what its ``model_index.json`` says under ``_sdloop``, or
-        diffusers' own default for its family.
+    advice
+        What it says about its own use, or diffusers' defaults for its family.
     vae_path
         Where another VAE than the model's own comes from; its config and weights are in
         ``configs`` and ``weights``.
@@ -44,7 +44,7 @@ class Checkpoint:
     weights: Mapping[str, tuple[Path, ...]]
     tokenizers: Mapping[str, Path]
     force_zeros_for_empty_prompt: bool = False
-    guidance_scale: float = 7.5
+    advice: Advice
     vae_path: Path | None = None
 
     @property
@@ -62,6 +62,16 @@ class Checkpoint:
     @property
     def scheduler_config(self) -> Mapping[str, Any]:
         return self.configs["scheduler"]
+
+    @property
+    def prediction_type(self) -> str:
+        """What the UNet predicts; where the scheduler's config is silent, diffusers' default."""
+        return str(self.configs["scheduler"].get("prediction_type", "epsilon"))
+
+    @property
+    def guidance_scale(self) -> float:
+        """The scale that suits the model where nobody names one."""
+        return self.advice.guidance_scale
 
     @property
     def takes_sizes(self) -> bool:

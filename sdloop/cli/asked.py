@@ -6,11 +6,11 @@ from typing import Any
 from sdloop.cli.image_files import image_opener
 from sdloop.cli.options import OutputOptions, SeedOptions
 from sdloop.cli.pictures import make_pictures
-from sdloop.cli.plan import Planned, plan_pictures, print_recipes
+from sdloop.cli.plan import plan_pictures, print_recipes
 from sdloop.cli.prompt_file import Prompt, read_prompts
 from sdloop.cli.recipes import recipes_of, seeds_of
-from sdloop.cli.screen import say
 from sdloop.cli.settings import CommandSettings, Settings, standing_settings
+from sdloop.cli.telling import tell_choices, tell_steps, tell_unknown
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
 
@@ -47,39 +47,10 @@ def fulfil(
     wanted = recipes_of(prompts, settings, numbers)
     plan = plan_pictures(wanted, command, output, open_image)
     if not output.quiet:
-        _tell_choices(prompts, settings, seeds.seed, numbers)
-        _tell_steps(plan)
+        tell_choices(prompts, settings, seeds.seed, numbers)
+        tell_steps(plan)
+        tell_unknown(plan)
     if output.dry_run:
         print_recipes(plan)
     else:
         make_pictures(plan, command, output, open_image)
-
-
-def _tell_choices(
-    prompts: Sequence[Prompt], settings: Settings, seed: str | None, numbers: Sequence[int] | None
-) -> None:
-    """Say what was decided for people who did not say it."""
-    if "model" not in settings.recipe and any("model" not in p.settings for p in prompts):
-        say(
-            "no model was named: this is the small embedded one; for another give --model, or "
-            "`sdloop config set model …` once"
-        )
-    if numbers is not None and seed is None and "seed" not in settings.recipe:
-        several = f"..{numbers[-1]}" if len(numbers) > 1 else ""
-        say(f"seed {numbers[0]}{several}, chosen at random")
-
-
-def _tell_steps(plan: Sequence[Planned]) -> None:
-    """Say how much is run where a picture is not made from noise alone: seldom all steps."""
-    lines: dict[str, None] = {}
-    for recipe in (planned.recipe for planned in plan):
-        if recipe.image is not None:
-            steps, start = recipe.schedule
-            cause = (
-                f"start step {start}"
-                if recipe.strength is None
-                else f"strength {recipe.strength:g}"
-            )
-            lines[f"{cause}: {steps - start} of {steps} steps"] = None
-    for line in lines:
-        say(line)

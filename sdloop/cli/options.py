@@ -23,6 +23,14 @@ PromptArgument = Annotated[
     ),
 ]
 
+Revision = Annotated[
+    str | None, option("Model", "Branch, tag or commit on the hub.", "--revision", metavar="NAME")
+]
+Variant = Annotated[
+    str | None,
+    option("Model", 'Of the weight files, such as "fp16".', "--variant", metavar="NAME"),
+]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecipeOptions:
@@ -177,14 +185,8 @@ class ModelOptions:
             choices=("mini",),
         ),
     ] = None
-    revision: Annotated[
-        str | None,
-        option("Model", "Branch, tag or commit on the hub.", "--revision", metavar="NAME"),
-    ] = None
-    variant: Annotated[
-        str | None,
-        option("Model", 'Of the weight files, such as "fp16".', "--variant", metavar="NAME"),
-    ] = None
+    revision: Revision = None
+    variant: Variant = None
     vae: Annotated[
         str | None, option("Model", "Another VAE than the model's.", "--vae", metavar="MODEL")
     ] = None

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sdloop.cli.entries import entry, safe
 from sdloop.cli.screen import emit, say
 from sdloop.errors import FileError
 from sdloop.png import Record, read_record
@@ -63,29 +64,21 @@ def _lines(path: Path, record: Record) -> Iterator[str]:
     """The file's name, its settings with the prompts first, then the circumstances."""
     made = {name: value for name, value in record.made.items() if value not in (None, {}, [])}
     width = max(map(len, [*record.settings, *made]), default=0)
-    yield _safe(str(path))
+    yield safe(str(path))
     for name in sorted(record.settings, key=_prompts_first):
-        yield from _entry(name, record.settings[name], width)
+        yield from entry(name, _value(name, record.settings[name]), width)
     if made:
         yield ""
     for name, value in made.items():
-        yield from _entry(name, value, width)
+        yield from entry(name, _value(name, value), width)
     if record.left_out:
         yield "\n  A1111's, without a counterpart here:"
     for text in record.left_out:
-        yield f"  {_safe(text)}"
+        yield f"  {safe(text)}"
 
 
 def _prompts_first(name: str) -> int:
     return 0 if name == "prompt" else 1 if name == "negative_prompt" else 2
-
-
-def _entry(name: str, value: Any, width: int) -> Iterator[str]:
-    """``name  value``, aligned; the further lines of a value stand below its first."""
-    first, *others = _value(name, value).split("\n")
-    yield f"  {_safe(name):{width}}  {_safe(first)}".rstrip()
-    for line in others:
-        yield f"  {'':{width}}  {_safe(line)}".rstrip()
 
 
 def _value(name: str, value: Any) -> str:
@@ -97,8 +90,3 @@ def _value(name: str, value: Any) -> str:
             f"{part:g}" if isinstance(part, float) else str(part) for part in value
         )
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _safe(text: str) -> str:
-    """``text`` without what would steer the terminal: it comes from a file of unknown origin."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

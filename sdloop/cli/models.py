@@ -1,0 +1,98 @@
+"""``sdloop models``: which models are on this machine, and what to type for each."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sdloop.cli.entries import columns
+from sdloop.cli.flags import option
+from sdloop.cli.model_card import Asked, bytes_text, card, full_facts, size_text, summary
+from sdloop.cli.options import Revision, Variant
+from sdloop.cli.screen import emit, say
+from sdloop.errors import SettingError
+
+if TYPE_CHECKING:
+    from sdloop.checkpoint import Checkpoint
+
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="As --model takes it: mini, a hub id, a diffusers folder or a .safetensors file.",
+        show_default=False,
+        autocompletion=lambda: ["mini"],
+    ),
+]
+Hash = Annotated[bool, option("Output", "Hash its files too, which reads all of them.", "--hash")]
+Json = Annotated[bool, option("Output", "One line of JSON per model.", "--json")]
+
+
+def models(
+    model: Model = None,
+    *,
+    revision: Revision = None,
+    variant: Variant = None,
+    hashes: Hash = False,
+    json_lines: Json = False,
+) -> None:
+    """List the models that need no download, or tell what one of them is and knows.
+
+    They are the embedded one and what is whole in the Hugging Face cache. Nothing is fetched.
+
+    [bold]Examples:[/bold]
+
+    sdloop models
+
+    sdloop models mini
+
+    sdloop models stabilityai/stable-diffusion-xl-base-1.0 --variant fp16 --json
+    """
+    if model is None:
+        for name, value in (("revision", revision), ("variant", variant), ("hash", hashes)):
+            if value:
+                raise SettingError(f"{name} is for one model, and none was named: {value!r}")
+        _list(json_lines=json_lines)
+    else:
+        _tell(Asked(model, revision, variant), hashes=hashes, json_lines=json_lines)
+
+
+def _tell(asked: Asked, *, hashes: bool, json_lines: bool) -> None:
+    from sdloop.checkpoint import find_checkpoint
+
+    found = find_checkpoint(
+        asked.model, revision=asked.revision, variant=asked.variant, may_fetch=False
+    )
+    facts = full_facts(found, hashes=hashes)
+    emit(json.dumps(facts) if json_lines else "\n".join(card(facts, asked)))
+
+
+def _list(*, json_lines: bool) -> None:
+    from sdloop.checkpoint import cached_checkpoints, find_checkpoint
+
+    found: list[tuple[Checkpoint, str | None]] = [(find_checkpoint("mini"), None)]
+    found += cached_checkpoints()
+    if json_lines:
+        for checkpoint, _ in found:
+            emit(json.dumps(summary(checkpoint)))
+        return
+    rows = [_row(checkpoint, revision) for checkpoint, revision in found]
+    for line in columns([_HEADINGS, *rows]):
+        emit(line)
+    say("`sdloop models MODEL` tells more of one; `sdloop txt2img PROMPT --model MODEL` uses it")
+
+
+_HEADINGS = ("model", "family", "native_size", "prediction_type", "bytes", "revision")
+
+
+def _row(checkpoint: "Checkpoint", revision: str | None) -> tuple[str, ...]:
+    """The cells for one model, the first of which is what to type after ``--model``."""
+    facts = summary(checkpoint)
+    return (
+        str(Asked(checkpoint.name, revision, checkpoint.variant)),
+        facts["family"],
+        size_text(facts["native_size"]),
+        facts["prediction_type"],
+        bytes_text(facts["bytes"]),
+        (checkpoint.revision or "")[:10],
+    )
