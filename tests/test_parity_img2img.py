@@ -4,9 +4,9 @@ As in ``test_parity``: the tables are the claim, the quick ones run always, and 
 every scheduler with every strength, guidance and family. Two schedulers do not continue in the
 middle of their schedule as their papers say, and sdloop follows diffusers there:
 
-- LMS weighs the first step as if it knew the three before it, which were never taken;
-- PNDM counts one step twice, the second, so that with ``start_step`` 1 it steps on it thrice, and
-  from 2 on it runs one more step than was asked for.
+- LMS weighs its first steps as if it knew those before them, which were never taken;
+- PNDM looks twice at the second step of a schedule, and counts that look among the steps: started
+  later it takes two different steps for one, and is a noise level behind from there on.
 """
 
 import functools
@@ -36,6 +36,7 @@ PACED = [(name, spacing) for name in NAMES if "spacing" in SCHEDULERS[name].know
          for spacing in SPACINGS]  # fmt: skip
 
 STRENGTHS = [0.05, 0.1, 0.25, 0.5, 0.58, 0.75, 0.9, 0.95, 1.0]
+SOME = [0.05, 0.5, 1.0]
 
 
 def sketch(width: int = 32, height: int = 24) -> Image.Image:
@@ -71,16 +72,17 @@ def test_every_scheduler(family: str, scheduler: str) -> None:
     assert_equal(FAMILIES[family](), recipe(scheduler=scheduler, negative_prompt="a dog"))
 
 
-@pytest.mark.parametrize("strength", STRENGTHS)
+@pytest.mark.parametrize("strength", SOME)
 @pytest.mark.parametrize("scheduler", NAMES)
-def test_every_strength(scheduler: str, strength: float) -> None:
+def test_low_and_high_strengths(scheduler: str, strength: float) -> None:
     wanted = recipe(scheduler=scheduler, strength=strength, steps=20, guidance_scale=1)
     assert_equal(FAMILIES["sd1"](), wanted)
 
 
 @pytest.mark.parametrize("guidance_scale", [1, 7.5])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_models_own_scheduler(family: str, guidance_scale: float) -> None:
+def test_every_strength(family: str, guidance_scale: float) -> None:
+    """With the model's own scheduler."""
     for strength in STRENGTHS:
         wanted = recipe(steps=20, strength=strength, guidance_scale=guidance_scale)
         assert_equal(FAMILIES[family](), wanted)
