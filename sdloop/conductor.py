@@ -15,11 +15,13 @@ from sdloop.components import Components
 from sdloop.conditioning import Conditioning, Encode, condition, encode_prompt, stack
 from sdloop.errors import NonFiniteError, OutOfMemory
 from sdloop.image import decode, to_images
-from sdloop.latents import latent_size, noise, seeded_generators
+from sdloop.inputs import OpenImage, open_image
+from sdloop.latents import seeded_generators
 from sdloop.loop import Step, denoise
 from sdloop.recipe import Recipe
 from sdloop.rules import check_whole
-from sdloop.schedule import Scheduler, make_scheduler, seed_brownian_noise, set_steps
+from sdloop.schedule import make_scheduler, seed_brownian_noise, set_steps
+from sdloop.start import EncodeImage, first_latents, image_encoder
 
 MAX_BATCH = 4096
 
@@ -42,43 +44,61 @@ class Picture:
 
 
 def generate(
-    components: Components, recipes: Recipe | Iterable[Recipe], *, batch_size: int = 1
+    components: Components,
+    recipes: Recipe | Iterable[Recipe],
+    *,
+    batch_size: int = 1,
+    open_image: OpenImage = open_image,
 ) -> list[Picture]:
     """Make the picture of each Recipe, in their order; see ``stream`` to watch it happen."""
-    events = stream(components, recipes, batch_size=batch_size)
+    events = stream(components, recipes, batch_size=batch_size, open_image=open_image)
     return [event for event in events if isinstance(event, Picture)]
 
 
 def stream(
-    components: Components, recipes: Recipe | Iterable[Recipe], *, batch_size: int = 1
+    components: Components,
+    recipes: Recipe | Iterable[Recipe],
+    *,
+    batch_size: int = 1,
+    open_image: OpenImage = open_image,
 ) -> Iterator[Step | Picture]:
     """The same, as it happens: a batch's ``Step``s, then its finished ``Picture``s, batch by batch.
 
-    Up to ``batch_size`` neighbouring Recipes that differ in prompts and seed alone share a batch:
-    faster on a GPU, and the same noise bit for bit. Memory does not grow with the number of
-    Recipes, and closing the iterator stops between two steps.
+    Up to ``batch_size`` neighbouring Recipes that differ in prompts, seed and the picture they
+    start from alone share a batch: faster on a GPU, and the same noise bit for bit. Memory does
+    not grow with the number of Recipes, and closing the iterator stops between two steps.
+    ``open_image`` reads the picture that a Recipe names: without it, the file of that name.
 
-    Raises ``SettingError`` for a Recipe that does not suit the model, ``NonFiniteError`` naming
-    the step at which numbers ceased to be finite, ``OutOfMemory``.
+    Raises ``SettingError`` for a Recipe that does not suit the model, ``FileError`` for a picture
+    that cannot be read, ``NonFiniteError`` naming the step at which numbers ceased to be finite,
+    ``OutOfMemory``.
     """
     check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):
         recipes = [recipes]
     # Equal texts are encoded once, however many pictures they are for.
     encode = lru_cache(maxsize=64)(partial(encode_prompt, components))
-    resolved = (recipe.resolved(components) for recipe in recipes)
+    last_opened = lru_cache(maxsize=1)(open_image)
+    encode_image = image_encoder(components, last_opened)
+    resolved = (_resolved(recipe, components, last_opened) for recipe in recipes)
     for batch in batches(resolved, batch_size):
         with _memory_errors(batch[0], len(batch)):
-            yield from _make(components, batch, encode)
+            yield from _make(components, batch, encode, encode_image)
+
+
+def _resolved(recipe: Recipe, components: Components, open_image: OpenImage) -> Recipe:
+    picture = None if recipe.image is None else open_image(recipe.image).facts
+    return recipe.resolved(components, picture)
 
 
 def _make(
-    components: Components, batch: Sequence[Recipe], encode: Encode
+    components: Components, batch: Sequence[Recipe], encode: Encode, encode_image: EncodeImage
 ) -> Iterator[Step | Picture]:
     """One batch, from the prompts to the pixels."""
     watch = Stopwatch()
     conditioning = stack([condition(components, recipe, encode=encode) for recipe in batch])
-    latents, sigmas = yield from _sample(components, batch, conditioning, watch)
+    sampling = _sample(components, batch, conditioning, encode_image, watch)
+    latents, sigmas = yield from sampling
     images = to_images(decode(components.vae, latents))
     seconds = watch.seconds() / len(batch)
     for image, recipe, one in zip(images, batch, latents.cpu(), strict=True):
@@ -86,10 +106,13 @@ def _make(
 
 
 def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]]:
-    """Neighbours that can share a forward pass: equal but for the prompts and the seed."""
+    """Neighbours that can share a forward pass: equal but for prompts, seed and input picture."""
 
     def shape(recipe: Recipe) -> Recipe:
-        return replace(recipe, prompt="", negative_prompt=None, seed=0)
+        image = None if recipe.image is None else "any"
+        return replace(
+            recipe, prompt="", negative_prompt=None, seed=0, image=image, image_sha256=None
+        )
 
     for _, alike in itertools.groupby(recipes, key=shape):
         while batch := list(itertools.islice(alike, batch_size)):
@@ -100,6 +123,7 @@ def _sample(
     components: Components,
     batch: Sequence[Recipe],
     conditioning: Conditioning,
+    encode_image: EncodeImage,
     watch: "Stopwatch",
 ) -> Generator[Step, None, tuple[Tensor, tuple[float, ...]]]:
     """Run the loop for one batch; returns the final latents and the sigmas of its steps."""
@@ -113,8 +137,11 @@ def _sample(
         sigmas=recipe.sigmas,
         timestep_spacing=recipe.timestep_spacing,
     )
-    timesteps, sigmas = set_steps(scheduler, recipe.steps)
-    latents = _first_latents(components, recipe, scheduler, generators)
+    steps, start = recipe.schedule
+    timesteps, sigmas = set_steps(scheduler, steps, start=start)
+    latents = first_latents(
+        components, batch, scheduler, timesteps, generators, encode_image=encode_image
+    )
     seed_brownian_noise(scheduler, latents, seeds)
     finite = []
     for step in denoise(
@@ -135,19 +162,6 @@ def _sample(
             yield step
     _check_finite(finite, components.dtype)
     return latents, tuple(sigmas)
-
-
-def _first_latents(
-    components: Components,
-    recipe: Recipe,
-    scheduler: Scheduler,
-    generators: Sequence[torch.Generator],
-) -> Tensor:
-    """Seeded noise as strong as the scheduler's first level, where the UNet is."""
-    size = latent_size(*recipe.size, components.vae_factor)
-    first = noise(generators, components.unet.config.in_channels, *size).to(components.device)
-    scaled: Tensor = first * scheduler.init_noise_sigma
-    return scaled
 
 
 def _check_finite(finite: Sequence[Tensor], dtype: torch.dtype) -> None:

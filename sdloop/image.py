@@ -1,12 +1,15 @@
-"""Latents become pictures: the VAE's decoder, and eight bits a channel."""
+"""Latents become pictures and pictures latents: the VAE, and eight bits a channel."""
 
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Generator, Tensor
 
 from sdloop.errors import NonFiniteError
+from sdloop.latents import noise
 
 
 @torch.no_grad()
@@ -19,22 +22,60 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
     """
     latents = unscale(vae, latents).to(vae.device, vae.dtype)
     pixels: list[Tensor] = [
-        vae.decode(one[None], return_dict=False)[0].float().cpu() for one in latents
+        vae.decode(one, return_dict=False)[0].float().cpu() for one in torch.split(latents, 1)
     ]
     return torch.cat(pixels) / 2 + 0.5
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encoded:
+    """A picture in the VAE's terms: not latents, but the Gaussian that they are drawn from.
+
+    Both tensors are float32, of shape (1, channels, height, width), and not yet scaled.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def draw(self, generator: Generator) -> Tensor:
+        """Latents of the picture, from the next random numbers of a generator on the CPU."""
+        drawn = noise([generator], *self.mean.shape[1:])
+        return self.mean + self.std * drawn.to(self.mean.device)
+
+
+@torch.no_grad()
+def encode(vae: Any, image: Image.Image) -> Encoded:
+    """What the VAE makes of an RGB picture whose sides are multiples of its factor."""
+    # Permuted last, so that the channels lie innermost in memory, as they do in diffusers:
+    # convolutions round otherwise in another order, and no bit-for-bit comparison would hold.
+    levels = torch.from_numpy(np.array(image)[None]).permute(0, 3, 1, 2)
+    pixels = levels.float() / 255 * 2 - 1
+    gaussian = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+    mean, std = gaussian.mean.float(), gaussian.std.float()
+    return Encoded(mean=mean, std=std)
+
+
+def scale(vae: Any, latents: Tensor) -> Tensor:
+    """Bring the VAE's latents to about unit deviation for the UNet."""
+    mean, std = _moments(vae, latents)
+    factor: float = vae.config.scaling_factor
+    return (latents - mean) * factor / std
+
+
 def unscale(vae: Any, latents: Tensor) -> Tensor:
-    """Undo what brought the VAE's latents to about unit deviation for the UNet."""
-    config = vae.config
-    factor: float = config.scaling_factor
-    mean, std = config.get("latents_mean"), config.get("latents_std")
+    """Undo ``scale``."""
+    mean, std = _moments(vae, latents)
+    factor: float = vae.config.scaling_factor
+    return latents * std / factor + mean
+
+
+def _moments(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
+    """Each channel's mean and deviation, for VAEs that have them; for the others 0 and 1."""
+    mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
     if mean is None or std is None:
-        return latents / factor
+        mean, std = (0.0,), (1.0,)
     each = (1, -1, 1, 1)
-    return latents * latents.new_tensor(std).view(each) / factor + latents.new_tensor(mean).view(
-        each
-    )
+    return latents.new_tensor(mean).view(each), latents.new_tensor(std).view(each)
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:

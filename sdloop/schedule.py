@@ -12,7 +12,8 @@ from torch import Generator, Tensor
 from sdloop.errors import ModelError, SettingError
 from sdloop.scheduler_names import SCHEDULERS, SIGMAS
 
-# The protocol, not a class: set_timesteps, timesteps, init_noise_sigma, scale_model_input, step.
+# The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
+# step, and add_noise for what starts from a picture.
 Scheduler = Any
 
 
@@ -44,10 +45,12 @@ def make_scheduler(
     return _class(class_name).from_config(own.config, **changes)
 
 
-def set_steps(scheduler: Scheduler, steps: int) -> tuple[Tensor, list[float]]:
+def set_steps(scheduler: Scheduler, steps: int, *, start: int = 0) -> tuple[Tensor, list[float]]:
     """Prepare ``scheduler`` for ``steps`` and return its timesteps (CPU) and their sigmas.
 
-    There may be more timesteps than ``steps``: second-order schedulers look twice at each.
+    ``start`` is the first step to run, counted from 0: what comes before it is left out, and
+    ``scheduler.add_noise`` brings a picture to where the others begin. There may be more
+    timesteps than steps: second-order schedulers look twice at each.
     Raises ``SettingError`` where the scheduler cannot make that many.
     """
     try:
@@ -61,11 +64,12 @@ def set_steps(scheduler: Scheduler, steps: int) -> tuple[Tensor, list[float]]:
         raise SettingError(
             f"steps must leave the scheduler within its {trained} timesteps, got {steps}"
         )
+    begin = start * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
         # Else the scheduler looks its first timestep up, and where rounding makes two alike, as
         # beta sigmas of many steps do, takes the second: diffusers' own pipelines fail there.
-        scheduler.set_begin_index(0)
-    return scheduler.timesteps, noise_levels(scheduler)
+        scheduler.set_begin_index(begin)
+    return scheduler.timesteps[begin:], noise_levels(scheduler)[begin:]
 
 
 def noise_levels(scheduler: Scheduler) -> list[float]:

@@ -4,7 +4,12 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLPipeline,
+)
 from PIL import Image
 from torch import Tensor
 
@@ -69,12 +74,15 @@ def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
         "vae": components.vae,
         "scheduler": their_scheduler(components, recipe, seeds),
     }
+    drawing = recipe.image is not None
     if components.text_encoder_2 is None:
-        pipe = StableDiffusionPipeline(
+        kind = StableDiffusionImg2ImgPipeline if drawing else StableDiffusionPipeline
+        pipe = kind(
             **modules, safety_checker=None, feature_extractor=None, requires_safety_checker=False
         )
     else:
-        pipe = StableDiffusionXLPipeline(
+        kind = StableDiffusionXLImg2ImgPipeline if drawing else StableDiffusionXLPipeline
+        pipe = kind(
             **modules,
             tokenizer_2=components.tokenizer_2,
             text_encoder_2=components.text_encoder_2,
@@ -88,24 +96,35 @@ def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
 
 
 def reference(
-    components: Components, recipe: Recipe, seeds: list[int], *, pixels: bool = True
+    components: Components,
+    recipe: Recipe,
+    seeds: list[int],
+    *,
+    pixels: bool = True,
+    image: Image.Image | None = None,
 ) -> tuple[Tensor, list[Image.Image]]:
-    """Final latents and pictures of diffusers for one recipe, as it was asked for, and seeds."""
+    """Final latents and pictures of diffusers for one recipe, as it was asked for, and seeds.
+
+    ``image`` is the picture that ``recipe.image`` names, in RGB and of the recipe's size.
+    """
     pipe = pipeline(components, recipe, seeds)
     options: dict[str, Any] = {
         "prompt": recipe.prompt,
         "negative_prompt": recipe.negative_prompt,
-        "width": recipe.width,
-        "height": recipe.height,
         "num_inference_steps": recipe.steps,
         "guidance_scale": recipe.guidance_scale,
-        "guidance_rescale": recipe.guidance_rescale,
         "eta": recipe.eta,
         "clip_skip": None if recipe.clip_skip == 1 else recipe.clip_skip - 1,
         "num_images_per_prompt": len(seeds),
         "generator": [torch.Generator("cpu").manual_seed(seed) for seed in seeds],
         "output_type": "latent",
     }
+    if image is not None:
+        options |= {"image": image, "strength": recipe.strength}
+    else:
+        options |= {"width": recipe.width, "height": recipe.height}
+    if image is None or components.text_encoder_2 is not None:  # the one pipeline without it
+        options["guidance_rescale"] = recipe.guidance_rescale
     if components.text_encoder_2 is not None:
         sizes = {"original_size": recipe.original_size, "target_size": recipe.target_size}
         options |= {name: size and size[::-1] for name, size in sizes.items()}

@@ -52,6 +52,16 @@ def _as_a1111_reads(text: str) -> tuple[str, str, dict[str, str]]:
     return "\n".join(prompts[False]), "\n".join(prompts[True]), fields
 
 
+@pytest.mark.parametrize(
+    "settings, strength",
+    [({"strength": 0.6}, "0.6"), ({"start_step": 8}, "0.6"), ({"start_step": 0}, "1")],
+)
+def test_what_starts_from_a_picture_has_a_denoising_strength(settings, strength) -> None:
+    fields = parameters_of(replace(RECIPE, image="sketch.png", **settings), {}).fields
+    assert fields["Denoising strength"] == strength
+    assert "Denoising strength" not in parameters_of(RECIPE, {}).fields
+
+
 @given(prompts, prompts, many_fields)
 def test_the_grammar_round_trips(prompt: str, negative: str, fields: dict[str, str]) -> None:
     parameters = Parameters(prompt=prompt, negative_prompt=negative, fields=fields)

@@ -25,7 +25,7 @@ def test_comments_and_blank_lines_are_skipped(tmp_path: Path) -> None:
 
 
 def test_kohya_options() -> None:
-    line = "a cat --n ugly, 東京 --w 512 --H 768 --s 30 --d 7 --l 6.5 --f cat.png"
+    line = "a cat --n ugly, 東京 --w 512 --H 768 --s 30 --d 7 --l 6.5 --t 0.6 --f cat.png"
     assert parse_line(line) == {
         "prompt": "a cat",
         "negative_prompt": "ugly, 東京",
@@ -34,6 +34,7 @@ def test_kohya_options() -> None:
         "steps": 30,
         "seed": 7,
         "guidance_scale": 6.5,
+        "strength": 0.6,
         "output": "cat.png",
     }
 
@@ -48,7 +49,7 @@ def test_dashes_that_are_no_option_stay_in_the_prompt(prompt: str) -> None:
 @pytest.mark.parametrize(
     "line, complaint",
     [
-        ("a cat --t 0.5", "strength of img2img"),
+        ("a cat --t some", "strength must be a number, got 'some'"),
         ("a cat --ar 16:9", "unknown option --ar: a line takes --n, --w"),
         ("a cat --s many", "steps must be a whole number, got 'many'"),
         ("a cat --s", "steps must be a whole number, got ''"),

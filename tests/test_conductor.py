@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import tiny_sd1, tiny_sdxl
 
 import sdloop
 from sdloop.conductor import batches, generate, stream
-from sdloop.errors import NonFiniteError, OutOfMemory, SettingError
+from sdloop.errors import FileError, NonFiniteError, OutOfMemory, SettingError
+from sdloop.inputs import InputImage
 from sdloop.loop import Step
 from sdloop.recipe import Recipe
 from sdloop.schedule import make_scheduler, set_steps
@@ -138,9 +140,78 @@ def test_a_resolved_recipe_makes_the_same_picture_again() -> None:
     assert again.image.tobytes() == first.image.tobytes()
 
 
+def shown(name: str) -> InputImage:
+    """A picture for each name: a ramp of greys, turned by as many quarters as the name says."""
+    levels = np.rot90(np.linspace(0, 255, 40 * 40 * 3).reshape(40, 40, 3), int(name))
+    image = Image.fromarray(levels.astype(np.uint8))
+    return InputImage(name=name, sha256=name * 64, image=image)
+
+
+@pytest.mark.parametrize("scheduler", ["euler", *DRAWING])
+def test_what_starts_from_a_picture_does_not_depend_on_its_batch(scheduler: str) -> None:
+    settings = {"strength": 0.6, "scheduler": scheduler, "steps": 6}
+    recipes = [recipe(seed, image=name, **settings) for name in "12" for seed in (5, 6)]
+    together = generate(COMPONENTS, recipes, batch_size=4, open_image=shown)
+    assert len({one.image.tobytes() for one in together}) == 4
+    for wanted, one in zip(recipes, together, strict=True):
+        alone = generate(COMPONENTS, wanted, open_image=shown)[0]
+        torch.testing.assert_close(one.latents, alone.latents, atol=5e-4, rtol=1e-3)
+
+
+def test_noise_and_pictures_share_no_batch() -> None:
+    pictures = [recipe(2, image="1"), recipe(2, image="2"), recipe(2, image="1", strength=0.6)]
+    settled = [one.resolved(COMPONENTS, shown(str(one.image)).facts) for one in pictures]
+    settled = [recipe(1).resolved(COMPONENTS), *settled]
+    assert [len(batch) for batch in batches(settled, 9)] == [1, 2, 1]
+
+
+def test_each_picture_is_read_and_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, encoded = [], []
+    encode = COMPONENTS.vae.encode
+
+    def open_image(name: str) -> InputImage:
+        opened.append(name)
+        return shown(name)
+
+    def watched(pixels: torch.Tensor) -> Any:
+        encoded.append(pixels.shape)
+        return encode(pixels)
+
+    monkeypatch.setattr(COMPONENTS.vae, "encode", watched)
+    recipes = [recipe(seed, image=name) for name in "12" for seed in range(3)]
+    generate(COMPONENTS, recipes, open_image=open_image)
+    assert opened == ["1", "2"]
+    assert encoded == [(1, 3, 32, 32)] * 2
+
+
+def test_a_picture_file_is_opened_by_its_name(tmp_path: Any) -> None:
+    shown("1").image.save(tmp_path / "ramp.png")
+    name = str(tmp_path / "ramp.png")
+    picture = generate(COMPONENTS, Recipe(prompt="a cat", seed=1, steps=4, image=name))[0]
+    assert picture.recipe.strength == 0.75
+    assert len(picture.sigmas) == 4  # of three steps, PNDM looks twice at one
+    assert picture.recipe.image_sha256 is not None
+    other = replace(picture.recipe, image_sha256="0" * 64)
+    with pytest.raises(FileError, match="is not the picture that the recipe was made with"):
+        generate(COMPONENTS, other)
+    with pytest.raises(FileError, match=r"cannot read 'nowhere\.png'"):
+        generate(COMPONENTS, recipe(image="nowhere.png"))
+
+
+def test_the_less_strength_the_nearer_to_the_picture() -> None:
+    """Even of random weights: what is put under little noise is still there at the end."""
+    strengths = (0.05, 0.2, 0.4, 0.6)
+    recipes = [recipe(7, image="1", steps=20, strength=strength) for strength in strengths]
+    latents = [one.latents for one in generate(COMPONENTS, recipes, open_image=shown)]
+    clean = generate(COMPONENTS, recipe(7, image="1", steps=500, strength=0.002), open_image=shown)
+    far = [float((one - clean[0].latents).abs().mean()) for one in latents]
+    assert far == sorted(far)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"strength": 0.5}, "strength is for pictures that are made from another"),
         ({"width": 33}, "width must be a multiple of 2 .* got 33; nearest: 32 and 34"),
         ({"clip_skip": 3}, "clip_skip must be at most 2, got 3"),
         ({"target_size": (64, 64)}, "target_size is for models that are told sizes"),

@@ -12,6 +12,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 COMMANDS = {
     "one_picture.py": ["frogs on stilts"],
     "watch_every_step.py": ["frogs on stilts"],
+    "sketch_strengths.py": [str(EXAMPLES / "sketch" / "rabbit.png"), "a brown rabbit in a park"],
     "change_the_loop.py": ["a green frog in a park", "a white rabbit in a park"],
 }
 

@@ -17,6 +17,8 @@ ROOMS = [
     "rules",
     "scheduler_names",
     "defaults",
+    "strength",
+    "inputs",
     "recipe",
     "latents",
     "guidance",
@@ -26,11 +28,15 @@ ROOMS = [
     "conditioning",
     "loop",
     "image",
+    "start",
     "png",
     "conductor",
     "cli",
 ]
-LIGHT = ["errors", "rules", "scheduler_names", "defaults", "recipe", "checkpoint", "png", "cli"]
+LIGHT = [
+    *("errors", "rules", "scheduler_names", "defaults", "strength", "inputs", "recipe"),
+    *("checkpoint", "png", "cli"),
+]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 
 

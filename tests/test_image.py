@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from diffusers.image_processor import VaeImageProcessor
+from PIL import Image
 from tiny import tiny_sdxl
 
 from sdloop.errors import NonFiniteError
-from sdloop.image import decode, to_images, unscale
+from sdloop.image import decode, encode, scale, to_images, unscale
 
 
 @pytest.fixture
@@ -30,6 +31,34 @@ def test_means_and_deviations_of_the_config_are_undone_too(vae: Any) -> None:
     expected = latents * torch.tensor(std).view(1, 4, 1, 1) / 0.13025
     expected = expected + torch.tensor(mean).view(1, 4, 1, 1)
     assert torch.equal(unscale(vae, latents), expected)
+
+
+def test_scaling_and_its_undoing_are_each_others(vae: Any) -> None:
+    latents = torch.randn(2, 4, 8, 8)
+    torch.testing.assert_close(unscale(vae, scale(vae, latents)), latents)
+    vae.register_to_config(latents_mean=[1.0, -2.0, 0.5, 0.0], latents_std=[2.0, 3.0, 1.0, 0.5])
+    assert not torch.equal(scale(vae, latents), latents * 0.13025)
+    torch.testing.assert_close(unscale(vae, scale(vae, latents)), latents)
+
+
+def test_a_picture_is_encoded_as_a_gaussian_that_each_seed_draws_from(vae: Any) -> None:
+    image = Image.fromarray(np.arange(24 * 16 * 3, dtype=np.uint8).reshape(16, 24, 3))
+    encoded = encode(vae, image)
+    assert encoded.mean.shape == encoded.std.shape == (1, 4, 8, 12)
+    assert not encoded.mean.requires_grad
+    draws = [encoded.draw(torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+    theirs = vae.encode(VaeImageProcessor().preprocess(image)).latent_dist
+    assert torch.equal(draws[0], theirs.sample(torch.Generator().manual_seed(1)))
+
+
+def test_the_vae_encodes_in_its_own_precision(vae: Any) -> None:
+    image = Image.fromarray(np.arange(24 * 16 * 3, dtype=np.uint8).reshape(16, 24, 3))
+    exact = encode(vae, image).mean
+    half = encode(vae.to(torch.bfloat16), image).mean
+    assert half.dtype == torch.float32
+    assert 0 < (half - exact).abs().mean() < 0.05
 
 
 def test_pictures_are_decoded_one_at_a_time_and_without_gradients(

@@ -67,6 +67,20 @@ def test_values_become_plain_pieces(prompt: str, piece: str) -> None:
     assert expand_name("{prompt}.png", replace(RECIPE, prompt=prompt)) == f"{piece}.png"
 
 
+@pytest.mark.parametrize(
+    "image, piece",
+    [
+        ("a/sketch one.png", "sketch-one"),
+        ("photo.tar.gz", "photo.tar"),
+        ("-", "stdin"),
+        (None, "_"),
+    ],
+)
+def test_a_picture_gives_its_bare_name(image: str | None, piece: str) -> None:
+    recipe = Recipe(prompt="x", seed=4, image=image)
+    assert expand_name("{image}-{seed}.png", recipe) == f"{piece}-4.png"
+
+
 def test_sizes_are_written_as_sizes() -> None:
     recipe = replace(RECIPE, original_size=(64, 32))
     assert expand_name("{original_size}.png", recipe) == "64x32.png"

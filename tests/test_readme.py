@@ -57,7 +57,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(line: str) -> str:
     """What a line of the README prints; one that needs no shell is run here, to save its start."""
-    if re.search(r"[|;$>*]", line):
+    if re.search(r"[|;$<>*]", line):
         result = subprocess.run(["bash", "-euc", line], capture_output=True, text=True)
         assert result.returncode == 0, f"{line}: {result.stderr}"
         return result.stdout

@@ -11,7 +11,8 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdloop.errors import SettingError
+from sdloop.errors import FileError, SettingError
+from sdloop.inputs import InputFacts
 from sdloop.recipe import FIELDS, Recipe
 from sdloop.scheduler_names import SCHEDULERS, name_of, parse_scheduler
 
@@ -69,6 +70,20 @@ def recipe(**settings: Any) -> Recipe:
         ({"target_size": (64,)}, "target_size must be two whole numbers"),
         ({"crop_top_left": (-1, 0)}, "crop_top_left must be at least 0, got -1"),
         ({"clip_skip": 0}, "clip_skip must be at least 1, got 0"),
+        ({"image": ""}, "image must name a file"),
+        ({"image": "a\0b"}, "image must be valid Unicode text without NUL"),
+        ({"image_sha256": "12"}, "image_sha256 must be 64 hex digits, got '12'"),
+        ({"strength": 1.01}, "strength must be between 0 and 1, got 1.01"),
+        ({"strength": "much"}, "strength must be a finite number, got 'much'"),
+        ({"exact_steps": 1}, "exact_steps must be true or false, got 1"),
+        ({"start_step": -1}, "start_step must be at least 0, got -1"),
+        (
+            {"start_step": 4, "strength": 0.5},
+            "start_step says where to start, and so does strength",
+        ),
+        ({"start_step": 4, "exact_steps": True}, "and so does exact_steps"),
+        ({"resize": "fill"}, "resize must be one of fit, crop, pad, stretch, got 'fill'"),
+        ({"background": "rad"}, "background must be an opaque colour .* got 'rad'"),
     ],
     ids=str,
 )
@@ -171,6 +186,87 @@ def test_the_size_of_an_unresolved_recipe_is_not_guessed() -> None:
         _ = recipe().size
 
 
+PICTURE = InputFacts(sha256="ab" * 32, size=(80, 40))
+
+
+def drawn(**settings: Any) -> Recipe:
+    """A Recipe that starts from a picture of 80x40, resolved."""
+    return recipe(**({"image": "sketch.png"} | settings)).resolved(Model(), PICTURE)
+
+
+def test_resolving_writes_in_what_the_picture_decides_and_changes_nothing_twice() -> None:
+    made = drawn()
+    assert made.size == (88, 48)  # 64 times 64 pixels, twice as wide as high, in steps of 8
+    assert (made.strength, made.resize, made.background) == (0.75, "crop", "#ffffff")
+    assert made.image_sha256 == PICTURE.sha256
+    assert made.resolved(Model(), PICTURE) == made
+    box = drawn(width=64, height=64, resize="fit")
+    assert box.size == (64, 32)
+    assert box.resolved(Model(), PICTURE) == box
+    assert drawn(resize="pad").size == (64, 64)
+    assert drawn(start_step=3).strength is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "schedule"),
+    [
+        ({"strength": 0.6}, (25, 10)),
+        ({"strength": 0.6, "exact_steps": True}, (42, 17)),
+        ({"start_step": 10}, (25, 10)),
+        ({"strength": 1}, (25, 0)),
+        ({"strength": 0.58, "steps": 50}, (50, 22)),
+    ],
+    ids=str,
+)
+def test_the_schedule_of_a_strength(settings: dict[str, Any], schedule: tuple[int, int]) -> None:
+    assert drawn(**settings).schedule == schedule
+    assert recipe().resolved(Model()).schedule == (25, 0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"strength": 0.5}, {"exact_steps": True}, {"start_step": 0}, {"resize": "pad"},
+     {"background": "white"}, {"image_sha256": "ab" * 32}],
+    ids=str,
+)  # fmt: skip
+def test_settings_of_a_picture_mean_nothing_without_one(settings: dict[str, Any]) -> None:
+    (name,) = settings
+    with pytest.raises(SettingError, match=f"^{name} is for pictures that are made from another"):
+        recipe(**settings).resolved(Model())
+
+
+def test_a_picture_must_be_seen_and_be_the_same() -> None:
+    with pytest.raises(SettingError, match=r"image must be opened .* got 'sketch.png'"):
+        recipe(image="sketch.png").resolved(Model())
+    with pytest.raises(FileError, match=r"'sketch.png' is not the picture"):
+        drawn(image_sha256="00" * 32)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strength": 0.03}, "strength must be at least 0.04 for one of 25 steps to run"),
+        ({"start_step": 25}, "start_step must be at most 24, got 25"),
+        ({"strength": 0.02, "exact_steps": True}, "strength must be at least 0.025 for all of 25"),
+    ],
+)
+def test_a_start_after_which_nothing_runs(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        drawn(**settings)
+
+
+def test_the_key_is_of_the_picture_and_of_the_steps_in_nobodys_words() -> None:
+    key = drawn(strength=0.6).key({})
+    assert drawn(strength=0.6, image="elsewhere.png").key({}) == key
+    assert drawn(start_step=10).key({}) == key
+    assert drawn(strength=0.6, steps=15, exact_steps=True).key({}) == key
+    others = [{"strength": 0.5}, {"start_step": 0}, {"start_step": 10, "background": "red"}]
+    assert len({key, *(drawn(**other).key({}) for other in others)}) == 4
+    other = dataclasses.replace(PICTURE, sha256="cd" * 32)
+    assert recipe(image="a", strength=0.6).resolved(Model(), other).key({}) != key
+    assert recipe().resolved(Model()).key({}) != drawn(strength=1, width=64, height=64).key({})
+
+
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 recipes = st.builds(
     Recipe,
@@ -183,6 +279,10 @@ recipes = st.builds(
     eta=st.floats(0, 1),
     sigmas=st.sampled_from([None, "karras", "uniform"]),
     target_size=st.none() | st.tuples(st.integers(0, 2**15), st.integers(0, 2**15)),
+    image=st.none() | texts.filter(bool),
+    exact_steps=st.booleans(),
+    strength=st.none() | st.floats(0, 1),
+    background=st.sampled_from([None, "white", "#00a080"]),
 )
 
 
@@ -200,6 +300,9 @@ def test_to_toml_and_back(made: Recipe) -> None:
 @given(recipes, recipes)
 def test_keys_tell_recipes_apart(one: Recipe, two: Recipe) -> None:
     weights = {"unet": "00"}
+    one, two = (
+        dataclasses.replace(r, image=None, strength=None, exact_steps=False) for r in (one, two)
+    )
     assert (one.key(weights) == two.key(weights)) == (one == two)
     assert one.key(weights) != one.key({"unet": "01"})
 

@@ -47,6 +47,23 @@ def test_steps_that_a_scheduler_cannot_make() -> None:
         set_steps(made, 1001)
 
 
+@pytest.mark.parametrize("scheduler", [name for name in SCHEDULERS if not name.startswith("edm")])
+def test_a_start_leaves_out_the_steps_before_it(scheduler: str) -> None:
+    """And ``add_noise`` and the first ``step`` agree with it where the schedule goes on."""
+    whole = make_scheduler(COMPONENTS.scheduler_config, scheduler=scheduler)
+    timesteps, sigmas = set_steps(whole, 10)
+    late = make_scheduler(COMPONENTS.scheduler_config, scheduler=scheduler)
+    some, levels = set_steps(late, 10, start=4)
+    left_out = 4 * late.order
+    assert some.tolist() == timesteps[left_out:].tolist()
+    assert levels == sigmas[left_out:]
+    assert 0 < len(some) < len(timesteps)
+    clean, drawn = torch.zeros(1, 4, 8, 8), torch.ones(1, 4, 8, 8)
+    noisy = late.scale_model_input(late.add_noise(clean, drawn, some[:1]), some[0])
+    beta = levels[0] / (1 + levels[0] ** 2) ** 0.5  # what the UNet then sees of the noise
+    torch.testing.assert_close(noisy, drawn * beta, rtol=2e-2, atol=0)
+
+
 def test_uniform_switches_the_checkpoints_own_spacing_off() -> None:
     config = {"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": True}
     karras = set_steps(make_scheduler(config), 5)[1]

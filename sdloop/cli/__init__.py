@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from sdloop.cli.config import config
+from sdloop.cli.img2img import img2img
 from sdloop.cli.models import models
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
@@ -41,6 +42,7 @@ app = typer.Typer(
     context_settings={"default_map": _NOT_ASKED},
 )
 app.command()(txt2img)
+app.command()(img2img)
 app.command()(show)
 app.command()(models)
 app.add_typer(config, name="config")

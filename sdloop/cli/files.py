@@ -54,7 +54,8 @@ def _path(one: Wanted, recipe: Recipe, index: int, command: CommandSettings) -> 
     folder = _home(command.outdir) if command.outdir is not None else Path()
     chosen = one.output if one.output is not None else command.output
     if chosen is None:
-        name = expand_name(DEFAULT_NAME, recipe, index=index)
+        template = DEFAULT_NAME if recipe.image is None else f"{{image:.40}}-{DEFAULT_NAME}"
+        name = expand_name(template, recipe, index=index)
         return folder / Path(name).with_suffix(f".{command.format or 'png'}")
     name = expand_name(chosen, recipe, index=index)
     # Path.is_dir() would raise for a name that is too long.

@@ -22,7 +22,7 @@ _DEFAULTS = {
     field.name: field.default
     for room in (Recipe, CommandSettings)
     for field in dataclasses.fields(room)
-    if field.default not in (None, "mini", dataclasses.MISSING)
+    if field.default not in (None, "mini", dataclasses.MISSING) and field.default is not False
 }
 
 
@@ -53,7 +53,9 @@ def given(*groups: Any) -> dict[str, Any]:
         for group in groups
         for field in dataclasses.fields(group)
     }
-    return {name: value for name, value in values.items() if value is not None}
+    return {
+        name: value for name, value in values.items() if value is not None and value is not False
+    }
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -157,7 +157,7 @@ class SeedOptions:
         option(
             "Prompts and seeds",
             'One prompt a line, "-" for standard input: text, text with kohya\'s options '
-            "(--n --w --h --s --d --l --f), or JSON as --dry-run prints it.",
+            "(--n --w --h --s --d --l --t --f), or JSON as --dry-run prints it.",
             "--from-file",
             metavar="FILE",
         ),

@@ -10,6 +10,7 @@ from sdloop.cli.plan import ModelNames, Planned, model_of
 from sdloop.cli.progress import Progress
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import CommandSettings
+from sdloop.inputs import OpenImage
 from sdloop.png import write_picture
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ _SMALL = 50_000_000
 
 
 def make_pictures(
-    plan: Sequence[Planned], command: CommandSettings, options: OutputOptions
+    plan: Sequence[Planned],
+    command: CommandSettings,
+    options: OutputOptions,
+    open_image: OpenImage,
 ) -> None:
     """Make the pictures, and print the path of each, or its JSON, when it is on the disk."""
     # One model at a time, even where the lines of a file alternate between two.
@@ -29,11 +33,15 @@ def make_pictures(
         groups.setdefault(model_of(one.recipe), []).append(one)
     with Progress(pictures=len(plan), quiet=options.quiet) as progress:
         for group in groups.values():
-            _make(group, command, options, progress)
+            _make(group, command, options, open_image, progress)
 
 
 def _make(
-    group: Sequence[Planned], command: CommandSettings, options: OutputOptions, progress: Progress
+    group: Sequence[Planned],
+    command: CommandSettings,
+    options: OutputOptions,
+    open_image: OpenImage,
+    progress: Progress,
 ) -> None:
     """Make the pictures of one model."""
     from sdloop.checkpoint import model_hashes
@@ -48,7 +56,8 @@ def _make(
     # stream() keeps the order, so the next picture is that of the next plan.
     plans = iter(group)
     recipes = [planned.recipe for planned in group]
-    for event in stream(components, recipes, batch_size=command.batch_size):
+    events = stream(components, recipes, batch_size=command.batch_size, open_image=open_image)
+    for event in events:
         if not isinstance(event, Picture):
             progress.step(event)
             continue

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from sdloop.cli.files import exists_rule, name_pictures
 from sdloop.cli.options import OutputOptions
 from sdloop.cli.recipes import Wanted, blaming
-from sdloop.cli.screen import emit
+from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import CommandSettings
+from sdloop.inputs import InputFacts, OpenImage
 from sdloop.png import check_output
 from sdloop.png.atomic import Exists
 from sdloop.recipe import Recipe
@@ -37,7 +38,10 @@ class Planned:
 
 
 def plan_pictures(
-    wanted: Sequence[Wanted], command: CommandSettings, options: OutputOptions
+    wanted: Sequence[Wanted],
+    command: CommandSettings,
+    options: OutputOptions,
+    open_image: OpenImage,
 ) -> list[Planned]:
     """Resolve each Recipe against its model, which is found but not loaded, and name its file.
 
@@ -45,11 +49,13 @@ def plan_pictures(
     """
     if options.quiet:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the hub's library is imported
+    pictures = _look_at_pictures(wanted, open_image, quiet=options.quiet)
     checkpoints = _find_checkpoints(wanted, may_fetch=not options.dry_run)
     recipes = []
     for one in wanted:
         with blaming(one.where):
-            recipes.append(one.recipe.resolved(checkpoints[model_of(one.recipe)]))
+            model = checkpoints[model_of(one.recipe)]
+            recipes.append(one.recipe.resolved(model, pictures.get(one.recipe.image)))
     paths = name_pictures(wanted, recipes, command)
     plan = [
         Planned(
@@ -78,6 +84,23 @@ def print_recipes(plan: Sequence[Planned]) -> None:
     for one in plan:
         values = one.recipe.to_dict() | ({} if one.output is None else {"output": one.output})
         emit(json.dumps(values, ensure_ascii=False))
+
+
+def _look_at_pictures(
+    wanted: Sequence[Wanted], open_image: OpenImage, *, quiet: bool
+) -> dict[str | None, InputFacts]:
+    """Read each picture that is started from, before a model is fetched: it may be no picture."""
+    found: dict[str | None, InputFacts] = {}
+    for one in wanted:
+        name = one.recipe.image
+        if name is None or name in found:
+            continue
+        with blaming(one.where):
+            picture = open_image(name)
+        if picture.animated and not quiet:
+            say(f"{picture.name} moves: its first frame is taken")
+        found[name] = picture.facts
+    return found
 
 
 def _find_checkpoints(

@@ -4,7 +4,7 @@
 
     # a comment; blank lines are skipped
     a red circle
-    a blue square --n blurry --w 512 --h 768 --s 30 --d 7 --l 6.5 --f square.png
+    a blue square --n blurry --w 512 --h 768 --s 30 --d 7 --l 6.5 --t 0.6 --f square.png
     {"prompt": "a green star", "seed": 4, "scheduler": "euler"}
 """
 
@@ -27,6 +27,7 @@ KOHYA = {
     "s": "steps",
     "d": "seed",
     "l": "guidance_scale",
+    "t": "strength",
     "f": "output",
 }
 
@@ -79,8 +80,6 @@ def parse_line(line: str) -> dict[str, Any]:
     prompt, *rest = _OPTION.split(line)
     settings: dict[str, Any] = {"prompt": prompt.strip()}
     for letter, text in zip(rest[::2], rest[1::2], strict=True):
-        if letter.lower() == "t":
-            raise SettingError("--t is the strength of img2img, and this makes pictures from text")
         if letter.lower() not in KOHYA:
             known = ", ".join(f"--{letter}" for letter in KOHYA)
             raise SettingError(f"unknown option --{letter}: a line takes {known}")

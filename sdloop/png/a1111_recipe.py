@@ -40,6 +40,7 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "Model": _bare_name(recipe.model),
         "VAE hash": _short_hash(weights, "vae.", "vae/") if recipe.vae else None,
         "VAE": _bare_name(recipe.vae) if recipe.vae else None,
+        "Denoising strength": _denoising_strength(recipe),
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "RNG": "CPU",
         "Version": f"sdloop {made.get('versions', {}).get('sdloop', '')}".rstrip(),
@@ -49,6 +50,15 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         negative_prompt=recipe.negative_prompt or "",
         fields={key: str(value) for key, value in fields.items() if value is not None},
     )
+
+
+def _denoising_strength(recipe: Recipe) -> str | None:
+    if recipe.image is None:
+        return None
+    if recipe.strength is not None:
+        return f"{recipe.strength:.12g}"
+    steps, start = recipe.schedule
+    return f"{(steps - start) / steps:.4g}"
 
 
 def _short_hash(weights: Mapping[str, str], *beginnings: str) -> str | None:

@@ -37,6 +37,7 @@ def expand_name(template: str, recipe: Recipe, *, index: int = 0) -> str:
     """The name that ``template`` means for this Recipe, the ``index``-th picture of its run.
 
     Fields are the Recipe's own and ``index``, with format specs as in Python; ``{{`` is a brace.
+    ``image`` is the name of the picture without its folder and suffix.
     A value with nothing left for a file name becomes ``_``. Where a name is longer than file
     systems allow, the longest value gives way, so that seed and suffix stay.
 
@@ -91,6 +92,8 @@ def _pieces(template: str, recipe: Recipe, index: int) -> list[_Piece]:
         if field is not None:
             _check_field(template, field, spec or "", conversion)
             value = index if field == "index" else getattr(recipe, field)
+            if field == "image" and recipe.image is not None:
+                value = "stdin" if recipe.image == "-" else PurePath(recipe.image).stem
             pieces.append(_Piece(_formatted(template, field, value, spec or ""), True))
     return pieces
 

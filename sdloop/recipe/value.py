@@ -10,17 +10,19 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
+from sdloop.inputs import RESIZES, InputFacts, settled_colour
+from sdloop.recipe.resolve import resolve
 from sdloop.rules import (
     MAX_SIDE,
     Size,
     check_choice,
-    check_multiple,
     check_number,
     check_text,
     check_whole,
@@ -31,12 +33,9 @@ from sdloop.scheduler_names import (
     SIGMAS,
     SPACINGS,
     check_known,
-    check_suits,
-    known_to,
-    name_of,
     parse_scheduler,
-    sigmas_of,
 )
+from sdloop.strength import first_step, schedule_for
 
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 1000
@@ -71,6 +70,15 @@ class Recipe:
     original_size, crop_top_left, target_size
         What SDXL is told about the picture: (width, height), (top, left) and (width, height) in
         pixels.
+    image, image_sha256
+        The picture to start from, by the name of its file, and the sha256 of what is in it, which
+        alone decides the pixels.
+    strength, exact_steps, start_step
+        How much of the schedule is run, 0 to 1, in whole steps; whether ``steps`` counts those
+        that run, and not those of the whole schedule; or, in place of both, the first step to run.
+    resize, background
+        How the picture gets its size, one of ``inputs.RESIZES`` (see ``inputs.output_size``); the
+        colour around it, and where it is transparent.
     """
 
     prompt: str
@@ -93,6 +101,13 @@ class Recipe:
     original_size: Size | None = None
     crop_top_left: Size | None = None
     target_size: Size | None = None
+    image: str | None = None
+    image_sha256: str | None = None
+    strength: float | None = None
+    exact_steps: bool = False
+    start_step: int | None = None
+    resize: str | None = None
+    background: str | None = None
 
     def __post_init__(self) -> None:
         for name in _TEXTS:
@@ -110,6 +125,7 @@ class Recipe:
                 object.__setattr__(self, name, float(value))
         for name in ("original_size", "crop_top_left", "target_size"):
             object.__setattr__(self, name, checked_pair(name, getattr(self, name)))
+        self._check_start()
         self._settle_names()
         self._refuse_ignored()
 
@@ -120,8 +136,25 @@ class Recipe:
             raise SettingError("width and height must be set: resolve the Recipe for a model first")
         return self.width, self.height
 
+    def _check_start(self) -> None:
+        """What is said of a picture to start from; whether there is one, ``resolved`` asks."""
+        if self.image == "":
+            raise SettingError("image must name a file, got ''")
+        if self.image_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.image_sha256):
+            raise SettingError(f"image_sha256 must be 64 hex digits, got {self.image_sha256!r}")
+        if self.strength is not None:
+            check_number("strength", self.strength, 0.0, 1.0)
+            object.__setattr__(self, "strength", float(self.strength))
+        if not isinstance(self.exact_steps, bool):
+            raise SettingError(f"exact_steps must be true or false, got {self.exact_steps!r}")
+        if self.start_step is not None:
+            check_whole("start_step", self.start_step, 0, MAX_STEPS - 1)
+            if self.strength is not None or self.exact_steps:
+                other = "exact_steps" if self.strength is None else "strength"
+                raise SettingError(f"start_step says where to start, and so does {other}: drop one")
+
     def _settle_names(self) -> None:
-        """Replace a scheduler's spelling by its one name, so that equal Recipes compare equal."""
+        """Replace a spelling by the one name it stands for, so that equal Recipes compare equal."""
         if self.scheduler is not None:
             name, folded = parse_scheduler(self.scheduler)
             object.__setattr__(self, "scheduler", name)
@@ -132,6 +165,10 @@ class Recipe:
             object.__setattr__(self, "sigmas", folded or self.sigmas)
         check_choice("sigmas", self.sigmas, SIGMAS)
         check_choice("timestep_spacing", self.timestep_spacing, SPACINGS)
+        check_choice("resize", self.resize, RESIZES)
+        if self.background is not None:
+            colour = settled_colour("background", self.background)
+            object.__setattr__(self, "background", colour)
 
     def _refuse_ignored(self) -> None:
         """A setting that would be ignored is an error: the user believes that it does something."""
@@ -146,70 +183,53 @@ class Recipe:
                 f"got guidance_rescale {self.guidance_rescale:g}"
             )
         if self.scheduler is not None:
-            self._check_scheduler(self.scheduler, SCHEDULERS[self.scheduler].knows)
+            self.check_scheduler(self.scheduler, SCHEDULERS[self.scheduler].knows)
 
-    def _check_scheduler(self, scheduler: str, knows: frozenset[str]) -> None:
+    def check_scheduler(self, scheduler: str, knows: frozenset[str]) -> None:
+        """Raise ``SettingError`` for what is set and means nothing to the scheduler."""
         check_known(
             scheduler,
             knows,
             {"sigmas": self.sigmas, "timestep_spacing": self.timestep_spacing, "eta": self.eta},
         )
 
-    def resolved(self, model: Defaults) -> Self:
+    def resolved(self, model: Defaults, picture: InputFacts | None = None) -> "Recipe":
         """This Recipe with the model's choices written in, checked against the model.
 
-        Raises ``SettingError`` for a size that is no multiple of the VAE's factor (naming the
-        nearest that are) and for settings that the model could not follow or would ignore.
+        ``picture`` is what ``image`` names, if it names one. Raises what ``resolve`` does.
         """
-        width, height = model.native_size
-        config = model.scheduler_config
-        scheduler = self.scheduler or name_of(config)
-        knows = known_to(scheduler, config)
-        recipe = dataclasses.replace(
-            self,
-            width=width if self.width is None else self.width,
-            height=height if self.height is None else self.height,
-            guidance_scale=(
-                model.guidance_scale if self.guidance_scale is None else self.guidance_scale
-            ),
-            scheduler=scheduler,
-            sigmas=self.sigmas or (sigmas_of(config) if "sigmas" in knows else None),
-        )
-        name = scheduler or config["_class_name"]
-        recipe._check_scheduler(name, knows)
-        check_suits(name, knows, config)
-        recipe._check_model(model)
-        return recipe
+        return resolve(self, model, picture)
 
-    def _check_model(self, model: Defaults) -> None:
-        for name in ("width", "height"):
-            check_multiple(name, getattr(self, name), model.size_multiple)
-        check_whole("clip_skip", self.clip_skip, 1, model.text_layers)
-        told = [n for n in ("original_size", "crop_top_left", "target_size") if getattr(self, n)]
-        if told and not model.takes_sizes:
-            raise SettingError(
-                f"{told[0]} is for models that are told sizes (SDXL), and {self.model} is not one"
-            )
+    @property
+    def schedule(self) -> tuple[int, int]:
+        """How many steps the schedule of a resolved Recipe has, and the first of them to run."""
+        if self.strength is None:
+            return self.steps, self.start_step or 0
+        steps = schedule_for(self.steps, self.strength) if self.exact_steps else self.steps
+        return steps, first_step(steps, self.strength)
 
     def key(self, weights: Mapping[str, str]) -> str:
         """The sha256 of all that decides the pixels: this resolved Recipe and the weights' hashes.
 
-        Where a model lies does not matter, what is in its files does; so the names of the model
-        give way to ``weights`` (file name → sha256).
+        Where a model or a picture lies does not matter, what is in the files does; so the names of
+        the model give way to ``weights`` (file name → sha256). Nor does it matter in whose words
+        the steps are counted.
         """
-        fields = {name: value for name, value in self.to_dict().items() if name not in _MODEL_NAMES}
+        fields = {name: value for name, value in self.to_dict().items() if name not in _UNKEYED}
+        if self.image is not None:
+            fields["steps"], fields["start_step"] = self.schedule
         text = json.dumps(
             {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
         )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names, for JSON and TOML; what is ``None`` is left out."""
+        """Plain values under the field names, for JSON and TOML; neither ``None`` nor False."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
-            if value is not None
+            if value is not None and value is not False
         }
 
     @classmethod
@@ -224,8 +244,11 @@ class Recipe:
         return cls(**values)
 
 
-_TEXTS = ("prompt", "negative_prompt", "model", "revision", "variant", "vae", "scheduler")
-_MODEL_NAMES = frozenset({"model", "revision", "variant", "vae"})
+_TEXTS = (
+    *("prompt", "negative_prompt", "model", "revision", "variant", "vae", "scheduler"),
+    *("image", "image_sha256", "resize", "background"),
+)
+_UNKEYED = frozenset({"model", "revision", "variant", "vae", "image", "strength", "exact_steps"})
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
 
 

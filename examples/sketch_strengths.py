@@ -1,0 +1,27 @@
+"""A picture, and what becomes of it at five strengths: one row, the picture first.
+
+python examples/sketch_strengths.py examples/sketch/rabbit.png "a brown rabbit in a park" row.png
+"""
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+import sdloop
+
+STRENGTHS = (0.2, 0.4, 0.6, 0.8, 1.0)
+
+sketch, prompt, file = sys.argv[1:]
+components = sdloop.load_components()
+recipes = [
+    sdloop.Recipe(prompt=prompt, seed=4, image=sketch, strength=strength) for strength in STRENGTHS
+]
+made = [picture.image for picture in sdloop.generate(components, recipes)]
+
+size = (made[0].width * 2, made[0].height * 2)  # to be seen
+row = Image.new("RGB", (size[0] * (1 + len(made)), size[1]))
+for place, image in enumerate([Image.open(sketch).convert("RGB"), *made]):
+    row.paste(image.resize(size, Image.Resampling.NEAREST), (place * size[0], 0))
+Path(file).parent.mkdir(parents=True, exist_ok=True)
+row.save(file)

@@ -1,0 +1,56 @@
+"""What every command making pictures shares: from its flags to the pictures that it makes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sdloop.cli.image_files import image_opener
+from sdloop.cli.options import OutputOptions, SeedOptions
+from sdloop.cli.pictures import make_pictures
+from sdloop.cli.plan import plan_pictures, print_recipes
+from sdloop.cli.prompt_file import Prompt, read_prompts
+from sdloop.cli.recipes import recipes_of, seeds_of
+from sdloop.cli.settings import CommandSettings, Settings, standing_settings
+from sdloop.cli.telling import tell_choices, tell_steps, tell_unknown
+from sdloop.cli.text_files import read_text
+from sdloop.errors import SettingError
+
+
+def asked_settings(flags: Mapping[str, Any], seeds: SeedOptions) -> Settings:
+    """The flags that were given, over all that stands in settings files."""
+    count = {} if seeds.count is None else {"count": seeds.count}
+    return Settings.of({**flags, **count}).over(standing_settings(seeds.config))
+
+
+def asked_prompts(
+    argument: str | None, from_file: str | None, settings: Settings, *, example: str
+) -> list[Prompt]:
+    """The prompts, from the one place that names them; ``example`` is a command that has one."""
+    if argument is not None and from_file is not None:
+        raise SettingError(f"prompt must come from one place, got {argument!r} and a file of them")
+    if from_file is not None:
+        return read_prompts(from_file)
+    if argument is not None:
+        text = read_text("-").rstrip("\r\n") if argument == "-" else argument
+        return [Prompt(settings={"prompt": text})]
+    if "prompt" in settings.recipe:
+        return [Prompt(settings={})]
+    raise SettingError(f"prompt must be given, as in: {example}")
+
+
+def fulfil(
+    prompts: Sequence[Prompt], settings: Settings, seeds: SeedOptions, output: OutputOptions
+) -> None:
+    """Make every picture that is asked for, or with ``--dry-run`` print its Recipe."""
+    numbers = seeds_of(prompts, settings, seeds)
+    command = CommandSettings(**settings.command)
+    open_image = image_opener()
+    wanted = recipes_of(prompts, settings, numbers)
+    plan = plan_pictures(wanted, command, output, open_image)
+    if not output.quiet:
+        tell_choices(prompts, settings, seeds.seed, numbers)
+        tell_steps(plan)
+        tell_unknown(plan)
+    if output.dry_run:
+        print_recipes(plan)
+    else:
+        make_pictures(plan, command, output, open_image)

@@ -1,0 +1,55 @@
+"""What people are told on stderr before their pictures are made: what was decided for them."""
+
+from collections.abc import Sequence
+from textwrap import shorten
+
+from sdloop.cli.entries import safe
+from sdloop.cli.model_card import Asked
+from sdloop.cli.plan import Planned, model_of
+from sdloop.cli.prompt_file import Prompt
+from sdloop.cli.screen import say
+from sdloop.cli.settings import Settings
+from sdloop.recipe import Recipe
+
+
+def tell_choices(
+    prompts: Sequence[Prompt], settings: Settings, seed: str | None, numbers: Sequence[int] | None
+) -> None:
+    """Say which model and which seeds were taken for people who named none."""
+    if "model" not in settings.recipe and any("model" not in p.settings for p in prompts):
+        say(
+            "no model was named: this is the small embedded one, and `sdloop models mini` tells "
+            "what it draws; for another give --model, or `sdloop config set model …` once"
+        )
+    if numbers is not None and seed is None and "seed" not in settings.recipe:
+        several = f"..{numbers[-1]}" if len(numbers) > 1 else ""
+        say(f"seed {numbers[0]}{several}, chosen at random")
+
+
+def tell_steps(plan: Sequence[Planned]) -> None:
+    """Say how much is run where a picture is started from: it is seldom all of the steps."""
+    recipes = (planned.recipe for planned in plan)
+    for line in dict.fromkeys(_steps(recipe) for recipe in recipes if recipe.image is not None):
+        say(line)
+
+
+def _steps(recipe: Recipe) -> str:
+    steps, start = recipe.schedule
+    named = recipe.strength is None
+    cause = f"start step {start}" if named else f"strength {recipe.strength:g}"
+    return f"{cause}: {steps - start} of {steps} steps"
+
+
+def tell_unknown(plan: Sequence[Planned]) -> None:
+    """Say once where a model's words are listed, when a prompt has none of them."""
+    from sdloop.checkpoint import knows_a_word
+
+    for planned in plan:
+        prompt = planned.recipe.prompt
+        if not knows_a_word(planned.checkpoint, prompt):
+            model = Asked(*model_of(planned.recipe)[:3])
+            say(
+                f'"{safe(shorten(prompt, 60))}" means nothing to {planned.checkpoint.name}: '
+                f"`sdloop models {model}` lists the words that it knows"
+            )
+            return

@@ -1,0 +1,114 @@
+"""A Recipe meets its model, and the picture that it starts from: what it left open is decided."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from sdloop.defaults import Defaults
+from sdloop.errors import SettingError
+from sdloop.inputs import InputFacts, check_sha256, output_size
+from sdloop.rules import check_multiple, check_whole
+from sdloop.scheduler_names import check_suits, known_to, name_of, sigmas_of
+from sdloop.strength import DEFAULT_STRENGTH, check_strength
+
+if TYPE_CHECKING:
+    from sdloop.recipe.value import Recipe
+
+# What means something only beside a picture to start from.
+IMAGE_FIELDS = (
+    *("image", "image_sha256", "strength", "exact_steps", "start_step", "resize", "background"),
+)
+
+
+def resolve(recipe: "Recipe", model: Defaults, picture: InputFacts | None) -> "Recipe":
+    """``recipe`` with the choices of the model and the picture written in, checked against both.
+
+    Raises ``SettingError`` for a size that is no multiple of the VAE's factor (naming the nearest
+    that are), for settings that the model could not follow or would ignore, and for a strength
+    with which no step would run; ``FileError`` for another picture than the Recipe was made with.
+    """
+    recipe = _with_size(recipe, model) if picture is None else _framed(recipe, model, picture)
+    recipe = _with_scheduler(recipe, model)
+    _check_model(recipe, model)
+    return recipe
+
+
+def _with_size(recipe: "Recipe", model: Defaults) -> "Recipe":
+    """The sizes of a Recipe that starts from noise."""
+    if recipe.image is not None:
+        raise SettingError(f"image must be opened to resolve the recipe, got {recipe.image!r}")
+    for name in IMAGE_FIELDS:
+        value = getattr(recipe, name)
+        if value is not None and value is not False:  # and 0 is a step
+            raise SettingError(
+                f"{name} is for pictures that are made from another, and no image is given"
+            )
+    width, height = model.native_size
+    return dataclasses.replace(
+        recipe,
+        width=width if recipe.width is None else recipe.width,
+        height=height if recipe.height is None else recipe.height,
+    )
+
+
+def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
+    """The sizes of a Recipe that starts from a picture, and how the picture gets to them."""
+    check_sha256(repr(recipe.image), recipe.image_sha256, picture.sha256)
+    width, height = output_size(
+        picture.size,
+        native=model.native_size,
+        multiple=model.size_multiple,
+        width=recipe.width,
+        height=recipe.height,
+        resize=recipe.resize,
+    )
+    recipe = dataclasses.replace(
+        recipe,
+        width=width,
+        height=height,
+        image_sha256=picture.sha256,
+        # The size follows the picture by now, so that "fit" leaves next to nothing to cut off.
+        resize="crop" if recipe.resize in (None, "fit") else recipe.resize,
+        background="#ffffff" if recipe.background is None else recipe.background,
+    )
+    return _with_start(recipe)
+
+
+def _with_start(recipe: "Recipe") -> "Recipe":
+    """With a strength, if no step is named; either way at least one step runs."""
+    if recipe.start_step is not None:
+        check_whole("start_step", recipe.start_step, 0, recipe.steps - 1)
+        return recipe
+    strength = DEFAULT_STRENGTH if recipe.strength is None else recipe.strength
+    check_strength(recipe.steps, strength, exact=recipe.exact_steps)
+    return dataclasses.replace(recipe, strength=strength)
+
+
+def _with_scheduler(recipe: "Recipe", model: Defaults) -> "Recipe":
+    """The model's own scheduler and guidance, where none are named."""
+    config = model.scheduler_config
+    scheduler = name_of(config) if recipe.scheduler is None else recipe.scheduler
+    knows = known_to(scheduler, config)
+    guidance = model.guidance_scale if recipe.guidance_scale is None else recipe.guidance_scale
+    sigmas = sigmas_of(config) if "sigmas" in knows else None
+    recipe = dataclasses.replace(
+        recipe,
+        guidance_scale=guidance,
+        scheduler=scheduler,
+        sigmas=sigmas if recipe.sigmas is None else recipe.sigmas,
+    )
+    name = config["_class_name"] if scheduler is None else scheduler
+    recipe.check_scheduler(name, knows)
+    check_suits(name, knows, config)
+    return recipe
+
+
+def _check_model(recipe: "Recipe", model: Defaults) -> None:
+    for name in ("width", "height"):
+        check_multiple(name, getattr(recipe, name), model.size_multiple)
+    check_whole("clip_skip", recipe.clip_skip, 1, model.text_layers)
+    sizes = ("original_size", "crop_top_left", "target_size")
+    told = [name for name in sizes if getattr(recipe, name)]
+    if told and not model.takes_sizes:
+        raise SettingError(
+            f"{told[0]} is for models that are told sizes (SDXL), and {recipe.model} is not one"
+        )
