@@ -5,6 +5,8 @@ that begins at step 700 gets the batch that an undisturbed one got there.
 """
 
 import multiprocessing
+import multiprocessing.context
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,12 +22,18 @@ Make = Callable[[int], Tensors]
 AHEAD = 4
 """Batches that each worker may have ready."""
 
-FORKED = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-"""How workers start. A plain fork would copy a process whose torch has threads, and a lock that
-one of them held stays shut in the copy forever."""
+# The workers are the parallel ones. A tokenizer's own threads would only fight them.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-IMPORTED = ("torch", "numpy", "PIL.ImageFilter", "accelerate", "transformers.models.clip")
-"""What the fork server imports once, so that no worker has to."""
+IMPORTED = (
+    "torch",
+    "accelerate",
+    "diffusers.models.autoencoders.autoencoder_kl",
+    "diffusers.models.unets.unet_2d_condition",
+    "transformers.models.clip.modeling_clip",
+)
+"""What the server that forks the workers imports once. A worker begins by importing the command
+that started it, and these are what takes seconds of that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,15 +68,26 @@ def load(
 
     Without workers they are made here, one at a time.
     """
-    options: dict[str, object] = {}
-    if workers:
-        context = multiprocessing.get_context(FORKED)
-        if FORKED == "forkserver":
-            context.set_forkserver_preload(list(IMPORTED))
-        options = {"multiprocessing_context": context, "prefetch_factor": AHEAD}
-    return iter(
-        DataLoader(
-            Steps(make), batch_size=None, sampler=steps, num_workers=workers,
-            pin_memory=device.type == "cuda", **options,
-        )
-    )  # fmt: skip
+    loader = DataLoader(
+        Steps(make),
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        prefetch_factor=AHEAD if workers else None,
+        multiprocessing_context=worker_context() if workers else None,
+        pin_memory=device.type == "cuda",
+    )
+    return iter(loader)
+
+
+def worker_context() -> multiprocessing.context.BaseContext:
+    """How workers start: from a server that was started afresh.
+
+    A plain fork would copy a process whose torch has threads, and a lock that one of them held
+    stays shut in the copy forever.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(IMPORTED))
+    return context

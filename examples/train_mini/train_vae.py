@@ -15,17 +15,23 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from dataset import Data, Scenes, Size, held_out_places
+from dataset import Data, Size, held_out_places
 from diffusers import AutoencoderKL
+from files import replace_folder
+from flags import add_flags, parse_flags, start
 from loading import Share, Tensors
 from log import Losses
 from models import LATENT_CHANNELS, factor_of, make_vae
 from torch import Tensor, nn
-from training import Trainer, add_flags, start
+from training import Trainer
 
 KL_WEIGHT = 2e-4
 """Of the mean KL per latent number: enough to keep the latents near unit size, too little to
 blur."""
+
+
+CHANNELS = {4: (24, 48, 96), 8: (16, 32, 64, 96)}
+"""Of the levels, by factor."""
 
 
 def stack_pictures(data: Data, places: range, size: Size) -> Tensor:
@@ -92,16 +98,22 @@ def measure_psnr(vae: AutoencoderKL, data: Data, size: Size, count: int = 64) ->
     return (-10 * torch.cat(errors).log10()).mean().item()
 
 
+def first_vae(args: argparse.Namespace) -> AutoencoderKL:
+    """The weights to begin with: those of ``--start``, or random ones of ``--seed``."""
+    if args.start:
+        return AutoencoderKL.from_pretrained(args.start, use_safetensors=True)
+    return make_vae(args.size, tuple(args.channels))
+
+
 def train(args: argparse.Namespace) -> None:
     """Train until ``--pictures`` have been seen, beginning at the run's last checkpoint."""
-    accelerator, data, size = start(args), Scenes(), (args.size, args.size)
-    channels = tuple(args.channels)
-    vae = AutoencoderKL.from_pretrained(args.start) if args.start else make_vae(args.size, channels)
+    accelerator, data, vae = start(args, batch=16), args.data, first_vae(args)
+    size = vae.config.sample_size, vae.config.sample_size
     model = Reconstruction(vae, freeze_encoder=args.freeze_encoder)
     trainer = Trainer(args, accelerator, "vae", model)
     shape = args.batch, LATENT_CHANNELS, *(side // factor_of(vae) for side in reversed(size))
 
-    def feed(batch: Tensors, generator: torch.Generator) -> Tensors:
+    def feed(step: int, batch: Tensors, generator: torch.Generator) -> Tensors:
         noise = torch.randn(shape, generator=generator, device=generator.device)
         return to_floats(*batch), noise
 
@@ -109,21 +121,46 @@ def train(args: argparse.Namespace) -> None:
         if trainer.due(args.report):
             trainer.log.report(step, psnr=measure_psnr(vae, data, size))
         if trainer.due(args.every):
-            vae.save_pretrained(args.out / "vae")
-            trainer.save()
+            replace_folder(args.out / "vae", vae.save_pretrained)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command's flags."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_flags(parser, unit="pictures", seen=1_500_000, rate=1.5e-3, every=500)
-    parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels")
-    parser.add_argument(
-        "--channels", type=int, nargs="+", default=(16, 32, 64, 96), help="of the levels"
-    )
-    parser.add_argument("--start", type=Path, help="begin with the weights of this VAE folder")
-    parser.add_argument("--freeze-encoder", action="store_true", help="train the decoder alone")
-    return parser.parse_args(argv)
+    add = parser.add_argument
+    add("--size", type=int, help="side of the pictures in pixels [128]")
+    add("--factor", type=int, help="pixels per latent along a side [8]")
+    add("--channels", type=int, nargs="+", help="of the levels [16 32 64 96 for a factor of 8]")
+    add("--start", type=Path, help="begin with this VAE folder")
+    add("--freeze-encoder", action="store_true", help="train the decoder alone")
+    args = parse_flags(parser, argv)
+    try:
+        settle_shape(args)
+    except ValueError as error:
+        parser.error(str(error))
+    return args
+
+
+def settle_shape(args: argparse.Namespace) -> None:
+    """Fill in what ``--size``, ``--factor`` and ``--channels`` leave open, and see that they
+    agree."""
+    given = [name for name in ("size", "factor", "channels") if getattr(args, name) is not None]
+    if args.start and given:
+        raise ValueError(f"--{given[0]} must be left to the VAE that --start names")
+    if args.freeze_encoder and not args.start:
+        raise ValueError("--freeze-encoder must have an encoder to keep: name one by --start")
+    args.size, args.factor = args.size or 128, args.factor or 8
+    levels = args.factor.bit_length()
+    if args.factor != 2 ** (levels - 1):
+        raise ValueError(f"--factor must be a power of two, got {args.factor}")
+    if args.size % (2 * args.factor):
+        raise ValueError(f"--size must be a multiple of twice the factor, got {args.size}")
+    args.channels = args.channels or CHANNELS.get(args.factor, ())
+    if len(args.channels) != levels:
+        raise ValueError(
+            f"--channels must be {levels} for a factor of {args.factor}, got {args.channels}"
+        )
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from loading import Make, Share, Tensors, load
 from log import Log, Losses
 from torch import nn
 
-Feed = Callable[[Tensors, torch.Generator], Tensors]
-"""A batch on the device and the step's generator there, to what the model is called with."""
+Feed = Callable[[int, Tensors, torch.Generator], Tensors]
+"""A step, its batch on the device and its generator there, to what the model is called with."""
 
 
 def cosine_rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
@@ -33,46 +33,16 @@ def cosine_rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def add_flags(
-    parser: argparse.ArgumentParser, *, unit: str, seen: int, rate: float, every: int
-) -> None:
-    """The flags every trainer has; ``unit`` is what it counts."""
-    add = parser.add_argument
-    add("--out", type=Path, required=True, help="the run's folder, the same for every command")
-    add(f"--{unit}", dest="seen", type=int, default=seen, help="to see in all [%(default)s]")
-    add("--batch", type=int, help=f"{unit} per step and process [256 on a GPU, else 16]")
-    add("--rate", type=float, default=rate, help="highest learning rate [%(default)s]")
-    add("--every", type=int, default=every, help="steps between checkpoints [%(default)s]")
-    add("--report", type=int, default=250, help="steps between reports [%(default)s]")
-    add("--workers", type=int, default=4, help="that make batches ahead; 0: none [%(default)s]")
-    add("--precision", choices=("no", "bf16"), default="bf16", help="of the forward [%(default)s]")
-    add("--compile", action="store_true", help="let torch.compile fuse the model")
-    add("--seed", type=int, default=0, help="of the first weights [%(default)s]")
-
-
-def start(args: argparse.Namespace) -> Accelerator:
-    """The accelerator of a run, and what depends on its device: the batch, and cuDNN's choice of
-    kernels (the shapes are few, so it may try them).
-
-    Processes that ``torchrun`` started find each other on a CPU only if accelerate is told that
-    it is one.
-    """
-    torch.manual_seed(args.seed)
-    torch.backends.cudnn.benchmark = True
-    on_cpu = not torch.accelerator.is_available()
-    accelerator = Accelerator(mixed_precision=args.precision, cpu=on_cpu)
-    if args.batch is None:
-        args.batch = 256 if accelerator.device.type == "cuda" else 16
-    args.out.mkdir(parents=True, exist_ok=True)
-    return accelerator
-
-
 class Trainer:
     """One of a run's parts being trained: its modules, its optimiser and how far it came.
 
     The forward of ``model`` gives its losses by name, of which the one called ``loss`` is
-    minimised. ``kept`` are modules that belong in the checkpoint besides. What the processes wrap
+    minimised. ``kept`` are modules that belong in the checkpoint besides. What accelerate wraps
     around the model stays in here: the caller's own module is the one to look at and to save.
+
+    Several processes share every step's gradients, or with ``--average-every`` each goes its own
+    way for so many steps and then takes the mean of all their weights (Stich 2018,
+    arXiv:1805.09767, local SGD).
     """
 
     def __init__(
@@ -88,10 +58,13 @@ class Trainer:
         optimizer = torch.optim.AdamW(
             self.trained, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
-        self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        world = accelerator.num_processes
+        self.averaging = args.average_every if world > 1 else 0
+        # Evaluation mode is the one in which accelerate leaves gradients to their own process.
+        self.model = accelerator.prepare_model(model, evaluation_mode=self.averaging > 0)
+        self.optimizer = accelerator.prepare(optimizer)
         if args.compile:
             self.model = torch.compile(self.model)
-        world = accelerator.num_processes
         self.share = Share(batch=args.batch, rank=accelerator.process_index, world=world)
         self.steps = args.seen // (args.batch * world)
         self.log = Log(
@@ -100,23 +73,42 @@ class Trainer:
         )  # fmt: skip
         self.resume()
 
+    @property
+    def own_file(self) -> Path:
+        """Where this process keeps its optimiser's moments, if they are not those of all."""
+        return self.file.with_stem(f"{self.file.stem}-{self.share.rank}")
+
     def resume(self) -> None:
         """Take up the run's last checkpoint, if it has one."""
-        if self.file.is_file():
-            state = torch.load(self.file, map_location="cpu", weights_only=True)
-            for name, module in self.modules.items():
-                module.load_state_dict(state[name])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.done = state["done"]
+        if not self.file.is_file():
+            return
+        state = torch.load(self.file, map_location="cpu", weights_only=True)
+        for name, module in self.modules.items():
+            self.restore(module, state[name])
+        self.done = state["done"]
+        moments = state["optimizer"]
+        if self.averaging and self.share.rank and self.own_file.is_file():
+            own = torch.load(self.own_file, map_location="cpu", weights_only=True)
+            moments = own["optimizer"] if own["done"] == self.done else moments
+        self.optimizer.load_state_dict(moments)
+
+    def restore(self, module: nn.Module, state: dict[str, torch.Tensor]) -> None:
+        """Give a module its weights, if they are of its shape."""
+        own = module.state_dict()
+        if any(name not in own or own[name].shape != state[name].shape for name in state):
+            raise SystemExit(f"{self.file} is of other shapes than the flags ask for")
+        module.load_state_dict(state)
 
     def save(self) -> None:
-        """Replace the checkpoint at once, so that a kill while writing leaves the old one
-        whole."""
-        state = {name: module.state_dict() for name, module in self.modules.items()}
-        state |= {"optimizer": self.optimizer.state_dict(), "done": self.done}
-        fresh = self.file.with_suffix(".new")
-        torch.save(state, fresh)
-        fresh.replace(self.file)
+        """Replace the checkpoint, and before it the other processes' moments if they are their
+        own: a checkpoint that is there has all that belongs to it."""
+        moments = {"optimizer": self.optimizer.state_dict(), "done": self.done}
+        if self.averaging and self.share.rank:
+            replace_file(self.own_file, moments)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            weights = {name: module.state_dict() for name, module in self.modules.items()}
+            replace_file(self.file, weights | moments)
 
     def generator(self) -> torch.Generator:
         """This process's generator for this step, on the device."""
@@ -129,25 +121,56 @@ class Trainer:
             group["lr"] = cosine_rate(self.done, self.steps, self.args.rate)
         device = self.accelerator.device
         inputs = [tensor.to(device, non_blocking=True) for tensor in batch]
-        losses = self.model(*feed(tuple(inputs), self.generator()))
+        losses = self.model(*feed(self.done, tuple(inputs), self.generator()))
         self.accelerator.backward(losses["loss"])
         self.accelerator.clip_grad_norm_(self.trained, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        self.done += 1
+        # What is measured, shipped and resumed is what the processes agree on.
+        if self.averaging and any(
+            map(self.at, (self.averaging, self.args.report, self.args.every))
+        ):
+            self.agree()
         return losses
 
+    @torch.no_grad()
+    def agree(self) -> None:
+        """Give every process the mean of all their weights, in one message: one for each of some
+        two hundred tensors takes ten times as long."""
+        flat = torch.cat([weight.flatten() for weight in self.trained])
+        mean = self.accelerator.reduce(flat, "mean")
+        parts = mean.split([weight.numel() for weight in self.trained])
+        same = [part.view_as(weight) for part, weight in zip(parts, self.trained, strict=True)]
+        torch._foreach_copy_(self.trained, same)
+
     def run(self, make: Make, feed: Feed) -> Iterator[int]:
-        """Train to the end, yielding how many steps are done once the weights have moved."""
+        """Train to the end, yielding how many steps are done once the weights have moved.
+
+        Checkpoints are written after the caller has had its turn: a kill in the middle of its
+        work is then a kill before the checkpoint, and the work is done again.
+        """
         rest = range(self.done, self.steps)
         workers, device = self.args.workers, self.accelerator.device
         for batch, seconds in load(make, rest, workers=workers, device=device):
             with self.log.model:
                 losses = self.step(batch, feed)
             self.log.add(losses, seconds)
-            self.done += 1
             yield self.done
+            if self.at(self.args.every):
+                self.save()
+
+    def at(self, every: int) -> bool:
+        """Whether now is when something is done every so many steps, and at the end."""
+        return self.done == self.steps or self.done % every == 0
 
     def due(self, every: int) -> bool:
-        """Whether this process should do now what is done every so many steps, and at the end."""
-        last = self.done == self.steps
-        return self.accelerator.is_main_process and (last or self.done % every == 0)
+        """Whether now is when this process should do it alone, for all of them."""
+        return self.accelerator.is_main_process and self.at(every)
+
+
+def replace_file(file: Path, state: dict[str, object]) -> None:
+    """Write a state at once, so that a kill while writing leaves the old one whole."""
+    fresh = file.with_suffix(".new")
+    torch.save(state, fresh)
+    fresh.replace(file)
