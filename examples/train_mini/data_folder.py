@@ -30,11 +30,11 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """A picture, its caption, and where that is said."""
+    """A picture, its caption, and the file and line that say so."""
 
     file: Path
     text: str
-    line: int
+    where: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +74,9 @@ class Folder:
                 image.draft(None, (2 * max(size), 2 * max(size)))
                 upright = to_rgb(ImageOps.exif_transpose(image))
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(f"{entry.file}: must be a whole picture ({error})") from error
+            raise DataError(
+                f"{entry.where}: file_name must be a whole picture ({error})"
+            ) from error
         return np.asarray(ImageOps.fit(upright, size, Image.Resampling.LANCZOS))
 
     def caption(self, place: int, telling: int) -> str:
@@ -168,4 +170,4 @@ def read_line(metadata: Path, number: int, line: str) -> Entry:
             pass
     except (OSError, Image.DecompressionBombError) as error:
         raise DataError(f"{where}: file_name must be a picture ({error})") from error
-    return Entry(file=file, text=fields["text"], line=number)
+    return Entry(file=file, text=fields["text"], where=where)
