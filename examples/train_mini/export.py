@@ -54,8 +54,9 @@ INDEX = {
 """What makes the parts a pipeline; sdloop's own key comes after it, and diffusers passes over
 that."""
 
-GUIDANCE = 2.0
-"""What sdloop takes where nobody names a scale: above it colours drift, and small parts melt."""
+GUIDANCE = 1.5
+"""What sdloop takes where nobody names a scale: below it subjects get vague, above it colours
+drift."""
 
 OF_THE_MACHINE = ("_name_or_path", "is_local", "local_files_only")
 PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")

@@ -1,6 +1,6 @@
-"""Sheets of pictures of an exported model: its own prompts, each with the same seed.
+"""A sheet of pictures of an exported model: its own prompts, each with the same seed.
 
-python examples/train_mini/sample.py --model sdloop/mini --out examples/gallery
+python examples/train_mini/sample.py --model sdloop/mini --out sheet.png
 """
 
 import argparse
@@ -12,7 +12,6 @@ from PIL import Image
 import sdloop
 
 SEED = 4
-GUIDANCE_SCALES = (1.0, 2.0, 4.0, 7.5)
 GAP = 4
 
 
@@ -44,28 +43,14 @@ def sample_sheet(model: Path, file: Path, *, steps: int = 25, zoom: int = 1) -> 
     lay_out([picture.image for picture in pictures], columns=5, zoom=zoom).save(file)
 
 
-def guidance_sheet(model: Path, file: Path, *, steps: int = 25, zoom: int = 1) -> None:
-    """The model's first prompt at several guidance scales, in a row."""
-    components = sdloop.load_components(str(model))
-    prompt = own_prompts(model)[0]
-    recipes = [
-        sdloop.Recipe(prompt=prompt, seed=SEED, steps=steps, guidance_scale=scale)
-        for scale in GUIDANCE_SCALES
-    ]
-    pictures = sdloop.generate(components, recipes)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lay_out([picture.image for picture in pictures], columns=4, zoom=zoom).save(file)
-
-
 def main() -> None:
-    """Parse, sample, and write ``mini-prompts.png`` and ``mini-guidance.png``."""
+    """Parse, and write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="the exported folder")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the two pictures")
-    parser.add_argument("--steps", type=int, default=25, help="[%(default)s]")
+    parser.add_argument("--out", type=Path, required=True, help="the picture to write")
+    parser.add_argument("--steps", type=int, default=25)
     args = parser.parse_args()
-    sample_sheet(args.model, args.out / "mini-prompts.png", steps=args.steps, zoom=2)
-    guidance_sheet(args.model, args.out / "mini-guidance.png", steps=args.steps, zoom=2)
+    sample_sheet(args.model, args.out, steps=args.steps, zoom=2)
 
 
 if __name__ == "__main__":
