@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A deadline on a shared machine measures the neighbours.
+settings.register_profile("sdloop", deadline=None)
+settings.load_profile("sdloop")
 
 # Their readers do so when they are imported.
 os.environ["HF_HUB_OFFLINE"] = "1"

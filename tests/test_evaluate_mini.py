@@ -408,3 +408,21 @@ def test_a_figure_shows_what_it_says(
     figure(mini, Settings())
     assert len(laid) == cells
     assert all(label for label, _ in laid)
+
+
+SHIPPED = Path(evaluate.__file__).parent / "judge"
+
+
+def test_the_shipped_judge_may_judge() -> None:
+    shipped, fresh = load_judge(SHIPPED), range(findings.FRESH, findings.FRESH + 400)
+    shares = findings.measure_judge(shipped, fresh, (64, 64))
+    assert min(shares.values()) >= 0.98, shares
+
+
+def test_the_shipped_model_follows_its_prompts(mini: Components) -> None:
+    asked = questions(32)
+    verdicts = findings.generated(mini, load_judge(SHIPPED), asked, Settings())
+    shares = {name: share.share for name, share in tally(asked, verdicts).items()}
+    assert shares["subject"] > 0.8, shares
+    assert shares["setting"] > 0.9, shares
+    assert shares["on stilts"] > 0.8, shares

@@ -67,7 +67,7 @@ def test_the_recipe_comes_back_from_the_file(tmp_path: Path, image, suffix: str)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(texts, texts, st.sampled_from(SUFFIXES), st.sampled_from(["full", "minimal"]))
 def test_any_prompts_come_back(
     tmp_path_factory, image, prompt: str, negative: str, suffix: str, metadata: str
@@ -206,7 +206,7 @@ def examples(tmp_path_factory, image) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_a_damaged_file_is_a_file_error_or_readable(tmp_path_factory, examples, suffix, data):
     damaged = bytearray(examples[suffix])
@@ -218,7 +218,7 @@ def test_a_damaged_file_is_a_file_error_or_readable(tmp_path_factory, examples, 
         read_record(path)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x40\0\0\0WEBP"]), st.binary())
 def test_no_bytes_at_all_make_reading_crash(tmp_path_factory, head: bytes, rest: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any"

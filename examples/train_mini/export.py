@@ -1,11 +1,11 @@
 """Put the trained parts together as a folder that diffusers' own ``StableDiffusionPipeline``
 loads.
 
-    python examples/train_mini/export.py --run runs/mini --vae runs/mini/decoder/vae --out
-    sdloop/mini
+    python examples/train_mini/export.py --run runs/mini --out sdloop/mini
+    python examples/train_mini/export.py --run runs/mini --vae runs/decoder/vae --out sdloop/mini
 
-Weights become float16 safetensors; the VAE's ``scaling_factor`` is the one measured on the cached
-latents.
+train_unet.py does so at every checkpoint. Weights become float16 safetensors; the VAE's
+``scaling_factor`` is the one that the UNet's latents were scaled by.
 """
 
 import argparse
@@ -14,15 +14,12 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import (
-    AutoencoderKL,
-    EulerDiscreteScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
-from models import make_noise_schedule
-from safetensors import safe_open
-from transformers import CLIPTextModel, CLIPTokenizer
+from cache_latents import encoder_hash, read_header
+from data_folder import DataError, open_data
+from dataset import Data
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import nn
+from transformers import CLIPTextModel
 
 SCHEDULER = {
     "_class_name": "EulerDiscreteScheduler",
@@ -41,33 +38,51 @@ SCHEDULER = {
 """The schedule of ``models.make_noise_schedule`` as Stable Diffusion 1 writes it, for every
 scheduler class."""
 
-GUIDANCE = 2.0
-"""What sdloop takes where nobody names a scale: above it colours drift, and small parts melt."""
+INDEX = {
+    "_class_name": "StableDiffusionPipeline",
+    "_diffusers_version": "0.42.1",
+    "feature_extractor": [None, None],
+    "image_encoder": [None, None],
+    "requires_safety_checker": False,
+    "safety_checker": [None, None],
+    "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+"""What makes the parts a pipeline; sdloop's own key comes after it, and diffusers passes over
+that."""
+
+GUIDANCE = 1.5
+"""What sdloop takes where nobody names a scale: below it subjects get vague, above it colours
+drift."""
 
 OF_THE_MACHINE = ("_name_or_path", "is_local", "local_files_only")
 PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+LARGEST = 16.0
+"""MiB a weight file may have, so that a repository can hold it."""
 
 
-def assemble(run: Path, vae_folder: Path) -> StableDiffusionPipeline:
-    """The pipeline of a run's averaged weights.
+def check_size(part: str, module: nn.Module, largest: float) -> None:
+    """Refuse a part whose float16 file would be larger than ``largest`` MiB; better asked before
+    hours of training than after."""
+    size = sum(value.numel() for value in module.parameters()) * 2 / 2**20
+    if size > largest:
+        raise SystemExit(
+            f"{part}: its file must be at most {largest:g} MiB, would be {size:.1f}: "
+            "take fewer --channels or a larger --largest"
+        )
 
-    The text encoder stays float32. transformers loads weights in the type of their file and
-    diffusers loads its own in float32, so a float16 file would give
-    ``StableDiffusionPipeline.from_pretrained(folder)`` two types that do not mix.
-    """
-    vae = AutoencoderKL.from_pretrained(vae_folder, torch_dtype=torch.float16)
-    with safe_open(run / "latents.safetensors", "pt") as file:
-        vae.register_to_config(scaling_factor=float(file.metadata()["scaling_factor"]))
-    return StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=CLIPTextModel.from_pretrained(run / "text", dtype=torch.float32),
-        tokenizer=CLIPTokenizer.from_pretrained(run / "tokenizer"),
-        unet=UNet2DConditionModel.from_pretrained(run / "unet/unet", torch_dtype=torch.float16),
-        scheduler=EulerDiscreteScheduler.from_config(make_noise_schedule().config),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+
+def the_vae(run: Path, folder: Path) -> AutoencoderKL:
+    """The VAE to ship, if its encoder is the one that the UNet's latents came from."""
+    header = read_header(next((run / "latents").glob("*.safetensors")))
+    vae = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float16, use_safetensors=True)
+    if encoder_hash(vae) != header["encoder"]:
+        raise SystemExit(f"{folder} must have the encoder that made {run / 'latents'}")
+    vae.register_to_config(scaling_factor=float(header["scaling_factor"]))
+    return vae
 
 
 def write_json(path: Path, config: dict[str, object]) -> None:
@@ -76,18 +91,10 @@ def write_json(path: Path, config: dict[str, object]) -> None:
 
 
 def tidy_configs(folder: Path) -> None:
-    """Remove what names the machine that trained, and write the scheduler's settings and no
-    defaults of one class.
-
-    A default that is written down counts as chosen, and would follow the user into every other
-    scheduler class.
-    """
-    for path in [*folder.glob("*.json"), *folder.glob("*/*config.json")]:
+    """Remove what names the machine that trained."""
+    for path in folder.glob("*/*config.json"):
         config = json.loads(path.read_text(encoding="utf-8"))
         write_json(path, {key: value for key, value in config.items() if key not in OF_THE_MACHINE})
-    write_json(folder / "scheduler/scheduler_config.json", SCHEDULER)
-    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    write_json(folder / "model_index.json", index | {"_sdloop": {"guidance_scale": GUIDANCE}})
 
 
 def open_to_all(folder: Path) -> None:
@@ -97,26 +104,81 @@ def open_to_all(folder: Path) -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def export(run: Path, vae_folder: Path, out: Path) -> None:
+def write_parts(run: Path, vae: Path, folder: Path, largest: float) -> None:
+    """The weights, with the UNet's averaged ones, and what goes with them.
+
+    The text encoder stays float32. transformers loads weights in the type of their file and
+    diffusers loads its own in float32, so a float16 file would give
+    ``StableDiffusionPipeline.from_pretrained(folder)`` two types that do not mix.
+
+    The scheduler's settings are written without the defaults of one class: a default that is
+    written down counts as chosen, and would follow the user into every other class.
+    """
+    unet = UNet2DConditionModel.from_pretrained(run / "unet", torch_dtype=torch.float16)
+    text_encoder = CLIPTextModel.from_pretrained(run / "text_encoder", dtype=torch.float32)
+    for part, module in {"unet": unet, "vae": the_vae(run, vae)}.items():
+        check_size(part, module, largest)
+        module.save_pretrained(folder / part)
+    text_encoder.save_pretrained(folder / "text_encoder")
+    shutil.copytree(run / "tokenizer", folder / "tokenizer")
+    (folder / "scheduler").mkdir()
+    write_json(folder / "scheduler/scheduler_config.json", SCHEDULER)
+
+
+def export(
+    run: Path,
+    out: Path,
+    data: Data,
+    *,
+    vae: Path | None = None,
+    largest: float = LARGEST,
+    guidance_scale: float = GUIDANCE,
+) -> None:
     """Replace the parts in ``out``; a model card that lies there stays."""
-    pipeline = assemble(run, vae_folder)
+    fresh = out.with_name(f"{out.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    write_parts(run, vae if vae is not None else run / "vae", fresh, largest)
+    tidy_configs(fresh)
+    own = {
+        "guidance_scale": guidance_scale,
+        "vocabulary": data.vocabulary(),
+        "prompts": data.prompts(),
+    }
+    write_json(fresh / "model_index.json", INDEX | {"_sdloop": own})
+    open_to_all(fresh)
+    put(fresh, out)
+
+
+def put(fresh: Path, out: Path) -> None:
+    """Move what was written to where it belongs, part by part: ``out`` may hold other things."""
+    out.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         shutil.rmtree(out / part, ignore_errors=True)
-    pipeline.save_pretrained(out, safe_serialization=True)
-    for name in ("vocab.json", "merges.txt"):
-        shutil.copy(run / "tokenizer" / name, out / "tokenizer" / name)
-    tidy_configs(out)
-    open_to_all(out)
+        (fresh / part).rename(out / part)
+    (fresh / "model_index.json").replace(out / "model_index.json")
+    fresh.rmdir()
 
 
 def main() -> None:
     """Parse, export, and print the folder's size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, required=True, help="the folder of the whole run")
-    parser.add_argument("--vae", type=Path, required=True, help="the VAE folder to ship")
-    parser.add_argument("--out", type=Path, required=True, help="the folder to write")
+    add = parser.add_argument
+    add("--run", type=Path, required=True, help="the folder of the whole run")
+    add("--out", type=Path, required=True, help="the folder to write")
+    add("--vae", type=Path, help="the VAE to ship, of the run's encoder [the run's own]")
+    add("--data", type=Path, help="the run's pictures, if they were your own")
+    add("--held-out", type=int, help="as in training")
+    add("--largest", type=float, default=LARGEST, help="MiB a weight file may have [%(default)s]")
+    add("--guidance-scale", type=float, default=GUIDANCE, help="that suits it [%(default)s]")
     args = parser.parse_args()
-    export(args.run, args.vae, args.out)
+    try:
+        data = open_data(args.data, args.held_out)
+    except DataError as error:
+        parser.error(str(error))
+    export(
+        args.run, args.out, data, vae=args.vae, largest=args.largest,
+        guidance_scale=args.guidance_scale,
+    )  # fmt: skip
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
     print(f"{size / 1e6:.1f} MB")
 

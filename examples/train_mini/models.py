@@ -3,26 +3,28 @@
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-FACTOR = 4
-"""Pixels per latent along a side."""
-
 LATENT_CHANNELS = 4
 TEXT_WIDTH = 128
 
 
 def make_vae(size: int, channels: tuple[int, ...]) -> AutoencoderKL:
-    """Pictures of ``size`` pixels to latents and back; its three levels are what makes the factor
-    4."""
+    """Pictures of ``size`` pixels to latents and back; each level after the first halves the
+    side."""
     return AutoencoderKL(
         block_out_channels=channels,
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=8,
         mid_block_add_attention=False,
         sample_size=size,
     )
+
+
+def factor_of(vae: AutoencoderKL) -> int:
+    """Pixels per latent along a side."""
+    return 2 ** (len(vae.config.block_out_channels) - 1)
 
 
 def make_text_encoder(tokenizer: CLIPTokenizer, layers: int) -> CLIPTextModel:

@@ -1,71 +1,56 @@
-"""Look at an exported folder: eight prompts in a grid, and one prompt over four guidance scales.
+"""A sheet of pictures of an exported model: its own prompts, each with the same seed.
 
-python examples/train_mini/sample.py --model sdloop/mini --out examples/gallery
+python examples/train_mini/sample.py --model sdloop/mini --out sheet.png
 """
 
 import argparse
+import json
 from pathlib import Path
 
-import torch
-from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-PROMPTS = (
-    "frogs on stilts",
-    "a red house at night",
-    "a brown rabbit in a park",
-    "a green frog on stilts on a stage",
-    "an orange cat on a beach",
-    "two blue robots",
-    "a purple snake in the snow",
-    "a yellow fish on a plain background",
-)
-GUIDANCE_PROMPT = "a brown rabbit in a park"
-GUIDANCE_SCALES = (1.0, 2.0, 4.0, 7.5)
+import sdloop
+
+SEED = 4
 GAP = 4
 
 
-def sample(
-    pipeline: StableDiffusionPipeline, prompt: str, seed: int, guidance_scale: float, steps: int
-) -> Image.Image:
-    """One picture, made by diffusers' own pipeline."""
-    generator = torch.Generator().manual_seed(seed)
-    return pipeline(
-        prompt, num_inference_steps=steps, guidance_scale=guidance_scale, generator=generator
-    ).images[0]
+def own_prompts(model: Path) -> list[str]:
+    """The prompts that an exported model says one should try."""
+    index = json.loads((model / "model_index.json").read_text(encoding="utf-8"))
+    return index["_sdloop"]["prompts"]
 
 
 def lay_out(pictures: list[Image.Image], columns: int, zoom: int) -> Image.Image:
     """The pictures in rows on white, each pixel ``zoom`` pixels wide."""
-    side = pictures[0].width * zoom + GAP
+    across, down = (side * zoom + GAP for side in pictures[0].size)
     rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (columns * side + GAP, rows * side + GAP), "white")
+    sheet = Image.new("RGB", (columns * across + GAP, rows * down + GAP), "white")
     for place, picture in enumerate(pictures):
-        corner = (GAP + place % columns * side, GAP + place // columns * side)
-        sheet.paste(picture.resize((side - GAP, side - GAP), Image.Resampling.NEAREST), corner)
+        corner = (GAP + place % columns * across, GAP + place // columns * down)
+        sheet.paste(picture.resize((across - GAP, down - GAP), Image.Resampling.NEAREST), corner)
     return sheet
 
 
+def sample_sheet(model: Path, file: Path, *, steps: int = 25, zoom: int = 1) -> None:
+    """One picture of each of the model's prompts, all of one seed, five in a row."""
+    components = sdloop.load_components(str(model))
+    recipes = [
+        sdloop.Recipe(prompt=prompt, seed=SEED, steps=steps) for prompt in own_prompts(model)
+    ]
+    pictures = sdloop.generate(components, recipes, batch_size=len(recipes))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lay_out([picture.image for picture in pictures], columns=5, zoom=zoom).save(file)
+
+
 def main() -> None:
-    """Parse, sample, and write ``mini-prompts.png`` and ``mini-guidance.png``."""
+    """Parse, and write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="the exported folder")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the two pictures")
-    parser.add_argument("--seed", type=int, default=4, help="of every picture")
+    parser.add_argument("--out", type=Path, required=True, help="the picture to write")
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--guidance-scale", type=float, default=2.0)
     args = parser.parse_args()
-    pipeline = StableDiffusionPipeline.from_pretrained(args.model, use_safetensors=True)
-    pipeline.set_progress_bar_config(disable=True)
-    args.out.mkdir(parents=True, exist_ok=True)
-    grid = [
-        sample(pipeline, prompt, args.seed, args.guidance_scale, args.steps) for prompt in PROMPTS
-    ]
-    row = [
-        sample(pipeline, GUIDANCE_PROMPT, args.seed, scale, args.steps) for scale in GUIDANCE_SCALES
-    ]
-    lay_out(grid, columns=4, zoom=3).save(args.out / "mini-prompts.png")
-    lay_out(row, columns=4, zoom=3).save(args.out / "mini-guidance.png")
+    sample_sheet(args.model, args.out, steps=args.steps, zoom=2)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def pencil(picture: Image.Image, _: random.Random) -> Image.Image:
 
 def pixel_art(picture: Image.Image, _: random.Random) -> Image.Image:
     """Blocks of one colour, from a palette of nine levels a channel."""
-    small = picture.reduce(min(picture.size) // BLOCKS)
+    small = picture.reduce(max(1, min(picture.size) // BLOCKS))
     levels = np.round(np.asarray(small, dtype=np.float32) / 32) * 32
     return to_image(levels).resize(picture.size, Image.Resampling.NEAREST)
 

@@ -1,159 +1,129 @@
 """Train the UNet of the embedded model on cached latents, with a text encoder that can read.
 
-    python examples/train_mini/train_unet.py --latents runs/mini/latents.safetensors \
-        --tokenizer runs/mini/tokenizer --text-encoder runs/mini/text \
-        --out runs/mini/unet --pictures 120000
+    python examples/train_mini/train_unet.py --out runs/mini
+    python examples/train_mini/train_unet.py --out runs/on --init sdloop/mini
 
-Run the command again to resume it. ``unet/`` in the run's folder has the averaged weights. The text
-encoder stays as it is: trained along with the UNet from nothing, it ended twice saying the same for
-every prompt, because the UNet sees a few words among seventy positions of padding.
+The first command goes on from where train_words.py and train_vae.py left the run. The second needs
+nothing else: it takes all four parts from an exported model, and goes on with its UNet. Each
+encodes the pictures first unless that was done, and puts a whole model into ``model`` and a sheet
+of samples into ``samples`` at every checkpoint. Run a command again to resume it.
 """
 
 import argparse
-import random
+import copy
+import shutil
+from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from captions import caption_of
-from diffusers import UNet2DConditionModel
-from models import make_noise_schedule, make_unet
-from safetensors import safe_open
-from scenes import sample_scene
-from torch import Tensor, nn
-from training import HELD_OUT, Log, Losses, Trainer, add_flags
-from transformers import CLIPTextModel, CLIPTokenizer
+from accelerate import Accelerator
+from byte_pairs import tokenize
+from cache_latents import Bucket, cache_latents, make_buckets
+from dataset import held_out_places
+from denoising import Denoising, Latents, TextBatches, bucket_at, draw_noise, follow
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from export import check_size, export
+from files import replace_folder
+from flags import add_flags, parse_flags, start
+from loading import Tensors
+from models import factor_of, make_unet
+from sample import sample_sheet
+from training import Trainer
+from transformers import CLIPTokenizer
 
-EMPTY_CAPTIONS = 0.1
-"""The share trained on the empty caption, which guidance needs as its starting point."""
-
-
-class Denoising(nn.Module):
-    """UNet, text encoder and the loss of a batch in one forward, which is what accelerate
-    wraps."""
-
-    def __init__(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
-        super().__init__()
-        self.unet, self.text_encoder = unet, text_encoder
-        self.schedule = make_noise_schedule()
-
-    def forward(
-        self, latents: Tensor, noise: Tensor, timesteps: Tensor, input_ids: Tensor
-    ) -> Losses:
-        """The squared error of v, every timestep counting the same.
-
-        Min-SNR weighting (arXiv:2303.09556) was tried and given up: it multiplies the loss of the
-        noisiest third of the steps by less than 0.01, and that is where a picture this small
-        chooses its subject and colour. Backdrops came, subjects did not.
-        """
-        noisy = self.schedule.add_noise(latents, noise, timesteps)
-        target = self.schedule.get_velocity(latents, noise, timesteps)
-        prompt_embeds = self.text_encoder(input_ids).last_hidden_state
-        predicted = self.unet(noisy, timesteps, prompt_embeds).sample.float()
-        return {"loss": F.mse_loss(predicted, target)}
+CHANNELS = (64, 128, 144)
+NEEDED = {"tokenizer": "train_words.py", "text_encoder": "train_words.py", "vae": "train_vae.py"}
 
 
-class Cache:
-    """The cached latents, scaled to unit size, with captions told on the spot."""
-
-    def __init__(self, path: Path, tokenizer: CLIPTokenizer) -> None:
-        self.tokenizer = tokenizer
-        with safe_open(path, "pt") as file:
-            scaling_factor = float(file.metadata()["scaling_factor"])
-            self.latents = file.get_tensor("latents").float() * scaling_factor
-            self.held_out = file.get_tensor("held_out").float() * scaling_factor
-
-    def tokens(self, captions: list[str]) -> Tensor:
-        """Token numbers (batch, 77), padded as the pipelines pad."""
-        return self.tokenizer(
-            captions, padding="max_length", truncation=True, return_tensors="pt"
-        ).input_ids
-
-    def batch(self, places: range) -> tuple[Tensor, Tensor]:
-        """Latents and tokens of these places in the endless walk over the cache."""
-        captions = []
-        for place in places:
-            telling, seed = divmod(place, len(self.latents))
-            empty = random.Random(f"empty {place}").random() < EMPTY_CAPTIONS
-            captions.append("" if empty else caption_of(seed, sample_scene(seed), telling))
-        rows = torch.tensor([place % len(self.latents) for place in places])
-        return self.latents[rows], self.tokens(captions)
-
-    def held_out_batch(self) -> tuple[Tensor, Tensor]:
-        """All the latents never trained on, with one caption each."""
-        seeds = range(HELD_OUT, HELD_OUT + len(self.held_out))
-        return self.held_out, self.tokens(
-            [caption_of(seed, sample_scene(seed), 0) for seed in seeds]
-        )
+def adopt(model: Path, run: Path) -> None:
+    """Copy what a run lacks from an exported model."""
+    for part in NEEDED:
+        if not (run / part).is_dir():
+            replace_folder(run / part, partial(shutil.copytree, model / part))
 
 
-def draw_noise(latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Gaussian noise like the latents and a timestep for each, oftener from the noisy end.
-
-    The share of timesteps below t is 1 - sqrt(1 - t / 1000): the noisy half, where the text is
-    needed, gets seven of ten.
-    """
-    noise = torch.randn(latents.shape, generator=generator)
-    timesteps = 1000 * (1 - torch.rand(len(latents), generator=generator).square())
-    return noise, timesteps.long().clamp(max=999)
-
-
-@torch.no_grad()
-def measure_loss(model: Denoising, cache: Cache) -> float:
-    """The loss on scenes never trained on, always with the same noise and timesteps."""
-    latents, tokens = cache.held_out_batch()
-    noise, timesteps = draw_noise(latents, torch.Generator().manual_seed(0))
-    batch = (tensor.to(model.unet.device) for tensor in (latents, noise, timesteps, tokens))
-    return model(*batch)["loss"].item()
+def first_unet(args: argparse.Namespace, latent_size: int) -> UNet2DConditionModel:
+    """The weights to begin with: an exported model's, or random ones of ``--seed``."""
+    if args.init:
+        unet = UNet2DConditionModel.from_pretrained(args.init / "unet", use_safetensors=True)
+    else:
+        unet = make_unet(latent_size, tuple(args.channels or CHANNELS))
+    check_size("unet", unet, args.largest)
+    return unet
 
 
-@torch.no_grad()
-def follow(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move the averaged weights a little towards the trained ones."""
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
-
-
-def make_model(args: argparse.Namespace, cache: Cache) -> Denoising:
-    """An untrained model whose first weights are a function of ``--seed``."""
-    torch.manual_seed(args.seed)
-    unet = make_unet(cache.latents.shape[-1], tuple(args.channels))
-    text_encoder = CLIPTextModel.from_pretrained(args.text_encoder, dtype=torch.float32)
-    return Denoising(unet, text_encoder.requires_grad_(False))
+def prepare(
+    args: argparse.Namespace, accelerator: Accelerator
+) -> tuple[tuple[Bucket, ...], Latents, UNet2DConditionModel]:
+    """What the run must have before it trains: the other parts, and the pictures encoded."""
+    with accelerator.main_process_first():
+        if args.init:
+            adopt(args.init, args.out)
+    for part, command in NEEDED.items():
+        if not (args.out / part).is_dir():
+            raise SystemExit(f"{args.out / part} must be there: run {command}, or give --init")
+    vae = AutoencoderKL.from_pretrained(args.out / "vae", use_safetensors=True)
+    vae.to(accelerator.device)
+    side = vae.config.sample_size
+    unet = first_unet(args, side // factor_of(vae))
+    if accelerator.device.type == "cpu":
+        # The fused attention's backward is slow there: plain products train a quarter faster.
+        unet.set_attn_processor(AttnProcessor())
+    buckets = make_buckets(args.data, side, pictures=args.cache, wide=args.wide)
+    cache_latents(
+        args.out / "latents", vae, args.data, buckets, accelerator=accelerator,
+        workers=args.workers, scaling_factor=vae.config.scaling_factor if args.init else None,
+    )  # fmt: skip
+    return buckets, Latents(args.out, buckets, accelerator), unet
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train until ``--pictures`` latents have been seen, beginning at the run's last
+    """Train until ``--samples`` latents have been seen, beginning at the run's last
     checkpoint."""
-    cache = Cache(args.latents, CLIPTokenizer.from_pretrained(args.tokenizer))
-    model, average = make_model(args, cache), make_model(args, cache)
-    trainer = Trainer(args, {"model": model, "average": average})
+    accelerator, data = start(args, batch=16), args.data
+    buckets, latents, unet = prepare(args, accelerator)
+    model, average = Denoising(unet), copy.deepcopy(unet)
+    trainer = Trainer(args, accelerator, "unet", model, average=average)
+    tokenizer = CLIPTokenizer.from_pretrained(args.out / "tokenizer")
+    held_out = [data.caption(place, 0) for place in held_out_places(data, len(latents.held_out))]
+    held_out_ids = tokenize(tokenizer, held_out)
 
-    def make_batch(places: range, generator: torch.Generator) -> tuple[Tensor, ...]:
-        latents, tokens = cache.batch(places)
-        return latents, *draw_noise(latents, generator), tokens
+    def feed(step: int, batch: Tensors, generator: torch.Generator) -> Tensors:
+        rows, input_ids = batch
+        clean = latents.take(bucket_at(step, args.wide)[0], rows)
+        return clean, *draw_noise(clean, generator), latents.embed(input_ids)
 
-    log = Log(trainer)
-    for losses in trainer.run(make_batch):
-        log.add(losses)
-        follow(average, model, min(args.ema, trainer.done / (trainer.done + 10)))
-        if trainer.due():
-            log.report(held_out=measure_loss(average, cache))
-            average.unet.save_pretrained(args.out / "unet")
-            trainer.save()
+    batches = TextBatches(
+        data=data, share=trainer.share, tokenizer=tokenizer, buckets=buckets, wide=args.wide
+    )
+    for step in trainer.run(batches, feed):
+        follow(average, unet, min(args.ema, step / (step + 10)))
+        if trainer.due(args.report):
+            trainer.log.report(step, held_out=latents.measure(average, held_out_ids))
+        if trainer.due(args.every):
+            replace_folder(args.out / "unet", average.save_pretrained)
+            export(args.out, args.out / "model", data, largest=args.largest)
+            sample_sheet(args.out / "model", args.out / f"samples/{step:07d}.png")
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command's flags."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_flags(parser, batch=16, rate=1e-3)
-    parser.add_argument("--latents", type=Path, required=True, help="what cache_latents.py wrote")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="the tokenizer's folder")
-    parser.add_argument(
-        "--channels", type=int, nargs=3, default=(64, 96, 128), help="of the three levels"
-    )
-    parser.add_argument("--text-encoder", type=Path, required=True, help="what train_text.py wrote")
-    parser.add_argument("--ema", type=float, default=0.998, help="decay of the averaged weights")
-    return parser.parse_args(argv)
+    add_flags(parser, unit="samples", seen=8_000_000, rate=2e-3, every=1000)
+    add = parser.add_argument
+    add("--channels", type=int, nargs=3, help=f"of the three levels {list(CHANNELS)}")
+    add("--init", type=Path, help="begin with all the parts of this exported model")
+    add("--cache", type=int, default=100_000, help="pictures to encode at most [%(default)s]")
+    add("--wide", type=float, default=0.2, help="share of wide and tall pictures [%(default)s]")
+    add("--ema", type=float, default=0.999, help="decay of the averaged weights [%(default)s]")
+    add("--largest", type=float, default=16, help="MiB a weight file may have [%(default)s]")
+    args = parse_flags(parser, argv)
+    if args.init and args.channels:
+        parser.error("--channels must be left to the model that --init names")
+    if not 0 <= args.wide < 1:
+        parser.error(f"--wide must be at least 0 and below 1, got {args.wide}")
+    return args
 
 
 if __name__ == "__main__":

@@ -1,35 +1,60 @@
-"""Train the VAE of the embedded model: pictures to latents of a quarter their side, and back.
+"""Train the VAE of the embedded model: pictures to latents of an eighth of their side, and back.
 
-    python examples/train_mini/train_vae.py --out runs/mini/vae --pictures 24000
-    python examples/train_mini/train_vae.py --out runs/mini/decoder --start runs/mini/vae/vae \
-        --freeze-encoder --pictures 37000
+    python examples/train_mini/train_vae.py --out runs/mini
+    python examples/train_mini/train_vae.py --out runs/decoder --start runs/mini/vae \
+        --freeze-encoder
 
 The second command goes on with the decoder alone. It leaves the latents as they are, so it may run
 while the UNet trains on them. Run a command again to resume it.
 """
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from dataset import Data, Size, held_out_places
 from diffusers import AutoencoderKL
-from drawing import draw_scene
-from models import FACTOR, LATENT_CHANNELS, make_vae
-from scenes import sample_scene
+from files import replace_folder
+from flags import add_flags, parse_flags, start
+from loading import Share, Tensors
+from log import Losses
+from models import LATENT_CHANNELS, factor_of, make_vae
 from torch import Tensor, nn
-from training import HELD_OUT, Log, Losses, Trainer, add_flags
+from training import Trainer
 
 KL_WEIGHT = 2e-4
 """Of the mean KL per latent number: enough to keep the latents near unit size, too little to
 blur."""
 
 
-def draw_pictures(seeds: range, size: int) -> Tensor:
-    """The scenes of these seeds as float32 (batch, 3, size, size) in -1..1."""
-    pictures = np.stack([np.asarray(draw_scene(sample_scene(seed), size)) for seed in seeds])
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+CHANNELS = {4: (24, 48, 96), 8: (16, 32, 64, 96)}
+"""Of the levels, by factor."""
+
+
+def stack_pictures(data: Data, places: range, size: Size) -> Tensor:
+    """The pictures at these places as uint8 (batch, height, width, 3): a quarter of what floats
+    would take from worker to device."""
+    return torch.from_numpy(np.stack([data.picture(place, size) for place in places]))
+
+
+def to_floats(pictures: Tensor) -> Tensor:
+    """Bytes as the VAE wants them: float32 (batch, 3, height, width) in -1..1."""
+    return pictures.permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PictureBatches:
+    """The pictures of a step, for a worker to make."""
+
+    data: Data
+    share: Share
+    size: Size
+
+    def __call__(self, step: int) -> Tensors:
+        return (stack_pictures(self.data, self.share.places(step), self.size),)
 
 
 def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,51 +88,79 @@ class Reconstruction(nn.Module):
 
 
 @torch.no_grad()
-def measure_psnr(vae: AutoencoderKL, size: int, count: int = 64) -> float:
-    """Mean PSNR in dB of ``count`` scenes never trained on, through the posterior's mean, in
-    float32."""
-    device = next(vae.parameters()).device
-    pictures = draw_pictures(range(HELD_OUT, HELD_OUT + count), size).to(device)
-    made = vae.decode(vae.encode(pictures).latent_dist.mean).sample.clamp(-1, 1)
-    errors = (made - pictures).div(2).square().mean(dim=(1, 2, 3))
-    return (-10 * errors.log10()).mean().item()
+def measure_psnr(vae: AutoencoderKL, data: Data, size: Size, count: int = 64) -> float:
+    """Mean PSNR in dB of pictures never trained on, through the posterior's mean, in float32."""
+    pictures = to_floats(stack_pictures(data, held_out_places(data, count), size)).to(vae.device)
+    errors = []
+    for some in pictures.split(16):
+        made = vae.decode(vae.encode(some).latent_dist.mean).sample.clamp(-1, 1)
+        errors.append((made - some).div(2).square().mean(dim=(1, 2, 3)))
+    return (-10 * torch.cat(errors).log10()).mean().item()
+
+
+def first_vae(args: argparse.Namespace) -> AutoencoderKL:
+    """The weights to begin with: those of ``--start``, or random ones of ``--seed``."""
+    if args.start:
+        return AutoencoderKL.from_pretrained(args.start, use_safetensors=True)
+    return make_vae(args.size, tuple(args.channels))
 
 
 def train(args: argparse.Namespace) -> None:
     """Train until ``--pictures`` have been seen, beginning at the run's last checkpoint."""
-    torch.manual_seed(args.seed)
-    vae = (
-        AutoencoderKL.from_pretrained(args.start)
-        if args.start
-        else make_vae(args.size, tuple(args.channels))
-    )
-    trainer = Trainer(args, {"model": Reconstruction(vae, freeze_encoder=args.freeze_encoder)})
-    side = args.size // FACTOR
+    accelerator, data, vae = start(args, batch=16), args.data, first_vae(args)
+    size = vae.config.sample_size, vae.config.sample_size
+    model = Reconstruction(vae, freeze_encoder=args.freeze_encoder)
+    trainer = Trainer(args, accelerator, "vae", model)
+    shape = args.batch, LATENT_CHANNELS, *(side // factor_of(vae) for side in reversed(size))
 
-    def make_batch(seeds: range, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        noise = torch.randn(len(seeds), LATENT_CHANNELS, side, side, generator=generator)
-        return draw_pictures(seeds, args.size), noise
+    def feed(step: int, batch: Tensors, generator: torch.Generator) -> Tensors:
+        noise = torch.randn(shape, generator=generator, device=generator.device)
+        return to_floats(*batch), noise
 
-    log = Log(trainer)
-    for losses in trainer.run(make_batch):
-        log.add(losses)
-        if trainer.due():
-            log.report(psnr=measure_psnr(vae, args.size))
-            vae.save_pretrained(args.out / "vae")
-            trainer.save()
+    for step in trainer.run(PictureBatches(data=data, share=trainer.share, size=size), feed):
+        if trainer.due(args.report):
+            trainer.log.report(step, psnr=measure_psnr(vae, data, size))
+        if trainer.due(args.every):
+            replace_folder(args.out / "vae", vae.save_pretrained)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command's flags."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_flags(parser, batch=8, rate=1.5e-3)
-    parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels")
-    parser.add_argument(
-        "--channels", type=int, nargs=3, default=(24, 48, 96), help="of the three levels"
-    )
-    parser.add_argument("--start", type=Path, help="begin with the weights of this VAE folder")
-    parser.add_argument("--freeze-encoder", action="store_true", help="train the decoder alone")
-    return parser.parse_args(argv)
+    add_flags(parser, unit="pictures", seen=1_500_000, rate=1.5e-3, every=500)
+    add = parser.add_argument
+    add("--size", type=int, help="side of the pictures in pixels [128]")
+    add("--factor", type=int, help="pixels per latent along a side [8]")
+    add("--channels", type=int, nargs="+", help="of the levels [16 32 64 96 for a factor of 8]")
+    add("--start", type=Path, help="begin with this VAE folder")
+    add("--freeze-encoder", action="store_true", help="train the decoder alone")
+    args = parse_flags(parser, argv)
+    try:
+        settle_shape(args)
+    except ValueError as error:
+        parser.error(str(error))
+    return args
+
+
+def settle_shape(args: argparse.Namespace) -> None:
+    """Fill in what ``--size``, ``--factor`` and ``--channels`` leave open, and see that they
+    agree."""
+    given = [name for name in ("size", "factor", "channels") if getattr(args, name) is not None]
+    if args.start and given:
+        raise ValueError(f"--{given[0]} must be left to the VAE that --start names")
+    if args.freeze_encoder and not args.start:
+        raise ValueError("--freeze-encoder must have an encoder to keep: name one by --start")
+    args.size, args.factor = args.size or 128, args.factor or 8
+    levels = args.factor.bit_length()
+    if args.factor != 2 ** (levels - 1):
+        raise ValueError(f"--factor must be a power of two, got {args.factor}")
+    if args.size % (2 * args.factor):
+        raise ValueError(f"--size must be a multiple of twice the factor, got {args.size}")
+    args.channels = args.channels or CHANNELS.get(args.factor, ())
+    if len(args.channels) != levels:
+        raise ValueError(
+            f"--channels must be {levels} for a factor of {args.factor}, got {args.channels}"
+        )
 
 
 if __name__ == "__main__":

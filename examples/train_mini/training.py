@@ -1,29 +1,23 @@
-"""What both trainers share: the loop over steps, the learning rate, and checkpoints that resume
+"""What the trainers share: the loop over steps, the learning rate, and checkpoints that resume
 exactly.
 
-Nothing here remembers randomness. The data are scenes of consecutive seeds and each step's noise
-comes from a generator seeded by the step, so a checkpoint is weights, optimiser moments and a step
-number, and resuming changes no number.
+Nothing here remembers randomness. A step's data and its noise are functions of its number, so a
+checkpoint is weights, optimiser moments and that number, and resuming changes no bit.
 """
 
 import argparse
 import math
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from loading import Make, Share, Tensors, load
+from log import Log, Losses
+from torch import nn
 
-CHECKPOINT = "checkpoint.pt"
-HELD_OUT = 1 << 40
-"""Seeds from here on are never trained on; every measurement draws them."""
-
-Losses = dict[str, Tensor]
-MakeBatch = Callable[[range, torch.Generator], tuple[Tensor, ...]]
-"""Places in the endless row of scenes, and the step's generator, to the tensors the model is
-called with."""
+Feed = Callable[[int, Tensors, torch.Generator], Tensors]
+"""A step, its batch on the device and its generator there, to what the model is called with."""
 
 
 def cosine_rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
@@ -39,120 +33,144 @@ def cosine_rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def add_flags(parser: argparse.ArgumentParser, *, batch: int, rate: float) -> None:
-    """The flags every trainer has."""
-    parser.add_argument(
-        "--out", type=Path, required=True, help="the run's folder: checkpoint and weights"
-    )
-    parser.add_argument(
-        "--pictures", type=int, required=True, help="to see in all; sets the cosine's length"
-    )
-    parser.add_argument("--batch", type=int, default=batch, help="pictures per step and device")
-    parser.add_argument("--rate", type=float, default=rate, help="highest learning rate")
-    parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
-    parser.add_argument("--precision", choices=("no", "bf16"), default="bf16")
-    parser.add_argument("--seed", type=int, default=0, help="of the first weights")
-
-
 class Trainer:
-    """A run: its modules, its optimiser and how far it came. ``modules["model"]`` is trained,
-    others are kept along.
+    """One of a run's parts being trained: its modules, its optimiser and how far it came.
 
-    The model's forward gives its losses by name; the one called ``loss`` is minimised.
+    The forward of ``model`` gives its losses by name, of which the one called ``loss`` is
+    minimised. ``kept`` are modules that belong in the checkpoint besides. What accelerate wraps
+    around the model stays in here: the caller's own module is the one to look at and to save.
+
+    Several processes share every step's gradients, or with ``--average-every`` each goes its own
+    way for so many steps and then takes the mean of all their weights (Stich 2018,
+    arXiv:1805.09767, local SGD).
     """
 
-    def __init__(self, args: argparse.Namespace, modules: dict[str, nn.Module]) -> None:
-        self.args, self.modules, self.done = args, modules, 0
-        self.accelerator = Accelerator(mixed_precision=args.precision)
-        self.trained = [value for value in modules["model"].parameters() if value.requires_grad]
-        optimizer = torch.optim.AdamW(self.trained, betas=(0.9, 0.99), weight_decay=0.01)
-        for module in modules.values():
-            module.to(self.accelerator.device)
-        self.model, self.optimizer = self.accelerator.prepare(modules["model"], optimizer)
-        self.per_step = args.batch * self.accelerator.num_processes
+    def __init__(
+        self, args: argparse.Namespace, accelerator: Accelerator, name: str, model: nn.Module,
+        **kept: nn.Module,
+    ) -> None:  # fmt: skip
+        self.args, self.accelerator, self.done = args, accelerator, 0
+        self.modules = {"model": model, **kept}
+        self.file = args.out / f"{name}.pt"
+        for module in self.modules.values():
+            module.to(accelerator.device)
+        self.trained = [value for value in model.parameters() if value.requires_grad]
+        optimizer = torch.optim.AdamW(
+            self.trained, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        )
+        world = accelerator.num_processes
+        self.averaging = args.average_every if world > 1 else 0
+        # Evaluation mode is the one in which accelerate leaves gradients to their own process.
+        self.model = accelerator.prepare_model(model, evaluation_mode=self.averaging > 0)
+        self.optimizer = accelerator.prepare(optimizer)
+        if args.compile:
+            self.model = torch.compile(self.model)
+        self.share = Share(batch=args.batch, rank=accelerator.process_index, world=world)
+        self.steps = args.seen // (args.batch * world)
+        self.log = Log(
+            args.out / f"{name}.jsonl", accelerator.device, per_step=args.batch * world,
+            workers=args.workers,
+        )  # fmt: skip
         self.resume()
+
+    @property
+    def own_file(self) -> Path:
+        """Where this process keeps its optimiser's moments, if they are not those of all."""
+        return self.file.with_stem(f"{self.file.stem}-{self.share.rank}")
 
     def resume(self) -> None:
         """Take up the run's last checkpoint, if it has one."""
-        path = self.args.out / CHECKPOINT
-        if path.is_file():
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            for name, module in self.modules.items():
-                module.load_state_dict(state[name])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.done = state["done"]
+        if not self.file.is_file():
+            return
+        state = torch.load(self.file, map_location="cpu", weights_only=True)
+        for name, module in self.modules.items():
+            self.restore(module, state[name])
+        self.done = state["done"]
+        moments = state["optimizer"]
+        if self.averaging and self.share.rank and self.own_file.is_file():
+            own = torch.load(self.own_file, map_location="cpu", weights_only=True)
+            moments = own["optimizer"] if own["done"] == self.done else moments
+        self.optimizer.load_state_dict(moments)
+
+    def restore(self, module: nn.Module, state: dict[str, torch.Tensor]) -> None:
+        """Give a module its weights, if they are of its shape."""
+        own = module.state_dict()
+        if any(name not in own or own[name].shape != state[name].shape for name in state):
+            raise SystemExit(f"{self.file} is of other shapes than the flags ask for")
+        module.load_state_dict(state)
 
     def save(self) -> None:
-        """Replace the checkpoint at once, so that a kill while writing leaves the old one
-        whole."""
-        path = self.args.out / CHECKPOINT
-        path.parent.mkdir(parents=True, exist_ok=True)
-        state = {name: module.state_dict() for name, module in self.modules.items()}
-        state |= {"optimizer": self.optimizer.state_dict(), "done": self.done}
-        fresh = path.with_suffix(".new")
-        torch.save(state, fresh)
-        fresh.replace(path)
+        """Replace the checkpoint, and before it the other processes' moments if they are their
+        own: a checkpoint that is there has all that belongs to it."""
+        moments = {"optimizer": self.optimizer.state_dict(), "done": self.done}
+        if self.averaging and self.share.rank:
+            replace_file(self.own_file, moments)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            weights = {name: module.state_dict() for name, module in self.modules.items()}
+            replace_file(self.file, weights | moments)
 
-    def places(self) -> tuple[range, torch.Generator]:
-        """This process's share of the next step's scenes, and its generator: functions of the step
-        alone."""
-        turn = self.done * self.accelerator.num_processes + self.accelerator.process_index
-        return range(
-            turn * self.args.batch, (turn + 1) * self.args.batch
-        ), torch.Generator().manual_seed(turn)
+    def generator(self) -> torch.Generator:
+        """This process's generator for this step, on the device."""
+        turn = self.done * self.share.world + self.share.rank
+        return torch.Generator(self.accelerator.device).manual_seed(turn)
 
-    def step(self, make_batch: MakeBatch, rate: float) -> Losses:
+    def step(self, batch: Tensors, feed: Feed) -> Losses:
         """One optimiser step."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        batch = make_batch(*self.places())
-        losses = self.model(*(tensor.to(self.accelerator.device) for tensor in batch))
+            group["lr"] = cosine_rate(self.done, self.steps, self.args.rate)
+        device = self.accelerator.device
+        inputs = [tensor.to(device, non_blocking=True) for tensor in batch]
+        losses = self.model(*feed(self.done, tuple(inputs), self.generator()))
         self.accelerator.backward(losses["loss"])
         self.accelerator.clip_grad_norm_(self.trained, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.done += 1
+        # What is measured, shipped and resumed is what the processes agree on.
+        if self.averaging and any(
+            map(self.at, (self.averaging, self.args.report, self.args.every))
+        ):
+            self.agree()
         return losses
 
-    def run(self, make_batch: MakeBatch) -> Iterator[Losses]:
-        """Train to the end, yielding each step's losses once the weights have moved."""
-        steps = self.args.pictures // self.per_step
-        while self.done < steps:
-            yield self.step(make_batch, cosine_rate(self.done, steps, self.args.rate))
+    @torch.no_grad()
+    def agree(self) -> None:
+        """Give every process the mean of all their weights, in one message: one for each of some
+        two hundred tensors takes ten times as long."""
+        flat = torch.cat([weight.flatten() for weight in self.trained])
+        mean = self.accelerator.reduce(flat, "mean")
+        parts = mean.split([weight.numel() for weight in self.trained])
+        same = [part.view_as(weight) for part, weight in zip(parts, self.trained, strict=True)]
+        torch._foreach_copy_(self.trained, same)
 
-    def due(self) -> bool:
-        """Whether this process should report and save now."""
-        last = self.done == self.args.pictures // self.per_step
-        return self.accelerator.is_main_process and (last or self.done % self.args.every == 0)
+    def run(self, make: Make, feed: Feed) -> Iterator[int]:
+        """Train to the end, yielding how many steps are done once the weights have moved.
+
+        Checkpoints are written after the caller has had its turn: a kill in the middle of its
+        work is then a kill before the checkpoint, and the work is done again.
+        """
+        rest = range(self.done, self.steps)
+        workers, device = self.args.workers, self.accelerator.device
+        for batch, seconds in load(make, rest, workers=workers, device=device):
+            with self.log.model:
+                losses = self.step(batch, feed)
+            self.log.add(losses, seconds)
+            yield self.done
+            if self.at(self.args.every):
+                self.save()
+
+    def at(self, every: int) -> bool:
+        """Whether now is when something is done every so many steps, and at the end."""
+        return self.done == self.steps or self.done % every == 0
+
+    def due(self, every: int) -> bool:
+        """Whether now is when this process should do it alone, for all of them."""
+        return self.accelerator.is_main_process and self.at(every)
 
 
-class Log:
-    """Averages of losses and the speed since the last report, printed as one line."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget everything collected and start the clock."""
-        self.sums: Losses = {}
-        self.count = 0
-        self.started = time.perf_counter()
-
-    def add(self, losses: Losses) -> None:
-        """Collect one step's losses without waiting for the device."""
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value.detach()
-        self.count += 1
-
-    def report(self, **measured: float) -> None:
-        """Print the averages and begin anew."""
-        speed = self.count * self.trainer.per_step / (time.perf_counter() - self.started)
-        numbers = {name: value.item() / self.count for name, value in self.sums.items()} | measured
-        words = " ".join(f"{name} {value:.4f}" for name, value in numbers.items())
-        done = self.trainer.done
-        print(
-            f"step {done} pictures {done * self.trainer.per_step} {words} ({speed:.1f}/s)",
-            flush=True,
-        )
-        self.clear()
+def replace_file(file: Path, state: dict[str, object]) -> None:
+    """Write a state at once, so that a kill while writing leaves the old one whole."""
+    fresh = file.with_suffix(".new")
+    torch.save(state, fresh)
+    fresh.replace(file)

@@ -1,25 +1,21 @@
-"""Train the tokenizer of the embedded model: byte pairs over captions, in CLIP's own files and
+"""The tokenizer of the embedded model: byte pairs learnt from captions, in CLIP's own files and
 order.
-
-    python examples/train_mini/train_tokenizer.py --out runs/mini/tokenizer
 
 CLIP's vocabulary is the 256 bytes, the 256 bytes that end a word, one entry per merge, and two
 special tokens. With all the bytes in it any text can be tokenized; a word no caption has falls
 into letters.
 """
 
-import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from captions import caption_of
-from scenes import sample_scene
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import BPE
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 from tokenizers.trainers import BpeTrainer
+from torch import Tensor
 from transformers import CLIPTokenizer
 
 END_OF_WORD = "</w>"
@@ -27,12 +23,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 TOKENS = 77
 
 
-def captions(count: int) -> Iterator[str]:
-    """The first telling of the first scenes."""
-    return (caption_of(seed, sample_scene(seed), 0) for seed in range(count))
-
-
-def learn_merges(texts: Iterator[str], merges: int) -> list[tuple[str, str]]:
+def learn_merges(texts: Iterable[str], merges: int) -> list[tuple[str, str]]:
     """Up to ``merges`` byte pairs, commonest first; fewer when every word of the texts is one
     token already."""
     tokenizer = Tokenizer(BPE(end_of_word_suffix=END_OF_WORD))
@@ -72,16 +63,13 @@ def save_tokenizer(folder: Path, merges: list[tuple[str, str]]) -> CLIPTokenizer
     return tokenizer
 
 
-def main() -> None:
-    """Parse, train, save, and say how large the vocabulary became."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="the tokenizer folder to write")
-    parser.add_argument("--captions", type=int, default=20_000, help="captions to learn from")
-    parser.add_argument("--merges", type=int, default=1000, help="most byte pairs to learn")
-    args = parser.parse_args()
-    tokenizer = save_tokenizer(args.out, learn_merges(captions(args.captions), args.merges))
-    print(f"{len(tokenizer)} tokens")
-
-
-if __name__ == "__main__":
-    main()
+def tokenize(tokenizer: CLIPTokenizer, texts: list[str], length: int | None = None) -> Tensor:
+    """Token numbers (texts, length), cut and padded as the pipelines do; the full window unless a
+    length is given."""
+    return tokenizer(
+        texts,
+        padding="max_length",
+        max_length=length,
+        truncation=True,
+        return_tensors="pt",
+    ).input_ids
