@@ -190,7 +190,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the judge's folder")
     parser.add_argument(
-        "--pictures", type=int, default=160_000, help="to see in all; sets the cosine's length"
+        "--pictures", type=int, default=240_000, help="to see in all; sets the cosine's length"
     )
     parser.add_argument("--batch", type=int, default=64, help="pictures per step")
     parser.add_argument("--rate", type=float, default=4e-3, help="highest learning rate")
