@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 
 from sdloop.conditioning import Conditioning
 from sdloop.guidance import classifier_free_guidance, rescale_guidance
+from sdloop.mask import Kept
 from sdloop.schedule import Scheduler, denoised_latents, step_options
 
 
@@ -50,13 +51,15 @@ def denoise(
     guidance_rescale: float = 0.0,
     eta: float = 0.0,
     generators: Sequence[Generator] = (),
+    kept: Kept | None = None,
 ) -> Iterator[Step]:
     """Turn noise into latents of a picture, one scheduler step at a time.
 
     ``latents`` start as noise times ``scheduler.init_noise_sigma``, float32, on the UNet's device.
     ``timesteps`` and ``sigmas`` come from ``schedule.set_steps``. ``generators``, one for each
     picture, feed the schedulers that draw noise on the way. With a ``guidance_scale`` of 1 the
-    UNet runs once a step on the prompt alone, else on the unconditional twin beside it.
+    UNet runs once a step on the prompt alone, else on the unconditional twin beside it. ``kept`` is
+    what stays of a picture that is painted only within a mask.
 
     The latents stay float32 in half precision too: a rounding error a step would add up.
     """
@@ -71,9 +74,9 @@ def denoise(
         latent_input = scheduler.scale_model_input(latent_input, t)
 
         # Predict the noise.
-        noise_pred = unet(
-            latent_input.to(unet.dtype), unet_timesteps[index], **prompt, return_dict=False
-        )[0].to(latents.dtype)
+        unet_input = conditioning.beside(latent_input).to(unet.dtype)
+        noise_pred = unet(unet_input, unet_timesteps[index], **prompt, return_dict=False)[0]
+        noise_pred = noise_pred.to(latents.dtype)
 
         # Guide it.
         if guided:
@@ -89,6 +92,11 @@ def denoise(
 
         # Take a step: x_t -> x_t-1.
         latents = scheduler.step(noise_pred, t, latents, **options, return_dict=False)[0]
+
+        # Outside a mask put the picture back, as noisy as the next step expects it.
+        if kept is not None:
+            latents = kept.put_back(latents, scheduler, timesteps[index + 1 : index + 2])
+
         yield Step(
             index=index, total=len(timesteps), timestep=t.item(), sigma=sigma,
             latents=latents, denoised=denoised,

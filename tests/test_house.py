@@ -26,6 +26,7 @@ ROOMS = [
     "checkpoint",
     "components",
     "conditioning",
+    "mask",
     "loop",
     "image",
     "start",

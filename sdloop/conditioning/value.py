@@ -16,6 +16,10 @@ class Conditioning:
     negative ones are their unconditional twins, ``None`` where guidance is off. SDXL's UNet takes
     ``pooled_prompt_embeds`` (batch, width) and ``time_ids`` (batch, 6) as well: the original
     height and width, the crop's top and left, the target height and width.
+
+    ``channels`` (batch, channels, height, width), at the size of the latents, are what an
+    inpainting UNet or an upscaler sees beside them, and ``class_labels`` (batch,) the noise level
+    that an upscaler is told.
     """
 
     prompt_embeds: Tensor
@@ -23,6 +27,8 @@ class Conditioning:
     pooled_prompt_embeds: Tensor | None = None
     negative_pooled_prompt_embeds: Tensor | None = None
     time_ids: Tensor | None = None
+    channels: Tensor | None = None
+    class_labels: Tensor | None = None
 
     def unet_inputs(self, *, guided: bool) -> dict[str, Any]:
         """The UNet's arguments; with guidance for the doubled batch, unconditional half first.
@@ -41,7 +47,16 @@ class Conditioning:
                 ),
                 "time_ids": _twinned(self.time_ids, self.time_ids, guided),
             }
+        if self.class_labels is not None:
+            inputs["class_labels"] = _twinned(self.class_labels, self.class_labels, guided)
         return inputs
+
+    def beside(self, latent_input: Tensor) -> Tensor:
+        """``latent_input`` with the channels that this UNet sees beside it, if it sees any."""
+        if self.channels is None:
+            return latent_input
+        twice = len(latent_input) // len(self.channels)
+        return torch.cat([latent_input, torch.cat([self.channels] * twice)], dim=1)
 
 
 def stack(rows: Sequence[Conditioning]) -> Conditioning:
@@ -52,6 +67,8 @@ def stack(rows: Sequence[Conditioning]) -> Conditioning:
         pooled_prompt_embeds=_joined([row.pooled_prompt_embeds for row in rows]),
         negative_pooled_prompt_embeds=_joined([row.negative_pooled_prompt_embeds for row in rows]),
         time_ids=_joined([row.time_ids for row in rows]),
+        channels=_joined([row.channels for row in rows]),
+        class_labels=_joined([row.class_labels for row in rows]),
     )
 
 

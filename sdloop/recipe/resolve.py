@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
 from sdloop.inputs import InputFacts, check_sha256, output_size
+from sdloop.recipe.check import check_scheduler
 from sdloop.rules import check_multiple, check_whole
 from sdloop.scheduler_names import check_suits, known_to, name_of, sigmas_of
 from sdloop.strength import DEFAULT_STRENGTH, check_strength
@@ -97,7 +98,7 @@ def _with_scheduler(recipe: "Recipe", model: Defaults) -> "Recipe":
         sigmas=sigmas if recipe.sigmas is None else recipe.sigmas,
     )
     name = config["_class_name"] if scheduler is None else scheduler
-    recipe.check_scheduler(name, knows)
+    check_scheduler(name, knows, recipe.to_dict())
     check_suits(name, knows, config)
     return recipe
 

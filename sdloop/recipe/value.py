@@ -10,35 +10,17 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
-from sdloop.inputs import RESIZES, InputFacts, settled_colour
+from sdloop.inputs import InputFacts
+from sdloop.recipe.check import settled
 from sdloop.recipe.resolve import resolve
-from sdloop.rules import (
-    MAX_SIDE,
-    Size,
-    check_choice,
-    check_number,
-    check_text,
-    check_whole,
-    checked_pair,
-)
-from sdloop.scheduler_names import (
-    SCHEDULERS,
-    SIGMAS,
-    SPACINGS,
-    check_known,
-    parse_scheduler,
-)
+from sdloop.rules import Size
 from sdloop.strength import first_step, schedule_for
-
-MAX_SEED = 2**32 - 1
-MAX_STEPS = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +61,13 @@ class Recipe:
     resize, background
         How the picture gets its size, one of ``inputs.RESIZES`` (see ``inputs.output_size``); the
         colour around it, and where it is transparent.
+    mask, mask_sha256, mask_blur, invert_mask
+        Where the picture is painted: the file of a picture that is white there and black where
+        nothing changes, or "alpha" for where the picture itself is transparent; what is in that
+        file; how far its edge is softened, in pixels; and whether the rest is meant.
+    mask_margin, no_keep
+        The loop sees only what lies this many pixels around the mask, and not the whole picture;
+        whether what lies outside the mask is the VAE's, and not the picture's own pixels.
     """
 
     prompt: str
@@ -108,26 +97,16 @@ class Recipe:
     start_step: int | None = None
     resize: str | None = None
     background: str | None = None
+    mask: str | None = None
+    mask_sha256: str | None = None
+    mask_blur: float | None = None
+    invert_mask: bool = False
+    mask_margin: int | None = None
+    no_keep: bool = False
 
     def __post_init__(self) -> None:
-        for name in _TEXTS:
-            check_text(name, getattr(self, name), optional=name not in ("prompt", "model"))
-        check_whole("seed", self.seed, 0, MAX_SEED)
-        check_whole("steps", self.steps, 1, MAX_STEPS)
-        check_whole("clip_skip", self.clip_skip, 1, 99)
-        for name in ("width", "height"):
-            if getattr(self, name) is not None:
-                check_whole(name, getattr(self, name), 1, MAX_SIDE)
-        for name, highest in (("guidance_scale", 1e4), ("guidance_rescale", 1.0), ("eta", 1.0)):
-            value = getattr(self, name)
-            if value is not None or name != "guidance_scale":
-                check_number(name, value, 0.0, highest)
-                object.__setattr__(self, name, float(value))
-        for name in ("original_size", "crop_top_left", "target_size"):
-            object.__setattr__(self, name, checked_pair(name, getattr(self, name)))
-        self._check_start()
-        self._settle_names()
-        self._refuse_ignored()
+        for name, value in settled({name: getattr(self, name) for name in FIELDS}).items():
+            object.__setattr__(self, name, value)
 
     @property
     def size(self) -> Size:
@@ -135,63 +114,6 @@ class Recipe:
         if self.width is None or self.height is None:
             raise SettingError("width and height must be set: resolve the Recipe for a model first")
         return self.width, self.height
-
-    def _check_start(self) -> None:
-        """What is said of a picture to start from; whether there is one, ``resolved`` asks."""
-        if self.image == "":
-            raise SettingError("image must name a file, got ''")
-        if self.image_sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.image_sha256):
-            raise SettingError(f"image_sha256 must be 64 hex digits, got {self.image_sha256!r}")
-        if self.strength is not None:
-            check_number("strength", self.strength, 0.0, 1.0)
-            object.__setattr__(self, "strength", float(self.strength))
-        if not isinstance(self.exact_steps, bool):
-            raise SettingError(f"exact_steps must be true or false, got {self.exact_steps!r}")
-        if self.start_step is not None:
-            check_whole("start_step", self.start_step, 0, MAX_STEPS - 1)
-            if self.strength is not None or self.exact_steps:
-                other = "exact_steps" if self.strength is None else "strength"
-                raise SettingError(f"start_step says where to start, and so does {other}: drop one")
-
-    def _settle_names(self) -> None:
-        """Replace a spelling by the one name it stands for, so that equal Recipes compare equal."""
-        if self.scheduler is not None:
-            name, folded = parse_scheduler(self.scheduler)
-            object.__setattr__(self, "scheduler", name)
-            if folded is not None and self.sigmas not in (None, folded):
-                raise SettingError(
-                    f"sigmas must agree with the scheduler's {folded!r}, got {self.sigmas!r}"
-                )
-            object.__setattr__(self, "sigmas", folded or self.sigmas)
-        check_choice("sigmas", self.sigmas, SIGMAS)
-        check_choice("timestep_spacing", self.timestep_spacing, SPACINGS)
-        check_choice("resize", self.resize, RESIZES)
-        if self.background is not None:
-            colour = settled_colour("background", self.background)
-            object.__setattr__(self, "background", colour)
-
-    def _refuse_ignored(self) -> None:
-        """A setting that would be ignored is an error: the user believes that it does something."""
-        if self.guidance_scale == 1 and self.negative_prompt:
-            raise SettingError(
-                "negative_prompt needs guidance, and guidance_scale 1 switches it off: "
-                f"raise guidance_scale or leave out the negative_prompt {self.negative_prompt!r}"
-            )
-        if self.guidance_scale == 1 and self.guidance_rescale:
-            raise SettingError(
-                "guidance_rescale needs guidance, and guidance_scale 1 switches it off, "
-                f"got guidance_rescale {self.guidance_rescale:g}"
-            )
-        if self.scheduler is not None:
-            self.check_scheduler(self.scheduler, SCHEDULERS[self.scheduler].knows)
-
-    def check_scheduler(self, scheduler: str, knows: frozenset[str]) -> None:
-        """Raise ``SettingError`` for what is set and means nothing to the scheduler."""
-        check_known(
-            scheduler,
-            knows,
-            {"sigmas": self.sigmas, "timestep_spacing": self.timestep_spacing, "eta": self.eta},
-        )
 
     def resolved(self, model: Defaults, picture: InputFacts | None = None) -> "Recipe":
         """This Recipe with the model's choices written in, checked against the model.
@@ -244,10 +166,6 @@ class Recipe:
         return cls(**values)
 
 
-_TEXTS = (
-    *("prompt", "negative_prompt", "model", "revision", "variant", "vae", "scheduler"),
-    *("image", "image_sha256", "resize", "background"),
-)
 _UNKEYED = frozenset({"model", "revision", "variant", "vae", "image", "strength", "exact_steps"})
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
 

@@ -1,0 +1,123 @@
+"""What each field of a Recipe may hold, and which of them contradict each other.
+
+The tables say what can be said of one field alone; a new field goes into one of them. Whatever
+needs the model or the picture to be judged is ``resolve``'s.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sdloop.errors import SettingError
+from sdloop.inputs import RESIZES, settled_colour
+from sdloop.rules import (
+    MAX_SIDE,
+    check_choice,
+    check_number,
+    check_text,
+    check_whole,
+    checked_pair,
+)
+from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS, check_known, parse_scheduler
+
+MAX_SEED = 2**32 - 1
+MAX_STEPS = 1000
+
+TEXTS = (
+    *("prompt", "negative_prompt", "model", "revision", "variant", "vae", "scheduler", "sigmas"),
+    *("timestep_spacing", "image", "image_sha256", "resize", "background", "mask", "mask_sha256"),
+)
+FLAGS = ("exact_steps", "invert_mask", "no_keep")
+WHOLES = {
+    "seed": (0, MAX_SEED),
+    "steps": (1, MAX_STEPS),
+    "clip_skip": (1, 99),
+    "width": (1, MAX_SIDE),
+    "height": (1, MAX_SIDE),
+    "start_step": (0, MAX_STEPS - 1),
+    "mask_margin": (0, MAX_SIDE),
+}
+NUMBERS = {
+    "guidance_scale": (0.0, 1e4),
+    "guidance_rescale": (0.0, 1.0),
+    "eta": (0.0, 1.0),
+    "strength": (0.0, 1.0),
+    "mask_blur": (0.0, 1e3),
+}
+PAIRS = ("original_size", "crop_top_left", "target_size")
+CHOICES = {"sigmas": SIGMAS, "timestep_spacing": SPACINGS, "resize": RESIZES}
+FILES = ("image", "mask")
+HASHES = ("image_sha256", "mask_sha256")
+# None would be no answer here: these have a default.
+NEEDED = frozenset(
+    {"prompt", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta", *FLAGS}
+)
+
+
+def settled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A Recipe's values, each in its one form; raises ``SettingError`` naming the field."""
+    given = {name: v for name, v in values.items() if v is not None or name in NEEDED}
+    for name, value in given.items():
+        _check(name, value)
+    given |= {name: float(given[name]) for name in NUMBERS if name in given}
+    given |= {name: checked_pair(name, given[name]) for name in PAIRS if name in given}
+    if "background" in given:
+        given["background"] = settled_colour("background", given["background"])
+    given |= _settled_scheduler(given)
+    check_together(given)
+    return {**values, **given}
+
+
+def _check(name: str, value: Any) -> None:
+    """What can be said of one field alone."""
+    if name in TEXTS:
+        check_text(name, value, optional=False)
+    if name in WHOLES:
+        check_whole(name, value, *WHOLES[name])
+    if name in NUMBERS:
+        check_number(name, value, *NUMBERS[name])
+    if name in CHOICES:
+        check_choice(name, value, CHOICES[name])
+    if name in FLAGS and not isinstance(value, bool):
+        raise SettingError(f"{name} must be true or false, got {value!r}")
+    if name in FILES and value == "":
+        raise SettingError(f"{name} must name a file, got ''")
+    if name in HASHES and not re.fullmatch("[0-9a-f]{64}", value):
+        raise SettingError(f"{name} must be 64 hex digits, got {value!r}")
+
+
+def _settled_scheduler(given: Mapping[str, Any]) -> dict[str, Any]:
+    """One name for all spellings, so that equal Recipes compare equal, and what they fold in."""
+    if "scheduler" not in given:
+        return {}
+    name, folded = parse_scheduler(given["scheduler"])
+    if folded is not None and given.get("sigmas", folded) != folded:
+        raise SettingError(
+            f"sigmas must agree with the scheduler's {folded!r}, got {given['sigmas']!r}"
+        )
+    return {"scheduler": name} | ({} if folded is None else {"sigmas": folded})
+
+
+def check_together(given: Mapping[str, Any]) -> None:
+    """A setting that would be ignored is an error: the user believes that it does something."""
+    if given.get("guidance_scale") == 1 and given.get("negative_prompt"):
+        raise SettingError(
+            "negative_prompt needs guidance, and guidance_scale 1 switches it off: "
+            f"raise guidance_scale or leave out the negative_prompt {given['negative_prompt']!r}"
+        )
+    if given.get("guidance_scale") == 1 and given["guidance_rescale"]:
+        raise SettingError(
+            "guidance_rescale needs guidance, and guidance_scale 1 switches it off, "
+            f"got guidance_rescale {given['guidance_rescale']:g}"
+        )
+    if "start_step" in given and ("strength" in given or given["exact_steps"]):
+        other = "strength" if "strength" in given else "exact_steps"
+        raise SettingError(f"start_step says where to start, and so does {other}: drop one")
+    if "scheduler" in given:
+        check_scheduler(given["scheduler"], SCHEDULERS[given["scheduler"]].knows, given)
+
+
+def check_scheduler(scheduler: str, knows: frozenset[str], values: Mapping[str, Any]) -> None:
+    """Raise ``SettingError`` for what is set and means nothing to the scheduler."""
+    asked = {name: values.get(name) for name in ("sigmas", "timestep_spacing")}
+    check_known(scheduler, knows, {**asked, "eta": values["eta"]})
