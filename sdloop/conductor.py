@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from PIL.Image import Image
@@ -18,7 +19,7 @@ from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
 from sdloop.latents import seeded_generators
 from sdloop.loop import Step, denoise
-from sdloop.recipe import Recipe
+from sdloop.recipe import PROMPTS, Recipe
 from sdloop.rules import check_whole
 from sdloop.schedule import make_scheduler, seed_brownian_noise, set_steps
 from sdloop.start import EncodeImage, first_latents, image_encoder
@@ -94,13 +95,32 @@ def _resolved(recipe: Recipe, components: Components, open_image: OpenImage) -> 
 def _make(
     components: Components, batch: Sequence[Recipe], encode: Encode, encode_image: EncodeImage
 ) -> Iterator[Step | Picture]:
-    """One batch, from the prompts to the pixels."""
+    """One batch, from the prompts to the pixels; prompts of more chunks than others go apart."""
     watch = Stopwatch()
-    conditioning = stack([condition(components, recipe, encode=encode) for recipe in batch])
+    rows = [condition(components, recipe, encode=encode) for recipe in batch]
+    reading = watch.seconds() / len(batch)
+    pairs = zip(rows, batch, strict=True)
+    # Not padded to one length: a picture must not depend on its neighbours.
+    for _, alike in itertools.groupby(pairs, key=lambda pair: pair[0].prompt_embeds.shape):
+        group = list(alike)
+        conditioning = stack([row for row, _ in group])
+        recipes = [recipe for _, recipe in group]
+        yield from _picture(components, recipes, conditioning, encode_image, reading)
+
+
+def _picture(
+    components: Components,
+    batch: Sequence[Recipe],
+    conditioning: Conditioning,
+    encode_image: EncodeImage,
+    reading: float,
+) -> Iterator[Step | Picture]:
+    """From the conditioning to the pixels; ``reading`` is each picture's time until then."""
+    watch = Stopwatch()
     sampling = _sample(components, batch, conditioning, encode_image, watch)
     latents, sigmas = yield from sampling
     images = to_images(decode(components.vae, latents))
-    seconds = watch.seconds() / len(batch)
+    seconds = reading + watch.seconds() / len(batch)
     for image, recipe, one in zip(images, batch, latents.cpu(), strict=True):
         yield Picture(image=image, recipe=recipe, latents=one, sigmas=sigmas, seconds=seconds)
 
@@ -110,9 +130,8 @@ def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]
 
     def shape(recipe: Recipe) -> Recipe:
         image = None if recipe.image is None else "any"
-        return replace(
-            recipe, prompt="", negative_prompt=None, seed=0, image=image, image_sha256=None
-        )
+        prompts: dict[str, Any] = {**dict.fromkeys(PROMPTS), "prompt": ""}
+        return replace(recipe, seed=0, image=image, image_sha256=None, **prompts)
 
     for _, alike in itertools.groupby(recipes, key=shape):
         while batch := list(itertools.islice(alike, batch_size)):
