@@ -135,7 +135,7 @@ def reference(
     if image is not None:
         options |= {"image": image, "strength": recipe.strength}
     if mask is not None:
-        # One picture for each seed: of a single one all seeds would start from the first one's draw.
+        # One for each seed: of a single one all seeds would start from the first one's draw.
         options |= {"image": [image] * len(seeds), "mask_image": [mask] * len(seeds)}
     if image is None or mask is not None:
         options |= {"width": recipe.width, "height": recipe.height}
