@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
-from sdloop.inputs import InputFacts
+from sdloop.inputs import ALPHA, InputFacts
 from sdloop.prompt import is_plain
 from sdloop.recipe.check import PROMPTS, settled
 from sdloop.recipe.resolve import resolve
@@ -149,6 +149,8 @@ class Recipe:
         fields = {name: value for name, value in self.to_dict().items() if name not in _UNKEYED}
         if self.image is not None:
             fields["steps"], fields["start_step"] = self.schedule
+        if self.mask == ALPHA:
+            fields["mask"] = ALPHA
         if all(is_plain(fields[name]) for name in PROMPTS if name in fields):
             del fields["emphasis"]
         text = json.dumps(
@@ -177,7 +179,9 @@ class Recipe:
         return cls(**values)
 
 
-_UNKEYED = frozenset({"model", "revision", "variant", "vae", "image", "strength", "exact_steps"})
+_UNKEYED = frozenset(
+    {"model", "revision", "variant", "vae", "image", "mask", "strength", "exact_steps"}
+)
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
 
 
