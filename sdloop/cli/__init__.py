@@ -18,6 +18,7 @@ from sdloop.cli.inpaint import inpaint
 from sdloop.cli.models import models
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
+from sdloop.cli.tokens import tokens
 from sdloop.cli.txt2img import txt2img
 from sdloop.cli.version import installed
 
@@ -47,6 +48,7 @@ app.command()(img2img)
 app.command()(inpaint)
 app.command()(show)
 app.command()(models)
+app.command()(tokens)
 app.add_typer(config, name="config")
 
 
