@@ -48,8 +48,9 @@ class ChunkFacts:
 class Seen:
     """A text that is encoded, with the weight of its prediction.
 
-    ``steps`` are the first and the last step of each stretch that sees it, from 1. ``encoders`` are its chunks for each text encoder. ``unknown`` are the words that mean nothing
-    to the model, and ``cut`` those of its prompt that no step sees.
+    ``steps`` are the first and the last step of each stretch that sees it, from 1. ``encoders``
+    are its chunks for each text encoder. ``unknown`` are the words that mean nothing to the model,
+    and ``cut`` those of its prompt that no step sees.
     """
 
     text: str

@@ -77,7 +77,7 @@ def _lines(seen: Seen, everything: Sequence[Seen]) -> Iterator[str]:
     for encoder, chunks in seen.encoders.items():
         count = sum(len(chunk.tokens) - 2 for chunk in chunks)
         pieces = f" in {len(chunks)} chunks" if len(chunks) > 1 else ""
-        yield f"  {encoder} reads {count} tokens{pieces}:"
+        yield f"  {encoder} reads {count} token{'' if count == 1 else 's'}{pieces}:"
         rows = [_row(number, token) for number, c in enumerate(chunks, 1) for token in c.tokens]
         yield from (f"    {line}" for line in columns([_HEADINGS, *rows]))
     for what, words in (("unknown", seen.unknown), ("cut", seen.cut)):
