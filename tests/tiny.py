@@ -199,8 +199,9 @@ def save_diffusers_folder(
 ) -> Path:
     """Write ``components`` as diffusers' pipelines do; ``shards`` is the largest file's size."""
     sdxl = components.text_encoder_2 is not None
+    task = "Inpaint" if components.paints else ""
     index: dict[str, Any] = {
-        "_class_name": "StableDiffusionXLPipeline" if sdxl else "StableDiffusionPipeline",
+        "_class_name": f"StableDiffusion{'XL' if sdxl else ''}{task}Pipeline",
         "_diffusers_version": "0.42.1",
         "scheduler": ["diffusers", components.scheduler_config["_class_name"]],
     }

@@ -25,11 +25,13 @@ CLASSES: Mapping[str, tuple[str, ...]] = {
 # Parts of an index that make no difference to text-to-image.
 _IGNORED = frozenset({"scheduler", "safety_checker", "feature_extractor", "image_encoder"})
 
+# How many channels a UNet takes: the latents, and for inpainting the mask and what it leaves.
+LATENTS = 4
+PAINTING = 9
 _BY_CHANNELS = {
     5: "a depth-to-image model",
     7: "an upscaler",
     8: "an InstructPix2Pix model",
-    9: "an inpainting model",
 }
 
 
@@ -90,9 +92,12 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def check_unet(source: str, unet: Mapping[str, Any]) -> None:
-    """Raise ``ModelError`` for a UNet that wants more than latents, a timestep and a text."""
-    channels = _whole(source, unet, "in_channels", 4)
-    if channels != 4:
+    """Raise ``ModelError`` for a UNet that wants what sdloop does not give it.
+
+    It gives latents, a timestep and a text, and a mask and what it leaves to UNets that take those.
+    """
+    channels = _whole(source, unet, "in_channels", LATENTS)
+    if channels not in (LATENTS, PAINTING):
         kind = _BY_CHANNELS.get(channels, "another model")
         raise ModelError(
             f"{source} is {kind}, whose UNet takes {channels} channels instead of 4: {SUPPORTED}"

@@ -21,7 +21,12 @@ from sdloop.checkpoint.folder import (
     weight_files,
 )
 from sdloop.checkpoint.headers import read_header
-from sdloop.checkpoint.ldm import layout_of_file, parts_of_file, with_notes
+from sdloop.checkpoint.ldm import (
+    channels_of_file,
+    layout_of_file,
+    parts_of_file,
+    with_notes,
+)
 from sdloop.checkpoint.value import Checkpoint, vae_factor
 from sdloop.errors import ModelError, SettingError
 
@@ -116,8 +121,9 @@ def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
         raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
     header = read_header(path)
     known = layout_of_file(header)
+    told = {"in_channels": channels_of_file(header)} if layout is None else {}
     layout = LAYOUTS / known if layout is None else layout
-    configs, index = read_configs(name, layout)
+    configs, index = read_configs(name, layout, unet=told)
     family = family_of_configs(name, configs)
     parts = [part for part in STEMS if part in configs]
     there = parts_of_file(header)

@@ -7,15 +7,19 @@ from typing import Any
 from sdloop.errors import ModelError
 
 
-def settled_scheduler(source: str, config: Mapping[str, Any], family: str) -> dict[str, Any]:
+def settled_scheduler(
+    source: str, config: Mapping[str, Any], family: str, *, paints: bool = False
+) -> dict[str, Any]:
     """The scheduler config that the family's pipeline in diffusers would run with.
 
     Old checkpoints were written before two of these settings existed, and
     ``StableDiffusionPipeline.__init__`` rewrites them: ``steps_offset`` becomes 1 and
     ``clip_sample`` False. They are written also where the checkpoint's own scheduler has no such
-    setting, for another class may take its place. ``StableDiffusionXLPipeline`` has no such rule;
-    but a scheduler that takes another's place must not clip latents as if they were pixels.
-    (Flax's class names are the PyTorch ones with a prefix; diffusers drops it as well.)
+    setting, for another class may take its place. ``StableDiffusionInpaintPipeline``, whose models
+    paint within a mask, rewrites ``skip_prk_steps`` to True and leaves ``clip_sample``.
+    ``StableDiffusionXLPipeline`` has no such rules; but a scheduler that takes another's place must
+    not clip latents as if they were pixels. (Flax's class names are the PyTorch ones with a prefix;
+    diffusers drops it as well.)
 
     >>> settled_scheduler("a", {"_class_name": "DDIMScheduler"}, "sd1")
     {'_class_name': 'DDIMScheduler', 'steps_offset': 1, 'clip_sample': False}
@@ -25,8 +29,10 @@ def settled_scheduler(source: str, config: Mapping[str, Any], family: str) -> di
         raise ModelError(f"{source} has a scheduler_config.json without a _class_name")
     kind = kind.removeprefix("Flax")
     settled = {**config, "_class_name": kind}
-    if family != "sdxl":
+    if family != "sdxl" and not paints:
         return settled | {"steps_offset": 1, "clip_sample": False}
+    if family != "sdxl":
+        settled |= {"steps_offset": 1, "skip_prk_steps": True}
     if not kind.startswith(("DDIM", "DDPM")):
         settled.setdefault("clip_sample", False)
     return settled

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.checkpoint.advice import Advice
+from sdloop.checkpoint.families import PAINTING
 from sdloop.checkpoint.folder import Configs
 
 
@@ -77,6 +78,11 @@ class Checkpoint:
     def takes_sizes(self) -> bool:
         """Whether the UNet is told sizes and crop (SDXL)."""
         return self.configs["unet"].get("addition_embed_type") == "text_time"
+
+    @property
+    def paints(self) -> bool:
+        """Whether the UNet sees a mask, and what lies outside of it, beside the latents."""
+        return bool(self.configs["unet"].get("in_channels") == PAINTING)
 
     @property
     def text_layers(self) -> int:

@@ -12,6 +12,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdloop.checkpoint import VOCABULARY, Checkpoint, find_checkpoint
+from sdloop.checkpoint.families import PAINTING
 from sdloop.components import single_file
 from sdloop.components.device import pick_device, pick_dtype
 from sdloop.components.weights import empty_module, fill, modern_names, quiet, read_tensors
@@ -72,7 +73,7 @@ class Components:
     @property
     def paints(self) -> bool:
         """Whether the UNet sees a mask, and what lies outside of it, beside the latents."""
-        return bool(self.unet.config.in_channels == 9)
+        return bool(self.unet.config.in_channels == PAINTING)
 
     @property
     def guidance_scale(self) -> float:

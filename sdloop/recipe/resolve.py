@@ -39,6 +39,11 @@ def resolve(recipe: "Recipe", model: Defaults, picture: InputFacts | None) -> "R
     that are), for settings that the model could not follow or would ignore, and for a strength
     with which no step would run; ``FileError`` for another picture than the Recipe was made with.
     """
+    if model.paints and recipe.mask is None:
+        raise SettingError(
+            f"mask must be given to an inpainting model, and {recipe.model} is one: use "
+            "`sdloop inpaint`"
+        )
     recipe = _with_size(recipe, model) if picture is None else _framed(recipe, model, picture)
     recipe = _with_scheduler(recipe, model)
     _check_model(recipe, model)
