@@ -15,6 +15,7 @@ ROOT = Path(sdloop.__file__).parent
 ROOMS = [
     "errors",
     "rules",
+    "prompt",
     "scheduler_names",
     "defaults",
     "strength",
@@ -35,7 +36,8 @@ ROOMS = [
     "cli",
 ]
 LIGHT = [
-    *("errors", "rules", "scheduler_names", "defaults", "strength", "inputs", "recipe"),
+    *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
+    "recipe",
     *("checkpoint", "png", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

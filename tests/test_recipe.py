@@ -25,6 +25,7 @@ class Model:
     size_multiple: int = 8
     takes_sizes: bool = False
     paints: bool = False
+    reads_twice: bool = False
     guidance_scale: float = 7.5
     text_layers: int = 2
     scheduler_config: dict[str, Any] = dataclasses.field(
