@@ -34,6 +34,10 @@ class Defaults(Protocol):
         """Whether it paints within a mask alone: a picture and a mask must be given."""
 
     @property
+    def max_noise_level(self) -> int | None:
+        """The most noise on the picture that an upscaler enlarges; None for other models."""
+
+    @property
     def text_layers(self) -> int:
         """Layers of the text encoder, of the shallower one where there are two."""
 

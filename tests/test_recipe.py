@@ -25,6 +25,7 @@ class Model:
     size_multiple: int = 8
     takes_sizes: bool = False
     paints: bool = False
+    max_noise_level: int | None = None
     reads_twice: bool = False
     guidance_scale: float = 7.5
     text_layers: int = 2

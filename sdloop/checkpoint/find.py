@@ -11,7 +11,7 @@ from typing import Any
 
 from sdloop.checkpoint import hub
 from sdloop.checkpoint.advice import read_advice
-from sdloop.checkpoint.families import check_vae, family_of_configs
+from sdloop.checkpoint.families import check_vae, family_of_configs, max_noise_level
 from sdloop.checkpoint.folder import (
     STEMS,
     read_configs,
@@ -113,6 +113,7 @@ def read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
         # diffusers' default where an index says nothing
         force_zeros_for_empty_prompt=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
         advice=read_advice(name, family, index),
+        max_noise_level=max_noise_level(name, index, configs) if family == "upscaler" else None,
     )
 
 

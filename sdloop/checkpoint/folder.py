@@ -12,7 +12,7 @@ from typing import Any
 
 from sdloop.checkpoint.families import PAINTING, check_index, family_of_configs
 from sdloop.checkpoint.headers import read_header
-from sdloop.checkpoint.legacy import settled_scheduler, settled_unet
+from sdloop.checkpoint.legacy import settled_scheduler, settled_unet, settled_vae
 from sdloop.errors import ModelError, SettingError
 
 # What the weight files of each part are called, less variant and ending.
@@ -76,8 +76,12 @@ def read_configs(
         part: read_json(folder, f"{part}/config.json") for part in parts if part in STEMS
     }
     configs["unet"] = {**configs["unet"], **unet}
+    if "low_res_scheduler" in parts:
+        low_res = read_json(folder, "low_res_scheduler/scheduler_config.json")
+        configs["low_res_scheduler"] = low_res
     family = family_of_configs(name, configs)
     configs["unet"] = settled_unet(configs["unet"], family)
+    configs["vae"] = settled_vae(configs["vae"], family)
     scheduler = read_json(folder, "scheduler/scheduler_config.json")
     paints = configs["unet"].get("in_channels") == PAINTING
     configs["scheduler"] = settled_scheduler(name, scheduler, family, paints=paints)

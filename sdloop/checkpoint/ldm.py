@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from sdloop.checkpoint.families import LATENTS, PAINTING, SUPPORTED, check_unet
+from sdloop.checkpoint.families import LATENTS, PAINTING, SUPPORTED, UPSCALING, check_unet
 from sdloop.checkpoint.headers import Header, read_numbers
 from sdloop.errors import ModelError
 
@@ -62,6 +62,11 @@ def layout_of_file(header: Header) -> str:
         "num_class_embeds": 1 if f"{UNET}label_emb.weight" in header.tensors else None,
     }
     check_unet(str(header.path), described)
+    if described["in_channels"] == UPSCALING:
+        raise ModelError(
+            f"{header.path} is an upscaler in a single file, which sdloop takes as a folder in "
+            "diffusers' layout: stabilityai/stable-diffusion-x4-upscaler is one"
+        )
     if xl:
         return "sdxl"
     if any(name.startswith(SD2_TEXT) for name in header.tensors):

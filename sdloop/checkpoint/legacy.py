@@ -17,9 +17,9 @@ def settled_scheduler(
     ``clip_sample`` False. They are written also where the checkpoint's own scheduler has no such
     setting, for another class may take its place. ``StableDiffusionInpaintPipeline``, whose models
     paint within a mask, rewrites ``skip_prk_steps`` to True and leaves ``clip_sample``.
-    ``StableDiffusionXLPipeline`` has no such rules; but a scheduler that takes another's place must
-    not clip latents as if they were pixels. (Flax's class names are the PyTorch ones with a prefix;
-    diffusers drops it as well.)
+    ``StableDiffusionXLPipeline`` and ``StableDiffusionUpscalePipeline`` have no such rules; but a
+    scheduler that takes another's place must not clip latents as if they were pixels. (Flax's class
+    names are the PyTorch ones with a prefix; diffusers drops it as well.)
 
     >>> settled_scheduler("a", {"_class_name": "DDIMScheduler"}, "sd1")
     {'_class_name': 'DDIMScheduler', 'steps_offset': 1, 'clip_sample': False}
@@ -29,9 +29,10 @@ def settled_scheduler(
         raise ModelError(f"{source} has a scheduler_config.json without a _class_name")
     kind = kind.removeprefix("Flax")
     settled = {**config, "_class_name": kind}
-    if family != "sdxl" and not paints:
+    ruled = family in ("sd1", "sd2")
+    if ruled and not paints:
         return settled | {"steps_offset": 1, "clip_sample": False}
-    if family != "sdxl":
+    if ruled:
         settled |= {"steps_offset": 1, "skip_prk_steps": True}
     if not kind.startswith(("DDIM", "DDPM")):
         settled.setdefault("clip_sample", False)
@@ -53,3 +54,12 @@ def settled_unet(config: Mapping[str, Any], family: str) -> Mapping[str, Any]:
     if family != "sdxl" and old and isinstance(size, int) and size < 64:
         return {**config, "sample_size": 64}
     return config
+
+
+def settled_vae(config: Mapping[str, Any], family: str) -> Mapping[str, Any]:
+    """The VAE's config with the factor of its latents.
+
+    The upscaler was published before configs had one, and ``StableDiffusionUpscalePipeline`` takes
+    this one whatever they say.
+    """
+    return {**config, "scaling_factor": 0.08333} if family == "upscaler" else config

@@ -21,7 +21,7 @@ class Checkpoint:
     revision
         The commit of a hub model.
     family
-        "sd1", "sd2" or "sdxl"; the embedded model is shaped like the first.
+        "sd1", "sd2", "sdxl" or "upscaler"; the embedded model is shaped like the first.
     configs
         Part → its ``config.json``; "scheduler" → its ``scheduler_config.json`` as
         ``legacy`` settles it.
@@ -31,6 +31,8 @@ class Checkpoint:
         Part → the folder of its vocabulary.
     advice
         What it says about its own use, or diffusers' defaults for its family.
+    max_noise_level
+        The most noise that an upscaler may be told to put on what it enlarges; None for others.
     vae_path
         Where another VAE than the model's own comes from; its config and weights are in
         ``configs`` and ``weights``.
@@ -46,6 +48,7 @@ class Checkpoint:
     tokenizers: Mapping[str, Path]
     force_zeros_for_empty_prompt: bool = False
     advice: Advice
+    max_noise_level: int | None = None
     vae_path: Path | None = None
 
     @property
