@@ -31,6 +31,7 @@ ROOMS = [
     "mask",
     "loop",
     "image",
+    "beside",
     "start",
     "png",
     "conductor",
