@@ -32,6 +32,7 @@ ROOMS = [
     "start",
     "png",
     "conductor",
+    "inspection",
     "cli",
 ]
 LIGHT = [

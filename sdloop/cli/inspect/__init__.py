@@ -1,0 +1,13 @@
+"""``sdloop inspect``: look inside the loop, one file per thing to look at."""
+
+import typer
+
+from sdloop.cli.inspect.schedule import schedule
+
+inspect = typer.Typer(no_args_is_help=True, help="Look inside the loop.")
+inspect.command()(schedule)
+
+
+@inspect.callback()
+def _inspect() -> None:
+    """Look inside the loop: what a scheduler, the VAE, a prompt and the steps really do."""
