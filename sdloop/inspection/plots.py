@@ -25,7 +25,7 @@ def plot_levels(curves: Sequence[Curve], *, dark: bool = False) -> "Figure":
     """
     matplotlib = _matplotlib()
     style = matplotlib.style.library["dark_background"] if dark else {}
-    with matplotlib.rc_context({**style, "svg.hashsalt": "sdloop", "font.size": 9}):
+    with matplotlib.rc_context({**style, "font.size": 9}):
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -84,5 +84,6 @@ def figure_bytes(figure: "Figure", path: Path) -> bytes:
     if kind not in dates:
         raise SettingError(f"output must end in .png, .svg or .pdf for a plot, got {path.name!r}")
     file = io.BytesIO()
-    figure.savefig(file, format=kind, dpi=160, metadata=dates[kind])
+    with _matplotlib().rc_context({"svg.hashsalt": "sdloop"}):  # else random names in it
+        figure.savefig(file, format=kind, dpi=160, metadata=dates[kind])
     return file.getvalue()
