@@ -19,6 +19,7 @@ from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
 from sdloop.latents import seeded_generators
 from sdloop.loop import Step, denoise
+from sdloop.outpaint import growing_from, window_recipes
 from sdloop.recipe import PROMPTS, Recipe, facts_of
 from sdloop.rules import check_whole
 from sdloop.schedule import make_scheduler, seed_brownian_noise, set_steps
@@ -34,7 +35,8 @@ class Picture:
     ``recipe`` is resolved: with it and the model's weights the picture can be made again.
     ``latents`` (channels, height, width), float32, CPU, are what the VAE decoded. ``sigmas`` are
     the noise levels that the UNet looked at. ``seconds`` is this picture's share of its batch's
-    time, from the prompt to the pixels, less what the consumer of the steps took.
+    time, from the prompt to the pixels, less what the consumer of the steps took. Of a picture
+    that has grown, latents and sigmas are those of the last window.
     """
 
     image: Image
@@ -79,12 +81,53 @@ def stream(
         recipes = [recipes]
     # Equal texts are encoded once, however many pictures they are for.
     encode = lru_cache(maxsize=64)(partial(encode_prompt, components))
+    yield from _stream(components, recipes, batch_size, open_image, encode)
+
+
+def _stream(
+    components: Components,
+    recipes: Iterable[Recipe],
+    batch_size: int,
+    open_image: OpenImage,
+    encode: Encode,
+) -> Iterator[Step | Picture]:
+    """Resolve the Recipes one after the other, and make each batch as soon as it is full."""
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
     resolved = (recipe.resolved(components, facts_of(recipe, last_opened)) for recipe in recipes)
     looked_at = looking(components, last_opened)
     for batch in batches(resolved, batch_size):
         with _memory_errors(batch[0], len(batch)):
-            yield from _make(components, batch, encode, looked_at)
+            if batch[0].growth is None:
+                yield from _make(components, batch, encode, looked_at)
+            else:
+                yield from _grow(components, batch, encode, last_opened)
+
+
+def _grow(
+    components: Components, batch: Sequence[Recipe], encode: Encode, open_image: OpenImage
+) -> Iterator[Step | Picture]:
+    """One batch of pictures that grow: each pass is a batch of windows, painted within a mask."""
+    watch = Stopwatch()
+    growing = [growing_from(recipe, open_image) for recipe in batch]
+    passes = batch[0].passes(components)
+    made: list[Picture] = []
+    for number, one in enumerate(passes):
+        windows, open_window = window_recipes(
+            batch, growing, one, number, multiple=components.size_multiple
+        )
+        made = []
+        for event in _stream(components, windows, len(batch), open_window, encode):
+            if isinstance(event, Picture):
+                made.append(event)
+                continue
+            with watch.stopped():
+                index, total = number * event.total + event.index, len(passes) * event.total
+                yield replace(event, index=index, total=total)
+        for picture, window in zip(growing, made, strict=True):
+            picture.paint(one, window.image)
+    seconds = watch.seconds() / len(batch)
+    for recipe, picture, window in zip(batch, growing, made, strict=True):
+        yield replace(window, image=picture.image, recipe=recipe, seconds=seconds)
 
 
 def _make(

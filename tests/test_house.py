@@ -20,6 +20,7 @@ ROOMS = [
     "defaults",
     "strength",
     "inputs",
+    "passes",
     "sheet",
     "recipe",
     "latents",
@@ -33,6 +34,7 @@ ROOMS = [
     "image",
     "beside",
     "start",
+    "outpaint",
     "png",
     "conductor",
     "inspection",
@@ -40,7 +42,7 @@ ROOMS = [
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    "recipe",
+    *("passes", "recipe"),
     *("checkpoint", "png", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

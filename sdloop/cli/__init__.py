@@ -17,6 +17,7 @@ from sdloop.cli.img2img import img2img
 from sdloop.cli.inpaint import inpaint
 from sdloop.cli.inspect import inspect
 from sdloop.cli.models import models
+from sdloop.cli.outpaint import outpaint
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
 from sdloop.cli.tokens import tokens
@@ -47,13 +48,11 @@ app = typer.Typer(
 app.command()(txt2img)
 app.command()(img2img)
 app.command()(inpaint)
+app.command()(outpaint)
 app.command()(show)
 app.command()(models)
-<<<<<<< HEAD
 app.command()(tokens)
-=======
 app.add_typer(inspect, name="inspect")
->>>>>>> inspect
 app.add_typer(config, name="config")
 
 

@@ -9,6 +9,7 @@ from sdloop.cli.plan import Planned, model_of
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.screen import say
 from sdloop.cli.settings import Settings
+from sdloop.defaults import Defaults
 from sdloop.inputs import BACK
 from sdloop.recipe import Recipe
 
@@ -29,13 +30,18 @@ def tell_choices(
 
 def tell_steps(plan: Sequence[Planned]) -> None:
     """Say how much is run where a picture is started from: it is seldom all of the steps."""
-    recipes = (planned.recipe for planned in plan)
-    for line in dict.fromkeys(_steps(recipe) for recipe in recipes if recipe.image is not None):
+    brought = [planned for planned in plan if planned.recipe.image is not None]
+    for line in dict.fromkeys(_steps(one.recipe, one.checkpoint) for one in brought):
         say(line)
 
 
-def _steps(recipe: Recipe) -> str:
+def _steps(recipe: Recipe, model: Defaults) -> str:
     steps, start = recipe.schedule
+    if recipe.growth is not None:
+        (width, height), count = recipe.growth.before(recipe.size), len(recipe.passes(model))
+        passes = "1 pass" if count == 1 else f"{count} passes"
+        to = f"{recipe.width}x{recipe.height}"
+        return f"outpaint: {width}x{height} → {to} in {passes} of {steps} steps"
     if recipe.noise_level is not None:
         return f"noise level {recipe.noise_level}: {steps} steps, to {recipe.width}x{recipe.height}"
     named = recipe.strength is None

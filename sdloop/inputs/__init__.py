@@ -1,9 +1,10 @@
 """Pictures that somebody brings: read whatever they are, fitted to a size. No torch in here."""
 
 from sdloop.inputs.canvas import Canvas, canvas, surroundings
-from sdloop.inputs.frame import BACK, RESIZES, framed, output_size, settled_colour
+from sdloop.inputs.frame import BACK, RESIZES, framed, opaque, output_size, settled_colour
 from sdloop.inputs.mask import ALPHA, look, painted_mask
 from sdloop.inputs.read import (
+    MAX_PIXELS,
     Box,
     InputFacts,
     InputImage,
@@ -18,6 +19,7 @@ from sdloop.inputs.read import (
 __all__ = [
     "ALPHA",
     "BACK",
+    "MAX_PIXELS",
     "RESIZES",
     "Box",
     "Canvas",
@@ -30,6 +32,7 @@ __all__ = [
     "framed",
     "is_picture_name",
     "look",
+    "opaque",
     "open_image",
     "output_size",
     "painted_mask",

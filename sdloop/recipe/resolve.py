@@ -16,6 +16,7 @@ from sdloop.inputs import (
     surroundings,
 )
 from sdloop.recipe.check import check_scheduler
+from sdloop.recipe.growth import with_growth
 from sdloop.recipe.task import (
     IMAGE_FIELDS,
     MASK_FIELDS,
@@ -75,6 +76,10 @@ def _with_size(recipe: "Recipe", model: Defaults) -> "Recipe":
 def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
     """The sizes of a Recipe that starts from a picture, and how the picture gets to them."""
     check_sha256(repr(recipe.image), recipe.image_sha256, picture.sha256)
+    if recipe.growth is not None:
+        return with_growth(recipe, recipe.growth, model, picture)
+    if recipe.overlap is not None:
+        raise SettingError("overlap is for pictures that grow: left, right, up or down is missing")
     recipe = _masked(recipe, picture.mask)
     seen = picture.size
     if recipe.resize == BACK and picture.mask is not None:
@@ -151,7 +156,7 @@ def _with_scheduler(recipe: "Recipe", model: Defaults) -> "Recipe":
 
 
 def _check_model(recipe: "Recipe", model: Defaults) -> None:
-    for name in ("width", "height"):
+    for name in ("width", "height") if recipe.growth is None else ():
         check_multiple(name, getattr(recipe, name), model.size_multiple)
     check_whole("clip_skip", recipe.clip_skip, 1, model.text_layers)
     for name in ("prompt_2", "negative_prompt_2"):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
+from sdloop.passes import GROWTH_FIELDS
 from sdloop.rules import Size, check_whole
 
 if TYPE_CHECKING:
@@ -20,15 +21,16 @@ IMAGE_FIELDS = (
     *("image", "image_sha256", "resize", "background", "noise_level"),
     *START_FIELDS,
     *MASK_FIELDS,
+    *GROWTH_FIELDS,
 )
 
 
 def check_task(recipe: "Recipe", model: Defaults) -> None:
     """Raise ``SettingError`` where the model is for other pictures than ``recipe`` asks for."""
-    if model.paints and recipe.mask is None:
+    if model.paints and recipe.mask is None and recipe.growth is None:
         raise SettingError(
             f"mask must be given to an inpainting model, and {recipe.model} is one: use "
-            "`sdloop inpaint`"
+            "`sdloop inpaint`, or `sdloop outpaint` to let a picture grow"
         )
     if model.max_noise_level is None:
         if recipe.noise_level is not None:
@@ -39,7 +41,7 @@ def check_task(recipe: "Recipe", model: Defaults) -> None:
             f"image must be given to an upscaler, and {recipe.model} is one: use `sdloop upscale`"
         )
     what = f"for models that start from the picture itself, and {recipe.model} is an upscaler"
-    refuse(recipe, (*START_FIELDS, *MASK_FIELDS), what)
+    refuse(recipe, (*START_FIELDS, *MASK_FIELDS, *GROWTH_FIELDS), what)
 
 
 def refuse(recipe: "Recipe", names: Sequence[str], what: str) -> None:
