@@ -112,9 +112,7 @@ def _grow(
     passes = batch[0].passes(components)
     made: list[Picture] = []
     for number, one in enumerate(passes):
-        windows, open_window = window_recipes(
-            batch, growing, one, number, multiple=components.size_multiple
-        )
+        windows, open_window = window_recipes(batch, growing, one, number, components)
         made = []
         for event in _stream(components, windows, len(batch), open_window, encode):
             if isinstance(event, Picture):

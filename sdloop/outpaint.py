@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sdloop.defaults import Defaults
 from sdloop.inputs import InputImage, OpenImage, check_sha256, opaque
 from sdloop.passes import GROWTH_FIELDS, Pass
 from sdloop.recipe import Recipe
 
-# How far the latents next to what is there are painted; the rest of them is the nearest pixel's. A
-# hard edge is a cut: the model follows its own idea right up to it. In grey, the first latents
-# beyond it are held to what is there at every step, and the others follow them.
+# How far the latents next to what is there are painted at each of 25 steps; with another number of
+# steps as far as comes to the same, and never less than a quarter. The rest of them is the nearest
+# pixel's. A hard edge is a cut: the model follows its own idea right up to it. In grey, the first
+# latents beyond it are held to what is there, and the others follow them. Inpainting models were
+# trained for hard edges.
 SEAM = 0.75
 
 
@@ -28,15 +31,15 @@ class Growing:
     image: Image.Image
     there: Image.Image
 
-    def window(self, one: Pass, multiple: int) -> tuple[Image.Image, Image.Image]:
+    def window(self, one: Pass, *, multiple: int, seam: float) -> tuple[Image.Image, Image.Image]:
         """What the loop sees in the window of a pass, and the mask of what it paints of that.
 
         Where there is nothing yet, the nearest pixels stand in; the VAE would mix black into what
-        is beside it. ``multiple`` is the side of a latent in pixels.
+        is beside it. ``multiple`` is the side of a latent in pixels; see ``soft_mask``.
         """
         there = np.asarray(self.there.crop(one.box)) > 0
         pixels = nearest_pixels(np.asarray(self.image.crop(one.box)), there)
-        return Image.fromarray(pixels), Image.fromarray(soft_mask(there, multiple))
+        return Image.fromarray(pixels), Image.fromarray(soft_mask(there, multiple, seam))
 
     def paint(self, one: Pass, made: Image.Image) -> None:
         """Take the new part of the window that was ``made``; what was there stays to the bit."""
@@ -66,8 +69,7 @@ def window_recipes(
     growing: Sequence[Growing],
     one: Pass,
     number: int,
-    *,
-    multiple: int,
+    model: Defaults,
 ) -> tuple[list[Recipe], OpenImage]:
     """A pass as Recipes of inpainting, one for each picture, and how what they name is opened.
 
@@ -77,7 +79,9 @@ def window_recipes(
     recipes = []
     for index, (recipe, picture) in enumerate(zip(batch, growing, strict=True)):
         names = f"window {index}", f"mask {index}"
-        for name, image in zip(names, picture.window(one, multiple), strict=True):
+        seam = 1.0 if model.paints else max(0.25, SEAM ** (25 / recipe.steps))
+        window = picture.window(one, multiple=model.size_multiple, seam=seam)
+        for name, image in zip(names, window, strict=True):
             sha256 = hashlib.sha256(image.tobytes()).hexdigest()
             files[name] = InputImage(name=name, sha256=sha256, image=image)
         recipes.append(_window_recipe(recipe, one, number, *names))
@@ -115,17 +119,17 @@ def pass_seed(seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:4], "big")
 
 
-def soft_mask(there: np.ndarray, multiple: int) -> np.ndarray:
+def soft_mask(there: np.ndarray, multiple: int, seam: float) -> np.ndarray:
     """Where a window is painted, in grey: (height, width), uint8, equal within each latent.
 
-    A latent is kept that is ``there`` as a whole, and painted otherwise, those beside kept ones
-    to ``SEAM``.
+    A latent is kept that is ``there`` as a whole, and painted otherwise: those beside kept ones to
+    the share ``seam``.
     """
     height, width = there.shape
     cells = there.reshape(height // multiple, multiple, width // multiple, multiple)
     kept = np.asarray(cells.all(axis=(1, 3)))
     beside = _spread(_spread(kept, axis=0), axis=1) & ~kept
-    levels = np.where(kept, 0, np.where(beside, round(255 * SEAM), 255)).astype(np.uint8)
+    levels = np.where(kept, 0, np.where(beside, round(255 * seam), 255)).astype(np.uint8)
     return levels.repeat(multiple, axis=0).repeat(multiple, axis=1)
 
 

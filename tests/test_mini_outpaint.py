@@ -90,8 +90,8 @@ def seams(pictures: Sequence[sdloop.Picture]) -> Seams:
 def test_a_soft_seam_is_no_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     images = photos(4, steps=8)
     soft = seams(grown(images, right=48, steps=8))
-    assert soft.original < 1.3 * soft.elsewhere
-    assert soft.passes < 1.3 * soft.elsewhere
+    assert soft.original < 1.1 * soft.elsewhere
+    assert soft.passes < 1.1 * soft.elsewhere
     monkeypatch.setattr(outpaint, "SEAM", 1.0)
     hard = seams(grown(images, right=48, steps=8))
     assert hard.original > 2 * hard.elsewhere
