@@ -119,6 +119,14 @@ def test_the_picture_and_the_noise_level_make_a_difference() -> None:
     assert len(made) == 2 * len(LEVELS)
 
 
+def test_a_picture_keeps_all_of_its_pixels() -> None:
+    """diffusers shrinks it to multiples of four first, and lets none of that be seen."""
+    shown = InputImage(name="sketch", sha256="0" * 64, image=sketch(15, 11))
+    (picture,) = generate(upscaler(), recipe(steps=2), open_image=lambda name: shown)
+    assert picture.image.size == (60, 44)
+    assert reference(upscaler(), recipe(steps=2), [7], image=sketch(15, 11))[0].shape[2:] == (8, 12)
+
+
 def test_the_noise_level_is_told_to_the_unet() -> None:
     """As well as added to the picture."""
     told: list[torch.Tensor] = []
