@@ -20,6 +20,7 @@ ROOMS = [
     "defaults",
     "strength",
     "inputs",
+    "sheet",
     "recipe",
     "latents",
     "guidance",
@@ -34,6 +35,7 @@ ROOMS = [
     "start",
     "png",
     "conductor",
+    "inspection",
     "cli",
 ]
 LIGHT = [
