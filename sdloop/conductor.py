@@ -18,10 +18,10 @@ from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
 from sdloop.latents import seeded_generators
 from sdloop.loop import Step, denoise
-from sdloop.recipe import Recipe
+from sdloop.recipe import Recipe, facts_of
 from sdloop.rules import check_whole
 from sdloop.schedule import make_scheduler, seed_brownian_noise, set_steps
-from sdloop.start import EncodeImage, first_latents, image_encoder
+from sdloop.start import Look, looking, start
 
 MAX_BATCH = 4096
 
@@ -78,28 +78,25 @@ def stream(
         recipes = [recipes]
     # Equal texts are encoded once, however many pictures they are for.
     encode = lru_cache(maxsize=64)(partial(encode_prompt, components))
-    last_opened = lru_cache(maxsize=1)(open_image)
-    encode_image = image_encoder(components, last_opened)
-    resolved = (_resolved(recipe, components, last_opened) for recipe in recipes)
+    last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
+    resolved = (recipe.resolved(components, facts_of(recipe, last_opened)) for recipe in recipes)
+    looked_at = looking(components, last_opened)
     for batch in batches(resolved, batch_size):
         with _memory_errors(batch[0], len(batch)):
-            yield from _make(components, batch, encode, encode_image)
-
-
-def _resolved(recipe: Recipe, components: Components, open_image: OpenImage) -> Recipe:
-    picture = None if recipe.image is None else open_image(recipe.image).facts
-    return recipe.resolved(components, picture)
+            yield from _make(components, batch, encode, looked_at)
 
 
 def _make(
-    components: Components, batch: Sequence[Recipe], encode: Encode, encode_image: EncodeImage
+    components: Components, batch: Sequence[Recipe], encode: Encode, look: Look
 ) -> Iterator[Step | Picture]:
     """One batch, from the prompts to the pixels."""
     watch = Stopwatch()
     conditioning = stack([condition(components, recipe, encode=encode) for recipe in batch])
-    sampling = _sample(components, batch, conditioning, encode_image, watch)
-    latents, sigmas = yield from sampling
+    latents, sigmas = yield from _sample(components, batch, conditioning, look, watch)
     images = to_images(decode(components.vae, latents))
+    if batch[0].mask is not None and not batch[0].no_keep:
+        pairs = zip(images, batch, strict=True)
+        images = [look(recipe).canvas.finished(image) for image, recipe in pairs]
     seconds = watch.seconds() / len(batch)
     for image, recipe, one in zip(images, batch, latents.cpu(), strict=True):
         yield Picture(image=image, recipe=recipe, latents=one, sigmas=sigmas, seconds=seconds)
@@ -109,9 +106,15 @@ def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]
     """Neighbours that can share a forward pass: equal but for prompts, seed and input picture."""
 
     def shape(recipe: Recipe) -> Recipe:
-        image = None if recipe.image is None else "any"
         return replace(
-            recipe, prompt="", negative_prompt=None, seed=0, image=image, image_sha256=None
+            recipe,
+            prompt="",
+            negative_prompt=None,
+            seed=0,
+            image=recipe.image and "any",
+            image_sha256=None,
+            mask=recipe.mask and "any",
+            mask_sha256=None,
         )
 
     for _, alike in itertools.groupby(recipes, key=shape):
@@ -123,7 +126,7 @@ def _sample(
     components: Components,
     batch: Sequence[Recipe],
     conditioning: Conditioning,
-    encode_image: EncodeImage,
+    look: Look,
     watch: "Stopwatch",
 ) -> Generator[Step, None, tuple[Tensor, tuple[float, ...]]]:
     """Run the loop for one batch; returns the final latents and the sigmas of its steps."""
@@ -137,24 +140,24 @@ def _sample(
         sigmas=recipe.sigmas,
         timestep_spacing=recipe.timestep_spacing,
     )
-    steps, start = recipe.schedule
-    timesteps, sigmas = set_steps(scheduler, steps, start=start)
-    latents = first_latents(
-        components, batch, scheduler, timesteps, generators, encode_image=encode_image
-    )
+    steps, first = recipe.schedule
+    timesteps, sigmas = set_steps(scheduler, steps, start=first)
+    begin = start(components, batch, scheduler, timesteps, generators, look=look)
+    latents = begin.latents
     seed_brownian_noise(scheduler, latents, seeds)
     finite = []
     for step in denoise(
         components.unet,
         scheduler,
         latents,
-        conditioning,
+        replace(conditioning, channels=begin.channels),
         timesteps=timesteps,
         sigmas=sigmas,
         guidance_scale=recipe.guidance_scale,
         guidance_rescale=recipe.guidance_rescale,
         eta=recipe.eta,
         generators=generators,
+        kept=begin.kept,
     ):
         latents = step.latents
         finite.append(latents.isfinite().all())

@@ -82,7 +82,7 @@ def recipe(**settings: Any) -> Recipe:
             "start_step says where to start, and so does strength",
         ),
         ({"start_step": 4, "exact_steps": True}, "and so does exact_steps"),
-        ({"resize": "fill"}, "resize must be one of fit, crop, pad, stretch, got 'fill'"),
+        ({"resize": "fill"}, "resize must be one of fit, crop, pad, stretch, back, got 'fill'"),
         ({"background": "rad"}, "background must be an opaque colour .* got 'rad'"),
     ],
     ids=str,

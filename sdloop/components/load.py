@@ -70,6 +70,11 @@ class Components:
         return bool(self.unet.config.addition_embed_type == "text_time")
 
     @property
+    def paints(self) -> bool:
+        """Whether the UNet sees a mask, and what lies outside of it, beside the latents."""
+        return bool(self.unet.config.in_channels == 9)
+
+    @property
     def guidance_scale(self) -> float:
         """The scale that suits the model where nobody names one; by hand, diffusers' default."""
         if self.checkpoint is not None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdloop.errors import SettingError
-from sdloop.inputs import RESIZES, settled_colour
+from sdloop.inputs import BACK, RESIZES, settled_colour
 from sdloop.rules import (
     MAX_SIDE,
     check_choice,
@@ -45,7 +45,7 @@ NUMBERS = {
     "mask_blur": (0.0, 1e3),
 }
 PAIRS = ("original_size", "crop_top_left", "target_size")
-CHOICES = {"sigmas": SIGMAS, "timestep_spacing": SPACINGS, "resize": RESIZES}
+CHOICES = {"sigmas": SIGMAS, "timestep_spacing": SPACINGS, "resize": (*RESIZES, BACK)}
 FILES = ("image", "mask")
 HASHES = ("image_sha256", "mask_sha256")
 # None would be no answer here: these have a default.

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
-from sdloop.inputs import InputFacts
+from sdloop.inputs import ALPHA, InputFacts
 from sdloop.recipe.check import settled
 from sdloop.recipe.resolve import resolve
 from sdloop.rules import Size
@@ -140,6 +140,8 @@ class Recipe:
         fields = {name: value for name, value in self.to_dict().items() if name not in _UNKEYED}
         if self.image is not None:
             fields["steps"], fields["start_step"] = self.schedule
+        if self.mask == ALPHA:
+            fields["mask"] = ALPHA
         text = json.dumps(
             {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
         )
@@ -166,7 +168,9 @@ class Recipe:
         return cls(**values)
 
 
-_UNKEYED = frozenset({"model", "revision", "variant", "vae", "image", "strength", "exact_steps"})
+_UNKEYED = frozenset(
+    {"model", "revision", "variant", "vae", "image", "mask", "strength", "exact_steps"}
+)
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
 
 
