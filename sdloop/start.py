@@ -1,7 +1,7 @@
 """Where the loop starts: at pure noise, or at a picture under as much noise as is asked for."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import torch
@@ -10,8 +10,8 @@ from torch import Generator, Tensor
 
 from sdloop.components import Components
 from sdloop.image import Encoded, encode, scale, to_pixels
-from sdloop.inputs import ALPHA, Canvas, OpenImage, canvas, check_sha256
-from sdloop.latents import latent_size, noise
+from sdloop.inputs import ALPHA, Canvas, OpenImage, canvas, check_sha256, scaled_size
+from sdloop.latents import enlarge, latent_size, noise
 from sdloop.mask import Kept, blank, latent_mask
 from sdloop.recipe import IMAGE_FIELDS, Recipe
 from sdloop.schedule import Scheduler
@@ -71,6 +71,9 @@ def start(
     # Where a mask is painted over from the first step on, nothing of the picture is under it.
     from_noise = recipe.mask is not None and recipe.schedule[1] == 0
     clean = None if from_noise and components.paints else _clean(components, seen, generators)
+    if recipe.enlarge == "latent":
+        assert clean is not None  # for it has no mask
+        clean = enlarge(clean, *size)
     if clean is not None and recipe.mask is not None:
         clean = clean.contiguous()  # as in diffusers, or convolutions round in another order
     drawn = draw().to(components.device)
@@ -124,6 +127,8 @@ def looking(components: Components, open_image: OpenImage) -> Look:
 
     @lru_cache(maxsize=16)
     def seen(recipe: Recipe) -> Seen:
+        if recipe.enlarge == "latent":
+            recipe = _at_own_size(recipe, open_image, components.size_multiple)
         canvas = canvas_of(recipe, open_image)
         pixels = to_pixels(canvas.image)
         blanked = None
@@ -139,6 +144,13 @@ def _only_pictures(recipe: Recipe) -> Recipe:
     fields = {name: getattr(recipe, name) for name in (*IMAGE_FIELDS, "width", "height")}
     start = {"strength": None, "exact_steps": False, "start_step": None}
     return Recipe(prompt="", seed=0, **(fields | start))
+
+
+def _at_own_size(recipe: Recipe, open_image: OpenImage, multiple: int) -> Recipe:
+    """For a picture whose latents are enlarged: it is encoded as small as it came."""
+    assert recipe.image is not None
+    width, height = scaled_size(open_image(recipe.image).image.size, 1, multiple)
+    return replace(recipe, width=width, height=height)
 
 
 def canvas_of(recipe: Recipe, open_image: OpenImage) -> Canvas:

@@ -17,6 +17,7 @@ from sdloop.inputs import (
     surroundings,
 )
 from sdloop.recipe.check import check_scheduler
+from sdloop.recipe.enlarge import with_hires, with_scale, with_tile
 from sdloop.rules import check_multiple, check_whole
 from sdloop.scheduler_names import check_suits, known_to, name_of, sigmas_of
 from sdloop.strength import DEFAULT_STRENGTH, check_strength
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
 MASK_FIELDS = ("mask", "mask_sha256", "mask_blur", "invert_mask", "mask_margin", "no_keep")
 IMAGE_FIELDS = (
     *("image", "image_sha256", "strength", "exact_steps", "start_step", "resize", "background"),
+    *("scale", "enlarge"),
     *MASK_FIELDS,
 )
+# And what the second stage of a picture that starts from noise has of these.
+HIRES_FIELDS = ("strength", "exact_steps", "start_step", "enlarge")
 
 
 def resolve(recipe: "Recipe", model: Defaults, picture: InputFacts | None) -> "Recipe":
@@ -42,7 +46,7 @@ def resolve(recipe: "Recipe", model: Defaults, picture: InputFacts | None) -> "R
     recipe = _with_size(recipe, model) if picture is None else _framed(recipe, model, picture)
     recipe = _with_scheduler(recipe, model)
     _check_model(recipe, model)
-    return recipe
+    return with_tile(recipe, model)
 
 
 def facts_of(recipe: "Recipe", open_image: OpenImage) -> InputFacts | None:
@@ -62,13 +66,16 @@ def _with_size(recipe: "Recipe", model: Defaults) -> "Recipe":
     """The sizes of a Recipe that starts from noise."""
     if recipe.image is not None:
         raise SettingError(f"image must be opened to resolve the recipe, got {recipe.image!r}")
-    _refuse(recipe, IMAGE_FIELDS, "for pictures that are made from another, and no image is given")
+    hires = recipe.hires is not None
+    others = [name for name in IMAGE_FIELDS if not (hires and name in HIRES_FIELDS)]
+    _refuse(recipe, others, "for pictures that are made from another, and no image is given")
     width, height = model.native_size
-    return dataclasses.replace(
+    recipe = dataclasses.replace(
         recipe,
         width=width if recipe.width is None else recipe.width,
         height=height if recipe.height is None else recipe.height,
     )
+    return _with_start(with_hires(recipe, model), model) if hires else recipe
 
 
 def _refuse(recipe: "Recipe", names: Sequence[str], what: str) -> None:
@@ -82,6 +89,7 @@ def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
     """The sizes of a Recipe that starts from a picture, and how the picture gets to them."""
     check_sha256(repr(recipe.image), recipe.image_sha256, picture.sha256)
     recipe = _masked(recipe, picture.mask)
+    recipe = with_scale(recipe, model, picture)
     seen = picture.size
     if recipe.resize == BACK and picture.mask is not None:
         left, top, right, bottom = surroundings(picture.mask.box, seen, recipe.mask_margin)
@@ -103,7 +111,7 @@ def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
         resize="crop" if recipe.resize in (None, "fit") else recipe.resize,
         background="#ffffff" if recipe.background is None else recipe.background,
     )
-    return _with_start(recipe)
+    return _with_start(recipe, model)
 
 
 def _masked(recipe: "Recipe", mask: MaskFacts | None) -> "Recipe":
@@ -124,12 +132,14 @@ def _masked(recipe: "Recipe", mask: MaskFacts | None) -> "Recipe":
     return dataclasses.replace(recipe, mask_sha256=mask.sha256, resize=resize)
 
 
-def _with_start(recipe: "Recipe") -> "Recipe":
+def _with_start(recipe: "Recipe", model: Defaults) -> "Recipe":
     """With a strength, if no step is named; either way at least one step runs."""
     if recipe.start_step is not None:
         check_whole("start_step", recipe.start_step, 0, recipe.steps - 1)
         return recipe
     usual = DEFAULT_STRENGTH if recipe.mask is None else 1.0
+    if recipe.enlarge is not None:
+        usual = model.upscale_strength
     strength = usual if recipe.strength is None else recipe.strength
     check_strength(recipe.steps, strength, exact=recipe.exact_steps)
     return dataclasses.replace(recipe, strength=strength)
