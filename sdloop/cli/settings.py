@@ -81,6 +81,7 @@ _TOGETHER = {
     "model": ("revision", "variant", "vae"),
     "output": ("outdir", "format"),
     "image": ("image_sha256",),
+    "mask": ("mask_sha256",),
     "strength": ("start_step",),
     "exact_steps": ("start_step",),
     "start_step": ("strength", "exact_steps"),

@@ -41,6 +41,7 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "VAE hash": _short_hash(weights, "vae.", "vae/") if recipe.vae else None,
         "VAE": _bare_name(recipe.vae) if recipe.vae else None,
         "Denoising strength": _denoising_strength(recipe),
+        "Mask blur": None if recipe.mask_blur is None else f"{recipe.mask_blur:.12g}",
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "RNG": "CPU",
         "Version": f"sdloop {made.get('versions', {}).get('sdloop', '')}".rstrip(),
