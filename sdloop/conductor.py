@@ -162,7 +162,8 @@ def _memory_errors(recipe: Recipe, count: int) -> Iterator[None]:
         full = ("not enough memory", "can't allocate memory")
         if not isinstance(error, torch.OutOfMemoryError) and not any(t in str(error) for t in full):
             raise
+        width, height = recipe.final_size
         raise OutOfMemory(
-            f"out of memory for {count} picture(s) of {'x'.join(map(str, recipe.final_size))} at once; "
-            "remedy: a smaller batch_size or picture, or dtype bf16"
+            f"out of memory for {count} picture(s) of {width}x{height} at once; "
+            "remedy: a smaller batch_size, tile or picture, or dtype bf16"
         ) from error

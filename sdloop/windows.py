@@ -30,7 +30,7 @@ class Windows:
 
     unet: Any
     side: int
-    overlap: float = 0.5
+    overlap: float = 0.25
 
     @property
     def dtype(self) -> torch.dtype:

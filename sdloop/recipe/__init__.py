@@ -1,11 +1,12 @@
 """The Recipe: every setting that decides the pixels of one picture, and nothing else."""
 
-from sdloop.recipe.check import MAX_SEED, MAX_STEPS
+from sdloop.recipe.check import ENLARGES, MAX_SEED, MAX_STEPS
 from sdloop.recipe.enlarge import stages
 from sdloop.recipe.resolve import IMAGE_FIELDS, MASK_FIELDS, facts_of
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
 
 __all__ = [
+    "ENLARGES",
     "FIELDS",
     "IMAGE_FIELDS",
     "MASK_FIELDS",

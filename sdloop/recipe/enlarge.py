@@ -1,4 +1,4 @@
-"""Pictures larger than what they are made from, or than the model knows: their sizes, and stages."""
+"""Pictures larger than what they are made from, or than the model knows: sizes and stages."""
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ def with_scale(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recip
 
 
 def with_hires(recipe: "Recipe", model: Defaults) -> "Recipe":
-    """The same for a picture that is made from noise first, whose sizes are told: none is rounded."""
+    """Nothing is rounded of a picture that is made from noise first, for its sides are told."""
     hires, multiple = recipe.hires, model.size_multiple
     assert hires is not None
     for name, side in zip(("width", "height"), recipe.size, strict=True):

@@ -67,8 +67,11 @@ def _with_size(recipe: "Recipe", model: Defaults) -> "Recipe":
     if recipe.image is not None:
         raise SettingError(f"image must be opened to resolve the recipe, got {recipe.image!r}")
     hires = recipe.hires is not None
-    others = [name for name in IMAGE_FIELDS if not (hires and name in HIRES_FIELDS)]
+    others = [name for name in IMAGE_FIELDS if name not in HIRES_FIELDS]
     _refuse(recipe, others, "for pictures that are made from another, and no image is given")
+    if not hires:
+        what = "for pictures that are made from another, and neither image nor hires is given"
+        _refuse(recipe, HIRES_FIELDS, what)
     width, height = model.native_size
     recipe = dataclasses.replace(
         recipe,
