@@ -6,18 +6,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from PIL.Image import Image
 from torch import Tensor
 
 from sdloop.components import Components, peak_memory, reset_peak_memory
-from sdloop.conditioning import Encode, encode_prompt
+from sdloop.conditioning import Conditioning, Encode, condition, encode_prompt, stack
 from sdloop.errors import OutOfMemory
 from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
 from sdloop.loop import Step
-from sdloop.recipe import Recipe, facts_of
+from sdloop.recipe import PROMPTS, Recipe, facts_of
 from sdloop.rules import check_whole
 from sdloop.stages import run, stages_of
 from sdloop.start import Look, looking
@@ -90,11 +91,31 @@ def stream(
 def _make(
     components: Components, batch: Sequence[Recipe], encode: Encode, look: Look
 ) -> Iterator[Step | Picture]:
-    """One batch, from the prompts to the pixels."""
+    """One batch, from the prompts to the pixels; prompts of more chunks than others go apart."""
+    watch = Stopwatch()
+    rows = [condition(components, recipe, encode=encode) for recipe in batch]
+    reading = watch.seconds() / len(batch)
+    pairs = zip(rows, batch, strict=True)
+    # Not padded to one length: a picture must not depend on its neighbours.
+    for _, alike in itertools.groupby(pairs, key=lambda pair: pair[0].prompt_embeds.shape):
+        group = list(alike)
+        conditioning = stack([row for row, _ in group])
+        recipes = [recipe for _, recipe in group]
+        yield from _picture(components, recipes, conditioning, look, reading)
+
+
+def _picture(
+    components: Components,
+    batch: Sequence[Recipe],
+    conditioning: Conditioning,
+    look: Look,
+    reading: float,
+) -> Iterator[Step | Picture]:
+    """From the conditioning to the pixels; ``reading`` is each picture's time until then."""
     watch = Stopwatch()
     reset_peak_memory(components.device)
     planned = stages_of(components, batch)
-    for step in run(components, planned, encode=encode, look=look):
+    for step in run(components, planned, conditioning, look=look):
         latents = step.latents
         with watch.stopped():
             yield step
@@ -102,7 +123,7 @@ def _make(
     if batch[0].mask is not None and not batch[0].no_keep:
         pairs = zip(images, batch, strict=True)
         images = [look(recipe).canvas.finished(image) for image, recipe in pairs]
-    seconds = watch.seconds() / len(batch)
+    seconds = reading + watch.seconds() / len(batch)
     peak = peak_memory(components.device)
     sigmas = tuple(sigma for stage in planned for sigma in stage.sigmas)
     for image, recipe, one in zip(images, batch, latents.cpu(), strict=True):
@@ -120,15 +141,15 @@ def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]
     """Neighbours that can share a forward pass: equal but for prompts, seed and input picture."""
 
     def shape(recipe: Recipe) -> Recipe:
+        prompts: dict[str, Any] = {**dict.fromkeys(PROMPTS), "prompt": ""}
         return replace(
             recipe,
-            prompt="",
-            negative_prompt=None,
             seed=0,
             image=recipe.image and "any",
             image_sha256=None,
             mask=recipe.mask and "any",
             mask_sha256=None,
+            **prompts,
         )
 
     for _, alike in itertools.groupby(recipes, key=shape):

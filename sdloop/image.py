@@ -38,7 +38,7 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
 def tiled(vae: Any, pixels: int) -> Iterator[None]:
     """Let the VAE go over a picture of that many pixels in tiles, if it is a large one.
 
-    Else its memory would grow with the area: an SD1 decoder needs 5 GB in float32 for 1024x1024.
+    Else its memory would grow with the area: an SD1 decoder takes 4 GB in float32 for 1024x1024.
     diffusers' own tiles, which overlap by a quarter and are faded into each other, at the size that
     the VAE was trained at but no smaller than ``TILE``; each has its own means and deviations in
     the group norms, so that no tiled picture is that of the whole to the bit.

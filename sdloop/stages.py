@@ -9,10 +9,9 @@ import torch
 from torch import Generator, Tensor
 
 from sdloop.components import Components
-from sdloop.conditioning import Encode, condition, stack
+from sdloop.conditioning import Conditioning, with_sizes
 from sdloop.errors import NonFiniteError
-from sdloop.image import decode, scale, to_images, to_pixels
-from sdloop.image import encode as encode_image
+from sdloop.image import decode, encode, scale, to_images, to_pixels
 from sdloop.inputs import placed
 from sdloop.latents import enlarge, latent_size, noise, seeded_generators
 from sdloop.loop import Step, denoise
@@ -55,9 +54,11 @@ def _stage(components: Components, batch: tuple[Recipe, ...]) -> Stage:
 
 
 def run(
-    components: Components, planned: Sequence[Stage], *, encode: Encode, look: Look
+    components: Components, planned: Sequence[Stage], conditioning: Conditioning, *, look: Look
 ) -> Iterator[Step]:
     """The steps of all stages, counted as one run; the last one's latents are the pictures'.
+
+    The ``conditioning`` is that of all stages, but for the sizes that SDXL is told.
 
     Raises ``NonFiniteError`` naming the step at which numbers ceased to be finite.
     """
@@ -69,7 +70,7 @@ def run(
         if latents is not None:
             begin = partial(enlarged_start, components, stage.batch, latents)
         finite = []
-        for step in _denoised(components, stage, begin, encode):
+        for step in _denoised(components, stage, conditioning, begin):
             latents = step.latents
             finite.append(latents.isfinite().all())
             yield replace(step, index=done + step.index, total=total)
@@ -77,11 +78,12 @@ def run(
         done += len(finite)
 
 
-def _denoised(components: Components, stage: Stage, begin: Begin, encode: Encode) -> Iterator[Step]:
+def _denoised(
+    components: Components, stage: Stage, conditioning: Conditioning, begin: Begin
+) -> Iterator[Step]:
     """Run the loop for one stage."""
     recipe = stage.batch[0]  # all of a batch agree in what is read from it here
     assert recipe.guidance_scale is not None  # resolved
-    rows = [condition(components, one, encode=encode) for one in stage.batch]
     seeds = [one.seed for one in stage.batch]
     generators = seeded_generators(seeds)
     begun = begin(stage.scheduler, stage.timesteps, generators)
@@ -90,7 +92,7 @@ def _denoised(components: Components, stage: Stage, begin: Begin, encode: Encode
         _windowed(components, recipe),
         stage.scheduler,
         begun.latents,
-        replace(stack(rows), channels=begun.channels),
+        replace(with_sizes(components, conditioning, stage.batch), channels=begun.channels),
         timesteps=stage.timesteps,
         sigmas=stage.sigmas,
         guidance_scale=recipe.guidance_scale,
@@ -139,7 +141,7 @@ def _through_pixels(
     images = to_images(decode(vae, latents))
     for image, generator in zip(images, generators, strict=True):
         large = placed(image, recipe.size, resize="crop", around="white")
-        rows.append(scale(vae, encode_image(vae, to_pixels(large)).draw(generator)))
+        rows.append(scale(vae, encode(vae, to_pixels(large)).draw(generator)))
     return torch.cat(rows)
 
 

@@ -15,10 +15,12 @@ ROOT = Path(sdloop.__file__).parent
 ROOMS = [
     "errors",
     "rules",
+    "prompt",
     "scheduler_names",
     "defaults",
     "strength",
     "inputs",
+    "sheet",
     "recipe",
     "latents",
     "guidance",
@@ -37,7 +39,8 @@ ROOMS = [
     "cli",
 ]
 LIGHT = [
-    *("errors", "rules", "scheduler_names", "defaults", "strength", "inputs", "recipe"),
+    *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
+    "recipe",
     *("checkpoint", "png", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

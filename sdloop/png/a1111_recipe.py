@@ -19,6 +19,7 @@ _AUTOMATIC = {
     "dpmpp-2m-sde": "exponential",
 }
 _UPSCALERS = {None: "Lanczos", "lanczos": "Lanczos", "latent": "Latent (bicubic)"}
+_EMPHASES = {"a1111": "Original", "no-norm": "No norm", "none": "None"}
 # These set nothing; where the noise came from (RNG) is told in words of its own.
 _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
 
@@ -46,6 +47,7 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "Hires upscaler": None if recipe.hires is None else _UPSCALERS[recipe.enlarge],
         "Mask blur": None if recipe.mask_blur is None else f"{recipe.mask_blur:.12g}",
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
+        "Emphasis": None if recipe.emphasis == "a1111" else _EMPHASES[recipe.emphasis],
         "RNG": "CPU",
         "Version": f"sdloop {made.get('versions', {}).get('sdloop', '')}".rstrip(),
     }
@@ -161,6 +163,13 @@ def _hires_strength(text: str, settings: _Settings) -> _Settings:
     return {"strength": float(text)}
 
 
+def _emphasis(text: str, _: _Settings) -> _Settings:
+    named = [ours for ours, theirs in _EMPHASES.items() if theirs == text]
+    if not named:
+        raise SettingError(f"Emphasis must be one of {', '.join(_EMPHASES.values())}, got {text!r}")
+    return {"emphasis": named[0]}
+
+
 def _size(text: str, _: _Settings) -> _Settings:
     width, height = text.split("x")
     return {"width": int(width), "height": int(height)}
@@ -177,4 +186,5 @@ _TRANSLATIONS: Mapping[str, Callable[[str, _Settings], _Settings]] = {
     "Hires upscale": lambda text, _: {"hires": float(text)},
     "Hires upscaler": _upscaler,
     "Denoising strength": _hires_strength,
+    "Emphasis": _emphasis,
 }

@@ -1,6 +1,6 @@
 """The Recipe: every setting that decides the pixels of one picture, and nothing else."""
 
-from sdloop.recipe.check import ENLARGES, MAX_SEED, MAX_STEPS
+from sdloop.recipe.check import ENLARGES, MAX_SEED, MAX_STEPS, PROMPTS
 from sdloop.recipe.enlarge import stages
 from sdloop.recipe.resolve import IMAGE_FIELDS, MASK_FIELDS, facts_of
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
@@ -12,6 +12,7 @@ __all__ = [
     "MASK_FIELDS",
     "MAX_SEED",
     "MAX_STEPS",
+    "PROMPTS",
     "Recipe",
     "check_keys",
     "facts_of",

@@ -171,6 +171,11 @@ def _check_model(recipe: "Recipe", model: Defaults) -> None:
     for name in ("width", "height"):
         check_multiple(name, getattr(recipe, name), model.size_multiple)
     check_whole("clip_skip", recipe.clip_skip, 1, model.text_layers)
+    for name in ("prompt_2", "negative_prompt_2"):
+        if getattr(recipe, name) is not None and not model.reads_twice:
+            raise SettingError(
+                f"{name} is for models with two text encoders (SDXL), and {recipe.model} has one"
+            )
     sizes = ("original_size", "crop_top_left", "target_size")
     told = [name for name in sizes if getattr(recipe, name)]
     if told and not model.takes_sizes:
