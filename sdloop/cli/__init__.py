@@ -21,6 +21,7 @@ from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
 from sdloop.cli.tokens import tokens
 from sdloop.cli.txt2img import txt2img
+from sdloop.cli.upscale import upscale
 from sdloop.cli.version import installed
 
 
@@ -47,13 +48,11 @@ app = typer.Typer(
 app.command()(txt2img)
 app.command()(img2img)
 app.command()(inpaint)
+app.command()(upscale)
 app.command()(show)
 app.command()(models)
-<<<<<<< HEAD
 app.command()(tokens)
-=======
 app.add_typer(inspect, name="inspect")
->>>>>>> inspect
 app.add_typer(config, name="config")
 
 

@@ -1,7 +1,15 @@
 """Pictures that somebody brings: read whatever they are, fitted to a size. No torch in here."""
 
 from sdloop.inputs.canvas import Canvas, canvas, surroundings
-from sdloop.inputs.frame import BACK, RESIZES, framed, output_size, settled_colour
+from sdloop.inputs.frame import (
+    BACK,
+    RESIZES,
+    framed,
+    output_size,
+    placed,
+    scaled_size,
+    settled_colour,
+)
 from sdloop.inputs.mask import ALPHA, look, painted_mask
 from sdloop.inputs.read import (
     Box,
@@ -33,7 +41,9 @@ __all__ = [
     "open_image",
     "output_size",
     "painted_mask",
+    "placed",
     "read_image",
+    "scaled_size",
     "settled_colour",
     "surroundings",
 ]
