@@ -35,6 +35,7 @@ ROOMS = [
     "start",
     "png",
     "conductor",
+    "inspection",
     "cli",
 ]
 LIGHT = [
