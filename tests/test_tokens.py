@@ -140,6 +140,14 @@ def test_a_prompt_file_names_the_line_of_a_prompt_that_cannot_be_read(tmp_path: 
     assert shown == ["  a (dog:..)", "         ^"]
 
 
+def test_words_that_no_step_sees_are_told_before_pictures_are_made() -> None:
+    command = ["txt2img", "a [frog:rabbit:30]", "--seed", "4..5", "--model", "mini", "--dry-run"]
+    result = CliRunner().invoke(app, command)
+    assert result.stderr == 'sdloop: none of the 25 steps sees "rabbit"\n'
+    plain = CliRunner().invoke(app, [*command, "--emphasis", "none"])
+    assert plain.stderr == ""
+
+
 def test_nothing_steers_the_terminal() -> None:
     assert "\x1b" not in tokens("a \x1b[31mfrog").stdout
 
