@@ -134,6 +134,7 @@ def test_upscalers_of_the_first_days_are_settled_as_diffusers_does(
             {"_class_name": "EulerDiscreteScheduler"},
             "low_res_scheduler of class EulerDiscreteScheduler",
         ),
+        ("unet/config.json", {"addition_embed_type": "text_time"}, "upscaler that is told sizes"),
         ("unet/config.json", {"num_class_embeds": None}, "num_class_embeds is None"),
         ("unet/config.json", {"num_class_embeds": 300}, "know the levels 0 to 299"),
         ("unet/config.json", {"class_embed_type": "timestep"}, "class_embed_type 'timestep'"),
