@@ -347,6 +347,7 @@ recipes = st.builds(
     Recipe,
     prompt=texts,
     negative_prompt=st.none() | texts,
+    emphasis=st.just("none"),  # then any text is a prompt
     seed=st.integers(0, 2**32 - 1),
     width=st.none() | st.integers(1, 2**15),
     steps=st.integers(1, 1000),
