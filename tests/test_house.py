@@ -33,13 +33,14 @@ ROOMS = [
     "image",
     "start",
     "png",
+    "moving",
     "conductor",
     "cli",
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     "recipe",
-    *("checkpoint", "png", "cli"),
+    *("checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

@@ -15,7 +15,7 @@ from sdloop.recipe import PROMPTS
 
 Files = Annotated[
     list[Path],
-    typer.Argument(metavar="FILE", help="Pictures: PNG, JPEG or WebP.", show_default=False),
+    typer.Argument(metavar="FILE", help="Pictures: PNG, JPEG, WebP, GIF or MP4.", show_default=False),
 ]
 Json = Annotated[
     bool,
