@@ -35,6 +35,7 @@ ROOMS = [
     "png",
     "moving",
     "conductor",
+    "animate",
     "cli",
 ]
 LIGHT = [

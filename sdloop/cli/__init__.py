@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from sdloop.cli.animate import animate
 from sdloop.cli.config import config
 from sdloop.cli.img2img import img2img
 from sdloop.cli.inpaint import inpaint
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.command()(txt2img)
 app.command()(img2img)
 app.command()(inpaint)
+app.command()(animate)
 app.command()(show)
 app.command()(models)
 app.add_typer(config, name="config")

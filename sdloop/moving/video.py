@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sdloop.errors import FileError, SettingError
+from sdloop.inputs import InputImage, check_pixels, frame_of
 from sdloop.png.containers import mp4_box
 
 if TYPE_CHECKING:
@@ -69,8 +70,24 @@ def _stream(container: Any, image: "Image") -> Any:
     return stream
 
 
+def read_video(path: Path) -> Iterator[tuple[InputImage, float]]:
+    """Each frame of the video, upright, and its seconds: those of the mean frame rate.
+
+    Raises ``SettingError`` where PyAV is missing, ``FileError`` for what is not a whole video.
+    """
+    from PIL import Image
+
+    with _opened(path) as (video, stream):
+        check_pixels((stream.codec_context.width, stream.codec_context.height), repr(str(path)))
+        seconds = float(1 / stream.average_rate) if stream.average_rate else 1 / 25
+        for index, frame in enumerate(video.decode(stream), 1):
+            image = frame.to_image()
+            turned: Image.Image = image.rotate(frame.rotation, expand=True)
+            yield frame_of(turned, f"frame {index} of {str(path)!r}"), seconds
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Any, Any]]:
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """The container and its first video stream. Raises ``FileError`` for what is not a video."""
     check_video()
     import av
