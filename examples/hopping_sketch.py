@@ -1,8 +1,6 @@
-"""A sketch of a rabbit hops over the page, and becomes a carving of one, twelve frames long.
+"""A rabbit hops, drawn by code, and becomes another one, twelve frames long; its sketch beside it.
 
-    python examples/hopping_sketch.py examples/sketch/rabbit.png "a wooden rabbit in a park" hop.gif
-
-The sketch is written beside it, as hop-sketch.gif, for `sdloop animate` to try other words on.
+python examples/hopping_sketch.py "a wooden carving of a rabbit" hop.webp
 """
 
 import itertools
@@ -10,29 +8,34 @@ import math
 import sys
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import sdloop
 from sdloop.animate import Frame, animate
 from sdloop.moving import open_clip, write_moving
 
-sketch, prompt, output = sys.argv[1:]
-rabbit = Image.open(sketch).convert("RGB").resize((48, 48), Image.Resampling.LANCZOS)
-
 
 def page(index: int) -> Image.Image:
-    """The rabbit on its way to the right and back, two hops each way."""
-    turn = 2 * math.pi * index / 12
-    sheet = Image.new("RGB", (64, 64), rabbit.getpixel((0, 0)))
-    across, up = 8 - 8 * math.cos(turn), 14 * abs(math.sin(2 * turn))
-    sheet.paste(rabbit, (round(across), round(16 - up)))
-    return sheet
+    """The rabbit on the ground or in the air, drawn four times as large and then reduced."""
+    ground = 190 - 34 * abs(math.sin(math.pi * index / 6))
+    sheet = Image.new("RGB", (256, 256), "#dfe8ee")
+    pen = ImageDraw.Draw(sheet)
+    pen.rectangle((0, 226, 256, 256), "#b9c6a0")
+    for x, y, across, down, colour in (
+        *((x, -106, 13, 36, "#f4c9c0") for x in (104, 146)),
+        *((128, y, size, size - 6, "#c8a070") for y, size in ((0, 54), (-54, 42))),
+        *((x, -60, 4, 5, "#202020") for x in (112, 144)),
+        *((x, 42, 22, 11, "#c8a070") for x in (98, 158)),
+    ):
+        box = (x - across, ground + y - down, x + across, ground + y + down)
+        pen.ellipse(box, colour, "#404040", 5)
+    return sheet.resize((64, 64), Image.Resampling.LANCZOS)
 
 
-pages = Path(output).with_name(f"{Path(output).stem}-sketch.gif")
-write_moving(pages, map(page, range(12)), durations=itertools.repeat(1 / 10), exists="overwrite")
-
-recipe = sdloop.Recipe(prompt=prompt, seed=4, strength=0.6)
-events = animate(sdloop.load_components(), open_clip([str(pages)]), recipe, carry=0.3)
+prompt, file = sys.argv[1:]
+sketch = Path(file).with_name("hop-sketch.gif")
+write_moving(sketch, map(page, range(12)), durations=itertools.repeat(0.1), exists="overwrite")
+recipe = sdloop.Recipe(prompt=prompt, seed=4, strength=0.3)
+events = animate(sdloop.load_components(), open_clip([str(sketch)]), recipe, carry=0.2)
 frames = (event.image for event in events if isinstance(event, Frame))
-write_moving(Path(output), frames, durations=itertools.repeat(1 / 10), exists="overwrite")
+write_moving(Path(file), frames, durations=itertools.repeat(0.1), exists="overwrite")
