@@ -50,7 +50,10 @@ def frames_of(name: str) -> list[bytes]:
 
 
 def told(*arguments: str) -> dict[str, object]:
-    (line,) = make(*arguments, "--json")
+    steps = () if "--steps" in arguments else ("--steps", "2")
+    result = COMMAND.run(*arguments, *steps, "--json")
+    assert result.exit_code == 0, result.stderr
+    (line,) = result.stdout.splitlines()
     return dict(json.loads(line))
 
 
@@ -88,8 +91,15 @@ def test_carry_mixes_the_last_result_in_and_calms_the_flicker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SDLOOP_MODEL", "mini")  # random weights amplify whatever they are given
+    for index in range(COUNT + 2):
+        image = Image.new("RGB", (64, 64), "#dfe8ee")
+        box = (14, 20 - index % 3 * 9, 50, 58 - index % 3 * 9)
+        ImageDraw.Draw(image).ellipse(box, "#c8a070", "#404040", 2)
+        image.save(f"frames/{index + 8}.png")
     flickers = [
-        told(*ASK, "--carry", carry, "-o", f"{carry}.webp")["flicker"]
+        told(
+            *ASK[:4], "--strength", "0.4", "--steps", "8", "--carry", carry, "-o", f"{carry}.webp"
+        )["flicker"]
         for carry in ("0", "0.4", "0.8")
     ]
     assert flickers[0] > flickers[1] > flickers[2]  # type: ignore[operator]

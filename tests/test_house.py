@@ -31,11 +31,13 @@ ROOMS = [
     "mask",
     "loop",
     "image",
+    "beside",
     "start",
     "png",
     "moving",
     "conductor",
     "animate",
+    "inspection",
     "cli",
 ]
 LIGHT = [

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sdloop.cli.animate_options import MovingOutput
+from sdloop.cli.loading import loaded
 from sdloop.cli.made import circumstances
-from sdloop.cli.pictures import settle_threads
 from sdloop.cli.plan import Planned, model_of
 from sdloop.cli.progress import Progress
 from sdloop.cli.screen import INTERRUPTED, emit, say
@@ -124,14 +124,10 @@ class _Run:
     def _frames(self, progress: Progress) -> "Iterator[Image]":
         from sdloop.animate import Frame, animate
         from sdloop.checkpoint import model_hashes
-        from sdloop.components import load_components
 
         checkpoint = self._planned.checkpoint
         progress.loading(checkpoint.name)
-        components = load_components(
-            checkpoint, device=self._command.device, dtype=self._command.dtype
-        )
-        settle_threads(components)
+        components = loaded(checkpoint, self._command)
         weights = model_hashes(checkpoint)
         events = animate(
             components,
