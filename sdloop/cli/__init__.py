@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from sdloop.cli.animate import animate
 from sdloop.cli.config import config
 from sdloop.cli.img2img import img2img
 from sdloop.cli.inpaint import inpaint
@@ -49,6 +50,7 @@ app.command()(txt2img)
 app.command()(img2img)
 app.command()(inpaint)
 app.command()(upscale)
+app.command()(animate)
 app.command()(show)
 app.command()(models)
 app.command()(tokens)
