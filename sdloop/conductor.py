@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -12,7 +12,16 @@ from PIL.Image import Image
 from torch import Tensor
 
 from sdloop.components import Components
-from sdloop.conditioning import Conditioning, Encode, condition, encode_prompt, stack
+from sdloop.conditioning import (
+    Conditioning,
+    Encode,
+    Words,
+    condition,
+    encode_prompt,
+    stack,
+    with_words,
+    words_of,
+)
 from sdloop.errors import NonFiniteError, OutOfMemory
 from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
@@ -64,7 +73,7 @@ def stream(
 ) -> Iterator[Step | Picture]:
     """The same, as it happens: a batch's ``Step``s, then its finished ``Picture``s, batch by batch.
 
-    Up to ``batch_size`` neighbouring Recipes that differ in prompts, seed and the picture they
+    Up to ``batch_size`` neighbouring Recipes that differ in words, seed and the picture they
     start from alone share a batch: faster on a GPU, and the same noise bit for bit. Memory does
     not grow with the number of Recipes, and closing the iterator stops between two steps.
     ``open_image`` reads the picture that a Recipe names: without it, the file of that name.
@@ -76,14 +85,18 @@ def stream(
     check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):
         recipes = [recipes]
+
     # Equal texts are encoded once, however many pictures they are for.
-    encode = lru_cache(maxsize=64)(partial(encode_prompt, components))
+    @lru_cache(maxsize=8)
+    def encoder(words: Words) -> Encode:
+        return lru_cache(maxsize=64)(partial(encode_prompt, with_words(components, words)))
+
     last_opened = lru_cache(maxsize=1)(open_image)
     encode_image = image_encoder(components, last_opened)
     resolved = (_resolved(recipe, components, last_opened) for recipe in recipes)
     for batch in batches(resolved, batch_size):
         with _memory_errors(batch[0], len(batch)):
-            yield from _make(components, batch, encode, encode_image)
+            yield from _make(components, batch, encoder, encode_image)
 
 
 def _resolved(recipe: Recipe, components: Components, open_image: OpenImage) -> Recipe:
@@ -92,11 +105,16 @@ def _resolved(recipe: Recipe, components: Components, open_image: OpenImage) -> 
 
 
 def _make(
-    components: Components, batch: Sequence[Recipe], encode: Encode, encode_image: EncodeImage
+    components: Components,
+    batch: Sequence[Recipe],
+    encoder: Callable[[Words], Encode],
+    encode_image: EncodeImage,
 ) -> Iterator[Step | Picture]:
     """One batch, from the prompts to the pixels."""
     watch = Stopwatch()
-    conditioning = stack([condition(components, recipe, encode=encode) for recipe in batch])
+    conditioning = stack(
+        [condition(components, recipe, encode=encoder(words_of(recipe))) for recipe in batch]
+    )
     sampling = _sample(components, batch, conditioning, encode_image, watch)
     latents, sigmas = yield from sampling
     images = to_images(decode(components.vae, latents))
@@ -106,12 +124,21 @@ def _make(
 
 
 def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]]:
-    """Neighbours that can share a forward pass: equal but for prompts, seed and input picture."""
+    """Neighbours that can share a forward pass: equal but for words, seed and input picture."""
 
     def shape(recipe: Recipe) -> Recipe:
         image = None if recipe.image is None else "any"
         return replace(
-            recipe, prompt="", negative_prompt=None, seed=0, image=image, image_sha256=None
+            recipe,
+            prompt="",
+            negative_prompt=None,
+            seed=0,
+            image=image,
+            image_sha256=None,
+            embeddings=None,
+            embeddings_sha256=None,
+            replace_tokens=None,
+            replace_tokens_sha256=None,
         )
 
     for _, alike in itertools.groupby(recipes, key=shape):

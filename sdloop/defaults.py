@@ -32,3 +32,7 @@ class Defaults(Protocol):
     @property
     def text_layers(self) -> int:
         """Layers of the text encoder, of the shallower one where there are two."""
+
+    @property
+    def text_widths(self) -> tuple[int, ...]:
+        """The width of each text encoder's input embeddings."""

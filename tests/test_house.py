@@ -19,6 +19,7 @@ ROOMS = [
     "defaults",
     "strength",
     "inputs",
+    "learned",
     "recipe",
     "latents",
     "guidance",
@@ -35,7 +36,7 @@ ROOMS = [
     "cli",
 ]
 LIGHT = [
-    *("errors", "rules", "scheduler_names", "defaults", "strength", "inputs", "recipe"),
+    *("errors", "rules", "scheduler_names", "defaults", "strength", "inputs", "learned", "recipe"),
     *("checkpoint", "png", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

@@ -116,6 +116,26 @@ class RecipeOptions:
             metavar="N",
         ),
     ] = None
+    embeddings: Annotated[
+        list[str] | None,
+        option(
+            "Words",
+            "Learned vectors, and the word in the prompt that stands for them; may be repeated. "
+            "Default: the word that the file names.",
+            "--embedding",
+            metavar="FILE[:TOKEN]",
+        ),
+    ] = None
+    replace_tokens: Annotated[
+        list[str] | None,
+        option(
+            "Words",
+            "Read something else in a word's place: puppy=cat, puppy=0.5*puppy+0.5*skunk or "
+            "puppy=FILE; may be repeated.",
+            "--replace-token",
+            metavar="WORD=SUM",
+        ),
+    ] = None
     original_size: Annotated[
         str | None,
         option(

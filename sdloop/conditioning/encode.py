@@ -10,6 +10,7 @@ from torch import Tensor
 from sdloop.components import Components
 from sdloop.conditioning.tokens import tokenize
 from sdloop.conditioning.value import Conditioning
+from sdloop.conditioning.words import with_words, words_of
 from sdloop.recipe import Recipe
 
 
@@ -32,7 +33,8 @@ def condition(
     batch. ``encode`` takes the place of ``encode_prompt`` for these components, to remember what
     it has encoded. SDXL is told sizes, and needs a ``recipe`` that is resolved.
     """
-    encode = encode or partial(encode_prompt, components)
+    if encode is None:
+        encode = partial(encode_prompt, with_words(components, words_of(recipe)))
     positive = encode(recipe.prompt, recipe.clip_skip)
     negative = _unconditional(components, recipe, positive, encode)
     return Conditioning(

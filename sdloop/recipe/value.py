@@ -18,6 +18,7 @@ from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
 from sdloop.inputs import InputFacts
 from sdloop.recipe.check import settled
+from sdloop.recipe.learned import keyed_words
 from sdloop.recipe.resolve import resolve
 from sdloop.rules import Size
 from sdloop.strength import first_step, schedule_for
@@ -68,6 +69,12 @@ class Recipe:
     mask_margin, no_keep
         The loop sees only what lies this many pixels around the mask, and not the whole picture;
         whether what lies outside the mask is the VAE's, and not the picture's own pixels.
+    embeddings, embeddings_sha256
+        Files of learned vectors, each with the token that stands for them in the prompts:
+        "my-frog.safetensors:<my-frog>"; the sha256 of what is in each.
+    replace_tokens, replace_tokens_sha256
+        What the text encoder reads in the place of a word: "puppy=0.5*puppy+0.5*skunk"; the sha256
+        of each file that is named there, in their order.
     """
 
     prompt: str
@@ -103,6 +110,10 @@ class Recipe:
     invert_mask: bool = False
     mask_margin: int | None = None
     no_keep: bool = False
+    embeddings: tuple[str, ...] | None = None
+    embeddings_sha256: tuple[str, ...] | None = None
+    replace_tokens: tuple[str, ...] | None = None
+    replace_tokens_sha256: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name, value in settled({name: getattr(self, name) for name in FIELDS}).items():
@@ -140,6 +151,7 @@ class Recipe:
         fields = {name: value for name, value in self.to_dict().items() if name not in _UNKEYED}
         if self.image is not None:
             fields["steps"], fields["start_step"] = self.schedule
+        fields |= keyed_words(self)
         text = json.dumps(
             {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
         )
