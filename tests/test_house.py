@@ -33,6 +33,7 @@ ROOMS = [
     "start",
     "png",
     "conductor",
+    "inversion",
     "cli",
 ]
 LIGHT = [

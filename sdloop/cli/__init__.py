@@ -17,6 +17,7 @@ from sdloop.cli.img2img import img2img
 from sdloop.cli.models import models
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
+from sdloop.cli.train_embedding import train_embedding
 from sdloop.cli.txt2img import txt2img
 from sdloop.cli.version import installed
 
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.command()(txt2img)
 app.command()(img2img)
 app.command()(show)
+app.command("train-embedding")(train_embedding)
 app.command()(models)
 app.add_typer(config, name="config")
 

@@ -191,8 +191,8 @@ class SeedOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelOptions:
-    """Which weights."""
+class WeightsOptions:
+    """Which weights, where and how precisely."""
 
     model: Annotated[
         str | None,
@@ -223,6 +223,12 @@ class ModelOptions:
     dtype: Annotated[
         str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOptions(WeightsOptions):
+    """Which weights, and how many pictures they make at once."""
+
     batch_size: Annotated[
         int | None,
         option(

@@ -1,9 +1,16 @@
 """What the prompt tells the UNet: from text to one ``Conditioning``, however it came about."""
 
-from sdloop.conditioning.encode import Encode, condition, encode_prompt
+from sdloop.conditioning.encode import Encode, condition, encode_prompt, encoded_prompt
 from sdloop.conditioning.tokens import PromptCut, tokenize
 from sdloop.conditioning.value import Conditioning, stack
-from sdloop.conditioning.words import Words, with_vectors, with_words, word_vector, words_of
+from sdloop.conditioning.words import (
+    Words,
+    pairs_of,
+    with_vectors,
+    with_words,
+    word_vector,
+    words_of,
+)
 
 __all__ = [
     "Conditioning",
@@ -12,6 +19,8 @@ __all__ = [
     "Words",
     "condition",
     "encode_prompt",
+    "encoded_prompt",
+    "pairs_of",
     "stack",
     "tokenize",
     "with_vectors",

@@ -49,6 +49,11 @@ def condition(
 @torch.no_grad()
 def encode_prompt(components: Components, prompt: str, clip_skip: int = 1) -> Encoded:
     """What the text encoder, or SDXL's two, make of a prompt."""
+    return encoded_prompt(components, prompt, clip_skip)
+
+
+def encoded_prompt(components: Components, prompt: str, clip_skip: int = 1) -> Encoded:
+    """The same, with gradients for whoever asks for them."""
     encode = _encode_one if components.text_encoder_2 is None else _encode_two
     return encode(components, prompt, clip_skip)
 

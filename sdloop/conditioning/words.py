@@ -72,7 +72,7 @@ def with_words(components: Components, words: Words) -> Components:
     hashes = dict(words.hashes)
     files = {file: _file_vectors(file, hashes[file]) for file in hashes}
     by_encoder = []
-    for index, (tokenizer, encoder) in enumerate(_pairs(components)):
+    for index, (tokenizer, encoder) in enumerate(pairs_of(components)):
         own = {file: vectors[index] for file, vectors in files.items()}
         for word in words.single:
             token_id(tokenizer, word)
@@ -89,7 +89,7 @@ def with_vectors(components: Components, by_encoder: Sequence[Mapping[str, Tenso
     """
     parts: dict[str, Any] = {}
     for number, ((tokenizer, encoder), vectors) in enumerate(
-        zip(_pairs(components), by_encoder, strict=True)
+        zip(pairs_of(components), by_encoder, strict=True)
     ):
         suffix = "_2" if number else ""
         parts[f"tokenizer{suffix}"] = WordTokenizer(tokenizer, vectors)
@@ -182,7 +182,7 @@ def _with_first_layer(encoder: Any, vectors: Mapping[str, Tensor]) -> Any:
     return copied
 
 
-def _pairs(components: Components) -> list[tuple[Any, Any]]:
+def pairs_of(components: Components) -> list[tuple[Any, Any]]:
     """Each tokenizer with its text encoder."""
     pairs: list[tuple[Any, Any]] = [(components.tokenizer, components.text_encoder)]
     if components.text_encoder_2 is not None:

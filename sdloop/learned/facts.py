@@ -29,9 +29,10 @@ _FAMILIES = {(768,): "SD 1.x", (1024,): "SD 2.x", (768, 1280): "SDXL", (128,): "
 class EmbeddingFacts:
     """What a Recipe takes from a file of learned vectors.
 
-    ``token`` is the word that it was learned for: the name inside where there is one, and else
-    the file's own without its suffix, as A1111 has it. ``names`` are its tensors, one for each
-    text encoder in their order, and ``widths`` those of their vectors, of which each has ``count``.
+    ``token`` is the word that it was learned for: the name inside where there is one, as in
+    diffusers' files and ours, and else the file's own without its suffix, as A1111 has it.
+    ``names`` are its tensors, one for each text encoder in their order, and ``widths`` those of
+    their vectors, of which each has ``count``.
     """
 
     file: str
@@ -51,10 +52,16 @@ def family_of(widths: tuple[int, ...]) -> str:
 def embedding_facts(file: str) -> EmbeddingFacts:
     """What the file says of itself; raises ``FileError`` for one that holds no embedding."""
     data = read_bytes(file)
-    return facts_in(file, data, _header(file, data) if _is_safe(file) else shapes_of(file, data))
+    if not _is_safe(file):
+        tensors = tensors_in(file, data)
+        return facts_in(file, data, {name: tuple(tensors[name].shape) for name in tensors})
+    shapes, notes = _header(file, data)
+    return facts_in(file, data, shapes, token=notes.get("token"))
 
 
-def facts_in(file: str, data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> EmbeddingFacts:
+def facts_in(
+    file: str, data: bytes, shapes: Mapping[str, tuple[int, ...]], *, token: str | None = None
+) -> EmbeddingFacts:
     """The facts of a file whose tensors have these names and ``shapes``."""
     names = _by_encoder(file, tuple(shapes))
     rows = {shapes[name][:-1] for name in names}
@@ -64,11 +71,10 @@ def facts_in(file: str, data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> E
     (count,) = rows.pop() or (1,)
     if not count:
         raise FileError(f"{file!r} holds no vector")
-    nameless = names[0] in ("*", "emb_params", *_ENCODERS)
     return EmbeddingFacts(
         file=file,
         sha256=hashlib.sha256(data).hexdigest(),
-        token=PurePath(file).stem if nameless else names[0],
+        token=_token(file, names[0]) if token is None else token,
         names=names,
         widths=tuple(shapes[name][-1] for name in names),
         count=count,
@@ -94,8 +100,8 @@ def tensors_in(file: str, data: bytes) -> "dict[str, Tensor]":
     return _safe_tensors(file, data) if _is_safe(file) else _pickled_tensors(file, data)
 
 
-def shapes_of(file: str, data: bytes) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors_in(file, data).items()}
+def _token(file: str, name: str) -> str:
+    return PurePath(file).stem if name in ("*", "emb_params", *_ENCODERS) else name
 
 
 def _by_encoder(file: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -113,12 +119,12 @@ def _is_safe(file: str) -> bool:
     return file.lower().endswith(".safetensors")
 
 
-def _header(file: str, data: bytes) -> dict[str, tuple[int, ...]]:
-    """Name → shape, from the table that a safetensors file begins with."""
+def _header(file: str, data: bytes) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Name → shape, and notes, from the table that a safetensors file begins with."""
     try:
         table = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        table.pop("__metadata__", None)
-        return {name: tuple(map(int, entry["shape"])) for name, entry in table.items()}
+        notes = {str(key): str(value) for key, value in table.pop("__metadata__", {}).items()}
+        return {name: tuple(map(int, entry["shape"])) for name, entry in table.items()}, notes
     except (ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:
         raise FileError(f"{file!r} is no safetensors file, or it is damaged") from error
 
