@@ -55,7 +55,7 @@ class TrainingOptions:
             "How often the vectors are moved.",
             "--steps",
             metavar="N",
-            default=400,
+            default=500,
         ),
     ] = None
     learning_rate: Annotated[
@@ -65,7 +65,7 @@ class TrainingOptions:
             "How far each number moves at a step, about.",
             "--learning-rate",
             metavar="X",
-            default=0.005,
+            default=0.001,
         ),
     ] = None
     batch_size: Annotated[

@@ -19,12 +19,12 @@ PARTS = ("rows", "means", "squares")
 def embedding_bytes(training: Training, state: State, told: Mapping[str, Any]) -> bytes:
     """The file of the word, as diffusers has it; SDXL's two encoders under A1111's names.
 
-    Its metadata tell the token and, as JSON, how it was trained and what ``told`` says.
+    Its metadata tell, as JSON, how it was trained and what ``told`` says.
     """
     names = (training.token,) if len(state.rows) == 1 else ("clip_l", "clip_g")
     tensors = dict(zip(names, state.rows, strict=True))
     note = {"schema": 1, "training": training.to_dict(), "step": state.step, **told}
-    return save(tensors, {"token": training.token, "sdloop": json.dumps(note)})
+    return save(tensors, _noted(note))
 
 
 def state_bytes(training: Training, state: State, pictures: str, weights: str) -> bytes:
@@ -33,12 +33,17 @@ def state_bytes(training: Training, state: State, pictures: str, weights: str) -
         f"{part}.{number}": one for part in PARTS for number, one in enumerate(getattr(state, part))
     }
     note = {
-        "step": str(state.step),
-        "training": json.dumps(training.to_dict()),
+        "step": state.step,
+        "training": training.to_dict(),
         "pictures": pictures,
         "weights": weights,
     }
-    return save(tensors, note)
+    return save(tensors, _noted(note))
+
+
+def _noted(note: Mapping[str, Any]) -> dict[str, str]:
+    """One entry: safetensors writes several in another order each time."""
+    return {"sdloop": json.dumps(note, sort_keys=True)}
 
 
 def read_state(path: Path, training: Training, pictures: str, weights: str) -> State:
@@ -48,9 +53,9 @@ def read_state(path: Path, training: Training, pictures: str, weights: str) -> S
     """
     try:
         with safe_open(path, framework="pt") as opened:
-            note = opened.metadata() if opened.metadata() is not None else {}
+            note = json.loads((opened.metadata() or {})["sdloop"])
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        before = Training.from_dict(json.loads(note["training"]))
+        before = Training.from_dict(note["training"])
         state = State(step=int(note["step"]), **{part: _numbered(tensors, part) for part in PARTS})
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise FileError(f"{str(path)!r} is no training to go on with: {error}") from error

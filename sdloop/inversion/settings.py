@@ -44,9 +44,9 @@ class Training:
     token: str
     init: str
     vectors: int = 1
-    steps: int = 400
+    steps: int = 500
     batch_size: int = 4
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-3
     seed: int = 0
     templates: tuple[str, ...] = TEMPLATES
     flips: bool = True

@@ -43,8 +43,8 @@ def first_state(components: Components, training: Training) -> State:
     """
     words = [word_vector(*pair, training.init).cpu() for pair in pairs_of(components)]
     rows = tuple(word.repeat(training.vectors, 1) for word in words)
-    zeros = tuple(torch.zeros_like(one) for one in rows)
-    return State(step=0, rows=rows, means=zeros, squares=zeros)
+    means, squares = (tuple(torch.zeros_like(one) for one in rows) for _ in range(2))
+    return State(step=0, rows=rows, means=means, squares=squares)
 
 
 def train(

@@ -55,8 +55,8 @@ def embedding_facts(file: str) -> EmbeddingFacts:
     if not _is_safe(file):
         tensors = tensors_in(file, data)
         return facts_in(file, data, {name: tuple(tensors[name].shape) for name in tensors})
-    shapes, notes = _header(file, data)
-    return facts_in(file, data, shapes, token=notes.get("token"))
+    shapes, token = _header(file, data)
+    return facts_in(file, data, shapes, token=token)
 
 
 def facts_in(
@@ -119,14 +119,16 @@ def _is_safe(file: str) -> bool:
     return file.lower().endswith(".safetensors")
 
 
-def _header(file: str, data: bytes) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
-    """Name → shape, and notes, from the table that a safetensors file begins with."""
+def _header(file: str, data: bytes) -> tuple[dict[str, tuple[int, ...]], str | None]:
+    """Name → shape from the table that a safetensors file begins with, and the token of ours."""
     try:
         table = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        notes = {str(key): str(value) for key, value in table.pop("__metadata__", {}).items()}
-        return {name: tuple(map(int, entry["shape"])) for name, entry in table.items()}, notes
+        note = json.loads(table.pop("__metadata__", {}).get("sdloop", "{}"))
+        token = note["training"]["token"] if "training" in note else None
+        shapes = {name: tuple(map(int, entry["shape"])) for name, entry in table.items()}
     except (ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:
         raise FileError(f"{file!r} is no safetensors file, or it is damaged") from error
+    return shapes, token
 
 
 def _safe_tensors(file: str, data: bytes) -> "dict[str, Tensor]":
