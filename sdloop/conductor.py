@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from PIL.Image import Image
@@ -27,10 +28,10 @@ from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
 from sdloop.latents import seeded_generators
 from sdloop.loop import Step, denoise
-from sdloop.recipe import Recipe
+from sdloop.recipe import PROMPTS, WORD_FIELDS, Recipe, facts_of
 from sdloop.rules import check_whole
 from sdloop.schedule import make_scheduler, seed_brownian_noise, set_steps
-from sdloop.start import EncodeImage, first_latents, image_encoder
+from sdloop.start import Look, looking, start
 
 MAX_BATCH = 4096
 
@@ -91,34 +92,48 @@ def stream(
     def encoder(words: Words) -> Encode:
         return lru_cache(maxsize=64)(partial(encode_prompt, with_words(components, words)))
 
-    last_opened = lru_cache(maxsize=1)(open_image)
-    encode_image = image_encoder(components, last_opened)
-    resolved = (_resolved(recipe, components, last_opened) for recipe in recipes)
+    last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
+    resolved = (recipe.resolved(components, facts_of(recipe, last_opened)) for recipe in recipes)
+    looked_at = looking(components, last_opened)
     for batch in batches(resolved, batch_size):
         with _memory_errors(batch[0], len(batch)):
-            yield from _make(components, batch, encoder, encode_image)
-
-
-def _resolved(recipe: Recipe, components: Components, open_image: OpenImage) -> Recipe:
-    picture = None if recipe.image is None else open_image(recipe.image).facts
-    return recipe.resolved(components, picture)
+            yield from _make(components, batch, encoder, looked_at)
 
 
 def _make(
     components: Components,
     batch: Sequence[Recipe],
     encoder: Callable[[Words], Encode],
-    encode_image: EncodeImage,
+    look: Look,
 ) -> Iterator[Step | Picture]:
-    """One batch, from the prompts to the pixels."""
+    """One batch, from the prompts to the pixels; prompts of more chunks than others go apart."""
     watch = Stopwatch()
-    conditioning = stack(
-        [condition(components, recipe, encode=encoder(words_of(recipe))) for recipe in batch]
-    )
-    sampling = _sample(components, batch, conditioning, encode_image, watch)
-    latents, sigmas = yield from sampling
+    rows = [condition(components, recipe, encode=encoder(words_of(recipe))) for recipe in batch]
+    reading = watch.seconds() / len(batch)
+    pairs = zip(rows, batch, strict=True)
+    # Not padded to one length: a picture must not depend on its neighbours.
+    for _, alike in itertools.groupby(pairs, key=lambda pair: pair[0].prompt_embeds.shape):
+        group = list(alike)
+        conditioning = stack([row for row, _ in group])
+        recipes = [recipe for _, recipe in group]
+        yield from _picture(components, recipes, conditioning, look, reading)
+
+
+def _picture(
+    components: Components,
+    batch: Sequence[Recipe],
+    conditioning: Conditioning,
+    look: Look,
+    reading: float,
+) -> Iterator[Step | Picture]:
+    """From the conditioning to the pixels; ``reading`` is each picture's time until then."""
+    watch = Stopwatch()
+    latents, sigmas = yield from _sample(components, batch, conditioning, look, watch)
     images = to_images(decode(components.vae, latents))
-    seconds = watch.seconds() / len(batch)
+    if batch[0].mask is not None and not batch[0].no_keep:
+        pairs = zip(images, batch, strict=True)
+        images = [look(recipe).canvas.finished(image) for image, recipe in pairs]
+    seconds = reading + watch.seconds() / len(batch)
     for image, recipe, one in zip(images, batch, latents.cpu(), strict=True):
         yield Picture(image=image, recipe=recipe, latents=one, sigmas=sigmas, seconds=seconds)
 
@@ -127,18 +142,15 @@ def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]
     """Neighbours that can share a forward pass: equal but for words, seed and input picture."""
 
     def shape(recipe: Recipe) -> Recipe:
-        image = None if recipe.image is None else "any"
+        words: dict[str, Any] = {**dict.fromkeys((*PROMPTS, *WORD_FIELDS)), "prompt": ""}
         return replace(
             recipe,
-            prompt="",
-            negative_prompt=None,
             seed=0,
-            image=image,
+            image=recipe.image and "any",
             image_sha256=None,
-            embeddings=None,
-            embeddings_sha256=None,
-            replace_tokens=None,
-            replace_tokens_sha256=None,
+            mask=recipe.mask and "any",
+            mask_sha256=None,
+            **words,
         )
 
     for _, alike in itertools.groupby(recipes, key=shape):
@@ -150,7 +162,7 @@ def _sample(
     components: Components,
     batch: Sequence[Recipe],
     conditioning: Conditioning,
-    encode_image: EncodeImage,
+    look: Look,
     watch: "Stopwatch",
 ) -> Generator[Step, None, tuple[Tensor, tuple[float, ...]]]:
     """Run the loop for one batch; returns the final latents and the sigmas of its steps."""
@@ -164,24 +176,24 @@ def _sample(
         sigmas=recipe.sigmas,
         timestep_spacing=recipe.timestep_spacing,
     )
-    steps, start = recipe.schedule
-    timesteps, sigmas = set_steps(scheduler, steps, start=start)
-    latents = first_latents(
-        components, batch, scheduler, timesteps, generators, encode_image=encode_image
-    )
+    steps, first = recipe.schedule
+    timesteps, sigmas = set_steps(scheduler, steps, start=first)
+    begin = start(components, batch, scheduler, timesteps, generators, look=look)
+    latents = begin.latents
     seed_brownian_noise(scheduler, latents, seeds)
     finite = []
     for step in denoise(
         components.unet,
         scheduler,
         latents,
-        conditioning,
+        replace(conditioning, channels=begin.channels),
         timesteps=timesteps,
         sigmas=sigmas,
         guidance_scale=recipe.guidance_scale,
         guidance_rescale=recipe.guidance_rescale,
         eta=recipe.eta,
         generators=generators,
+        kept=begin.kept,
     ):
         latents = step.latents
         finite.append(latents.isfinite().all())

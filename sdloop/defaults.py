@@ -36,3 +36,7 @@ class Defaults(Protocol):
     @property
     def text_widths(self) -> tuple[int, ...]:
         """The width of each text encoder's input embeddings."""
+
+    @property
+    def reads_twice(self) -> bool:
+        """Whether it has two text encoders (SDXL)."""

@@ -44,15 +44,21 @@ class Encoded:
 
 
 @torch.no_grad()
-def encode(vae: Any, image: Image.Image) -> Encoded:
-    """What the VAE makes of an RGB picture whose sides are multiples of its factor."""
-    # Permuted last, so that the channels lie innermost in memory, as they do in diffusers:
-    # convolutions round otherwise in another order, and no bit-for-bit comparison would hold.
-    levels = torch.from_numpy(np.array(image)[None]).permute(0, 3, 1, 2)
-    pixels = levels.float() / 255 * 2 - 1
+def encode(vae: Any, pixels: Tensor) -> Encoded:
+    """What the VAE makes of ``to_pixels`` of a picture whose sides are multiples of its factor."""
     gaussian = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
     mean, std = gaussian.mean.float(), gaussian.std.float()
     return Encoded(mean=mean, std=std)
+
+
+def to_pixels(image: Image.Image) -> Tensor:
+    """An RGB picture as (1, 3, height, width), float32, CPU, -1 to 1.
+
+    Permuted last, so that the channels lie innermost in memory, as they do in diffusers:
+    convolutions round otherwise in another order, and no bit-for-bit comparison would hold.
+    """
+    levels = torch.from_numpy(np.array(image)[None]).permute(0, 3, 1, 2)
+    return levels.float() / 255 * 2 - 1
 
 
 def scale(vae: Any, latents: Tensor) -> Tensor:

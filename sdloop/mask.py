@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -43,3 +44,9 @@ def latent_mask(mask: Image.Image, factor: int) -> Tensor:
 
     levels = torch.from_numpy(np.array(mask, dtype=np.float32) / 255)
     return levels[None, None, ::factor, ::factor].contiguous()
+
+
+def blank(pixels: Tensor, mask: Image.Image) -> Tensor:
+    """``pixels``, -1 to 1, in middle grey wherever ``mask``, in grey at their size, is white."""
+    levels = torch.from_numpy(np.array(mask, dtype=np.float32) / 255)
+    return pixels * (levels < 0.5)

@@ -6,8 +6,10 @@ import diffusers
 import torch
 from diffusers import (
     StableDiffusionImg2ImgPipeline,
+    StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
     StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLInpaintPipeline,
     StableDiffusionXLPipeline,
 )
 from PIL import Image
@@ -74,14 +76,23 @@ def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
         "vae": components.vae,
         "scheduler": their_scheduler(components, recipe, seeds),
     }
-    drawing = recipe.image is not None
+    # From noise, from a picture, within a mask.
+    which = (recipe.image is not None) + (recipe.mask is not None)
     if components.text_encoder_2 is None:
-        kind = StableDiffusionImg2ImgPipeline if drawing else StableDiffusionPipeline
+        kind = (
+            StableDiffusionPipeline,
+            StableDiffusionImg2ImgPipeline,
+            StableDiffusionInpaintPipeline,
+        )[which]
         pipe = kind(
             **modules, safety_checker=None, feature_extractor=None, requires_safety_checker=False
         )
     else:
-        kind = StableDiffusionXLImg2ImgPipeline if drawing else StableDiffusionXLPipeline
+        kind = (
+            StableDiffusionXLPipeline,
+            StableDiffusionXLImg2ImgPipeline,
+            StableDiffusionXLInpaintPipeline,
+        )[which]
         pipe = kind(
             **modules,
             tokenizer_2=components.tokenizer_2,
@@ -102,10 +113,12 @@ def reference(
     *,
     pixels: bool = True,
     image: Image.Image | None = None,
+    mask: Image.Image | None = None,
 ) -> tuple[Tensor, list[Image.Image]]:
     """Final latents and pictures of diffusers for one recipe, as it was asked for, and seeds.
 
-    ``image`` is the picture that ``recipe.image`` names, in RGB and of the recipe's size.
+    ``image`` is the picture that ``recipe.image`` names, in RGB and of the recipe's size, and
+    ``mask`` the mask on it, in L.
     """
     pipe = pipeline(components, recipe, seeds)
     options: dict[str, Any] = {
@@ -121,7 +134,10 @@ def reference(
     }
     if image is not None:
         options |= {"image": image, "strength": recipe.strength}
-    else:
+    if mask is not None:
+        # One for each seed: of a single one all seeds would start from the first one's draw.
+        options |= {"image": [image] * len(seeds), "mask_image": [mask] * len(seeds)}
+    if image is None or mask is not None:
         options |= {"width": recipe.width, "height": recipe.height}
     if image is None or components.text_encoder_2 is not None:  # the one pipeline without it
         options["guidance_rescale"] = recipe.guidance_rescale
@@ -129,6 +145,7 @@ def reference(
         sizes = {"original_size": recipe.original_size, "target_size": recipe.target_size}
         options |= {name: size and size[::-1] for name, size in sizes.items()}
         options["crops_coords_top_left"] = recipe.crop_top_left or (0, 0)
+        options |= {"prompt_2": recipe.prompt_2, "negative_prompt_2": recipe.negative_prompt_2}
     latents = pipe(**options).images
     return latents, _pictures(pipe, latents) if pixels else []
 

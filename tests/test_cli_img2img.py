@@ -3,12 +3,12 @@
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from commands import Command, pixels, work_in
 from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from sdloop.cli import app
 from sdloop.png import read_record
@@ -29,46 +29,13 @@ def data(image: Image.Image) -> bytes:
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> Path:
     """Work in a folder with a sketch in it, with the tiny model as the user's own choice."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("SDLOOP_MODEL", str(tiny_model))
+    folder = work_in(tmp_path / "here", monkeypatch, tiny_model)
     sketch().save("sketch.png")
     return folder
 
 
-def img2img(*arguments: str, stdin: str | bytes | None = None) -> Result:
-    return CliRunner().invoke(app, ["img2img", *arguments], input=stdin)
-
-
-def make(*arguments: str, stdin: str | bytes | None = None) -> list[str]:
-    """Make pictures in four steps each; the lines on stdout."""
-    result = img2img(*arguments, "--steps", "4", stdin=stdin)
-    assert result.exit_code == 0, result.stderr
-    return result.stdout.splitlines()
-
-
-def plan(*arguments: str, stdin: str | bytes | None = None) -> list[dict[str, Any]]:
-    result = img2img(*arguments, "--dry-run", stdin=stdin)
-    assert result.exit_code == 0, result.stderr
-    return [json.loads(line) for line in result.stdout.splitlines()]
-
-
-def refused(*arguments: str, code: int = 2, stdin: str | bytes | None = None) -> str:
-    """The one line that a command is refused with, before anything was made."""
-    before = sorted(Path().iterdir())
-    result = img2img(*arguments, stdin=stdin)
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    assert sorted(Path().iterdir()) == before
-    assert result.stderr.startswith("sdloop: error: ")
-    assert result.stderr.count("\n") == 1
-    return result.stderr.removeprefix("sdloop: error: ").rstrip("\n")
-
-
-def pixels(name: str) -> bytes:
-    with Image.open(name) as image:
-        return image.tobytes()
+COMMAND = Command("img2img", steps=4)
+img2img, make, plan, refused = COMMAND.run, COMMAND.make, COMMAND.plan, COMMAND.refused
 
 
 def test_one_picture_whose_file_says_how_to_remake_it(tiny_model: Path) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from commands import Command, pixels, work_in
 
-from sdloop.cli import app
 from sdloop.png import read_record
 from sdloop.recipe import Recipe
 
@@ -16,40 +15,11 @@ from sdloop.recipe import Recipe
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> Path:
     """Work in an empty folder, with the tiny model as the user's own choice."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("SDLOOP_MODEL", str(tiny_model))
-    return folder
+    return work_in(tmp_path / "here", monkeypatch, tiny_model)
 
 
-def txt2img(*arguments: str, stdin: str | bytes | None = None) -> Result:
-    return CliRunner().invoke(app, ["txt2img", *arguments], input=stdin)
-
-
-def make(*arguments: str, stdin: str | bytes | None = None) -> list[str]:
-    """Make pictures in two steps each; the lines on stdout."""
-    result = txt2img(*arguments, "--steps", "2", stdin=stdin)
-    assert result.exit_code == 0, result.stderr
-    return result.stdout.splitlines()
-
-
-def plan(*arguments: str, stdin: str | bytes | None = None) -> list[dict[str, Any]]:
-    result = txt2img(*arguments, "--dry-run", stdin=stdin)
-    assert result.exit_code == 0, result.stderr
-    return [json.loads(line) for line in result.stdout.splitlines()]
-
-
-def refused(*arguments: str, code: int = 2, stdin: str | bytes | None = None) -> str:
-    """The one line that a command is refused with, before anything was made."""
-    before = sorted(Path().iterdir())
-    result = txt2img(*arguments, stdin=stdin)
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    assert sorted(Path().iterdir()) == before
-    assert result.stderr.startswith("sdloop: error: ")
-    assert result.stderr.count("\n") == 1
-    return result.stderr.removeprefix("sdloop: error: ").rstrip("\n")
+COMMAND = Command("txt2img", steps=2)
+txt2img, make, plan, refused = COMMAND.run, COMMAND.make, COMMAND.plan, COMMAND.refused
 
 
 def test_one_picture_whose_file_says_how_to_remake_it(tiny_model: Path) -> None:
@@ -62,13 +32,6 @@ def test_one_picture_whose_file_says_how_to_remake_it(tiny_model: Path) -> None:
     Path("again.txt").write_text(json.dumps(recipe.to_dict()))
     assert make("--from-file", "again.txt", "-o", "again.png") == ["again.png"]
     assert pixels("again.png") == pixels("horse.png")
-
-
-def pixels(name: str) -> bytes:
-    from PIL import Image
-
-    with Image.open(name) as image:
-        return image.tobytes()
 
 
 def test_one_seed_is_one_file_whichever_batch_it_was_in() -> None:
@@ -317,13 +280,18 @@ def test_numbers_that_are_not_finite_end_with_4(monkeypatch: pytest.MonkeyPatch)
     assert result.stderr == "sdloop: error: the latents are not finite\n"
 
 
-def test_each_warning_is_told_once_on_one_line() -> None:
-    prompt = " ".join(["word"] * 100)
-    result = txt2img(prompt, "--seed", "4,7", "--steps", "1", "-o", "{seed}.png")
+def test_each_warning_is_told_once_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sdloop.conductor
+
+    def stream(*_: object, **__: object) -> Any:
+        for _ in range(2):
+            warnings.warn("the eyes\nare tired", stacklevel=1)
+        yield from ()
+
+    monkeypatch.setattr(sdloop.conductor, "stream", stream)
+    result = txt2img("a cat", "--seed", "4,7", "-o", "{seed}.png")
     assert result.exit_code == 0
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("sdloop: warning: ")
+    assert result.stderr == "sdloop: warning: the eyes are tired\n"
 
 
 def test_two_models_take_turns_without_being_loaded_twice(

@@ -13,6 +13,7 @@ COMMANDS = {
     "one_picture.py": ["frogs on stilts"],
     "watch_every_step.py": ["frogs on stilts"],
     "sketch_strengths.py": [str(EXAMPLES / "sketch" / "rabbit.png"), "a brown rabbit in a park"],
+    "paint_within_mask.py": [str(EXAMPLES / "sketch" / name) for name in ("park.png", "mask.png")],
     "change_the_loop.py": ["a green frog in a park", "a white rabbit in a park"],
 }
 

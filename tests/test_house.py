@@ -15,6 +15,7 @@ ROOT = Path(sdloop.__file__).parent
 ROOMS = [
     "errors",
     "rules",
+    "prompt",
     "scheduler_names",
     "defaults",
     "strength",
@@ -37,7 +38,8 @@ ROOMS = [
     "cli",
 ]
 LIGHT = [
-    *("errors", "rules", "scheduler_names", "defaults", "strength", "inputs", "learned", "recipe"),
+    *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
+    *("learned", "recipe"),
     *("checkpoint", "png", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

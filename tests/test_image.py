@@ -10,7 +10,7 @@ from PIL import Image
 from tiny import tiny_sdxl
 
 from sdloop.errors import NonFiniteError
-from sdloop.image import decode, encode, scale, to_images, unscale
+from sdloop.image import decode, encode, scale, to_images, to_pixels, unscale
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_scaling_and_its_undoing_are_each_others(vae: Any) -> None:
 
 def test_a_picture_is_encoded_as_a_gaussian_that_each_seed_draws_from(vae: Any) -> None:
     image = Image.fromarray(np.arange(24 * 16 * 3, dtype=np.uint8).reshape(16, 24, 3))
-    encoded = encode(vae, image)
+    encoded = encode(vae, to_pixels(image))
     assert encoded.mean.shape == encoded.std.shape == (1, 4, 8, 12)
     assert not encoded.mean.requires_grad
     draws = [encoded.draw(torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
@@ -55,8 +55,8 @@ def test_a_picture_is_encoded_as_a_gaussian_that_each_seed_draws_from(vae: Any) 
 
 def test_the_vae_encodes_in_its_own_precision(vae: Any) -> None:
     image = Image.fromarray(np.arange(24 * 16 * 3, dtype=np.uint8).reshape(16, 24, 3))
-    exact = encode(vae, image).mean
-    half = encode(vae.to(torch.bfloat16), image).mean
+    exact = encode(vae, to_pixels(image)).mean
+    half = encode(vae.to(torch.bfloat16), to_pixels(image)).mean
     assert half.dtype == torch.float32
     assert 0 < (half - exact).abs().mean() < 0.05
 

@@ -125,9 +125,9 @@ def test_another_training_is_not_gone_on_with(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"token": "two words"}, "token must be a word, got 'two words'"),
+        ({"token": "two words"}, "token must be a word without any of ()[]|\\, got 'two words'"),
         ({"steps": 0}, "steps must be at least 1"),
-        ({"vectors": 76}, "vectors must be at most 75"),
+        ({"vectors": 33}, "vectors must be at most 32"),
         ({"learning_rate": 2.0}, "learning_rate must be between"),
         ({"templates": ("a photo",)}, "template must hold {} once, got 'a photo'"),
         ({"templates": ()}, "templates must be at least one"),

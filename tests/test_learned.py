@@ -14,6 +14,7 @@ from tiny import tiny_sd1, tiny_sdxl
 from torch import Tensor
 
 from sdloop.conditioning import (
+    TextInput,
     condition,
     encode_prompt,
     pairs_of,
@@ -228,6 +229,14 @@ def test_what_a_recipe_refuses(frog: str, settings: dict[str, Any], message: str
         recipe(**({"embeddings": [frog]} | settings)).resolved(SD1)
 
 
+def test_a_word_must_survive_the_prompts_grammar(frog: str) -> None:
+    with pytest.raises(SettingError, match=r"without \(\)\[\]\|.*'\(x\)': name another"):
+        recipe("a (x)", embeddings=[f"{frog}:(x)"]).resolved(SD1)
+    second = recipe("a cat", prompt_2="a <frog>", embeddings=[frog])
+    with pytest.raises(SettingError, match=r"prompt_2"):
+        second.resolved(SD1)
+
+
 @pytest.mark.parametrize(
     ("widths", "family"),
     [
@@ -270,16 +279,27 @@ def test_the_key_knows_the_file_by_what_is_in_it(frog: str, tmp_path: Path) -> N
 
 def test_vectors_stand_where_the_word_is() -> None:
     known = with_vectors(SD1, [{"<frog>": vectors(2)}])
-    ids = tokenize(known.tokenizer, "a <frog>, a <Frog>")[0]
+    ids = tokenize(known.tokenizer, "a <frog>, a <Frog>")[0].ids[0]
     a, comma = (SD1.tokenizer(text).input_ids[1] for text in ("a", ","))
     begin, end = SD1.tokenizer("").input_ids
     assert ids[:10].tolist() == [begin, a, -1, -2, comma, a, -1, -2, end, end]
 
 
-def test_a_prompt_that_is_cut_names_its_learned_words() -> None:
+def test_vectors_are_weighted_and_stay_in_one_chunk() -> None:
     known = with_vectors(SD1, [{"<frog>": vectors(2)}])
-    with pytest.warns(UserWarning, match="dropped: a ?<frog> a"):
-        tokenize(known.tokenizer, "the " * 75 + "a <frog> a")
+    first, second = tokenize(known.tokenizer, "the " * 74 + "(<frog>:1.5) a")
+    end = SD1.tokenizer("").input_ids[-1]
+    assert first.ids[0, 74:].tolist() == [SD1.tokenizer("the").input_ids[1], end, end]
+    assert second.ids[0, 1:3].tolist() == [-1, -2]
+    assert second.weights is not None
+    assert second.weights[0, :4].tolist() == [1, 1.5, 1.5, 1]
+
+
+def test_the_names_of_ids_are_texts() -> None:
+    known = with_vectors(SD1, [{"<frog>": vectors(2)}]).tokenizer
+    ids = known("a <frog> man").input_ids[1:-1]
+    assert known.convert_ids_to_tokens(ids) == ["a</w>", "<frog>", "<frog>", "man</w>"]
+    assert known.decode(ids) == "a <frog> man"
 
 
 def test_without_the_word_nothing_changes_bit_for_bit(frog: str) -> None:
@@ -347,7 +367,7 @@ def test_the_encoder_walked_by_hand() -> None:
     """Token embedding + position embedding, then the layers: the encoder's own output."""
     encoder, halves = SD1.text_encoder, ["man=0.5*man+0.5*king"]
     asked = recipe("a man in a park", replace_tokens=halves, guidance_scale=1.0).resolved(SD1)
-    ids = tokenize(SD1.tokenizer, "a man in a park")
+    ids = tokenize(SD1.tokenizer, "a man in a park")[0].ids
     with torch.no_grad():
         tokens = encoder.get_input_embeddings()(ids)
         words = [word_vector(SD1.tokenizer, encoder, word)[0] for word in ("man", "king")]
@@ -362,7 +382,7 @@ def test_the_encoder_walked_by_hand() -> None:
         expected = layers.final_layer_norm(hidden)
     made = condition(SD1, asked).prompt_embeds
     assert torch.allclose(made, expected, atol=1e-6)
-    plain = encode_prompt(SD1, "a man in a park").embeds
+    plain = encode_prompt(SD1, TextInput(text="a man in a park")).embeds
     assert not torch.allclose(made, plain, atol=1e-3)
 
 
@@ -371,7 +391,7 @@ def test_vectors_may_stand_in_a_slot_of_a_template() -> None:
         {"{man|king}": (word_vector(*pair, "man") + word_vector(*pair, "king")) / 2}
         for pair in pairs_of(SDXL)
     ]
-    slot = encode_prompt(with_vectors(SDXL, means), "a {man|king} in a park")
+    slot = encode_prompt(with_vectors(SDXL, means), TextInput(text="a {man|king} in a park"))
     asked = recipe("a man in a park", replace_tokens=["man=.5*man+.5*king"], guidance_scale=1.0)
     made = condition(SDXL, asked.resolved(SDXL))
     assert torch.allclose(slot.embeds, made.prompt_embeds, atol=1e-6)
@@ -383,8 +403,8 @@ def test_the_end_is_where_the_prompt_ends() -> None:
     assert SDXL.text_encoder_2.text_model.eos_token_id == 2
     pair = pairs_of(SDXL)
     same = [{"<man>": word_vector(*one, "man")} for one in pair]
-    learned = encode_prompt(with_vectors(SDXL, same), "a <man> in a park")
-    plain = encode_prompt(SDXL, "a man in a park")
+    learned = encode_prompt(with_vectors(SDXL, same), TextInput(text="a <man> in a park"))
+    plain = encode_prompt(SDXL, TextInput(text="a man in a park"))
     assert torch.equal(learned.embeds, plain.embeds)
     assert learned.pooled is not None
     assert plain.pooled is not None

@@ -9,7 +9,7 @@ from PIL import Image
 from torch.nn.functional import avg_pool2d
 
 import sdloop
-from sdloop.image import decode, encode, scale, to_images
+from sdloop.image import decode, encode, scale, to_images, to_pixels
 from sdloop.inputs import framed, open_image
 
 SKETCH = str(Path(__file__).parent.parent / "examples" / "sketch" / "rabbit.png")
@@ -67,7 +67,9 @@ def test_the_layout_of_a_sketch_is_kept_and_then_it_is_gone() -> None:
     assert kept == sorted(kept, reverse=True)
     without = similarity(width=size[0], height=size[1])
     # The most there can be is the sketch as the VAE alone gives it back.
-    through_vae = decode(components.vae, scale(components.vae, encode(components.vae, sketch).mean))
+    through_vae = decode(
+        components.vae, scale(components.vae, encode(components.vae, to_pixels(sketch)).mean)
+    )
     most = structural_similarity(to_images(through_vae)[0], sketch)
     share = [(one - without) / (most - without) for one in kept]
     print(f"without the sketch: {without:.3f}, through the VAE: {most:.3f}")

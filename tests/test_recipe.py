@@ -24,6 +24,7 @@ class Model:
     native_size: tuple[int, int] = (64, 64)
     size_multiple: int = 8
     takes_sizes: bool = False
+    reads_twice: bool = False
     guidance_scale: float = 7.5
     text_layers: int = 2
     text_widths: tuple[int, ...] = (32,)
@@ -83,7 +84,7 @@ def recipe(**settings: Any) -> Recipe:
             "start_step says where to start, and so does strength",
         ),
         ({"start_step": 4, "exact_steps": True}, "and so does exact_steps"),
-        ({"resize": "fill"}, "resize must be one of fit, crop, pad, stretch, got 'fill'"),
+        ({"resize": "fill"}, "resize must be one of fit, crop, pad, stretch, back, got 'fill'"),
         ({"background": "rad"}, "background must be an opaque colour .* got 'rad'"),
     ],
     ids=str,

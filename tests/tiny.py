@@ -9,6 +9,7 @@ import functools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,14 @@ def tiny_sdxl(seed: int = 0) -> Components:
             scheduler_config=EULER,
             force_zeros_for_empty_prompt=True,
         )
+
+
+def tiny_inpaint(family: str, seed: int = 0) -> Components:
+    """An inpainting model of "sd1", "sd2" or "sdxl": its UNet sees a mask and what it leaves."""
+    ordinary = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}[family](seed)
+    with _seeded(seed + 1):
+        unet = UNet2DConditionModel.from_config(ordinary.unet.config, in_channels=9).eval()
+    return replace(ordinary, unet=unet)
 
 
 _LIBRARIES = {

@@ -91,6 +91,11 @@ class Checkpoint:
         return tuple(int(self.configs[part].get("hidden_size", 512)) for part in encoders)
 
     @property
+    def reads_twice(self) -> bool:
+        """Whether it has two text encoders (SDXL)."""
+        return "text_encoder_2" in self.configs
+
+    @property
     def max_tokens(self) -> int:
         """The text encoder's window, start and end token included."""
         return int(self.configs["text_encoder"].get("max_position_embeddings", 77))

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from sdloop.cli.config import config
 from sdloop.cli.img2img import img2img
+from sdloop.cli.inpaint import inpaint
 from sdloop.cli.models import models
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.command()(txt2img)
 app.command()(img2img)
+app.command()(inpaint)
 app.command()(show)
 app.command("train-embedding")(train_embedding)
 app.command()(models)

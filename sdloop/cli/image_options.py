@@ -76,3 +76,45 @@ class ImageOptions:
             metavar="COLOUR",
         ),
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaskOptions:
+    """Which part of a picture is painted, and what becomes of the rest."""
+
+    mask: Annotated[
+        str | None,
+        option(
+            "Mask",
+            "A picture that is white where is painted, black where nothing changes, and grey where "
+            'it does in part; or "alpha": where the picture itself is transparent.',
+            "--mask",
+            metavar="MASK",
+        ),
+    ] = None
+    mask_blur: Annotated[
+        float | None,
+        option("Mask", "Soften its edge by this many pixels.", "--mask-blur", metavar="X"),
+    ] = None
+    invert_mask: Annotated[bool, option("Mask", "Paint where it is black.", "--invert-mask")] = (
+        False
+    )
+    mask_margin: Annotated[
+        int | None,
+        option(
+            "Mask",
+            "Look at this many pixels around the mask, enlarged, and not at the whole picture: for "
+            "what is small in it.",
+            "--mask-margin",
+            metavar="N",
+        ),
+    ] = None
+    no_keep: Annotated[
+        bool,
+        option(
+            "Mask",
+            "Save the decoded picture as it is, at the size of the loop, without the original's "
+            "pixels laid over what is not painted.",
+            "--no-keep",
+        ),
+    ] = False

@@ -12,10 +12,10 @@ from sdloop.cli.options import OutputOptions
 from sdloop.cli.recipes import Wanted, blaming
 from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import CommandSettings
-from sdloop.inputs import InputFacts, OpenImage
+from sdloop.inputs import InputFacts, InputImage, OpenImage
 from sdloop.png import check_output
 from sdloop.png.atomic import Exists
-from sdloop.recipe import Recipe
+from sdloop.recipe import Recipe, facts_of
 
 if TYPE_CHECKING:
     from sdloop.checkpoint import Checkpoint
@@ -55,7 +55,7 @@ def plan_pictures(
     for one in wanted:
         with blaming(one.where):
             model = checkpoints[model_of(one.recipe)]
-            recipes.append(one.recipe.resolved(model, pictures.get(one.recipe.image)))
+            recipes.append(one.recipe.resolved(model, pictures[_files(one.recipe)]))
     paths = name_pictures(wanted, recipes, command)
     plan = [
         Planned(
@@ -86,21 +86,35 @@ def print_recipes(plan: Sequence[Planned]) -> None:
         emit(json.dumps(values, ensure_ascii=False))
 
 
+Files = tuple[str | None, str | None, float | None, bool]
+
+
 def _look_at_pictures(
     wanted: Sequence[Wanted], open_image: OpenImage, *, quiet: bool
-) -> dict[str | None, InputFacts]:
+) -> dict[Files, InputFacts | None]:
     """Read each picture that is started from, before a model is fetched: it may be no picture."""
-    found: dict[str | None, InputFacts] = {}
+    found: dict[Files, InputFacts | None] = {}
+    told: set[str] = set()
+
+    def opened(name: str) -> InputImage:
+        picture = open_image(name)
+        if picture.animated and name not in told and not quiet:
+            say(f"{picture.name} moves: its first frame is taken")
+        told.add(name)
+        return picture
+
     for one in wanted:
-        name = one.recipe.image
-        if name is None or name in found:
+        files = _files(one.recipe)
+        if files in found:
             continue
         with blaming(one.where):
-            picture = open_image(name)
-        if picture.animated and not quiet:
-            say(f"{picture.name} moves: its first frame is taken")
-        found[name] = picture.facts
+            found[files] = facts_of(one.recipe, opened)
     return found
+
+
+def _files(recipe: Recipe) -> Files:
+    """What decides how the files that a Recipe names are looked at."""
+    return recipe.image, recipe.mask, recipe.mask_blur, recipe.invert_mask
 
 
 def _find_checkpoints(

@@ -9,6 +9,7 @@ from sdloop.cli.plan import Planned, model_of
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.screen import say
 from sdloop.cli.settings import Settings
+from sdloop.inputs import BACK
 from sdloop.recipe import Recipe
 
 
@@ -37,7 +38,8 @@ def _steps(recipe: Recipe) -> str:
     steps, start = recipe.schedule
     named = recipe.strength is None
     cause = f"start step {start}" if named else f"strength {recipe.strength:g}"
-    return f"{cause}: {steps - start} of {steps} steps"
+    where = f", at {recipe.width}x{recipe.height}" if recipe.resize == BACK else ""
+    return f"{cause}: {steps - start} of {steps} steps{where}"
 
 
 def tell_unknown(plan: Sequence[Planned]) -> None:

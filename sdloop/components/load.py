@@ -70,6 +70,11 @@ class Components:
         return bool(self.unet.config.addition_embed_type == "text_time")
 
     @property
+    def paints(self) -> bool:
+        """Whether the UNet sees a mask, and what lies outside of it, beside the latents."""
+        return bool(self.unet.config.in_channels == 9)
+
+    @property
     def guidance_scale(self) -> float:
         """The scale that suits the model where nobody names one; by hand, diffusers' default."""
         if self.checkpoint is not None:
@@ -87,6 +92,11 @@ class Components:
         """The width of each text encoder's input embeddings."""
         encoders = (self.text_encoder, self.text_encoder_2)
         return tuple(int(e.config.hidden_size) for e in encoders if e is not None)
+
+    @property
+    def reads_twice(self) -> bool:
+        """Whether it has two text encoders (SDXL)."""
+        return self.text_encoder_2 is not None
 
     @property
     def max_tokens(self) -> int:

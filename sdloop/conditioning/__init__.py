@@ -1,7 +1,16 @@
 """What the prompt tells the UNet: from text to one ``Conditioning``, however it came about."""
 
-from sdloop.conditioning.encode import Encode, condition, encode_prompt, encoded_prompt
-from sdloop.conditioning.tokens import PromptCut, tokenize
+from sdloop.conditioning.encode import (
+    Encode,
+    Encoded,
+    TextInput,
+    condition,
+    encode_both,
+    encode_prompt,
+    encoded_prompt,
+    lengthened,
+)
+from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning, stack
 from sdloop.conditioning.words import (
     Words,
@@ -15,11 +24,15 @@ from sdloop.conditioning.words import (
 __all__ = [
     "Conditioning",
     "Encode",
-    "PromptCut",
+    "Encoded",
+    "Ids",
+    "TextInput",
     "Words",
     "condition",
+    "encode_both",
     "encode_prompt",
     "encoded_prompt",
+    "lengthened",
     "pairs_of",
     "stack",
     "tokenize",

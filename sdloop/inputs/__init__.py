@@ -1,9 +1,13 @@
 """Pictures that somebody brings: read whatever they are, fitted to a size. No torch in here."""
 
-from sdloop.inputs.frame import RESIZES, framed, output_size, settled_colour
+from sdloop.inputs.canvas import Canvas, canvas, surroundings
+from sdloop.inputs.frame import BACK, RESIZES, framed, output_size, settled_colour
+from sdloop.inputs.mask import ALPHA, look, painted_mask
 from sdloop.inputs.read import (
+    Box,
     InputFacts,
     InputImage,
+    MaskFacts,
     OpenImage,
     check_sha256,
     is_picture_name,
@@ -12,15 +16,24 @@ from sdloop.inputs.read import (
 )
 
 __all__ = [
+    "ALPHA",
+    "BACK",
     "RESIZES",
+    "Box",
+    "Canvas",
     "InputFacts",
     "InputImage",
+    "MaskFacts",
     "OpenImage",
+    "canvas",
     "check_sha256",
     "framed",
     "is_picture_name",
+    "look",
     "open_image",
     "output_size",
+    "painted_mask",
     "read_image",
     "settled_colour",
+    "surroundings",
 ]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 RESIZES = ("fit", "crop", "pad", "stretch")
+BACK = "back"  # only for masks: worked on at another size, and brought back into the picture
 
 
 def output_size(
@@ -58,24 +59,29 @@ def framed(picture: InputImage, size: Size, *, resize: str, background: str) -> 
     whole, with the background around it; "stretch" gives up its proportions. A picture of that
     size keeps its pixels, others go through Lanczos' filter.
     """
+    return placed(opaque(picture.image, background), size, resize=resize, around=background)
+
+
+def placed(image: "Image", size: Size, *, resize: str, around: str) -> "Image":
+    """The same for an image of any mode that has no transparency; ``around`` is for "pad"."""
     from PIL import Image, ImageOps
 
-    image = _opaque(picture.image, background)
     if image.size == size:
         return image
     if resize == "crop":
         return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
-    if resize == "stretch":
+    if resize in ("stretch", BACK):
         return image.resize(size, Image.Resampling.LANCZOS)
     scale = min(size[0] / image.width, size[1] / image.height)
     inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    sheet = Image.new("RGB", size, background)
+    sheet = Image.new(image.mode, size, around)
     corner = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
     sheet.paste(image.resize(inner, Image.Resampling.LANCZOS), corner)
     return sheet
 
 
-def _opaque(image: "Image", background: str) -> "Image":
+def opaque(image: "Image", background: str) -> "Image":
+    """``image`` in RGB, on ``background`` where it is transparent."""
     from PIL import Image
 
     if image.mode == "RGB":

@@ -20,6 +20,8 @@ from sdloop.rules import Size
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Box = tuple[int, int, int, int]
+
 MAX_BYTES = 2**30
 MAX_PIXELS = 178_956_970  # where Pillow, too, takes it for a decompression bomb
 
@@ -38,11 +40,26 @@ _BROKEN = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MaskFacts:
+    """What a Recipe takes from a mask: the sha256 of its file, and the box of what is painted.
+
+    ``box`` is (left, top, right, bottom) in the picture's pixels, the last two just outside.
+    """
+
+    sha256: str
+    box: Box
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class InputFacts:
-    """What a Recipe takes from a picture: the sha256 of its file, and (width, height) upright."""
+    """What a Recipe takes from a picture: the sha256 of its file, and (width, height) upright.
+
+    ``mask`` is that of the mask on it, where there is one.
+    """
 
     sha256: str
     size: Size
+    mask: MaskFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,10 +178,10 @@ def _eight_bits(image: "Image", name: str) -> "Image":
     return Image.fromarray((values * (255 / white)).round().astype(np.uint8))
 
 
-def check_sha256(name: str, expected: str | None, found: str) -> None:
+def check_sha256(name: str, expected: str | None, found: str, *, what: str = "picture") -> None:
     """Raise ``FileError`` when the file is not the one that a Recipe was made with."""
     if expected is not None and expected != found:
         raise FileError(
-            f"{name} is not the picture that the recipe was made with: its sha256 is "
+            f"{name} is not the {what} that the recipe was made with: its sha256 is "
             f"{found[:12]}…, not {expected[:12]}…"
         )

@@ -70,6 +70,9 @@ def told(
         )
         for prompt in dict.fromkeys(prompts)
     }
+    for prompt, one in each.items():
+        if one.prompt_embeds.shape[1] != knowing.max_tokens:
+            raise SettingError(f"templates must be shorter for this word, got {prompt!r}")
     return stack([each[prompt] for prompt in prompts])
 
 

@@ -9,7 +9,7 @@ from PIL import ImageOps
 from torch import Generator, Tensor
 
 from sdloop.components import Components
-from sdloop.image import Encoded, encode, scale
+from sdloop.image import Encoded, encode, scale, to_pixels
 from sdloop.inputs import InputImage, framed
 
 
@@ -27,8 +27,8 @@ def encoded_pictures(components: Components, images: Iterable[InputImage]) -> Pi
     plain, mirrored, together = [], [], hashlib.sha256()
     for image in images:
         picture = framed(image, components.native_size, resize="crop", background="#ffffff")
-        plain.append(encode(components.vae, picture))
-        mirrored.append(encode(components.vae, ImageOps.mirror(picture)))
+        plain.append(encode(components.vae, to_pixels(picture)))
+        mirrored.append(encode(components.vae, to_pixels(ImageOps.mirror(picture))))
         together.update(bytes.fromhex(image.sha256))
     return Pictures(plain=plain, mirrored=mirrored, sha256=together.hexdigest())
 

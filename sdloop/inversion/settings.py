@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from sdloop.errors import SettingError
+from sdloop.learned import MARKS
 from sdloop.rules import check_number, check_text, check_whole
 
 # What the new word is said in: Gal et al.'s, less those that only suit photographs.
@@ -54,9 +55,9 @@ class Training:
     def __post_init__(self) -> None:
         for name in ("token", "init"):
             check_text(name, getattr(self, name), optional=False)
-        if not self.token or len(self.token.split()) != 1:
-            raise SettingError(f"token must be a word, got {self.token!r}")
-        check_whole("vectors", self.vectors, 1, 75)
+        if len(self.token.split()) != 1 or any(mark in self.token for mark in MARKS):
+            raise SettingError(f"token must be a word without any of {MARKS}, got {self.token!r}")
+        check_whole("vectors", self.vectors, 1, 32)
         check_whole("steps", self.steps, 1, 10**6)
         check_whole("batch_size", self.batch_size, 1, 4096)
         check_number("learning_rate", self.learning_rate, 1e-9, 1.0)

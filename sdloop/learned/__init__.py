@@ -17,9 +17,10 @@ from sdloop.learned.grammar import (
     parse_replacement,
     parse_terms,
 )
-from sdloop.learned.places import mentions, places
+from sdloop.learned.places import MARKS, mentions, places
 
 __all__ = [
+    "MARKS",
     "Embedding",
     "EmbeddingFacts",
     "Replacement",

@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
+# The prompts' own grammar would take a word with one of these apart.
+MARKS = "()[]|\\"
+
 
 def places(text: str, words: Iterable[str]) -> Iterator[tuple[str, str | None]]:
     """``text`` in its order, cut into what is between the words, and the words of ``words``.

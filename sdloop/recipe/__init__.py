@@ -1,8 +1,19 @@
 """The Recipe: every setting that decides the pixels of one picture, and nothing else."""
 
-from sdloop.recipe.check import MAX_SEED, MAX_STEPS
+from sdloop.recipe.check import MAX_SEED, MAX_STEPS, PROMPTS
 from sdloop.recipe.learned import WORD_FIELDS
-from sdloop.recipe.resolve import IMAGE_FIELDS
+from sdloop.recipe.resolve import IMAGE_FIELDS, MASK_FIELDS, facts_of
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
 
-__all__ = ["FIELDS", "IMAGE_FIELDS", "MAX_SEED", "MAX_STEPS", "WORD_FIELDS", "Recipe", "check_keys"]
+__all__ = [
+    "FIELDS",
+    "IMAGE_FIELDS",
+    "MASK_FIELDS",
+    "MAX_SEED",
+    "MAX_STEPS",
+    "PROMPTS",
+    "WORD_FIELDS",
+    "Recipe",
+    "check_keys",
+    "facts_of",
+]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from sdloop.defaults import Defaults
 from sdloop.errors import FileError, SettingError
 from sdloop.learned import (
+    MARKS,
     Embedding,
     EmbeddingFacts,
     Replacement,
@@ -15,6 +16,7 @@ from sdloop.learned import (
     parse_embedding,
     parse_replacement,
 )
+from sdloop.recipe.check import PROMPTS
 
 if TYPE_CHECKING:
     from sdloop.recipe.value import Recipe
@@ -87,11 +89,16 @@ def _check_words(
     field: str, words: list[str], recipe: "Recipe", *, taken: "list[str | None] | None" = None
 ) -> None:
     seen = {str(word).lower() for word in taken or []}
-    prompts = (recipe.prompt, recipe.negative_prompt or "")
+    prompts = [getattr(recipe, name) or "" for name in PROMPTS]
     for word in words:
         if word.lower() in seen:
             raise SettingError(f"{field} must give each word one meaning, got {word!r} twice")
         seen.add(word.lower())
+        if any(mark in word for mark in MARKS):
+            raise SettingError(
+                f"{field} must have words without {MARKS}, which mean something in a prompt, got "
+                f"{word!r}: name another, as FILE:TOKEN"
+            )
         if not any(mentions(prompt, word) for prompt in prompts):
             raise SettingError(
                 f"{field} would change nothing: {word!r} is not in the prompt {recipe.prompt!r}"

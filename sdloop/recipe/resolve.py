@@ -1,11 +1,21 @@
 """A Recipe meets its model, and the picture that it starts from: what it left open is decided."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
-from sdloop.inputs import InputFacts, check_sha256, output_size
+from sdloop.inputs import (
+    BACK,
+    InputFacts,
+    MaskFacts,
+    OpenImage,
+    check_sha256,
+    look,
+    output_size,
+    surroundings,
+)
 from sdloop.recipe.check import check_scheduler
 from sdloop.recipe.learned import with_learned
 from sdloop.rules import check_multiple, check_whole
@@ -16,8 +26,10 @@ if TYPE_CHECKING:
     from sdloop.recipe.value import Recipe
 
 # What means something only beside a picture to start from.
+MASK_FIELDS = ("mask", "mask_sha256", "mask_blur", "invert_mask", "mask_margin", "no_keep")
 IMAGE_FIELDS = (
     *("image", "image_sha256", "strength", "exact_steps", "start_step", "resize", "background"),
+    *MASK_FIELDS,
 )
 
 
@@ -36,16 +48,24 @@ def resolve(recipe: "Recipe", model: Defaults, picture: InputFacts | None) -> "R
     return recipe
 
 
+def facts_of(recipe: "Recipe", open_image: OpenImage) -> InputFacts | None:
+    """What ``recipe`` takes from the picture and the mask that it names, if it does."""
+    if recipe.image is None:
+        return None
+    return look(
+        open_image,
+        recipe.image,
+        mask=recipe.mask,
+        blur=recipe.mask_blur,
+        invert=recipe.invert_mask,
+    )
+
+
 def _with_size(recipe: "Recipe", model: Defaults) -> "Recipe":
     """The sizes of a Recipe that starts from noise."""
     if recipe.image is not None:
         raise SettingError(f"image must be opened to resolve the recipe, got {recipe.image!r}")
-    for name in IMAGE_FIELDS:
-        value = getattr(recipe, name)
-        if value is not None and value is not False:  # and 0 is a step
-            raise SettingError(
-                f"{name} is for pictures that are made from another, and no image is given"
-            )
+    _refuse(recipe, IMAGE_FIELDS, "for pictures that are made from another, and no image is given")
     width, height = model.native_size
     return dataclasses.replace(
         recipe,
@@ -54,16 +74,28 @@ def _with_size(recipe: "Recipe", model: Defaults) -> "Recipe":
     )
 
 
+def _refuse(recipe: "Recipe", names: Sequence[str], what: str) -> None:
+    for name in names:
+        value = getattr(recipe, name)
+        if value is not None and value is not False:  # and 0 is a step
+            raise SettingError(f"{name} is {what}")
+
+
 def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
     """The sizes of a Recipe that starts from a picture, and how the picture gets to them."""
     check_sha256(repr(recipe.image), recipe.image_sha256, picture.sha256)
+    recipe = _masked(recipe, picture.mask)
+    seen = picture.size
+    if recipe.resize == BACK and picture.mask is not None:
+        left, top, right, bottom = surroundings(picture.mask.box, seen, recipe.mask_margin)
+        seen = right - left, bottom - top
     width, height = output_size(
-        picture.size,
+        seen,
         native=model.native_size,
         multiple=model.size_multiple,
         width=recipe.width,
         height=recipe.height,
-        resize=recipe.resize,
+        resize=None if recipe.resize == BACK else recipe.resize,
     )
     recipe = dataclasses.replace(
         recipe,
@@ -77,12 +109,31 @@ def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
     return _with_start(recipe)
 
 
+def _masked(recipe: "Recipe", mask: MaskFacts | None) -> "Recipe":
+    """What is painted, and whether at the picture's own size: without a size of its own, it is."""
+    if mask is None:
+        _refuse(recipe, MASK_FIELDS, "for pictures that are painted in part, and no mask is given")
+        if recipe.resize == BACK:
+            raise SettingError(f"resize {BACK!r} is for masks, and no mask is given")
+        return recipe
+    check_sha256(repr(recipe.mask), recipe.mask_sha256, mask.sha256, what="mask")
+    resize = recipe.resize
+    if resize is None and (recipe.mask_margin is not None or not (recipe.width or recipe.height)):
+        resize = BACK
+    if recipe.mask_margin is not None and resize != BACK:
+        raise SettingError(
+            f"mask_margin needs resize {BACK!r}, which puts the part back, got resize {resize!r}"
+        )
+    return dataclasses.replace(recipe, mask_sha256=mask.sha256, resize=resize)
+
+
 def _with_start(recipe: "Recipe") -> "Recipe":
     """With a strength, if no step is named; either way at least one step runs."""
     if recipe.start_step is not None:
         check_whole("start_step", recipe.start_step, 0, recipe.steps - 1)
         return recipe
-    strength = DEFAULT_STRENGTH if recipe.strength is None else recipe.strength
+    usual = DEFAULT_STRENGTH if recipe.mask is None else 1.0
+    strength = usual if recipe.strength is None else recipe.strength
     check_strength(recipe.steps, strength, exact=recipe.exact_steps)
     return dataclasses.replace(recipe, strength=strength)
 
@@ -110,6 +161,11 @@ def _check_model(recipe: "Recipe", model: Defaults) -> None:
     for name in ("width", "height"):
         check_multiple(name, getattr(recipe, name), model.size_multiple)
     check_whole("clip_skip", recipe.clip_skip, 1, model.text_layers)
+    for name in ("prompt_2", "negative_prompt_2"):
+        if getattr(recipe, name) is not None and not model.reads_twice:
+            raise SettingError(
+                f"{name} is for models with two text encoders (SDXL), and {recipe.model} has one"
+            )
     sizes = ("original_size", "crop_top_left", "target_size")
     told = [name for name in sizes if getattr(recipe, name)]
     if told and not model.takes_sizes:

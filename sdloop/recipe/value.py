@@ -16,8 +16,9 @@ from typing import Any, Self
 
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
-from sdloop.inputs import InputFacts
-from sdloop.recipe.check import settled
+from sdloop.inputs import ALPHA, InputFacts
+from sdloop.prompt import is_plain
+from sdloop.recipe.check import PROMPTS, settled
 from sdloop.recipe.learned import keyed_words
 from sdloop.recipe.resolve import resolve
 from sdloop.rules import Size
@@ -31,6 +32,11 @@ class Recipe:
     prompt, negative_prompt
         Any text; empty is fine. ``None`` as negative prompt is the model's own unconditional
         input, which for SDXL differs from ``""``.
+    prompt_2, negative_prompt_2
+        What SDXL's second text encoder reads; ``None`` is what the first one reads.
+    emphasis
+        "a1111" reads the prompts as A1111 does (see ``sdloop.prompt``) and restores the mean of
+        weighted words, "no-norm" does not restore it, and "none" takes all for plain text.
     seed
         0 to 2**32 - 1: torch's CPU generator keeps 32 bits, so larger seeds would be smaller ones
         in disguise.
@@ -80,6 +86,9 @@ class Recipe:
     prompt: str
     seed: int
     negative_prompt: str | None = None
+    prompt_2: str | None = None
+    negative_prompt_2: str | None = None
+    emphasis: str = "a1111"
     model: str = "mini"
     revision: str | None = None
     variant: str | None = None
@@ -146,12 +155,16 @@ class Recipe:
 
         Where a model or a picture lies does not matter, what is in the files does; so the names of
         the model give way to ``weights`` (file name → sha256). Nor does it matter in whose words
-        the steps are counted.
+        the steps are counted, or how a prompt without emphasis would be emphasised.
         """
         fields = {name: value for name, value in self.to_dict().items() if name not in _UNKEYED}
         if self.image is not None:
             fields["steps"], fields["start_step"] = self.schedule
         fields |= keyed_words(self)
+        if self.mask == ALPHA:
+            fields["mask"] = ALPHA
+        if all(is_plain(fields[name]) for name in PROMPTS if name in fields):
+            del fields["emphasis"]
         text = json.dumps(
             {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
         )
@@ -178,7 +191,9 @@ class Recipe:
         return cls(**values)
 
 
-_UNKEYED = frozenset({"model", "revision", "variant", "vae", "image", "strength", "exact_steps"})
+_UNKEYED = frozenset(
+    {"model", "revision", "variant", "vae", "image", "mask", "strength", "exact_steps"}
+)
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
 
 

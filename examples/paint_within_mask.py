@@ -1,0 +1,30 @@
+"""A picture, a mask, and what is painted within it for four prompts: one row.
+
+python examples/paint_within_mask.py examples/sketch/park.png examples/sketch/mask.png row.png
+"""
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+import sdloop
+
+PROMPTS = (
+    "a green frog in a park",
+    "a blue robot in a park",
+    "a white cat in a park",
+    "an orange house in a park",
+)
+
+photo, mask, file = sys.argv[1:]
+components = sdloop.load_components()
+recipes = [sdloop.Recipe(prompt=prompt, seed=4, image=photo, mask=mask) for prompt in PROMPTS]
+made = [picture.image for picture in sdloop.generate(components, recipes)]
+
+size = (made[0].width * 2, made[0].height * 2)  # to be seen
+row = Image.new("RGB", (size[0] * (2 + len(made)), size[1]))
+for place, image in enumerate([Image.open(photo), Image.open(mask), *made]):
+    row.paste(image.convert("RGB").resize(size, Image.Resampling.NEAREST), (place * size[0], 0))
+Path(file).parent.mkdir(parents=True, exist_ok=True)
+row.save(file)

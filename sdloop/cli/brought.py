@@ -1,0 +1,79 @@
+"""Pictures that are brought to a command, crossed with its prompts."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sdloop.cli.asked import asked_prompts, asked_settings, fulfil
+from sdloop.cli.image_files import image_files
+from sdloop.cli.options import OutputOptions, SeedOptions
+from sdloop.cli.prompt_file import Prompt
+from sdloop.cli.settings import Settings
+from sdloop.errors import SettingError
+from sdloop.inputs import is_picture_name
+
+
+def fulfil_from_pictures(
+    image: str | None,
+    prompt: str | None,
+    images: Sequence[str],
+    flags: Mapping[str, Any],
+    seeds: SeedOptions,
+    output: OutputOptions,
+    *,
+    example: str,
+) -> None:
+    """Make what is asked for from each picture: the argument ``image`` and the flag's ``images``.
+
+    ``example`` is a command that has all it needs.
+    """
+    if prompt is None and images and seeds.from_file is None:
+        image, prompt = None, image  # named by a flag, pictures leave the place to the prompt
+    _check_prompt(prompt)
+    names = [name for name in (image, *images) if name is not None]
+    readers = {"mask": flags.get("mask"), "prompt": prompt, "from_file": seeds.from_file}
+    _check_stdin(names, {**readers, "config": seeds.config})
+    settings = asked_settings(flags, seeds)
+    prompts = asked_prompts(prompt, seeds.from_file, settings, example=example)
+    crossed = _with_images(prompts, image_files(names), settings, example)
+    fulfil(crossed, settings, seeds, output)
+
+
+def _check_prompt(prompt: str | None) -> None:
+    """Whoever lists pictures as one does for other commands has named one for a prompt."""
+    # Path.is_file() would raise for a text that is too long.
+    is_file = prompt is not None and os.path.isfile(prompt)  # noqa: PTH113
+    if is_file and is_picture_name(Path(str(prompt))):
+        raise SettingError(
+            f"prompt must be a text, and {prompt!r} is a picture: name each picture after the "
+            "first with -i, or their folder"
+        )
+
+
+def _check_stdin(names: Sequence[str], others: Mapping[str, str | None]) -> None:
+    """It can be read once."""
+    readers = ["image"] * names.count("-") + [key for key, value in others.items() if value == "-"]
+    if len(readers) > 1:
+        raise SettingError(f'only one can be "-", standard input, got {" and ".join(readers)}')
+
+
+def _with_images(
+    prompts: Sequence[Prompt], images: Sequence[str], settings: Settings, example: str
+) -> list[Prompt]:
+    """Each image with every prompt; a line that brings its own image keeps that."""
+    own = [prompt for prompt in prompts if "image" in prompt.settings]
+    others = [prompt for prompt in prompts if "image" not in prompt.settings]
+    if images and not others:
+        raise SettingError("image means nothing here: every prompt has its own image")
+    if not images and others and "image" not in settings.recipe:
+        raise SettingError(f"image must be given, as in: {example}")
+    if not images:
+        return list(prompts)
+    crossed = [
+        replace(prompt, settings={**prompt.settings, "image": image})
+        for image in images
+        for prompt in others
+    ]
+    return [*own, *crossed]

@@ -1,0 +1,44 @@
+"""``sdloop inpaint``: a picture, painted anew within a mask."""
+
+from sdloop.cli.brought import fulfil_from_pictures
+from sdloop.cli.flags import given, with_options
+from sdloop.cli.image_options import ImageArgument, ImageOptions, MaskOptions
+from sdloop.cli.options import (
+    ModelOptions,
+    OutputOptions,
+    PromptArgument,
+    RecipeOptions,
+    SeedOptions,
+)
+from sdloop.cli.recipes import recipe_settings
+from sdloop.errors import SettingError
+
+
+@with_options
+def inpaint(
+    image: ImageArgument = None,
+    prompt: PromptArgument = None,
+    *,
+    mask: MaskOptions,
+    start: ImageOptions,
+    recipe: RecipeOptions,
+    seeds: SeedOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+) -> None:
+    """Paint a picture anew where a mask is white; outside of it not a pixel changes.
+
+    [bold]Examples:[/bold]
+
+    sdloop inpaint photo.png "a straw hat" --mask mask.png --seed 1..4
+
+    sdloop inpaint photo.png "a straw hat" --mask mask.png --mask-margin 32 --mask-blur 4 --seed 4
+
+    sdloop inpaint cut-out.png "a street at night" --mask alpha --seed 4
+    """
+    flags = {**given(model, output, mask, start), **recipe_settings(recipe)}
+    example = 'sdloop inpaint photo.png "a straw hat" --mask mask.png'
+    if mask.mask is None and seeds.from_file is None and seeds.config is None:
+        raise SettingError(f"mask must be given, as in: {example}")
+    images = start.images or []
+    fulfil_from_pictures(image, prompt, images, flags, seeds, output, example=example)
