@@ -21,6 +21,7 @@ ROOMS = [
     "strength",
     "inputs",
     "learned",
+    "sheet",
     "recipe",
     "latents",
     "guidance",
@@ -31,10 +32,12 @@ ROOMS = [
     "mask",
     "loop",
     "image",
+    "beside",
     "start",
     "png",
     "conductor",
     "inversion",
+    "inspection",
     "cli",
 ]
 LIGHT = [
