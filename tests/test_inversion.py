@@ -85,6 +85,17 @@ def test_the_first_step_is_adams() -> None:
         state = moved
 
 
+def test_in_half_precision_the_vectors_stay_float32() -> None:
+    components = tiny_sdxl()
+    for module in (components.unet, components.text_encoder, components.text_encoder_2):
+        module.to(torch.bfloat16)  # type: ignore[union-attr]
+    state = last(components, replace(QUICK, steps=1))
+    assert all(rows.dtype == torch.float32 and rows.isfinite().all() for rows in state.rows)
+    components.unet.to(torch.float16)
+    with pytest.raises(SettingError, match="dtype must be bf16 or fp32 to learn in, got fp16"):
+        last(components, QUICK)
+
+
 def test_a_seed_is_one_training() -> None:
     components = tiny_sd1()
     assert equal(last(components, QUICK), last(components, QUICK))
