@@ -86,3 +86,15 @@ def test_refusals_are_one_line(
     assert result.exit_code == code
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_tokens_shows_where_the_vectors_are() -> None:
+    file = Path(__file__).parent.parent / "examples" / "penguin" / "my-penguin.safetensors"
+    command = ["tokens", "a (<my-penguin>:1.2) on stilts", "--embedding", str(file), "--json"]
+    result = CliRunner().invoke(app, [*command, "--strict"])
+    assert result.exit_code == 0, result.stderr
+    seen = json.loads(result.stdout)
+    (chunk,) = seen["encoders"]["text_encoder"]
+    ids = [(token["id"], token["text"], token["weight"]) for token in chunk["tokens"]]
+    assert ids[2:4] == [(-1, "<my-penguin>", 1.2), (-2, "<my-penguin>", 1.2)]
+    assert not seen["unknown"]

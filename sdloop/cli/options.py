@@ -64,6 +64,16 @@ Prompt2 = Annotated[
         metavar="TEXT",
     ),
 ]
+Embeddings = Annotated[
+    list[str] | None,
+    option(
+        "Words",
+        "Learned vectors, and the word in the prompt that stands for them; may be repeated. "
+        "Default: the word that the file names.",
+        "--embedding",
+        metavar="FILE[:TOKEN]",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,16 +159,7 @@ class RecipeOptions:
             metavar="N",
         ),
     ] = None
-    embeddings: Annotated[
-        list[str] | None,
-        option(
-            "Words",
-            "Learned vectors, and the word in the prompt that stands for them; may be repeated. "
-            "Default: the word that the file names.",
-            "--embedding",
-            metavar="FILE[:TOKEN]",
-        ),
-    ] = None
+    embeddings: Embeddings = None
     replace_tokens: Annotated[
         list[str] | None,
         option(
