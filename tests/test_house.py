@@ -20,6 +20,7 @@ ROOMS = [
     "defaults",
     "strength",
     "inputs",
+    "learned",
     "sheet",
     "recipe",
     "latents",
@@ -39,13 +40,13 @@ ROOMS = [
     "moving",
     "conductor",
     "animate",
+    "inversion",
     "inspection",
     "cli",
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    "recipe",
-    *("checkpoint", "png", "moving", "cli"),
+    *("sheet", "learned", "recipe", "checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

@@ -21,6 +21,7 @@ from sdloop.cli.models import models
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
 from sdloop.cli.tokens import tokens
+from sdloop.cli.train_embedding import train_embedding
 from sdloop.cli.txt2img import txt2img
 from sdloop.cli.upscale import upscale
 from sdloop.cli.version import installed
@@ -52,6 +53,7 @@ app.command()(inpaint)
 app.command()(upscale)
 app.command()(animate)
 app.command()(show)
+app.command("train-embedding")(train_embedding)
 app.command()(models)
 app.command()(tokens)
 app.add_typer(inspect, name="inspect")

@@ -3,12 +3,21 @@
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from sdloop.cli.asked import asked_prompts
 from sdloop.cli.entries import columns, safe
 from sdloop.cli.flags import option
-from sdloop.cli.options import Emphasis, Model, Prompt2, PromptArgument, Revision, Steps, Variant
+from sdloop.cli.options import (
+    Embeddings,
+    Emphasis,
+    Model,
+    Prompt2,
+    PromptArgument,
+    Revision,
+    Steps,
+    Variant,
+)
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import Settings, standing_settings
 from sdloop.cli.token_facts import Seen, TokenFacts, seen_of
@@ -30,6 +39,7 @@ def tokens(
     prompt_2: Prompt2 = None,
     emphasis: Emphasis = None,
     steps: Steps = None,
+    embeddings: Embeddings = None,
     model: Model = None,
     revision: Revision = None,
     variant: Variant = None,
@@ -51,7 +61,8 @@ def tokens(
     """
     from sdloop.checkpoint import find_checkpoint
 
-    given = {"prompt_2": prompt_2, "emphasis": emphasis, "steps": steps}
+    given: dict[str, Any] = {"prompt_2": prompt_2, "emphasis": emphasis, "steps": steps}
+    given["embeddings"] = embeddings if embeddings else None
     named = {"model": model, "revision": revision, "variant": variant}
     flags = {name: value for name, value in (given | named).items() if value is not None}
     settings = Settings.of(flags).over(standing_settings(None))

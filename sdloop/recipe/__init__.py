@@ -2,6 +2,7 @@
 
 from sdloop.recipe.check import ENLARGES, MAX_SEED, MAX_STEPS, PROMPTS
 from sdloop.recipe.enlarge import stages
+from sdloop.recipe.learned import WORD_FIELDS
 from sdloop.recipe.resolve import facts_of
 from sdloop.recipe.task import DEFAULT_NOISE_LEVEL, IMAGE_FIELDS, MASK_FIELDS
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
@@ -15,6 +16,7 @@ __all__ = [
     "MAX_SEED",
     "MAX_STEPS",
     "PROMPTS",
+    "WORD_FIELDS",
     "Recipe",
     "check_keys",
     "facts_of",

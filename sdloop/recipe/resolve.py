@@ -17,6 +17,7 @@ from sdloop.inputs import (
 )
 from sdloop.recipe.check import check_scheduler
 from sdloop.recipe.enlarge import with_hires, with_scale, with_tile
+from sdloop.recipe.learned import with_learned
 from sdloop.recipe.task import (
     HIRES_FIELDS,
     IMAGE_FIELDS,
@@ -39,11 +40,13 @@ def resolve(recipe: "Recipe", model: Defaults, picture: InputFacts | None) -> "R
 
     Raises ``SettingError`` for a size that is no multiple of the VAE's factor (naming the nearest
     that are), for settings that the model could not follow or would ignore, and for a strength
-    with which no step would run; ``FileError`` for another picture than the Recipe was made with.
+    with which no step would run; ``FileError`` for another picture, or another file of learned
+    words, than the Recipe was made with.
     """
     check_task(recipe, model)
     recipe = _with_size(recipe, model) if picture is None else _framed(recipe, model, picture)
     recipe = _with_scheduler(recipe, model)
+    recipe = with_learned(recipe, model)
     _check_model(recipe, model)
     return with_tile(recipe, model)
 

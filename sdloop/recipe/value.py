@@ -19,6 +19,7 @@ from sdloop.errors import SettingError
 from sdloop.inputs import ALPHA, InputFacts
 from sdloop.prompt import is_plain
 from sdloop.recipe.check import PROMPTS, settled
+from sdloop.recipe.learned import keyed_words
 from sdloop.recipe.resolve import resolve
 from sdloop.rules import Size
 from sdloop.strength import first_step, schedule_for
@@ -86,6 +87,12 @@ class Recipe:
     mask_margin, no_keep
         The loop sees only what lies this many pixels around the mask, and not the whole picture;
         whether what lies outside the mask is the VAE's, and not the picture's own pixels.
+    embeddings, embeddings_sha256
+        Files of learned vectors, each with the token that stands for them in the prompts:
+        "my-frog.safetensors:<my-frog>"; the sha256 of what is in each.
+    replace_tokens, replace_tokens_sha256
+        What the text encoder reads in the place of a word: "puppy=0.5*puppy+0.5*skunk"; the sha256
+        of each file that is named there, in their order.
     """
 
     prompt: str
@@ -129,6 +136,10 @@ class Recipe:
     invert_mask: bool = False
     mask_margin: int | None = None
     no_keep: bool = False
+    embeddings: tuple[str, ...] | None = None
+    embeddings_sha256: tuple[str, ...] | None = None
+    replace_tokens: tuple[str, ...] | None = None
+    replace_tokens_sha256: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name, value in settled({name: getattr(self, name) for name in FIELDS}).items():
@@ -178,6 +189,7 @@ class Recipe:
                 del fields["enlarge"]
         elif self.hires is not None:
             fields["start_step"] = list(self.schedule)
+        fields |= keyed_words(self)
         if self.mask == ALPHA:
             fields["mask"] = ALPHA
         if all(is_plain(fields[name]) for name in PROMPTS if name in fields):
