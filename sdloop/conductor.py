@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -11,14 +11,15 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from sdloop.components import Components
+from sdloop.checkpoint import FindLora, find_lora
+from sdloop.components import Components, adapted
 from sdloop.conditioning import Conditioning, Encode, condition, encode_prompt, stack
 from sdloop.errors import NonFiniteError, OutOfMemory
 from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
 from sdloop.latents import seeded_generators
 from sdloop.loop import Step, denoise
-from sdloop.recipe import Recipe, facts_of
+from sdloop.recipe import Lora, Recipe, facts_of
 from sdloop.rules import check_whole
 from sdloop.schedule import make_scheduler, seed_brownian_noise, set_steps
 from sdloop.start import Look, looking, start
@@ -70,20 +71,46 @@ def stream(
     ``open_image`` reads the picture that a Recipe names: without it, the file of that name.
 
     Raises ``SettingError`` for a Recipe that does not suit the model, ``FileError`` for a picture
-    that cannot be read, ``NonFiniteError`` naming the step at which numbers ceased to be finite,
+    that cannot be read, ``ModelError`` for a LoRA, ``NonFiniteError`` naming the step at which numbers ceased to be finite,
     ``OutOfMemory``.
     """
     check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):
         recipes = [recipes]
-    # Equal texts are encoded once, however many pictures they are for.
-    encode = lru_cache(maxsize=64)(partial(encode_prompt, components))
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
-    resolved = (recipe.resolved(components, facts_of(recipe, last_opened)) for recipe in recipes)
+    found_lora = lru_cache(maxsize=64)(find_lora)
+    resolved = (_resolved(recipe, components, last_opened, found_lora) for recipe in recipes)
     looked_at = looking(components, last_opened)
+    prepare = _preparing(components, found_lora)
     for batch in batches(resolved, batch_size):
         with _memory_errors(batch[0], len(batch)):
-            yield from _make(components, batch, encode, looked_at)
+            wanted, encode = prepare(batch[0].loras)
+            yield from _make(wanted, batch, encode, looked_at)
+
+
+def _resolved(
+    recipe: Recipe, components: Components, open_image: OpenImage, find_lora: FindLora
+) -> Recipe:
+    hashes = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
+    return recipe.resolved(components, facts_of(recipe, open_image), lora_hashes=hashes)
+
+
+def _preparing(
+    components: Components, find_lora: FindLora
+) -> Callable[[tuple[Lora, ...]], tuple[Components, Encode]]:
+    """How the components are made as Recipes want them, and what encodes their prompts.
+
+    The last few are kept, for Recipes that take turns; of a LoRA that is its own weights alone.
+    Equal texts are encoded once, however many pictures they are for.
+    """
+
+    @lru_cache(maxsize=4)
+    def prepare(loras: tuple[Lora, ...]) -> tuple[Components, Encode]:
+        files = [(find_lora(lora.name), lora.scale) for lora in loras]
+        wanted = adapted(components, files)
+        return wanted, lru_cache(maxsize=64)(partial(encode_prompt, wanted))
+
+    return prepare
 
 
 def _make(

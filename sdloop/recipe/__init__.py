@@ -1,6 +1,7 @@
 """The Recipe: every setting that decides the pixels of one picture, and nothing else."""
 
 from sdloop.recipe.check import MAX_SEED, MAX_STEPS
+from sdloop.recipe.loras import Lora, parse_lora, split_tags
 from sdloop.recipe.resolve import IMAGE_FIELDS, MASK_FIELDS, facts_of
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
 
@@ -10,7 +11,10 @@ __all__ = [
     "MASK_FIELDS",
     "MAX_SEED",
     "MAX_STEPS",
+    "Lora",
     "Recipe",
     "check_keys",
     "facts_of",
+    "parse_lora",
+    "split_tags",
 ]

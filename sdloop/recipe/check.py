@@ -10,6 +10,7 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.inputs import BACK, RESIZES, settled_colour
+from sdloop.recipe.loras import checked_loras
 from sdloop.rules import (
     MAX_SIDE,
     check_choice,
@@ -50,7 +51,7 @@ FILES = ("image", "mask")
 HASHES = ("image_sha256", "mask_sha256")
 # None would be no answer here: these have a default.
 NEEDED = frozenset(
-    {"prompt", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta", *FLAGS}
+    {"prompt", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta", "loras", *FLAGS}
 )
 
 
@@ -61,6 +62,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
         _check(name, value)
     given |= {name: float(given[name]) for name in NUMBERS if name in given}
     given |= {name: checked_pair(name, given[name]) for name in PAIRS if name in given}
+    given["loras"] = checked_loras(given["loras"])
     if "background" in given:
         given["background"] = settled_colour("background", given["background"])
     given |= _settled_scheduler(given)

@@ -1,7 +1,7 @@
 """A Recipe meets its model, and the picture that it starts from: what it left open is decided."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sdloop.defaults import Defaults
@@ -17,6 +17,7 @@ from sdloop.inputs import (
     surroundings,
 )
 from sdloop.recipe.check import check_scheduler
+from sdloop.recipe.loras import with_hashes
 from sdloop.rules import check_multiple, check_whole
 from sdloop.scheduler_names import check_suits, known_to, name_of, sigmas_of
 from sdloop.strength import DEFAULT_STRENGTH, check_strength
@@ -32,17 +33,20 @@ IMAGE_FIELDS = (
 )
 
 
-def resolve(recipe: "Recipe", model: Defaults, picture: InputFacts | None) -> "Recipe":
+def resolve(
+    recipe: "Recipe", model: Defaults, picture: InputFacts | None, lora_hashes: Mapping[str, str]
+) -> "Recipe":
     """``recipe`` with the choices of the model and the picture written in, checked against both.
 
     Raises ``SettingError`` for a size that is no multiple of the VAE's factor (naming the nearest
     that are), for settings that the model could not follow or would ignore, and for a strength
-    with which no step would run; ``FileError`` for another picture than the Recipe was made with.
+    with which no step would run; ``FileError`` for another picture or LoRA than the Recipe was
+    made with.
     """
     recipe = _with_size(recipe, model) if picture is None else _framed(recipe, model, picture)
     recipe = _with_scheduler(recipe, model)
     _check_model(recipe, model)
-    return recipe
+    return with_hashes(recipe, lora_hashes)
 
 
 def facts_of(recipe: "Recipe", open_image: OpenImage) -> InputFacts | None:

@@ -12,12 +12,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Self
 
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
 from sdloop.inputs import ALPHA, InputFacts
 from sdloop.recipe.check import settled
+from sdloop.recipe.loras import Lora
 from sdloop.recipe.resolve import resolve
 from sdloop.rules import Size
 from sdloop.strength import first_step, schedule_for
@@ -52,6 +54,8 @@ class Recipe:
     original_size, crop_top_left, target_size
         What SDXL is told about the picture: (width, height), (top, left) and (width, height) in
         pixels.
+    loras
+        What is added to the model's weights; any of the forms of ``checked_loras``.
     image, image_sha256
         The picture to start from, by the name of its file, and the sha256 of what is in it, which
         alone decides the pixels.
@@ -90,6 +94,7 @@ class Recipe:
     original_size: Size | None = None
     crop_top_left: Size | None = None
     target_size: Size | None = None
+    loras: tuple[Lora, ...] = ()
     image: str | None = None
     image_sha256: str | None = None
     strength: float | None = None
@@ -115,12 +120,19 @@ class Recipe:
             raise SettingError("width and height must be set: resolve the Recipe for a model first")
         return self.width, self.height
 
-    def resolved(self, model: Defaults, picture: InputFacts | None = None) -> "Recipe":
+    def resolved(
+        self,
+        model: Defaults,
+        picture: InputFacts | None = None,
+        *,
+        lora_hashes: Mapping[str, str] = MappingProxyType({}),
+    ) -> "Recipe":
         """This Recipe with the model's choices written in, checked against the model.
 
-        ``picture`` is what ``image`` names, if it names one. Raises what ``resolve`` does.
+        ``picture`` is what ``image`` names, if it names one; ``lora_hashes`` are the sha256 of what
+        each name of ``loras`` stands for. Raises what ``resolve`` does.
         """
-        return resolve(self, model, picture)
+        return resolve(self, model, picture, lora_hashes)
 
     @property
     def schedule(self) -> tuple[int, int]:
@@ -142,14 +154,17 @@ class Recipe:
             fields["steps"], fields["start_step"] = self.schedule
         if self.mask == ALPHA:
             fields["mask"] = ALPHA
+        added = [[lora.sha256, lora.scale] for lora in self.loras if lora.scale]
+        fields |= {"loras": added} if added else {}
         text = json.dumps(
             {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
         )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names, for JSON and TOML; neither ``None`` nor False."""
+        """Plain values under the field names, for JSON and TOML: what is set, and not switched off."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        values["loras"] = [lora.to_dict() for lora in self.loras] or None
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
@@ -169,7 +184,7 @@ class Recipe:
 
 
 _UNKEYED = frozenset(
-    {"model", "revision", "variant", "vae", "image", "mask", "strength", "exact_steps"}
+    {"model", "revision", "variant", "vae", "loras", "image", "mask", "strength", "exact_steps"}
 )
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
 
