@@ -71,8 +71,8 @@ def stream(
     ``open_image`` reads the picture that a Recipe names: without it, the file of that name.
 
     Raises ``SettingError`` for a Recipe that does not suit the model, ``FileError`` for a picture
-    that cannot be read, ``ModelError`` for a LoRA, ``NonFiniteError`` naming the step at which numbers ceased to be finite,
-    ``OutOfMemory``.
+    that cannot be read, ``ModelError`` for a LoRA that does not fit, ``NonFiniteError`` naming the
+    step at which numbers ceased to be finite, ``OutOfMemory``.
     """
     check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):

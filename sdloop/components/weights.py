@@ -20,6 +20,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers.utils import logging as transformers_logging
 
 from sdloop.checkpoint.headers import PICKLES
 from sdloop.errors import ModelError
@@ -175,13 +176,18 @@ def _refuse(source: str, what: str, names: list[str]) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries' log lines off stderr while they build our modules."""
+    """Keep the libraries' log lines and bars off stderr while they build our modules."""
+    bars = transformers_logging.is_progress_bar_enabled()
     loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
+    if bars:
+        transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
+        if bars:
+            transformers_logging.enable_progress_bar()
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.png.a1111 import NEGATIVE, Parameters
-from sdloop.recipe import Recipe
+from sdloop.recipe import Lora, Recipe
 from sdloop.scheduler_names import SCHEDULERS, parse_scheduler
 
 # "Automatic" means these for A1111; for the other samplers it means their own, uniform, spacing.
@@ -25,8 +25,9 @@ _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
 def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
     """How A1111 would describe a picture of this resolved Recipe.
 
-    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.model_hashes`` names them) and
-    ``versions``. ``Model hash`` is that of a single file; a folder of files has none.
+    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.model_hashes`` names them),
+    ``lora_hashes`` (name → short hash) and ``versions``. LoRAs are called in the prompt, as there.
+    ``Model hash`` is that of a single file; a folder of files has none.
     """
     weights = made.get("weights", {})
     fields = {
@@ -44,13 +45,18 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "Mask blur": None if recipe.mask_blur is None else f"{recipe.mask_blur:.12g}",
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "RNG": "CPU",
+        "Lora hashes": ", ".join(f"{k}: {v}" for k, v in made.get("lora_hashes", {}).items()) or None,
         "Version": f"sdloop {made.get('versions', {}).get('sdloop', '')}".rstrip(),
     }
     return Parameters(
-        prompt=recipe.prompt,
+        prompt=recipe.prompt + "".join(map(_tag, recipe.loras)),
         negative_prompt=recipe.negative_prompt or "",
         fields={key: str(value) for key, value in fields.items() if value is not None},
     )
+
+
+def _tag(lora: Lora) -> str:
+    return f" <lora:{_bare_name(lora.name)}:{lora.scale:g}>"
 
 
 def _denoising_strength(recipe: Recipe) -> str | None:

@@ -1,7 +1,7 @@
 """The Recipe: every setting that decides the pixels of one picture, and nothing else."""
 
 from sdloop.recipe.check import MAX_SEED, MAX_STEPS
-from sdloop.recipe.loras import Lora, parse_lora, split_tags
+from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_tags
 from sdloop.recipe.resolve import IMAGE_FIELDS, MASK_FIELDS, facts_of
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
 
@@ -14,6 +14,7 @@ __all__ = [
     "Lora",
     "Recipe",
     "check_keys",
+    "checked_loras",
     "facts_of",
     "parse_lora",
     "split_tags",

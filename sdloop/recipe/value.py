@@ -162,7 +162,7 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names, for JSON and TOML: what is set, and not switched off."""
+        """Plain values under the field names, for JSON and TOML: of what is set, and not off."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         values["loras"] = [lora.to_dict() for lora in self.loras] or None
         return {
