@@ -8,7 +8,7 @@ import sys
 import torch
 from diffusers import DDPMScheduler
 from peft import LoraConfig, get_peft_model_state_dict
-from PIL import Image, ImageOps
+from PIL import ImageOps
 from safetensors.torch import save_file
 
 import sdloop
@@ -24,7 +24,9 @@ prompts = [f"{subject} {place}" for subject in SUBJECTS for place in PLACES][-st
 parts = sdloop.load_components()
 latents, texts = [], []
 for picture in sdloop.generate(parts, [sdloop.Recipe(prompt=p, seed=9) for p in prompts]):
-    blue = ImageOps.colorize(ImageOps.autocontrast(picture.image.convert("L")), "#e8f0ff", "#0a2a7a")
+    blue = ImageOps.colorize(
+        ImageOps.autocontrast(picture.image.convert("L")), "#e8f0ff", "#0a2a7a"
+    )
     latents.append(scale(parts.vae, encode(parts.vae, to_pixels(blue)).mean).detach())
     texts.append(encode_prompt(parts, picture.recipe.prompt).embeds)
 

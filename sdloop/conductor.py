@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from PIL.Image import Image
@@ -19,7 +20,7 @@ from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
 from sdloop.latents import seeded_generators
 from sdloop.loop import Step, denoise
-from sdloop.recipe import Lora, Recipe, facts_of
+from sdloop.recipe import PROMPTS, Lora, Recipe, facts_of
 from sdloop.rules import check_whole
 from sdloop.schedule import make_scheduler, seed_brownian_noise, set_steps
 from sdloop.start import Look, looking, start
@@ -116,15 +117,34 @@ def _preparing(
 def _make(
     components: Components, batch: Sequence[Recipe], encode: Encode, look: Look
 ) -> Iterator[Step | Picture]:
-    """One batch, from the prompts to the pixels."""
+    """One batch, from the prompts to the pixels; prompts of more chunks than others go apart."""
     watch = Stopwatch()
-    conditioning = stack([condition(components, recipe, encode=encode) for recipe in batch])
+    rows = [condition(components, recipe, encode=encode) for recipe in batch]
+    reading = watch.seconds() / len(batch)
+    pairs = zip(rows, batch, strict=True)
+    # Not padded to one length: a picture must not depend on its neighbours.
+    for _, alike in itertools.groupby(pairs, key=lambda pair: pair[0].prompt_embeds.shape):
+        group = list(alike)
+        conditioning = stack([row for row, _ in group])
+        recipes = [recipe for _, recipe in group]
+        yield from _picture(components, recipes, conditioning, look, reading)
+
+
+def _picture(
+    components: Components,
+    batch: Sequence[Recipe],
+    conditioning: Conditioning,
+    look: Look,
+    reading: float,
+) -> Iterator[Step | Picture]:
+    """From the conditioning to the pixels; ``reading`` is each picture's time until then."""
+    watch = Stopwatch()
     latents, sigmas = yield from _sample(components, batch, conditioning, look, watch)
     images = to_images(decode(components.vae, latents))
     if batch[0].mask is not None and not batch[0].no_keep:
         pairs = zip(images, batch, strict=True)
         images = [look(recipe).canvas.finished(image) for image, recipe in pairs]
-    seconds = watch.seconds() / len(batch)
+    seconds = reading + watch.seconds() / len(batch)
     for image, recipe, one in zip(images, batch, latents.cpu(), strict=True):
         yield Picture(image=image, recipe=recipe, latents=one, sigmas=sigmas, seconds=seconds)
 
@@ -133,15 +153,15 @@ def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]
     """Neighbours that can share a forward pass: equal but for prompts, seed and input picture."""
 
     def shape(recipe: Recipe) -> Recipe:
+        prompts: dict[str, Any] = {**dict.fromkeys(PROMPTS), "prompt": ""}
         return replace(
             recipe,
-            prompt="",
-            negative_prompt=None,
             seed=0,
             image=recipe.image and "any",
             image_sha256=None,
             mask=recipe.mask and "any",
             mask_sha256=None,
+            **prompts,
         )
 
     for _, alike in itertools.groupby(recipes, key=shape):

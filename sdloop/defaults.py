@@ -32,3 +32,7 @@ class Defaults(Protocol):
     @property
     def text_layers(self) -> int:
         """Layers of the text encoder, of the shallower one where there are two."""
+
+    @property
+    def reads_twice(self) -> bool:
+        """Whether it has two text encoders (SDXL)."""

@@ -4,6 +4,7 @@
 
     SdloopError
     ├── SettingError     2   a value the user gave breaks a rule: field, rule, value
+    │   └── PromptError      a prompt that cannot be read, with a caret under the place
     ├── ModelError       3   the model is not there, unreadable, damaged or unknown
     ├── FileError        3   a file to read or a place to write to fails us
     ├── SamplingError    4   the loop itself fails
@@ -12,7 +13,7 @@
     └── BatchError       5   some pictures of a batch failed, the rest are there
 
 A message is one line that stands alone on stderr: what is wrong, with the value, and what to do
-about it.
+about it. Only that of a ``PromptError`` has further lines.
 """
 
 
@@ -26,6 +27,10 @@ class SettingError(SdloopError, ValueError):
     """A setting breaks a rule; raised where the user's value enters, before any work is done."""
 
     exit_code = 2
+
+
+class PromptError(SettingError):
+    """A prompt cannot be read; below the line, the message shows the place in the prompt."""
 
 
 class ModelError(SdloopError):

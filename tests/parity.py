@@ -145,6 +145,7 @@ def reference(
         sizes = {"original_size": recipe.original_size, "target_size": recipe.target_size}
         options |= {name: size and size[::-1] for name, size in sizes.items()}
         options["crops_coords_top_left"] = recipe.crop_top_left or (0, 0)
+        options |= {"prompt_2": recipe.prompt_2, "negative_prompt_2": recipe.negative_prompt_2}
     latents = pipe(**options).images
     return latents, _pictures(pipe, latents) if pixels else []
 

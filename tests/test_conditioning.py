@@ -1,12 +1,12 @@
 """From prompts to what the UNet attends to."""
 
-import warnings
+from typing import Any
 
 import pytest
 import torch
 from tiny import tiny_sd1, tiny_sdxl
 
-from sdloop.conditioning import Conditioning, PromptCut, condition, stack, tokenize
+from sdloop.conditioning import Conditioning, condition, stack, tokenize
 from sdloop.recipe import Recipe
 
 SD1, SDXL = tiny_sd1(), tiny_sdxl()
@@ -17,29 +17,28 @@ def recipe(prompt: str = "a cat", **settings: object) -> Recipe:
     return Recipe(prompt=prompt, **(usual | settings))  # type: ignore[arg-type]
 
 
-def test_tokens_are_the_tokenizers_own() -> None:
-    for prompt in ("", "a cat", "東京 🐎", "a cat " * 20):
-        expected = SD1.tokenizer(
-            prompt, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
-        ).input_ids
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PromptCut)
-            assert torch.equal(tokenize(SD1.tokenizer, prompt), expected)
+def ids_of(tokenizer: Any, *prompts: str) -> torch.Tensor:
+    """The ids of each prompt as diffusers has them, cut where it is too long."""
+    ids: torch.Tensor = tokenizer(
+        list(prompts), padding="max_length", max_length=77, truncation=True, return_tensors="pt"
+    ).input_ids
+    return ids
 
 
-def test_a_long_prompt_names_the_words_that_are_dropped() -> None:
-    prompt = "the " * 75 + "last words"
-    with pytest.warns(PromptCut, match="takes 75; these words are dropped: .*l.*w.*ords"):
-        ids = tokenize(SD1.tokenizer, prompt)
-    assert ids.shape == (1, 77)
-    assert ids[0, -1] == SD1.tokenizer.eos_token_id
+@pytest.mark.parametrize("prompt", ["", "a cat", "東京 🐎", "a photo: 16:9, a|b", "the " * 75])
+@pytest.mark.parametrize("tokenizer", [SD1.tokenizer, SDXL.tokenizer_2], ids=["sd1", "sdxl-2"])
+def test_a_plain_prompt_is_one_chunk_with_the_tokenizers_own_ids(
+    tokenizer: Any, prompt: str
+) -> None:
+    (only,) = tokenize(tokenizer, prompt)
+    assert torch.equal(only.ids, ids_of(tokenizer, prompt))
+    assert only.weights is None
 
 
-def test_a_prompt_that_just_fits_is_silent() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        ids = tokenize(SD1.tokenizer, "the " * 75)
-    assert (ids[0, 1:76] == ids[0, 1]).all()
+def test_a_long_prompt_goes_on_in_a_second_chunk() -> None:
+    first, second = tokenize(SD1.tokenizer, "the " * 75 + "last words")
+    assert torch.equal(first.ids, ids_of(SD1.tokenizer, "the " * 75))
+    assert torch.equal(second.ids, ids_of(SD1.tokenizer, "last words"))
 
 
 def test_without_guidance_there_is_no_twin() -> None:
@@ -94,7 +93,7 @@ def test_rows_with_and_without_guidance_do_not_mix() -> None:
 
 def test_clip_skip_leaves_the_last_layers_out() -> None:
     encoder = SD1.text_encoder
-    ids = tokenize(SD1.tokenizer, "a cat")
+    ids = ids_of(SD1.tokenizer, "a cat")
     with torch.no_grad():
         hidden = encoder(ids, output_hidden_states=True).hidden_states[-2]
         layers = getattr(encoder, "text_model", encoder)

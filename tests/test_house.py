@@ -15,10 +15,12 @@ ROOT = Path(sdloop.__file__).parent
 ROOMS = [
     "errors",
     "rules",
+    "prompt",
     "scheduler_names",
     "defaults",
     "strength",
     "inputs",
+    "sheet",
     "recipe",
     "latents",
     "guidance",
@@ -35,7 +37,8 @@ ROOMS = [
     "cli",
 ]
 LIGHT = [
-    *("errors", "rules", "scheduler_names", "defaults", "strength", "inputs", "recipe"),
+    *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
+    "recipe",
     *("checkpoint", "png", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

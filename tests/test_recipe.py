@@ -24,6 +24,7 @@ class Model:
     native_size: tuple[int, int] = (64, 64)
     size_multiple: int = 8
     takes_sizes: bool = False
+    reads_twice: bool = False
     guidance_scale: float = 7.5
     text_layers: int = 2
     scheduler_config: dict[str, Any] = dataclasses.field(

@@ -63,6 +63,7 @@ def test_people_read_the_prompt_first_then_the_circumstances(picture: Path) -> N
   prompt            東京, a frog
                     on 🐎
   seed              4
+  emphasis          a1111
   model             mini
   width             16
   height            8

@@ -85,6 +85,11 @@ class Checkpoint:
         return min(int(config.get("num_hidden_layers", 12)) for config in encoders)
 
     @property
+    def reads_twice(self) -> bool:
+        """Whether it has two text encoders (SDXL)."""
+        return "text_encoder_2" in self.configs
+
+    @property
     def max_tokens(self) -> int:
         """The text encoder's window, start and end token included."""
         return int(self.configs["text_encoder"].get("max_position_embeddings", 77))

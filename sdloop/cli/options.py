@@ -12,13 +12,15 @@ import typer
 from sdloop.cli.flags import option
 from sdloop.cli.settings import DTYPES, FORMATS
 from sdloop.png import METADATA
+from sdloop.prompt import EMPHASES
 from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS
 
 PromptArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="PROMPT",
-        help='What the picture shows; "-" reads it from standard input.',
+        help='What the picture shows; "-" reads it from standard input. (word:1.3), \\[word], '
+        "\\[this:that:0.5] and BREAK are read as A1111 reads them.",
         show_default=False,
     ),
 ]
@@ -39,6 +41,15 @@ class RecipeOptions:
     negative_prompt: Annotated[
         str | None,
         option("Picture", "What it shall not show.", "--negative-prompt", "-n", metavar="TEXT"),
+    ] = None
+    emphasis: Annotated[
+        str | None,
+        option(
+            "Picture",
+            "How (word:1.3) is meant: as A1111 does, without restoring the mean, or as plain text.",
+            "--emphasis",
+            choices=EMPHASES,
+        ),
     ] = None
     steps: Annotated[
         int | None, option("Picture", "How many steps the loop takes.", "--steps", metavar="N")
@@ -114,6 +125,21 @@ class RecipeOptions:
             "2 reads the text encoder's last layer but one.",
             "--clip-skip",
             metavar="N",
+        ),
+    ] = None
+    prompt_2: Annotated[
+        str | None,
+        option(
+            "SDXL only",
+            "What the second text encoder reads. Default: the prompt.",
+            "--prompt-2",
+            metavar="TEXT",
+        ),
+    ] = None
+    negative_prompt_2: Annotated[
+        str | None,
+        option(
+            "SDXL only", "The same for the negative prompt.", "--negative-prompt-2", metavar="TEXT"
         ),
     ] = None
     original_size: Annotated[

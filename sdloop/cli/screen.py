@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from sdloop.errors import FileError, SdloopError
+from sdloop.errors import FileError, PromptError, SdloopError
 
 INTERRUPTED = 130
 STDOUT_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
@@ -41,14 +41,14 @@ def _forget_stdout() -> None:
 
 @contextmanager
 def one_line_endings(*, debug: bool) -> Iterator[None]:
-    """Turn whatever sdloop raises on purpose into one line on stderr and its exit code."""
+    """Turn whatever sdloop raises on purpose into a line on stderr and its exit code."""
     try:
         with _one_line_warnings():
             yield
     except SdloopError as error:
         if debug:
             raise
-        say(f"error: {error}")
+        _tell(error)
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError as error:
         # Whoever read our output has seen enough of it (`| head -1`).
@@ -56,6 +56,14 @@ def one_line_endings(*, debug: bool) -> Iterator[None]:
     except KeyboardInterrupt as error:
         say("interrupted; the pictures that were finished are kept")
         raise typer.Exit(INTERRUPTED) from error
+
+
+def _tell(error: SdloopError) -> None:
+    """The error on a line, and below it the place in a prompt, if it shows one."""
+    line, *shown = str(error).split("\n") if isinstance(error, PromptError) else [str(error)]
+    say(f"error: {line}")
+    for below in shown if sys.stderr is not None else ():
+        print(below, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from sdloop.cli.entries import entry, safe
 from sdloop.cli.screen import emit, say
 from sdloop.errors import FileError
 from sdloop.png import Record, read_record
+from sdloop.recipe import PROMPTS
 
 Files = Annotated[
     list[Path],
@@ -78,7 +79,7 @@ def _lines(path: Path, record: Record) -> Iterator[str]:
 
 
 def _prompts_first(name: str) -> int:
-    return 0 if name == "prompt" else 1 if name == "negative_prompt" else 2
+    return PROMPTS.index(name) if name in PROMPTS else len(PROMPTS)
 
 
 def _value(name: str, value: Any) -> str:

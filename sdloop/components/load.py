@@ -88,6 +88,11 @@ class Components:
         return min(int(e.config.num_hidden_layers) for e in encoders if e is not None)
 
     @property
+    def reads_twice(self) -> bool:
+        """Whether it has two text encoders (SDXL)."""
+        return self.text_encoder_2 is not None
+
+    @property
     def max_tokens(self) -> int:
         """The text encoder's window, start and end token included: 77."""
         return int(self.text_encoder.config.max_position_embeddings)

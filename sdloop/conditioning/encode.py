@@ -1,6 +1,11 @@
-"""Token ids become what the UNet attends to: one text encoder for SD 1.x and 2.x, two for SDXL."""
+"""Prompts become what the UNet attends to: one text encoder for SD 1.x and 2.x, two for SDXL.
 
-from collections.abc import Callable
+A prompt is encoded chunk by chunk, each by itself, and the chunks stand one after the other in what
+the UNet sees: 77 tokens for each.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,7 +13,8 @@ import torch
 from torch import Tensor
 
 from sdloop.components import Components
-from sdloop.conditioning.tokens import tokenize
+from sdloop.conditioning.emphasis import weighted
+from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning
 from sdloop.recipe import Recipe
 
@@ -20,7 +26,21 @@ class Encoded(NamedTuple):
     pooled: Tensor | None
 
 
-Encode = Callable[[str, int], Encoded]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextInput:
+    """What the text encoders read at once: a text, and how.
+
+    ``text_2`` is for SDXL's second encoder, which else reads the same. ``clip_skip`` and
+    ``emphasis`` are a Recipe's.
+    """
+
+    text: str
+    text_2: str | None = None
+    clip_skip: int = 1
+    emphasis: str = "a1111"
+
+
+Encode = Callable[[TextInput], Encoded]
 
 
 def condition(
@@ -33,8 +53,7 @@ def condition(
     it has encoded. SDXL is told sizes, and needs a ``recipe`` that is resolved.
     """
     encode = encode or partial(encode_prompt, components)
-    positive = encode(recipe.prompt, recipe.clip_skip)
-    negative = _unconditional(components, recipe, positive, encode)
+    positive, negative = encode_both(components, recipe, encode)
     return Conditioning(
         prompt_embeds=positive.embeds,
         pooled_prompt_embeds=positive.pooled,
@@ -44,54 +63,110 @@ def condition(
     )
 
 
-@torch.no_grad()
-def encode_prompt(components: Components, prompt: str, clip_skip: int = 1) -> Encoded:
-    """What the text encoder, or SDXL's two, make of a prompt."""
-    encode = _encode_one if components.text_encoder_2 is None else _encode_two
-    return encode(components, prompt, clip_skip)
+def encode_both(
+    components: Components, recipe: Recipe, encode: Encode
+) -> tuple[Encoded, Encoded | None]:
+    """The prompt, and the twin that guidance leads away from; ``None`` where guidance is off.
 
-
-def _unconditional(
-    components: Components, recipe: Recipe, positive: Encoded, encode: Encode
-) -> Encoded | None:
-    """The twin that guidance leads away from; ``None`` where guidance is off.
+    They are equally long: whichever has fewer chunks is followed by empty ones, as in A1111.
 
     Without a negative prompt, SDXL was trained to see zeros, the others the empty text. The clip
     skip does not apply: diffusers leaves the negative prompt at the model's own layer, and pictures
     must come out equal.
     """
+    wanted = TextInput(
+        text=recipe.prompt,
+        text_2=recipe.prompt_2,
+        clip_skip=recipe.clip_skip,
+        emphasis=recipe.emphasis,
+    )
+    positive = encode(wanted)
     if recipe.guidance_scale == 1:
-        return None
+        return positive, None
     if recipe.negative_prompt is None and components.force_zeros_for_empty_prompt:
         assert positive.pooled is not None
-        return Encoded(torch.zeros_like(positive.embeds), torch.zeros_like(positive.pooled))
-    return encode(recipe.negative_prompt or "", 1)
+        zeros = torch.zeros_like(positive.embeds), torch.zeros_like(positive.pooled)
+        return positive, Encoded(*zeros)
+    unwanted = TextInput(
+        text=recipe.negative_prompt or "",
+        text_2=recipe.negative_prompt_2,
+        emphasis=recipe.emphasis,
+    )
+    negative = encode(unwanted)
+    tokens = max(positive.embeds.shape[1], negative.embeds.shape[1])
+    return (
+        lengthened(positive, wanted, tokens, encode),
+        lengthened(negative, unwanted, tokens, encode),
+    )
 
 
-def _encode_one(components: Components, prompt: str, clip_skip: int) -> Encoded:
+def lengthened(encoded: Encoded, read: TextInput, tokens: int, encode: Encode) -> Encoded:
+    """``encoded``, as it was ``read``, with chunks of the empty text until it has ``tokens``."""
+    if encoded.embeds.shape[1] == tokens:
+        return encoded
+    empty = encode(replace(read, text="", text_2=None)).embeds
+    missing = (tokens - encoded.embeds.shape[1]) // empty.shape[1]
+    return encoded._replace(embeds=torch.cat([encoded.embeds, *[empty] * missing], dim=1))
+
+
+@torch.no_grad()
+def encode_prompt(components: Components, read: TextInput) -> Encoded:
+    """What the text encoder, or SDXL's two, make of a text.
+
+    Raises ``PromptError`` for one that cannot be read, ``SettingError`` for weights that leave
+    nothing of it.
+    """
+    encode = _encode_one if components.text_encoder_2 is None else _encode_two
+    return encode(components, read)
+
+
+def _encode_one(components: Components, read: TextInput) -> Encoded:
     """SD 1.x and 2.x: the encoder's last layer, or an earlier one through the final norm."""
-    encoder = components.text_encoder
-    ids = tokenize(components.tokenizer, prompt).to(encoder.device)
+    chunks = tokenize(components.tokenizer, read.text, emphasis=read.emphasis)
+    layers = [_layer(components.text_encoder, chunk.ids, read.clip_skip) for chunk in chunks]
+    return Encoded(_joined(layers, chunks, read.emphasis), None)
+
+
+def _layer(encoder: Any, ids: Tensor, clip_skip: int) -> Tensor:
+    ids = ids.to(encoder.device)
     if clip_skip == 1:
-        return Encoded(encoder(ids)[0], None)
+        last: Tensor = encoder(ids)[0]
+        return last
     hidden = encoder(ids, output_hidden_states=True).hidden_states[-clip_skip]
     # transformers 5.6 moved the layers of CLIPTextModel up out of `text_model`.
-    layers = getattr(encoder, "text_model", encoder)
-    return Encoded(layers.final_layer_norm(hidden), None)
+    normed: Tensor = getattr(encoder, "text_model", encoder).final_layer_norm(hidden)
+    return normed
 
 
-def _encode_two(components: Components, prompt: str, clip_skip: int) -> Encoded:
-    """SDXL: the last layer but one of both encoders side by side, and the second one's summary."""
-    pairs: tuple[tuple[Any, Any], ...] = (
-        (components.tokenizer, components.text_encoder),
-        (components.tokenizer_2, components.text_encoder_2),
-    )
-    outputs: list[Any] = [
-        encoder(tokenize(tokenizer, prompt).to(encoder.device), output_hidden_states=True)
-        for tokenizer, encoder in pairs
+def _encode_two(components: Components, read: TextInput) -> Encoded:
+    """SDXL: the last layer but one of both encoders side by side, and the second one's summary.
+
+    Both see equally many chunks. The summary is that of the first chunk, as diffusers and A1111
+    take it: what a longer prompt says after it is not in there.
+    """
+    text_2 = read.text if read.text_2 is None else read.text_2
+    inputs: list[tuple[Any, Any, list[Ids]]] = [
+        (tokenizer, encoder, tokenize(tokenizer, text, emphasis=read.emphasis))
+        for tokenizer, encoder, text in (
+            (components.tokenizer, components.text_encoder, read.text),
+            (components.tokenizer_2, components.text_encoder_2, text_2),
+        )
     ]
-    embeds = torch.cat([output.hidden_states[-(clip_skip + 1)] for output in outputs], dim=-1)
-    return Encoded(embeds, outputs[-1].text_embeds)
+    most = max(len(chunks) for _, _, chunks in inputs)
+    sides, summaries = [], []
+    for tokenizer, encoder, chunks in inputs:
+        chunks += tokenize(tokenizer, "") * (most - len(chunks))
+        outputs = [encoder(c.ids.to(encoder.device), output_hidden_states=True) for c in chunks]
+        layers = [output.hidden_states[-(read.clip_skip + 1)] for output in outputs]
+        sides.append(_joined(layers, chunks, read.emphasis))
+        summaries.append(outputs[0])
+    return Encoded(torch.cat(sides, dim=-1), summaries[1].text_embeds)
+
+
+def _joined(layers: Sequence[Tensor], chunks: Sequence[Ids], emphasis: str) -> Tensor:
+    """One encoder's output for all chunks, weighted, in a row."""
+    pairs = zip(layers, chunks, strict=True)
+    return torch.cat([weighted(layer, one.weights, emphasis) for layer, one in pairs], dim=1)
 
 
 def _time_ids(components: Components, recipe: Recipe) -> Tensor:

@@ -1,32 +1,47 @@
-"""Prompts become token ids, and a prompt that is too long says which of its words are lost."""
+"""Prompts become token ids, chunk by chunk, each with the weight of its words."""
 
-import warnings
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-
-class PromptCut(UserWarning):
-    """A prompt is longer than the text encoder takes, so its last words are dropped."""
+from sdloop.prompt import Chunk, chunks_of
 
 
-def tokenize(tokenizer: Any, prompt: str) -> Tensor:
-    """The ids that the text encoder reads, of shape (1, ``tokenizer.model_max_length``).
+class Ids(NamedTuple):
+    """One chunk as the text encoder reads it, begin and end and padding included.
 
-    Begin and end tokens are included, the rest is padding. Warns with ``PromptCut`` when words
-    are dropped, naming them.
+    ``ids`` and ``weights`` are (1, ``tokenizer.model_max_length``), on the CPU; ``weights`` is
+    ``None`` where all are 1.
     """
-    length = tokenizer.model_max_length
-    ids = tokenizer(prompt, verbose=False).input_ids
-    if len(ids) > length:
-        dropped = tokenizer.decode(ids[length - 1 : -1])
-        warnings.warn(
-            f"the prompt is {len(ids) - 2} tokens long, the text encoder takes {length - 2}; "
-            f"these words are dropped: {dropped}",
-            PromptCut,
-            stacklevel=2,
-        )
-        ids = [*ids[: length - 1], ids[-1]]
-    padding = [tokenizer.pad_token_id] * (length - len(ids))
-    return torch.tensor([[*ids, *padding]])
+
+    ids: Tensor
+    weights: Tensor | None
+
+
+def tokenize(tokenizer: Any, prompt: str, *, emphasis: str = "a1111") -> list[Ids]:
+    """The chunks of ``prompt``, at least one, for one text encoder.
+
+    Raises ``PromptError`` for a prompt that cannot be read.
+    """
+    length = tokenizer.model_max_length - 2
+    chunks = chunks_of(prompt, partial(_bare, tokenizer), length=length, emphasis=emphasis)
+    begin, end = tokenizer("", verbose=False).input_ids
+    return [_padded(chunk, begin, end, tokenizer.pad_token_id, length) for chunk in chunks]
+
+
+def _bare(tokenizer: Any, text: str) -> Sequence[int]:
+    """The ids of a text without begin and end."""
+    ids: Sequence[int] = tokenizer(text, verbose=False).input_ids[1:-1]
+    return ids
+
+
+def _padded(chunk: Chunk, begin: int, end: int, pad: int, length: int) -> Ids:
+    # Only what follows the end is padding: SD2's encoder tells the two apart.
+    padding = length - len(chunk)
+    ids = [begin, *(token.id for token in chunk), end, *[pad] * padding]
+    weights = [1.0, *(token.weight for token in chunk), 1.0, *[1.0] * padding]
+    plain = all(weight == 1 for weight in weights)
+    return Ids(torch.tensor([ids]), None if plain else torch.tensor([weights]))

@@ -18,6 +18,7 @@ _AUTOMATIC = {
     "dpmpp-sde": "karras",
     "dpmpp-2m-sde": "exponential",
 }
+_EMPHASES = {"a1111": "Original", "no-norm": "No norm", "none": "None"}
 # These set nothing; where the noise came from (RNG) is told in words of its own.
 _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
 
@@ -44,8 +45,10 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "Denoising strength": _denoising_strength(recipe),
         "Mask blur": None if recipe.mask_blur is None else f"{recipe.mask_blur:.12g}",
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
+        "Emphasis": None if recipe.emphasis == "a1111" else _EMPHASES[recipe.emphasis],
         "RNG": "CPU",
-        "Lora hashes": ", ".join(f"{k}: {v}" for k, v in made.get("lora_hashes", {}).items()) or None,
+        "Lora hashes": ", ".join(f"{k}: {v}" for k, v in made.get("lora_hashes", {}).items())
+        or None,
         "Version": f"sdloop {made.get('versions', {}).get('sdloop', '')}".rstrip(),
     }
     return Parameters(
@@ -57,6 +60,10 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
 
 def _tag(lora: Lora) -> str:
     return f" <lora:{_bare_name(lora.name)}:{lora.scale:g}>"
+
+
+def _lora_hashes(hashes: Mapping[str, str]) -> str | None:
+    return ", ".join(f"{name}: {short}" for name, short in hashes.items()) or None
 
 
 def _denoising_strength(recipe: Recipe) -> str | None:
@@ -150,6 +157,13 @@ def _schedule(text: str, settings: _Settings) -> _Settings:
     return {"sigmas": sigmas}
 
 
+def _emphasis(text: str, _: _Settings) -> _Settings:
+    named = [ours for ours, theirs in _EMPHASES.items() if theirs == text]
+    if not named:
+        raise SettingError(f"Emphasis must be one of {', '.join(_EMPHASES.values())}, got {text!r}")
+    return {"emphasis": named[0]}
+
+
 def _size(text: str, _: _Settings) -> _Settings:
     width, height = text.split("x")
     return {"width": int(width), "height": int(height)}
@@ -163,4 +177,5 @@ _TRANSLATIONS: Mapping[str, Callable[[str, _Settings], _Settings]] = {
     "Seed": lambda text, _: {"seed": int(text)},
     "Size": _size,
     "Clip skip": lambda text, _: {"clip_skip": int(text)},
+    "Emphasis": _emphasis,
 }

@@ -115,7 +115,8 @@ def _json_made(made: Made) -> dict[str, Any]:
 def _own_record(texts: Mapping[str, str]) -> Record:
     own = _parsed(texts["sdloop"])
     try:
-        recipe = Recipe.from_dict(own["recipe"])
+        # The first pictures were made before prompts had a grammar.
+        recipe = Recipe.from_dict({"emphasis": "none"} | own["recipe"])
     except SettingError as error:
         raise FileError(f"its recipe is not valid: {error}") from error
     return Record(

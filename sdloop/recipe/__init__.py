@@ -1,6 +1,6 @@
 """The Recipe: every setting that decides the pixels of one picture, and nothing else."""
 
-from sdloop.recipe.check import MAX_SEED, MAX_STEPS
+from sdloop.recipe.check import MAX_SEED, MAX_STEPS, PROMPTS
 from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_tags
 from sdloop.recipe.resolve import IMAGE_FIELDS, MASK_FIELDS, facts_of
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
@@ -11,6 +11,7 @@ __all__ = [
     "MASK_FIELDS",
     "MAX_SEED",
     "MAX_STEPS",
+    "PROMPTS",
     "Lora",
     "Recipe",
     "check_keys",

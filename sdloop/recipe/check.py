@@ -10,6 +10,7 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.inputs import BACK, RESIZES, settled_colour
+from sdloop.prompt import EMPHASES, check_prompt, parts
 from sdloop.recipe.loras import checked_loras
 from sdloop.rules import (
     MAX_SIDE,
@@ -24,8 +25,10 @@ from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS, check_known, pa
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 1000
 
+PROMPTS = ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")
 TEXTS = (
-    *("prompt", "negative_prompt", "model", "revision", "variant", "vae", "scheduler", "sigmas"),
+    *PROMPTS,
+    *("emphasis", "model", "revision", "variant", "vae", "scheduler", "sigmas"),
     *("timestep_spacing", "image", "image_sha256", "resize", "background", "mask", "mask_sha256"),
 )
 FLAGS = ("exact_steps", "invert_mask", "no_keep")
@@ -46,12 +49,20 @@ NUMBERS = {
     "mask_blur": (0.0, 1e3),
 }
 PAIRS = ("original_size", "crop_top_left", "target_size")
-CHOICES = {"sigmas": SIGMAS, "timestep_spacing": SPACINGS, "resize": (*RESIZES, BACK)}
+CHOICES = {
+    "sigmas": SIGMAS,
+    "timestep_spacing": SPACINGS,
+    "resize": (*RESIZES, BACK),
+    "emphasis": EMPHASES,
+}
 FILES = ("image", "mask")
 HASHES = ("image_sha256", "mask_sha256")
 # None would be no answer here: these have a default.
 NEEDED = frozenset(
-    {"prompt", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta", "loras", *FLAGS}
+    {
+        *("prompt", "emphasis", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta"),
+        *("loras", *FLAGS),
+    }
 )
 
 
@@ -67,6 +78,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
         given["background"] = settled_colour("background", given["background"])
     given |= _settled_scheduler(given)
     check_together(given)
+    _check_prompts(given)
     return {**values, **given}
 
 
@@ -102,11 +114,12 @@ def _settled_scheduler(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_together(given: Mapping[str, Any]) -> None:
     """A setting that would be ignored is an error: the user believes that it does something."""
-    if given.get("guidance_scale") == 1 and given.get("negative_prompt"):
-        raise SettingError(
-            "negative_prompt needs guidance, and guidance_scale 1 switches it off: "
-            f"raise guidance_scale or leave out the negative_prompt {given['negative_prompt']!r}"
-        )
+    for name in ("negative_prompt", "negative_prompt_2"):
+        if given.get("guidance_scale") == 1 and given.get(name):
+            raise SettingError(
+                f"{name} needs guidance, and guidance_scale 1 switches it off: "
+                f"raise guidance_scale or leave out the {name} {given[name]!r}"
+            )
     if given.get("guidance_scale") == 1 and given["guidance_rescale"]:
         raise SettingError(
             "guidance_rescale needs guidance, and guidance_scale 1 switches it off, "
@@ -117,6 +130,21 @@ def check_together(given: Mapping[str, Any]) -> None:
         raise SettingError(f"start_step says where to start, and so does {other}: drop one")
     if "scheduler" in given:
         check_scheduler(given["scheduler"], SCHEDULERS[given["scheduler"]].knows, given)
+
+
+def _check_prompts(given: Mapping[str, Any]) -> None:
+    """Each can be read, and the second ones have first ones that they belong to."""
+    if "negative_prompt_2" in given and "negative_prompt" not in given:
+        raise SettingError('negative_prompt_2 needs a negative_prompt, which may be ""')
+    if given["emphasis"] == "none":
+        return
+    for name in PROMPTS:
+        if name in given:
+            check_prompt(name, given[name], given["steps"], combines=name == "prompt")
+    if "prompt_2" in given and len(parts(given["prompt"])) > 1:
+        raise SettingError(
+            f"prompt_2 goes with one prompt, and AND makes several of {given['prompt']!r}"
+        )
 
 
 def check_scheduler(scheduler: str, knows: frozenset[str], values: Mapping[str, Any]) -> None:

@@ -107,14 +107,9 @@ def split_tags(prompt: str) -> tuple[str, tuple[Lora, ...]]:
 def with_hashes(recipe: "Recipe", hashes: Mapping[str, str]) -> "Recipe":
     """``recipe`` with what its LoRAs are: ``hashes`` is name → sha256 of the file.
 
-    Raises ``SettingError`` for a prompt that still calls LoRAs, which it would tell the text
-    encoder, and for a LoRA that was not looked up; ``FileError`` for another one than before.
+    Raises ``SettingError`` for a LoRA that was not looked up, ``FileError`` for another one than
+    the Recipe was made with.
     """
-    for name in ("prompt", "negative_prompt"):
-        if "<lora:" in (getattr(recipe, name) or ""):
-            raise SettingError(
-                f"{name} must not call LoRAs here, got {getattr(recipe, name)!r}: give loras"
-            )
     for lora in recipe.loras:
         if lora.name not in hashes:
             raise SettingError(f"loras must be found to resolve the recipe, got {lora.name!r}")

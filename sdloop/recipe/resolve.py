@@ -16,7 +16,7 @@ from sdloop.inputs import (
     output_size,
     surroundings,
 )
-from sdloop.recipe.check import check_scheduler
+from sdloop.recipe.check import PROMPTS, check_scheduler
 from sdloop.recipe.loras import with_hashes
 from sdloop.rules import check_multiple, check_whole
 from sdloop.scheduler_names import check_suits, known_to, name_of, sigmas_of
@@ -159,9 +159,21 @@ def _with_scheduler(recipe: "Recipe", model: Defaults) -> "Recipe":
 
 
 def _check_model(recipe: "Recipe", model: Defaults) -> None:
+    for name in PROMPTS:
+        if "<lora:" in (getattr(recipe, name) or ""):
+            # The text encoder would read it, and add nothing to the weights.
+            raise SettingError(
+                f"{name} calls a LoRA where none is looked up: name it in loras, or in a prompt on "
+                f"the command line, got {getattr(recipe, name)!r}"
+            )
     for name in ("width", "height"):
         check_multiple(name, getattr(recipe, name), model.size_multiple)
     check_whole("clip_skip", recipe.clip_skip, 1, model.text_layers)
+    for name in ("prompt_2", "negative_prompt_2"):
+        if getattr(recipe, name) is not None and not model.reads_twice:
+            raise SettingError(
+                f"{name} is for models with two text encoders (SDXL), and {recipe.model} has one"
+            )
     sizes = ("original_size", "crop_top_left", "target_size")
     told = [name for name in sizes if getattr(recipe, name)]
     if told and not model.takes_sizes:

@@ -18,7 +18,8 @@ from typing import Any, Self
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
 from sdloop.inputs import ALPHA, InputFacts
-from sdloop.recipe.check import settled
+from sdloop.prompt import is_plain
+from sdloop.recipe.check import PROMPTS, settled
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.resolve import resolve
 from sdloop.rules import Size
@@ -32,6 +33,11 @@ class Recipe:
     prompt, negative_prompt
         Any text; empty is fine. ``None`` as negative prompt is the model's own unconditional
         input, which for SDXL differs from ``""``.
+    prompt_2, negative_prompt_2
+        What SDXL's second text encoder reads; ``None`` is what the first one reads.
+    emphasis
+        "a1111" reads the prompts as A1111 does (see ``sdloop.prompt``) and restores the mean of
+        weighted words, "no-norm" does not restore it, and "none" takes all for plain text.
     seed
         0 to 2**32 - 1: torch's CPU generator keeps 32 bits, so larger seeds would be smaller ones
         in disguise.
@@ -77,6 +83,9 @@ class Recipe:
     prompt: str
     seed: int
     negative_prompt: str | None = None
+    prompt_2: str | None = None
+    negative_prompt_2: str | None = None
+    emphasis: str = "a1111"
     model: str = "mini"
     revision: str | None = None
     variant: str | None = None
@@ -147,7 +156,7 @@ class Recipe:
 
         Where a model or a picture lies does not matter, what is in the files does; so the names of
         the model give way to ``weights`` (file name → sha256). Nor does it matter in whose words
-        the steps are counted.
+        the steps are counted, or how a prompt without emphasis would be emphasised.
         """
         fields = {name: value for name, value in self.to_dict().items() if name not in _UNKEYED}
         if self.image is not None:
@@ -156,6 +165,8 @@ class Recipe:
             fields["mask"] = ALPHA
         added = [[lora.sha256, lora.scale] for lora in self.loras if lora.scale]
         fields |= {"loras": added} if added else {}
+        if all(is_plain(fields[name]) for name in PROMPTS if name in fields):
+            del fields["emphasis"]
         text = json.dumps(
             {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
         )

@@ -1,0 +1,31 @@
+"""The grammar of prompts: weights, changes on the way, prompts in one. No torch in here.
+
+A prompt is read in A1111's order: ``parts`` (AND), of each part the ``alternatives`` (what it is at
+which step), of each of these what is ``emphasised``.
+"""
+
+from sdloop.prompt.check import check_prompt, is_plain
+from sdloop.prompt.chunks import EMPHASES, Chunk, Token, Tokenize, chunks_of, spans_of
+from sdloop.prompt.compose import Parts, parts
+from sdloop.prompt.emphasis import BREAK, Emphasised, Span, emphasised, escaped
+from sdloop.prompt.schedule import Alternatives, alternatives
+
+__all__ = [
+    "BREAK",
+    "EMPHASES",
+    "Alternatives",
+    "Chunk",
+    "Emphasised",
+    "Parts",
+    "Span",
+    "Token",
+    "Tokenize",
+    "alternatives",
+    "check_prompt",
+    "chunks_of",
+    "emphasised",
+    "escaped",
+    "is_plain",
+    "parts",
+    "spans_of",
+]
