@@ -1,6 +1,6 @@
 """Teach the embedded model a style, by its own pictures in two colours; then a row at five scales.
 
-python examples/train_lora.py 300 examples/lora/blueprint.safetensors row.png
+python examples/train_lora.py 1000 examples/lora/cyanotype.safetensors row.png
 """
 
 import sys
@@ -23,17 +23,17 @@ steps, file, row = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 prompts = [f"{subject} {place}" for subject in SUBJECTS for place in PLACES][-steps:]
 parts = sdloop.load_components()
 latents, texts = [], []
-for picture in sdloop.generate(parts, [sdloop.Recipe(prompt=p, seed=9) for p in prompts]):
-    blue = ImageOps.colorize(
-        ImageOps.autocontrast(picture.image.convert("L")), "#e8f0ff", "#0a2a7a"
-    )
+for picture in sdloop.generate(
+    parts, [sdloop.Recipe(prompt=p, seed=n) for n, p in enumerate(prompts)]
+):
+    blue = ImageOps.colorize(picture.image.convert("L"), "#0b2545", "#f4f1e4")
     latents.append(scale(parts.vae, encode(parts.vae, to_pixels(blue)).mean).detach())
     texts.append(encode_prompt(parts, picture.recipe.prompt).embeds)
 
 layers = LoraConfig(r=4, lora_alpha=4, target_modules=["to_q", "to_k", "to_v", "to_out.0"])
 unet = sdloop.load_components().unet.requires_grad_(False)
 unet.add_adapter(layers)
-optimizer = torch.optim.AdamW([p for p in unet.parameters() if p.requires_grad], lr=2e-3)
+optimizer = torch.optim.AdamW([p for p in unet.parameters() if p.requires_grad], lr=5e-4)
 schedule = DDPMScheduler.from_config(parts.scheduler_config)
 for step in range(steps):
     rows = torch.randint(len(latents), (8,)).tolist()

@@ -11,6 +11,7 @@ Source: Hu et al. 2021 (arXiv:2106.09685), section 4.1.
 import copy
 import importlib.util
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,8 @@ def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> 
     whole = {part: getattr(components, part) for part in _PARTS}
     shells = {part: _shell(module) for part, module in whole.items() if module is not None}
     scales: dict[str, dict[str, float]] = {part: {} for part in shells}
-    with quiet():
+    with quiet(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # from the second on
         for number, (file, scale) in enumerate(active):
             name = f"lora_{number}"
             for part in _add(shells, file, name):
