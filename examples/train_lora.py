@@ -12,7 +12,7 @@ from PIL import ImageOps
 from safetensors.torch import save_file
 
 import sdloop
-from sdloop.conditioning import encode_prompt
+from sdloop.conditioning import condition
 from sdloop.image import encode, scale, to_pixels
 
 SUBJECTS = ("a frog", "a red house", "a white cat", "a snail", "a castle", "a robot", "a blue boat")
@@ -28,7 +28,7 @@ for picture in sdloop.generate(
 ):
     blue = ImageOps.colorize(picture.image.convert("L"), "#0b2545", "#f4f1e4")
     latents.append(scale(parts.vae, encode(parts.vae, to_pixels(blue)).mean).detach())
-    texts.append(encode_prompt(parts, picture.recipe.prompt).embeds)
+    texts.append(condition(parts, picture.recipe).prompt_embeds)
 
 layers = LoraConfig(r=4, lora_alpha=4, target_modules=["to_q", "to_k", "to_v", "to_out.0"])
 unet = sdloop.load_components().unet.requires_grad_(False)
