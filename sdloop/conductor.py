@@ -197,7 +197,7 @@ def _sample(
         components.unet,
         scheduler,
         latents,
-        replace(conditioning, channels=begin.channels),
+        begin.seen_with(conditioning),
         timesteps=timesteps,
         sigmas=sigmas,
         guidance_scale=recipe.guidance_scale,

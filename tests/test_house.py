@@ -31,9 +31,11 @@ ROOMS = [
     "mask",
     "loop",
     "image",
+    "beside",
     "start",
     "png",
     "conductor",
+    "inspection",
     "cli",
 ]
 LIGHT = [

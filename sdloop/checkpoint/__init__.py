@@ -6,8 +6,9 @@ from sdloop.checkpoint.find import LAYOUTS, MINI, VOCABULARY, find_checkpoint, l
 from sdloop.checkpoint.hashes import model_hashes
 from sdloop.checkpoint.lora import FindLora, LoraFile, check_lora, find_lora, lora_in
 from sdloop.checkpoint.parts import Part, bytes_on_disk, parts_of
+from sdloop.checkpoint.tokenizer import load_tokenizer
 from sdloop.checkpoint.value import Checkpoint
-from sdloop.checkpoint.words import knows_a_word
+from sdloop.checkpoint.words import knows_a_word, unknown_words
 
 __all__ = [
     "LAYOUTS",
@@ -24,8 +25,10 @@ __all__ = [
     "find_checkpoint",
     "find_lora",
     "knows_a_word",
+    "load_tokenizer",
     "local_path",
     "lora_in",
     "model_hashes",
     "parts_of",
+    "unknown_words",
 ]

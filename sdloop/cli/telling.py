@@ -36,6 +36,8 @@ def tell_steps(plan: Sequence[Planned]) -> None:
 
 def _steps(recipe: Recipe) -> str:
     steps, start = recipe.schedule
+    if recipe.noise_level is not None:
+        return f"noise level {recipe.noise_level}: {steps} steps, to {recipe.width}x{recipe.height}"
     named = recipe.strength is None
     cause = f"start step {start}" if named else f"strength {recipe.strength:g}"
     where = f", at {recipe.width}x{recipe.height}" if recipe.resize == BACK else ""

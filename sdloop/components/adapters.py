@@ -12,17 +12,20 @@ import copy
 import importlib.util
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.utils import logging as bars
 
 from sdloop.checkpoint.lora import LoraFile, check_lora
+from sdloop.checkpoint.quiet import quiet
 from sdloop.components.load import Components
-from sdloop.components.weights import Module, check_finite, quiet, read_tensors
+from sdloop.components.weights import Module, check_finite, read_tensors
 from sdloop.errors import ModelError, SettingError
 
 _PARTS = ("unet", "text_encoder", "text_encoder_2")
@@ -48,7 +51,7 @@ def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> 
     whole = {part: getattr(components, part) for part in _PARTS}
     shells = {part: _shell(module) for part, module in whole.items() if module is not None}
     scales: dict[str, dict[str, float]] = {part: {} for part in shells}
-    with quiet(), warnings.catch_warnings():
+    with quiet(), _no_bars(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Already found a `peft_config`")  # from the second on
         for number, (file, scale) in enumerate(active):
             name = f"lora_{number}"
@@ -186,3 +189,16 @@ def _set_scales(module: Module, scales: Mapping[str, float]) -> None:
         module.set_adapters(names, weights)
     else:
         set_adapters_for_text_encoder(names, module, weights)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """transformers draws a bar for each text encoder, on terminals and into log files alike."""
+    if not bars.is_progress_bar_enabled():
+        yield
+        return
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        bars.enable_progress_bar()

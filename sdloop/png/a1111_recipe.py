@@ -67,7 +67,7 @@ def _lora_hashes(hashes: Mapping[str, str]) -> str | None:
 
 
 def _denoising_strength(recipe: Recipe) -> str | None:
-    if recipe.image is None:
+    if recipe.image is None or recipe.noise_level is not None:
         return None
     if recipe.strength is not None:
         return f"{recipe.strength:.12g}"

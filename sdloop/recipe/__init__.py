@@ -2,7 +2,8 @@
 
 from sdloop.recipe.check import MAX_SEED, MAX_STEPS, PROMPTS
 from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_tags
-from sdloop.recipe.resolve import IMAGE_FIELDS, MASK_FIELDS, facts_of
+from sdloop.recipe.resolve import facts_of
+from sdloop.recipe.task import IMAGE_FIELDS, MASK_FIELDS
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
 
 __all__ = [
