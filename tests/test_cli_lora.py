@@ -122,6 +122,7 @@ def test_settings_files_take_them(workshop: Path) -> None:
         (("a", "-n", "b <lora:ink:1>", "--lora-dir", "loras"), 2, "negative_prompt calls a LoRA"),
         (("a", "--lora", "ink"), 3, "'ink' is neither a file nor a hub id like owner/name"),
         (("a", "--lora", "loras/in.safetensors:1"), 3, "there is no file loras/in.safetensors"),
+        (("a", "--lora", "loras/x/in.safetensors"), 3, "there is no file loras/x/in.safetensors"),
         (("a", "--lora", "loras/ink.safetensors:101"), 2, "loras.scale must be between -100 and"),
         (("a", "--lora", "loras"), 3, "loras holds 3 files: name one of frog.safetensors, ink"),
         (("a", "--lora", "loras/large.safetensors"), 3, "is a LoRA for SDXL"),

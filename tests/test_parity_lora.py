@@ -70,3 +70,15 @@ def test_a_lora_gives_their_picture(family: str, layout: str, tmp_path: Path) ->
     found = ours(components, recipe)
     assert torch.equal(found, theirs(make, plain, [(file, 0.7)]))
     assert not torch.allclose(found, ours(components, plain), atol=0.05)
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+def test_two_loras_give_their_picture(family: str, tmp_path: Path) -> None:
+    """One of them for the UNet alone; they are added in the order in which they are named."""
+    make: Any = FAMILIES[family]
+    components = make()
+    whole = save_kohya(lora_pairs(components, seed=1), tmp_path / "whole.safetensors")
+    unet = save_peft(lora_pairs(components, seed=2, parts=("unet",)), tmp_path / "unet.safetensors")
+    plain = Recipe(prompt="a cat", seed=4, steps=2, guidance_scale=3.0, **SIZE)
+    recipe = Recipe(**plain.to_dict(), loras=[f"{whole}:0.7", f"{unet}:-0.4"])
+    assert torch.equal(ours(components, recipe), theirs(make, plain, [(whole, 0.7), (unet, -0.4)]))

@@ -142,12 +142,13 @@ def _family(widths: Mapping[str, int]) -> str:
 
 
 def _path(name: str, *, may_fetch: bool) -> Path:
-    path = local_path(name) if name.count("/") < 2 or name.startswith((".", "/", "~")) else None
-    if path is None and Path(name).exists():
-        path = Path(name)
+    # owner/name/FILE is of the hub, unless its beginning is here: a mistyped path stays with us.
+    of_hub = name.count("/") > 1 and not name.startswith((".", "/", "~"))
+    of_hub = of_hub and not Path(name.partition("/")[0]).exists()
+    path = None if of_hub else local_path(name)
     if path is None:
         return _from_hub(name, may_fetch=may_fetch)
-    return path if not path.is_dir() else _only_file(path, name)
+    return _only_file(path, name) if path.is_dir() else path
 
 
 def _from_hub(name: str, *, may_fetch: bool) -> Path:
