@@ -156,3 +156,18 @@ def test_a_wrong_one_costs_a_moment_and_a_right_one_says_nothing(workshop: Path)
     right = run(*("--lora", "loras/ink.safetensors", "--lora", "loras/frog.safetensors", "--quiet"))
     assert (right.returncode, right.stderr) == (0, "")
     assert Path(right.stdout.strip()).is_file()
+
+
+def test_other_commands_take_them_or_refuse_them(workshop: Path) -> None:
+    arguments = ["--lora", "ink:0.5", "--lora-dir", "loras", "--seed", "4", "--steps", "2"]
+    for name in ("plain.png", "ink.png"):
+        added = arguments if name == "ink.png" else arguments[4:]
+        result = CliRunner().invoke(app, ["inspect", "steps", "a cat", *added, "-o", name])
+        assert result.exit_code == 0, result.stderr
+    assert pixels("plain.png") != pixels("ink.png")
+    result = CliRunner().invoke(app, ["inspect", "prompt", "a cat", *arguments])
+    assert result.exit_code == 2
+    assert "loras mean nothing here" in result.stderr
+    result = CliRunner().invoke(app, ["tokens", "a cat <lora:ink:2>", "--json"])
+    assert "lora" not in result.stdout.replace("a cat <lora:ink:2>", "")
+    assert result.exit_code == 0, result.stderr

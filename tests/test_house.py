@@ -29,19 +29,23 @@ ROOMS = [
     "components",
     "conditioning",
     "mask",
+    "windows",
     "loop",
     "image",
     "beside",
     "start",
+    "stages",
     "png",
+    "moving",
     "conductor",
+    "animate",
     "inspection",
     "cli",
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     "recipe",
-    *("checkpoint", "png", "cli"),
+    *("checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

@@ -28,11 +28,12 @@ ModelNames = tuple[str, str | None, str | None, str | None]
 class Planned:
     """A picture to make: its Recipe is resolved, and its file is known and can be written.
 
-    ``output`` is the name or template for it that stood in a prompt file; ``loras`` are the files
-    of the Recipe's.
+    ``picture`` is what it starts from, ``output`` the name or template for it that stood in a
+    prompt file, and ``loras`` are the files of the Recipe's.
     """
 
     recipe: Recipe
+    picture: InputFacts | None
     checkpoint: "Checkpoint"
     path: Path
     exists: Exists
@@ -66,6 +67,7 @@ def plan_pictures(
     plan = [
         Planned(
             recipe=recipe,
+            picture=pictures[_files(one.recipe)],
             checkpoint=checkpoints[model_of(recipe)],
             path=path,
             exists=exists_rule(one, command, overwrite=options.overwrite),
