@@ -12,7 +12,8 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from sdloop.components import Components, peak_memory, reset_peak_memory
+from sdloop.checkpoint import FindLora, find_lora
+from sdloop.components import Components, adapted, peak_memory, reset_peak_memory
 from sdloop.conditioning import (
     Conditioning,
     Encode,
@@ -27,7 +28,7 @@ from sdloop.errors import OutOfMemory
 from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
 from sdloop.loop import Step
-from sdloop.recipe import PROMPTS, WORD_FIELDS, Recipe, facts_of
+from sdloop.recipe import PROMPTS, WORD_FIELDS, Lora, Recipe, facts_of
 from sdloop.rules import check_whole
 from sdloop.stages import run, stages_of
 from sdloop.start import Look, looking
@@ -81,30 +82,60 @@ def stream(
     ``open_image`` reads the picture that a Recipe names: without it, the file of that name.
 
     Raises ``SettingError`` for a Recipe that does not suit the model, ``FileError`` for a picture
-    that cannot be read, ``NonFiniteError`` naming the step at which numbers ceased to be finite,
-    ``OutOfMemory``.
+    that cannot be read, ``ModelError`` for a LoRA that does not fit, ``NonFiniteError`` naming the
+    step at which numbers ceased to be finite, ``OutOfMemory``.
     """
     check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):
         recipes = [recipes]
-
-    # Equal texts are encoded once, however many pictures they are for.
-    @lru_cache(maxsize=8)
-    def encoder(words: Words) -> Encode:
-        return lru_cache(maxsize=64)(partial(encode_prompt, with_words(components, words)))
-
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
-    resolved = (recipe.resolved(components, facts_of(recipe, last_opened)) for recipe in recipes)
+    found_lora = lru_cache(maxsize=64)(find_lora)
+    resolved = (_resolved(recipe, components, last_opened, found_lora) for recipe in recipes)
     looked_at = looking(components, last_opened)
+    prepare = _preparing(components, found_lora)
     for batch in batches(resolved, batch_size):
         with _memory_errors(batch[0], len(batch)):
-            yield from _make(components, batch, encoder, looked_at)
+            wanted, encoder = prepare(batch[0].loras)
+            yield from _make(wanted, batch, encoder, looked_at)
+
+
+def _resolved(
+    recipe: Recipe, components: Components, open_image: OpenImage, find_lora: FindLora
+) -> Recipe:
+    hashes = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
+    return recipe.resolved(components, facts_of(recipe, open_image), lora_hashes=hashes)
+
+
+Encoder = Callable[[Words], Encode]
+
+
+def _preparing(
+    components: Components, find_lora: FindLora
+) -> Callable[[tuple[Lora, ...]], tuple[Components, Encoder]]:
+    """How the components are made as Recipes want them, and what encodes prompts of which words.
+
+    The last few are kept, for Recipes that take turns; of a LoRA that is its own weights alone.
+    Equal texts are encoded once, however many pictures they are for.
+    """
+
+    @lru_cache(maxsize=4)
+    def prepare(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
+        files = [(find_lora(lora.name), lora.scale) for lora in loras]
+        wanted = adapted(components, files)
+
+        @lru_cache(maxsize=8)
+        def encoder(words: Words) -> Encode:
+            return lru_cache(maxsize=64)(partial(encode_prompt, with_words(wanted, words)))
+
+        return wanted, encoder
+
+    return prepare
 
 
 def _make(
     components: Components,
     batch: Sequence[Recipe],
-    encoder: Callable[[Words], Encode],
+    encoder: Encoder,
     look: Look,
 ) -> Iterator[Step | Picture]:
     """One batch, from the prompts to the pixels; prompts of more chunks than others go apart."""

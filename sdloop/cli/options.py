@@ -251,6 +251,20 @@ class WeightsOptions:
     vae: Annotated[
         str | None, option("Model", "Another VAE than the model's.", "--vae", metavar="MODEL")
     ] = None
+    loras: Annotated[
+        list[str] | None,
+        option(
+            "Model",
+            "A LoRA to add, and how much of it: a file, a hub id, or a name in --lora-dir; may be "
+            'repeated. In a prompt: "<lora:NAME:SCALE>". [dim]\\[default scale: 1][/dim]',
+            "--lora",
+            metavar="LORA[:SCALE]",
+        ),
+    ] = None
+    lora_dir: Annotated[
+        str | None,
+        option("Model", "The folder of LoRAs that have names.", "--lora-dir", metavar="DIR"),
+    ] = None
     device: Annotated[
         str | None,
         option(

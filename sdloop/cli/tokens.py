@@ -22,7 +22,7 @@ from sdloop.cli.screen import emit
 from sdloop.cli.settings import Settings, standing_settings
 from sdloop.cli.token_facts import Seen, TokenFacts, seen_of
 from sdloop.errors import SettingError
-from sdloop.recipe import Recipe
+from sdloop.recipe import Recipe, split_tags
 
 _MOST = 4  # stretches of steps that are told of one text
 
@@ -68,7 +68,9 @@ def tokens(
     settings = Settings.of(flags).over(standing_settings(None))
     (asked,) = asked_prompts(prompt, None, settings, example='sdloop tokens "a red frog"')
     fields = {name: v for name, v in settings.recipe.items() if name in (*given, *named)}
-    recipe = Recipe.from_dict({**fields, **asked.settings, "seed": 0})
+    # What calls a LoRA is taken out of a prompt before it is read.
+    read, _ = split_tags(asked.settings.get("prompt", fields.get("prompt", "")))
+    recipe = Recipe.from_dict({**fields, **asked.settings, "prompt": read, "seed": 0})
     checkpoint = find_checkpoint(
         recipe.model, revision=recipe.revision, variant=recipe.variant, may_fetch=False
     )

@@ -8,7 +8,7 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.learned import parse_embedding
 from sdloop.png.a1111 import NEGATIVE, Parameters
-from sdloop.recipe import Recipe
+from sdloop.recipe import Lora, Recipe
 from sdloop.scheduler_names import SCHEDULERS, parse_scheduler
 
 # "Automatic" means these for A1111; for the other samplers it means their own, uniform, spacing.
@@ -28,8 +28,9 @@ _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
 def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
     """How A1111 would describe a picture of this resolved Recipe.
 
-    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.model_hashes`` names them) and
-    ``versions``. ``Model hash`` is that of a single file; a folder of files has none.
+    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.model_hashes`` names them),
+    ``lora_hashes`` (name → short hash) and ``versions``. LoRAs are called in the prompt, as there.
+    ``Model hash`` is that of a single file; a folder of files has none.
     """
     weights = made.get("weights", {})
     fields = {
@@ -51,13 +52,23 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "Emphasis": None if recipe.emphasis == "a1111" else _EMPHASES[recipe.emphasis],
         "RNG": "CPU",
         "TI hashes": _embedding_hashes(recipe),
+        "Lora hashes": ", ".join(f"{k}: {v}" for k, v in made.get("lora_hashes", {}).items())
+        or None,
         "Version": f"sdloop {made.get('versions', {}).get('sdloop', '')}".rstrip(),
     }
     return Parameters(
-        prompt=recipe.prompt,
+        prompt=recipe.prompt + "".join(map(_tag, recipe.loras)),
         negative_prompt=recipe.negative_prompt or "",
         fields={key: str(value) for key, value in fields.items() if value is not None},
     )
+
+
+def _tag(lora: Lora) -> str:
+    return f" <lora:{_bare_name(lora.name)}:{lora.scale:g}>"
+
+
+def _lora_hashes(hashes: Mapping[str, str]) -> str | None:
+    return ", ".join(f"{name}: {short}" for name, short in hashes.items()) or None
 
 
 def _denoising_strength(recipe: Recipe) -> str | None:

@@ -23,6 +23,8 @@ class Made(TypedDict, total=False):
     weights
         The sha256 of the model's files, as ``checkpoint.model_hashes`` names them; revision is
         the hub's commit.
+    lora_hashes
+        A1111's short hash of each LoRA, by its bare name: of its tensors, not of the whole file.
     sigmas
         The noise levels as the scheduler used them.
     key
@@ -35,6 +37,7 @@ class Made(TypedDict, total=False):
     """
 
     weights: Mapping[str, str]
+    lora_hashes: Mapping[str, str]
     revision: str | None
     sigmas: tuple[float, ...]
     key: str

@@ -12,6 +12,7 @@ from sdloop.errors import SettingError
 from sdloop.inputs import BACK, RESIZES, settled_colour
 from sdloop.learned import parse_embedding, parse_replacement
 from sdloop.prompt import EMPHASES, check_prompt, parts
+from sdloop.recipe.loras import checked_loras
 from sdloop.rules import (
     MAX_SIDE,
     check_choice,
@@ -67,7 +68,10 @@ HASHES = ("image_sha256", "mask_sha256")
 LISTS = ("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256")
 # None would be no answer here: these have a default.
 NEEDED = frozenset(
-    {"prompt", "emphasis", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta", *FLAGS}
+    {
+        *("prompt", "emphasis", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta"),
+        *("loras", *FLAGS),
+    }
 )
 
 
@@ -79,6 +83,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     given |= {name: float(given[name]) for name in NUMBERS if name in given}
     given |= {name: checked_pair(name, given[name]) for name in PAIRS if name in given}
     given |= {name: tuple(given[name]) for name in LISTS if name in given}
+    given["loras"] = checked_loras(given["loras"])
     if "background" in given:
         given["background"] = settled_colour("background", given["background"])
     given |= _settled_scheduler(given)

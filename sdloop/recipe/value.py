@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Self
 
 from sdloop.defaults import Defaults
@@ -20,6 +21,7 @@ from sdloop.inputs import ALPHA, InputFacts
 from sdloop.prompt import is_plain
 from sdloop.recipe.check import PROMPTS, settled
 from sdloop.recipe.learned import keyed_words
+from sdloop.recipe.loras import Lora
 from sdloop.recipe.resolve import resolve
 from sdloop.rules import Size
 from sdloop.strength import first_step, schedule_for
@@ -59,6 +61,8 @@ class Recipe:
     original_size, crop_top_left, target_size
         What SDXL is told about the picture: (width, height), (top, left) and (width, height) in
         pixels.
+    loras
+        What is added to the model's weights; any of the forms of ``checked_loras``.
     image, image_sha256
         The picture to start from, by the name of its file, and the sha256 of what is in it, which
         alone decides the pixels.
@@ -118,6 +122,7 @@ class Recipe:
     original_size: Size | None = None
     crop_top_left: Size | None = None
     target_size: Size | None = None
+    loras: tuple[Lora, ...] = ()
     image: str | None = None
     image_sha256: str | None = None
     strength: float | None = None
@@ -160,12 +165,19 @@ class Recipe:
         width, height = (round(side * self.hires) for side in self.size)
         return width, height
 
-    def resolved(self, model: Defaults, picture: InputFacts | None = None) -> "Recipe":
+    def resolved(
+        self,
+        model: Defaults,
+        picture: InputFacts | None = None,
+        *,
+        lora_hashes: Mapping[str, str] = MappingProxyType({}),
+    ) -> "Recipe":
         """This Recipe with the model's choices written in, checked against the model.
 
-        ``picture`` is what ``image`` names, if it names one. Raises what ``resolve`` does.
+        ``picture`` is what ``image`` names, if it names one; ``lora_hashes`` are the sha256 of what
+        each name of ``loras`` stands for. Raises what ``resolve`` does.
         """
-        return resolve(self, model, picture)
+        return resolve(self, model, picture, lora_hashes)
 
     @property
     def schedule(self) -> tuple[int, int]:
@@ -192,6 +204,8 @@ class Recipe:
         fields |= keyed_words(self)
         if self.mask == ALPHA:
             fields["mask"] = ALPHA
+        added = [[lora.sha256, lora.scale] for lora in self.loras if lora.scale]
+        fields |= {"loras": added} if added else {}
         if all(is_plain(fields[name]) for name in PROMPTS if name in fields):
             del fields["emphasis"]
         text = json.dumps(
@@ -200,8 +214,9 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names, for JSON and TOML; neither ``None`` nor False."""
+        """Plain values under the field names, for JSON and TOML: of what is set, and not off."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        values["loras"] = [lora.to_dict() for lora in self.loras] or None
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
@@ -221,7 +236,10 @@ class Recipe:
 
 
 _UNKEYED = frozenset(
-    {"model", "revision", "variant", "vae", "image", "mask", "strength", "exact_steps", "scale"}
+    {
+        *("model", "revision", "variant", "vae", "loras", "image", "mask"),
+        *("strength", "exact_steps", "scale"),
+    }
 )
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
 
