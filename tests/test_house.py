@@ -21,6 +21,7 @@ ROOMS = [
     "strength",
     "inputs",
     "passes",
+    "learned",
     "sheet",
     "recipe",
     "latents",
@@ -30,20 +31,24 @@ ROOMS = [
     "components",
     "conditioning",
     "mask",
+    "windows",
     "loop",
     "image",
     "beside",
     "start",
     "outpaint",
+    "stages",
     "png",
+    "moving",
     "conductor",
+    "animate",
+    "inversion",
     "inspection",
     "cli",
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("passes", "recipe"),
-    *("checkpoint", "png", "cli"),
+    *("passes", "sheet", "learned", "recipe", "checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

@@ -10,7 +10,7 @@ from sdloop.cli.plan import plan_pictures, print_recipes
 from sdloop.cli.prompt_file import Prompt, read_prompts
 from sdloop.cli.recipes import recipes_of, seeds_of
 from sdloop.cli.settings import CommandSettings, Settings, standing_settings
-from sdloop.cli.telling import tell_choices, tell_steps, tell_unknown
+from sdloop.cli.telling import tell_choices, tell_steps, tell_unknown, tell_unseen
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
 
@@ -50,6 +50,7 @@ def fulfil(
         tell_choices(prompts, settings, seeds.seed, numbers)
         tell_steps(plan)
         tell_unknown(plan)
+        tell_unseen(plan)
     if output.dry_run:
         print_recipes(plan)
     else:

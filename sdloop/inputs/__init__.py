@@ -1,7 +1,17 @@
 """Pictures that somebody brings: read whatever they are, fitted to a size. No torch in here."""
 
+from sdloop.inputs.animated import frame_of, read_animated
 from sdloop.inputs.canvas import Canvas, canvas, surroundings
-from sdloop.inputs.frame import BACK, RESIZES, framed, opaque, output_size, settled_colour
+from sdloop.inputs.frame import (
+    BACK,
+    RESIZES,
+    framed,
+    opaque,
+    output_size,
+    placed,
+    scaled_size,
+    settled_colour,
+)
 from sdloop.inputs.mask import ALPHA, look, painted_mask
 from sdloop.inputs.read import (
     MAX_PIXELS,
@@ -10,6 +20,8 @@ from sdloop.inputs.read import (
     InputImage,
     MaskFacts,
     OpenImage,
+    bytes_of,
+    check_pixels,
     check_sha256,
     is_picture_name,
     open_image,
@@ -27,8 +39,11 @@ __all__ = [
     "InputImage",
     "MaskFacts",
     "OpenImage",
+    "bytes_of",
     "canvas",
+    "check_pixels",
     "check_sha256",
+    "frame_of",
     "framed",
     "is_picture_name",
     "look",
@@ -36,7 +51,10 @@ __all__ = [
     "open_image",
     "output_size",
     "painted_mask",
+    "placed",
+    "read_animated",
     "read_image",
+    "scaled_size",
     "settled_colour",
     "surroundings",
 ]

@@ -22,7 +22,8 @@ def with_growth(recipe: "Recipe", growth: Growth, model: Defaults, picture: Inpu
     and for settings that mean nothing to a picture that stays as it is.
     """
     what = "for pictures that change, and one that grows stays as it is"
-    refuse(recipe, (*START_FIELDS, "resize", *MASK_FIELDS), what)
+    others = ("resize", "scale", "hires", "enlarge", "tile")
+    refuse(recipe, (*START_FIELDS, *others, *MASK_FIELDS), what)
     multiple = model.size_multiple
     for name in ("left", "right", "up", "down"):
         check_multiple(name, getattr(growth, name), multiple)
