@@ -90,13 +90,16 @@ def stream(
 def _make(
     components: Components, batch: Sequence[Recipe], encode: Encode, look: Look
 ) -> Iterator[Step | Picture]:
-    """One batch, from the prompts to the pixels; prompts of more chunks than others go apart."""
+    """One batch, from the prompts to the pixels; what the UNet cannot see at once goes apart.
+
+    That are prompts of more chunks than others, or that AND makes more of.
+    """
     watch = Stopwatch()
     rows = [condition(components, recipe, encode=encode) for recipe in batch]
     reading = watch.seconds() / len(batch)
     pairs = zip(rows, batch, strict=True)
     # Not padded to one length: a picture must not depend on its neighbours.
-    for _, alike in itertools.groupby(pairs, key=lambda pair: pair[0].prompt_embeds.shape):
+    for _, alike in itertools.groupby(pairs, key=lambda pair: pair[0].shapes):
         group = list(alike)
         conditioning = stack([row for row, _ in group])
         recipes = [recipe for _, recipe in group]
@@ -123,7 +126,7 @@ def _picture(
 
 
 def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]]:
-    """Neighbours that can share a forward pass: equal but for prompts, seed and input picture."""
+    """Neighbours that can share a forward pass: equal but for prompts, seeds and input picture."""
 
     def shape(recipe: Recipe) -> Recipe:
         prompts: dict[str, Any] = {**dict.fromkeys(PROMPTS), "prompt": ""}
@@ -134,6 +137,11 @@ def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]
             image_sha256=None,
             mask=recipe.mask and "any",
             mask_sha256=None,
+            mix_prompts=None,
+            mix_weights=None,
+            slerp=False,
+            variation_seed=None,
+            variation_strength=None,
             **prompts,
         )
 

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 
-def composed(
-    noise_uncond: Tensor, noise_texts: Sequence[Tensor], weights: Tensor | None
-) -> Tensor:
+def composed(noise_uncond: Tensor, noise_texts: Sequence[Tensor], weights: Tensor | None) -> Tensor:
     """One prediction out of those for several prompts: each pulls with its weight.
 
     All are noise predictions of shape (batch, channels, height, width); ``weights`` (prompts,

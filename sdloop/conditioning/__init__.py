@@ -3,12 +3,12 @@
 from sdloop.conditioning.encode import (
     Encode,
     Encoded,
-    TextInput,
     condition,
-    encode_both,
+    encode_all,
     encode_prompt,
     lengthened,
 )
+from sdloop.conditioning.reading import Reading, TextInput, readings
 from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning, stack
 
@@ -17,11 +17,13 @@ __all__ = [
     "Encode",
     "Encoded",
     "Ids",
+    "Reading",
     "TextInput",
     "condition",
-    "encode_both",
+    "encode_all",
     "encode_prompt",
     "lengthened",
+    "readings",
     "stack",
     "tokenize",
 ]

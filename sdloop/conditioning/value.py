@@ -53,12 +53,12 @@ class Conditioning:
 
         Nothing is built twice: turns with equal prompts have one and the same dict.
         """
-        built: dict[int, dict[str, Any]] = {}
+        built: dict[tuple[int, int], dict[str, Any]] = {}
         for state in map(self.at, steps):
-            if id(state) not in built:
+            if _identity(state) not in built:
                 labelled = replace(state, class_labels=self.class_labels)
-                built[id(state)] = labelled.unet_inputs(guided=guided)
-        return [built[id(self.at(step))] for step in steps]
+                built[_identity(state)] = labelled.unet_inputs(guided=guided)
+        return [built[_identity(self.at(step))] for step in steps]
 
     def unet_inputs(self, *, guided: bool) -> dict[str, Any]:
         """The UNet's arguments at first; with guidance for the larger batch, twins in front.
@@ -111,11 +111,11 @@ def stack(pictures: Sequence[Conditioning]) -> Conditioning:
     They must agree in ``shapes``, and in whether they are guided.
     """
     steps = sorted({0, *(first for one in pictures for first, _ in one.later)})
-    stacked: dict[tuple[int, ...], Conditioning] = {}
+    stacked: dict[tuple[tuple[int, int], ...], Conditioning] = {}
     states = []
     for step in steps:
         now = [one.at(step) for one in pictures]
-        same = tuple(id(one) for one in now)
+        same = tuple(_identity(one) for one in now)
         if same not in stacked:
             stacked[same] = _stacked(now)
         states.append((step, stacked[same]))
@@ -125,6 +125,11 @@ def stack(pictures: Sequence[Conditioning]) -> Conditioning:
         class_labels=_joined([one.class_labels for one in pictures]),
         later=tuple(states[1:]),
     )
+
+
+def _identity(state: Conditioning) -> tuple[int, int]:
+    """Two of one identity tell the UNet the same."""
+    return id(state.prompt_embeds), id(state.negative_prompt_embeds)
 
 
 def _stacked(pictures: Sequence[Conditioning]) -> Conditioning:

@@ -1,6 +1,7 @@
 """The Recipe: every setting that decides the pixels of one picture, and nothing else."""
 
 from sdloop.recipe.check import MAX_SEED, MAX_STEPS, PROMPTS
+from sdloop.recipe.mix import MIX_FIELDS
 from sdloop.recipe.resolve import IMAGE_FIELDS, MASK_FIELDS, facts_of
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
 
@@ -10,6 +11,7 @@ __all__ = [
     "MASK_FIELDS",
     "MAX_SEED",
     "MAX_STEPS",
+    "MIX_FIELDS",
     "PROMPTS",
     "Recipe",
     "check_keys",

@@ -74,6 +74,12 @@ class Recipe:
     mask_margin, no_keep
         The loop sees only what lies this many pixels around the mask, and not the whole picture;
         whether what lies outside the mask is the VAE's, and not the picture's own pixels.
+    mix_prompts, mix_weights, slerp
+        Prompts that are mixed with ``prompt`` where the text encoder has read them; the share of
+        each, ``prompt`` first, which add up to 1; whether two are mixed along the arc between them
+        and not along the line.
+    variation_seed, variation_strength
+        Another seed, and how far the first noise is turned towards its noise, 0 to 1: A1111's.
     """
 
     prompt: str
@@ -112,6 +118,11 @@ class Recipe:
     invert_mask: bool = False
     mask_margin: int | None = None
     no_keep: bool = False
+    mix_prompts: tuple[str, ...] | None = None
+    mix_weights: tuple[float, ...] | None = None
+    slerp: bool = False
+    variation_seed: int | None = None
+    variation_strength: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in settled({name: getattr(self, name) for name in FIELDS}).items():
@@ -151,7 +162,8 @@ class Recipe:
             fields["steps"], fields["start_step"] = self.schedule
         if self.mask == ALPHA:
             fields["mask"] = ALPHA
-        if all(is_plain(fields[name]) for name in PROMPTS if name in fields):
+        prompts = [fields[name] for name in PROMPTS if name in fields]
+        if all(map(is_plain, [*prompts, *(self.mix_prompts or ())])):
             del fields["emphasis"]
         text = json.dumps(
             {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
