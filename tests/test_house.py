@@ -20,6 +20,7 @@ ROOMS = [
     "defaults",
     "strength",
     "inputs",
+    "sheet",
     "recipe",
     "latents",
     "guidance",

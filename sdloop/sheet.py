@@ -1,0 +1,89 @@
+"""Pictures side by side, with a label over each column and before each row."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    Font = FreeTypeFont | ImageFont
+
+_SEEN = 128  # pixels that a picture is wide at least, or it is enlarged
+_GAP = 4
+_TEXT = 13  # pixels
+_PAPER, _INK = "white", "black"
+
+
+def sheet(
+    pictures: "Sequence[Sequence[Image]]",
+    *,
+    columns: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    scale: int | None = None,
+) -> "Image":
+    """A grid of ``pictures``, row by row, in RGB; they may be of several sizes, rows of any length.
+
+    ``columns`` and ``rows`` are the labels, one for each; without them there is no room for any,
+    and one that is longer than its picture is wide is cut short. Pixels become ``scale`` times as
+    large, and are left sharp; without it as many times as makes small pictures large enough to see.
+    """
+    from PIL import Image, ImageDraw
+
+    flat = [picture for row in pictures for picture in row]
+    if not flat:
+        raise ValueError("a sheet needs a picture")
+    scale = scale or -(-_SEEN // max(picture.width for picture in flat))
+    cell = max(p.width for p in flat) * scale, max(p.height for p in flat) * scale
+    left = max((_width(label) for label in rows), default=0) + (_GAP * 2 if rows else 0)
+    top = _line() + _GAP * 2 if any(columns) else 0
+    count = max(len(row) for row in pictures)
+    size = left + count * (cell[0] + _GAP) - _GAP, top + len(pictures) * (cell[1] + _GAP) - _GAP
+    paper = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(paper)
+    for x, label in enumerate(columns):
+        _write(draw, left + x * (cell[0] + _GAP) + cell[0] // 2, top // 2, label, cell[0], "mm")
+    for y, row in enumerate(pictures):
+        middle = top + y * (cell[1] + _GAP) + cell[1] // 2
+        if rows:
+            _write(draw, left - _GAP * 2, middle, rows[y], left, "rm")
+        for x, picture in enumerate(row):
+            large = picture.convert("RGB").resize(
+                (picture.width * scale, picture.height * scale), Image.Resampling.NEAREST
+            )
+            paper.paste(large, (left + x * (cell[0] + _GAP), top + y * (cell[1] + _GAP)))
+    return paper
+
+
+def _write(draw: "ImageDraw", x: int, y: int, label: str, width: int, anchor: str) -> None:
+    draw.text((x, y), _shortened(label, width), fill=_INK, font=_font(), anchor=anchor)
+
+
+def _shortened(label: str, width: int) -> str:
+    """``label`` on one line, as much of it as ``width`` pixels hold."""
+    label = " ".join(label.split())
+    if _width(label) <= width:
+        return label
+    while label and _width(label + "…") > width:
+        label = label[:-1]
+    return label.rstrip() + "…"
+
+
+def _width(label: str) -> int:
+    return int(_font().getlength(label) + 0.999)
+
+
+def _line() -> int:
+    """The height of a line of text."""
+    _, top, _, bottom = _font().getbbox("Åg")
+    return int(bottom - top)
+
+
+@cache
+def _font() -> "Font":
+    """Pillow's own, so that a sheet looks the same everywhere."""
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size=_TEXT)
