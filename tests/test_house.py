@@ -22,6 +22,7 @@ ROOMS = [
     "inputs",
     "sheet",
     "recipe",
+    "mixture",
     "latents",
     "guidance",
     "schedule",
@@ -38,7 +39,7 @@ ROOMS = [
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    "recipe",
+    *("recipe", "mixture"),
     *("checkpoint", "png", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

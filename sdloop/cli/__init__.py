@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from sdloop.cli.config import config
 from sdloop.cli.img2img import img2img
 from sdloop.cli.inpaint import inpaint
+from sdloop.cli.mix import mix
 from sdloop.cli.models import models
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.command()(txt2img)
 app.command()(img2img)
 app.command()(inpaint)
+app.command()(mix)
 app.command()(show)
 app.command()(models)
 app.add_typer(config, name="config")

@@ -51,6 +51,19 @@ class RecipeOptions:
             choices=EMPHASES,
         ),
     ] = None
+    variation_seed: Annotated[
+        int | None,
+        option(
+            "Prompts and seeds",
+            "Another seed, towards whose noise the first noise is turned.",
+            "--variation-seed",
+            metavar="N",
+        ),
+    ] = None
+    variation_strength: Annotated[
+        float | None,
+        option("Prompts and seeds", "0 to 1: how far.", "--variation-strength", metavar="X"),
+    ] = None
     steps: Annotated[
         int | None, option("Picture", "How many steps the loop takes.", "--steps", metavar="N")
     ] = None
