@@ -5,8 +5,9 @@ from sdloop.checkpoint.cache import cached_checkpoints
 from sdloop.checkpoint.find import LAYOUTS, MINI, VOCABULARY, find_checkpoint, local_path
 from sdloop.checkpoint.hashes import model_hashes
 from sdloop.checkpoint.parts import Part, bytes_on_disk, parts_of
+from sdloop.checkpoint.tokenizer import load_tokenizer
 from sdloop.checkpoint.value import Checkpoint
-from sdloop.checkpoint.words import knows_a_word
+from sdloop.checkpoint.words import knows_a_word, unknown_words
 
 __all__ = [
     "LAYOUTS",
@@ -19,7 +20,9 @@ __all__ = [
     "cached_checkpoints",
     "find_checkpoint",
     "knows_a_word",
+    "load_tokenizer",
     "local_path",
     "model_hashes",
     "parts_of",
+    "unknown_words",
 ]

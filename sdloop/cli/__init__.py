@@ -19,6 +19,7 @@ from sdloop.cli.mix import mix
 from sdloop.cli.models import models
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
+from sdloop.cli.tokens import tokens
 from sdloop.cli.txt2img import txt2img
 from sdloop.cli.version import installed
 
@@ -49,6 +50,7 @@ app.command()(inpaint)
 app.command()(mix)
 app.command()(show)
 app.command()(models)
+app.command()(tokens)
 app.add_typer(config, name="config")
 
 

@@ -25,12 +25,44 @@ PromptArgument = Annotated[
     ),
 ]
 
+Model = Annotated[
+    str | None,
+    option(
+        "Model",
+        "Hub id, diffusers folder or .safetensors file. "
+        "Default: SDLOOP_MODEL, then `sdloop config`, then the embedded mini.",
+        *("--model", "-m"),
+        metavar="MODEL",
+        choices=("mini",),
+    ),
+]
 Revision = Annotated[
     str | None, option("Model", "Branch, tag or commit on the hub.", "--revision", metavar="NAME")
 ]
 Variant = Annotated[
     str | None,
     option("Model", 'Of the weight files, such as "fp16".', "--variant", metavar="NAME"),
+]
+Emphasis = Annotated[
+    str | None,
+    option(
+        "Picture",
+        "How (word:1.3) is meant: as A1111 does, without restoring the mean, or as plain text.",
+        "--emphasis",
+        choices=EMPHASES,
+    ),
+]
+Steps = Annotated[
+    int | None, option("Picture", "How many steps the loop takes.", "--steps", metavar="N")
+]
+Prompt2 = Annotated[
+    str | None,
+    option(
+        "SDXL only",
+        "What the second text encoder reads. Default: the prompt.",
+        "--prompt-2",
+        metavar="TEXT",
+    ),
 ]
 
 
@@ -42,15 +74,7 @@ class RecipeOptions:
         str | None,
         option("Picture", "What it shall not show.", "--negative-prompt", "-n", metavar="TEXT"),
     ] = None
-    emphasis: Annotated[
-        str | None,
-        option(
-            "Picture",
-            "How (word:1.3) is meant: as A1111 does, without restoring the mean, or as plain text.",
-            "--emphasis",
-            choices=EMPHASES,
-        ),
-    ] = None
+    emphasis: Emphasis = None
     variation_seed: Annotated[
         int | None,
         option(
@@ -64,9 +88,7 @@ class RecipeOptions:
         float | None,
         option("Prompts and seeds", "0 to 1: how far.", "--variation-strength", metavar="X"),
     ] = None
-    steps: Annotated[
-        int | None, option("Picture", "How many steps the loop takes.", "--steps", metavar="N")
-    ] = None
+    steps: Steps = None
     guidance_scale: Annotated[
         float | None,
         option(
@@ -140,15 +162,7 @@ class RecipeOptions:
             metavar="N",
         ),
     ] = None
-    prompt_2: Annotated[
-        str | None,
-        option(
-            "SDXL only",
-            "What the second text encoder reads. Default: the prompt.",
-            "--prompt-2",
-            metavar="TEXT",
-        ),
-    ] = None
+    prompt_2: Prompt2 = None
     negative_prompt_2: Annotated[
         str | None,
         option(
@@ -213,17 +227,7 @@ class SeedOptions:
 class ModelOptions:
     """Which weights."""
 
-    model: Annotated[
-        str | None,
-        option(
-            "Model",
-            "Hub id, diffusers folder or .safetensors file. "
-            "Default: SDLOOP_MODEL, then `sdloop config`, then the embedded mini.",
-            *("--model", "-m"),
-            metavar="MODEL",
-            choices=("mini",),
-        ),
-    ] = None
+    model: Model = None
     revision: Revision = None
     variant: Variant = None
     vae: Annotated[

@@ -11,10 +11,10 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from sdloop.checkpoint import VOCABULARY, Checkpoint, find_checkpoint
+from sdloop.checkpoint import Checkpoint, find_checkpoint, load_tokenizer
 from sdloop.components import single_file
 from sdloop.components.device import pick_device, pick_dtype
-from sdloop.components.weights import empty_module, fill, modern_names, quiet, read_tensors
+from sdloop.components.weights import empty_module, fill, modern_names, read_tensors
 from sdloop.errors import ModelError, SettingError
 
 
@@ -121,7 +121,7 @@ def load_components(
     elif (revision, variant, vae) != (None, None, None):
         raise SettingError("revision, variant and vae belong to find_checkpoint, and it has run")
     parts = {part: _load_part(model, part, place, precision) for part in model.weights}
-    tokenizers = {part: _load_tokenizer(model, part) for part in model.tokenizers}
+    tokenizers = {part: load_tokenizer(model, part) for part in model.tokenizers}
     for part, tokenizer in tokenizers.items():
         words = parts[part.replace("tokenizer", "text_encoder")].config.vocab_size
         if len(tokenizer) > words:
@@ -158,18 +158,3 @@ def _overflows(model: Checkpoint) -> bool:
     An old config that says nothing is of SD1 or SD2, whose VAEs are fine, or of SDXL.
     """
     return bool(model.configs["vae"].get("force_upcast", model.family == "sdxl"))
-
-
-def _load_tokenizer(model: Checkpoint, part: str) -> CLIPTokenizer:
-    folder = model.tokenizers[part]
-    options = {}
-    if folder == VOCABULARY and (model.family == "sd2" or part == "tokenizer_2"):
-        options["pad_token"] = "!"  # OpenCLIP pads with the id 0, CLIP with the end token
-    try:
-        with quiet():
-            tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True, **options)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{part} in {folder} cannot be read: {error}") from error
-    # A vocabulary without a config of its own says that it takes any length.
-    tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_tokens)
-    return tokenizer

@@ -5,11 +5,9 @@ with random numbers, an extra one dropped, NaN kept. Here every tensor has its o
 misfit is told by file, part and name. Reading goes straight to the device.
 """
 
-import logging
 import pickle
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from sdloop.checkpoint.quiet import quiet
 from sdloop.errors import ModelError
 
 Module = Any  # one of the four classes below, whose libraries have no types
@@ -165,17 +164,3 @@ def _refuse(source: str, what: str, names: list[str]) -> None:
     if names:
         more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
         raise ModelError(f"{source}: {names[0]} {what}{more}")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the libraries' log lines off stderr while they build our modules."""
-    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

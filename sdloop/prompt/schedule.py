@@ -16,6 +16,7 @@ are text like any other, and do not switch off the rest of the prompt.
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sdloop.prompt.caret import refusal
@@ -40,6 +41,10 @@ class _Switch:
         """The last step of ``before``, from 0 (none) to ``steps`` (all)."""
         return int(max(0, min(steps, self.when * steps if self.share else self.when)))
 
+    @property
+    def branches(self) -> "tuple[_Items, ...]":
+        return self.before, self.after
+
     def at(self, step: int, steps: int) -> "_Items":
         return self.before if step <= self.last_step(steps) else self.after
 
@@ -48,10 +53,10 @@ class _Switch:
 class _Turns:
     """Several texts, one step each."""
 
-    texts: tuple["_Items", ...]
+    branches: tuple["_Items", ...]
 
     def at(self, step: int, steps: int) -> "_Items":
-        return self.texts[(step - 1) % len(self.texts)]
+        return self.branches[(step - 1) % len(self.branches)]
 
 
 _Items = tuple[str | _Switch | _Turns, ...]
@@ -107,19 +112,46 @@ def alternatives(text: str, steps: int) -> Alternatives:
     return tuple(found)
 
 
-def _ends(items: _Items, steps: int) -> set[int]:
-    """The steps after which the text may change, and the last one."""
+def unseen(text: str, steps: int) -> tuple[str, ...]:
+    """The pieces of a prompt that no step of the loop sees: ``[a:b:30]`` has one in 25 steps.
+
+    >>> unseen("a [red:blue:30] frog", 25)
+    ('blue',)
+    """
+    items = _parsed(text)
+    seen: set[int] = set()
+    ahead = [(items, end) for end in _ends(items, steps)]
+    while ahead:
+        here, step = ahead.pop()
+        branches = [item.at(step, steps) for item in here if not isinstance(item, str)]
+        seen.update(map(id, branches))
+        ahead += [(branch, step) for branch in branches]
+    pieces = [_text_at(branch, 1, steps) for branch in _branches(items) if id(branch) not in seen]
+    return tuple(dict.fromkeys(piece.strip() for piece in pieces if piece.strip()))
+
+
+def _branches(items: _Items) -> Iterator[_Items]:
+    """All that the changes choose from, in no order."""
     # A list in place of a recursion: brackets may nest deeper than Python can.
-    ends, ahead = {steps}, list(items)
+    ahead = list(items)
     while ahead:
         item = ahead.pop()
-        if isinstance(item, _Switch):
-            ends.add(item.last_step(steps))
-            ahead += [*item.before, *item.after]
-        elif isinstance(item, _Turns):
-            ends.update(range(1, steps))
-            ahead += [inner for text in item.texts for inner in text]
-    return ends - {0}
+        for branch in () if isinstance(item, str) else item.branches:
+            yield branch
+            ahead += branch
+
+
+def _ends(items: _Items, steps: int) -> set[int]:
+    """The steps after which the text may change, and the last one."""
+    changes = [
+        item
+        for branch in (items, *_branches(items))
+        for item in branch
+        if not isinstance(item, str)
+    ]
+    ends = {change.last_step(steps) for change in changes if isinstance(change, _Switch)}
+    alternates = any(isinstance(change, _Turns) for change in changes)
+    return set(range(1, steps + 1)) if alternates else (ends | {steps}) - {0}
 
 
 def _text_at(items: _Items, step: int, steps: int) -> str:
