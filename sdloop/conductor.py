@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -13,13 +13,22 @@ from PIL.Image import Image
 from torch import Tensor
 
 from sdloop.components import Components
-from sdloop.conditioning import Conditioning, Encode, condition, encode_prompt, stack
+from sdloop.conditioning import (
+    Conditioning,
+    Encode,
+    Words,
+    condition,
+    encode_prompt,
+    stack,
+    with_words,
+    words_of,
+)
 from sdloop.errors import NonFiniteError, OutOfMemory
 from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
 from sdloop.latents import seeded_generators
 from sdloop.loop import Step, denoise
-from sdloop.recipe import PROMPTS, Recipe, facts_of
+from sdloop.recipe import PROMPTS, WORD_FIELDS, Recipe, facts_of
 from sdloop.rules import check_whole
 from sdloop.schedule import make_scheduler, seed_brownian_noise, set_steps
 from sdloop.start import Look, looking, start
@@ -65,7 +74,7 @@ def stream(
 ) -> Iterator[Step | Picture]:
     """The same, as it happens: a batch's ``Step``s, then its finished ``Picture``s, batch by batch.
 
-    Up to ``batch_size`` neighbouring Recipes that differ in prompts, seed and the picture they
+    Up to ``batch_size`` neighbouring Recipes that differ in words, seed and the picture they
     start from alone share a batch: faster on a GPU, and the same noise bit for bit. Memory does
     not grow with the number of Recipes, and closing the iterator stops between two steps.
     ``open_image`` reads the picture that a Recipe names: without it, the file of that name.
@@ -77,25 +86,32 @@ def stream(
     check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):
         recipes = [recipes]
+
     # Equal texts are encoded once, however many pictures they are for.
-    encode = lru_cache(maxsize=64)(partial(encode_prompt, components))
+    @lru_cache(maxsize=8)
+    def encoder(words: Words) -> Encode:
+        return lru_cache(maxsize=64)(partial(encode_prompt, with_words(components, words)))
+
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
     resolved = (recipe.resolved(components, facts_of(recipe, last_opened)) for recipe in recipes)
     looked_at = looking(components, last_opened)
     for batch in batches(resolved, batch_size):
         with _memory_errors(batch[0], len(batch)):
-            yield from _make(components, batch, encode, looked_at)
+            yield from _make(components, batch, encoder, looked_at)
 
 
 def _make(
-    components: Components, batch: Sequence[Recipe], encode: Encode, look: Look
+    components: Components,
+    batch: Sequence[Recipe],
+    encoder: Callable[[Words], Encode],
+    look: Look,
 ) -> Iterator[Step | Picture]:
     """One batch, from the prompts to the pixels; what the UNet cannot see at once goes apart.
 
     That are prompts of more chunks than others, or that AND makes more of.
     """
     watch = Stopwatch()
-    rows = [condition(components, recipe, encode=encode) for recipe in batch]
+    rows = [condition(components, recipe, encode=encoder(words_of(recipe))) for recipe in batch]
     reading = watch.seconds() / len(batch)
     pairs = zip(rows, batch, strict=True)
     # Not padded to one length: a picture must not depend on its neighbours.
@@ -126,10 +142,10 @@ def _picture(
 
 
 def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]]:
-    """Neighbours that can share a forward pass: equal but for prompts, seeds and input picture."""
+    """Neighbours that can share a forward pass: equal but for words, seeds and input picture."""
 
     def shape(recipe: Recipe) -> Recipe:
-        prompts: dict[str, Any] = {**dict.fromkeys(PROMPTS), "prompt": ""}
+        words: dict[str, Any] = {**dict.fromkeys((*PROMPTS, *WORD_FIELDS)), "prompt": ""}
         return replace(
             recipe,
             seed=0,
@@ -142,7 +158,7 @@ def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]
             slerp=False,
             variation_seed=None,
             variation_strength=None,
-            **prompts,
+            **words,
         )
 
     for _, alike in itertools.groupby(recipes, key=shape):

@@ -34,5 +34,9 @@ class Defaults(Protocol):
         """Layers of the text encoder, of the shallower one where there are two."""
 
     @property
+    def text_widths(self) -> tuple[int, ...]:
+        """The width of each text encoder's input embeddings."""
+
+    @property
     def reads_twice(self) -> bool:
         """Whether it has two text encoders (SDXL)."""

@@ -21,6 +21,7 @@ ROOMS = [
     "strength",
     "inputs",
     "sheet",
+    "learned",
     "recipe",
     "mixture",
     "latents",
@@ -35,11 +36,12 @@ ROOMS = [
     "start",
     "png",
     "conductor",
+    "inversion",
     "cli",
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("recipe", "mixture"),
+    *("learned", "recipe", "mixture"),
     *("checkpoint", "png", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

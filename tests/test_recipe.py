@@ -27,6 +27,7 @@ class Model:
     reads_twice: bool = False
     guidance_scale: float = 7.5
     text_layers: int = 2
+    text_widths: tuple[int, ...] = (32,)
     scheduler_config: dict[str, Any] = dataclasses.field(
         default_factory=lambda: {"_class_name": "EulerDiscreteScheduler"}
     )

@@ -85,6 +85,12 @@ class Checkpoint:
         return min(int(config.get("num_hidden_layers", 12)) for config in encoders)
 
     @property
+    def text_widths(self) -> tuple[int, ...]:
+        """The width of each text encoder's input embeddings."""
+        encoders = [part for part in ("text_encoder", "text_encoder_2") if part in self.configs]
+        return tuple(int(self.configs[part].get("hidden_size", 512)) for part in encoders)
+
+    @property
     def reads_twice(self) -> bool:
         """Whether it has two text encoders (SDXL)."""
         return "text_encoder_2" in self.configs

@@ -20,6 +20,7 @@ from sdloop.cli.models import models
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
 from sdloop.cli.tokens import tokens
+from sdloop.cli.train_embedding import train_embedding
 from sdloop.cli.txt2img import txt2img
 from sdloop.cli.version import installed
 
@@ -49,6 +50,7 @@ app.command()(img2img)
 app.command()(inpaint)
 app.command()(mix)
 app.command()(show)
+app.command("train-embedding")(train_embedding)
 app.command()(models)
 app.command()(tokens)
 app.add_typer(config, name="config")

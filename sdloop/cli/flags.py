@@ -27,15 +27,22 @@ _DEFAULTS = {
 
 
 def option(
-    panel: str, text: str, *flags: str, metavar: str = "", choices: Sequence[str] = ()
+    panel: str,
+    text: str,
+    *flags: str,
+    metavar: str = "",
+    choices: Sequence[str] = (),
+    default: object = None,
 ) -> Any:
     """A flag under the heading ``panel``; the first of ``flags`` names the setting.
 
-    ``choices`` are for the shell to complete; without a ``metavar`` they are all there are.
+    ``choices`` are for the shell to complete; without a ``metavar`` they are all there are. The
+    ``default`` is told where it is not that of the pictures' setting of this name.
     """
     name = flags[0].strip("-").replace("-", "_")
-    if name in _DEFAULTS:
-        text += f" [dim]\\[default: {_DEFAULTS[name]}][/dim]"
+    told = _DEFAULTS.get(name) if default is None else default
+    if told is not None:
+        text += f" [dim]\\[default: {told}][/dim]"
     return typer.Option(
         *flags,
         metavar=metavar or "|".join(choices) or None,

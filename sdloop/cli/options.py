@@ -162,6 +162,26 @@ class RecipeOptions:
             metavar="N",
         ),
     ] = None
+    embeddings: Annotated[
+        list[str] | None,
+        option(
+            "Words",
+            "Learned vectors, and the word in the prompt that stands for them; may be repeated. "
+            "Default: the word that the file names.",
+            "--embedding",
+            metavar="FILE[:TOKEN]",
+        ),
+    ] = None
+    replace_tokens: Annotated[
+        list[str] | None,
+        option(
+            "Words",
+            "Read something else in a word's place: puppy=cat, puppy=0.5*puppy+0.5*skunk or "
+            "puppy=FILE; may be repeated.",
+            "--replace-token",
+            metavar="WORD=SUM",
+        ),
+    ] = None
     prompt_2: Prompt2 = None
     negative_prompt_2: Annotated[
         str | None,
@@ -224,8 +244,8 @@ class SeedOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelOptions:
-    """Which weights."""
+class WeightsOptions:
+    """Which weights, where and how precisely."""
 
     model: Model = None
     revision: Revision = None
@@ -246,6 +266,12 @@ class ModelOptions:
     dtype: Annotated[
         str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOptions(WeightsOptions):
+    """Which weights, and how many pictures they make at once."""
+
     batch_size: Annotated[
         int | None,
         option(

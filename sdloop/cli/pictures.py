@@ -79,7 +79,7 @@ def _make(
     checkpoint = group[0].checkpoint
     progress.loading(checkpoint.name)
     components = load_components(checkpoint, device=command.device, dtype=command.dtype)
-    _settle_threads(components)
+    settle_threads(components)
     weights = model_hashes(checkpoint)
     # stream() keeps the order, so the next picture is that of the next plan.
     plans = iter(group)
@@ -95,7 +95,7 @@ def _make(
         yield planned, event, made
 
 
-def _settle_threads(components: "Components") -> None:
+def settle_threads(components: "Components") -> None:
     """Run a small model on one thread, unless ``OMP_NUM_THREADS`` says how many.
 
     Below some size threads wait for each other longer than they work, on a busy machine many times

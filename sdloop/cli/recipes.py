@@ -32,6 +32,9 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
     for name in _PAIRS:
         if name in values:
             values[name] = parse_pair(name, values[name])
+    for name in ("embeddings", "replace_tokens"):
+        if name in values:
+            values[name] = tuple(values[name])
     size = values.pop("size", None)
     if size is not None:
         for name, number in zip(("width", "height"), parse_pair("size", size), strict=True):

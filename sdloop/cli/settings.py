@@ -28,7 +28,7 @@ import typer
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
 from sdloop.png import METADATA, Metadata
-from sdloop.recipe import FIELDS, IMAGE_FIELDS, MIX_FIELDS, Recipe
+from sdloop.recipe import FIELDS, IMAGE_FIELDS, MIX_FIELDS, WORD_FIELDS, Recipe
 from sdloop.rules import check_choice, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
@@ -75,6 +75,7 @@ COMMAND_FIELDS = tuple(f.name for f in dataclasses.fields(CommandSettings))
 NOT_FOR_ALL = (
     *("prompt", "prompt_2", "seed", "variation_seed", "variation_strength", "count", "output"),
     *MIX_FIELDS,
+    *WORD_FIELDS,
     *IMAGE_FIELDS,
 )
 
@@ -87,6 +88,8 @@ _TOGETHER = {
     "output": ("outdir", "format"),
     "image": ("image_sha256",),
     "mask": ("mask_sha256",),
+    "embeddings": ("embeddings_sha256",),
+    "replace_tokens": ("replace_tokens_sha256",),
     "strength": ("start_step",),
     "exact_steps": ("start_step",),
     "start_step": ("strength", "exact_steps"),

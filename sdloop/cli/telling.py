@@ -48,7 +48,7 @@ def tell_unknown(plan: Sequence[Planned]) -> None:
 
     for planned in plan:
         prompt = planned.recipe.prompt
-        if not knows_a_word(planned.checkpoint, prompt):
+        if planned.recipe.embeddings is None and not knows_a_word(planned.checkpoint, prompt):
             model = Asked(*model_of(planned.recipe)[:3])
             say(
                 f'"{safe(shorten(prompt, 60))}" means nothing to {planned.checkpoint.name}: '

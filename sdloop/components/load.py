@@ -88,6 +88,12 @@ class Components:
         return min(int(e.config.num_hidden_layers) for e in encoders if e is not None)
 
     @property
+    def text_widths(self) -> tuple[int, ...]:
+        """The width of each text encoder's input embeddings."""
+        encoders = (self.text_encoder, self.text_encoder_2)
+        return tuple(int(e.config.hidden_size) for e in encoders if e is not None)
+
+    @property
     def reads_twice(self) -> bool:
         """Whether it has two text encoders (SDXL)."""
         return self.text_encoder_2 is not None

@@ -6,11 +6,20 @@ from sdloop.conditioning.encode import (
     condition,
     encode_all,
     encode_prompt,
+    encoded_prompt,
     lengthened,
 )
 from sdloop.conditioning.reading import Reading, TextInput, readings
 from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning, stack
+from sdloop.conditioning.words import (
+    Words,
+    pairs_of,
+    with_vectors,
+    with_words,
+    word_vector,
+    words_of,
+)
 
 __all__ = [
     "Conditioning",
@@ -19,11 +28,18 @@ __all__ = [
     "Ids",
     "Reading",
     "TextInput",
+    "Words",
     "condition",
     "encode_all",
     "encode_prompt",
+    "encoded_prompt",
     "lengthened",
+    "pairs_of",
     "readings",
     "stack",
     "tokenize",
+    "with_vectors",
+    "with_words",
+    "word_vector",
+    "words_of",
 ]

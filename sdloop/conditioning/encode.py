@@ -18,6 +18,7 @@ from sdloop.conditioning.mix import mixed
 from sdloop.conditioning.reading import Reading, TextInput, readings, weights_of
 from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning
+from sdloop.conditioning.words import with_words, words_of
 from sdloop.recipe import Recipe
 
 
@@ -40,7 +41,8 @@ def condition(
     batch. ``encode`` takes the place of ``encode_prompt`` for these components, to remember what
     it has encoded. SDXL is told sizes, and needs a ``recipe`` that is resolved.
     """
-    encode = encode or partial(encode_prompt, components)
+    if encode is None:
+        encode = partial(encode_prompt, with_words(components, words_of(recipe)))
     time_ids = _time_ids(components, recipe) if components.takes_sizes else None
     weights = weights_of(recipe)
     wanted = None if weights is None else torch.tensor(weights, device=components.device)
@@ -126,6 +128,11 @@ def encode_prompt(components: Components, read: TextInput) -> Encoded:
     Raises ``PromptError`` for one that cannot be read, ``SettingError`` for weights that leave
     nothing of it.
     """
+    return encoded_prompt(components, read)
+
+
+def encoded_prompt(components: Components, read: TextInput) -> Encoded:
+    """The same, with gradients for whoever asks for them."""
     encode = _encode_one if components.text_encoder_2 is None else _encode_two
     return encode(components, read)
 

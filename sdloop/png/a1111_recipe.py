@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from sdloop.errors import SettingError
+from sdloop.learned import parse_embedding
 from sdloop.png.a1111 import NEGATIVE, Parameters
 from sdloop.recipe import Recipe
 from sdloop.scheduler_names import SCHEDULERS, parse_scheduler
@@ -50,6 +51,7 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "Emphasis": None if recipe.emphasis == "a1111" else _EMPHASES[recipe.emphasis],
         "RNG": "CPU",
+        "TI hashes": _embedding_hashes(recipe),
         "Version": f"sdloop {made.get('versions', {}).get('sdloop', '')}".rstrip(),
     }
     return Parameters(
@@ -72,6 +74,15 @@ def _short_hash(weights: Mapping[str, str], *beginnings: str) -> str | None:
     """A1111's hash of the one file whose name has such a beginning."""
     hashes = [sha256[:10] for name, sha256 in weights.items() if name.startswith(beginnings)]
     return hashes[0] if len(hashes) == 1 else None
+
+
+def _embedding_hashes(recipe: Recipe) -> str | None:
+    """``token: hash`` of each learned word, with the first twelve digits, as A1111 has them."""
+    if recipe.embeddings is None or recipe.embeddings_sha256 is None:
+        return None
+    tokens = (parse_embedding(one).token for one in recipe.embeddings)
+    pairs = zip(tokens, recipe.embeddings_sha256, strict=True)
+    return ", ".join(f"{token}: {sha256[:12]}" for token, sha256 in pairs)
 
 
 def _schedule_type(recipe: Recipe) -> str | None:

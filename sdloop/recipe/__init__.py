@@ -1,6 +1,7 @@
 """The Recipe: every setting that decides the pixels of one picture, and nothing else."""
 
 from sdloop.recipe.check import MAX_SEED, MAX_STEPS, PROMPTS
+from sdloop.recipe.learned import WORD_FIELDS
 from sdloop.recipe.mix import MIX_FIELDS
 from sdloop.recipe.resolve import IMAGE_FIELDS, MASK_FIELDS, facts_of
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
@@ -13,6 +14,7 @@ __all__ = [
     "MAX_STEPS",
     "MIX_FIELDS",
     "PROMPTS",
+    "WORD_FIELDS",
     "Recipe",
     "check_keys",
     "facts_of",

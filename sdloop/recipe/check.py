@@ -10,6 +10,7 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.inputs import BACK, RESIZES, settled_colour
+from sdloop.learned import parse_embedding, parse_replacement
 from sdloop.prompt import EMPHASES, check_prompt, parts
 from sdloop.recipe.mix import settled_mix
 from sdloop.rules import (
@@ -59,6 +60,7 @@ CHOICES = {
 }
 FILES = ("image", "mask")
 HASHES = ("image_sha256", "mask_sha256")
+LISTS = ("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256")
 # None would be no answer here: these have a default.
 NEEDED = frozenset(
     {"prompt", "emphasis", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta", *FLAGS}
@@ -72,6 +74,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
         _check(name, value)
     given |= {name: float(given[name]) for name in NUMBERS if name in given}
     given |= {name: checked_pair(name, given[name]) for name in PAIRS if name in given}
+    given |= {name: tuple(given[name]) for name in LISTS if name in given}
     if "background" in given:
         given["background"] = settled_colour("background", given["background"])
     given |= _settled_scheduler(given)
@@ -91,11 +94,31 @@ def _check(name: str, value: Any) -> None:
         check_number(name, value, *NUMBERS[name])
     if name in CHOICES:
         check_choice(name, value, CHOICES[name])
+    if name in LISTS:
+        _check_list(name, value)
     if name in FLAGS and not isinstance(value, bool):
         raise SettingError(f"{name} must be true or false, got {value!r}")
     if name in FILES and value == "":
         raise SettingError(f"{name} must name a file, got ''")
-    if name in HASHES and not re.fullmatch("[0-9a-f]{64}", value):
+    if name in HASHES:
+        _check_hash(name, value)
+
+
+def _check_list(name: str, value: Any) -> None:
+    if not isinstance(value, list | tuple) or not value:
+        raise SettingError(f"{name} must be a list of one text or more, got {value!r}")
+    for one in value:
+        check_text(name, one, optional=False)
+        if name == "embeddings":
+            parse_embedding(one)
+        elif name == "replace_tokens":
+            parse_replacement(one)
+        else:
+            _check_hash(name, one)
+
+
+def _check_hash(name: str, value: str) -> None:
+    if not re.fullmatch("[0-9a-f]{64}", value):
         raise SettingError(f"{name} must be 64 hex digits, got {value!r}")
 
 

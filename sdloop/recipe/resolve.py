@@ -17,6 +17,7 @@ from sdloop.inputs import (
     surroundings,
 )
 from sdloop.recipe.check import check_scheduler
+from sdloop.recipe.learned import with_learned
 from sdloop.rules import check_multiple, check_whole
 from sdloop.scheduler_names import check_suits, known_to, name_of, sigmas_of
 from sdloop.strength import DEFAULT_STRENGTH, check_strength
@@ -37,10 +38,12 @@ def resolve(recipe: "Recipe", model: Defaults, picture: InputFacts | None) -> "R
 
     Raises ``SettingError`` for a size that is no multiple of the VAE's factor (naming the nearest
     that are), for settings that the model could not follow or would ignore, and for a strength
-    with which no step would run; ``FileError`` for another picture than the Recipe was made with.
+    with which no step would run; ``FileError`` for another picture, or another file of learned
+    words, than the Recipe was made with.
     """
     recipe = _with_size(recipe, model) if picture is None else _framed(recipe, model, picture)
     recipe = _with_scheduler(recipe, model)
+    recipe = with_learned(recipe, model)
     _check_model(recipe, model)
     return recipe
 

@@ -19,6 +19,7 @@ from sdloop.errors import SettingError
 from sdloop.inputs import ALPHA, InputFacts
 from sdloop.prompt import is_plain
 from sdloop.recipe.check import PROMPTS, settled
+from sdloop.recipe.learned import keyed_words
 from sdloop.recipe.resolve import resolve
 from sdloop.rules import Size
 from sdloop.strength import first_step, schedule_for
@@ -80,6 +81,12 @@ class Recipe:
         and not along the line.
     variation_seed, variation_strength
         Another seed, and how far the first noise is turned towards its noise, 0 to 1: A1111's.
+    embeddings, embeddings_sha256
+        Files of learned vectors, each with the token that stands for them in the prompts:
+        "my-frog.safetensors:<my-frog>"; the sha256 of what is in each.
+    replace_tokens, replace_tokens_sha256
+        What the text encoder reads in the place of a word: "puppy=0.5*puppy+0.5*skunk"; the sha256
+        of each file that is named there, in their order.
     """
 
     prompt: str
@@ -123,6 +130,10 @@ class Recipe:
     slerp: bool = False
     variation_seed: int | None = None
     variation_strength: float | None = None
+    embeddings: tuple[str, ...] | None = None
+    embeddings_sha256: tuple[str, ...] | None = None
+    replace_tokens: tuple[str, ...] | None = None
+    replace_tokens_sha256: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name, value in settled({name: getattr(self, name) for name in FIELDS}).items():
@@ -160,6 +171,7 @@ class Recipe:
         fields = {name: value for name, value in self.to_dict().items() if name not in _UNKEYED}
         if self.image is not None:
             fields["steps"], fields["start_step"] = self.schedule
+        fields |= keyed_words(self)
         if self.mask == ALPHA:
             fields["mask"] = ALPHA
         prompts = [fields[name] for name in PROMPTS if name in fields]
