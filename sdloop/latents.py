@@ -49,9 +49,9 @@ def slerp(low: Tensor, high: Tensor, share: float, *, dim: int) -> Tensor:
     unit = torch.nn.functional.normalize
     cosine = (unit(low, dim=dim) * unit(high, dim=dim)).sum(dim, keepdim=True).clamp(-1, 1)
     angle = cosine.acos()
-    arc = torch.sin((1 - share) * angle) * low + torch.sin(share * angle) * high
+    of_low, of_high = (torch.sin(part * angle) / torch.sin(angle) for part in (1 - share, share))
     line = (1 - share) * low + share * high
-    return torch.where(cosine.abs() > 0.9995, line, arc / torch.sin(angle))
+    return torch.where(cosine.abs() > 0.9995, line, of_low * low + of_high * high)
 
 
 def varied(noise: Tensor, seed: int, strength: float) -> Tensor:

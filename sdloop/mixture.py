@@ -21,6 +21,8 @@ from sdloop.rules import check_choice, check_number
 PLACES = ("embedding", "token", "prediction", "time")
 MAX_WEIGHT = 1e3
 
+_MANY = 100  # steps, on which the grammar is tried
+
 _SLOT = re.compile(r"\{([^{}|]*(?:\|[^{}|]*)+)\}")
 
 
@@ -126,10 +128,25 @@ def _in_turn(shares: Sequence[tuple[str, float]]) -> str:
         prompt = texts[-1]
         for text, end in reversed(list(zip(texts, ends, strict=False))):
             prompt = f"[{text}:{prompt}:{_decimal(end)}]"
-        wanted = zip([*(int(end * 10**6) for end in ends), 10**6], texts, strict=True)
-        if alternatives(prompt, 10**6) == tuple(wanted):
+        if _over(prompt) == _one_by_one(texts, ends):
             return prompt
     raise SettingError(f"mixing at time cannot write these prompts as one, got {prompt!r}")
+
+
+def _over(prompt: str) -> list[str]:
+    """What a prompt is at each of many steps."""
+    found: list[str] = []
+    for last, text in alternatives(prompt, _MANY):
+        found += [text] * (last - len(found))
+    return found
+
+
+def _one_by_one(texts: Sequence[str], ends: Sequence[float]) -> list[str]:
+    """What several prompts are that follow each other, each up to its share of the steps."""
+    found: list[str] = []
+    for text, end in zip(texts, [*ends, 1.0], strict=True):
+        found += _over(text)[len(found) : int(end * _MANY)]
+    return found
 
 
 def _plain(text: str) -> str:

@@ -46,7 +46,7 @@ def make_pictures(
         path = written if planned.exists == "number" else planned.path
         paths[id(planned)] = path
         emit(json_line(picture, path, made) if options.json else str(path))
-    return [paths[id(planned)] for planned in plan]
+    return [paths[id(planned)] for planned in plan if id(planned) in paths]
 
 
 def each_picture(
