@@ -194,7 +194,7 @@ def _sample(
         components.unet,
         scheduler,
         latents,
-        replace(conditioning, channels=begin.channels),
+        begin.seen_with(conditioning),
         timesteps=timesteps,
         sigmas=sigmas,
         guidance_scale=recipe.guidance_scale,

@@ -14,7 +14,7 @@ import diffusers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2, tiny_sdxl, write_json
+from tiny import save_diffusers_folder, tiny_inpaint, tiny_sd1, tiny_sd2, tiny_sdxl, write_json
 
 from sdloop.checkpoint import LAYOUTS, Advice, find_checkpoint, local_path, model_hashes
 from sdloop.checkpoint.headers import read_header
@@ -30,6 +30,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
     for name, tiny in (("sd1", tiny_sd1), ("sd2", tiny_sd2), ("sdxl", tiny_sdxl)):
         save_diffusers_folder(tiny(), root / name)
+        save_diffusers_folder(tiny_inpaint(name), root / f"{name}-inpainting")
     return root
 
 
@@ -58,6 +59,13 @@ def test_tells_the_family_from_the_folder(saved: Path, family: str) -> None:
     assert found.force_zeros_for_empty_prompt == (family == "sdxl")
     assert found.max_tokens == 77
     assert found.revision is None
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+def test_tells_an_inpainting_model_from_an_ordinary_one(saved: Path, family: str) -> None:
+    found = find_checkpoint(str(saved / f"{family}-inpainting"))
+    assert (found.family, found.paints) == (family, True)
+    assert not find_checkpoint(str(saved / family)).paints
 
 
 @pytest.mark.parametrize(
@@ -111,8 +119,7 @@ def test_native_size_is_width_then_height(copy: Callable[[str], Path]) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"in_channels": 9}, "inpainting model, whose UNet takes 9 channels"),
-        ({"in_channels": 8}, "InstructPix2Pix"),
+        ({"in_channels": 8}, "InstructPix2Pix model, whose UNet takes 8 channels"),
         ({"in_channels": 7}, "upscaler"),
         ({"in_channels": 5}, "depth-to-image"),
         ({"in_channels": 6}, "another model"),
@@ -596,6 +603,35 @@ def test_another_scheduler_in_its_place_does_not_clip_latents(own: str, family: 
             placed = make_scheduler(written, scheduler=name).config
             assert placed.clip_sample is False
             assert placed.steps_offset == (1 if family == "sd1" else 0)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # old numpy in LMS and DPM2
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # what the pipeline says of such configs
+@pytest.mark.parametrize("name", CLASS_NAMES)
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"steps_offset": 0, "skip_prk_steps": False, "clip_sample": True}, {"clip_sample": False}],
+)
+def test_schedulers_of_inpainting_models_are_settled_as_diffusers_does(
+    name: str, config: dict[str, Any]
+) -> None:
+    given_config = {"_class_name": name, "num_train_timesteps": 10, **config}
+    kind = getattr(diffusers, name)
+    parts = tiny_inpaint("sd1")
+    pipe = diffusers.StableDiffusionInpaintPipeline(
+        vae=parts.vae,
+        text_encoder=parts.text_encoder,
+        tokenizer=parts.tokenizer,
+        unet=parts.unet,
+        scheduler=kind.from_config(given_config),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    theirs = dict(pipe.scheduler.config)
+    ours = kind.from_config(settled_scheduler("m", given_config, "sd1", paints=True)).config
+    for key in {"steps_offset", "clip_sample", "skip_prk_steps"} & set(theirs):
+        assert ours[key] == theirs[key]
 
 
 def test_flax_schedulers_are_known_by_their_other_name() -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,15 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
-from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2, tiny_sdxl, tiny_tokenizer, write_json
+from tiny import (
+    save_diffusers_folder,
+    tiny_inpaint,
+    tiny_sd1,
+    tiny_sd2,
+    tiny_sdxl,
+    tiny_tokenizer,
+    write_json,
+)
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -25,7 +34,12 @@ PARTS = {
     "text_encoder": CLIPTextModel,
     "text_encoder_2": CLIPTextModelWithProjection,
 }
-TINY = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
+TINY: dict[str, Callable[..., Components]] = {
+    "sd1": tiny_sd1,
+    "sd2": tiny_sd2,
+    "sdxl": tiny_sdxl,
+    **{f"{name}-inpainting": partial(tiny_inpaint, name) for name in ("sd1", "sd2", "sdxl")},
+}
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +100,20 @@ def test_loads_what_the_libraries_load(saved: Path, family: str) -> None:
             assert torch.equal(mine, other), name
 
 
+KNOWN = (
+    *("native_size", "size_multiple", "takes_sizes", "paints", "max_tokens", "text_layers"),
+    *("guidance_scale", "scheduler_config"),
+)
+
+
 @pytest.mark.parametrize("family", list(TINY))
 def test_knows_the_same_as_its_checkpoint(saved: Path, family: str) -> None:
     found = find_checkpoint(str(saved / family))
     loaded = load_components(found, device="cpu")
-    for name in ("native_size", "size_multiple", "takes_sizes", "max_tokens", "scheduler_config"):
+    for name in KNOWN:
         assert getattr(loaded, name) == getattr(found, name)
-    assert loaded.force_zeros_for_empty_prompt == (family == "sdxl")
+    assert loaded.paints == family.endswith("-inpainting")
+    assert loaded.force_zeros_for_empty_prompt == family.startswith("sdxl")
     assert loaded.checkpoint is found
     assert loaded.vae_factor == 2
 

@@ -33,10 +33,12 @@ ROOMS = [
     "mask",
     "loop",
     "image",
+    "beside",
     "start",
     "png",
     "conductor",
     "inversion",
+    "inspection",
     "cli",
 ]
 LIGHT = [

@@ -82,6 +82,11 @@ def test_the_card_of_the_embedded_model_is_what_is_printed() -> None:
     assert run("sdloop models mini") == shown
 
 
+def test_the_tokens_of_a_prompt_are_what_is_printed() -> None:
+    (shown,) = re.findall(r"^```\n(a \(red:.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    assert run(f'sdloop tokens "{shown.splitlines()[0]}"') == shown
+
+
 def test_there_are_two_installing_commands_and_ci_runs_them() -> None:
     assert len(INSTALLING) == 2
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -24,6 +24,8 @@ class Model:
     native_size: tuple[int, int] = (64, 64)
     size_multiple: int = 8
     takes_sizes: bool = False
+    paints: bool = False
+    max_noise_level: int | None = None
     reads_twice: bool = False
     guidance_scale: float = 7.5
     text_layers: int = 2
@@ -181,6 +183,16 @@ def test_some_schedulers_cannot_step_on_predictions_of_the_sample(scheduler: str
     config = {"_class_name": "DDIMScheduler", "prediction_type": "sample"}
     with pytest.raises(SettingError, match="prediction of the sample itself"):
         recipe(scheduler=scheduler).resolved(Model(scheduler_config=config))
+
+
+@pytest.mark.parametrize("settings", [{}, {"image": "sketch.png"}])
+def test_an_inpainting_model_wants_a_mask(settings: dict[str, Any]) -> None:
+    picture = PICTURE if settings else None
+    with pytest.raises(SettingError) as caught:
+        recipe(model="painter", **settings).resolved(Model(paints=True), picture)
+    assert str(caught.value) == (
+        "mask must be given to an inpainting model, and painter is one: use `sdloop inpaint`"
+    )
 
 
 def test_the_size_of_an_unresolved_recipe_is_not_guessed() -> None:

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from sdloop.cli.config import config
 from sdloop.cli.img2img import img2img
 from sdloop.cli.inpaint import inpaint
+from sdloop.cli.inspect import inspect
 from sdloop.cli.mix import mix
 from sdloop.cli.models import models
 from sdloop.cli.screen import emit, one_line_endings
@@ -53,6 +54,7 @@ app.command()(show)
 app.command("train-embedding")(train_embedding)
 app.command()(models)
 app.command()(tokens)
+app.add_typer(inspect, name="inspect")
 app.add_typer(config, name="config")
 
 

@@ -11,7 +11,7 @@ from sdloop.cli.plan import Planned, plan_pictures, print_recipes
 from sdloop.cli.prompt_file import Prompt, read_prompts
 from sdloop.cli.recipes import recipes_of, seeds_of
 from sdloop.cli.settings import CommandSettings, Settings, standing_settings
-from sdloop.cli.telling import tell_choices, tell_steps, tell_unknown
+from sdloop.cli.telling import tell_choices, tell_steps, tell_unknown, tell_unseen
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
 from sdloop.inputs import OpenImage
@@ -75,4 +75,5 @@ def planned(
         tell_choices(prompts, settings, seed, numbers)
         tell_steps(plan)
         tell_unknown(plan)
+        tell_unseen(plan)
     return plan

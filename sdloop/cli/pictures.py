@@ -1,10 +1,10 @@
 """The pipe that every command making pictures ends in: Recipes → model → loop → files."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdloop.cli.loading import loaded
 from sdloop.cli.made import circumstances, json_line
 from sdloop.cli.options import OutputOptions
 from sdloop.cli.plan import ModelNames, Planned, model_of
@@ -15,11 +15,7 @@ from sdloop.inputs import OpenImage
 from sdloop.png import Made, write_picture
 
 if TYPE_CHECKING:
-    from sdloop.components import Components
     from sdloop.conductor import Picture
-
-# Weights of a UNet that one thread runs best: the embedded one has 5 million, SD1's 860.
-_SMALL = 50_000_000
 
 
 def make_pictures(
@@ -73,13 +69,11 @@ def _make(
 ) -> "Iterator[tuple[Planned, Picture, Made]]":
     """Make the pictures of one model."""
     from sdloop.checkpoint import model_hashes
-    from sdloop.components import load_components
     from sdloop.conductor import Picture, stream
 
     checkpoint = group[0].checkpoint
     progress.loading(checkpoint.name)
-    components = load_components(checkpoint, device=command.device, dtype=command.dtype)
-    settle_threads(components)
+    components = loaded(checkpoint, command)
     weights = model_hashes(checkpoint)
     # stream() keeps the order, so the next picture is that of the next plan.
     plans = iter(group)
@@ -93,16 +87,3 @@ def _make(
         made = circumstances(event, components, checkpoint, weights)
         progress.picture()
         yield planned, event, made
-
-
-def settle_threads(components: "Components") -> None:
-    """Run a small model on one thread, unless ``OMP_NUM_THREADS`` says how many.
-
-    Below some size threads wait for each other longer than they work, on a busy machine many times
-    longer; and with one, a seed's last bits do not depend on how many cores a machine has.
-    """
-    import torch
-
-    size = sum(weights.numel() for weights in components.unet.parameters())
-    if components.device.type == "cpu" and size < _SMALL and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)

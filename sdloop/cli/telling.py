@@ -1,6 +1,6 @@
 """What people are told on stderr before their pictures are made: what was decided for them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from textwrap import shorten
 
 from sdloop.cli.entries import safe
@@ -10,6 +10,7 @@ from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.screen import say
 from sdloop.cli.settings import Settings
 from sdloop.inputs import BACK
+from sdloop.prompt import parts, unseen
 from sdloop.recipe import Recipe
 
 
@@ -36,6 +37,8 @@ def tell_steps(plan: Sequence[Planned]) -> None:
 
 def _steps(recipe: Recipe) -> str:
     steps, start = recipe.schedule
+    if recipe.noise_level is not None:
+        return f"noise level {recipe.noise_level}: {steps} steps, to {recipe.width}x{recipe.height}"
     named = recipe.strength is None
     cause = f"start step {start}" if named else f"strength {recipe.strength:g}"
     where = f", at {recipe.width}x{recipe.height}" if recipe.resize == BACK else ""
@@ -55,3 +58,15 @@ def tell_unknown(plan: Sequence[Planned]) -> None:
                 f"`sdloop models {model}` lists the words that it knows"
             )
             return
+
+
+def tell_unseen(plan: Sequence[Planned]) -> None:
+    """Say which words of a prompt that changes on the way are never its words."""
+    found = (piece for planned in plan for piece in _unseen(planned.recipe))
+    for piece, steps in dict.fromkeys(found):
+        say(f'none of the {steps} steps sees "{safe(shorten(piece, 60))}"')
+
+
+def _unseen(recipe: Recipe) -> Iterator[tuple[str, int]]:
+    for part, _ in parts(recipe.prompt) if recipe.emphasis != "none" else ():
+        yield from ((piece, recipe.steps) for piece in unseen(part, recipe.steps))

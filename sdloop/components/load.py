@@ -12,6 +12,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdloop.checkpoint import Checkpoint, find_checkpoint, load_tokenizer
+from sdloop.checkpoint.families import PAINTING
 from sdloop.components import single_file
 from sdloop.components.device import pick_device, pick_dtype
 from sdloop.components.weights import empty_module, fill, modern_names, read_tensors
@@ -23,7 +24,9 @@ class Components:
     """A model's parts under the names of its ``model_index.json``, on one device.
 
     Schedulers count their own steps, so here is only the config that a fresh one is built from.
-    ``tokenizer_2``, ``text_encoder_2`` and ``force_zeros_for_empty_prompt`` are SDXL's.
+    ``tokenizer_2``, ``text_encoder_2`` and ``force_zeros_for_empty_prompt`` are SDXL's,
+    ``low_res_scheduler_config`` and ``max_noise_level`` an upscaler's: what puts noise on the
+    picture that it enlarges, and the most of it.
     ``checkpoint`` is None for parts that were put together by hand.
     """
 
@@ -35,6 +38,8 @@ class Components:
     tokenizer_2: CLIPTokenizer | None = None
     text_encoder_2: CLIPTextModelWithProjection | None = None
     force_zeros_for_empty_prompt: bool = False
+    low_res_scheduler_config: Mapping[str, Any] | None = None
+    max_noise_level: int | None = None
     checkpoint: Checkpoint | None = None
 
     @property
@@ -72,13 +77,15 @@ class Components:
     @property
     def paints(self) -> bool:
         """Whether the UNet sees a mask, and what lies outside of it, beside the latents."""
-        return bool(self.unet.config.in_channels == 9)
+        return bool(self.unet.config.in_channels == PAINTING)
 
     @property
     def guidance_scale(self) -> float:
         """The scale that suits the model where nobody names one; by hand, diffusers' default."""
         if self.checkpoint is not None:
             return self.checkpoint.guidance_scale
+        if self.max_noise_level is not None:
+            return 9.0
         return 7.5 if self.text_encoder_2 is None else 5.0
 
     @property
@@ -139,6 +146,8 @@ def load_components(
         **tokenizers,
         scheduler_config=model.scheduler_config,
         force_zeros_for_empty_prompt=model.force_zeros_for_empty_prompt,
+        low_res_scheduler_config=model.configs.get("low_res_scheduler"),
+        max_noise_level=model.max_noise_level,
         checkpoint=model,
     )
 
@@ -161,6 +170,8 @@ def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.
 def _overflows(model: Checkpoint) -> bool:
     """Whether the VAE's activations leave the range of fp16: SDXL's do, and pictures turn black.
 
-    An old config that says nothing is of SD1 or SD2, whose VAEs are fine, or of SDXL.
+    An old config that says nothing is of SD1 or SD2, whose VAEs are fine, or of SDXL or an
+    upscaler.
     """
-    return bool(model.configs["vae"].get("force_upcast", model.family == "sdxl"))
+    silent = model.family in ("sdxl", "upscaler")
+    return bool(model.configs["vae"].get("force_upcast", silent))

@@ -62,7 +62,7 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
 
 
 def _denoising_strength(recipe: Recipe) -> str | None:
-    if recipe.image is None:
+    if recipe.image is None or recipe.noise_level is not None:
         return None
     if recipe.strength is not None:
         return f"{recipe.strength:.12g}"

@@ -3,7 +3,8 @@
 from sdloop.recipe.check import MAX_SEED, MAX_STEPS, PROMPTS
 from sdloop.recipe.learned import WORD_FIELDS
 from sdloop.recipe.mix import MIX_FIELDS
-from sdloop.recipe.resolve import IMAGE_FIELDS, MASK_FIELDS, facts_of
+from sdloop.recipe.resolve import facts_of
+from sdloop.recipe.task import IMAGE_FIELDS, MASK_FIELDS
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
 
 __all__ = [

@@ -42,6 +42,7 @@ WHOLES = {
     "height": (1, MAX_SIDE),
     "start_step": (0, MAX_STEPS - 1),
     "mask_margin": (0, MAX_SIDE),
+    "noise_level": (0, 999),
 }
 NUMBERS = {
     "guidance_scale": (0.0, 1e4),

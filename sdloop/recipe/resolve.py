@@ -1,7 +1,6 @@
 """A Recipe meets its model, and the picture that it starts from: what it left open is decided."""
 
 import dataclasses
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sdloop.defaults import Defaults
@@ -18,19 +17,20 @@ from sdloop.inputs import (
 )
 from sdloop.recipe.check import check_scheduler
 from sdloop.recipe.learned import with_learned
+from sdloop.recipe.task import (
+    IMAGE_FIELDS,
+    MASK_FIELDS,
+    check_task,
+    refuse,
+    usual_size,
+    with_noise_level,
+)
 from sdloop.rules import check_multiple, check_whole
 from sdloop.scheduler_names import check_suits, known_to, name_of, sigmas_of
 from sdloop.strength import DEFAULT_STRENGTH, check_strength
 
 if TYPE_CHECKING:
     from sdloop.recipe.value import Recipe
-
-# What means something only beside a picture to start from.
-MASK_FIELDS = ("mask", "mask_sha256", "mask_blur", "invert_mask", "mask_margin", "no_keep")
-IMAGE_FIELDS = (
-    *("image", "image_sha256", "strength", "exact_steps", "start_step", "resize", "background"),
-    *MASK_FIELDS,
-)
 
 
 def resolve(recipe: "Recipe", model: Defaults, picture: InputFacts | None) -> "Recipe":
@@ -41,6 +41,7 @@ def resolve(recipe: "Recipe", model: Defaults, picture: InputFacts | None) -> "R
     with which no step would run; ``FileError`` for another picture, or another file of learned
     words, than the Recipe was made with.
     """
+    check_task(recipe, model)
     recipe = _with_size(recipe, model) if picture is None else _framed(recipe, model, picture)
     recipe = _with_scheduler(recipe, model)
     recipe = with_learned(recipe, model)
@@ -65,20 +66,13 @@ def _with_size(recipe: "Recipe", model: Defaults) -> "Recipe":
     """The sizes of a Recipe that starts from noise."""
     if recipe.image is not None:
         raise SettingError(f"image must be opened to resolve the recipe, got {recipe.image!r}")
-    _refuse(recipe, IMAGE_FIELDS, "for pictures that are made from another, and no image is given")
+    refuse(recipe, IMAGE_FIELDS, "for pictures that are made from another, and no image is given")
     width, height = model.native_size
     return dataclasses.replace(
         recipe,
         width=width if recipe.width is None else recipe.width,
         height=height if recipe.height is None else recipe.height,
     )
-
-
-def _refuse(recipe: "Recipe", names: Sequence[str], what: str) -> None:
-    for name in names:
-        value = getattr(recipe, name)
-        if value is not None and value is not False:  # and 0 is a step
-            raise SettingError(f"{name} is {what}")
 
 
 def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
@@ -91,7 +85,7 @@ def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
         seen = right - left, bottom - top
     width, height = output_size(
         seen,
-        native=model.native_size,
+        native=usual_size(model, seen),
         multiple=model.size_multiple,
         width=recipe.width,
         height=recipe.height,
@@ -106,13 +100,13 @@ def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
         resize="crop" if recipe.resize in (None, "fit") else recipe.resize,
         background="#ffffff" if recipe.background is None else recipe.background,
     )
-    return _with_start(recipe)
+    return with_noise_level(_with_start(recipe, model), model)
 
 
 def _masked(recipe: "Recipe", mask: MaskFacts | None) -> "Recipe":
     """What is painted, and whether at the picture's own size: without a size of its own, it is."""
     if mask is None:
-        _refuse(recipe, MASK_FIELDS, "for pictures that are painted in part, and no mask is given")
+        refuse(recipe, MASK_FIELDS, "for pictures that are painted in part, and no mask is given")
         if recipe.resize == BACK:
             raise SettingError(f"resize {BACK!r} is for masks, and no mask is given")
         return recipe
@@ -127,8 +121,10 @@ def _masked(recipe: "Recipe", mask: MaskFacts | None) -> "Recipe":
     return dataclasses.replace(recipe, mask_sha256=mask.sha256, resize=resize)
 
 
-def _with_start(recipe: "Recipe") -> "Recipe":
+def _with_start(recipe: "Recipe", model: Defaults) -> "Recipe":
     """With a strength, if no step is named; either way at least one step runs."""
+    if model.max_noise_level is not None:  # an upscaler starts from noise
+        return recipe
     if recipe.start_step is not None:
         check_whole("start_step", recipe.start_step, 0, recipe.steps - 1)
         return recipe

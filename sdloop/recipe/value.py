@@ -68,6 +68,10 @@ class Recipe:
     resize, background
         How the picture gets its size, one of ``inputs.RESIZES`` (see ``inputs.output_size``); the
         colour around it, and where it is transparent.
+    noise_level
+        How much noise an upscaler puts on the picture that it enlarges, as a timestep of its
+        training: 0 to the most that its model knows. ``image`` is that small picture, and
+        ``width`` and ``height`` are those of the large one.
     mask, mask_sha256, mask_blur, invert_mask
         Where the picture is painted: the file of a picture that is white there and black where
         nothing changes, or "alpha" for where the picture itself is transparent; what is in that
@@ -119,6 +123,7 @@ class Recipe:
     start_step: int | None = None
     resize: str | None = None
     background: str | None = None
+    noise_level: int | None = None
     mask: str | None = None
     mask_sha256: str | None = None
     mask_blur: float | None = None
