@@ -19,7 +19,7 @@ from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 from typer.testing import CliRunner, Result
 
 from sdloop.cli import app
-from sdloop.components import Components
+from sdloop.components import Components, load_components
 from sdloop.conditioning import pairs_of
 from sdloop.errors import FileError, SettingError
 from sdloop.inputs import open_image
@@ -244,3 +244,33 @@ def test_sdxl_writes_both_its_words_and_their_token(tiny_sdxl_model: Path, tmp_p
 def test_what_the_command_refuses(flags: list[str], code: int, message: str) -> None:
     result = run(*flags)
     assert (result.exit_code, message in result.stderr) == (code, True), result.stderr
+
+
+# The penguin.
+
+
+def test_the_penguins_are_drawn_by_the_script(tmp_path: Path) -> None:
+    for count, first, folder in ((8, 1, "pictures"), (4, 101, "held-out")):
+        command = [sys.executable, str(PENGUIN / "draw.py"), str(count), str(first), str(tmp_path)]
+        subprocess.run(command, check=True)
+        assert len(list((PENGUIN / folder).iterdir())) == count
+        for file in (PENGUIN / folder).iterdir():
+            with Image.open(file) as shipped, Image.open(tmp_path / file.name) as drawn:
+                assert shipped.tobytes() == drawn.tobytes()
+
+
+def test_the_shipped_word_knows_penguins_that_it_has_not_seen() -> None:
+    """What the README says of it, and that the file says the same."""
+    components = load_components()
+    file = PENGUIN / "my-penguin.safetensors"
+    note = note_in(file)
+    training = Training.from_dict(note["training"])
+    rows, begin = tuple(load_file(file).values()), first_state(components, training).rows
+    schedule, seen = noise_schedule(components), pictures(components)
+    before = measure(components, schedule, seen, training, begin)
+    after = measure(components, schedule, seen, training, rows)
+    assert (before, after) == pytest.approx((note["loss_of_init"], note["loss"]), abs=1e-3)
+    assert (before, after) == pytest.approx((0.650, 0.473), abs=1e-3)
+    readme = (PENGUIN.parent.parent / "README.md").read_text(encoding="utf-8")
+    assert f"from {before:.3f}, that of\n" in readme
+    assert f"to {after:.3f}" in readme

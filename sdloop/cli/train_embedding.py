@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sdloop.cli.flags import given, with_options
 from sdloop.cli.image_files import image_files
+from sdloop.cli.loading import loaded
 from sdloop.cli.options import WeightsOptions
-from sdloop.cli.pictures import settle_threads
 from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import CommandSettings, Settings, standing_settings
 from sdloop.cli.training_options import PicturesArgument, TrainingOptions
@@ -90,7 +90,6 @@ def _files(names: list[str], field: str) -> list[str]:
 
 def _load(settings: Settings, *, quiet: bool) -> "Components":
     from sdloop.checkpoint import find_checkpoint
-    from sdloop.components import load_components
 
     recipe, command = settings.recipe, CommandSettings(**settings.command)
     checkpoint = find_checkpoint(
@@ -101,9 +100,7 @@ def _load(settings: Settings, *, quiet: bool) -> "Components":
     )
     if not quiet:
         say(f"loading {checkpoint.name}")
-    components = load_components(checkpoint, device=command.device, dtype=command.dtype)
-    settle_threads(components)
-    return components
+    return loaded(checkpoint, command)
 
 
 def _run(
