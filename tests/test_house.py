@@ -36,15 +36,17 @@ ROOMS = [
     "beside",
     "start",
     "png",
+    "moving",
     "conductor",
     "inversion",
+    "animate",
     "inspection",
     "cli",
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     *("learned", "recipe", "mixture"),
-    *("checkpoint", "png", "cli"),
+    *("checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

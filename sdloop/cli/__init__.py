@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from sdloop.cli.animate import animate
 from sdloop.cli.config import config
 from sdloop.cli.img2img import img2img
 from sdloop.cli.inpaint import inpaint
@@ -50,6 +51,7 @@ app.command()(txt2img)
 app.command()(img2img)
 app.command()(inpaint)
 app.command()(mix)
+app.command()(animate)
 app.command()(show)
 app.command("train-embedding")(train_embedding)
 app.command()(models)

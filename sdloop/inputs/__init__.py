@@ -1,5 +1,6 @@
 """Pictures that somebody brings: read whatever they are, fitted to a size. No torch in here."""
 
+from sdloop.inputs.animated import frame_of, read_animated
 from sdloop.inputs.canvas import Canvas, canvas, surroundings
 from sdloop.inputs.frame import BACK, RESIZES, framed, output_size, settled_colour
 from sdloop.inputs.mask import ALPHA, look, painted_mask
@@ -9,6 +10,8 @@ from sdloop.inputs.read import (
     InputImage,
     MaskFacts,
     OpenImage,
+    bytes_of,
+    check_pixels,
     check_sha256,
     is_picture_name,
     open_image,
@@ -25,14 +28,18 @@ __all__ = [
     "InputImage",
     "MaskFacts",
     "OpenImage",
+    "bytes_of",
     "canvas",
+    "check_pixels",
     "check_sha256",
+    "frame_of",
     "framed",
     "is_picture_name",
     "look",
     "open_image",
     "output_size",
     "painted_mask",
+    "read_animated",
     "read_image",
     "settled_colour",
     "surroundings",
