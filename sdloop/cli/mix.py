@@ -49,7 +49,7 @@ def mix(
         for weights in ways(prompts, how)
     ]
     if how.walk is not None:
-        walk(wanted, how, settings, seeds, output)
+        walk(prompts, wanted, how, settings, seeds, output)
         return
     paths = fulfil(wanted, settings, seeds, output)
     if how.slider is not None and paths:

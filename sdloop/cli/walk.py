@@ -1,8 +1,8 @@
 """``sdloop mix --walk``: a film on the way from prompt to prompt and from seed to seed."""
 
-import io
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +17,20 @@ from sdloop.cli.recipes import seeds_of
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import CommandSettings, Settings
 from sdloop.errors import SettingError
-from sdloop.png.atomic import Exists, check_writable, write_whole
+from sdloop.moving import check_moving, write_moving
+from sdloop.png import Made, texts_of
+from sdloop.png.atomic import Exists
 from sdloop.png.names import DEFAULT_NAME, expand_name
 from sdloop.recipe import Recipe
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MOVING = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}
 FPS = 12.0
 
 
 def walk(
+    texts: Sequence[str],
     prompts: Sequence[Prompt],
     how: MixOptions,
     settings: Settings,
@@ -37,7 +39,8 @@ def walk(
 ) -> None:
     """Make the frames, one for each of ``prompts``, and write them as one moving picture.
 
-    Each frame has a Recipe of its own, which ``--dry-run`` and ``--json`` print.
+    ``texts`` are the prompts that the way leads through, and stand in the file. Each frame has a
+    Recipe of its own, which ``--dry-run`` and ``--json`` print.
     """
     numbers = seeds_of([Prompt(settings={})], settings, seeds)
     assert numbers is not None
@@ -55,11 +58,26 @@ def walk(
     if output.dry_run:
         print_recipes(plan)
         return
+    fps = FPS if how.fps is None else how.fps
     path, exists = _target(plan[0].recipe, CommandSettings(**settings.command), output)
-    made = [picture for _, picture, _ in each_picture(plan, command, output, open_image)]
-    data = _moving([picture.image for picture in made], path, FPS if how.fps is None else how.fps)
-    path = write_whole(path, data, exists=exists)
-    line = {"path": str(path), "recipes": [picture.recipe.to_dict() for picture in made]}
+    facts = {"at": how.at, "prompts": list(texts), "seeds": numbers, "walk": how.walk, "fps": fps}
+    recipes: list[dict[str, Any]] = []
+    made: Made = {}
+
+    def images() -> "Iterator[Image]":
+        for _, picture, circumstances in each_picture(plan, command, output, open_image):
+            recipes.append(picture.recipe.to_dict())
+            made.update(circumstances)
+            yield picture.image
+
+    def told() -> Mapping[str, str]:
+        own: Made = {**made}
+        own.pop("key", None)  # that of a frame
+        return texts_of(plan[0].recipe, own, command.metadata, moving=facts)
+
+    durations = itertools.repeat(1 / fps)
+    path = write_moving(path, images(), durations=durations, texts=told, exists=exists)
+    line = {"path": str(path), "recipes": recipes, "moving": facts}
     emit(json.dumps(line, ensure_ascii=False) if output.json else str(path))
 
 
@@ -91,25 +109,6 @@ def _target(recipe: Recipe, command: CommandSettings, output: OutputOptions) -> 
     path = Path(command.outdir or "", expand_name(template, recipe)).expanduser()
     if not named or not path.suffix:
         path = path.with_suffix(suffix)
-    if path.suffix.lower() not in MOVING:
-        raise SettingError(f"a walk's name must end in {', '.join(MOVING)}, got {str(path)!r}")
     exists: Exists = "overwrite" if output.overwrite else "fail" if named else "number"
-    check_writable(path, exists=exists)
+    check_moving(path, exists=exists)
     return path, exists
-
-
-def _moving(frames: "Sequence[Image]", path: Path, fps: float) -> bytes:
-    """The frames as a film without end."""
-    buffer = io.BytesIO()
-    kind = MOVING[path.suffix.lower()]
-    options = {"lossless": True} if kind == "WEBP" else {}
-    frames[0].save(
-        buffer,
-        kind,
-        save_all=True,
-        append_images=frames[1:],
-        duration=round(1000 / fps),
-        loop=0,
-        **options,
-    )
-    return buffer.getvalue()
