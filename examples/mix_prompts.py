@@ -31,4 +31,4 @@ images = {one: picture.image for one, picture in zip(different, made, strict=Tru
 labels = [first, *(f"{share:g}" for share in SHARES[1:-1]), second]
 paper = sheet([[images[one] for one in row] for row in rows], columns=labels, rows=PLACES)
 Path(file).parent.mkdir(parents=True, exist_ok=True)
-paper.quantize(256).save(file, optimize=True)
+paper.save(file, optimize=True)
