@@ -15,6 +15,7 @@ COMMANDS = {
     "sketch_strengths.py": [str(EXAMPLES / "sketch" / "rabbit.png"), "a brown rabbit in a park"],
     "paint_within_mask.py": [str(EXAMPLES / "sketch" / name) for name in ("park.png", "mask.png")],
     "weigh_a_word.py": ["a (red:{}) and yellow house"],
+    "hopping_sketch.py": ["a wooden carving of a rabbit"],
     "change_the_loop.py": ["a green frog in a park", "a white rabbit in a park"],
 }
 

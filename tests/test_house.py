@@ -30,20 +30,24 @@ ROOMS = [
     "components",
     "conditioning",
     "mask",
+    "windows",
     "loop",
     "image",
     "beside",
     "start",
+    "stages",
     "png",
+    "moving",
     "conductor",
     "inversion",
+    "animate",
     "inspection",
     "cli",
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     *("learned", "recipe"),
-    *("checkpoint", "png", "cli"),
+    *("checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

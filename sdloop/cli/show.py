@@ -15,7 +15,9 @@ from sdloop.recipe import PROMPTS
 
 Files = Annotated[
     list[Path],
-    typer.Argument(metavar="FILE", help="Pictures: PNG, JPEG or WebP.", show_default=False),
+    typer.Argument(
+        metavar="FILE", help="Pictures: PNG, JPEG, WebP, GIF or MP4.", show_default=False
+    ),
 ]
 Json = Annotated[
     bool,
@@ -50,6 +52,7 @@ def _json_line(path: Path, record: Record) -> str:
             "path": str(path),
             "source": record.source,
             "recipe": record.settings,
+            "moving": record.moving,
             "made": record.made,
             "a1111": record.fields,
             "left_out": record.left_out,
@@ -64,10 +67,11 @@ def _text(path: Path, record: Record) -> str:
 def _lines(path: Path, record: Record) -> Iterator[str]:
     """The file's name, its settings with the prompts first, then the circumstances."""
     made = {name: value for name, value in record.made.items() if value not in (None, {}, [])}
-    width = max(map(len, [*record.settings, *made]), default=0)
+    width = max(map(len, [*record.settings, *record.moving, *made]), default=0)
     yield safe(str(path))
     for name in sorted(record.settings, key=_prompts_first):
         yield from entry(name, _value(name, record.settings[name]), width)
+    yield from _moving_lines(record.moving, width)
     if made:
         yield ""
     for name, value in made.items():
@@ -76,6 +80,16 @@ def _lines(path: Path, record: Record) -> Iterator[str]:
         yield "\n  A1111's, without a counterpart here:"
     for text in record.left_out:
         yield f"  {safe(text)}"
+
+
+def _moving_lines(moving: Mapping[str, Any], width: int) -> Iterator[str]:
+    """What decides the frames of a file that moves; their hashes one below the other."""
+    if moving:
+        yield ""
+    for name, value in moving.items():
+        lines = name.endswith("sha256") and isinstance(value, list)
+        text = "\n".join(map(str, value)) if lines else _value(name, value)
+        yield from entry(name, text, width)
 
 
 def _prompts_first(name: str) -> int:

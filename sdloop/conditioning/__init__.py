@@ -9,6 +9,7 @@ from sdloop.conditioning.encode import (
     encode_prompt,
     encoded_prompt,
     lengthened,
+    with_sizes,
 )
 from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning, stack
@@ -36,6 +37,7 @@ __all__ = [
     "pairs_of",
     "stack",
     "tokenize",
+    "with_sizes",
     "with_vectors",
     "with_words",
     "word_vector",

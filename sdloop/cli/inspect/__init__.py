@@ -4,11 +4,13 @@ import typer
 
 from sdloop.cli.inspect.latents import latents
 from sdloop.cli.inspect.noise import noise
+from sdloop.cli.inspect.prompt import prompt
 from sdloop.cli.inspect.schedule import schedule
 from sdloop.cli.inspect.steps import steps
 
 inspect = typer.Typer(no_args_is_help=True, help="Look inside the loop.")
 inspect.command()(steps)
+inspect.command()(prompt)
 inspect.command()(latents)
 inspect.command()(schedule)
 inspect.command()(noise)
