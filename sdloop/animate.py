@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
+from sdloop.checkpoint import find_lora
 from sdloop.components import Components
 from sdloop.conductor import Picture, stream
 from sdloop.inputs import InputImage, check_sha256, frame_of, framed
@@ -55,7 +56,8 @@ def animate(
     ``stream`` does.
     """
     check_number("carry", carry, 0, 1)
-    settled = clip_recipe(components, clip, recipe)
+    hashes = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
+    settled = clip_recipe(components, clip, recipe, lora_hashes=hashes)
     opened: dict[str, InputImage] = {}
     waiting: list[Frame] = []  # known ones, and the one that is being made
     last: Image.Image | None = None

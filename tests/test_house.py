@@ -31,21 +31,23 @@ ROOMS = [
     "components",
     "conditioning",
     "mask",
+    "windows",
     "loop",
     "image",
     "beside",
     "start",
+    "stages",
     "png",
     "moving",
     "conductor",
-    "inversion",
     "animate",
+    "inversion",
     "inspection",
     "cli",
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("learned", "recipe", "mixture"),
+    *("sheet", "learned", "recipe", "mixture"),
     *("checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

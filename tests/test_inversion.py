@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from sdloop.cli import app
 from sdloop.components import Components, load_components
 from sdloop.conditioning import pairs_of
-from sdloop.errors import FileError, SettingError
+from sdloop.errors import FileError, NonFiniteError, SettingError
 from sdloop.inputs import open_image
 from sdloop.inversion.files import read_state, state_bytes
 from sdloop.inversion.loss import LEVELS, measure, noise_schedule
@@ -83,6 +83,17 @@ def test_the_first_step_is_adams() -> None:
         optimizer.step()
         assert torch.allclose(rows, moved.rows[0], atol=1e-5)
         state = moved
+
+
+def test_in_half_precision_the_vectors_stay_float32() -> None:
+    components = tiny_sdxl()
+    for module in (components.unet, components.text_encoder, components.text_encoder_2):
+        module.to(torch.bfloat16)  # type: ignore[union-attr]
+    state = last(components, replace(QUICK, steps=1))
+    assert all(rows.dtype == torch.float32 and rows.isfinite().all() for rows in state.rows)
+    components.unet.to(torch.float16)
+    with pytest.raises(SettingError, match="dtype must be bf16 or fp32 to learn in, got fp16"):
+        last(components, QUICK)
 
 
 def test_a_seed_is_one_training() -> None:
@@ -274,3 +285,10 @@ def test_the_shipped_word_knows_penguins_that_it_has_not_seen() -> None:
     readme = (PENGUIN.parent.parent / "README.md").read_text(encoding="utf-8")
     assert f"from {before:.3f}, that of\n" in readme
     assert f"to {after:.3f}" in readme
+
+
+def test_what_is_no_number_ends_the_training() -> None:
+    components = tiny_sd1()
+    next(components.unet.conv_out.parameters()).data.fill_(float("nan"))
+    with pytest.raises(NonFiniteError, match="not a finite number at step 1; remedy: a lower"):
+        last(components, QUICK)

@@ -24,6 +24,7 @@ from sdloop.cli.show import show
 from sdloop.cli.tokens import tokens
 from sdloop.cli.train_embedding import train_embedding
 from sdloop.cli.txt2img import txt2img
+from sdloop.cli.upscale import upscale
 from sdloop.cli.version import installed
 
 
@@ -51,6 +52,7 @@ app.command()(txt2img)
 app.command()(img2img)
 app.command()(inpaint)
 app.command()(mix)
+app.command()(upscale)
 app.command()(animate)
 app.command()(show)
 app.command("train-embedding")(train_embedding)

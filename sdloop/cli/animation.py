@@ -11,6 +11,7 @@ import typer
 
 from sdloop.cli.animate_options import MovingOutput
 from sdloop.cli.loading import loaded
+from sdloop.cli.loras import lora_files, lora_finder
 from sdloop.cli.made import circumstances
 from sdloop.cli.plan import Planned, model_of
 from sdloop.cli.progress import Progress
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from sdloop.animate import Frame
-    from sdloop.checkpoint import Checkpoint
     from sdloop.components import Components
 
 
@@ -55,10 +55,12 @@ def make_animation(
 
     model, revision, variant, vae = model_of(recipe)
     checkpoint = find_checkpoint(model, revision=revision, variant=variant, vae=vae, may_fetch=True)
-    recipe = clip_recipe(checkpoint, animation.clip, recipe)
+    files = lora_files(recipe, checkpoint, lora_finder(may_fetch=True))
+    hashes = {file.name: file.sha256 for file in files}
+    recipe = clip_recipe(checkpoint, animation.clip, recipe, lora_hashes=hashes)
     planned = Planned(
-        recipe=recipe, checkpoint=checkpoint, path=animation.path, exists=animation.exists,
-        output=None,
+        recipe=recipe, checkpoint=checkpoint, picture=None, path=animation.path,
+        exists=animation.exists, output=None, loras=files,
     )  # fmt: skip
     if animation.frames is not None:
         check_writable(animation.frames / "0001.png", exists="number")
@@ -140,7 +142,7 @@ class _Run:
             if not isinstance(event, Frame):
                 progress.step(event)
                 continue
-            self._take(event, components, checkpoint, weights)
+            self._take(event, components, weights)
             progress.picture()
             yield event.image
 
@@ -148,7 +150,6 @@ class _Run:
         self,
         frame: "Frame",
         components: "Components",
-        checkpoint: "Checkpoint",
         weights: Mapping[str, str],
     ) -> None:
         self._flicker.add(frame.source, frame.image)
@@ -156,7 +157,7 @@ class _Run:
         if frame.picture is None:
             self._found += 1
             return
-        made = circumstances(frame.picture, components, checkpoint, weights)
+        made = circumstances(frame.picture, components, self._planned, weights)
         self._made = made
         if self._animation.frames is not None:
             # Without its circumstances a frame could not be told from another's when it is found.

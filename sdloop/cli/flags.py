@@ -22,7 +22,7 @@ _DEFAULTS = {
     field.name: field.default
     for room in (Recipe, CommandSettings)
     for field in dataclasses.fields(room)
-    if field.default not in (None, "mini", dataclasses.MISSING) and field.default is not False
+    if field.default not in (None, "mini", (), dataclasses.MISSING) and field.default is not False
 }
 
 
@@ -61,7 +61,9 @@ def given(*groups: Any) -> dict[str, Any]:
         for field in dataclasses.fields(group)
     }
     return {
-        name: value for name, value in values.items() if value is not None and value is not False
+        name: value
+        for name, value in values.items()
+        if value not in (None, []) and value is not False
     }
 
 

@@ -64,6 +64,16 @@ Prompt2 = Annotated[
         metavar="TEXT",
     ),
 ]
+Embeddings = Annotated[
+    list[str] | None,
+    option(
+        "Words",
+        "Learned vectors, and the word in the prompt that stands for them; may be repeated. "
+        "Default: the word that the file names.",
+        "--embedding",
+        metavar="FILE[:TOKEN]",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +129,16 @@ class RecipeOptions:
         str | None,
         option("Picture", "Both at once, as in 512x768.", "--size", metavar="WxH"),
     ] = None
+    tile: Annotated[
+        int | None,
+        option(
+            "Picture",
+            "See the picture through overlapping windows of this side in pixels; 0 is whole. "
+            "Default: windows where an enlarged picture is much larger than the model's own.",
+            "--tile",
+            metavar="N",
+        ),
+    ] = None
     scheduler: Annotated[
         str | None,
         option(
@@ -162,16 +182,7 @@ class RecipeOptions:
             metavar="N",
         ),
     ] = None
-    embeddings: Annotated[
-        list[str] | None,
-        option(
-            "Words",
-            "Learned vectors, and the word in the prompt that stands for them; may be repeated. "
-            "Default: the word that the file names.",
-            "--embedding",
-            metavar="FILE[:TOKEN]",
-        ),
-    ] = None
+    embeddings: Embeddings = None
     replace_tokens: Annotated[
         list[str] | None,
         option(
@@ -252,6 +263,20 @@ class WeightsOptions:
     variant: Variant = None
     vae: Annotated[
         str | None, option("Model", "Another VAE than the model's.", "--vae", metavar="MODEL")
+    ] = None
+    loras: Annotated[
+        list[str] | None,
+        option(
+            "Model",
+            "A LoRA to add, and how much of it: a file, a hub id, or a name in --lora-dir; may be "
+            'repeated. In a prompt: "<lora:NAME:SCALE>". [dim]\\[default scale: 1][/dim]',
+            "--lora",
+            metavar="LORA[:SCALE]",
+        ),
+    ] = None
+    lora_dir: Annotated[
+        str | None,
+        option("Model", "The folder of LoRAs that have names.", "--lora-dir", metavar="DIR"),
     ] = None
     device: Annotated[
         str | None,

@@ -84,6 +84,6 @@ def _make(
             progress.step(event)
             continue
         planned = next(plans)
-        made = circumstances(event, components, checkpoint, weights)
+        made = circumstances(event, components, planned, weights)
         progress.picture()
         yield planned, event, made

@@ -45,6 +45,7 @@ class CommandSettings:
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int = 1
+    lora_dir: str | None = None
     count: int = 1
     output: str | None = None
     outdir: str | None = None
@@ -54,7 +55,7 @@ class CommandSettings:
     def __post_init__(self) -> None:
         for name in ("device", "dtype", "metadata"):
             check_text(name, getattr(self, name), optional=False)
-        for name in ("output", "outdir", "format"):
+        for name in ("lora_dir", "output", "outdir", "format"):
             check_text(name, getattr(self, name), optional=True)
             if getattr(self, name) == "":
                 raise SettingError(f"{name} must not be empty")
@@ -74,6 +75,7 @@ COMMAND_FIELDS = tuple(f.name for f in dataclasses.fields(CommandSettings))
 # What must not be a silent default of every picture.
 NOT_FOR_ALL = (
     *("prompt", "prompt_2", "seed", "variation_seed", "variation_strength", "count", "output"),
+    *("loras", "hires", "tile"),
     *MIX_FIELDS,
     *WORD_FIELDS,
     *IMAGE_FIELDS,
@@ -88,6 +90,7 @@ _TOGETHER = {
     "output": ("outdir", "format"),
     "image": ("image_sha256",),
     "mask": ("mask_sha256",),
+    "scale": ("width", "height"),
     "embeddings": ("embeddings_sha256",),
     "replace_tokens": ("replace_tokens_sha256",),
     "strength": ("start_step",),

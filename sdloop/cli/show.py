@@ -99,9 +99,16 @@ def _prompts_first(name: str) -> int:
 def _value(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return "\n".join(f"{key} {part}" for key, part in value.items())
+    if name == "loras" and isinstance(value, list):
+        return "\n".join(map(_lora, value))
     if isinstance(value, list):
         separator = "x" if name.endswith("_size") else ", "
         return separator.join(
             f"{part:g}" if isinstance(part, float) else str(part) for part in value
         )
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _lora(values: Mapping[str, Any]) -> str:
+    """A LoRA with its scale, and the sha256 of its file."""
+    return f"{values.get('name')}:{values.get('scale', 1):g}  {values.get('sha256', '')}".rstrip()

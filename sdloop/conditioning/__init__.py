@@ -8,6 +8,7 @@ from sdloop.conditioning.encode import (
     encode_prompt,
     encoded_prompt,
     lengthened,
+    with_sizes,
 )
 from sdloop.conditioning.reading import Reading, TextInput, readings
 from sdloop.conditioning.tokens import Ids, tokenize
@@ -38,6 +39,7 @@ __all__ = [
     "readings",
     "stack",
     "tokenize",
+    "with_sizes",
     "with_vectors",
     "with_words",
     "word_vector",

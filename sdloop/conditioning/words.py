@@ -8,10 +8,8 @@ model's own tokenizer and encoder, of which these are copies around the same wei
 """
 
 import copy
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -22,10 +20,10 @@ from sdloop.errors import FileError, SettingError
 from sdloop.learned import (
     Term,
     Terms,
+    WordTokenizer,
     facts_in,
     parse_embedding,
     parse_replacement,
-    places,
     read_bytes,
     tensors_in,
 )
@@ -92,7 +90,9 @@ def with_vectors(components: Components, by_encoder: Sequence[Mapping[str, Tenso
         zip(pairs_of(components), by_encoder, strict=True)
     ):
         suffix = "_2" if number else ""
-        parts[f"tokenizer{suffix}"] = WordTokenizer(tokenizer, vectors)
+        parts[f"tokenizer{suffix}"] = WordTokenizer(
+            tokenizer, {text: len(rows) for text, rows in vectors.items()}
+        )
         parts[f"text_encoder{suffix}"] = _with_first_layer(encoder, vectors)
     return replace(components, **parts)
 
@@ -115,62 +115,24 @@ def token_id(tokenizer: Any, word: str) -> int:
     return int(ids[0])
 
 
-class WordTokenizer:
-    """A tokenizer that knows more words, and gives ids below zero for their vectors.
-
-    They are below zero so that an encoder that looks for its end token as the highest id does not
-    take one of them for it.
-    """
-
-    def __init__(self, tokenizer: Any, vectors: Mapping[str, Tensor]) -> None:
-        self._tokenizer = tokenizer
-        numbers = itertools.count(1)
-        self._ids = {text: [-next(numbers) for _ in rows] for text, rows in vectors.items()}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tokenizer, name)
-
-    def __call__(self, text: str, **options: Any) -> Any:
-        """The ids of one text, with begin and end; the options are the tokenizer's own."""
-        begin, *_, end = self._tokenizer("", verbose=False).input_ids
-        ids = [begin]
-        for piece, word in places(text, self._ids):
-            known = self._tokenizer(piece, **options).input_ids[1:-1] if word is None else ()
-            ids += known if word is None else self._ids[word]
-        return SimpleNamespace(input_ids=[*ids, end])
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of ``ids``, with the learned words in it."""
-        return " ".join(
-            self._text(list(run), learned)
-            for learned, run in itertools.groupby(map(int, ids), key=self._word)
-        )
-
-    def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str]:
-        """A name for each id; that of a vector is its word."""
-        return [
-            self._word(one) or str(self._tokenizer.convert_ids_to_tokens([one])[0]) for one in ids
-        ]
-
-    def _text(self, ids: list[int], learned: str | None) -> str:
-        return str(self._tokenizer.decode(ids)) if learned is None else learned
-
-    def _word(self, one: int) -> str | None:
-        return next((text for text, ids in self._ids.items() if one in ids), None)
-
-
 class WordEmbedding(nn.Module):
-    """The first layer of a text encoder: its own table, and a vector for each id below zero."""
+    """The first layer of a text encoder: its own table, and a vector for each id below zero.
+
+    The table may be such a layer itself, and the ids that it knows are its: all from ``above`` on.
+    """
 
     def __init__(self, table: nn.Module, vectors: Tensor) -> None:
         super().__init__()
         self.table = table
         self.vectors = vectors  # a plain tensor, so that the encoder has the parameters it had
+        self.above: int = (
+            table.above - len(table.vectors) if isinstance(table, WordEmbedding) else 0
+        )
 
     def forward(self, ids: Tensor) -> Tensor:
-        known: Tensor = self.table(ids.clamp(min=0))
-        learned = self.vectors.to(known)[(-1 - ids).clamp(min=0)]
-        return torch.where(ids[..., None] < 0, learned, known)
+        known: Tensor = self.table(ids.where(ids >= self.above, 0))
+        learned = self.vectors.to(known)[(self.above - 1 - ids).clamp(min=0)]
+        return torch.where(ids[..., None] < self.above, learned, known)
 
 
 def _with_first_layer(encoder: Any, vectors: Mapping[str, Tensor]) -> Any:

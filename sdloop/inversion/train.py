@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from sdloop.components import Components
 from sdloop.conditioning import pairs_of, word_vector
+from sdloop.errors import NonFiniteError, SettingError
 from sdloop.inversion.loss import loss_of, noise_schedule, told
 from sdloop.inversion.pictures import Pictures, draw_latents
 from sdloop.inversion.settings import Training
@@ -54,7 +55,11 @@ def train(
 
     A step's random numbers are its own, whatever came before it, so that a training which goes on
     from a state is the one that was never interrupted, bit for bit.
+
+    Raises ``SettingError`` for a model in fp16, in which gradients this small are nothing.
     """
+    if components.dtype == torch.float16:
+        raise SettingError("dtype must be bf16 or fp32 to learn in, got fp16")
     schedule = noise_schedule(components)
     with frozen(components):
         for step in range(state.step, training.steps):
@@ -77,6 +82,7 @@ def train(
                 loss = loss_of(components, schedule, latents, drawn, timesteps, conditioning)
                 gradients = torch.autograd.grad(loss, rows)
 
+            _check_finite(loss, step)
             state = _moved(state, [one.cpu() for one in gradients], training.learning_rate)
             yield state, loss.item()
 
@@ -93,6 +99,13 @@ def _moved(state: State, gradients: Sequence[Tensor], learning_rate: float) -> S
         for row, m, v in zip(state.rows, means, squares, strict=True)
     )
     return State(step=step, rows=rows, means=means, squares=squares)
+
+
+def _check_finite(loss: Tensor, step: int) -> None:
+    if not loss.isfinite():
+        raise NonFiniteError(
+            f"the loss is not a finite number at step {step + 1}; remedy: a lower learning_rate"
+        )
 
 
 def _generator(seed: int, step: int) -> Generator:

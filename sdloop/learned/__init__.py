@@ -18,6 +18,7 @@ from sdloop.learned.grammar import (
     parse_terms,
 )
 from sdloop.learned.places import MARKS, mentions, places
+from sdloop.learned.tokenizer import WordTokenizer
 
 __all__ = [
     "MARKS",
@@ -26,6 +27,7 @@ __all__ = [
     "Replacement",
     "Term",
     "Terms",
+    "WordTokenizer",
     "embedding_facts",
     "facts_in",
     "family_of",

@@ -1,6 +1,6 @@
 """One Recipe for all the frames of a clip, and what a file of them says beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,9 @@ from sdloop.recipe import Recipe
 USUAL_FPS = 12.0
 
 
-def clip_recipe(model: Defaults, clip: Clip, recipe: Recipe) -> Recipe:
+def clip_recipe(
+    model: Defaults, clip: Clip, recipe: Recipe, *, lora_hashes: Mapping[str, str]
+) -> Recipe:
     """``recipe`` resolved for ``clip``, which its ``image`` names: the frames share all of it.
 
     Raises ``SettingError`` for a mask, and for frames of several sizes unless ``resize`` says what
@@ -27,7 +29,8 @@ def clip_recipe(model: Defaults, clip: Clip, recipe: Recipe) -> Recipe:
             f"frames must be of one size unless resize is given, got {first} and {second}"
         )
     whole = replace(recipe, image=clip.name, image_sha256=clip.sha256)
-    return whole.resolved(model, InputFacts(sha256=clip.sha256, size=clip.sizes[0]))
+    facts = InputFacts(sha256=clip.sha256, size=clip.sizes[0])
+    return whole.resolved(model, facts, lora_hashes=lora_hashes)
 
 
 def durations_of(clip: Clip, fps: float | None) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.learned import parse_embedding
 from sdloop.png.a1111 import NEGATIVE, Parameters
-from sdloop.recipe import Recipe
+from sdloop.recipe import Lora, Recipe
 from sdloop.scheduler_names import SCHEDULERS, parse_scheduler
 
 # "Automatic" means these for A1111; for the other samplers it means their own, uniform, spacing.
@@ -19,6 +19,7 @@ _AUTOMATIC = {
     "dpmpp-sde": "karras",
     "dpmpp-2m-sde": "exponential",
 }
+_UPSCALERS = {None: "Lanczos", "lanczos": "Lanczos", "latent": "Latent (bicubic)"}
 _EMPHASES = {"a1111": "Original", "no-norm": "No norm", "none": "None"}
 # These set nothing; where the noise came from (RNG) is told in words of its own.
 _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
@@ -27,8 +28,9 @@ _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
 def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
     """How A1111 would describe a picture of this resolved Recipe.
 
-    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.model_hashes`` names them) and
-    ``versions``. ``Model hash`` is that of a single file; a folder of files has none.
+    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.model_hashes`` names them),
+    ``lora_hashes`` (name → short hash) and ``versions``. LoRAs are called in the prompt, as there.
+    ``Model hash`` is that of a single file; a folder of files has none.
     """
     weights = made.get("weights", {})
     fields = {
@@ -47,22 +49,35 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
             None if recipe.variation_strength is None else f"{recipe.variation_strength:.12g}"
         ),
         "Denoising strength": _denoising_strength(recipe),
+        "Hires upscale": None if recipe.hires is None else f"{recipe.hires:.12g}",
+        "Hires upscaler": None if recipe.hires is None else _UPSCALERS[recipe.enlarge],
         "Mask blur": None if recipe.mask_blur is None else f"{recipe.mask_blur:.12g}",
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "Emphasis": None if recipe.emphasis == "a1111" else _EMPHASES[recipe.emphasis],
         "RNG": "CPU",
         "TI hashes": _embedding_hashes(recipe),
+        "Lora hashes": ", ".join(f"{k}: {v}" for k, v in made.get("lora_hashes", {}).items())
+        or None,
         "Version": f"sdloop {made.get('versions', {}).get('sdloop', '')}".rstrip(),
     }
     return Parameters(
-        prompt=recipe.prompt,
+        prompt=recipe.prompt + "".join(map(_tag, recipe.loras)),
         negative_prompt=recipe.negative_prompt or "",
         fields={key: str(value) for key, value in fields.items() if value is not None},
     )
 
 
+def _tag(lora: Lora) -> str:
+    return f" <lora:{_bare_name(lora.name)}:{lora.scale:g}>"
+
+
+def _lora_hashes(hashes: Mapping[str, str]) -> str | None:
+    return ", ".join(f"{name}: {short}" for name, short in hashes.items()) or None
+
+
 def _denoising_strength(recipe: Recipe) -> str | None:
-    if recipe.image is None or recipe.noise_level is not None:
+    from_noise = recipe.image is None and recipe.hires is None
+    if from_noise or recipe.noise_level is not None:
         return None
     if recipe.strength is not None:
         return f"{recipe.strength:.12g}"
@@ -161,6 +176,20 @@ def _schedule(text: str, settings: _Settings) -> _Settings:
     return {"sigmas": sigmas}
 
 
+def _upscaler(text: str, settings: _Settings) -> _Settings:
+    found = {"Lanczos": "lanczos", "Latent": "latent", "Latent (bicubic)": "latent"}
+    if text not in found:
+        raise SettingError(f"Hires upscaler must be one of {', '.join(found)}, got {text!r}")
+    return {"enlarge": found[text]}
+
+
+def _hires_strength(text: str, settings: _Settings) -> _Settings:
+    """Of a picture that was made from another the picture is not told, so it stands alone."""
+    if "hires" not in settings:
+        raise SettingError(f"Denoising strength needs Hires upscale, got {text!r}")
+    return {"strength": float(text)}
+
+
 def _emphasis(text: str, _: _Settings) -> _Settings:
     named = [ours for ours, theirs in _EMPHASES.items() if theirs == text]
     if not named:
@@ -183,5 +212,8 @@ _TRANSLATIONS: Mapping[str, Callable[[str, _Settings], _Settings]] = {
     "Variation seed strength": lambda text, _: {"variation_strength": float(text)},
     "Size": _size,
     "Clip skip": lambda text, _: {"clip_skip": int(text)},
+    "Hires upscale": lambda text, _: {"hires": float(text)},
+    "Hires upscaler": _upscaler,
+    "Denoising strength": _hires_strength,
     "Emphasis": _emphasis,
 }

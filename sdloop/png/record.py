@@ -23,6 +23,8 @@ class Made(TypedDict, total=False):
     weights
         The sha256 of the model's files, as ``checkpoint.model_hashes`` names them; revision is
         the hub's commit.
+    lora_hashes
+        A1111's short hash of each LoRA, by its bare name: of its tensors, not of the whole file.
     sigmas
         The noise levels as the scheduler used them.
     key
@@ -30,9 +32,12 @@ class Made(TypedDict, total=False):
     versions, device, dtype, seconds
         Of sdloop and the libraries ("torch": "2.13.0"); where and how precisely it was computed;
         and how long sampling and decoding took.
+    peak_memory
+        In bytes: on a CUDA device what was allocated there at most, else what the process had.
     """
 
     weights: Mapping[str, str]
+    lora_hashes: Mapping[str, str]
     revision: str | None
     sigmas: tuple[float, ...]
     key: str
@@ -40,6 +45,7 @@ class Made(TypedDict, total=False):
     device: str
     dtype: str
     seconds: float
+    peak_memory: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
