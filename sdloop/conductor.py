@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -12,17 +12,26 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from sdloop.components import Components
-from sdloop.conditioning import Conditioning, Encode, condition, encode_prompt, stack
-from sdloop.errors import NonFiniteError, OutOfMemory
+from sdloop.checkpoint import FindLora, find_lora
+from sdloop.components import Components, adapted, peak_memory, reset_peak_memory
+from sdloop.conditioning import (
+    Conditioning,
+    Encode,
+    Words,
+    condition,
+    encode_prompt,
+    stack,
+    with_words,
+    words_of,
+)
+from sdloop.errors import OutOfMemory
 from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
-from sdloop.latents import seeded_generators
-from sdloop.loop import Step, denoise
-from sdloop.recipe import PROMPTS, Recipe, facts_of
+from sdloop.loop import Step
+from sdloop.recipe import PROMPTS, WORD_FIELDS, Lora, Recipe, facts_of
 from sdloop.rules import check_whole
-from sdloop.schedule import make_scheduler, seed_brownian_noise, set_steps
-from sdloop.start import Look, looking, start
+from sdloop.stages import run, stages_of
+from sdloop.start import Look, looking
 
 MAX_BATCH = 4096
 
@@ -34,7 +43,8 @@ class Picture:
     ``recipe`` is resolved: with it and the model's weights the picture can be made again.
     ``latents`` (channels, height, width), float32, CPU, are what the VAE decoded. ``sigmas`` are
     the noise levels that the UNet looked at. ``seconds`` is this picture's share of its batch's
-    time, from the prompt to the pixels, less what the consumer of the steps took.
+    time, from the prompt to the pixels, less what the consumer of the steps took. ``peak_memory``
+    is what the batch took at most: see ``components.peak_memory``.
     """
 
     image: Image
@@ -42,6 +52,7 @@ class Picture:
     latents: Tensor
     sigmas: tuple[float, ...]
     seconds: float
+    peak_memory: int | None
 
 
 def generate(
@@ -65,34 +76,71 @@ def stream(
 ) -> Iterator[Step | Picture]:
     """The same, as it happens: a batch's ``Step``s, then its finished ``Picture``s, batch by batch.
 
-    Up to ``batch_size`` neighbouring Recipes that differ in prompts, seed and the picture they
+    Up to ``batch_size`` neighbouring Recipes that differ in words, seed and the picture they
     start from alone share a batch: faster on a GPU, and the same noise bit for bit. Memory does
     not grow with the number of Recipes, and closing the iterator stops between two steps.
     ``open_image`` reads the picture that a Recipe names: without it, the file of that name.
 
     Raises ``SettingError`` for a Recipe that does not suit the model, ``FileError`` for a picture
-    that cannot be read, ``NonFiniteError`` naming the step at which numbers ceased to be finite,
-    ``OutOfMemory``.
+    that cannot be read, ``ModelError`` for a LoRA that does not fit, ``NonFiniteError`` naming the
+    step at which numbers ceased to be finite, ``OutOfMemory``.
     """
     check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):
         recipes = [recipes]
-    # Equal texts are encoded once, however many pictures they are for.
-    encode = lru_cache(maxsize=64)(partial(encode_prompt, components))
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
-    resolved = (recipe.resolved(components, facts_of(recipe, last_opened)) for recipe in recipes)
+    found_lora = lru_cache(maxsize=64)(find_lora)
+    resolved = (_resolved(recipe, components, last_opened, found_lora) for recipe in recipes)
     looked_at = looking(components, last_opened)
+    prepare = _preparing(components, found_lora)
     for batch in batches(resolved, batch_size):
         with _memory_errors(batch[0], len(batch)):
-            yield from _make(components, batch, encode, looked_at)
+            wanted, encoder = prepare(batch[0].loras)
+            yield from _make(wanted, batch, encoder, looked_at)
+
+
+def _resolved(
+    recipe: Recipe, components: Components, open_image: OpenImage, find_lora: FindLora
+) -> Recipe:
+    hashes = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
+    return recipe.resolved(components, facts_of(recipe, open_image), lora_hashes=hashes)
+
+
+Encoder = Callable[[Words], Encode]
+
+
+def _preparing(
+    components: Components, find_lora: FindLora
+) -> Callable[[tuple[Lora, ...]], tuple[Components, Encoder]]:
+    """How the components are made as Recipes want them, and what encodes prompts of which words.
+
+    The last few are kept, for Recipes that take turns; of a LoRA that is its own weights alone.
+    Equal texts are encoded once, however many pictures they are for.
+    """
+
+    @lru_cache(maxsize=4)
+    def prepare(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
+        files = [(find_lora(lora.name), lora.scale) for lora in loras]
+        wanted = adapted(components, files)
+
+        @lru_cache(maxsize=8)
+        def encoder(words: Words) -> Encode:
+            return lru_cache(maxsize=64)(partial(encode_prompt, with_words(wanted, words)))
+
+        return wanted, encoder
+
+    return prepare
 
 
 def _make(
-    components: Components, batch: Sequence[Recipe], encode: Encode, look: Look
+    components: Components,
+    batch: Sequence[Recipe],
+    encoder: Encoder,
+    look: Look,
 ) -> Iterator[Step | Picture]:
     """One batch, from the prompts to the pixels; prompts of more chunks than others go apart."""
     watch = Stopwatch()
-    rows = [condition(components, recipe, encode=encode) for recipe in batch]
+    rows = [condition(components, recipe, encode=encoder(words_of(recipe))) for recipe in batch]
     reading = watch.seconds() / len(batch)
     pairs = zip(rows, batch, strict=True)
     # Not padded to one length: a picture must not depend on its neighbours.
@@ -112,21 +160,35 @@ def _picture(
 ) -> Iterator[Step | Picture]:
     """From the conditioning to the pixels; ``reading`` is each picture's time until then."""
     watch = Stopwatch()
-    latents, sigmas = yield from _sample(components, batch, conditioning, look, watch)
+    reset_peak_memory(components.device)
+    planned = stages_of(components, batch)
+    for step in run(components, planned, conditioning, look=look):
+        latents = step.latents
+        with watch.stopped():
+            yield step
     images = to_images(decode(components.vae, latents))
     if batch[0].mask is not None and not batch[0].no_keep:
         pairs = zip(images, batch, strict=True)
         images = [look(recipe).canvas.finished(image) for image, recipe in pairs]
     seconds = reading + watch.seconds() / len(batch)
+    peak = peak_memory(components.device)
+    sigmas = tuple(sigma for stage in planned for sigma in stage.sigmas)
     for image, recipe, one in zip(images, batch, latents.cpu(), strict=True):
-        yield Picture(image=image, recipe=recipe, latents=one, sigmas=sigmas, seconds=seconds)
+        yield Picture(
+            image=image,
+            recipe=recipe,
+            latents=one,
+            sigmas=sigmas,
+            seconds=seconds,
+            peak_memory=peak,
+        )
 
 
 def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]]:
-    """Neighbours that can share a forward pass: equal but for prompts, seed and input picture."""
+    """Neighbours that can share a forward pass: equal but for words, seed and input picture."""
 
     def shape(recipe: Recipe) -> Recipe:
-        prompts: dict[str, Any] = {**dict.fromkeys(PROMPTS), "prompt": ""}
+        words: dict[str, Any] = {**dict.fromkeys((*PROMPTS, *WORD_FIELDS)), "prompt": ""}
         return replace(
             recipe,
             seed=0,
@@ -134,69 +196,12 @@ def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]
             image_sha256=None,
             mask=recipe.mask and "any",
             mask_sha256=None,
-            **prompts,
+            **words,
         )
 
     for _, alike in itertools.groupby(recipes, key=shape):
         while batch := list(itertools.islice(alike, batch_size)):
             yield batch
-
-
-def _sample(
-    components: Components,
-    batch: Sequence[Recipe],
-    conditioning: Conditioning,
-    look: Look,
-    watch: "Stopwatch",
-) -> Generator[Step, None, tuple[Tensor, tuple[float, ...]]]:
-    """Run the loop for one batch; returns the final latents and the sigmas of its steps."""
-    recipe = batch[0]  # all of a batch agree in what is read from it here
-    assert recipe.guidance_scale is not None  # resolved
-    seeds = [one.seed for one in batch]
-    generators = seeded_generators(seeds)
-    scheduler = make_scheduler(
-        components.scheduler_config,
-        scheduler=recipe.scheduler,
-        sigmas=recipe.sigmas,
-        timestep_spacing=recipe.timestep_spacing,
-    )
-    steps, first = recipe.schedule
-    timesteps, sigmas = set_steps(scheduler, steps, start=first)
-    begin = start(components, batch, scheduler, timesteps, generators, look=look)
-    latents = begin.latents
-    seed_brownian_noise(scheduler, latents, seeds)
-    finite = []
-    for step in denoise(
-        components.unet,
-        scheduler,
-        latents,
-        begin.seen_with(conditioning),
-        timesteps=timesteps,
-        sigmas=sigmas,
-        guidance_scale=recipe.guidance_scale,
-        guidance_rescale=recipe.guidance_rescale,
-        eta=recipe.eta,
-        generators=generators,
-        kept=begin.kept,
-    ):
-        latents = step.latents
-        finite.append(latents.isfinite().all())
-        with watch.stopped():
-            yield step
-    _check_finite(finite, components.dtype)
-    return latents, tuple(sigmas)
-
-
-def _check_finite(finite: Sequence[Tensor], dtype: torch.dtype) -> None:
-    """Look at all steps at once, at the end: asking at every step would make a GPU wait."""
-    for index, flag in enumerate(torch.stack(tuple(finite)).tolist()):
-        if not flag:
-            half = dtype != torch.float32
-            raise NonFiniteError(
-                f"the latents are not finite numbers after step {index + 1} of {len(finite)} "
-                f"in {str(dtype).removeprefix('torch.')}; remedy: "
-                f"{'dtype fp32' if half else 'a lower guidance_scale'} or another scheduler"
-            )
 
 
 class Stopwatch:
@@ -225,7 +230,8 @@ def _memory_errors(recipe: Recipe, count: int) -> Iterator[None]:
         full = ("not enough memory", "can't allocate memory")
         if not isinstance(error, torch.OutOfMemoryError) and not any(t in str(error) for t in full):
             raise
+        width, height = recipe.final_size
         raise OutOfMemory(
-            f"out of memory for {count} picture(s) of {recipe.width}x{recipe.height} at once; "
-            "remedy: a smaller batch_size or picture, or dtype bf16"
+            f"out of memory for {count} picture(s) of {width}x{height} at once; "
+            "remedy: a smaller batch_size, tile or picture, or dtype bf16"
         ) from error

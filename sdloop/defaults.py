@@ -26,6 +26,10 @@ class Defaults(Protocol):
         """The scale that suits the model where nobody names one."""
 
     @property
+    def upscale_strength(self) -> float:
+        """The strength that suits an enlarged picture where nobody names one."""
+
+    @property
     def takes_sizes(self) -> bool:
         """Whether the UNet is conditioned on sizes and crop (SDXL)."""
 
@@ -40,6 +44,10 @@ class Defaults(Protocol):
     @property
     def text_layers(self) -> int:
         """Layers of the text encoder, of the shallower one where there are two."""
+
+    @property
+    def text_widths(self) -> tuple[int, ...]:
+        """The width of each text encoder's input embeddings."""
 
     @property
     def reads_twice(self) -> bool:

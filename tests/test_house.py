@@ -20,6 +20,7 @@ ROOMS = [
     "defaults",
     "strength",
     "inputs",
+    "learned",
     "sheet",
     "recipe",
     "latents",
@@ -29,19 +30,23 @@ ROOMS = [
     "components",
     "conditioning",
     "mask",
+    "windows",
     "loop",
     "image",
     "beside",
     "start",
+    "stages",
     "png",
+    "moving",
     "conductor",
+    "animate",
+    "inversion",
     "inspection",
     "cli",
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    "recipe",
-    *("checkpoint", "png", "cli"),
+    *("sheet", "learned", "recipe", "checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

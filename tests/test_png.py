@@ -346,7 +346,7 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     for path, reason in (
         (tmp_path / "missing.png", "is not there"),
         (tmp_path, "is not a file"),
-        (text, "neither PNG, JPEG nor WebP"),
+        (text, "neither PNG, JPEG, WebP, GIF nor MP4"),
     ):
         with pytest.raises(FileError, match=reason):
             read_record(path)

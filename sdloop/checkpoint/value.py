@@ -78,6 +78,11 @@ class Checkpoint:
         return self.advice.guidance_scale
 
     @property
+    def upscale_strength(self) -> float:
+        """The strength that suits an enlarged picture where nobody names one."""
+        return self.advice.upscale_strength
+
+    @property
     def takes_sizes(self) -> bool:
         """Whether the UNet is told sizes and crop (SDXL)."""
         return self.configs["unet"].get("addition_embed_type") == "text_time"
@@ -92,6 +97,12 @@ class Checkpoint:
         """Layers of the text encoder, of the shallower one where there are two."""
         encoders = [c for part, c in self.configs.items() if part.startswith("text_encoder")]
         return min(int(config.get("num_hidden_layers", 12)) for config in encoders)
+
+    @property
+    def text_widths(self) -> tuple[int, ...]:
+        """The width of each text encoder's input embeddings."""
+        encoders = [part for part in ("text_encoder", "text_encoder_2") if part in self.configs]
+        return tuple(int(self.configs[part].get("hidden_size", 512)) for part in encoders)
 
     @property
     def reads_twice(self) -> bool:

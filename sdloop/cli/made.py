@@ -9,7 +9,7 @@ from sdloop.cli.version import installed
 from sdloop.png import Made
 
 if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint
+    from sdloop.cli.plan import Planned
     from sdloop.components import Components
     from sdloop.conductor import Picture
 
@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 def circumstances(
     picture: "Picture",
     components: "Components",
-    checkpoint: "Checkpoint",
+    planned: "Planned",
     weights: Mapping[str, str],
 ) -> Made:
     """What the Recipe leaves open: whose weights, which versions, where and how precisely."""
     return Made(
         weights=weights,
-        revision=checkpoint.revision,
+        lora_hashes={file.path.stem: file.tensors_sha256[:12] for file in planned.loras},
+        revision=planned.checkpoint.revision,
         sigmas=picture.sigmas,
         key=picture.recipe.key(weights),
         versions=installed(),
         device=str(components.device),
         dtype=str(components.dtype).removeprefix("torch."),
         seconds=round(picture.seconds, 3),
+        peak_memory=picture.peak_memory,
     )
 
 
@@ -41,6 +43,7 @@ def json_line(picture: "Picture", path: Path, made: Made) -> str:
         "seed": recipe.seed,
         "key": made["key"],
         "seconds": made["seconds"],
+        "peak_memory": made["peak_memory"],
         "width": picture.image.width,
         "height": picture.image.height,
         "model": recipe.model,

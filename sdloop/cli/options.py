@@ -64,6 +64,16 @@ Prompt2 = Annotated[
         metavar="TEXT",
     ),
 ]
+Embeddings = Annotated[
+    list[str] | None,
+    option(
+        "Words",
+        "Learned vectors, and the word in the prompt that stands for them; may be repeated. "
+        "Default: the word that the file names.",
+        "--embedding",
+        metavar="FILE[:TOKEN]",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +116,16 @@ class RecipeOptions:
         str | None,
         option("Picture", "Both at once, as in 512x768.", "--size", metavar="WxH"),
     ] = None
+    tile: Annotated[
+        int | None,
+        option(
+            "Picture",
+            "See the picture through overlapping windows of this side in pixels; 0 is whole. "
+            "Default: windows where an enlarged picture is much larger than the model's own.",
+            "--tile",
+            metavar="N",
+        ),
+    ] = None
     scheduler: Annotated[
         str | None,
         option(
@@ -147,6 +167,17 @@ class RecipeOptions:
             "2 reads the text encoder's last layer but one.",
             "--clip-skip",
             metavar="N",
+        ),
+    ] = None
+    embeddings: Embeddings = None
+    replace_tokens: Annotated[
+        list[str] | None,
+        option(
+            "Words",
+            "Read something else in a word's place: puppy=cat, puppy=0.5*puppy+0.5*skunk or "
+            "puppy=FILE; may be repeated.",
+            "--replace-token",
+            metavar="WORD=SUM",
         ),
     ] = None
     prompt_2: Prompt2 = None
@@ -211,14 +242,28 @@ class SeedOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelOptions:
-    """Which weights."""
+class WeightsOptions:
+    """Which weights, where and how precisely."""
 
     model: Model = None
     revision: Revision = None
     variant: Variant = None
     vae: Annotated[
         str | None, option("Model", "Another VAE than the model's.", "--vae", metavar="MODEL")
+    ] = None
+    loras: Annotated[
+        list[str] | None,
+        option(
+            "Model",
+            "A LoRA to add, and how much of it: a file, a hub id, or a name in --lora-dir; may be "
+            'repeated. In a prompt: "<lora:NAME:SCALE>". [dim]\\[default scale: 1][/dim]',
+            "--lora",
+            metavar="LORA[:SCALE]",
+        ),
+    ] = None
+    lora_dir: Annotated[
+        str | None,
+        option("Model", "The folder of LoRAs that have names.", "--lora-dir", metavar="DIR"),
     ] = None
     device: Annotated[
         str | None,
@@ -233,6 +278,12 @@ class ModelOptions:
     dtype: Annotated[
         str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOptions(WeightsOptions):
+    """Which weights, and how many pictures they make at once."""
+
     batch_size: Annotated[
         int | None,
         option(

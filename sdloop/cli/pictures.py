@@ -53,7 +53,7 @@ def _make(
             progress.step(event)
             continue
         planned = next(plans)
-        made = circumstances(event, components, checkpoint, weights)
+        made = circumstances(event, components, planned, weights)
         written = write_picture(
             event.image,
             planned.path,

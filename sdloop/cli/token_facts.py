@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sdloop.learned import WordTokenizer, embedding_facts, parse_embedding, places
 from sdloop.prompt import (
     BREAK,
     Alternatives,
@@ -66,7 +67,11 @@ def seen_of(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[Seen]:
     from sdloop.checkpoint import load_tokenizer, unknown_words
 
     plain = recipe.emphasis == "none"
-    tokenizers = {part: load_tokenizer(checkpoint, part) for part in checkpoint.tokenizers}
+    counts = _counts(recipe)
+    tokenizers = {
+        part: WordTokenizer(load_tokenizer(checkpoint, part), counts)
+        for part in checkpoint.tokenizers
+    }
     for part, weight in ((recipe.prompt, 1.0),) if plain else parts(recipe.prompt):
         cut = () if plain else unseen(part, recipe.steps)
         ends = ((recipe.steps, part),) if plain else alternatives(part, recipe.steps)
@@ -78,10 +83,22 @@ def seen_of(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[Seen]:
                 steps=tuple(steps),
                 encoders=_encoders(recipe, text, tokenizers),
                 unknown=unknown_words(
-                    checkpoint, " ".join(span.text for span in spans if span is not BREAK)
+                    checkpoint,
+                    " ".join(_old(span.text, counts) for span in spans if span is not BREAK),
                 ),
                 cut=cut,
             )
+
+
+def _counts(recipe: Recipe) -> dict[str, int]:
+    """How many vectors each learned word has."""
+    learned = [parse_embedding(text) for text in recipe.embeddings or ()]
+    return {str(one.token): embedding_facts(one.file).count for one in learned}
+
+
+def _old(text: str, counts: Mapping[str, int]) -> str:
+    """What of ``text`` is no learned word."""
+    return " ".join(piece for piece, word in places(text, counts) if word is None)
 
 
 def _stretches(ends: Alternatives) -> dict[str, list[tuple[int, int]]]:
@@ -117,7 +134,13 @@ def _chunk(chunk: Chunk, tokenizer: Any) -> ChunkFacts:
     tokens = (Token(begin, 1.0), *chunk, Token(end, 1.0))
     names = tokenizer.convert_ids_to_tokens([token.id for token in tokens])
     facts = tuple(
-        TokenFacts(position=place, id=one.id, token=name, text=_text(name), weight=one.weight)
+        TokenFacts(
+            position=place,
+            id=one.id,
+            token=name,
+            text=name if one.id < 0 else _text(name),
+            weight=one.weight,
+        )
         for place, (one, name) in enumerate(zip(tokens, names, strict=True))
     )
     return ChunkFacts(tokens=facts, padding=tokenizer.model_max_length - len(tokens))

@@ -3,17 +3,26 @@
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from sdloop.cli.asked import asked_prompts
 from sdloop.cli.entries import columns, safe
 from sdloop.cli.flags import option
-from sdloop.cli.options import Emphasis, Model, Prompt2, PromptArgument, Revision, Steps, Variant
+from sdloop.cli.options import (
+    Embeddings,
+    Emphasis,
+    Model,
+    Prompt2,
+    PromptArgument,
+    Revision,
+    Steps,
+    Variant,
+)
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import Settings, standing_settings
 from sdloop.cli.token_facts import Seen, TokenFacts, seen_of
 from sdloop.errors import SettingError
-from sdloop.recipe import Recipe
+from sdloop.recipe import Recipe, split_tags
 
 _MOST = 4  # stretches of steps that are told of one text
 
@@ -30,6 +39,7 @@ def tokens(
     prompt_2: Prompt2 = None,
     emphasis: Emphasis = None,
     steps: Steps = None,
+    embeddings: Embeddings = None,
     model: Model = None,
     revision: Revision = None,
     variant: Variant = None,
@@ -51,13 +61,16 @@ def tokens(
     """
     from sdloop.checkpoint import find_checkpoint
 
-    given = {"prompt_2": prompt_2, "emphasis": emphasis, "steps": steps}
+    given: dict[str, Any] = {"prompt_2": prompt_2, "emphasis": emphasis, "steps": steps}
+    given["embeddings"] = embeddings if embeddings else None
     named = {"model": model, "revision": revision, "variant": variant}
     flags = {name: value for name, value in (given | named).items() if value is not None}
     settings = Settings.of(flags).over(standing_settings(None))
     (asked,) = asked_prompts(prompt, None, settings, example='sdloop tokens "a red frog"')
     fields = {name: v for name, v in settings.recipe.items() if name in (*given, *named)}
-    recipe = Recipe.from_dict({**fields, **asked.settings, "seed": 0})
+    # What calls a LoRA is taken out of a prompt before it is read.
+    read, _ = split_tags(asked.settings.get("prompt", fields.get("prompt", "")))
+    recipe = Recipe.from_dict({**fields, **asked.settings, "prompt": read, "seed": 0})
     checkpoint = find_checkpoint(
         recipe.model, revision=recipe.revision, variant=recipe.variant, may_fetch=False
     )

@@ -17,6 +17,7 @@ from sdloop.components import single_file
 from sdloop.components.device import pick_device, pick_dtype
 from sdloop.components.weights import empty_module, fill, modern_names, read_tensors
 from sdloop.errors import ModelError, SettingError
+from sdloop.strength import UPSCALE_STRENGTH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,10 +90,21 @@ class Components:
         return 7.5 if self.text_encoder_2 is None else 5.0
 
     @property
+    def upscale_strength(self) -> float:
+        """The strength that suits an enlarged picture where nobody names one."""
+        return UPSCALE_STRENGTH if self.checkpoint is None else self.checkpoint.upscale_strength
+
+    @property
     def text_layers(self) -> int:
         """Layers of the text encoder, of the shallower one where there are two."""
         encoders = (self.text_encoder, self.text_encoder_2)
         return min(int(e.config.num_hidden_layers) for e in encoders if e is not None)
+
+    @property
+    def text_widths(self) -> tuple[int, ...]:
+        """The width of each text encoder's input embeddings."""
+        encoders = (self.text_encoder, self.text_encoder_2)
+        return tuple(int(e.config.hidden_size) for e in encoders if e is not None)
 
     @property
     def reads_twice(self) -> bool:

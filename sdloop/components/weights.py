@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from sdloop.checkpoint.headers import PICKLES
 from sdloop.checkpoint.quiet import quiet
 from sdloop.errors import ModelError
 
@@ -78,7 +79,7 @@ def read_tensors(
 def _tensors_of(
     file: Path, device: torch.device, prefixes: tuple[str, ...]
 ) -> Iterator[tuple[str, Tensor]]:
-    if file.suffix == ".ckpt":
+    if file.suffix in PICKLES:
         yield from ((n, t) for n, t in _unpickled(file).items() if n.startswith(prefixes))
         return
     try:
@@ -141,9 +142,14 @@ def fill(module: Module, tensors: Mapping[str, Tensor], source: str, device: tor
                 f"{source}: {name} has the shape {tuple(tensor.shape)}, and its config asks for "
                 f"{tuple(expected[name].shape)}"
             )
-    _refuse(source, "holds NaN or infinity", _not_finite(tensors))
+    check_finite(source, tensors)
     module.load_state_dict(tensors, assign=True)
     module.to(device)  # the buffers that no file has
+
+
+def check_finite(source: str, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ``ModelError`` for a tensor with NaN or infinity in it."""
+    _refuse(source, "holds NaN or infinity", _not_finite(tensors))
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:

@@ -7,10 +7,20 @@ from sdloop.conditioning.encode import (
     condition,
     encode_both,
     encode_prompt,
+    encoded_prompt,
     lengthened,
+    with_sizes,
 )
 from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning, stack
+from sdloop.conditioning.words import (
+    Words,
+    pairs_of,
+    with_vectors,
+    with_words,
+    word_vector,
+    words_of,
+)
 
 __all__ = [
     "Conditioning",
@@ -18,10 +28,18 @@ __all__ = [
     "Encoded",
     "Ids",
     "TextInput",
+    "Words",
     "condition",
     "encode_both",
     "encode_prompt",
+    "encoded_prompt",
     "lengthened",
+    "pairs_of",
     "stack",
     "tokenize",
+    "with_sizes",
+    "with_vectors",
+    "with_words",
+    "word_vector",
+    "words_of",
 ]

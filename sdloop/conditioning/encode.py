@@ -16,6 +16,7 @@ from sdloop.components import Components
 from sdloop.conditioning.emphasis import weighted
 from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning
+from sdloop.conditioning.words import with_words, words_of
 from sdloop.recipe import Recipe
 
 
@@ -52,7 +53,8 @@ def condition(
     batch. ``encode`` takes the place of ``encode_prompt`` for these components, to remember what
     it has encoded. SDXL is told sizes, and needs a ``recipe`` that is resolved.
     """
-    encode = encode or partial(encode_prompt, components)
+    if encode is None:
+        encode = partial(encode_prompt, with_words(components, words_of(recipe)))
     positive, negative = encode_both(components, recipe, encode)
     return Conditioning(
         prompt_embeds=positive.embeds,
@@ -116,6 +118,11 @@ def encode_prompt(components: Components, read: TextInput) -> Encoded:
     Raises ``PromptError`` for one that cannot be read, ``SettingError`` for weights that leave
     nothing of it.
     """
+    return encoded_prompt(components, read)
+
+
+def encoded_prompt(components: Components, read: TextInput) -> Encoded:
+    """The same, with gradients for whoever asks for them."""
     encode = _encode_one if components.text_encoder_2 is None else _encode_two
     return encode(components, read)
 
@@ -169,13 +176,29 @@ def _joined(layers: Sequence[Tensor], chunks: Sequence[Ids], emphasis: str) -> T
     return torch.cat([weighted(layer, one.weights, emphasis) for layer, one in pairs], dim=1)
 
 
+def with_sizes(
+    components: Components, conditioning: Conditioning, recipes: Sequence[Recipe]
+) -> Conditioning:
+    """``conditioning`` for pictures of the sizes of ``recipes``; only SDXL is told of them."""
+    if not components.takes_sizes:
+        return conditioning
+    rows = [_time_ids(components, recipe) for recipe in recipes]
+    return replace(conditioning, time_ids=torch.cat(rows))
+
+
 def _time_ids(components: Components, recipe: Recipe) -> Tensor:
     """What SDXL is told about sizes, (1, 6): see ``Conditioning``. Untold means the picture's own.
 
+    Where it sees the picture through windows, it is told that its target is a window's size, as
+    it is, and still that of the whole as the original: large photos, made small, were its sharpest.
+    Nor is it told where in the picture the window lies. In training the crop's offset was what a
+    side was longer than the other, and a window's would be far beyond that.
+
     Source: Podell et al. 2023 (arXiv:2307.01952), section 2.2.
     """
+    target = recipe.size if not recipe.tile else [min(side, recipe.tile) for side in recipe.size]
     original_width, original_height = recipe.original_size or recipe.size
-    target_width, target_height = recipe.target_size or recipe.size
+    target_width, target_height = recipe.target_size or target
     top, left = recipe.crop_top_left or (0, 0)
     ids = [original_height, original_width, top, left, target_height, target_width]
     # In float32 whatever the UNet's precision: bfloat16 would round 1365 to 1368.

@@ -1,7 +1,16 @@
 """Pictures that somebody brings: read whatever they are, fitted to a size. No torch in here."""
 
+from sdloop.inputs.animated import frame_of, read_animated
 from sdloop.inputs.canvas import Canvas, canvas, surroundings
-from sdloop.inputs.frame import BACK, RESIZES, framed, output_size, settled_colour
+from sdloop.inputs.frame import (
+    BACK,
+    RESIZES,
+    framed,
+    output_size,
+    placed,
+    scaled_size,
+    settled_colour,
+)
 from sdloop.inputs.mask import ALPHA, look, painted_mask
 from sdloop.inputs.read import (
     Box,
@@ -9,6 +18,8 @@ from sdloop.inputs.read import (
     InputImage,
     MaskFacts,
     OpenImage,
+    bytes_of,
+    check_pixels,
     check_sha256,
     is_picture_name,
     open_image,
@@ -25,15 +36,21 @@ __all__ = [
     "InputImage",
     "MaskFacts",
     "OpenImage",
+    "bytes_of",
     "canvas",
+    "check_pixels",
     "check_sha256",
+    "frame_of",
     "framed",
     "is_picture_name",
     "look",
     "open_image",
     "output_size",
     "painted_mask",
+    "placed",
+    "read_animated",
     "read_image",
+    "scaled_size",
     "settled_colour",
     "surroundings",
 ]

@@ -10,7 +10,9 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.inputs import BACK, RESIZES, settled_colour
+from sdloop.learned import parse_embedding, parse_replacement
 from sdloop.prompt import EMPHASES, check_prompt, parts
+from sdloop.recipe.loras import checked_loras
 from sdloop.rules import (
     MAX_SIDE,
     check_choice,
@@ -23,12 +25,14 @@ from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS, check_known, pa
 
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 1000
+ENLARGES = ("lanczos", "latent")
 
 PROMPTS = ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")
 TEXTS = (
     *PROMPTS,
     *("emphasis", "model", "revision", "variant", "vae", "scheduler", "sigmas"),
     *("timestep_spacing", "image", "image_sha256", "resize", "background", "mask", "mask_sha256"),
+    "enlarge",
 )
 FLAGS = ("exact_steps", "invert_mask", "no_keep")
 WHOLES = {
@@ -38,6 +42,7 @@ WHOLES = {
     "width": (1, MAX_SIDE),
     "height": (1, MAX_SIDE),
     "start_step": (0, MAX_STEPS - 1),
+    "tile": (0, MAX_SIDE),
     "mask_margin": (0, MAX_SIDE),
     "noise_level": (0, 999),
 }
@@ -46,6 +51,8 @@ NUMBERS = {
     "guidance_rescale": (0.0, 1.0),
     "eta": (0.0, 1.0),
     "strength": (0.0, 1.0),
+    "scale": (1.0, 16.0),
+    "hires": (1.0, 16.0),
     "mask_blur": (0.0, 1e3),
 }
 PAIRS = ("original_size", "crop_top_left", "target_size")
@@ -53,13 +60,18 @@ CHOICES = {
     "sigmas": SIGMAS,
     "timestep_spacing": SPACINGS,
     "resize": (*RESIZES, BACK),
+    "enlarge": ENLARGES,
     "emphasis": EMPHASES,
 }
 FILES = ("image", "mask")
 HASHES = ("image_sha256", "mask_sha256")
+LISTS = ("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256")
 # None would be no answer here: these have a default.
 NEEDED = frozenset(
-    {"prompt", "emphasis", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta", *FLAGS}
+    {
+        *("prompt", "emphasis", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta"),
+        *("loras", *FLAGS),
+    }
 )
 
 
@@ -70,6 +82,8 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
         _check(name, value)
     given |= {name: float(given[name]) for name in NUMBERS if name in given}
     given |= {name: checked_pair(name, given[name]) for name in PAIRS if name in given}
+    given |= {name: tuple(given[name]) for name in LISTS if name in given}
+    given["loras"] = checked_loras(given["loras"])
     if "background" in given:
         given["background"] = settled_colour("background", given["background"])
     given |= _settled_scheduler(given)
@@ -88,11 +102,31 @@ def _check(name: str, value: Any) -> None:
         check_number(name, value, *NUMBERS[name])
     if name in CHOICES:
         check_choice(name, value, CHOICES[name])
+    if name in LISTS:
+        _check_list(name, value)
     if name in FLAGS and not isinstance(value, bool):
         raise SettingError(f"{name} must be true or false, got {value!r}")
     if name in FILES and value == "":
         raise SettingError(f"{name} must name a file, got ''")
-    if name in HASHES and not re.fullmatch("[0-9a-f]{64}", value):
+    if name in HASHES:
+        _check_hash(name, value)
+
+
+def _check_list(name: str, value: Any) -> None:
+    if not isinstance(value, list | tuple) or not value:
+        raise SettingError(f"{name} must be a list of one text or more, got {value!r}")
+    for one in value:
+        check_text(name, one, optional=False)
+        if name == "embeddings":
+            parse_embedding(one)
+        elif name == "replace_tokens":
+            parse_replacement(one)
+        else:
+            _check_hash(name, one)
+
+
+def _check_hash(name: str, value: str) -> None:
+    if not re.fullmatch("[0-9a-f]{64}", value):
         raise SettingError(f"{name} must be 64 hex digits, got {value!r}")
 
 
@@ -124,6 +158,15 @@ def check_together(given: Mapping[str, Any]) -> None:
     if "start_step" in given and ("strength" in given or given["exact_steps"]):
         other = "strength" if "strength" in given else "exact_steps"
         raise SettingError(f"start_step says where to start, and so does {other}: drop one")
+    if "hires" in given and ("image" in given or "scale" in given):
+        raise SettingError(
+            "hires is for pictures that are made from noise; what starts from a picture is "
+            f"enlarged by scale: drop hires {given['hires']:g}"
+        )
+    if "enlarge" in given and "scale" not in given and "hires" not in given:
+        raise SettingError(
+            f"enlarge needs scale or hires, which say how much, got enlarge {given['enlarge']!r}"
+        )
     if "scheduler" in given:
         check_scheduler(given["scheduler"], SCHEDULERS[given["scheduler"]].knows, given)
 

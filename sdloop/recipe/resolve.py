@@ -1,6 +1,7 @@
 """A Recipe meets its model, and the picture that it starts from: what it left open is decided."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sdloop.defaults import Defaults
@@ -15,8 +16,12 @@ from sdloop.inputs import (
     output_size,
     surroundings,
 )
-from sdloop.recipe.check import check_scheduler
+from sdloop.recipe.check import PROMPTS, check_scheduler
+from sdloop.recipe.enlarge import with_hires, with_scale, with_tile
+from sdloop.recipe.learned import with_learned
+from sdloop.recipe.loras import with_hashes
 from sdloop.recipe.task import (
+    HIRES_FIELDS,
     IMAGE_FIELDS,
     MASK_FIELDS,
     check_task,
@@ -32,18 +37,22 @@ if TYPE_CHECKING:
     from sdloop.recipe.value import Recipe
 
 
-def resolve(recipe: "Recipe", model: Defaults, picture: InputFacts | None) -> "Recipe":
+def resolve(
+    recipe: "Recipe", model: Defaults, picture: InputFacts | None, lora_hashes: Mapping[str, str]
+) -> "Recipe":
     """``recipe`` with the choices of the model and the picture written in, checked against both.
 
     Raises ``SettingError`` for a size that is no multiple of the VAE's factor (naming the nearest
     that are), for settings that the model could not follow or would ignore, and for a strength
-    with which no step would run; ``FileError`` for another picture than the Recipe was made with.
+    with which no step would run; ``FileError`` for another picture, LoRA or file of learned words
+    than the Recipe was made with.
     """
     check_task(recipe, model)
     recipe = _with_size(recipe, model) if picture is None else _framed(recipe, model, picture)
     recipe = _with_scheduler(recipe, model)
+    recipe = with_learned(recipe, model)
     _check_model(recipe, model)
-    return recipe
+    return with_hashes(with_tile(recipe, model), lora_hashes)
 
 
 def facts_of(recipe: "Recipe", open_image: OpenImage) -> InputFacts | None:
@@ -63,19 +72,26 @@ def _with_size(recipe: "Recipe", model: Defaults) -> "Recipe":
     """The sizes of a Recipe that starts from noise."""
     if recipe.image is not None:
         raise SettingError(f"image must be opened to resolve the recipe, got {recipe.image!r}")
-    refuse(recipe, IMAGE_FIELDS, "for pictures that are made from another, and no image is given")
+    hires = recipe.hires is not None
+    others = [name for name in IMAGE_FIELDS if name not in HIRES_FIELDS]
+    refuse(recipe, others, "for pictures that are made from another, and no image is given")
+    if not hires:
+        what = "for pictures that are made from another, and neither image nor hires is given"
+        refuse(recipe, HIRES_FIELDS, what)
     width, height = model.native_size
-    return dataclasses.replace(
+    recipe = dataclasses.replace(
         recipe,
         width=width if recipe.width is None else recipe.width,
         height=height if recipe.height is None else recipe.height,
     )
+    return _with_start(with_hires(recipe, model), model) if hires else recipe
 
 
 def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
     """The sizes of a Recipe that starts from a picture, and how the picture gets to them."""
     check_sha256(repr(recipe.image), recipe.image_sha256, picture.sha256)
     recipe = _masked(recipe, picture.mask)
+    recipe = with_scale(recipe, model, picture)
     seen = picture.size
     if recipe.resize == BACK and picture.mask is not None:
         left, top, right, bottom = surroundings(picture.mask.box, seen, recipe.mask_margin)
@@ -126,6 +142,8 @@ def _with_start(recipe: "Recipe", model: Defaults) -> "Recipe":
         check_whole("start_step", recipe.start_step, 0, recipe.steps - 1)
         return recipe
     usual = DEFAULT_STRENGTH if recipe.mask is None else 1.0
+    if recipe.enlarge is not None:
+        usual = model.upscale_strength
     strength = usual if recipe.strength is None else recipe.strength
     check_strength(recipe.steps, strength, exact=recipe.exact_steps)
     return dataclasses.replace(recipe, strength=strength)
@@ -151,6 +169,13 @@ def _with_scheduler(recipe: "Recipe", model: Defaults) -> "Recipe":
 
 
 def _check_model(recipe: "Recipe", model: Defaults) -> None:
+    for name in PROMPTS:
+        if "<lora:" in (getattr(recipe, name) or ""):
+            # The text encoder would read it, and add nothing to the weights.
+            raise SettingError(
+                f"{name} calls a LoRA where none is looked up: name it in loras, or in a prompt on "
+                f"the command line, got {getattr(recipe, name)!r}"
+            )
     for name in ("width", "height"):
         check_multiple(name, getattr(recipe, name), model.size_multiple)
     check_whole("clip_skip", recipe.clip_skip, 1, model.text_layers)

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from sdloop.cli.flags import given, option, with_options
 from sdloop.cli.image_files import image_opener
 from sdloop.cli.image_options import ImageArgument
-from sdloop.cli.inspect.shared import SheetOptions, asked, ready, sheet_path, write_sheet
+from sdloop.cli.inspect.shared import (
+    SheetOptions,
+    asked,
+    ready,
+    sheet_path,
+    without_loras,
+    write_sheet,
+)
 from sdloop.cli.options import ModelOptions
 from sdloop.cli.screen import emit
 from sdloop.cli.values import parse_pair
 from sdloop.errors import SettingError
-from sdloop.recipe import Recipe
 from sdloop.sheet import sheet
 
 if TYPE_CHECKING:
@@ -51,7 +57,7 @@ def latents(
     if size is not None:
         fields["width"], fields["height"] = parse_pair("size", size)
     settings, wanted = asked(fields, seed=0, quiet=True)
-    components, recipe = ready(Recipe.from_dict(wanted), settings)
+    components, recipe = ready(without_loras(wanted), settings)
     from sdloop.inspection.latents import channel_images, round_trip
     from sdloop.start import canvas_of
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from sdloop.cli.entries import columns, safe
 from sdloop.cli.flags import given, option, with_options
-from sdloop.cli.inspect.shared import Seed, SheetOptions, asked, ready, sheet_path, write_sheet
+from sdloop.cli.inspect.shared import (
+    Seed,
+    SheetOptions,
+    asked,
+    ready,
+    sheet_path,
+    without_loras,
+    write_sheet,
+)
 from sdloop.cli.options import ModelOptions, PromptArgument, RecipeOptions
 from sdloop.cli.recipes import recipe_settings
 from sdloop.cli.screen import emit
@@ -58,7 +66,7 @@ def prompt(
     path = None if out.output is None else sheet_path(out, "words.png")
     flags = {"prompt": prompt, **given(model), **recipe_settings(recipe)}
     settings, fields = asked(flags, seed=seed, quiet=out.quiet or path is None)
-    components, resolved = ready(Recipe.from_dict(fields), settings)
+    components, resolved = ready(without_loras(fields), settings)
     for name, one, other in _walks(components, prompt, versus):
         emit(json.dumps(_values(name, one, other)) if json_lines else _table(name, one, other))
     if path is not None:

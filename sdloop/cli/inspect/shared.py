@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from sdloop.cli.flags import option
 from sdloop.cli.image_files import image_opener
 from sdloop.cli.loading import loaded
+from sdloop.cli.loras import lora_files, lora_finder, with_loras
 from sdloop.cli.screen import emit, say
 from sdloop.cli.seeds import random_seed
 from sdloop.cli.settings import CommandSettings, Settings, standing_settings
@@ -74,7 +75,18 @@ def asked(
         seed = random_seed(1)
         if not quiet:
             say(f"seed {seed}, chosen at random")
-    return settings, {**settings.recipe, "seed": seed}
+    fields = with_loras(settings.recipe, settings.command.get("lora_dir"))
+    return settings, {**fields, "seed": seed}
+
+
+def without_loras(fields: Mapping[str, Any]) -> Recipe:
+    """The Recipe of ``fields``; raises ``SettingError`` for LoRAs, which would not be seen."""
+    recipe = Recipe.from_dict(fields)
+    if recipe.loras:
+        raise SettingError(
+            f"loras mean nothing here, where the model is seen as it is, got {recipe.loras[0]}"
+        )
+    return recipe
 
 
 def ready(recipe: Recipe, settings: Settings) -> "tuple[Components, Recipe]":
@@ -84,5 +96,8 @@ def ready(recipe: Recipe, settings: Settings) -> "tuple[Components, Recipe]":
     checkpoint = find_checkpoint(
         recipe.model, revision=recipe.revision, variant=recipe.variant, vae=recipe.vae
     )
-    resolved = recipe.resolved(checkpoint, facts_of(recipe, image_opener()))
+    files = lora_files(recipe, checkpoint, lora_finder(may_fetch=True))
+    hashes = {file.name: file.sha256 for file in files}
+    facts = facts_of(recipe, image_opener())
+    resolved = recipe.resolved(checkpoint, facts, lora_hashes=hashes)
     return loaded(checkpoint, CommandSettings(**settings.command)), resolved
