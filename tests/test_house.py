@@ -24,6 +24,7 @@ ROOMS = [
     "learned",
     "sheet",
     "recipe",
+    "mixture",
     "latents",
     "guidance",
     "schedule",
@@ -48,7 +49,8 @@ ROOMS = [
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("passes", "sheet", "learned", "recipe", "checkpoint", "png", "moving", "cli"),
+    *("passes", "sheet", "learned", "recipe", "mixture"),
+    *("checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from sdloop.cli import app
 from sdloop.components import Components, load_components
 from sdloop.conditioning import pairs_of
-from sdloop.errors import FileError, SettingError
+from sdloop.errors import FileError, NonFiniteError, SettingError
 from sdloop.inputs import open_image
 from sdloop.inversion.files import read_state, state_bytes
 from sdloop.inversion.loss import LEVELS, measure, noise_schedule
@@ -285,3 +285,10 @@ def test_the_shipped_word_knows_penguins_that_it_has_not_seen() -> None:
     readme = (PENGUIN.parent.parent / "README.md").read_text(encoding="utf-8")
     assert f"from {before:.3f}, that of\n" in readme
     assert f"to {after:.3f}" in readme
+
+
+def test_what_is_no_number_ends_the_training() -> None:
+    components = tiny_sd1()
+    next(components.unet.conv_out.parameters()).data.fill_(float("nan"))
+    with pytest.raises(NonFiniteError, match="not a finite number at step 1; remedy: a lower"):
+        last(components, QUICK)

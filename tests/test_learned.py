@@ -295,6 +295,17 @@ def test_vectors_are_weighted_and_stay_in_one_chunk() -> None:
     assert second.weights[0, :4].tolist() == [1, 1.5, 1.5, 1]
 
 
+def test_words_may_be_added_to_words() -> None:
+    one, two = vectors(2), vectors(1, seed=1)
+    both = with_vectors(SD1, [{"<a>": one, "<b>": two}])
+    nested = with_vectors(with_vectors(SD1, [{"<a>": one}]), [{"<b>": two}])
+    ids = tokenize(nested.tokenizer, "<a> a <b>")[0].ids
+    assert ids[0, 1:6].tolist() == [-1, -2, SD1.tokenizer("a").input_ids[1], -3, ids[0, -1]]
+    assert nested.tokenizer.decode([-1, -2, -3]) == "<a> <b>"
+    read = TextInput(text="<a> a <b>")
+    assert torch.equal(encode_prompt(both, read).embeds, encode_prompt(nested, read).embeds)
+
+
 def test_the_names_of_ids_are_texts() -> None:
     known = with_vectors(SD1, [{"<frog>": vectors(2)}]).tokenizer
     ids = known("a <frog> man").input_ids[1:-1]

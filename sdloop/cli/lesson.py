@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from sdloop.cli.screen import say
@@ -16,7 +17,7 @@ from sdloop.cli.version import installed
 from sdloop.components import Components
 from sdloop.conditioning import with_vectors
 from sdloop.conductor import generate
-from sdloop.errors import SettingError
+from sdloop.errors import OutOfMemory, SettingError
 from sdloop.inversion.files import embedding_bytes, read_state, state_bytes
 from sdloop.inversion.loss import measure, noise_schedule
 from sdloop.inversion.pictures import Pictures
@@ -74,6 +75,11 @@ class Lesson:
         except KeyboardInterrupt:
             self._save(state, {})
             raise
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory(
+                f"out of memory for a batch_size of {self.training.batch_size}; "
+                "remedy: a smaller one, or dtype bf16"
+            ) from error
         return state
 
     def _save(self, state: State, told: dict[str, Any]) -> None:

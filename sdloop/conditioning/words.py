@@ -116,17 +116,23 @@ def token_id(tokenizer: Any, word: str) -> int:
 
 
 class WordEmbedding(nn.Module):
-    """The first layer of a text encoder: its own table, and a vector for each id below zero."""
+    """The first layer of a text encoder: its own table, and a vector for each id below zero.
+
+    The table may be such a layer itself, and the ids that it knows are its: all from ``above`` on.
+    """
 
     def __init__(self, table: nn.Module, vectors: Tensor) -> None:
         super().__init__()
         self.table = table
         self.vectors = vectors  # a plain tensor, so that the encoder has the parameters it had
+        self.above: int = (
+            table.above - len(table.vectors) if isinstance(table, WordEmbedding) else 0
+        )
 
     def forward(self, ids: Tensor) -> Tensor:
-        known: Tensor = self.table(ids.clamp(min=0))
-        learned = self.vectors.to(known)[(-1 - ids).clamp(min=0)]
-        return torch.where(ids[..., None] < 0, learned, known)
+        known: Tensor = self.table(ids.where(ids >= self.above, 0))
+        learned = self.vectors.to(known)[(self.above - 1 - ids).clamp(min=0)]
+        return torch.where(ids[..., None] < self.above, learned, known)
 
 
 def _with_first_layer(encoder: Any, vectors: Mapping[str, Tensor]) -> Any:

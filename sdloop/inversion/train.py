@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from sdloop.components import Components
 from sdloop.conditioning import pairs_of, word_vector
-from sdloop.errors import SettingError
+from sdloop.errors import NonFiniteError, SettingError
 from sdloop.inversion.loss import loss_of, noise_schedule, told
 from sdloop.inversion.pictures import Pictures, draw_latents
 from sdloop.inversion.settings import Training
@@ -82,6 +82,7 @@ def train(
                 loss = loss_of(components, schedule, latents, drawn, timesteps, conditioning)
                 gradients = torch.autograd.grad(loss, rows)
 
+            _check_finite(loss, step)
             state = _moved(state, [one.cpu() for one in gradients], training.learning_rate)
             yield state, loss.item()
 
@@ -98,6 +99,13 @@ def _moved(state: State, gradients: Sequence[Tensor], learning_rate: float) -> S
         for row, m, v in zip(state.rows, means, squares, strict=True)
     )
     return State(step=step, rows=rows, means=means, squares=squares)
+
+
+def _check_finite(loss: Tensor, step: int) -> None:
+    if not loss.isfinite():
+        raise NonFiniteError(
+            f"the loss is not a finite number at step {step + 1}; remedy: a lower learning_rate"
+        )
 
 
 def _generator(seed: int, step: int) -> Generator:

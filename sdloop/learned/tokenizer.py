@@ -17,7 +17,10 @@ class WordTokenizer:
 
     def __init__(self, tokenizer: Any, counts: Mapping[str, int]) -> None:
         self._tokenizer = tokenizer
-        numbers = itertools.count(1)
+        # One that knows words already keeps its ids.
+        before: int = tokenizer.lowest if isinstance(tokenizer, WordTokenizer) else 0
+        self.lowest: int = before - sum(counts.values())
+        numbers = itertools.count(1 - before)
         self._ids = {text: [-next(numbers) for _ in range(n)] for text, n in counts.items()}
 
     def __getattr__(self, name: str) -> Any:
