@@ -88,12 +88,12 @@ def seams(pictures: Sequence[sdloop.Picture]) -> Seams:
 
 
 def test_a_soft_seam_is_no_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = photos(4, steps=8)
-    soft = seams(grown(images, right=48, steps=8))
+    images = photos(3, steps=6)
+    soft = seams(grown(images, right=48, steps=6))
     assert soft.original < 1.1 * soft.elsewhere
     assert soft.passes < 1.1 * soft.elsewhere
     monkeypatch.setattr(outpaint, "SEAM", 1.0)
-    hard = seams(grown(images, right=48, steps=8))
+    hard = seams(grown(images, right=48, steps=6))
     assert hard.original > 2 * hard.elsewhere
     assert hard.passes > 2 * hard.elsewhere
 
