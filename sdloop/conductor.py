@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -12,13 +12,23 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from sdloop.components import Components, peak_memory, reset_peak_memory
-from sdloop.conditioning import Conditioning, Encode, condition, encode_prompt, stack
+from sdloop.checkpoint import FindLora, find_lora
+from sdloop.components import Components, adapted, peak_memory, reset_peak_memory
+from sdloop.conditioning import (
+    Conditioning,
+    Encode,
+    Words,
+    condition,
+    encode_prompt,
+    stack,
+    with_words,
+    words_of,
+)
 from sdloop.errors import OutOfMemory
 from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
 from sdloop.loop import Step
-from sdloop.recipe import PROMPTS, Recipe, facts_of
+from sdloop.recipe import PROMPTS, WORD_FIELDS, Lora, Recipe, facts_of
 from sdloop.rules import check_whole
 from sdloop.stages import run, stages_of
 from sdloop.start import Look, looking
@@ -66,38 +76,78 @@ def stream(
 ) -> Iterator[Step | Picture]:
     """The same, as it happens: a batch's ``Step``s, then its finished ``Picture``s, batch by batch.
 
-    Up to ``batch_size`` neighbouring Recipes that differ in prompts, seed and the picture they
+    Up to ``batch_size`` neighbouring Recipes that differ in words, seed and the picture they
     start from alone share a batch: faster on a GPU, and the same noise bit for bit. Memory does
     not grow with the number of Recipes, and closing the iterator stops between two steps.
     ``open_image`` reads the picture that a Recipe names: without it, the file of that name.
 
     Raises ``SettingError`` for a Recipe that does not suit the model, ``FileError`` for a picture
-    that cannot be read, ``NonFiniteError`` naming the step at which numbers ceased to be finite,
-    ``OutOfMemory``.
+    that cannot be read, ``ModelError`` for a LoRA that does not fit, ``NonFiniteError`` naming the
+    step at which numbers ceased to be finite, ``OutOfMemory``.
     """
     check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):
         recipes = [recipes]
-    # Equal texts are encoded once, however many pictures they are for.
-    encode = lru_cache(maxsize=64)(partial(encode_prompt, components))
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
-    resolved = (recipe.resolved(components, facts_of(recipe, last_opened)) for recipe in recipes)
+    found_lora = lru_cache(maxsize=64)(find_lora)
+    resolved = (_resolved(recipe, components, last_opened, found_lora) for recipe in recipes)
     looked_at = looking(components, last_opened)
+    prepare = _preparing(components, found_lora)
     for batch in batches(resolved, batch_size):
         with _memory_errors(batch[0], len(batch)):
-            yield from _make(components, batch, encode, looked_at)
+            wanted, encoder = prepare(batch[0].loras)
+            yield from _make(wanted, batch, encoder, looked_at)
+
+
+def _resolved(
+    recipe: Recipe, components: Components, open_image: OpenImage, find_lora: FindLora
+) -> Recipe:
+    hashes = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
+    return recipe.resolved(components, facts_of(recipe, open_image), lora_hashes=hashes)
+
+
+Encoder = Callable[[Words], Encode]
+
+
+def _preparing(
+    components: Components, find_lora: FindLora
+) -> Callable[[tuple[Lora, ...]], tuple[Components, Encoder]]:
+    """How the components are made as Recipes want them, and what encodes prompts of which words.
+
+    The last few are kept, for Recipes that take turns; of a LoRA that is its own weights alone.
+    Equal texts are encoded once, however many pictures they are for.
+    """
+
+    @lru_cache(maxsize=4)
+    def prepare(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
+        files = [(find_lora(lora.name), lora.scale) for lora in loras]
+        wanted = adapted(components, files)
+
+        @lru_cache(maxsize=8)
+        def encoder(words: Words) -> Encode:
+            return lru_cache(maxsize=64)(partial(encode_prompt, with_words(wanted, words)))
+
+        return wanted, encoder
+
+    return prepare
 
 
 def _make(
-    components: Components, batch: Sequence[Recipe], encode: Encode, look: Look
+    components: Components,
+    batch: Sequence[Recipe],
+    encoder: Encoder,
+    look: Look,
 ) -> Iterator[Step | Picture]:
-    """One batch, from the prompts to the pixels; prompts of more chunks than others go apart."""
+    """One batch, from the prompts to the pixels; what the UNet cannot see at once goes apart.
+
+    That are prompts of more chunks than others, or that AND makes more of.
+    """
     watch = Stopwatch()
-    rows = [condition(components, recipe, encode=encode) for recipe in batch]
+    rows = [condition(components, recipe, encode=encoder(words_of(recipe))) for recipe in batch]
     reading = watch.seconds() / len(batch)
     pairs = zip(rows, batch, strict=True)
     # Not padded to one length: a picture must not depend on its neighbours.
-    for _, alike in itertools.groupby(pairs, key=lambda pair: pair[0].prompt_embeds.shape):
+    for _, alike in itertools.groupby(pairs, key=lambda pair: pair[0].shapes):
         group = list(alike)
         conditioning = stack([row for row, _ in group])
         recipes = [recipe for _, recipe in group]
@@ -138,10 +188,10 @@ def _picture(
 
 
 def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]]:
-    """Neighbours that can share a forward pass: equal but for prompts, seed and input picture."""
+    """Neighbours that can share a forward pass: equal but for words, seeds and input picture."""
 
     def shape(recipe: Recipe) -> Recipe:
-        prompts: dict[str, Any] = {**dict.fromkeys(PROMPTS), "prompt": ""}
+        words: dict[str, Any] = {**dict.fromkeys((*PROMPTS, *WORD_FIELDS)), "prompt": ""}
         return replace(
             recipe,
             seed=0,
@@ -149,7 +199,12 @@ def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]
             image_sha256=None,
             mask=recipe.mask and "any",
             mask_sha256=None,
-            **prompts,
+            mix_prompts=None,
+            mix_weights=None,
+            slerp=False,
+            variation_seed=None,
+            variation_strength=None,
+            **words,
         )
 
     for _, alike in itertools.groupby(recipes, key=shape):

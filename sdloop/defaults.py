@@ -34,8 +34,20 @@ class Defaults(Protocol):
         """Whether the UNet is conditioned on sizes and crop (SDXL)."""
 
     @property
+    def paints(self) -> bool:
+        """Whether it paints within a mask alone: a picture and a mask must be given."""
+
+    @property
+    def max_noise_level(self) -> int | None:
+        """The most noise on the picture that an upscaler enlarges; None for other models."""
+
+    @property
     def text_layers(self) -> int:
         """Layers of the text encoder, of the shallower one where there are two."""
+
+    @property
+    def text_widths(self) -> tuple[int, ...]:
+        """The width of each text encoder's input embeddings."""
 
     @property
     def reads_twice(self) -> bool:

@@ -26,9 +26,10 @@ def sheet(
 ) -> "Image":
     """A grid of ``pictures``, row by row, in RGB; they may be of several sizes, rows of any length.
 
-    ``columns`` and ``rows`` are the labels, one for each; without them there is no room for any,
-    and one that is longer than its picture is wide is cut short. Pixels become ``scale`` times as
-    large, and are left sharp; without it as many times as makes small pictures large enough to see.
+    ``columns`` and ``rows`` are the labels, one for each; without them there is no room for any.
+    One may have several lines, and a line that is wider than its picture is cut short. Pixels
+    become ``scale`` times as large, and are left sharp; without it as many times as makes small
+    pictures large enough to see.
     """
     from PIL import Image, ImageDraw
 
@@ -38,7 +39,7 @@ def sheet(
     scale = scale or -(-_SEEN // max(picture.width for picture in flat))
     cell = max(p.width for p in flat) * scale, max(p.height for p in flat) * scale
     left = max((_width(label) for label in rows), default=0) + (_GAP * 2 if rows else 0)
-    top = _line() + _GAP * 2 if any(columns) else 0
+    top = _height(columns) + _GAP * 2 if any(columns) else 0
     count = max(len(row) for row in pictures)
     size = left + count * (cell[0] + _GAP) - _GAP, top + len(pictures) * (cell[1] + _GAP) - _GAP
     paper = Image.new("RGB", size, _PAPER)
@@ -48,7 +49,7 @@ def sheet(
     for y, row in enumerate(pictures):
         middle = top + y * (cell[1] + _GAP) + cell[1] // 2
         if rows:
-            _write(draw, left - _GAP * 2, middle, rows[y], left, "rm")
+            _write(draw, left - _GAP, middle, rows[y], left, "rm")
         for x, picture in enumerate(row):
             large = picture.convert("RGB").resize(
                 (picture.width * scale, picture.height * scale), Image.Resampling.NEAREST
@@ -62,23 +63,25 @@ def _write(draw: "ImageDraw", x: int, y: int, label: str, width: int, anchor: st
 
 
 def _shortened(label: str, width: int) -> str:
-    """``label`` on one line, as much of it as ``width`` pixels hold."""
-    label = " ".join(label.split())
-    if _width(label) <= width:
-        return label
-    while label and _width(label + "…") > width:
-        label = label[:-1]
-    return label.rstrip() + "…"
+    """As much of each line of ``label`` as ``width`` pixels hold."""
+    return "\n".join(_cut(line, width) for line in label.split("\n"))
+
+
+def _cut(line: str, width: int) -> str:
+    if _width(line) <= width:
+        return line
+    while line and _width(line + "…") > width:
+        line = line[:-1]
+    return line.rstrip() + "…"
 
 
 def _width(label: str) -> int:
-    return int(_font().getlength(label) + 0.999)
+    return max(int(_font().getlength(line) + 0.999) for line in label.split("\n"))
 
 
-def _line() -> int:
-    """The height of a line of text."""
-    _, top, _, bottom = _font().getbbox("Åg")
-    return int(bottom - top)
+def _height(labels: Sequence[str]) -> int:
+    """What the tallest of the labels needs."""
+    return max(label.count("\n") + 1 for label in labels) * (_TEXT + 4)
 
 
 @cache

@@ -92,7 +92,7 @@ def _denoised(
         _windowed(components, recipe),
         stage.scheduler,
         begun.latents,
-        replace(with_sizes(components, conditioning, stage.batch), channels=begun.channels),
+        begun.seen_with(with_sizes(components, conditioning, stage.batch)),
         timesteps=stage.timesteps,
         sigmas=stage.sigmas,
         guidance_scale=recipe.guidance_scale,

@@ -8,10 +8,12 @@ import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
 
+from sdloop.beside import Beside, around_masks, small_pictures
 from sdloop.components import Components
+from sdloop.conditioning import Conditioning
 from sdloop.image import Encoded, encode, scale, to_pixels
 from sdloop.inputs import ALPHA, Canvas, OpenImage, canvas, check_sha256, scaled_size
-from sdloop.latents import enlarge, latent_size, noise
+from sdloop.latents import enlarge, latent_size, noise, varied
 from sdloop.mask import Kept, blank, latent_mask
 from sdloop.recipe import IMAGE_FIELDS, Recipe
 from sdloop.schedule import Scheduler
@@ -22,24 +24,32 @@ class Start:
     """What a batch starts from.
 
     ``latents`` are where the UNet is, as noisy as the first timestep. ``kept`` is what the loop
-    puts back at every step, and ``channels`` what an inpainting UNet sees beside the latents: its
-    mask, and the latents of the pictures without what the mask covers.
+    puts back at every step, and ``beside`` what an inpainting UNet or an upscaler sees beside the
+    latents.
     """
 
     latents: Tensor
     kept: Kept | None = None
-    channels: Tensor | None = None
+    beside: Beside | None = None
+
+    def seen_with(self, conditioning: Conditioning) -> Conditioning:
+        """``conditioning`` with what the UNet sees beside the latents."""
+        if self.beside is None:
+            return conditioning
+        channels, class_labels = self.beside.channels, self.beside.class_labels
+        return replace(conditioning, channels=channels, class_labels=class_labels)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
     """A picture that was brought, as the VAE sees it.
 
-    ``blanked`` is the picture in grey wherever it is painted, for UNets that see it so.
+    ``blanked`` is the picture in grey wherever it is painted, for UNets that see it so. An upscaler
+    sees the picture itself, and the VAE never does.
     """
 
     canvas: Canvas
-    encoded: Encoded
+    encoded: Encoded | None = None
     blanked: Encoded | None = None
 
 
@@ -59,15 +69,21 @@ def start(
 
     Each picture draws from its own generator, and in diffusers' order: the latents of the picture
     that it starts from, if it does, then the noise, then the latents of that picture less what is
-    painted.
+    painted. An upscaler starts from noise, after the noise of the picture that it sees beside it.
     """
     recipe = batch[0]  # they all start in the same way
     channels = components.vae.config.latent_channels
     size = latent_size(*recipe.size, components.vae_factor)
     draw = partial(noise, generators, channels, *size)
     if recipe.image is None:
-        return Start(latents=draw().to(components.device) * scheduler.init_noise_sigma)
+        return Start(
+            latents=_varied(draw(), batch).to(components.device) * scheduler.init_noise_sigma
+        )
     seen = [look(one) for one in batch]
+    if components.max_noise_level is not None:
+        beside = _small(components, batch, seen, generators)
+        latents = draw().to(components.device) * scheduler.init_noise_sigma
+        return Start(latents=latents, beside=beside)
     # Where a mask is painted over from the first step on, nothing of the picture is under it.
     from_noise = recipe.mask is not None and recipe.schedule[1] == 0
     clean = None if from_noise and components.paints else _clean(components, seen, generators)
@@ -76,14 +92,14 @@ def start(
         clean = enlarge(clean, *size)
     if clean is not None and recipe.mask is not None:
         clean = clean.contiguous()  # as in diffusers, or convolutions round in another order
-    drawn = draw().to(components.device)
+    drawn = _varied(draw(), batch).to(components.device)
     latents = drawn * scheduler.init_noise_sigma
     if not from_noise:
         latents = scheduler.add_noise(clean, drawn, timesteps[:1].repeat(len(batch)))
     if recipe.mask is None:
         return Start(latents=latents)
     if components.paints:
-        return Start(latents=latents, channels=_beside(components, seen, generators))
+        return Start(latents=latents, beside=_around(components, seen, generators))
     draw()  # diffusers encodes the rest of the picture here, for whatever UNet
     assert clean is not None
     masks = [latent_mask(_mask(one), components.vae_factor) for one in seen]
@@ -91,27 +107,43 @@ def start(
     return Start(latents=latents, kept=kept)
 
 
+def _varied(noise: Tensor, batch: Sequence[Recipe]) -> Tensor:
+    """``noise`` with that of the Recipes' variation seeds in it."""
+    rows = []
+    for place, one in enumerate(batch):
+        row = noise[place : place + 1]
+        if one.variation_seed is not None and one.variation_strength:
+            row = varied(row, one.variation_seed, one.variation_strength)
+        rows.append(row)
+    return torch.cat(rows)
+
+
 def _clean(components: Components, seen: Sequence[Seen], generators: Sequence[Generator]) -> Tensor:
     """The latents of the pictures."""
-    vae = components.vae
-    pairs = zip(seen, generators, strict=True)
-    return torch.cat([scale(vae, one.encoded.draw(generator)) for one, generator in pairs])
-
-
-def _beside(
-    components: Components, seen: Sequence[Seen], generators: Sequence[Generator]
-) -> Tensor:
-    """What an inpainting UNet sees: where it paints, and the latents of what is not painted.
-
-    Of a mask in grey it sees only black and white: it was trained with nothing else.
-    """
     rows = []
     for one, generator in zip(seen, generators, strict=True):
-        assert one.blanked is not None
-        rest = scale(components.vae, one.blanked.draw(generator))
-        mask = latent_mask(_mask(one), components.vae_factor).to(rest.device)
-        rows.append(torch.cat([(mask >= 0.5).float(), rest], dim=1))
+        assert one.encoded is not None
+        rows.append(scale(components.vae, one.encoded.draw(generator)))
     return torch.cat(rows)
+
+
+def _around(
+    components: Components, seen: Sequence[Seen], generators: Sequence[Generator]
+) -> Beside:
+    masks = [latent_mask(_mask(one), components.vae_factor) for one in seen]
+    rests = [one.blanked for one in seen if one.blanked is not None]
+    return around_masks(components, masks, rests, generators)
+
+
+def _small(
+    components: Components,
+    batch: Sequence[Recipe],
+    seen: Sequence[Seen],
+    generators: Sequence[Generator],
+) -> Beside:
+    pictures = [to_pixels(one.canvas.image) for one in seen]
+    levels = [one.noise_level for one in batch if one.noise_level is not None]  # all: resolved
+    return small_pictures(components, pictures, levels, generators)
 
 
 def _mask(seen: Seen) -> Image:
@@ -127,6 +159,8 @@ def looking(components: Components, open_image: OpenImage) -> Look:
 
     @lru_cache(maxsize=16)
     def seen(recipe: Recipe) -> Seen:
+        if components.max_noise_level is not None:
+            return Seen(canvas=canvas_of(_small_size(recipe, components.vae_factor), open_image))
         if recipe.enlarge == "latent":
             recipe = _at_own_size(recipe, open_image, components.size_multiple)
         canvas = canvas_of(recipe, open_image)
@@ -142,8 +176,14 @@ def looking(components: Components, open_image: OpenImage) -> Look:
 def _only_pictures(recipe: Recipe) -> Recipe:
     """``recipe`` with nothing in it that makes no difference to how its picture is seen."""
     fields = {name: getattr(recipe, name) for name in (*IMAGE_FIELDS, "width", "height")}
-    start = {"strength": None, "exact_steps": False, "start_step": None}
+    start = {"strength": None, "exact_steps": False, "start_step": None, "noise_level": None}
     return Recipe(prompt="", seed=0, **(fields | start))
+
+
+def _small_size(recipe: Recipe, factor: int) -> Recipe:
+    """At the size of the picture that an upscaler enlarges: a pixel for each latent."""
+    width, height = recipe.size
+    return replace(recipe, width=width // factor, height=height // factor)
 
 
 def _at_own_size(recipe: Recipe, open_image: OpenImage, multiple: int) -> Recipe:

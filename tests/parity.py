@@ -8,6 +8,7 @@ from diffusers import (
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
+    StableDiffusionUpscalePipeline,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLInpaintPipeline,
     StableDiffusionXLPipeline,
@@ -77,6 +78,15 @@ def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
         "scheduler": their_scheduler(components, recipe, seeds),
     }
     # From noise, from a picture, within a mask.
+    if components.low_res_scheduler_config is not None:
+        return _quiet(
+            StableDiffusionUpscalePipeline(
+                **modules,
+                low_res_scheduler=diffusers.DDPMScheduler.from_config(
+                    dict(components.low_res_scheduler_config)
+                ),
+            )
+        )
     which = (recipe.image is not None) + (recipe.mask is not None)
     if components.text_encoder_2 is None:
         kind = (
@@ -100,6 +110,10 @@ def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
             force_zeros_for_empty_prompt=components.force_zeros_for_empty_prompt,
             add_watermarker=False,
         )
+    return _quiet(pipe)
+
+
+def _quiet(pipe: Any) -> Any:
     pipe.set_progress_bar_config(disable=True)
     # Picture by picture, as sdloop decodes: the same arithmetic at a batch size of one.
     pipe.vae.enable_slicing()
@@ -117,8 +131,8 @@ def reference(
 ) -> tuple[Tensor, list[Image.Image]]:
     """Final latents and pictures of diffusers for one recipe, as it was asked for, and seeds.
 
-    ``image`` is the picture that ``recipe.image`` names, in RGB and of the recipe's size, and
-    ``mask`` the mask on it, in L.
+    ``image`` is the picture that ``recipe.image`` names, in RGB and of the recipe's size, or of a
+    quarter of it for an upscaler, and ``mask`` the mask on it, in L.
     """
     pipe = pipeline(components, recipe, seeds)
     options: dict[str, Any] = {
@@ -132,6 +146,8 @@ def reference(
         "generator": [torch.Generator("cpu").manual_seed(seed) for seed in seeds],
         "output_type": "latent",
     }
+    if components.low_res_scheduler_config is not None:
+        return _enlarged(pipe, options, recipe, [image] * len(seeds), pixels=pixels)
     if image is not None:
         options |= {"image": image, "strength": recipe.strength}
     if mask is not None:
@@ -146,6 +162,24 @@ def reference(
         options |= {name: size and size[::-1] for name, size in sizes.items()}
         options["crops_coords_top_left"] = recipe.crop_top_left or (0, 0)
         options |= {"prompt_2": recipe.prompt_2, "negative_prompt_2": recipe.negative_prompt_2}
+    latents = pipe(**options).images
+    return latents, _pictures(pipe, latents) if pixels else []
+
+
+def _enlarged(
+    pipe: Any, options: dict[str, Any], recipe: Recipe, images: list[Any], *, pixels: bool
+) -> tuple[Tensor, list[Image.Image]]:
+    """With a picture and a prompt for each seed: of a single one, only the first seed would draw
+    its noise."""
+    count = len(images)
+    negative = recipe.negative_prompt
+    options |= {
+        "prompt": [recipe.prompt] * count,
+        "negative_prompt": None if negative is None else [negative] * count,
+        "num_images_per_prompt": 1,
+        "image": images,
+        "noise_level": recipe.noise_level,
+    }
     latents = pipe(**options).images
     return latents, _pictures(pipe, latents) if pixels else []
 

@@ -11,6 +11,7 @@ import pytest
 from commands import Command, pixels, work_in
 from PIL import Image, ImageDraw
 from test_cli_img2img import sketch
+from tiny import save_diffusers_folder, tiny_inpaint
 
 from sdloop.png import read_record
 from sdloop.recipe import Recipe
@@ -241,3 +242,30 @@ def test_in_a_process_of_its_own() -> None:
     assert (line["width"], line["height"]) == Image.open(line["path"]).size == (48, 32)
     make("photo.png", "a hat", "--mask", "mask.png", "--seed", "4", "-o", "again.png")
     assert pixels("again.png") == pixels(line["path"])
+
+
+@pytest.fixture(scope="module")
+def painter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_diffusers_folder(tiny_inpaint("sd1"), tmp_path_factory.mktemp("models") / "painter")
+
+
+def test_an_inpainting_model_paints_what_the_ordinary_one_does_not(painter: Path) -> None:
+    """Nothing of what it painted over is left, but it sees the rest."""
+    arguments = ["photo.png", "a hat", "--mask", "mask.png", "--seed", "4", "--size", "48x32"]
+    make(*arguments, "--model", str(painter), "-o", "a.png")
+    blotted = sketch()
+    blotted.paste("red", BOX)
+    blotted.save("photo.png")
+    make(*arguments, "--model", str(painter), "-o", "b.png")
+    inside = np.asarray(box_mask()) == 255
+    assert not (changed("a.png", Image.open("b.png")) & inside).any()
+    assert (changed("a.png") & inside).any()
+    assert not (changed("a.png") & ~inside).any()
+
+
+@pytest.mark.parametrize("command", [["txt2img"], ["img2img", "photo.png"]])
+def test_an_inpainting_model_without_a_mask_is_refused(painter: Path, command: list[str]) -> None:
+    arguments = [*command[1:], "a hat", "--model", str(painter)]
+    assert Command(command[0]).refused(*arguments) == (
+        f"mask must be given to an inpainting model, and {painter} is one: use `sdloop inpaint`"
+    )

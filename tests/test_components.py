@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,16 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
-from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2, tiny_sdxl, tiny_tokenizer, write_json
+from tiny import (
+    save_diffusers_folder,
+    tiny_inpaint,
+    tiny_sd1,
+    tiny_sd2,
+    tiny_sdxl,
+    tiny_tokenizer,
+    tiny_upscaler,
+    write_json,
+)
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -25,13 +35,19 @@ PARTS = {
     "text_encoder": CLIPTextModel,
     "text_encoder_2": CLIPTextModelWithProjection,
 }
-TINY = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
+TINY: dict[str, Callable[..., Components]] = {
+    "sd1": tiny_sd1,
+    "sd2": tiny_sd2,
+    "sdxl": tiny_sdxl,
+    **{f"{name}-inpainting": partial(tiny_inpaint, name) for name in ("sd1", "sd2", "sdxl")},
+}
+FOLDERS = TINY | {"upscaler": tiny_upscaler}  # the upscaler is none of single files
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
-    for name, tiny in TINY.items():
+    for name, tiny in FOLDERS.items():
         save_diffusers_folder(tiny(), root / name)
     return root
 
@@ -55,7 +71,7 @@ def assert_same_weights(one: Any, other: Any) -> None:
             assert torch.equal(mine[name], theirs[name]), name
 
 
-@pytest.mark.parametrize("family", list(TINY))
+@pytest.mark.parametrize("family", list(FOLDERS))
 def test_loads_what_the_libraries_load(saved: Path, family: str) -> None:
     loaded = load(saved / family)
     for part, kind in PARTS.items():
@@ -86,15 +102,35 @@ def test_loads_what_the_libraries_load(saved: Path, family: str) -> None:
             assert torch.equal(mine, other), name
 
 
-@pytest.mark.parametrize("family", list(TINY))
+KNOWN = (
+    *("native_size", "size_multiple", "takes_sizes", "paints", "max_tokens", "text_layers"),
+    *("guidance_scale", "scheduler_config", "max_noise_level"),
+)
+
+
+@pytest.mark.parametrize("family", list(FOLDERS))
 def test_knows_the_same_as_its_checkpoint(saved: Path, family: str) -> None:
     found = find_checkpoint(str(saved / family))
     loaded = load_components(found, device="cpu")
-    for name in ("native_size", "size_multiple", "takes_sizes", "max_tokens", "scheduler_config"):
+    for name in KNOWN:
         assert getattr(loaded, name) == getattr(found, name)
-    assert loaded.force_zeros_for_empty_prompt == (family == "sdxl")
+    assert loaded.paints == family.endswith("-inpainting")
+    assert loaded.force_zeros_for_empty_prompt == family.startswith("sdxl")
     assert loaded.checkpoint is found
-    assert loaded.vae_factor == 2
+    assert loaded.vae_factor == (4 if family == "upscaler" else 2)
+    by_hand = FOLDERS[family]()
+    assert by_hand.guidance_scale == found.guidance_scale
+    assert by_hand.low_res_scheduler_config == loaded.low_res_scheduler_config
+
+
+def test_the_upscalers_vae_is_not_run_in_half_precision(sd1: Path, saved: Path) -> None:
+    """It overflows, and its config, like all old ones, says nothing of that."""
+    folder = Path(shutil.copytree(saved / "upscaler", sd1.with_name("upscaler")))
+    values = json.loads((folder / "vae/config.json").read_text())
+    del values["force_upcast"]
+    write_json(folder / "vae/config.json", values)
+    loaded = load(folder, dtype="fp16")
+    assert (loaded.unet.dtype, loaded.vae.dtype) == (torch.float16, torch.float32)
 
 
 def test_tokenizers_pad_as_the_family_does(saved: Path) -> None:

@@ -10,10 +10,14 @@ from PIL import Image
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 COMMANDS = {
+    "train_lora.py": ["1", "learned.safetensors"],
     "one_picture.py": ["frogs on stilts"],
     "watch_every_step.py": ["frogs on stilts"],
     "sketch_strengths.py": [str(EXAMPLES / "sketch" / "rabbit.png"), "a brown rabbit in a park"],
     "paint_within_mask.py": [str(EXAMPLES / "sketch" / name) for name in ("park.png", "mask.png")],
+    "weigh_a_word.py": ["a (red:{}) and yellow house"],
+    "hopping_sketch.py": ["a wooden carving of a rabbit"],
+    "mix_prompts.py": ["a {}", "rabbit", "frog"],
     "change_the_loop.py": ["a green frog in a park", "a white rabbit in a park"],
 }
 
@@ -24,9 +28,11 @@ def test_every_example_is_listed() -> None:
 
 @pytest.mark.parametrize("script", COMMANDS)
 def test_example_makes_a_picture(script: str, tmp_path: Path) -> None:
+    if "lora" in script:
+        pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
     file = tmp_path / "picture.png"
     command = [sys.executable, str(EXAMPLES / script), *COMMANDS[script], str(file)]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     with Image.open(file) as picture:
         extremes = picture.convert("L").getextrema()

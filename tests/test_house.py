@@ -20,8 +20,10 @@ ROOMS = [
     "defaults",
     "strength",
     "inputs",
+    "learned",
     "sheet",
     "recipe",
+    "mixture",
     "latents",
     "guidance",
     "schedule",
@@ -32,16 +34,21 @@ ROOMS = [
     "windows",
     "loop",
     "image",
+    "beside",
     "start",
     "stages",
     "png",
+    "moving",
     "conductor",
+    "animate",
+    "inversion",
+    "inspection",
     "cli",
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    "recipe",
-    *("checkpoint", "png", "cli"),
+    *("sheet", "learned", "recipe", "mixture"),
+    *("checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

@@ -15,7 +15,7 @@ from fake_hub import COMMIT, forge_cache
 from huggingface_hub import constants
 from ldm import ldm_tensors, save_ldm_file
 from safetensors.torch import save_file
-from tiny import save_diffusers_folder, tiny_sd1, tiny_sdxl, write_json
+from tiny import save_diffusers_folder, tiny_inpaint, tiny_sd1, tiny_sdxl, tiny_upscaler, write_json
 from typer.testing import CliRunner, Result
 
 from sdloop.checkpoint import MINI, find_checkpoint, knows_a_word
@@ -103,6 +103,21 @@ def test_what_the_cache_holds_is_listed_as_it_is_asked_for(
     assert [" ".join(line.split()) for line in others] == [" ".join(row) for row in rows]
 
 
+def test_inpainting_models_are_told_apart(cache: Path, tmp_path: Path) -> None:
+    folder = save_diffusers_folder(tiny_inpaint("sdxl"), tmp_path / "painting")
+    forge_cache(cache, "org/painting", folder)
+    assert "  sdxl inpainting  " in printed()[2]
+    assert told("org/painting")["paints"] is True
+    assert any(line.split() == ["family", "sdxl", "inpainting"] for line in printed(folder))
+
+
+def test_an_upscaler_of_the_cache(cache: Path, tmp_path: Path) -> None:
+    """The hub's layout: nothing but links to its blobs."""
+    forge_cache(cache, "org/x4", save_diffusers_folder(tiny_upscaler(), tmp_path / "x4"))
+    assert printed()[2].split()[:4] == ["org/x4", "upscaler", "64x64", "v_prediction"]
+    assert (told("org/x4")["family"], told("org/x4")["paints"]) == ("upscaler", False)
+
+
 def test_what_the_list_says_to_type_is_understood(
     cache: Path, tiny_model: Path, fp16: Path
 ) -> None:
@@ -160,6 +175,7 @@ def test_the_list_as_json_lines(cache: Path, fp16: Path) -> None:
         "variant": "fp16",
         "path": str(snapshot),
         "family": "sdxl",
+        "paints": False,
         "native_size": [32, 32],
         "prediction_type": "epsilon",
         "bytes": weights_of(fp16),

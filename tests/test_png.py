@@ -73,7 +73,7 @@ def test_any_prompts_come_back(
     tmp_path_factory, image, prompt: str, negative: str, suffix: str, metadata: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
-    recipe = replace(RECIPE, prompt=prompt, negative_prompt=negative)
+    recipe = replace(RECIPE, prompt=prompt, negative_prompt=negative, emphasis="none")
     write_picture(image, path, recipe=recipe, metadata=metadata, exists="overwrite")
     assert read_record(path).recipe == recipe
 
@@ -346,7 +346,7 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     for path, reason in (
         (tmp_path / "missing.png", "is not there"),
         (tmp_path, "is not a file"),
-        (text, "neither PNG, JPEG nor WebP"),
+        (text, "neither PNG, JPEG, WebP, GIF nor MP4"),
     ):
         with pytest.raises(FileError, match=reason):
             read_record(path)

@@ -18,6 +18,7 @@ from sdloop.prompt import (
     escaped,
     is_plain,
     parts,
+    unseen,
 )
 
 STEPS = 10
@@ -234,6 +235,23 @@ def test_changes_at_the_edges(text: str, expected: list[tuple[int, str]]) -> Non
 def test_what_is_no_change_is_text(text: str) -> None:
     assert over(text) == [(STEPS, text)]
     assert over(text + " [a:b:2]") == [(2, f"{text} a"), (STEPS, f"{text} b")]
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("a [rabbit:b:0.5]", ()),
+        ("a rabbit [b:99]", ("b",)),
+        ("[a:b:1.0] [c:d:0] [e:f:3]", ("b", "c")),
+        ("[[a|b]:c:1]", ("b",)),
+        ("[a|b|c] [[d:e:5]:f:2]", ("e",)),
+        ("[a|a|b]", ()),
+        ("[:99] [ :0]", ()),
+    ],
+)
+def test_what_no_step_sees_is_told(text: str, pieces: tuple[str, ...]) -> None:
+    assert sorted(unseen(text, STEPS)) == sorted(pieces)
+    assert not pieces or unseen("[a|b|c]", 2) == ("c",)
 
 
 def test_a_step_that_is_not_finite_is_refused() -> None:

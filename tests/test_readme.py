@@ -70,6 +70,8 @@ def run(line: str) -> str:
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda block: block.split('"')[0].strip()[:40])
 def test_every_command_runs(session: str, workshop: Path) -> None:
+    if "lora" in session:
+        pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
     for line in session.splitlines():
         out = run(line)
         for path in re.findall(r"^\S+\.png$", out, flags=re.MULTILINE):
@@ -80,6 +82,11 @@ def test_every_command_runs(session: str, workshop: Path) -> None:
 def test_the_card_of_the_embedded_model_is_what_is_printed() -> None:
     (shown,) = re.findall(r"^```\n(mini\n.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
     assert run("sdloop models mini") == shown
+
+
+def test_the_tokens_of_a_prompt_are_what_is_printed() -> None:
+    (shown,) = re.findall(r"^```\n(a \(red:.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    assert run(f'sdloop tokens "{shown.splitlines()[0]}"') == shown
 
 
 def test_there_are_two_installing_commands_and_ci_runs_them() -> None:

@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from ldm import ldm_tensors, ldm_vae, save_ldm_file
 from safetensors.torch import load_file, save_file
 from test_components import PARTS, TINY, assert_same_weights
-from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2
+from tiny import save_diffusers_folder, tiny_inpaint, tiny_sd1, tiny_sd2
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -41,7 +41,7 @@ def test_weights_arrive_bit_for_bit(layouts: Path, tmp_path: Path, family: str) 
     components = TINY[family](seed=3)
     file = save_ldm_file(components, tmp_path / "model.safetensors")
     found = find_checkpoint(str(file), layout=layouts / family)
-    assert (found.family, found.path) == (family, file)
+    assert (found.family, found.path) == (family.removesuffix("-inpainting"), file)
     loaded = load_components(found, device="cpu")
     for part in PARTS:
         assert_same_weights(getattr(loaded, part), getattr(components, part))
@@ -58,6 +58,29 @@ def test_the_family_is_told_from_the_names(tmp_path: Path, family: str, layout: 
     assert found.configs["unet"]["cross_attention_dim"] == expected["cross_attention_dim"]
     assert set(found.tokenizers.values()) == {VOCABULARY}
     assert len(found.tokenizers) == (2 if family == "sdxl" else 1)
+    assert not found.paints
+
+
+@pytest.mark.parametrize(
+    ("family", "side", "steps_offset"), [("sd1", 512, 1), ("sd2", 512, 1), ("sdxl", 1024, 1)]
+)
+def test_inpainting_is_told_from_the_shapes(
+    tmp_path: Path, family: str, side: int, steps_offset: int
+) -> None:
+    """Of Stable Diffusion 2 there is only the one that grew out of the base."""
+    found = find_checkpoint(str(save_ldm_file(tiny_inpaint(family), tmp_path / "m.safetensors")))
+    assert (found.family, found.paints) == (family, True)
+    assert (found.prediction_type, found.native_size) == ("epsilon", (side, side))
+    assert found.scheduler_config["steps_offset"] == steps_offset
+    if family != "sdxl":
+        assert found.scheduler_config["skip_prk_steps"] is True
+
+
+def test_an_inpainting_file_that_declares_its_prediction(tmp_path: Path) -> None:
+    file = tmp_path / "sd2.safetensors"
+    notes = {"modelspec.prediction_type": "v"}
+    save_file(ldm_tensors(tiny_inpaint("sd2")), file, metadata=notes)
+    assert find_checkpoint(str(file)).prediction_type == "v_prediction"
 
 
 # Stable Diffusion 2: the base model or 768-v.
@@ -134,7 +157,7 @@ def test_refuses_other_files_by_name(tmp_path: Path, names: list[str], message: 
 @pytest.mark.parametrize(
     ("name", "shape", "message"),
     [
-        ("input_blocks.0.0.weight", (32, 9, 3, 3), "an inpainting model"),
+        ("input_blocks.0.0.weight", (32, 7, 3, 3), "an upscaler"),
         ("input_blocks.0.0.weight", (32, 8, 3, 3), "InstructPix2Pix"),
         ("time_embed.cond_proj.weight", (32, 32), "time_cond_proj_dim"),
         ("label_emb.weight", (32, 32), "num_class_embeds"),
@@ -173,7 +196,7 @@ def failure(
     return str(caught.value)
 
 
-@pytest.mark.parametrize("family", list(TINY))
+@pytest.mark.parametrize("family", list(EMBEDS))
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -197,7 +220,7 @@ def test_a_missing_embedding_of_the_sizes(layouts: Path, tmp_path: Path) -> None
     assert "unet in" in message and "label_emb.0.0.weight is missing" in message
 
 
-@pytest.mark.parametrize("family", list(TINY))
+@pytest.mark.parametrize("family", list(EMBEDS))
 @pytest.mark.parametrize(
     "name",
     [

@@ -61,6 +61,16 @@ EULER = {
     "timestep_spacing": "leading",
     "use_karras_sigmas": False,
 }
+SQUARED_COSINE = {
+    "_class_name": "DDPMScheduler",
+    "beta_end": 0.02,
+    "beta_schedule": "squaredcos_cap_v2",
+    "beta_start": 0.0001,
+    "clip_sample": True,
+    "num_train_timesteps": 1000,
+    "trained_betas": None,
+    "variance_type": "fixed_small",
+}
 
 
 @functools.cache
@@ -184,6 +194,36 @@ def tiny_inpaint(family: str, seed: int = 0) -> Components:
     return replace(ordinary, unet=unet)
 
 
+def tiny_upscaler(seed: int = 0) -> Components:
+    """The x4 upscaler: SD2's text encoder, a UNet of seven channels, a VAE of three blocks."""
+    with _seeded(seed):
+        return Components(
+            tokenizer=tiny_tokenizer("!"),
+            text_encoder=CLIPTextModel(_text_config(hidden_act="gelu")).eval(),
+            unet=_unet(
+                in_channels=7,
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                attention_head_dim=8,
+                use_linear_projection=True,
+                only_cross_attention=(True, False),
+                num_class_embeds=1000,
+            ).eval(),
+            vae=AutoencoderKL(
+                sample_size=64,
+                block_out_channels=(32, 32, 64),
+                layers_per_block=1,
+                latent_channels=4,
+                down_block_types=("DownEncoderBlock2D",) * 3,
+                up_block_types=("UpDecoderBlock2D",) * 3,
+                scaling_factor=0.08333,
+            ).eval(),
+            scheduler_config=DDIM_V,
+            low_res_scheduler_config=SQUARED_COSINE,
+            max_noise_level=350,
+        )
+
+
 _LIBRARIES = {
     "tokenizer": ["transformers", "CLIPTokenizer"],
     "tokenizer_2": ["transformers", "CLIPTokenizer"],
@@ -199,8 +239,10 @@ def save_diffusers_folder(
 ) -> Path:
     """Write ``components`` as diffusers' pipelines do; ``shards`` is the largest file's size."""
     sdxl = components.text_encoder_2 is not None
+    upscales = components.low_res_scheduler_config is not None
+    task = "Inpaint" if components.paints else "Upscale" if upscales else ""
     index: dict[str, Any] = {
-        "_class_name": "StableDiffusionXLPipeline" if sdxl else "StableDiffusionPipeline",
+        "_class_name": f"StableDiffusion{'XL' if sdxl else ''}{task}Pipeline",
         "_diffusers_version": "0.42.1",
         "scheduler": ["diffusers", components.scheduler_config["_class_name"]],
     }
@@ -208,6 +250,11 @@ def save_diffusers_folder(
         index["force_zeros_for_empty_prompt"] = components.force_zeros_for_empty_prompt
     else:
         index |= {"safety_checker": [None, None], "feature_extractor": [None, None]}
+    if components.low_res_scheduler_config is not None:
+        index["low_res_scheduler"] = ["diffusers", "DDPMScheduler"]
+        index |= {"watermarker": [None, None], "max_noise_level": components.max_noise_level}
+        low_res = folder / "low_res_scheduler" / "scheduler_config.json"
+        write_json(low_res, components.low_res_scheduler_config)
     options: dict[str, Any] = {"max_shard_size": shards} if shards else {}
     for name, library in _LIBRARIES.items():
         part = getattr(components, name)

@@ -50,7 +50,7 @@ def read_advice(name: str, family: str, index: Mapping[str, Any]) -> Advice:
     """
     own = index.get("_sdloop")
     if own is None:
-        return Advice(guidance_scale=5.0 if family == "sdxl" else 7.5)
+        return Advice(guidance_scale={"sdxl": 5.0, "upscaler": 9.0}.get(family, 7.5))
     try:
         return _checked(own)
     except SettingError as error:

@@ -1,7 +1,8 @@
 """Which family a model belongs to, told from its configs; never from a flag.
 
-sdloop runs the UNets of Stable Diffusion 1, 2 and XL base. Whatever else a file turns out to be
-is refused by its own name, because "size mismatch for conv_in.weight" helps nobody.
+sdloop runs the UNets of Stable Diffusion 1, 2 and XL base, those of them that paint within a mask,
+and the upscaler that enlarges four times. Whatever else a file turns out to be is refused by its
+own name, because "size mismatch for conv_in.weight" helps nobody.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 
 from sdloop.errors import ModelError
 
-SUPPORTED = "sdloop runs Stable Diffusion 1.x, 2.x and SDXL base"
+SUPPORTED = "sdloop runs Stable Diffusion 1.x, 2.x and SDXL base, and the x4 upscaler"
 
 # The classes that a model_index.json may name for the parts that are loaded. It cannot make us
 # import anything else.
@@ -20,16 +21,20 @@ CLASSES: Mapping[str, tuple[str, ...]] = {
     "text_encoder_2": ("CLIPTextModelWithProjection",),
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
     "tokenizer_2": ("CLIPTokenizer", "CLIPTokenizerFast"),
+    "low_res_scheduler": ("DDPMScheduler",),
 }
 
 # Parts of an index that make no difference to text-to-image.
 _IGNORED = frozenset({"scheduler", "safety_checker", "feature_extractor", "image_encoder"})
 
+# How many channels a UNet takes: the latents, and beside them a small picture's colours, or a mask
+# and the latents of what it leaves.
+LATENTS = 4
+UPSCALING = 7
+PAINTING = 9
 _BY_CHANNELS = {
     5: "a depth-to-image model",
-    7: "an upscaler",
     8: "an InstructPix2Pix model",
-    9: "an inpainting model",
 }
 
 
@@ -51,6 +56,8 @@ def check_index(source: str, index: Mapping[str, Any]) -> tuple[str, ...]:
     needed = ["unet", "vae", "text_encoder", "tokenizer"]
     if "text_encoder_2" in parts or "tokenizer_2" in parts:
         needed += ["text_encoder_2", "tokenizer_2"]
+    if "low_res_scheduler" in parts:
+        needed.append("low_res_scheduler")
     for name in needed:
         if name not in parts:
             raise ModelError(f"{source} is a {pipeline} without {name}: {SUPPORTED}")
@@ -58,13 +65,21 @@ def check_index(source: str, index: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> str:
-    """One of "sd1", "sd2" and "sdxl", from the parts' configs.
+    """One of "sd1", "sd2", "sdxl" and "upscaler", from the parts' configs.
 
     Raises ``ModelError`` for a UNet that needs other inputs, and for parts that do not fit.
     """
     unet = configs["unet"]
     check_unet(source, unet)
+    upscales = unet.get("in_channels") == UPSCALING
+    if upscales != ("low_res_scheduler" in configs):
+        raise ModelError(
+            f"{source} does not fit together: an upscaler has a UNet of {UPSCALING} channels and "
+            "a low_res_scheduler"
+        )
     told_sizes = unet.get("addition_embed_type") == "text_time"
+    if upscales and told_sizes:
+        raise ModelError(f"{source} is an upscaler that is told sizes, as SDXL is: {SUPPORTED}")
     if told_sizes != ("text_encoder_2" in configs):
         raise ModelError(
             f"{source} has a UNet of one family and text encoders of another: {SUPPORTED}"
@@ -86,13 +101,19 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
         raise ModelError(f"{source} has a UNet whose sample_size is {size!r}, not its trained size")
     if told_sizes:
         return "sdxl"
+    if upscales:
+        return "upscaler"
     return "sd2" if unet.get("use_linear_projection") else "sd1"
 
 
 def check_unet(source: str, unet: Mapping[str, Any]) -> None:
-    """Raise ``ModelError`` for a UNet that wants more than latents, a timestep and a text."""
-    channels = _whole(source, unet, "in_channels", 4)
-    if channels != 4:
+    """Raise ``ModelError`` for a UNet that wants what sdloop does not give it.
+
+    It gives latents, a timestep and a text; to UNets that take those also a mask and what it
+    leaves, or a small picture and its noise level.
+    """
+    channels = _whole(source, unet, "in_channels", LATENTS)
+    if channels not in (LATENTS, UPSCALING, PAINTING):
         kind = _BY_CHANNELS.get(channels, "another model")
         raise ModelError(
             f"{source} is {kind}, whose UNet takes {channels} channels instead of 4: {SUPPORTED}"
@@ -103,7 +124,7 @@ def check_unet(source: str, unet: Mapping[str, Any]) -> None:
             f"as LCM is: {SUPPORTED}"
         )
     for key in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
-        if unet.get(key) is not None:
+        if unet.get(key) is not None and (key, channels) != ("num_class_embeds", UPSCALING):
             raise ModelError(
                 f"{source} has a UNet with {key} {unet[key]!r}, which needs inputs of its own: "
                 f"{SUPPORTED}"
@@ -113,6 +134,28 @@ def check_unet(source: str, unet: Mapping[str, Any]) -> None:
             f"{source} has a UNet with addition_embed_type {unet['addition_embed_type']!r}: "
             f"{SUPPORTED}"
         )
+
+
+def max_noise_level(
+    source: str, index: Mapping[str, Any], configs: Mapping[str, Mapping[str, Any]]
+) -> int:
+    """How much noise an upscaler may be told to put on what it enlarges.
+
+    What its index says, or diffusers' default; raises ``ModelError`` for more than the UNet has
+    embeddings of, or the scheduler of that noise steps, and for another scheduler.
+    """
+    kind = configs["low_res_scheduler"].get("_class_name")
+    if kind not in CLASSES["low_res_scheduler"]:
+        raise ModelError(f"{source} has a low_res_scheduler of class {kind}: {SUPPORTED}")
+    known = _whole(source, configs["unet"], "num_class_embeds", 0)
+    steps = _whole(source, configs["low_res_scheduler"], "num_train_timesteps", 1000)
+    most: Any = index.get("max_noise_level", 350)
+    if isinstance(most, bool) or not isinstance(most, int) or not 0 <= most < min(known, steps):
+        raise ModelError(
+            f"{source} has a max_noise_level of {most!r} in model_index.json, and its parts know "
+            f"the levels 0 to {min(known, steps) - 1}"
+        )
+    return most
 
 
 def check_vae(source: str, vae: Mapping[str, Any]) -> None:

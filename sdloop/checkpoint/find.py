@@ -11,7 +11,7 @@ from typing import Any
 
 from sdloop.checkpoint import hub
 from sdloop.checkpoint.advice import read_advice
-from sdloop.checkpoint.families import check_vae, family_of_configs
+from sdloop.checkpoint.families import check_vae, family_of_configs, max_noise_level
 from sdloop.checkpoint.folder import (
     STEMS,
     read_configs,
@@ -21,7 +21,12 @@ from sdloop.checkpoint.folder import (
     weight_files,
 )
 from sdloop.checkpoint.headers import read_header
-from sdloop.checkpoint.ldm import layout_of_file, parts_of_file, with_notes
+from sdloop.checkpoint.ldm import (
+    channels_of_file,
+    layout_of_file,
+    parts_of_file,
+    with_notes,
+)
 from sdloop.checkpoint.value import Checkpoint, vae_factor
 from sdloop.errors import ModelError, SettingError
 
@@ -108,6 +113,7 @@ def read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
         # diffusers' default where an index says nothing
         force_zeros_for_empty_prompt=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
         advice=read_advice(name, family, index),
+        max_noise_level=max_noise_level(name, index, configs) if family == "upscaler" else None,
     )
 
 
@@ -116,8 +122,9 @@ def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
         raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
     header = read_header(path)
     known = layout_of_file(header)
+    told = {"in_channels": channels_of_file(header)} if layout is None else {}
     layout = LAYOUTS / known if layout is None else layout
-    configs, index = read_configs(name, layout)
+    configs, index = read_configs(name, layout, unet=told)
     family = family_of_configs(name, configs)
     parts = [part for part in STEMS if part in configs]
     there = parts_of_file(header)

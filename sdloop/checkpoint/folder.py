@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sdloop.checkpoint.families import check_index, family_of_configs
+from sdloop.checkpoint.families import PAINTING, check_index, family_of_configs
 from sdloop.checkpoint.headers import read_header
-from sdloop.checkpoint.legacy import settled_scheduler, settled_unet
+from sdloop.checkpoint.legacy import settled_scheduler, settled_unet, settled_vae
 from sdloop.errors import ModelError, SettingError
 
 # What the weight files of each part are called, less variant and ending.
@@ -26,6 +26,7 @@ STEMS: Mapping[str, str] = {
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".msgpack")
 
 Configs = Mapping[str, Mapping[str, Any]]
+_AS_READ: Mapping[str, Any] = {}
 
 
 class Incomplete(ModelError):
@@ -58,8 +59,12 @@ def read_json(folder: Path, relative: str) -> dict[str, Any]:
     return values
 
 
-def read_configs(name: str, folder: Path) -> tuple[Configs, Mapping[str, Any]]:
+def read_configs(
+    name: str, folder: Path, *, unet: Mapping[str, Any] = _AS_READ
+) -> tuple[Configs, Mapping[str, Any]]:
     """The configs of the parts by their names, and the index; ``name`` stands in messages.
+
+    ``unet`` is what is known better of the UNet than its config says.
 
     Raises ``ModelError`` for a model of no family of ours, before its weights are looked at.
     """
@@ -70,10 +75,16 @@ def read_configs(name: str, folder: Path) -> tuple[Configs, Mapping[str, Any]]:
     configs: dict[str, Mapping[str, Any]] = {
         part: read_json(folder, f"{part}/config.json") for part in parts if part in STEMS
     }
+    configs["unet"] = {**configs["unet"], **unet}
+    if "low_res_scheduler" in parts:
+        low_res = read_json(folder, "low_res_scheduler/scheduler_config.json")
+        configs["low_res_scheduler"] = low_res
     family = family_of_configs(name, configs)
     configs["unet"] = settled_unet(configs["unet"], family)
+    configs["vae"] = settled_vae(configs["vae"], family)
     scheduler = read_json(folder, "scheduler/scheduler_config.json")
-    configs["scheduler"] = settled_scheduler(name, scheduler, family)
+    paints = configs["unet"].get("in_channels") == PAINTING
+    configs["scheduler"] = settled_scheduler(name, scheduler, family, paints=paints)
     return configs, index
 
 

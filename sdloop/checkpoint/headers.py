@@ -17,6 +17,9 @@ from typing import Any
 
 from sdloop.errors import ModelError
 
+# What torch pickles is called; anything else is taken for safetensors.
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+
 # The format's own limit, so that a forged length cannot fill the memory.
 MAX_HEADER = 100_000_000
 
@@ -60,13 +63,13 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """The table of a ``.safetensors`` or ``.ckpt`` file.
+    """The table of a ``.safetensors`` file, or of a pickle: one of ``PICKLES``.
 
     Raises ``ModelError`` for a file that is cut short, is no such file, or holds a type that the
     format does not know.
     """
     try:
-        return _read_ckpt(path) if path.suffix == ".ckpt" else _read_safetensors(path)
+        return _read_ckpt(path) if path.suffix in PICKLES else _read_safetensors(path)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
 

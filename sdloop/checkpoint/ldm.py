@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from sdloop.checkpoint.families import SUPPORTED, check_unet
+from sdloop.checkpoint.families import LATENTS, PAINTING, SUPPORTED, UPSCALING, check_unet
 from sdloop.checkpoint.headers import Header, read_numbers
 from sdloop.errors import ModelError
 
@@ -56,13 +56,17 @@ def layout_of_file(header: Header) -> str:
             raise ModelError(f"{header.path} is {what}: {SUPPORTED}")
     if not any(name.startswith(UNET) for name in header.tensors):
         raise ModelError(f"{header.path} holds no UNet in the LDM layout: {SUPPORTED}")
-    first = header.tensors.get(f"{UNET}input_blocks.0.0.weight", (0, 4))
     described = {
-        "in_channels": first[1] if len(first) > 1 else 0,
+        "in_channels": channels_of_file(header),
         "time_cond_proj_dim": 1 if f"{UNET}time_embed.cond_proj.weight" in header.tensors else None,
         "num_class_embeds": 1 if f"{UNET}label_emb.weight" in header.tensors else None,
     }
     check_unet(str(header.path), described)
+    if described["in_channels"] == UPSCALING:
+        raise ModelError(
+            f"{header.path} is an upscaler in a single file, which sdloop takes as a folder in "
+            "diffusers' layout: stabilityai/stable-diffusion-x4-upscaler is one"
+        )
     if xl:
         return "sdxl"
     if any(name.startswith(SD2_TEXT) for name in header.tensors):
@@ -75,6 +79,12 @@ def layout_of_file(header: Header) -> str:
         f"{header.path} holds no text encoder of a known family (the keys begin with "
         f"{min(header.tensors)!r}): {SUPPORTED}"
     )
+
+
+def channels_of_file(header: Header) -> int:
+    """How many channels the UNet in a single file takes: 9 where it paints within a mask."""
+    first = header.tensors.get(f"{UNET}input_blocks.0.0.weight", (0, LATENTS))
+    return first[1] if len(first) > 1 else 0
 
 
 def parts_of_file(header: Header) -> frozenset[str]:
@@ -109,13 +119,16 @@ _DECLARED = "modelspec.prediction_type"
 def predicts_velocity(header: Header) -> bool:
     """Whether a Stable Diffusion 2 file is the 768-v model: its shapes are those of the base.
 
-    In this order: what the writer declares (ModelSpec); the training step that both base models
-    stopped at, as diffusers takes it; the spread of one bias, which ComfyUI found to tell them
-    apart (supported_models.py, SD20). Else 768-v, as in diffusers.
+    In this order: what the writer declares (ModelSpec); inpainting, which grew out of the base, as
+    diffusers takes it; the training step that both base models stopped at, as diffusers takes it;
+    the spread of one bias, which ComfyUI found to tell them apart (supported_models.py, SD20).
+    Else 768-v, as in diffusers.
     """
     declared = header.notes.get(_DECLARED)
     if declared is not None:
         return declared.startswith("v")
+    if channels_of_file(header) == PAINTING:
+        return False
     if _whole(header, "global_step") == 875000:
         return False
     bias = read_numbers(header, f"{UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias")

@@ -7,15 +7,19 @@ from typing import Any
 from sdloop.errors import ModelError
 
 
-def settled_scheduler(source: str, config: Mapping[str, Any], family: str) -> dict[str, Any]:
+def settled_scheduler(
+    source: str, config: Mapping[str, Any], family: str, *, paints: bool = False
+) -> dict[str, Any]:
     """The scheduler config that the family's pipeline in diffusers would run with.
 
     Old checkpoints were written before two of these settings existed, and
     ``StableDiffusionPipeline.__init__`` rewrites them: ``steps_offset`` becomes 1 and
     ``clip_sample`` False. They are written also where the checkpoint's own scheduler has no such
-    setting, for another class may take its place. ``StableDiffusionXLPipeline`` has no such rule;
-    but a scheduler that takes another's place must not clip latents as if they were pixels.
-    (Flax's class names are the PyTorch ones with a prefix; diffusers drops it as well.)
+    setting, for another class may take its place. ``StableDiffusionInpaintPipeline``, whose models
+    paint within a mask, rewrites ``skip_prk_steps`` to True and leaves ``clip_sample``.
+    ``StableDiffusionXLPipeline`` and ``StableDiffusionUpscalePipeline`` have no such rules; but a
+    scheduler that takes another's place must not clip latents as if they were pixels. (Flax's class
+    names are the PyTorch ones with a prefix; diffusers drops it as well.)
 
     >>> settled_scheduler("a", {"_class_name": "DDIMScheduler"}, "sd1")
     {'_class_name': 'DDIMScheduler', 'steps_offset': 1, 'clip_sample': False}
@@ -25,8 +29,11 @@ def settled_scheduler(source: str, config: Mapping[str, Any], family: str) -> di
         raise ModelError(f"{source} has a scheduler_config.json without a _class_name")
     kind = kind.removeprefix("Flax")
     settled = {**config, "_class_name": kind}
-    if family != "sdxl":
+    ruled = family in ("sd1", "sd2")
+    if ruled and not paints:
         return settled | {"steps_offset": 1, "clip_sample": False}
+    if ruled:
+        settled |= {"steps_offset": 1, "skip_prk_steps": True}
     if not kind.startswith(("DDIM", "DDPM")):
         settled.setdefault("clip_sample", False)
     return settled
@@ -47,3 +54,12 @@ def settled_unet(config: Mapping[str, Any], family: str) -> Mapping[str, Any]:
     if family != "sdxl" and old and isinstance(size, int) and size < 64:
         return {**config, "sample_size": 64}
     return config
+
+
+def settled_vae(config: Mapping[str, Any], family: str) -> Mapping[str, Any]:
+    """The VAE's config with the factor of its latents.
+
+    The upscaler was published before configs had one, and ``StableDiffusionUpscalePipeline`` takes
+    this one whatever they say.
+    """
+    return {**config, "scaling_factor": 0.08333} if family == "upscaler" else config

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.checkpoint.advice import Advice
+from sdloop.checkpoint.families import PAINTING
 from sdloop.checkpoint.folder import Configs
 
 
@@ -20,7 +21,7 @@ class Checkpoint:
     revision
         The commit of a hub model.
     family
-        "sd1", "sd2" or "sdxl"; the embedded model is shaped like the first.
+        "sd1", "sd2", "sdxl" or "upscaler"; the embedded model is shaped like the first.
     configs
         Part → its ``config.json``; "scheduler" → its ``scheduler_config.json`` as
         ``legacy`` settles it.
@@ -30,6 +31,8 @@ class Checkpoint:
         Part → the folder of its vocabulary.
     advice
         What it says about its own use, or diffusers' defaults for its family.
+    max_noise_level
+        The most noise that an upscaler may be told to put on what it enlarges; None for others.
     vae_path
         Where another VAE than the model's own comes from; its config and weights are in
         ``configs`` and ``weights``.
@@ -45,6 +48,7 @@ class Checkpoint:
     tokenizers: Mapping[str, Path]
     force_zeros_for_empty_prompt: bool = False
     advice: Advice
+    max_noise_level: int | None = None
     vae_path: Path | None = None
 
     @property
@@ -84,10 +88,21 @@ class Checkpoint:
         return self.configs["unet"].get("addition_embed_type") == "text_time"
 
     @property
+    def paints(self) -> bool:
+        """Whether the UNet sees a mask, and what lies outside of it, beside the latents."""
+        return bool(self.configs["unet"].get("in_channels") == PAINTING)
+
+    @property
     def text_layers(self) -> int:
         """Layers of the text encoder, of the shallower one where there are two."""
         encoders = [c for part, c in self.configs.items() if part.startswith("text_encoder")]
         return min(int(config.get("num_hidden_layers", 12)) for config in encoders)
+
+    @property
+    def text_widths(self) -> tuple[int, ...]:
+        """The width of each text encoder's input embeddings."""
+        encoders = [part for part in ("text_encoder", "text_encoder_2") if part in self.configs]
+        return tuple(int(self.configs[part].get("hidden_size", 512)) for part in encoders)
 
     @property
     def reads_twice(self) -> bool:

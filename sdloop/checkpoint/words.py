@@ -1,4 +1,4 @@
-"""Whether a model that was taught few words was taught any of a prompt's."""
+"""Which words of a prompt mean something to a model that was taught few."""
 
 import functools
 import re
@@ -16,15 +16,28 @@ _SMALL = frozenset(
 def knows_a_word(checkpoint: Checkpoint, prompt: str) -> bool:
     """Whether something in ``prompt`` can mean anything to the model; True where nobody can tell.
 
+    That is said of the prompt as a whole, for one word that is known is a prompt to play with.
+    """
+    words = _words(prompt)
+    return not words or len(unknown_words(checkpoint, prompt)) < len(words)
+
+
+def unknown_words(checkpoint: Checkpoint, prompt: str) -> tuple[str, ...]:
+    """The words of ``prompt`` that mean nothing to the model; none where nobody can tell.
+
     Only a model that states its vocabulary is judged, and by its tokenizer: a word of its captions
-    is one token there, whichever its form ("mice", "kittens"), and any other falls to pieces. That
-    is said of the prompt as a whole, for one word that is known is a prompt to play with.
+    is one token there, whichever its form ("mice", "kittens"), and any other falls to pieces.
     """
     folder = checkpoint.tokenizers["tokenizer"]
-    words = [w for w in re.findall(r"[^\W\d_]{2,}", prompt.lower()) if w not in _SMALL]
-    if not words or not checkpoint.advice.vocabulary or not (folder / "vocab.json").is_file():
-        return True
-    return not _whole_words(folder).isdisjoint(words)
+    if not checkpoint.advice.vocabulary or not (folder / "vocab.json").is_file():
+        return ()
+    known = _whole_words(folder)
+    return tuple(word for word in _words(prompt) if word not in known)
+
+
+def _words(prompt: str) -> tuple[str, ...]:
+    words = dict.fromkeys(re.findall(r"[^\W\d_]{2,}", prompt.lower()))
+    return tuple(word for word in words if word not in _SMALL)
 
 
 @functools.cache

@@ -12,12 +12,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from sdloop.cli.animate import animate
 from sdloop.cli.config import config
 from sdloop.cli.img2img import img2img
 from sdloop.cli.inpaint import inpaint
+from sdloop.cli.inspect import inspect
+from sdloop.cli.mix import mix
 from sdloop.cli.models import models
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
+from sdloop.cli.tokens import tokens
+from sdloop.cli.train_embedding import train_embedding
 from sdloop.cli.txt2img import txt2img
 from sdloop.cli.upscale import upscale
 from sdloop.cli.version import installed
@@ -46,9 +51,14 @@ app = typer.Typer(
 app.command()(txt2img)
 app.command()(img2img)
 app.command()(inpaint)
+app.command()(mix)
 app.command()(upscale)
+app.command()(animate)
 app.command()(show)
+app.command("train-embedding")(train_embedding)
 app.command()(models)
+app.command()(tokens)
+app.add_typer(inspect, name="inspect")
 app.add_typer(config, name="config")
 
 

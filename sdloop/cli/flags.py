@@ -22,20 +22,27 @@ _DEFAULTS = {
     field.name: field.default
     for room in (Recipe, CommandSettings)
     for field in dataclasses.fields(room)
-    if field.default not in (None, "mini", dataclasses.MISSING) and field.default is not False
+    if field.default not in (None, "mini", (), dataclasses.MISSING) and field.default is not False
 }
 
 
 def option(
-    panel: str, text: str, *flags: str, metavar: str = "", choices: Sequence[str] = ()
+    panel: str,
+    text: str,
+    *flags: str,
+    metavar: str = "",
+    choices: Sequence[str] = (),
+    default: object = None,
 ) -> Any:
     """A flag under the heading ``panel``; the first of ``flags`` names the setting.
 
-    ``choices`` are for the shell to complete; without a ``metavar`` they are all there are.
+    ``choices`` are for the shell to complete; without a ``metavar`` they are all there are. The
+    ``default`` is told where it is not that of the pictures' setting of this name.
     """
     name = flags[0].strip("-").replace("-", "_")
-    if name in _DEFAULTS:
-        text += f" [dim]\\[default: {_DEFAULTS[name]}][/dim]"
+    told = _DEFAULTS.get(name) if default is None else default
+    if told is not None:
+        text += f" [dim]\\[default: {told}][/dim]"
     return typer.Option(
         *flags,
         metavar=metavar or "|".join(choices) or None,
@@ -54,7 +61,9 @@ def given(*groups: Any) -> dict[str, Any]:
         for field in dataclasses.fields(group)
     }
     return {
-        name: value for name, value in values.items() if value is not None and value is not False
+        name: value
+        for name, value in values.items()
+        if value not in (None, []) and value is not False
     }
 
 

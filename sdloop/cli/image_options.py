@@ -8,7 +8,7 @@ import typer
 from sdloop.cli.flags import option
 from sdloop.cli.options import RecipeOptions
 from sdloop.inputs import RESIZES
-from sdloop.recipe import ENLARGES
+from sdloop.recipe import DEFAULT_NOISE_LEVEL, ENLARGES
 from sdloop.strength import DEFAULT_STRENGTH, UPSCALE_STRENGTH
 
 ImageArgument = Annotated[
@@ -172,12 +172,22 @@ class ScaleOptions:
         float | None,
         option(
             "Enlarge",
-            "How many times larger. [dim]\\[default: 2][/dim]",
+            "How many times larger. [dim]\\[default: 2, or what an upscaler does][/dim]",
             "--scale",
             metavar="X",
         ),
     ] = None
     enlarge: Enlarge = None
+    noise_level: Annotated[
+        int | None,
+        option(
+            "Enlarge",
+            "For upscalers: how much noise is put on the small picture, from 0; more of it lets "
+            f"more be made up. [dim]\\[default: {DEFAULT_NOISE_LEVEL}][/dim]",
+            "--noise-level",
+            metavar="N",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from sdloop.cli.version import installed
 from sdloop.png import Made
 
 if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint
+    from sdloop.cli.plan import Planned
     from sdloop.components import Components
     from sdloop.conductor import Picture
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 def circumstances(
     picture: "Picture",
     components: "Components",
-    checkpoint: "Checkpoint",
+    planned: "Planned",
     weights: Mapping[str, str],
 ) -> Made:
     """What the Recipe leaves open: whose weights, which versions, where and how precisely."""
     return Made(
         weights=weights,
-        revision=checkpoint.revision,
+        lora_hashes={file.path.stem: file.tensors_sha256[:12] for file in planned.loras},
+        revision=planned.checkpoint.revision,
         sigmas=picture.sigmas,
         key=picture.recipe.key(weights),
         versions=installed(),

@@ -43,6 +43,7 @@ def summary(checkpoint: "Checkpoint") -> dict[str, Any]:
         "variant": checkpoint.variant,
         "path": str(checkpoint.path),
         "family": checkpoint.family,
+        "paints": checkpoint.paints,
         "native_size": checkpoint.native_size,
         "prediction_type": checkpoint.prediction_type,
         "bytes": bytes_on_disk(checkpoint),
@@ -111,7 +112,7 @@ def _list(words: Sequence[str]) -> str:
 def _entries(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if facts["revision"] is not None:
         yield "revision", facts["revision"]
-    yield "family", facts["family"]
+    yield "family", family_text(facts)
     multiple = facts["size_multiple"]
     yield "native_size", f"{size_text(facts['native_size'])}; sides are multiples of {multiple}"
     yield "guidance_scale", f"{facts['guidance_scale']:g}"
@@ -132,6 +133,10 @@ def _entries(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _part_cells(part: Mapping[str, Any]) -> tuple[str, ...]:
     size = "" if part["bytes"] is None else bytes_text(part["bytes"])
     return part["name"], f"{part['parameters'] / 1e6:.1f} M", "+".join(part["dtypes"]), size
+
+
+def family_text(facts: Mapping[str, Any]) -> str:
+    return f"{facts['family']} inpainting" if facts["paints"] else str(facts["family"])
 
 
 def size_text(size: tuple[int, int]) -> str:

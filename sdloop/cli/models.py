@@ -7,7 +7,15 @@ import typer
 
 from sdloop.cli.entries import columns
 from sdloop.cli.flags import option
-from sdloop.cli.model_card import Asked, bytes_text, card, full_facts, size_text, summary
+from sdloop.cli.model_card import (
+    Asked,
+    bytes_text,
+    card,
+    family_text,
+    full_facts,
+    size_text,
+    summary,
+)
 from sdloop.cli.options import Revision, Variant
 from sdloop.cli.screen import emit, say
 from sdloop.errors import SettingError
@@ -90,7 +98,7 @@ def _row(checkpoint: "Checkpoint", revision: str | None) -> tuple[str, ...]:
     facts = summary(checkpoint)
     return (
         str(Asked(checkpoint.name, revision, checkpoint.variant)),
-        facts["family"],
+        family_text(facts),
         size_text(facts["native_size"]),
         facts["prediction_type"],
         bytes_text(facts["bytes"]),

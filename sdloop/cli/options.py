@@ -25,12 +25,54 @@ PromptArgument = Annotated[
     ),
 ]
 
+Model = Annotated[
+    str | None,
+    option(
+        "Model",
+        "Hub id, diffusers folder or .safetensors file. "
+        "Default: SDLOOP_MODEL, then `sdloop config`, then the embedded mini.",
+        *("--model", "-m"),
+        metavar="MODEL",
+        choices=("mini",),
+    ),
+]
 Revision = Annotated[
     str | None, option("Model", "Branch, tag or commit on the hub.", "--revision", metavar="NAME")
 ]
 Variant = Annotated[
     str | None,
     option("Model", 'Of the weight files, such as "fp16".', "--variant", metavar="NAME"),
+]
+Emphasis = Annotated[
+    str | None,
+    option(
+        "Picture",
+        "How (word:1.3) is meant: as A1111 does, without restoring the mean, or as plain text.",
+        "--emphasis",
+        choices=EMPHASES,
+    ),
+]
+Steps = Annotated[
+    int | None, option("Picture", "How many steps the loop takes.", "--steps", metavar="N")
+]
+Prompt2 = Annotated[
+    str | None,
+    option(
+        "SDXL only",
+        "What the second text encoder reads. Default: the prompt.",
+        "--prompt-2",
+        metavar="TEXT",
+    ),
+]
+Embeddings = Annotated[
+    list[str] | None,
+    option(
+        "Words",
+        "Learned vectors, and the word in the prompt that stands for them; may be repeated. "
+        "Default: the word that the file names.",
+        "--embedding",
+        metavar="FILE[:TOKEN]",
+    ),
 ]
 
 
@@ -42,18 +84,21 @@ class RecipeOptions:
         str | None,
         option("Picture", "What it shall not show.", "--negative-prompt", "-n", metavar="TEXT"),
     ] = None
-    emphasis: Annotated[
-        str | None,
+    emphasis: Emphasis = None
+    variation_seed: Annotated[
+        int | None,
         option(
-            "Picture",
-            "How (word:1.3) is meant: as A1111 does, without restoring the mean, or as plain text.",
-            "--emphasis",
-            choices=EMPHASES,
+            "Prompts and seeds",
+            "Another seed, towards whose noise the first noise is turned.",
+            "--variation-seed",
+            metavar="N",
         ),
     ] = None
-    steps: Annotated[
-        int | None, option("Picture", "How many steps the loop takes.", "--steps", metavar="N")
+    variation_strength: Annotated[
+        float | None,
+        option("Prompts and seeds", "0 to 1: how far.", "--variation-strength", metavar="X"),
     ] = None
+    steps: Steps = None
     guidance_scale: Annotated[
         float | None,
         option(
@@ -137,15 +182,18 @@ class RecipeOptions:
             metavar="N",
         ),
     ] = None
-    prompt_2: Annotated[
-        str | None,
+    embeddings: Embeddings = None
+    replace_tokens: Annotated[
+        list[str] | None,
         option(
-            "SDXL only",
-            "What the second text encoder reads. Default: the prompt.",
-            "--prompt-2",
-            metavar="TEXT",
+            "Words",
+            "Read something else in a word's place: puppy=cat, puppy=0.5*puppy+0.5*skunk or "
+            "puppy=FILE; may be repeated.",
+            "--replace-token",
+            metavar="WORD=SUM",
         ),
     ] = None
+    prompt_2: Prompt2 = None
     negative_prompt_2: Annotated[
         str | None,
         option(
@@ -207,24 +255,28 @@ class SeedOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelOptions:
-    """Which weights."""
+class WeightsOptions:
+    """Which weights, where and how precisely."""
 
-    model: Annotated[
-        str | None,
-        option(
-            "Model",
-            "Hub id, diffusers folder or .safetensors file. "
-            "Default: SDLOOP_MODEL, then `sdloop config`, then the embedded mini.",
-            *("--model", "-m"),
-            metavar="MODEL",
-            choices=("mini",),
-        ),
-    ] = None
+    model: Model = None
     revision: Revision = None
     variant: Variant = None
     vae: Annotated[
         str | None, option("Model", "Another VAE than the model's.", "--vae", metavar="MODEL")
+    ] = None
+    loras: Annotated[
+        list[str] | None,
+        option(
+            "Model",
+            "A LoRA to add, and how much of it: a file, a hub id, or a name in --lora-dir; may be "
+            'repeated. In a prompt: "<lora:NAME:SCALE>". [dim]\\[default scale: 1][/dim]',
+            "--lora",
+            metavar="LORA[:SCALE]",
+        ),
+    ] = None
+    lora_dir: Annotated[
+        str | None,
+        option("Model", "The folder of LoRAs that have names.", "--lora-dir", metavar="DIR"),
     ] = None
     device: Annotated[
         str | None,
@@ -239,6 +291,12 @@ class ModelOptions:
     dtype: Annotated[
         str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOptions(WeightsOptions):
+    """Which weights, and how many pictures they make at once."""
+
     batch_size: Annotated[
         int | None,
         option(

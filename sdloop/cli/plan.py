@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdloop.cli.files import exists_rule, name_pictures
+from sdloop.cli.loras import lora_files, lora_finder
 from sdloop.cli.options import OutputOptions
 from sdloop.cli.recipes import Wanted, blaming
 from sdloop.cli.screen import emit, say
@@ -18,7 +19,7 @@ from sdloop.png.atomic import Exists
 from sdloop.recipe import Recipe, facts_of
 
 if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint
+    from sdloop.checkpoint import Checkpoint, LoraFile
 
 ModelNames = tuple[str, str | None, str | None, str | None]
 
@@ -27,8 +28,8 @@ ModelNames = tuple[str, str | None, str | None, str | None]
 class Planned:
     """A picture to make: its Recipe is resolved, and its file is known and can be written.
 
-    ``picture`` is what it starts from, and ``output`` the name or template for it that stood in a
-    prompt file.
+    ``picture`` is what it starts from, ``output`` the name or template for it that stood in a
+    prompt file, and ``loras`` are the files of the Recipe's.
     """
 
     recipe: Recipe
@@ -37,6 +38,7 @@ class Planned:
     path: Path
     exists: Exists
     output: str | None
+    loras: "tuple[LoraFile, ...]"
 
 
 def plan_pictures(
@@ -52,12 +54,15 @@ def plan_pictures(
     if options.quiet:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the hub's library is imported
     pictures = _look_at_pictures(wanted, open_image, quiet=options.quiet)
+    find_lora = lora_finder(may_fetch=not options.dry_run)
     checkpoints = _find_checkpoints(wanted, may_fetch=not options.dry_run)
-    recipes = []
+    recipes, files = [], []
     for one in wanted:
         with blaming(one.where):
             model = checkpoints[model_of(one.recipe)]
-            recipes.append(one.recipe.resolved(model, pictures[_files(one.recipe)]))
+            files.append(lora_files(one.recipe, model, find_lora))
+            facts, hashes = pictures[_files(one.recipe)], {f.name: f.sha256 for f in files[-1]}
+            recipes.append(one.recipe.resolved(model, facts, lora_hashes=hashes))
     paths = name_pictures(wanted, recipes, command)
     plan = [
         Planned(
@@ -67,8 +72,9 @@ def plan_pictures(
             path=path,
             exists=exists_rule(one, command, overwrite=options.overwrite),
             output=one.output,
+            loras=loras,
         )
-        for one, recipe, path in zip(wanted, recipes, paths, strict=True)
+        for one, recipe, path, loras in zip(wanted, recipes, paths, files, strict=True)
     ]
     if not options.dry_run:
         for one, planned in zip(wanted, plan, strict=True):

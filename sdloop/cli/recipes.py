@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdloop.cli.flags import given
+from sdloop.cli.loras import with_loras
 from sdloop.cli.options import RecipeOptions, SeedOptions
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
@@ -32,6 +33,9 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
     for name in _PAIRS:
         if name in values:
             values[name] = parse_pair(name, values[name])
+    for name in ("embeddings", "replace_tokens"):
+        if name in values:
+            values[name] = tuple(values[name])
     size = values.pop("size", None)
     if size is not None:
         for name, number in zip(("width", "height"), parse_pair("size", size), strict=True):
@@ -74,6 +78,7 @@ def recipes_of(
         if len(wanted) + len(own) > MAX_PICTURES:
             raise SettingError(f"one command makes at most {MAX_PICTURES} pictures")
         with blaming(prompt.where):
+            fields = with_loras(fields, settings.command.get("lora_dir"))
             recipes = [Recipe.from_dict({**fields, "seed": seed}) for seed in own]
         wanted += [
             Wanted(recipe=recipe, where=prompt.where, output=prompt.output) for recipe in recipes

@@ -28,7 +28,7 @@ import typer
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
 from sdloop.png import METADATA, Metadata
-from sdloop.recipe import FIELDS, IMAGE_FIELDS, Recipe
+from sdloop.recipe import FIELDS, IMAGE_FIELDS, MIX_FIELDS, WORD_FIELDS, Recipe
 from sdloop.rules import check_choice, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
@@ -45,6 +45,7 @@ class CommandSettings:
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int = 1
+    lora_dir: str | None = None
     count: int = 1
     output: str | None = None
     outdir: str | None = None
@@ -54,7 +55,7 @@ class CommandSettings:
     def __post_init__(self) -> None:
         for name in ("device", "dtype", "metadata"):
             check_text(name, getattr(self, name), optional=False)
-        for name in ("output", "outdir", "format"):
+        for name in ("lora_dir", "output", "outdir", "format"):
             check_text(name, getattr(self, name), optional=True)
             if getattr(self, name) == "":
                 raise SettingError(f"{name} must not be empty")
@@ -73,7 +74,10 @@ COMMAND_FIELDS = tuple(f.name for f in dataclasses.fields(CommandSettings))
 
 # What must not be a silent default of every picture.
 NOT_FOR_ALL = (
-    *("prompt", "prompt_2", "seed", "count", "output", "hires", "tile"),
+    *("prompt", "prompt_2", "seed", "variation_seed", "variation_strength", "count", "output"),
+    *("loras", "hires", "tile"),
+    *MIX_FIELDS,
+    *WORD_FIELDS,
     *IMAGE_FIELDS,
 )
 
@@ -81,11 +85,14 @@ NOT_FOR_ALL = (
 # others: a revision belongs to its model, an exact file name needs no folder or format, and there
 # is one place to start at.
 _TOGETHER = {
+    "prompt": MIX_FIELDS,
     "model": ("revision", "variant", "vae"),
     "output": ("outdir", "format"),
     "image": ("image_sha256",),
     "mask": ("mask_sha256",),
     "scale": ("width", "height"),
+    "embeddings": ("embeddings_sha256",),
+    "replace_tokens": ("replace_tokens_sha256",),
     "strength": ("start_step",),
     "exact_steps": ("start_step",),
     "start_step": ("strength", "exact_steps"),

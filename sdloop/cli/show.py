@@ -15,7 +15,9 @@ from sdloop.recipe import PROMPTS
 
 Files = Annotated[
     list[Path],
-    typer.Argument(metavar="FILE", help="Pictures: PNG, JPEG or WebP.", show_default=False),
+    typer.Argument(
+        metavar="FILE", help="Pictures: PNG, JPEG, WebP, GIF or MP4.", show_default=False
+    ),
 ]
 Json = Annotated[
     bool,
@@ -50,6 +52,7 @@ def _json_line(path: Path, record: Record) -> str:
             "path": str(path),
             "source": record.source,
             "recipe": record.settings,
+            "moving": record.moving,
             "made": record.made,
             "a1111": record.fields,
             "left_out": record.left_out,
@@ -64,10 +67,11 @@ def _text(path: Path, record: Record) -> str:
 def _lines(path: Path, record: Record) -> Iterator[str]:
     """The file's name, its settings with the prompts first, then the circumstances."""
     made = {name: value for name, value in record.made.items() if value not in (None, {}, [])}
-    width = max(map(len, [*record.settings, *made]), default=0)
+    width = max(map(len, [*record.settings, *record.moving, *made]), default=0)
     yield safe(str(path))
     for name in sorted(record.settings, key=_prompts_first):
         yield from entry(name, _value(name, record.settings[name]), width)
+    yield from _moving_lines(record.moving, width)
     if made:
         yield ""
     for name, value in made.items():
@@ -78,6 +82,16 @@ def _lines(path: Path, record: Record) -> Iterator[str]:
         yield f"  {safe(text)}"
 
 
+def _moving_lines(moving: Mapping[str, Any], width: int) -> Iterator[str]:
+    """What decides the frames of a file that moves; their hashes one below the other."""
+    if moving:
+        yield ""
+    for name, value in moving.items():
+        lines = name.endswith("sha256") and isinstance(value, list)
+        text = "\n".join(map(str, value)) if lines else _value(name, value)
+        yield from entry(name, text, width)
+
+
 def _prompts_first(name: str) -> int:
     return PROMPTS.index(name) if name in PROMPTS else len(PROMPTS)
 
@@ -85,9 +99,16 @@ def _prompts_first(name: str) -> int:
 def _value(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return "\n".join(f"{key} {part}" for key, part in value.items())
+    if name == "loras" and isinstance(value, list):
+        return "\n".join(map(_lora, value))
     if isinstance(value, list):
         separator = "x" if name.endswith("_size") else ", "
         return separator.join(
             f"{part:g}" if isinstance(part, float) else str(part) for part in value
         )
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _lora(values: Mapping[str, Any]) -> str:
+    """A LoRA with its scale, and the sha256 of its file."""
+    return f"{values.get('name')}:{values.get('scale', 1):g}  {values.get('sha256', '')}".rstrip()

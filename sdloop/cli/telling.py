@@ -1,6 +1,6 @@
 """What people are told on stderr before their pictures are made: what was decided for them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from textwrap import shorten
 
 from sdloop.cli.entries import safe
@@ -10,6 +10,7 @@ from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.screen import say
 from sdloop.cli.settings import Settings
 from sdloop.inputs import BACK
+from sdloop.prompt import parts, unseen
 from sdloop.recipe import Recipe
 
 
@@ -56,6 +57,8 @@ def _steps(recipe: Recipe) -> str:
     if recipe.image is None and recipe.hires is None:
         return ""
     steps, start = recipe.schedule
+    if recipe.noise_level is not None:
+        return f"{_enlarged(recipe)}noise level {recipe.noise_level}: {steps} steps"
     named = recipe.strength is None
     cause = f"start step {start}" if named else f"strength {recipe.strength:g}"
     where = f", at {_by(recipe.size)}" if recipe.resize == BACK else ""
@@ -81,10 +84,22 @@ def tell_unknown(plan: Sequence[Planned]) -> None:
 
     for planned in plan:
         prompt = planned.recipe.prompt
-        if not knows_a_word(planned.checkpoint, prompt):
+        if planned.recipe.embeddings is None and not knows_a_word(planned.checkpoint, prompt):
             model = Asked(*model_of(planned.recipe)[:3])
             say(
                 f'"{safe(shorten(prompt, 60))}" means nothing to {planned.checkpoint.name}: '
                 f"`sdloop models {model}` lists the words that it knows"
             )
             return
+
+
+def tell_unseen(plan: Sequence[Planned]) -> None:
+    """Say which words of a prompt that changes on the way are never its words."""
+    found = (piece for planned in plan for piece in _unseen(planned.recipe))
+    for piece, steps in dict.fromkeys(found):
+        say(f'none of the {steps} steps sees "{safe(shorten(piece, 60))}"')
+
+
+def _unseen(recipe: Recipe) -> Iterator[tuple[str, int]]:
+    for part, _ in parts(recipe.prompt) if recipe.emphasis != "none" else ():
+        yield from ((piece, recipe.steps) for piece in unseen(part, recipe.steps))

@@ -10,6 +10,7 @@ PACKAGES = (
     "torch",
     "diffusers",
     "transformers",
+    "peft",
     "safetensors",
     "huggingface-hub",
     "pillow",

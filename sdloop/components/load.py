@@ -11,10 +11,11 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from sdloop.checkpoint import VOCABULARY, Checkpoint, find_checkpoint
+from sdloop.checkpoint import Checkpoint, find_checkpoint, load_tokenizer
+from sdloop.checkpoint.families import PAINTING
 from sdloop.components import single_file
 from sdloop.components.device import pick_device, pick_dtype
-from sdloop.components.weights import empty_module, fill, modern_names, quiet, read_tensors
+from sdloop.components.weights import empty_module, fill, modern_names, read_tensors
 from sdloop.errors import ModelError, SettingError
 from sdloop.strength import UPSCALE_STRENGTH
 
@@ -24,7 +25,9 @@ class Components:
     """A model's parts under the names of its ``model_index.json``, on one device.
 
     Schedulers count their own steps, so here is only the config that a fresh one is built from.
-    ``tokenizer_2``, ``text_encoder_2`` and ``force_zeros_for_empty_prompt`` are SDXL's.
+    ``tokenizer_2``, ``text_encoder_2`` and ``force_zeros_for_empty_prompt`` are SDXL's,
+    ``low_res_scheduler_config`` and ``max_noise_level`` an upscaler's: what puts noise on the
+    picture that it enlarges, and the most of it.
     ``checkpoint`` is None for parts that were put together by hand.
     """
 
@@ -36,6 +39,8 @@ class Components:
     tokenizer_2: CLIPTokenizer | None = None
     text_encoder_2: CLIPTextModelWithProjection | None = None
     force_zeros_for_empty_prompt: bool = False
+    low_res_scheduler_config: Mapping[str, Any] | None = None
+    max_noise_level: int | None = None
     checkpoint: Checkpoint | None = None
 
     @property
@@ -73,13 +78,15 @@ class Components:
     @property
     def paints(self) -> bool:
         """Whether the UNet sees a mask, and what lies outside of it, beside the latents."""
-        return bool(self.unet.config.in_channels == 9)
+        return bool(self.unet.config.in_channels == PAINTING)
 
     @property
     def guidance_scale(self) -> float:
         """The scale that suits the model where nobody names one; by hand, diffusers' default."""
         if self.checkpoint is not None:
             return self.checkpoint.guidance_scale
+        if self.max_noise_level is not None:
+            return 9.0
         return 7.5 if self.text_encoder_2 is None else 5.0
 
     @property
@@ -92,6 +99,12 @@ class Components:
         """Layers of the text encoder, of the shallower one where there are two."""
         encoders = (self.text_encoder, self.text_encoder_2)
         return min(int(e.config.num_hidden_layers) for e in encoders if e is not None)
+
+    @property
+    def text_widths(self) -> tuple[int, ...]:
+        """The width of each text encoder's input embeddings."""
+        encoders = (self.text_encoder, self.text_encoder_2)
+        return tuple(int(e.config.hidden_size) for e in encoders if e is not None)
 
     @property
     def reads_twice(self) -> bool:
@@ -127,7 +140,7 @@ def load_components(
     elif (revision, variant, vae) != (None, None, None):
         raise SettingError("revision, variant and vae belong to find_checkpoint, and it has run")
     parts = {part: _load_part(model, part, place, precision) for part in model.weights}
-    tokenizers = {part: _load_tokenizer(model, part) for part in model.tokenizers}
+    tokenizers = {part: load_tokenizer(model, part) for part in model.tokenizers}
     for part, tokenizer in tokenizers.items():
         words = parts[part.replace("tokenizer", "text_encoder")].config.vocab_size
         if len(tokenizer) > words:
@@ -139,6 +152,8 @@ def load_components(
         **tokenizers,
         scheduler_config=model.scheduler_config,
         force_zeros_for_empty_prompt=model.force_zeros_for_empty_prompt,
+        low_res_scheduler_config=model.configs.get("low_res_scheduler"),
+        max_noise_level=model.max_noise_level,
         checkpoint=model,
     )
 
@@ -161,21 +176,8 @@ def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.
 def _overflows(model: Checkpoint) -> bool:
     """Whether the VAE's activations leave the range of fp16: SDXL's do, and pictures turn black.
 
-    An old config that says nothing is of SD1 or SD2, whose VAEs are fine, or of SDXL.
+    An old config that says nothing is of SD1 or SD2, whose VAEs are fine, or of SDXL or an
+    upscaler.
     """
-    return bool(model.configs["vae"].get("force_upcast", model.family == "sdxl"))
-
-
-def _load_tokenizer(model: Checkpoint, part: str) -> CLIPTokenizer:
-    folder = model.tokenizers[part]
-    options = {}
-    if folder == VOCABULARY and (model.family == "sd2" or part == "tokenizer_2"):
-        options["pad_token"] = "!"  # OpenCLIP pads with the id 0, CLIP with the end token
-    try:
-        with quiet():
-            tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True, **options)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{part} in {folder} cannot be read: {error}") from error
-    # A vocabulary without a config of its own says that it takes any length.
-    tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_tokens)
-    return tokenizer
+    silent = model.family in ("sdxl", "upscaler")
+    return bool(model.configs["vae"].get("force_upcast", silent))

@@ -16,7 +16,8 @@ from diffusers.loaders.single_file_utils import (
 from torch import Tensor
 
 from sdloop.checkpoint.ldm import PREFIXES, SD1_TEXT, SD2_TEXT, VAE, XL_TEXT, XL_TEXT_2
-from sdloop.components.weights import Module, quiet, read_tensors
+from sdloop.checkpoint.quiet import quiet
+from sdloop.components.weights import Module, read_tensors
 from sdloop.errors import ModelError
 
 # A VAE in a file of its own has no prefix, and the parts of its training loss beside it.

@@ -5,11 +5,9 @@ with random numbers, an extra one dropped, NaN kept. Here every tensor has its o
 misfit is told by file, part and name. Reading goes straight to the device.
 """
 
-import logging
 import pickle
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from sdloop.checkpoint.headers import PICKLES
+from sdloop.checkpoint.quiet import quiet
 from sdloop.errors import ModelError
 
 Module = Any  # one of the four classes below, whose libraries have no types
@@ -79,7 +79,7 @@ def read_tensors(
 def _tensors_of(
     file: Path, device: torch.device, prefixes: tuple[str, ...]
 ) -> Iterator[tuple[str, Tensor]]:
-    if file.suffix == ".ckpt":
+    if file.suffix in PICKLES:
         yield from ((n, t) for n, t in _unpickled(file).items() if n.startswith(prefixes))
         return
     try:
@@ -142,9 +142,14 @@ def fill(module: Module, tensors: Mapping[str, Tensor], source: str, device: tor
                 f"{source}: {name} has the shape {tuple(tensor.shape)}, and its config asks for "
                 f"{tuple(expected[name].shape)}"
             )
-    _refuse(source, "holds NaN or infinity", _not_finite(tensors))
+    check_finite(source, tensors)
     module.load_state_dict(tensors, assign=True)
     module.to(device)  # the buffers that no file has
+
+
+def check_finite(source: str, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ``ModelError`` for a tensor with NaN or infinity in it."""
+    _refuse(source, "holds NaN or infinity", _not_finite(tensors))
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
@@ -165,17 +170,3 @@ def _refuse(source: str, what: str, names: list[str]) -> None:
     if names:
         more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
         raise ModelError(f"{source}: {names[0]} {what}{more}")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the libraries' log lines off stderr while they build our modules."""
-    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -1,13 +1,12 @@
 """Prompts become token ids, chunk by chunk, each with the weight of its words."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from sdloop.prompt import Chunk, chunks_of
+from sdloop.prompt import Chunk, bare_ids, chunks_of
 
 
 class Ids(NamedTuple):
@@ -27,15 +26,9 @@ def tokenize(tokenizer: Any, prompt: str, *, emphasis: str = "a1111") -> list[Id
     Raises ``PromptError`` for a prompt that cannot be read.
     """
     length = tokenizer.model_max_length - 2
-    chunks = chunks_of(prompt, partial(_bare, tokenizer), length=length, emphasis=emphasis)
+    chunks = chunks_of(prompt, partial(bare_ids, tokenizer), length=length, emphasis=emphasis)
     begin, end = tokenizer("", verbose=False).input_ids
     return [_padded(chunk, begin, end, tokenizer.pad_token_id, length) for chunk in chunks]
-
-
-def _bare(tokenizer: Any, text: str) -> Sequence[int]:
-    """The ids of a text without begin and end."""
-    ids: Sequence[int] = tokenizer(text, verbose=False).input_ids[1:-1]
-    return ids
 
 
 def _padded(chunk: Chunk, begin: int, end: int, pad: int, length: int) -> Ids:

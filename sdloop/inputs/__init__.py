@@ -1,5 +1,6 @@
 """Pictures that somebody brings: read whatever they are, fitted to a size. No torch in here."""
 
+from sdloop.inputs.animated import frame_of, read_animated
 from sdloop.inputs.canvas import Canvas, canvas, surroundings
 from sdloop.inputs.frame import (
     BACK,
@@ -17,6 +18,8 @@ from sdloop.inputs.read import (
     InputImage,
     MaskFacts,
     OpenImage,
+    bytes_of,
+    check_pixels,
     check_sha256,
     is_picture_name,
     open_image,
@@ -33,8 +36,11 @@ __all__ = [
     "InputImage",
     "MaskFacts",
     "OpenImage",
+    "bytes_of",
     "canvas",
+    "check_pixels",
     "check_sha256",
+    "frame_of",
     "framed",
     "is_picture_name",
     "look",
@@ -42,6 +48,7 @@ __all__ = [
     "output_size",
     "painted_mask",
     "placed",
+    "read_animated",
     "read_image",
     "scaled_size",
     "settled_colour",

@@ -9,7 +9,8 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,14 +85,18 @@ OpenImage = Callable[[str], InputImage]
 
 def open_image(name: str) -> InputImage:
     """The picture in the file ``name``; raises ``FileError`` for what is not one, or not whole."""
+    return read_image(bytes_of(name), repr(name))
+
+
+def bytes_of(name: str) -> bytes:
+    """What is in the file, as far as it may be read; raises ``FileError``."""
     try:
         with Path(name).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise FileError(f"cannot read {name!r}: {error.strerror or error}") from error
     except ValueError as error:  # a NUL in the name
         raise FileError(f"cannot read {name!r}: {error}") from error
-    return read_image(data, repr(name))
 
 
 def read_image(data: bytes, name: str) -> InputImage:
@@ -99,36 +104,61 @@ def read_image(data: bytes, name: str) -> InputImage:
 
     Raises ``FileError``.
     """
-    from PIL import Image, UnidentifiedImageError
-
     if len(data) > MAX_BYTES:
         raise FileError(f"cannot read {name}: it is larger than {MAX_BYTES // 2**20} MiB")
-    try:
-        with warnings.catch_warnings():
-            # Of a picture that is nearly too large, and of tags that do not concern us.
-            warnings.simplefilter("ignore")
-            image, animated = _decoded(data, name)
-    except UnidentifiedImageError as error:
-        raise FileError(f"{name} is not a picture that can be read") from error
-    except Image.DecompressionBombError as error:
-        raise _too_large(name) from error
-    except _BROKEN as error:
-        raise FileError(f"{name} is not a sound picture: {error}") from error
+    with picture_errors(name):
+        image, animated = _decoded(data, name)
     return InputImage(
         name=name, sha256=hashlib.sha256(data).hexdigest(), image=image, animated=animated
     )
 
 
+@contextmanager
+def picture_errors(name: str) -> Iterator[None]:
+    """Turn whatever Pillow raises at a file that is not sound into a ``FileError``."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            # Of a picture that is nearly too large, and of tags that do not concern us.
+            warnings.simplefilter("ignore")
+            yield
+    except UnidentifiedImageError as error:
+        raise FileError(f"{name} is not a picture that can be read") from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(name) from error
+    except FileError:
+        raise
+    except _BROKEN as error:
+        raise FileError(f"{name} is not a sound picture: {error}") from error
+
+
 def _decoded(data: bytes, name: str) -> "tuple[Image, bool]":
     """The pixels as they are to be seen, and whether more frames follow them."""
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    image = Image.open(io.BytesIO(data), formats=_formats())
-    if image.width * image.height > MAX_PIXELS:
-        raise _too_large(name)
+    image = opened(data, name)
     image.load()
     animated = bool(getattr(image, "is_animated", False))
-    return _colours(ImageOps.exif_transpose(image), name), animated
+    return colours(ImageOps.exif_transpose(image), name), animated
+
+
+def opened(data: bytes, name: str) -> "Image":
+    """The picture in ``data``, none of its pixels decoded yet, and not more of them than is read.
+
+    Raises what Pillow does.
+    """
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(data), formats=_formats())
+    check_pixels(image.size, name)
+    return image
+
+
+def check_pixels(size: Size, name: str) -> None:
+    """Raise ``FileError`` for a picture that is too large to be decoded."""
+    if size[0] * size[1] > MAX_PIXELS:
+        raise _too_large(name)
 
 
 def _too_large(name: str) -> FileError:
@@ -151,7 +181,7 @@ def is_picture_name(path: Path) -> bool:
     return Image.registered_extensions().get(path.suffix.lower()) in formats
 
 
-def _colours(image: "Image", name: str) -> "Image":
+def colours(image: "Image", name: str) -> "Image":
     """``image`` in eight bits of red, green, blue, and of alpha if it has transparency."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         image = _eight_bits(image, name)

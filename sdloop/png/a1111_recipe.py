@@ -6,8 +6,9 @@ from pathlib import PurePath
 from typing import Any
 
 from sdloop.errors import SettingError
+from sdloop.learned import parse_embedding
 from sdloop.png.a1111 import NEGATIVE, Parameters
-from sdloop.recipe import Recipe
+from sdloop.recipe import Lora, Recipe
 from sdloop.scheduler_names import SCHEDULERS, parse_scheduler
 
 # "Automatic" means these for A1111; for the other samplers it means their own, uniform, spacing.
@@ -27,8 +28,9 @@ _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
 def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
     """How A1111 would describe a picture of this resolved Recipe.
 
-    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.model_hashes`` names them) and
-    ``versions``. ``Model hash`` is that of a single file; a folder of files has none.
+    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.model_hashes`` names them),
+    ``lora_hashes`` (name → short hash) and ``versions``. LoRAs are called in the prompt, as there.
+    ``Model hash`` is that of a single file; a folder of files has none.
     """
     weights = made.get("weights", {})
     fields = {
@@ -42,6 +44,10 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "Model": _bare_name(recipe.model),
         "VAE hash": _short_hash(weights, "vae.", "vae/") if recipe.vae else None,
         "VAE": _bare_name(recipe.vae) if recipe.vae else None,
+        "Variation seed": recipe.variation_seed,
+        "Variation seed strength": (
+            None if recipe.variation_strength is None else f"{recipe.variation_strength:.12g}"
+        ),
         "Denoising strength": _denoising_strength(recipe),
         "Hires upscale": None if recipe.hires is None else f"{recipe.hires:.12g}",
         "Hires upscaler": None if recipe.hires is None else _UPSCALERS[recipe.enlarge],
@@ -49,17 +55,29 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "Emphasis": None if recipe.emphasis == "a1111" else _EMPHASES[recipe.emphasis],
         "RNG": "CPU",
+        "TI hashes": _embedding_hashes(recipe),
+        "Lora hashes": ", ".join(f"{k}: {v}" for k, v in made.get("lora_hashes", {}).items())
+        or None,
         "Version": f"sdloop {made.get('versions', {}).get('sdloop', '')}".rstrip(),
     }
     return Parameters(
-        prompt=recipe.prompt,
+        prompt=recipe.prompt + "".join(map(_tag, recipe.loras)),
         negative_prompt=recipe.negative_prompt or "",
         fields={key: str(value) for key, value in fields.items() if value is not None},
     )
 
 
+def _tag(lora: Lora) -> str:
+    return f" <lora:{_bare_name(lora.name)}:{lora.scale:g}>"
+
+
+def _lora_hashes(hashes: Mapping[str, str]) -> str | None:
+    return ", ".join(f"{name}: {short}" for name, short in hashes.items()) or None
+
+
 def _denoising_strength(recipe: Recipe) -> str | None:
-    if recipe.image is None and recipe.hires is None:
+    from_noise = recipe.image is None and recipe.hires is None
+    if from_noise or recipe.noise_level is not None:
         return None
     if recipe.strength is not None:
         return f"{recipe.strength:.12g}"
@@ -71,6 +89,15 @@ def _short_hash(weights: Mapping[str, str], *beginnings: str) -> str | None:
     """A1111's hash of the one file whose name has such a beginning."""
     hashes = [sha256[:10] for name, sha256 in weights.items() if name.startswith(beginnings)]
     return hashes[0] if len(hashes) == 1 else None
+
+
+def _embedding_hashes(recipe: Recipe) -> str | None:
+    """``token: hash`` of each learned word, with the first twelve digits, as A1111 has them."""
+    if recipe.embeddings is None or recipe.embeddings_sha256 is None:
+        return None
+    tokens = (parse_embedding(one).token for one in recipe.embeddings)
+    pairs = zip(tokens, recipe.embeddings_sha256, strict=True)
+    return ", ".join(f"{token}: {sha256[:12]}" for token, sha256 in pairs)
 
 
 def _schedule_type(recipe: Recipe) -> str | None:
@@ -181,6 +208,8 @@ _TRANSLATIONS: Mapping[str, Callable[[str, _Settings], _Settings]] = {
     "Schedule type": _schedule,
     "CFG scale": lambda text, _: {"guidance_scale": float(text)},
     "Seed": lambda text, _: {"seed": int(text)},
+    "Variation seed": lambda text, _: {"variation_seed": int(text), "variation_strength": 0.0},
+    "Variation seed strength": lambda text, _: {"variation_strength": float(text)},
     "Size": _size,
     "Clip skip": lambda text, _: {"clip_skip": int(text)},
     "Hires upscale": lambda text, _: {"hires": float(text)},

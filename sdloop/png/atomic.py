@@ -9,9 +9,9 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from sdloop.errors import FileError
 from sdloop.png.names import numbered
@@ -35,13 +35,34 @@ def write_whole(path: Path, data: bytes, *, exists: Exists = "fail") -> Path:
     Raises ``FileError`` naming the file; nothing is left behind then, whatever went wrong. Only a
     killed process can leave its hidden ``.sdloop-….part`` file, never half a picture.
     """
+    return write_filled(path, lambda file: file.write(data), exists=exists)
+
+
+def write_filled(
+    path: Path, fill: Callable[[BinaryIO], object], *, exists: Exists = "fail"
+) -> Path:
+    """``write_whole`` for what is too long to hold at once: ``fill`` writes it to the open file.
+
+    The file can be read and sought in. What ``fill`` raises passes, but for an ``OSError``, and
+    nothing is left behind then.
+    """
     with _errors_of(path):
         if exists == "overwrite":
             path = _replaceable(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-    with _errors_of(path), _temporary(path.parent, data) as temporary:
-        path = _name(temporary, path, exists)
-        _sync_folder(path.parent)
+        temporary, file = _new_temporary(path.parent)
+    try:
+        with file, _errors_of(path, kinds=(OSError,)):
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        with _errors_of(path):
+            path = _name(temporary, path, exists)
+            _sync_folder(path.parent)
+    finally:
+        # After a rename it is gone already; and if it cannot be removed, the picture still counts.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return path
 
 
@@ -70,13 +91,15 @@ def _taken(path: Path) -> FileError:
 
 
 @contextlib.contextmanager
-def _errors_of(path: Path) -> Iterator[None]:
+def _errors_of(
+    path: Path, *, kinds: tuple[type[Exception], ...] = (OSError, ValueError)
+) -> Iterator[None]:
+    """Say which file it was; a ``ValueError`` is a NUL or a lone surrogate in the name."""
     try:
         yield
-    except OSError as error:
-        raise FileError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-    except ValueError as error:  # a NUL or a lone surrogate in the name
-        raise FileError(f"cannot write {str(path)!r}: {error}") from error
+    except kinds as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"cannot write {str(path)!r}: {reason}") from error
 
 
 def _replaceable(path: Path) -> Path:
@@ -87,22 +110,12 @@ def _replaceable(path: Path) -> Path:
     return target
 
 
-@contextlib.contextmanager
-def _temporary(folder: Path, data: bytes) -> Iterator[Path]:
-    """A file in ``folder`` that holds ``data`` on the disk, and is gone afterwards."""
+def _new_temporary(folder: Path) -> tuple[Path, BinaryIO]:
+    """A new hidden file in ``folder``, open for writing."""
     path = folder / f".sdloop-{secrets.token_hex(8)}.part"
     # Not mkstemp, whose files only their owner can read: here the kernel applies the umask.
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(handle)
-        yield path
-    finally:
-        # After a rename it is gone already; and if it cannot be removed, the picture still counts.
-        with contextlib.suppress(OSError):
-            path.unlink()
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    return path, os.fdopen(handle, "w+b")
 
 
 def _name(temporary: Path, path: Path, exists: Exists) -> Path:

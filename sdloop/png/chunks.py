@@ -1,7 +1,8 @@
 """Where a picture file keeps its text, found without decoding a pixel.
 
-PNG has named text chunks, JPEG and WebP have EXIF. Nothing here trusts the file: lengths are
-checked, compressed text is limited, and a file that was cut short is refused.
+PNG has named text chunks, JPEG and WebP have EXIF, and ``containers`` reads GIF and MP4. Nothing
+here trusts the file: lengths are checked, compressed text is limited, and a file that was cut short
+is refused.
 """
 
 import os
@@ -11,17 +12,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sdloop.errors import FileError
-from sdloop.png import exif
-
-# Pillow and many others refuse longer texts.
-MAX_TEXT = 2**20
+from sdloop.png import containers, exif
+from sdloop.png.containers import MAX_TEXT
 
 _KEYWORDS = ("parameters", "sdloop")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def read_texts(path: Path) -> dict[str, str]:
-    """The texts "parameters" and "sdloop" of a PNG, JPEG or WebP file, as far as it has them.
+    """The texts "parameters" and "sdloop" of a PNG, JPEG, WebP, GIF or MP4, as far as it has them.
 
     The content decides the format, not the name. Raises ``FileError`` for anything that is not
     one of these pictures, whole and sound.
@@ -48,7 +47,11 @@ def _texts(file: BinaryIO) -> dict[str, str]:
         return exif.unpack(_jpeg_exif(file))
     if head[:4] == b"RIFF" and head[8:] == b"WEBP":
         return exif.unpack(_webp_exif(file, *struct.unpack("<I", head[4:8])))
-    raise ValueError("it is neither PNG, JPEG nor WebP")
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return containers.gif_texts(file)
+    if head[4:8] == b"ftyp":
+        return containers.mp4_texts(file)
+    raise ValueError("it is neither PNG, JPEG, WebP, GIF nor MP4")
 
 
 def _exactly(file: BinaryIO, size: int) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sdloop.errors import FileError, SettingError
 from sdloop.png import chunks, exif
 from sdloop.png.atomic import Exists, check_writable, write_whole
+from sdloop.png.containers import MAX_TEXT
 from sdloop.png.record import Made, Metadata, Record, record_of, texts_of
 from sdloop.recipe import Recipe
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 _MAX_SIDES = {"PNG": 2**31 - 1, "JPEG": 65500, "WEBP": 16383}
-_MAX_TEXTS = {"PNG": chunks.MAX_TEXT, "JPEG": exif.MAX_JPEG, "WEBP": chunks.MAX_TEXT}
+_MAX_TEXTS = {"PNG": MAX_TEXT, "JPEG": exif.MAX_JPEG, "WEBP": MAX_TEXT}
 # What `made` may add to the texts: a thousand sigmas take 20 kB.
 _ROOM_FOR_MADE = 26 * 1024
 

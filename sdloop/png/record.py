@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 from sdloop.errors import FileError, SettingError
@@ -23,6 +23,8 @@ class Made(TypedDict, total=False):
     weights
         The sha256 of the model's files, as ``checkpoint.model_hashes`` names them; revision is
         the hub's commit.
+    lora_hashes
+        A1111's short hash of each LoRA, by its bare name: of its tensors, not of the whole file.
     sigmas
         The noise levels as the scheduler used them.
     key
@@ -35,6 +37,7 @@ class Made(TypedDict, total=False):
     """
 
     weights: Mapping[str, str]
+    lora_hashes: Mapping[str, str]
     revision: str | None
     sigmas: tuple[float, ...]
     key: str
@@ -61,6 +64,8 @@ class Record:
         The circumstances, as ``Made``; unchecked, for they come out of a file.
     left_out
         What A1111 set and no Recipe field can take over.
+    moving
+        Of a file that moves: what else decided its frames, unchecked; else empty.
     """
 
     source: Literal["sdloop", "a1111"]
@@ -69,17 +74,23 @@ class Record:
     fields: Mapping[str, str]
     made: Mapping[str, Any]
     left_out: tuple[str, ...]
+    moving: Mapping[str, Any] = field(default_factory=dict)
 
 
-def texts_of(recipe: Recipe, made: Made, metadata: Metadata) -> dict[str, str]:
+def texts_of(
+    recipe: Recipe, made: Made, metadata: Metadata, *, moving: Mapping[str, Any] | None = None
+) -> dict[str, str]:
     """The texts for a file: ours, "sdloop", and A1111's, "parameters".
 
-    "full" is both, "minimal" leaves ``made`` out of ours, "none" is neither.
+    "full" is both, "minimal" leaves ``made`` out of ours, "none" is neither. ``moving`` is what
+    else decides the frames of a file that moves, in plain values for JSON.
     """
     check_choice("metadata", metadata, METADATA)
     if metadata == "none":
         return {}
     own: dict[str, Any] = {"schema": SCHEMA, "recipe": recipe.to_dict()}
+    if moving is not None:
+        own["moving"] = dict(moving)
     if metadata == "full":
         own["made"] = _json_made(made)
     return {
@@ -126,6 +137,7 @@ def _own_record(texts: Mapping[str, str]) -> Record:
         fields=parse_parameters(texts.get("parameters", "")).fields,
         made=own.get("made", {}),
         left_out=(),
+        moving=own.get("moving", {}),
     )
 
 
@@ -143,7 +155,7 @@ def _parsed(text: str) -> dict[str, Any]:
             f"it was written by a newer sdloop (schema {own['schema']}, this one reads {SCHEMA}): "
             "upgrade sdloop"
         )
-    parts = own.get("recipe"), own.get("made", {})
+    parts = own.get("recipe"), own.get("made", {}), own.get("moving", {})
     if own["schema"] < 1 or not all(isinstance(part, dict) for part in parts):
         raise damaged
     return own

@@ -5,10 +5,18 @@ which step), of each of these what is ``emphasised``.
 """
 
 from sdloop.prompt.check import check_prompt, is_plain
-from sdloop.prompt.chunks import EMPHASES, Chunk, Token, Tokenize, chunks_of, spans_of
+from sdloop.prompt.chunks import (
+    EMPHASES,
+    Chunk,
+    Token,
+    Tokenize,
+    bare_ids,
+    chunks_of,
+    spans_of,
+)
 from sdloop.prompt.compose import Parts, parts
 from sdloop.prompt.emphasis import BREAK, Emphasised, Span, emphasised, escaped
-from sdloop.prompt.schedule import Alternatives, alternatives
+from sdloop.prompt.schedule import Alternatives, alternatives, unseen
 
 __all__ = [
     "BREAK",
@@ -21,6 +29,7 @@ __all__ = [
     "Token",
     "Tokenize",
     "alternatives",
+    "bare_ids",
     "check_prompt",
     "chunks_of",
     "emphasised",
@@ -28,4 +37,5 @@ __all__ = [
     "is_plain",
     "parts",
     "spans_of",
+    "unseen",
 ]

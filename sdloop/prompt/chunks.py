@@ -8,7 +8,7 @@ Source: ``tokenize_line`` in A1111's ``modules/sd_hijack_clip.py``; the 20 are i
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sdloop.prompt.emphasis import BREAK, Emphasised, Mark, Span, emphasised
 
@@ -26,6 +26,12 @@ class Token(NamedTuple):
 
 
 Chunk = tuple[Token, ...]
+
+
+def bare_ids(tokenizer: Any, text: str) -> Sequence[int]:
+    """The ids of a text by Hugging Face's ``tokenizer``, without begin and end."""
+    ids: Sequence[int] = tokenizer(text, verbose=False).input_ids[1:-1]
+    return ids
 
 
 def spans_of(text: str, emphasis: str) -> Emphasised:

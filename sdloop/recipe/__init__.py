@@ -2,19 +2,30 @@
 
 from sdloop.recipe.check import ENLARGES, MAX_SEED, MAX_STEPS, PROMPTS
 from sdloop.recipe.enlarge import stages
-from sdloop.recipe.resolve import IMAGE_FIELDS, MASK_FIELDS, facts_of
+from sdloop.recipe.learned import WORD_FIELDS
+from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_tags
+from sdloop.recipe.mix import MIX_FIELDS
+from sdloop.recipe.resolve import facts_of
+from sdloop.recipe.task import DEFAULT_NOISE_LEVEL, IMAGE_FIELDS, MASK_FIELDS
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
 
 __all__ = [
+    "DEFAULT_NOISE_LEVEL",
     "ENLARGES",
     "FIELDS",
     "IMAGE_FIELDS",
     "MASK_FIELDS",
     "MAX_SEED",
     "MAX_STEPS",
+    "MIX_FIELDS",
     "PROMPTS",
+    "WORD_FIELDS",
+    "Lora",
     "Recipe",
     "check_keys",
+    "checked_loras",
     "facts_of",
+    "parse_lora",
+    "split_tags",
     "stages",
 ]

@@ -10,7 +10,10 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.inputs import BACK, RESIZES, settled_colour
+from sdloop.learned import parse_embedding, parse_replacement
 from sdloop.prompt import EMPHASES, check_prompt, parts
+from sdloop.recipe.loras import checked_loras
+from sdloop.recipe.mix import settled_mix
 from sdloop.rules import (
     MAX_SIDE,
     check_choice,
@@ -32,9 +35,10 @@ TEXTS = (
     *("timestep_spacing", "image", "image_sha256", "resize", "background", "mask", "mask_sha256"),
     "enlarge",
 )
-FLAGS = ("exact_steps", "invert_mask", "no_keep")
+FLAGS = ("exact_steps", "invert_mask", "no_keep", "slerp")
 WHOLES = {
     "seed": (0, MAX_SEED),
+    "variation_seed": (0, MAX_SEED),
     "steps": (1, MAX_STEPS),
     "clip_skip": (1, 99),
     "width": (1, MAX_SIDE),
@@ -42,6 +46,7 @@ WHOLES = {
     "start_step": (0, MAX_STEPS - 1),
     "tile": (0, MAX_SIDE),
     "mask_margin": (0, MAX_SIDE),
+    "noise_level": (0, 999),
 }
 NUMBERS = {
     "guidance_scale": (0.0, 1e4),
@@ -51,6 +56,7 @@ NUMBERS = {
     "scale": (1.0, 16.0),
     "hires": (1.0, 16.0),
     "mask_blur": (0.0, 1e3),
+    "variation_strength": (0.0, 1.0),
 }
 PAIRS = ("original_size", "crop_top_left", "target_size")
 CHOICES = {
@@ -62,9 +68,13 @@ CHOICES = {
 }
 FILES = ("image", "mask")
 HASHES = ("image_sha256", "mask_sha256")
+LISTS = ("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256")
 # None would be no answer here: these have a default.
 NEEDED = frozenset(
-    {"prompt", "emphasis", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta", *FLAGS}
+    {
+        *("prompt", "emphasis", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta"),
+        *("loras", *FLAGS),
+    }
 )
 
 
@@ -75,11 +85,14 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
         _check(name, value)
     given |= {name: float(given[name]) for name in NUMBERS if name in given}
     given |= {name: checked_pair(name, given[name]) for name in PAIRS if name in given}
+    given |= {name: tuple(given[name]) for name in LISTS if name in given}
+    given["loras"] = checked_loras(given["loras"])
     if "background" in given:
         given["background"] = settled_colour("background", given["background"])
     given |= _settled_scheduler(given)
     check_together(given)
     _check_prompts(given)
+    given |= settled_mix(given)
     return {**values, **given}
 
 
@@ -93,11 +106,31 @@ def _check(name: str, value: Any) -> None:
         check_number(name, value, *NUMBERS[name])
     if name in CHOICES:
         check_choice(name, value, CHOICES[name])
+    if name in LISTS:
+        _check_list(name, value)
     if name in FLAGS and not isinstance(value, bool):
         raise SettingError(f"{name} must be true or false, got {value!r}")
     if name in FILES and value == "":
         raise SettingError(f"{name} must name a file, got ''")
-    if name in HASHES and not re.fullmatch("[0-9a-f]{64}", value):
+    if name in HASHES:
+        _check_hash(name, value)
+
+
+def _check_list(name: str, value: Any) -> None:
+    if not isinstance(value, list | tuple) or not value:
+        raise SettingError(f"{name} must be a list of one text or more, got {value!r}")
+    for one in value:
+        check_text(name, one, optional=False)
+        if name == "embeddings":
+            parse_embedding(one)
+        elif name == "replace_tokens":
+            parse_replacement(one)
+        else:
+            _check_hash(name, one)
+
+
+def _check_hash(name: str, value: str) -> None:
+    if not re.fullmatch("[0-9a-f]{64}", value):
         raise SettingError(f"{name} must be 64 hex digits, got {value!r}")
 
 
@@ -126,6 +159,8 @@ def check_together(given: Mapping[str, Any]) -> None:
             "guidance_rescale needs guidance, and guidance_scale 1 switches it off, "
             f"got guidance_rescale {given['guidance_rescale']:g}"
         )
+    if ("variation_seed" in given) != ("variation_strength" in given):
+        raise SettingError("variation_seed and variation_strength must be given together")
     if "start_step" in given and ("strength" in given or given["exact_steps"]):
         other = "strength" if "strength" in given else "exact_steps"
         raise SettingError(f"start_step says where to start, and so does {other}: drop one")
@@ -151,9 +186,16 @@ def _check_prompts(given: Mapping[str, Any]) -> None:
     for name in PROMPTS:
         if name in given:
             check_prompt(name, given[name], given["steps"], combines=name == "prompt")
-    if "prompt_2" in given and len(parts(given["prompt"])) > 1:
+    if len(parts(given["prompt"])) == 1:
+        return
+    if "prompt_2" in given:
         raise SettingError(
             f"prompt_2 goes with one prompt, and AND makes several of {given['prompt']!r}"
+        )
+    if given.get("guidance_scale") == 1:
+        raise SettingError(
+            "AND combines what guidance follows, and guidance_scale 1 switches it off: "
+            f"raise guidance_scale or leave AND out of {given['prompt']!r}"
         )
 
 

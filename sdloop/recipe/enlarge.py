@@ -19,7 +19,13 @@ LEAST_TILE = 8  # latents
 
 
 def with_scale(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
-    """The size of a picture that is enlarged, to the nearest multiples that the model takes."""
+    """The size of a picture that is enlarged, to the nearest multiples that the model takes.
+
+    An upscaler, to which each pixel is a latent, does nothing else, if no other size is told.
+    """
+    untold = (recipe.scale, recipe.width, recipe.height, recipe.resize) == (None,) * 4
+    if untold and model.max_noise_level is not None:
+        recipe = dataclasses.replace(recipe, scale=float(model.size_multiple))
     if recipe.scale is None:
         return recipe
     if recipe.mask is not None:
@@ -31,9 +37,10 @@ def with_scale(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recip
             raise SettingError(
                 f"{name} must agree with scale {recipe.scale:g}, which makes it {side}, got {told}"
             )
-    return dataclasses.replace(
-        recipe, width=sides[0], height=sides[1], enlarge=recipe.enlarge or "lanczos"
-    )
+    recipe = dataclasses.replace(recipe, width=sides[0], height=sides[1])
+    if model.max_noise_level is not None:  # an upscaler enlarges by itself
+        return recipe
+    return dataclasses.replace(recipe, enlarge=recipe.enlarge or "lanczos")
 
 
 def with_hires(recipe: "Recipe", model: Defaults) -> "Recipe":
@@ -54,7 +61,8 @@ def with_tile(recipe: "Recipe", model: Defaults) -> "Recipe":
     """With windows where an enlarged picture is too large to be seen whole, if nobody decided."""
     (width, height), (across, down) = recipe.final_size, model.native_size
     large = width * height > WHOLE_AREAS * across * down
-    usual = max(across, down) if large and recipe.enlarge is not None else None
+    enlarged = recipe.enlarge is not None or recipe.noise_level is not None
+    usual = max(across, down) if large and enlarged else None
     if recipe.tile is None or recipe.tile == 0:
         asked = 0 if recipe.tile == 0 and usual is not None else None
         return dataclasses.replace(recipe, tile=usual if recipe.tile is None else asked)

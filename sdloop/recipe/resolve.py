@@ -1,7 +1,7 @@
 """A Recipe meets its model, and the picture that it starts from: what it left open is decided."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sdloop.defaults import Defaults
@@ -16,8 +16,19 @@ from sdloop.inputs import (
     output_size,
     surroundings,
 )
-from sdloop.recipe.check import check_scheduler
+from sdloop.recipe.check import PROMPTS, check_scheduler
 from sdloop.recipe.enlarge import with_hires, with_scale, with_tile
+from sdloop.recipe.learned import with_learned
+from sdloop.recipe.loras import with_hashes
+from sdloop.recipe.task import (
+    HIRES_FIELDS,
+    IMAGE_FIELDS,
+    MASK_FIELDS,
+    check_task,
+    refuse,
+    usual_size,
+    with_noise_level,
+)
 from sdloop.rules import check_multiple, check_whole
 from sdloop.scheduler_names import check_suits, known_to, name_of, sigmas_of
 from sdloop.strength import DEFAULT_STRENGTH, check_strength
@@ -25,28 +36,23 @@ from sdloop.strength import DEFAULT_STRENGTH, check_strength
 if TYPE_CHECKING:
     from sdloop.recipe.value import Recipe
 
-# What means something only beside a picture to start from.
-MASK_FIELDS = ("mask", "mask_sha256", "mask_blur", "invert_mask", "mask_margin", "no_keep")
-IMAGE_FIELDS = (
-    *("image", "image_sha256", "strength", "exact_steps", "start_step", "resize", "background"),
-    *("scale", "enlarge"),
-    *MASK_FIELDS,
-)
-# And what the second stage of a picture that starts from noise has of these.
-HIRES_FIELDS = ("strength", "exact_steps", "start_step", "enlarge")
 
-
-def resolve(recipe: "Recipe", model: Defaults, picture: InputFacts | None) -> "Recipe":
+def resolve(
+    recipe: "Recipe", model: Defaults, picture: InputFacts | None, lora_hashes: Mapping[str, str]
+) -> "Recipe":
     """``recipe`` with the choices of the model and the picture written in, checked against both.
 
     Raises ``SettingError`` for a size that is no multiple of the VAE's factor (naming the nearest
     that are), for settings that the model could not follow or would ignore, and for a strength
-    with which no step would run; ``FileError`` for another picture than the Recipe was made with.
+    with which no step would run; ``FileError`` for another picture, LoRA or file of learned words
+    than the Recipe was made with.
     """
+    check_task(recipe, model)
     recipe = _with_size(recipe, model) if picture is None else _framed(recipe, model, picture)
     recipe = _with_scheduler(recipe, model)
+    recipe = with_learned(recipe, model)
     _check_model(recipe, model)
-    return with_tile(recipe, model)
+    return with_hashes(with_tile(recipe, model), lora_hashes)
 
 
 def facts_of(recipe: "Recipe", open_image: OpenImage) -> InputFacts | None:
@@ -68,10 +74,10 @@ def _with_size(recipe: "Recipe", model: Defaults) -> "Recipe":
         raise SettingError(f"image must be opened to resolve the recipe, got {recipe.image!r}")
     hires = recipe.hires is not None
     others = [name for name in IMAGE_FIELDS if name not in HIRES_FIELDS]
-    _refuse(recipe, others, "for pictures that are made from another, and no image is given")
+    refuse(recipe, others, "for pictures that are made from another, and no image is given")
     if not hires:
         what = "for pictures that are made from another, and neither image nor hires is given"
-        _refuse(recipe, HIRES_FIELDS, what)
+        refuse(recipe, HIRES_FIELDS, what)
     width, height = model.native_size
     recipe = dataclasses.replace(
         recipe,
@@ -79,13 +85,6 @@ def _with_size(recipe: "Recipe", model: Defaults) -> "Recipe":
         height=height if recipe.height is None else recipe.height,
     )
     return _with_start(with_hires(recipe, model), model) if hires else recipe
-
-
-def _refuse(recipe: "Recipe", names: Sequence[str], what: str) -> None:
-    for name in names:
-        value = getattr(recipe, name)
-        if value is not None and value is not False:  # and 0 is a step
-            raise SettingError(f"{name} is {what}")
 
 
 def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
@@ -99,7 +98,7 @@ def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
         seen = right - left, bottom - top
     width, height = output_size(
         seen,
-        native=model.native_size,
+        native=usual_size(model, seen),
         multiple=model.size_multiple,
         width=recipe.width,
         height=recipe.height,
@@ -114,13 +113,13 @@ def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
         resize="crop" if recipe.resize in (None, "fit") else recipe.resize,
         background="#ffffff" if recipe.background is None else recipe.background,
     )
-    return _with_start(recipe, model)
+    return with_noise_level(_with_start(recipe, model), model)
 
 
 def _masked(recipe: "Recipe", mask: MaskFacts | None) -> "Recipe":
     """What is painted, and whether at the picture's own size: without a size of its own, it is."""
     if mask is None:
-        _refuse(recipe, MASK_FIELDS, "for pictures that are painted in part, and no mask is given")
+        refuse(recipe, MASK_FIELDS, "for pictures that are painted in part, and no mask is given")
         if recipe.resize == BACK:
             raise SettingError(f"resize {BACK!r} is for masks, and no mask is given")
         return recipe
@@ -137,6 +136,8 @@ def _masked(recipe: "Recipe", mask: MaskFacts | None) -> "Recipe":
 
 def _with_start(recipe: "Recipe", model: Defaults) -> "Recipe":
     """With a strength, if no step is named; either way at least one step runs."""
+    if model.max_noise_level is not None:  # an upscaler starts from noise
+        return recipe
     if recipe.start_step is not None:
         check_whole("start_step", recipe.start_step, 0, recipe.steps - 1)
         return recipe
@@ -168,6 +169,13 @@ def _with_scheduler(recipe: "Recipe", model: Defaults) -> "Recipe":
 
 
 def _check_model(recipe: "Recipe", model: Defaults) -> None:
+    for name in PROMPTS:
+        if "<lora:" in (getattr(recipe, name) or ""):
+            # The text encoder would read it, and add nothing to the weights.
+            raise SettingError(
+                f"{name} calls a LoRA where none is looked up: name it in loras, or in a prompt on "
+                f"the command line, got {getattr(recipe, name)!r}"
+            )
     for name in ("width", "height"):
         check_multiple(name, getattr(recipe, name), model.size_multiple)
     check_whole("clip_skip", recipe.clip_skip, 1, model.text_layers)

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Self
 
 from sdloop.defaults import Defaults
@@ -19,6 +20,8 @@ from sdloop.errors import SettingError
 from sdloop.inputs import ALPHA, InputFacts
 from sdloop.prompt import is_plain
 from sdloop.recipe.check import PROMPTS, settled
+from sdloop.recipe.learned import keyed_words
+from sdloop.recipe.loras import Lora
 from sdloop.recipe.resolve import resolve
 from sdloop.rules import Size
 from sdloop.strength import first_step, schedule_for
@@ -58,6 +61,8 @@ class Recipe:
     original_size, crop_top_left, target_size
         What SDXL is told about the picture: (width, height), (top, left) and (width, height) in
         pixels.
+    loras
+        What is added to the model's weights; any of the forms of ``checked_loras``.
     image, image_sha256
         The picture to start from, by the name of its file, and the sha256 of what is in it, which
         alone decides the pixels.
@@ -67,6 +72,10 @@ class Recipe:
     resize, background
         How the picture gets its size, one of ``inputs.RESIZES`` (see ``inputs.output_size``); the
         colour around it, and where it is transparent.
+    noise_level
+        How much noise an upscaler puts on the picture that it enlarges, as a timestep of its
+        training: 0 to the most that its model knows. ``image`` is that small picture, and
+        ``width`` and ``height`` are those of the large one.
     scale, hires, enlarge
         How many times larger than the picture that it starts from this one is; or, of one that
         starts from noise, that it is made at ``width`` x ``height`` first, and this many times
@@ -82,6 +91,18 @@ class Recipe:
     mask_margin, no_keep
         The loop sees only what lies this many pixels around the mask, and not the whole picture;
         whether what lies outside the mask is the VAE's, and not the picture's own pixels.
+    mix_prompts, mix_weights, slerp
+        Prompts that are mixed with ``prompt`` where the text encoder has read them; the share of
+        each, ``prompt`` first, which add up to 1; whether two are mixed along the arc between them
+        and not along the line.
+    variation_seed, variation_strength
+        Another seed, and how far the first noise is turned towards its noise, 0 to 1: A1111's.
+    embeddings, embeddings_sha256
+        Files of learned vectors, each with the token that stands for them in the prompts:
+        "my-frog.safetensors:<my-frog>"; the sha256 of what is in each.
+    replace_tokens, replace_tokens_sha256
+        What the text encoder reads in the place of a word: "puppy=0.5*puppy+0.5*skunk"; the sha256
+        of each file that is named there, in their order.
     """
 
     prompt: str
@@ -107,6 +128,7 @@ class Recipe:
     original_size: Size | None = None
     crop_top_left: Size | None = None
     target_size: Size | None = None
+    loras: tuple[Lora, ...] = ()
     image: str | None = None
     image_sha256: str | None = None
     strength: float | None = None
@@ -114,6 +136,7 @@ class Recipe:
     start_step: int | None = None
     resize: str | None = None
     background: str | None = None
+    noise_level: int | None = None
     scale: float | None = None
     hires: float | None = None
     enlarge: str | None = None
@@ -124,6 +147,15 @@ class Recipe:
     invert_mask: bool = False
     mask_margin: int | None = None
     no_keep: bool = False
+    mix_prompts: tuple[str, ...] | None = None
+    mix_weights: tuple[float, ...] | None = None
+    slerp: bool = False
+    variation_seed: int | None = None
+    variation_strength: float | None = None
+    embeddings: tuple[str, ...] | None = None
+    embeddings_sha256: tuple[str, ...] | None = None
+    replace_tokens: tuple[str, ...] | None = None
+    replace_tokens_sha256: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name, value in settled({name: getattr(self, name) for name in FIELDS}).items():
@@ -144,12 +176,19 @@ class Recipe:
         width, height = (round(side * self.hires) for side in self.size)
         return width, height
 
-    def resolved(self, model: Defaults, picture: InputFacts | None = None) -> "Recipe":
+    def resolved(
+        self,
+        model: Defaults,
+        picture: InputFacts | None = None,
+        *,
+        lora_hashes: Mapping[str, str] = MappingProxyType({}),
+    ) -> "Recipe":
         """This Recipe with the model's choices written in, checked against the model.
 
-        ``picture`` is what ``image`` names, if it names one. Raises what ``resolve`` does.
+        ``picture`` is what ``image`` names, if it names one; ``lora_hashes`` are the sha256 of what
+        each name of ``loras`` stands for. Raises what ``resolve`` does.
         """
-        return resolve(self, model, picture)
+        return resolve(self, model, picture, lora_hashes)
 
     @property
     def schedule(self) -> tuple[int, int]:
@@ -173,9 +212,13 @@ class Recipe:
                 del fields["enlarge"]
         elif self.hires is not None:
             fields["start_step"] = list(self.schedule)
+        fields |= keyed_words(self)
         if self.mask == ALPHA:
             fields["mask"] = ALPHA
-        if all(is_plain(fields[name]) for name in PROMPTS if name in fields):
+        added = [[lora.sha256, lora.scale] for lora in self.loras if lora.scale]
+        fields |= {"loras": added} if added else {}
+        prompts = [fields[name] for name in PROMPTS if name in fields]
+        if all(map(is_plain, [*prompts, *(self.mix_prompts or ())])):
             del fields["emphasis"]
         text = json.dumps(
             {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
@@ -183,8 +226,9 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names, for JSON and TOML; neither ``None`` nor False."""
+        """Plain values under the field names, for JSON and TOML: of what is set, and not off."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        values["loras"] = [lora.to_dict() for lora in self.loras] or None
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
@@ -204,7 +248,10 @@ class Recipe:
 
 
 _UNKEYED = frozenset(
-    {"model", "revision", "variant", "vae", "image", "mask", "strength", "exact_steps", "scale"}
+    {
+        *("model", "revision", "variant", "vae", "loras", "image", "mask"),
+        *("strength", "exact_steps", "scale"),
+    }
 )
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
 

@@ -1,0 +1,106 @@
+"""``sdloop animate``: what moves, frame by frame through a prompt."""
+
+import os
+from pathlib import Path
+
+from sdloop.cli.animate_options import MovingOptions, MovingOutput
+from sdloop.cli.animation import Animation, make_animation
+from sdloop.cli.asked import asked_prompts, asked_settings
+from sdloop.cli.flags import given, with_options
+from sdloop.cli.image_files import image_files
+from sdloop.cli.image_options import ImageArgument, ImageOptions
+from sdloop.cli.options import ModelOptions, PromptArgument, RecipeOptions, SeedOptions
+from sdloop.cli.recipes import recipe_settings, recipes_of
+from sdloop.cli.seeds import parse_seeds, random_seed
+from sdloop.cli.settings import CommandSettings, Settings
+from sdloop.errors import SettingError
+from sdloop.moving import check_moving, durations_of, open_clip
+from sdloop.png.atomic import Exists
+from sdloop.png.names import DEFAULT_NAME, expand_name
+from sdloop.recipe import Recipe
+from sdloop.rules import check_number, check_whole
+
+_EXAMPLE = 'sdloop animate frames/ "a wooden carving of a rabbit" -o carving.gif'
+
+
+@with_options
+def animate(
+    image: ImageArgument = None,
+    prompt: PromptArgument = None,
+    *,
+    start: ImageOptions,
+    recipe: RecipeOptions,
+    moving: MovingOptions,
+    model: ModelOptions,
+    output: MovingOutput,
+) -> None:
+    """Put every frame of what moves under the same noise, and take that away with a prompt.
+
+    IMAGE is a GIF, WebP or PNG that moves, a folder of pictures, or a video (with the extra
+    `video`).
+
+    [bold]Examples:[/bold]
+
+    sdloop animate frames/ "a wooden carving of a rabbit" --strength 0.5 -o carving.gif
+
+    sdloop animate hop.gif "a watercolour of a rabbit" --strength 0.4 --carry 0.3 -o hop.webp
+    """
+    images = start.images or []
+    if prompt is None and images:
+        image, prompt = None, image  # named by a flag, pictures leave the place to the prompt
+    names = [name for name in (image, *images) if name is not None]
+    if not names or "-" in names:
+        raise SettingError(f"image must name frames, as in: {_EXAMPLE}")
+    _check(moving)
+    seeds = SeedOptions(seed=moving.seed, config=moving.config)
+    settings = asked_settings({**given(model, start, output), **recipe_settings(recipe)}, seeds)
+    if model.batch_size not in (None, 1):
+        raise SettingError(f"batch_size must be 1 for frames in a row, got {model.batch_size}")
+    (asked,) = asked_prompts(prompt, None, settings, example=_EXAMPLE)
+    (wanted,) = recipes_of([asked], settings, [_seed(moving, settings)])
+    clip = open_clip(image_files(names), name=" ".join(names) if len(names) < 3 else None)
+    command = CommandSettings(**settings.command)
+    path, exists = _path(wanted.recipe, command, names[0], overwrite=output.overwrite)
+    check_moving(path, exists=exists)
+    if path.suffix.lower() == ".mp4" and moving.loop:
+        raise SettingError(f"loop means nothing in .mp4 files, got {moving.loop}")
+    animation = Animation(
+        clip=clip,
+        carry=moving.carry or 0.0,
+        durations=durations_of(clip, moving.fps),
+        loop=moving.loop or 0,
+        path=path,
+        exists=exists,
+        frames=None if moving.save_frames is None else Path(moving.save_frames),
+    )
+    make_animation(wanted.recipe, animation, command, output)
+
+
+def _check(moving: MovingOptions) -> None:
+    if moving.carry is not None:
+        check_number("carry", moving.carry, 0, 1)
+    if moving.fps is not None:
+        check_number("fps", moving.fps, 0.1, 50)
+    if moving.loop is not None:
+        check_whole("loop", moving.loop, 0, 1000)
+
+
+def _seed(moving: MovingOptions, settings: Settings) -> int:
+    if moving.seed is None:
+        return int(settings.recipe.get("seed", random_seed(1)))
+    seeds = parse_seeds(moving.seed)
+    if len(seeds) > 1:
+        raise SettingError(f"seed must be one for all frames, got {moving.seed!r}")
+    return seeds[0]
+
+
+def _path(
+    recipe: Recipe, command: CommandSettings, image: str, *, overwrite: bool
+) -> tuple[Path, Exists]:
+    """The file to write, and what one of that name means: names that we chose step aside."""
+    folder = Path(os.path.expanduser(command.outdir or ""))  # noqa: PTH111
+    if command.output is None:
+        name = expand_name(f"{Path(image).stem:.40}-{DEFAULT_NAME}", recipe)
+        return (folder / name).with_suffix(".gif"), "overwrite" if overwrite else "number"
+    path = folder / os.path.expanduser(expand_name(command.output, recipe))  # noqa: PTH111
+    return path, "overwrite" if overwrite else "fail"

@@ -1,0 +1,95 @@
+"""``sdloop inspect latents``: what the VAE makes of a picture, and what it loses."""
+
+import json
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+from sdloop.cli.flags import given, option, with_options
+from sdloop.cli.image_files import image_opener
+from sdloop.cli.image_options import ImageArgument
+from sdloop.cli.inspect.shared import (
+    SheetOptions,
+    asked,
+    ready,
+    sheet_path,
+    without_loras,
+    write_sheet,
+)
+from sdloop.cli.options import ModelOptions
+from sdloop.cli.screen import emit
+from sdloop.cli.values import parse_pair
+from sdloop.errors import SettingError
+from sdloop.sheet import sheet
+
+if TYPE_CHECKING:
+    from sdloop.inspection.latents import RoundTrip
+
+Json = Annotated[bool, option("Output", "The numbers as a line of JSON.", "--json")]
+
+
+@with_options
+def latents(
+    image: ImageArgument = None,
+    *,
+    size: Annotated[
+        str | None,
+        option(
+            "Picture",
+            "As in 512x768. Default: the picture's proportions at the model's own area.",
+            "--size",
+            metavar="WxH",
+        ),
+    ] = None,
+    model: ModelOptions,
+    out: SheetOptions,
+    json_lines: Annotated[
+        bool, option("Output", "The numbers as a line of JSON.", "--json")
+    ] = False,
+) -> None:
+    """Send a picture through the VAE and back: its channels, what returns, and what is lost.
+
+    [bold]Example:[/bold] sdloop inspect latents photo.png -o latents.png
+    """
+    if image is None:
+        raise SettingError("image must be given, as in: sdloop inspect latents photo.png")
+    path = sheet_path(out, "latents.png")
+    fields = {"prompt": "", "image": image, **given(model)}
+    if size is not None:
+        fields["width"], fields["height"] = parse_pair("size", size)
+    settings, wanted = asked(fields, seed=0, quiet=True)
+    components, recipe = ready(without_loras(wanted), settings)
+    from sdloop.inspection.latents import channel_images, round_trip
+    from sdloop.start import canvas_of
+
+    trip = round_trip(components.vae, canvas_of(recipe, image_opener()).image)
+    factor = components.vae_factor
+    channels = [
+        channel.resize((channel.width * factor, channel.height * factor), 0)
+        for channel in channel_images(trip.latents)
+    ]
+    labels = ["picture", "there and back", "error x4"]
+    labels += [f"channel {number}" for number in range(len(channels))]
+    row = [trip.picture, trip.back, trip.error, *channels]
+    write_sheet(sheet([row], columns=labels), path, out)
+    if json_lines:
+        emit(json.dumps(_numbers(trip)))
+    elif not out.quiet:
+        emit(_sentence(trip))
+
+
+def _numbers(trip: "RoundTrip") -> dict[str, Any]:
+    return {
+        "width": trip.picture.width,
+        "height": trip.picture.height,
+        "latents": list(trip.latents.shape),
+        "compression": trip.compression,
+        "psnr": trip.psnr if math.isfinite(trip.psnr) else "inf",
+    }
+
+
+def _sentence(trip: "RoundTrip") -> str:
+    channels, height, width = trip.latents.shape
+    return (
+        f"{trip.picture.width}x{trip.picture.height}x3 numbers become {width}x{height}x{channels}, "
+        f"{trip.compression:.3g} times fewer; what comes back has a PSNR of {trip.psnr:.1f} dB"
+    )

@@ -1,0 +1,148 @@
+"""``sdloop inspect prompt``: a prompt on its way to the picture, token by token."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Annotated, Any
+
+from sdloop.cli.entries import columns, safe
+from sdloop.cli.flags import given, option, with_options
+from sdloop.cli.inspect.shared import (
+    Seed,
+    SheetOptions,
+    asked,
+    ready,
+    sheet_path,
+    without_loras,
+    write_sheet,
+)
+from sdloop.cli.options import ModelOptions, PromptArgument, RecipeOptions
+from sdloop.cli.recipes import recipe_settings
+from sdloop.cli.screen import emit
+from sdloop.errors import SettingError
+from sdloop.recipe import Recipe
+from sdloop.sheet import sheet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from sdloop.components import Components
+    from sdloop.inspection.words import Walk
+
+_COLUMNS = 8  # of a sheet of words
+
+Versus = Annotated[
+    str | None,
+    option("Picture", "Another prompt: how alike the two are at each place.", "--versus"),
+]
+Json = Annotated[bool, option("Output", "One line of JSON per text encoder.", "--json")]
+
+
+@with_options
+def prompt(
+    prompt: PromptArgument = None,
+    *,
+    versus: Versus = None,
+    recipe: RecipeOptions,
+    seed: Seed = None,
+    model: ModelOptions,
+    out: SheetOptions,
+    json_lines: Json = False,
+) -> None:
+    """Print what the text encoder makes of each token, and with -o show where the picture minds it.
+
+    The sheet has the picture, and for each token how much of its attention every place gives to
+    it, averaged over the steps, layers and heads.
+
+    [bold]Examples:[/bold]
+
+    sdloop inspect prompt "a red frog under a tree" --versus "a blue frog under a tree"
+
+    sdloop inspect prompt "a red frog under a tree" --seed 4 -o words.png
+    """
+    if prompt is None:
+        raise SettingError('prompt must be given, as in: sdloop inspect prompt "a frog"')
+    path = None if out.output is None else sheet_path(out, "words.png")
+    flags = {"prompt": prompt, **given(model), **recipe_settings(recipe)}
+    settings, fields = asked(flags, seed=seed, quiet=out.quiet or path is None)
+    components, resolved = ready(without_loras(fields), settings)
+    for name, one, other in _walks(components, prompt, versus):
+        emit(json.dumps(_values(name, one, other)) if json_lines else _table(name, one, other))
+    if path is not None:
+        write_sheet(_attention_sheet(components, resolved), path, out)
+
+
+def _walks(
+    components: "Components", prompt: str, versus: str | None
+) -> "Iterator[tuple[str, Walk, Walk | None]]":
+    """The prompt, and the other one, through each text encoder."""
+    from sdloop.inspection.words import walk
+
+    encoders = [("text_encoder", components.tokenizer, components.text_encoder)]
+    if components.text_encoder_2 is not None:
+        second: Any = (components.tokenizer_2, components.text_encoder_2)
+        encoders.append(("text_encoder_2", *second))
+    for name, tokenizer, encoder in encoders:
+        other = None if versus is None else walk(tokenizer, encoder, versus)
+        yield name, walk(tokenizer, encoder, prompt), other
+
+
+def _table(name: str, one: "Walk", other: "Walk | None") -> str:
+    head = ["place", "id", "token", "|token|", "|position|", "|encoded|", "in·out"]
+    rows = [
+        [
+            *(f"{token.place}", f"{token.id}", token.text),
+            *(f"{norm:.3g}" for norm in (token.token_norm, token.position_norm)),
+            *(f"{token.encoded_norm:.3g}", f"{token.changed:.3f}"),
+        ]
+        for token in one.tokens
+    ]
+    if other is not None:
+        head += ["versus", "alike"]
+        rows = list(_beside(rows, one, other))
+    return "\n".join([f"{name}:", *(f"  {line}" for line in columns([head, *rows]))])
+
+
+def _beside(rows: Sequence[list[str]], one: "Walk", other: "Walk") -> Iterator[list[str]]:
+    """The rows with what stands at the same place of the other prompt, which may be longer."""
+    from sdloop.inspection.words import parting
+
+    alike = parting(one, other)
+    for place, (row, token) in enumerate(zip_longest(rows, other.tokens)):
+        mine = row or [f"{place}", *[""] * 6]
+        yield [*mine, "" if token is None else token.text, f"{alike[place]:.3f}"]
+
+
+def _values(name: str, one: "Walk", other: "Walk | None") -> dict[str, Any]:
+    from sdloop.inspection.words import parting
+
+    values: dict[str, Any] = {"encoder": name, "tokens": list(map(dataclasses.asdict, one.tokens))}
+    if other is not None:
+        values["versus"] = [dataclasses.asdict(token) for token in other.tokens]
+        values["alike"] = parting(one, other)[: max(len(one.tokens), len(other.tokens))]
+    return values
+
+
+def _attention_sheet(components: "Components", recipe: Recipe) -> "Image":
+    """The picture, and for each of its prompt's tokens where it looks at it, row by row."""
+    from PIL import Image
+
+    from sdloop.conductor import generate
+    from sdloop.inspection.attention import heat, recorded
+    from sdloop.inspection.words import walk
+    from sdloop.latents import latent_size
+
+    size = latent_size(*recipe.size, components.vae_factor)
+    with recorded(components.unet, size=size, guided=recipe.guidance_scale != 1) as maps:
+        picture = generate(components, recipe)[0].image
+    tokens = walk(components.tokenizer, components.text_encoder, recipe.prompt).tokens
+    mean = maps.mean()
+    cells = [("the picture", picture)]
+    cells += [(safe(token.text), heat(picture, mean[token.place])) for token in tokens[1:-1]]
+    rows = [cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)]
+    strips = [sheet([[one for _, one in row]], columns=[name for name, _ in row]) for row in rows]
+    paper = Image.new("RGB", (strips[0].width, sum(one.height for one in strips)), "white")
+    for number, strip in enumerate(strips):
+        paper.paste(strip, (0, number * strips[0].height))
+    return paper

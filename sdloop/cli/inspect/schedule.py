@@ -1,0 +1,210 @@
+"""``sdloop inspect schedule``: the noise levels of schedulers, as tables, JSON and curves."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from sdloop.cli.entries import columns
+from sdloop.cli.flags import given, option, with_options
+from sdloop.cli.options import Revision, Variant
+from sdloop.cli.screen import emit
+from sdloop.cli.settings import Settings, standing_settings
+from sdloop.errors import SettingError
+from sdloop.png.atomic import Exists, check_writable, write_whole
+from sdloop.recipe import Recipe
+from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
+
+if TYPE_CHECKING:
+    from sdloop.checkpoint import Checkpoint
+    from sdloop.inspection.schedules import Curve, Level
+
+_ROWS = 11  # of a training schedule's thousand timesteps, those that are printed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduleOptions:
+    """Which schedules."""
+
+    scheduler: Annotated[
+        str | None,
+        option(
+            "Schedule",
+            "Default: the model's own.",
+            *("--scheduler", "--sampler"),
+            metavar="NAME",
+            choices=tuple(SCHEDULERS),
+        ),
+    ] = None
+    sigmas: Annotated[
+        str | None,
+        option("Schedule", f"{', '.join(SIGMAS)}.", "--sigmas", metavar="NAME", choices=SIGMAS),
+    ] = None
+    timestep_spacing: Annotated[
+        str | None,
+        option(
+            "Schedule",
+            f"{', '.join(SPACINGS)}.",
+            "--timestep-spacing",
+            metavar="NAME",
+            choices=SPACINGS,
+        ),
+    ] = None
+    steps: Annotated[int | None, option("Schedule", "How many.", "--steps", metavar="N")] = None
+    compare: Annotated[
+        str | None,
+        option(
+            "Schedule",
+            'Others beside it, such as "ddim,heun,euler karras": a name may end in its sigmas.',
+            "--compare",
+            metavar="NAMES",
+        ),
+    ] = None
+    betas: Annotated[
+        str | None,
+        option(
+            "Schedule",
+            "What models are trained on instead: linear,scaled-linear,cosine.",
+            "--betas",
+            metavar="NAMES",
+        ),
+    ] = None
+    model: Annotated[
+        str | None,
+        option("Model", "Whose schedule.", *("--model", "-m"), metavar="MODEL", choices=("mini",)),
+    ] = None
+    revision: Revision = None
+    variant: Variant = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlotOptions:
+    """How they are shown."""
+
+    output: Annotated[
+        str | None,
+        option("Output", "Curves too, in .png, .svg or .pdf.", *("--output", "-o"), metavar="FILE"),
+    ] = None
+    dark: Annotated[bool, option("Output", "Light curves on a dark ground.", "--dark")] = False
+    overwrite: Annotated[
+        bool, option("Output", "Replace a plot that is there already.", "--overwrite")
+    ] = False
+    json: Annotated[bool, option("Output", "One line of JSON per schedule.", "--json")] = False
+
+
+@with_options
+def schedule(*, wanted: ScheduleOptions, plot: PlotOptions) -> None:
+    """Print the timestep, the sigma and the signal-to-noise ratio of each step.
+
+    [bold]Examples:[/bold]
+
+    sdloop inspect schedule --scheduler euler --sigmas karras --steps 15
+
+    sdloop inspect schedule --compare "ddim,heun,euler karras" --steps 15 -o schedules.svg
+
+    sdloop inspect schedule --betas linear,scaled-linear,cosine -o betas.png --dark
+    """
+    path = None if plot.output is None else Path(plot.output)
+    exists: Exists = "overwrite" if plot.overwrite else "fail"
+    if path is None and plot.dark:
+        raise SettingError("dark is for plots, and no output is given")
+    if path is not None:
+        check_writable(path, exists=exists)
+    curves = _training(wanted) if wanted.betas is not None else _schedules(wanted)
+    if path is not None:
+        from sdloop.inspection.plots import figure_bytes, plot_levels
+
+        data = figure_bytes(plot_levels(curves, dark=plot.dark), path)
+        write_whole(path, data, exists=exists)
+    every = wanted.betas is None
+    for number, curve in enumerate(curves):
+        if plot.json:
+            emit(json.dumps(_values(curve)))
+        else:
+            emit("\n" * (number > 0) + "\n".join(_table(curve, every=every)))
+    if path is not None and not plot.json:
+        emit(f"\n{path}")
+
+
+def _training(wanted: ScheduleOptions) -> "Sequence[Curve]":
+    others = [name for name in given(wanted) if name != "betas"]
+    if others:
+        raise SettingError(f"{others[0]} means nothing beside betas, which belong to no sampler")
+    from sdloop.inspection.schedules import BETAS, training_of
+
+    names = _names("betas", wanted.betas)
+    for name in names:
+        if name not in BETAS:
+            raise SettingError(f"betas must be of {', '.join(BETAS)}, got {name!r}")
+    return [training_of(name) for name in names]
+
+
+def _schedules(wanted: ScheduleOptions) -> "Sequence[Curve]":
+    from sdloop.checkpoint import find_checkpoint
+
+    asked = {name: value for name, value in given(wanted).items() if name != "compare"}
+    standing = standing_settings(None).recipe
+    usual = {name: standing[name] for name in ("model", "revision", "variant") if name in standing}
+    settings = Settings.of(asked).over(Settings(recipe=usual)).recipe
+    recipe = Recipe(**{"prompt": "", "seed": 0, **settings})
+    others = [_other(recipe, name) for name in _names("compare", wanted.compare)]
+    checkpoint = find_checkpoint(recipe.model, revision=recipe.revision, variant=recipe.variant)
+    recipes = [one.resolved(checkpoint) for one in (recipe, *others)]
+    return [_schedule(one, checkpoint) for one in recipes]
+
+
+def _schedule(recipe: Recipe, checkpoint: "Checkpoint") -> "Curve":
+    from sdloop.inspection.schedules import schedule_of
+
+    return schedule_of(recipe, checkpoint.scheduler_config)
+
+
+def _other(recipe: Recipe, name: str) -> Recipe:
+    """A Recipe to compare with: the same model and as many steps."""
+    scheduler, sigmas = parse_scheduler(name)
+    same = {key: getattr(recipe, key) for key in ("model", "revision", "variant", "steps")}
+    return Recipe(prompt="", seed=0, scheduler=scheduler, sigmas=sigmas, **same)
+
+
+def _names(field: str, text: str | None) -> list[str]:
+    if text is None:
+        return []
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise SettingError(f"{field} must be names with commas between them, got {text!r}")
+    return names
+
+
+def _table(curve: "Curve", *, every: bool) -> Iterator[str]:
+    levels = curve.levels
+    if not every:
+        levels = tuple(levels[i * (len(levels) - 1) // (_ROWS - 1)] for i in range(_ROWS))
+    yield f"{curve.name}, {len(curve.levels)} {'looks' if every else 'timesteps'}"
+    head = ("step", "timestep", "sigma", "signal/noise", "in dB")
+    yield from columns([head, *(_row(level) for level in levels)])
+
+
+def _row(level: "Level") -> tuple[str, ...]:
+    numbers = (level.timestep, level.sigma, level.snr, level.decibels)
+    return (f"{level.step}", *(f"{number:.5g}" for number in numbers))
+
+
+def _values(curve: "Curve") -> dict[str, Any]:
+    """For JSON, which has no infinity: the text "inf" stands for it, which ``float`` reads."""
+    return {
+        "name": curve.name,
+        "levels": [
+            {
+                "step": level.step,
+                "timestep": level.timestep,
+                "sigma": _finite(level.sigma),
+                "snr": _finite(level.snr),
+            }
+            for level in curve.levels
+        ],
+    }
+
+
+def _finite(number: float) -> float | str:
+    return str(number) if number == float("inf") else number

@@ -1,0 +1,103 @@
+"""What the inspecting commands share: one Recipe from flags, its model, and a sheet to write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from sdloop.cli.flags import option
+from sdloop.cli.image_files import image_opener
+from sdloop.cli.loading import loaded
+from sdloop.cli.loras import lora_files, lora_finder, with_loras
+from sdloop.cli.screen import emit, say
+from sdloop.cli.seeds import random_seed
+from sdloop.cli.settings import CommandSettings, Settings, standing_settings
+from sdloop.errors import SettingError
+from sdloop.png.atomic import Exists, check_writable, write_whole
+from sdloop.recipe import Recipe, facts_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from sdloop.components import Components
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SheetOptions:
+    """Where the sheet goes."""
+
+    output: Annotated[
+        str | None,
+        option("Output", "The sheet: a PNG.", *("--output", "-o"), metavar="FILE"),
+    ] = None
+    overwrite: Annotated[
+        bool, option("Output", "Replace a file that is there already.", "--overwrite")
+    ] = False
+    quiet: Annotated[
+        bool, option("Output", "Say nothing but errors on stderr.", *("--quiet", "-q"))
+    ] = False
+
+
+Seed = Annotated[
+    int | None, option("Picture", "Default: a random one, which is told.", "--seed", metavar="N")
+]
+
+
+def sheet_path(options: SheetOptions, default: str) -> Path:
+    """Where the sheet will be; raises now for what could not be written when all is done."""
+    path = Path(default if options.output is None else options.output)
+    if path.suffix.lower() != ".png":
+        raise SettingError(f"output must end in .png for a sheet, got {path.name!r}")
+    check_writable(path, exists=_exists(options))
+    return path
+
+
+def write_sheet(image: "Image", path: Path, options: SheetOptions) -> None:
+    """Write the sheet and print where it is."""
+    import io
+
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    write_whole(path, file.getvalue(), exists=_exists(options))
+    emit(str(path))
+
+
+def _exists(options: SheetOptions) -> Exists:
+    return "overwrite" if options.overwrite else "fail"
+
+
+def asked(
+    flags: Mapping[str, Any], *, seed: int | None, quiet: bool
+) -> tuple[Settings, dict[str, Any]]:
+    """The flags over the standing settings, and of these a Recipe's fields with its seed."""
+    settings = Settings.of(flags).over(standing_settings(None))
+    if seed is None:
+        seed = random_seed(1)
+        if not quiet:
+            say(f"seed {seed}, chosen at random")
+    fields = with_loras(settings.recipe, settings.command.get("lora_dir"))
+    return settings, {**fields, "seed": seed}
+
+
+def without_loras(fields: Mapping[str, Any]) -> Recipe:
+    """The Recipe of ``fields``; raises ``SettingError`` for LoRAs, which would not be seen."""
+    recipe = Recipe.from_dict(fields)
+    if recipe.loras:
+        raise SettingError(
+            f"loras mean nothing here, where the model is seen as it is, got {recipe.loras[0]}"
+        )
+    return recipe
+
+
+def ready(recipe: Recipe, settings: Settings) -> "tuple[Components, Recipe]":
+    """The model of a Recipe, loaded, and the Recipe resolved for it before anything was loaded."""
+    from sdloop.checkpoint import find_checkpoint
+
+    checkpoint = find_checkpoint(
+        recipe.model, revision=recipe.revision, variant=recipe.variant, vae=recipe.vae
+    )
+    files = lora_files(recipe, checkpoint, lora_finder(may_fetch=True))
+    hashes = {file.name: file.sha256 for file in files}
+    facts = facts_of(recipe, image_opener())
+    resolved = recipe.resolved(checkpoint, facts, lora_hashes=hashes)
+    return loaded(checkpoint, CommandSettings(**settings.command)), resolved

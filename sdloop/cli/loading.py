@@ -1,0 +1,35 @@
+"""A command's model, loaded where and how its settings say."""
+
+import os
+from typing import TYPE_CHECKING
+
+from sdloop.cli.settings import CommandSettings
+
+if TYPE_CHECKING:
+    from sdloop.checkpoint import Checkpoint
+    from sdloop.components import Components
+
+# Weights of a UNet that one thread runs best: the embedded one has 5 million, SD1's 860.
+_SMALL = 50_000_000
+
+
+def loaded(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
+    """The parts of a model that was found, ready for the loop."""
+    from sdloop.components import load_components
+
+    components = load_components(checkpoint, device=command.device, dtype=command.dtype)
+    _settle_threads(components)
+    return components
+
+
+def _settle_threads(components: "Components") -> None:
+    """Run a small model on one thread, unless ``OMP_NUM_THREADS`` says how many.
+
+    Below some size threads wait for each other longer than they work, on a busy machine many times
+    longer; and with one, a seed's last bits do not depend on how many cores a machine has.
+    """
+    import torch
+
+    size = sum(weights.numel() for weights in components.unet.parameters())
+    if components.device.type == "cpu" and size < _SMALL and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)

@@ -1,0 +1,156 @@
+"""What the text encoders see of a Recipe's prompt, as values; the vocabulary is all it takes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sdloop.learned import WordTokenizer, embedding_facts, parse_embedding, places
+from sdloop.prompt import (
+    BREAK,
+    Alternatives,
+    Chunk,
+    Token,
+    alternatives,
+    bare_ids,
+    chunks_of,
+    parts,
+    spans_of,
+    unseen,
+)
+from sdloop.recipe import Recipe
+
+if TYPE_CHECKING:
+    from sdloop.checkpoint import Checkpoint
+
+_WORD_END = "</w>"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenFacts:
+    """One token: its place in the encoder's window and its id, as in the vocabulary and as text."""
+
+    position: int
+    id: int
+    token: str
+    text: str
+    weight: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkFacts:
+    """What an encoder reads at once, begin and end among it, and how often padding follows."""
+
+    tokens: tuple[TokenFacts, ...]
+    padding: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """A text that is encoded, with the weight of its prediction.
+
+    ``steps`` are the first and the last step of each stretch that sees it, from 1. ``encoders``
+    are its chunks for each text encoder. ``unknown`` are the words that mean nothing to the model,
+    and ``cut`` those of its prompt that no step sees.
+    """
+
+    text: str
+    weight: float
+    steps: tuple[tuple[int, int], ...]
+    encoders: Mapping[str, tuple[ChunkFacts, ...]]
+    unknown: tuple[str, ...]
+    cut: tuple[str, ...]
+
+
+def seen_of(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[Seen]:
+    """All texts of a resolved Recipe's prompt, in their order."""
+    from sdloop.checkpoint import load_tokenizer, unknown_words
+
+    plain = recipe.emphasis == "none"
+    counts = _counts(recipe)
+    tokenizers = {
+        part: WordTokenizer(load_tokenizer(checkpoint, part), counts)
+        for part in checkpoint.tokenizers
+    }
+    for part, weight in ((recipe.prompt, 1.0),) if plain else parts(recipe.prompt):
+        cut = () if plain else unseen(part, recipe.steps)
+        ends = ((recipe.steps, part),) if plain else alternatives(part, recipe.steps)
+        for text, steps in _stretches(ends).items():
+            spans = spans_of(text, recipe.emphasis)
+            yield Seen(
+                text=text,
+                weight=weight,
+                steps=tuple(steps),
+                encoders=_encoders(recipe, text, tokenizers),
+                unknown=unknown_words(
+                    checkpoint,
+                    " ".join(_old(span.text, counts) for span in spans if span is not BREAK),
+                ),
+                cut=cut,
+            )
+
+
+def _counts(recipe: Recipe) -> dict[str, int]:
+    """How many vectors each learned word has."""
+    learned = [parse_embedding(text) for text in recipe.embeddings or ()]
+    return {str(one.token): embedding_facts(one.file).count for one in learned}
+
+
+def _old(text: str, counts: Mapping[str, int]) -> str:
+    """What of ``text`` is no learned word."""
+    return " ".join(piece for piece, word in places(text, counts) if word is None)
+
+
+def _stretches(ends: Alternatives) -> dict[str, list[tuple[int, int]]]:
+    """Each text with the steps that see it: those that take turns have many."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    first = 1
+    for last, text in ends:
+        found.setdefault(text, []).append((first, last))
+        first = last + 1
+    return found
+
+
+def _encoders(
+    recipe: Recipe, text: str, tokenizers: Mapping[str, Any]
+) -> dict[str, tuple[ChunkFacts, ...]]:
+    """The chunks of ``text`` for each text encoder; SDXL's second one may have its own."""
+    found = {}
+    for part, tokenizer in tokenizers.items():
+        second = part == "tokenizer_2" and recipe.prompt_2 is not None
+        chunks = chunks_of(
+            str(recipe.prompt_2) if second else text,
+            partial(bare_ids, tokenizer),
+            length=tokenizer.model_max_length - 2,
+            emphasis=recipe.emphasis,
+        )
+        encoder = part.replace("tokenizer", "text_encoder")
+        found[encoder] = tuple(_chunk(chunk, tokenizer) for chunk in chunks)
+    return found
+
+
+def _chunk(chunk: Chunk, tokenizer: Any) -> ChunkFacts:
+    begin, end = tokenizer("", verbose=False).input_ids
+    tokens = (Token(begin, 1.0), *chunk, Token(end, 1.0))
+    names = tokenizer.convert_ids_to_tokens([token.id for token in tokens])
+    facts = tuple(
+        TokenFacts(
+            position=place,
+            id=one.id,
+            token=name,
+            text=name if one.id < 0 else _text(name),
+            weight=one.weight,
+        )
+        for place, (one, name) in enumerate(zip(tokens, names, strict=True))
+    )
+    return ChunkFacts(tokens=facts, padding=tokenizer.model_max_length - len(tokens))
+
+
+def _text(token: str) -> str:
+    """What a token stands for, its bytes decoded; one that goes on in the next ends in a dash."""
+    from tokenizers.decoders import ByteLevel
+
+    if token.startswith("<|"):
+        return token
+    text = str(ByteLevel().decode([token.removesuffix(_WORD_END)]))
+    return text if token.endswith(_WORD_END) else f"{text}-"

@@ -1,0 +1,126 @@
+"""``sdloop tokens``: what the text encoders see of a prompt."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+from sdloop.cli.asked import asked_prompts
+from sdloop.cli.entries import columns, safe
+from sdloop.cli.flags import option
+from sdloop.cli.options import (
+    Embeddings,
+    Emphasis,
+    Model,
+    Prompt2,
+    PromptArgument,
+    Revision,
+    Steps,
+    Variant,
+)
+from sdloop.cli.screen import emit
+from sdloop.cli.settings import Settings, standing_settings
+from sdloop.cli.token_facts import Seen, TokenFacts, seen_of
+from sdloop.errors import SettingError
+from sdloop.recipe import Recipe, split_tags
+
+_MOST = 4  # stretches of steps that are told of one text
+
+Json = Annotated[bool, option("Output", "One line of JSON per text that is encoded.", "--json")]
+Strict = Annotated[
+    bool,
+    option("Output", "End with 2 when a word is cut or unknown to the model.", "--strict"),
+]
+
+
+def tokens(
+    prompt: PromptArgument = None,
+    *,
+    prompt_2: Prompt2 = None,
+    emphasis: Emphasis = None,
+    steps: Steps = None,
+    embeddings: Embeddings = None,
+    model: Model = None,
+    revision: Revision = None,
+    variant: Variant = None,
+    json_lines: Json = False,
+    strict: Strict = False,
+) -> None:
+    """Show what a model's text encoders see of a prompt: tokens, their chunks and weights.
+
+    Nothing is loaded but the vocabulary. A prompt that changes on the way, or combines several,
+    is shown text by text.
+
+    [bold]Examples:[/bold]
+
+    sdloop tokens "a (red:1.5) frog on stilts"
+
+    sdloop tokens "a \\[red:green:0.5] frog" --steps 30
+
+    sdloop tokens "a zebra" --strict || echo "it does not know these words"
+    """
+    from sdloop.checkpoint import find_checkpoint
+
+    given: dict[str, Any] = {"prompt_2": prompt_2, "emphasis": emphasis, "steps": steps}
+    given["embeddings"] = embeddings if embeddings else None
+    named = {"model": model, "revision": revision, "variant": variant}
+    flags = {name: value for name, value in (given | named).items() if value is not None}
+    settings = Settings.of(flags).over(standing_settings(None))
+    (asked,) = asked_prompts(prompt, None, settings, example='sdloop tokens "a red frog"')
+    fields = {name: v for name, v in settings.recipe.items() if name in (*given, *named)}
+    # What calls a LoRA is taken out of a prompt before it is read.
+    read, _ = split_tags(asked.settings.get("prompt", fields.get("prompt", "")))
+    recipe = Recipe.from_dict({**fields, **asked.settings, "prompt": read, "seed": 0})
+    checkpoint = find_checkpoint(
+        recipe.model, revision=recipe.revision, variant=recipe.variant, may_fetch=False
+    )
+    seen = list(seen_of(recipe.resolved(checkpoint), checkpoint))
+    for one in seen:
+        emit(json.dumps(dataclasses.asdict(one)) if json_lines else "\n".join(_lines(one, seen)))
+    if strict:
+        _refuse(seen, recipe.model)
+
+
+def _lines(seen: Seen, everything: Sequence[Seen]) -> Iterator[str]:
+    """What people read of one text; where it stands among others if there are any."""
+    if seen is not everything[0]:
+        yield ""
+    weight = "" if seen.weight == 1 else f", weight {seen.weight:g}"
+    yield safe(f"{_steps(seen)}{weight}: {seen.text}" if len(everything) > 1 else seen.text)
+    for encoder, chunks in seen.encoders.items():
+        count = sum(len(chunk.tokens) - 2 for chunk in chunks)
+        pieces = f" in {len(chunks)} chunks" if len(chunks) > 1 else ""
+        yield f"  {encoder} reads {count} token{'' if count == 1 else 's'}{pieces}:"
+        rows = [_row(number, token) for number, c in enumerate(chunks, 1) for token in c.tokens]
+        yield from (f"    {line}" for line in columns([_HEADINGS, *rows]))
+    for what, words in (("unknown", seen.unknown), ("cut", seen.cut)):
+        if words:
+            yield safe(f"  {what}: {', '.join(words)}")
+
+
+_HEADINGS = ("chunk", "position", "id", "token", "weight")
+
+
+def _row(number: int, token: TokenFacts) -> tuple[str, ...]:
+    weight = "" if token.weight == 1 else f"{token.weight:.4g}"
+    return str(number), str(token.position), str(token.id), token.text, weight
+
+
+def _steps(seen: Seen) -> str:
+    """Such as "steps 1 to 12", or where texts take turns "steps 1, 3, 5, 7, …"."""
+    stretches = [
+        f"{first}" if first == last else f"{first} to {last}" for first, last in seen.steps
+    ]
+    if len(stretches) > _MOST:
+        stretches[_MOST:] = ["…"]
+    return f"steps {', '.join(stretches)}"
+
+
+def _refuse(seen: Sequence[Seen], model: str) -> None:
+    """Raise ``SettingError`` for words that do nothing."""
+    unknown = dict.fromkeys(word for one in seen for word in one.unknown)
+    cut = dict.fromkeys(word for one in seen for word in one.cut)
+    if unknown:
+        raise SettingError(f"prompt has words that mean nothing to {model}: {', '.join(unknown)}")
+    if cut:
+        raise SettingError(f"prompt has words that no step sees: {', '.join(cut)}")

@@ -1,0 +1,132 @@
+"""``sdloop train-embedding``: a new word from pictures."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdloop.cli.flags import given, with_options
+from sdloop.cli.image_files import image_files
+from sdloop.cli.loading import loaded
+from sdloop.cli.options import WeightsOptions
+from sdloop.cli.screen import emit, say
+from sdloop.cli.settings import CommandSettings, Settings, standing_settings
+from sdloop.cli.training_options import PicturesArgument, TrainingOptions
+from sdloop.errors import SettingError
+from sdloop.inputs import open_image
+from sdloop.png.atomic import check_writable
+from sdloop.rules import check_whole
+
+if TYPE_CHECKING:
+    from sdloop.components import Components
+    from sdloop.inversion.settings import Training
+
+_EXAMPLE = 'sdloop train-embedding pictures/ --token "<my-frog>" --init frog -o my-frog.safetensors'
+# Beside the word's file, what --resume goes on from.
+_STATE = ".training.safetensors"
+_TRAINING = ("token", "init", "vectors", "steps", "learning_rate", "batch_size", "seed")
+
+
+@with_options
+def train_embedding(
+    pictures: PicturesArgument = None,
+    *,
+    training: TrainingOptions,
+    model: WeightsOptions,
+) -> None:
+    """Teach the model a new word: vectors that stand for what a few pictures show.
+
+    Textual inversion: the weights stay as they are, and the file, of a few kB, is for --embedding,
+    diffusers and A1111. Ctrl-C keeps what was learned, and --resume goes on from there.
+
+    [bold]Example:[/bold]
+
+    sdloop train-embedding pictures/ --token "<my-frog>" --init frog -o my-frog.safetensors
+
+    sdloop txt2img "a <my-frog> on stilts" --embedding my-frog.safetensors --seed 4
+    """
+    settings = Settings.of(given(model)).over(standing_settings(None))
+    output = _output(training)
+    names = _files(pictures or [], "pictures")
+    held_out = [] if training.held_out is None else _files([training.held_out], "held_out")
+    for name in ("sample_every", "save_every"):
+        if getattr(training, name) is not None:
+            check_whole(name, getattr(training, name), 1, 10**6)
+    chosen = _training(training)
+    components = _load(settings, quiet=training.quiet)
+    path = _run(components, chosen, names, held_out, output, training)
+    emit(str(path))
+
+
+def _training(options: TrainingOptions) -> "Training":
+    from sdloop.inversion.settings import Training
+
+    values = {name: value for name, value in given(options).items() if name in _TRAINING}
+    for name in ("token", "init"):
+        if name not in values:
+            raise SettingError(f"{name} must be given, as in: {_EXAMPLE}")
+    if options.templates:
+        values["templates"] = tuple(options.templates)
+    return Training(**values, flips=not options.no_flips)
+
+
+def _output(options: TrainingOptions) -> Path:
+    if options.output is None:
+        raise SettingError(f"output must be given, as in: {_EXAMPLE}")
+    output = Path(options.output)
+    if output.suffix != ".safetensors":
+        raise SettingError(f"output must end in .safetensors, got {options.output!r}")
+    if not options.resume:
+        for path in (output, output.with_suffix(_STATE)):
+            check_writable(path, exists="overwrite" if options.overwrite else "fail")
+    return output
+
+
+def _files(names: list[str], field: str) -> list[str]:
+    if not names:
+        raise SettingError(f"{field} must be given, as in: {_EXAMPLE}")
+    return image_files(names)
+
+
+def _load(settings: Settings, *, quiet: bool) -> "Components":
+    from sdloop.checkpoint import find_checkpoint
+
+    recipe, command = settings.recipe, CommandSettings(**settings.command)
+    checkpoint = find_checkpoint(
+        recipe.get("model", "mini"),
+        revision=recipe.get("revision"),
+        variant=recipe.get("variant"),
+        vae=recipe.get("vae"),
+    )
+    if not quiet:
+        say(f"loading {checkpoint.name}")
+    return loaded(checkpoint, command)
+
+
+def _run(
+    components: "Components",
+    chosen: "Training",
+    names: list[str],
+    held_out: list[str],
+    output: Path,
+    options: TrainingOptions,
+) -> Path:
+    from sdloop.checkpoint import model_hashes
+    from sdloop.cli.lesson import Lesson
+    from sdloop.inversion.pictures import encoded_pictures
+
+    assert components.checkpoint is not None  # it was loaded from one
+    hashes = json.dumps(model_hashes(components.checkpoint), sort_keys=True)
+    pictures = encoded_pictures(components, [open_image(name) for name in names])
+    others = encoded_pictures(components, [open_image(name) for name in held_out])
+    lesson = Lesson(
+        components=components,
+        training=chosen,
+        pictures=pictures,
+        held_out=others if held_out else pictures,
+        weights=hashlib.sha256(hashes.encode()).hexdigest(),
+        output=output,
+        state_file=output.with_suffix(_STATE),
+        options=options,
+    )
+    return lesson.run()

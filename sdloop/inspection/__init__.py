@@ -1,0 +1,1 @@
+"""What happens inside, in numbers and figures: for people who want to see it."""

@@ -1,0 +1,89 @@
+"""Schedules in numbers: the noise of each step, and of each timestep that a model is trained on."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sdloop.recipe import Recipe
+from sdloop.schedule import make_scheduler, set_steps
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Level:
+    """How noisy a picture is: ``sigma`` is the noise's deviation over the signal's.
+
+    It is infinite where no signal is left. ``step`` counts the UNet's looks from 0: a
+    second-order scheduler looks twice at most steps.
+    """
+
+    step: int
+    timestep: float
+    sigma: float
+
+    @property
+    def snr(self) -> float:
+        """The ratio of signal to noise, of their powers: 1 / sigma²."""
+        return math.inf if self.sigma == 0 else 1 / self.sigma**2
+
+    @property
+    def decibels(self) -> float:
+        """``snr`` in dB."""
+        return 10 * math.log10(self.snr) if self.snr else -math.inf
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """The levels that a scheduler goes through, or that a model is trained on."""
+
+    name: str
+    levels: tuple[Level, ...]
+
+
+def schedule_of(recipe: Recipe, config: Mapping[str, Any]) -> Curve:
+    """What the loop goes through for a resolved Recipe; ``config`` is its model's scheduler's."""
+    scheduler = make_scheduler(
+        config,
+        scheduler=recipe.scheduler,
+        sigmas=recipe.sigmas,
+        timestep_spacing=recipe.timestep_spacing,
+    )
+    steps, start = recipe.schedule
+    timesteps, sigmas = set_steps(scheduler, steps, start=start)
+    name = str(config["_class_name"]) if recipe.scheduler is None else recipe.scheduler
+    spaced = recipe.sigmas not in (None, "uniform")
+    return Curve(
+        name=f"{name} {recipe.sigmas}" if spaced else name,
+        levels=tuple(
+            Level(step=step, timestep=float(t), sigma=sigma)
+            for step, (t, sigma) in enumerate(zip(timesteps, sigmas, strict=True))
+        ),
+    )
+
+
+# The forms that the field trains with, each with the ends that its paper gave it.
+BETAS: Mapping[str, Mapping[str, Any]] = {
+    # Ho et al. 2020 (arXiv:2006.11239), section 4.
+    "linear": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
+    # Rombach et al. 2022 (arXiv:2112.10752): linear in the square root; Stable Diffusion's.
+    "scaled-linear": {
+        "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+    },
+    # Nichol & Dhariwal 2021 (arXiv:2102.09672), eq. 17.
+    "cosine": {"beta_schedule": "squaredcos_cap_v2"},
+}
+
+
+def training_of(name: str, *, timesteps: int = 1000) -> Curve:
+    """The levels of one of ``BETAS``; their ``step`` is the timestep."""
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler(num_train_timesteps=timesteps, **BETAS[name])
+    signal = scheduler.alphas_cumprod.double()
+    sigmas = ((1 - signal) / signal).sqrt().tolist()
+    return Curve(
+        name=name,
+        levels=tuple(Level(step=t, timestep=float(t), sigma=s) for t, s in enumerate(sigmas)),
+    )

@@ -1,0 +1,63 @@
+"""Steps of the loop as pictures: the latents that it has, and the clean ones seen in them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sdloop.image import decode, to_images
+from sdloop.loop import Step
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """One step of one picture; ``label`` names its number, timestep and sigma."""
+
+    label: str
+    latents: Image.Image
+    denoised: Image.Image
+
+
+def see(vae: Any, step: Step, *, row: int = 0) -> Seen:
+    """Decode what a step has and what it predicts, for one picture of its batch.
+
+    Latents that are mostly noise have, with some schedulers, a deviation of up to 15, which no VAE
+    knows: they are brought down to 1 for the eye.
+    """
+    noisy, clean = step.latents[row : row + 1], step.denoised[row : row + 1]
+    pictures = to_images(decode(vae, torch.cat([noisy / noisy.std().clamp(min=1), clean])))
+    label = f"step {step.index}, t {step.timestep:.0f}\nsigma {step.sigma:.3g}"
+    return Seen(label=label, latents=pictures[0], denoised=pictures[1])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LatentColours:
+    """Colours straight from latents, without the VAE: a linear map from each pixel's channels.
+
+    ``weights`` are (channels + 1, 3), the last row for what is always there. It costs next to
+    nothing and shows what is where; the fit is on the model's own decoder, so that it serves any.
+    """
+
+    weights: Tensor
+
+    @classmethod
+    def fit(cls, vae: Any, latents: Tensor) -> "LatentColours":
+        """The least-squares map for latents (batch, channels, height, width) like these."""
+        pixels = decode(vae, latents)
+        small = torch.nn.functional.interpolate(pixels, latents.shape[-2:], mode="area")
+        weights = torch.linalg.lstsq(_rows(latents), small.permute(0, 2, 3, 1).reshape(-1, 3))
+        return cls(weights=weights.solution)
+
+    def image(self, latents: Tensor) -> Image.Image:
+        """One picture's latents, (channels, height, width), at their own size."""
+        height, width = latents.shape[-2:]
+        colours = (_rows(latents[None]) @ self.weights).reshape(1, height, width, 3)
+        return to_images(colours.permute(0, 3, 1, 2))[0]
+
+
+def _rows(latents: Tensor) -> Tensor:
+    """A row for each pixel, with a one at its end."""
+    rows = latents.float().cpu().permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
+    return torch.cat([rows, torch.ones(len(rows), 1)], dim=1)

@@ -1,0 +1,119 @@
+"""How learned words and replaced ones are written.
+
+::
+
+    embedding   := FILE [ ":" TOKEN ]          my-frog.safetensors:<my-frog>
+    replacement := WORD "=" terms              puppy=0.5*puppy+0.5*skunk
+    terms       := term { ("+" | " - ") term }
+    term        := [ NUMBER "*" ] ( WORD | FILE )
+
+A FILE ends in .safetensors, .pt or .bin; "-" is a minus only with blanks around it, for words and
+files have it in their names.
+"""
+
+import re
+from dataclasses import dataclass
+
+from sdloop.errors import SettingError
+
+SUFFIXES = (".safetensors", ".pt", ".bin")
+
+_SUFFIX = "|".join(re.escape(suffix) for suffix in SUFFIXES)
+_EMBEDDING = re.compile(rf"(?P<file>.*?(?:{_SUFFIX}))(?::(?P<token>.*))?", re.I | re.S)
+_FACTOR = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*\*\s*(.*)", re.S)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Embedding:
+    """A file with learned vectors, and the text in a prompt that stands for them.
+
+    Without a ``token`` it is the file that names it.
+    """
+
+    file: str
+    token: str | None
+
+    def __str__(self) -> str:
+        return self.file if self.token is None else f"{self.file}:{self.token}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Term:
+    """``factor`` times the vector of a word, or of what a file holds."""
+
+    factor: float
+    name: str
+
+    @property
+    def is_file(self) -> bool:
+        return self.name.lower().endswith(SUFFIXES)
+
+
+Terms = tuple[Term, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replacement:
+    """A word, and what the text encoder shall read in its place."""
+
+    word: str
+    terms: Terms
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(term.name for term in self.terms if term.is_file)
+
+
+def parse_embedding(text: str) -> Embedding:
+    """What ``FILE[:TOKEN]`` means; raises ``SettingError``.
+
+    >>> parse_embedding("frogs/my-frog.safetensors:<my-frog>").token
+    '<my-frog>'
+    """
+    found = _EMBEDDING.fullmatch(text)
+    if found is None or found["file"].lower() in SUFFIXES:
+        raise SettingError(
+            f"embeddings must be like FILE or FILE:TOKEN with a FILE that ends in "
+            f"{', '.join(SUFFIXES)}, got {text!r}"
+        )
+    token = found["token"]
+    if token is not None and (not token or token != token.strip()):
+        raise SettingError(f"embeddings must have a token without blanks around it, got {text!r}")
+    return Embedding(file=found["file"], token=token)
+
+
+def parse_replacement(text: str) -> Replacement:
+    """What ``WORD=terms`` means; raises ``SettingError``.
+
+    >>> [(term.factor, term.name) for term in parse_replacement("king=king - man+.5*woman").terms]
+    [(1.0, 'king'), (-1.0, 'man'), (0.5, 'woman')]
+    """
+    word, equals, rest = (part.strip() for part in text.partition("="))
+    if not word or not equals or len(word.split()) > 1:
+        raise SettingError(
+            f"replace_tokens must be like puppy=cat, puppy=0.5*puppy+0.5*skunk or "
+            f"puppy=FILE.safetensors, got {text!r}"
+        )
+    return Replacement(word=word, terms=parse_terms(rest, text))
+
+
+def parse_terms(text: str, whole: str) -> Terms:
+    """The sum in ``text``; ``whole`` is what messages quote."""
+    pieces = re.split(r"(\+|\s-\s)", text)
+    signs = [1.0, *(-1.0 if "-" in sign else 1.0 for sign in pieces[1::2])]
+    return tuple(
+        _parse_term(piece.strip(), sign, whole)
+        for piece, sign in zip(pieces[::2], signs, strict=True)
+    )
+
+
+def _parse_term(text: str, sign: float, whole: str) -> Term:
+    found = _FACTOR.fullmatch(text)
+    factor, name = (float(found[1]), found[2].strip()) if found else (1.0, text)
+    is_file = Term(factor=factor, name=name).is_file
+    if not name or "*" in name or "=" in name or (len(name.split()) > 1 and not is_file):
+        raise SettingError(
+            f"replace_tokens must add words or files, each with a number and * before it or "
+            f"without, got {text!r} in {whole!r}"
+        )
+    return Term(factor=sign * factor, name=name)

@@ -1,0 +1,57 @@
+"""Where words stand in a prompt, found in its text: a tokenizer would take "<my-frog>" apart."""
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+# The prompts' own grammar would take a word with one of these apart.
+MARKS = "()[]|\\"
+
+
+def places(text: str, words: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """``text`` in its order, cut into what is between the words, and the words of ``words``.
+
+    Of two that begin at the same place the longer one stands there. Capitals do not matter, as
+    they do not to CLIP. A word that ends in a letter does not end within a longer one: "frog" is
+    not in "frogs", but "<frog>" is in "<frog>s".
+
+    >>> list(places("a <Frog> on stilts", ["<frog>"]))
+    [('a ', None), ('<Frog>', '<frog>'), (' on stilts', None)]
+    """
+    names = {word.lower(): word for word in words}
+    if not names:
+        yield text, None
+        return
+    end = 0
+    for found in _pattern(tuple(names)).finditer(text):
+        if found.start() > end:
+            yield text[end : found.start()], None
+        yield found[0], names[found[0].lower()]
+        end = found.end()
+    if end < len(text):
+        yield text[end:], None
+
+
+def mentions(text: str, word: str) -> bool:
+    """Whether ``word`` stands in ``text``, as ``places`` finds it."""
+    return any(found is not None for _, found in places(text, [word]))
+
+
+@lru_cache(maxsize=64)
+def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(words, key=len, reverse=True)
+    return re.compile("|".join(_bounded(word) for word in longest_first), re.IGNORECASE)
+
+
+def _bounded(word: str) -> str:
+    """A pattern for ``word`` that does not match within a run of letters, or of digits."""
+    before, after = _kind(word[0]), _kind(word[-1])
+    return (
+        (f"(?<!{before})" if before else "") + re.escape(word) + (f"(?!{after})" if after else "")
+    )
+
+
+def _kind(character: str) -> str:
+    if character.isalpha():
+        return r"[^\W\d_]"
+    return r"\d" if character.isdigit() else ""

@@ -1,0 +1,55 @@
+"""One Recipe for all the frames of a clip, and what a file of them says beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sdloop.defaults import Defaults
+from sdloop.errors import SettingError
+from sdloop.inputs import InputFacts
+from sdloop.moving.read import Clip
+from sdloop.recipe import Recipe
+
+USUAL_FPS = 12.0
+
+
+def clip_recipe(
+    model: Defaults, clip: Clip, recipe: Recipe, *, lora_hashes: Mapping[str, str]
+) -> Recipe:
+    """``recipe`` resolved for ``clip``, which its ``image`` names: the frames share all of it.
+
+    Raises ``SettingError`` for a mask, and for frames of several sizes unless ``resize`` says what
+    is done about it; else what ``Recipe.resolved`` does.
+    """
+    if recipe.mask is not None:
+        raise SettingError(f"mask means nothing for frames, got {recipe.mask!r}")
+    if len(clip.sizes) > 1 and recipe.resize is None:
+        first, second = ("x".join(map(str, size)) for size in clip.sizes[:2])
+        raise SettingError(
+            f"frames must be of one size unless resize is given, got {first} and {second}"
+        )
+    whole = replace(recipe, image=clip.name, image_sha256=clip.sha256)
+    facts = InputFacts(sha256=clip.sha256, size=clip.sizes[0])
+    return whole.resolved(model, facts, lora_hashes=lora_hashes)
+
+
+def durations_of(clip: Clip, fps: float | None) -> tuple[float, ...]:
+    """The seconds of each frame: at ``fps``, or as they were brought, or at ``USUAL_FPS``."""
+    if fps is None and clip.durations is not None:
+        return clip.durations
+    return (1 / (USUAL_FPS if fps is None else fps),) * len(clip)
+
+
+def moving_facts(
+    clip: Clip, *, carry: float, durations: Sequence[float], loop: int
+) -> dict[str, Any]:
+    """What decides a file of frames beside its Recipe, for ``sdloop.png.texts_of``."""
+    steady = len(set(durations)) == 1
+    return {
+        "frames": len(clip),
+        "carry": carry,
+        "fps": round(len(durations) / sum(durations), 6),
+        **({} if steady else {"durations": [round(seconds, 6) for seconds in durations]}),
+        "loop": loop,
+        "frames_sha256": list(clip.sha256s),
+    }

@@ -1,0 +1,118 @@
+"""The two texts in files that have no place of their own for them: GIF and MP4.
+
+A GIF holds each in a comment extension, ours behind the word "sdloop". In an MP4 a box of the type
+"uuid", which players skip, holds the two as JSON: it comes last, when all is known, and needs no
+library of codecs to be read.
+"""
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO
+
+# Pillow and many others refuse longer texts.
+MAX_TEXT = 2**20
+
+_OURS = b"sdloop "
+_BOX = b"uuid"
+_BOX_ID = b"sdloop.settings\0"  # 16 bytes that nobody else has
+_COMMENT = b"\x21\xfe"
+
+
+def gif_comments(texts: Mapping[str, str]) -> bytes:
+    """The comment extensions that hold ``texts``, to stand before a GIF's last byte."""
+    bodies = [
+        (_OURS if keyword == "sdloop" else b"") + text.encode() for keyword, text in texts.items()
+    ]
+    return b"".join(_COMMENT + _blocks(body) for body in bodies if body)
+
+
+def mp4_box(texts: Mapping[str, str]) -> bytes:
+    """The box that holds ``texts``, to stand at an MP4's end; nothing where there are none."""
+    if not texts:
+        return b""
+    body = _BOX_ID + json.dumps(dict(texts)).encode()
+    return struct.pack(">I4s", 8 + len(body), _BOX) + body
+
+
+def gif_texts(file: BinaryIO) -> dict[str, str]:
+    """The texts in a GIF's comments. Raises ``ValueError`` for a GIF that is not whole."""
+    texts: dict[str, str] = {}
+    file.seek(10)
+    (flags,) = _exactly(file, 1)
+    file.seek(13 + _table(flags))
+    while (mark := _exactly(file, 1)) != b";":
+        if mark == b",":
+            (flags,) = _exactly(file, 9)[8:]
+            _exactly(file, _table(flags) + 1)
+            _skip_blocks(file)
+        elif mark == b"!" and _exactly(file, 1) == _COMMENT[1:]:
+            body = _joined_blocks(file)
+            keyword = "sdloop" if body.startswith(_OURS + b"{") else "parameters"
+            texts.setdefault(keyword, body.removeprefix(_OURS).decode("utf-8", "replace"))
+        elif mark == b"!":
+            _skip_blocks(file)
+        else:
+            raise ValueError("it is damaged")
+    return texts
+
+
+def mp4_texts(file: BinaryIO) -> dict[str, str]:
+    """The texts in an MP4. Raises ``ValueError`` for a file whose boxes are not whole."""
+    end, at = file.seek(0, 2), 0
+    while at < end:
+        file.seek(at)
+        size, kind = struct.unpack(">I4s", _exactly(file, 8))
+        if size == 1:
+            (size,) = struct.unpack(">Q", _exactly(file, 8))
+        size = size if size > 0 else end - at  # 0 is "to the end"
+        if size < 8 or at + size > end:
+            raise ValueError("it is cut short")
+        if kind == _BOX and size <= 4 * MAX_TEXT and _exactly(file, 16) == _BOX_ID:
+            return _box_texts(_exactly(file, size - 24))
+        at += size
+    return {}
+
+
+def _box_texts(data: bytes) -> dict[str, str]:
+    texts = json.loads(data)
+    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+        raise ValueError("its text is damaged")
+    return texts
+
+
+def _blocks(body: bytes) -> bytes:
+    """``body`` in pieces of at most 255 bytes, each behind its length, and an empty one."""
+    pieces = (body[at : at + 255] for at in range(0, len(body), 255))
+    return b"".join(bytes([len(piece)]) + piece for piece in pieces) + b"\0"
+
+
+def _read_blocks(file: BinaryIO) -> Iterator[bytes]:
+    while length := _exactly(file, 1)[0]:
+        yield _exactly(file, length)
+
+
+def _skip_blocks(file: BinaryIO) -> None:
+    for _ in _read_blocks(file):
+        pass
+
+
+def _joined_blocks(file: BinaryIO) -> bytes:
+    body = bytearray()
+    for piece in _read_blocks(file):
+        body += piece
+        if len(body) > 2 * MAX_TEXT:
+            raise ValueError(f"its text is longer than {2 * MAX_TEXT} bytes")
+    return bytes(body)
+
+
+def _table(flags: int) -> int:
+    """How many bytes the colour table takes that ``flags`` announce."""
+    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _exactly(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) < size:
+        raise ValueError("it is cut short")
+    return data

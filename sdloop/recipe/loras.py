@@ -1,0 +1,132 @@
+"""LoRAs by name and scale: as a Recipe holds them, as a flag writes them, as prompts call them."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sdloop.errors import FileError, SettingError
+from sdloop.rules import check_number, check_text
+
+if TYPE_CHECKING:
+    from sdloop.recipe.value import Recipe
+
+MAX_SCALE = 100.0
+
+_SCALED = re.compile(r"(?P<name>.+):(?P<scale>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))", re.DOTALL)
+# Where it stands between blanks, one of them goes with it.
+_TAG = re.compile(r"(?:(?<=\s)|^)<lora:(?P<alone>[^<>]*)>(?:\s+|$)|<lora:(?P<amid>[^<>]*)>")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lora:
+    """Small changes of a model's weights that were learned apart from it.
+
+    ``name`` is a file, a folder that holds one, or a hub id; ``scale`` is how much of the changes
+    is added, 1 as they were learned, below 0 their opposite; ``sha256`` is of the file.
+    """
+
+    name: str
+    scale: float = 1.0
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        check_text("loras.name", self.name, optional=False)
+        if not self.name:
+            raise SettingError("loras.name must name a file or a hub id, got ''")
+        check_number("loras.scale", self.scale, -MAX_SCALE, MAX_SCALE)
+        # One form of equal values: 1 and 1.0, 0.0 and -0.0.
+        object.__setattr__(self, "scale", float(self.scale) + 0.0)
+        sha256: object = self.sha256
+        if sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(sha256)):
+            raise SettingError(f"loras.sha256 must be 64 hex digits, got {sha256!r}")
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.scale:g}"
+
+    def to_dict(self) -> dict[str, Any]:
+        sha256 = {} if self.sha256 is None else {"sha256": self.sha256}
+        return {"name": self.name, "scale": self.scale, **sha256}
+
+
+def parse_lora(text: str) -> Lora:
+    """The LoRA that ``NAME[:SCALE]`` means; what follows the last colon is a scale if a number.
+
+    >>> parse_lora("style/ink.safetensors:0.8")
+    Lora(name='style/ink.safetensors', scale=0.8, sha256=None)
+    """
+    found = _SCALED.fullmatch(text)
+    return Lora(name=text) if found is None else Lora(name=found["name"], scale=float(found[2]))
+
+
+def checked_loras(values: Any) -> tuple[Lora, ...]:
+    """LoRAs in any of their forms: ``Lora``, the text of a flag, a table as ``to_dict`` writes."""
+    if not isinstance(values, list | tuple):
+        raise SettingError(f"loras must be a list, got {values!r}")
+    loras = tuple(_checked(value) for value in values)
+    for lora in loras:
+        if sum(other.name == lora.name for other in loras) > 1:
+            raise SettingError(f"loras must name each LoRA once, got {lora.name!r} twice")
+    return loras
+
+
+def _checked(value: Any) -> Lora:
+    if isinstance(value, Lora):
+        return value
+    if isinstance(value, str):
+        return parse_lora(value)
+    if not isinstance(value, dict):
+        raise SettingError(f"loras must hold texts like 'ink.safetensors:0.8', got {value!r}")
+    for key in value:
+        if key not in ("name", "scale", "sha256"):
+            raise SettingError(f"loras have an unknown key {key!r}: they take name, scale, sha256")
+    if "name" not in value:
+        raise SettingError(f"loras.name must be given, got {value!r}")
+    return Lora(**value)
+
+
+def split_tags(prompt: str) -> tuple[str, tuple[Lora, ...]]:
+    """``prompt`` without its ``<lora:name:scale>``, and what these call, in their order.
+
+    The rest stays as it was typed, less the blanks that would be left over. Without a scale it is
+    1. Raises ``SettingError`` for a tag that is none or has no end.
+
+    >>> split_tags("a frog <lora:ink:0.8> on stilts")
+    ('a frog on stilts', (Lora(name='ink', scale=0.8, sha256=None),))
+    """
+    if "<lora:" not in prompt:
+        return prompt, ()
+    insides = [found["alone"] or found["amid"] or "" for found in _TAG.finditer(prompt)]
+    rest = _TAG.sub("", prompt).strip()
+    if "<lora:" in rest:
+        raise SettingError(f"prompt has a <lora: without its >: {prompt!r}")
+    return rest, tuple(_called(inside) for inside in insides)
+
+
+def with_hashes(recipe: "Recipe", hashes: Mapping[str, str]) -> "Recipe":
+    """``recipe`` with what its LoRAs are: ``hashes`` is name → sha256 of the file.
+
+    Raises ``SettingError`` for a LoRA that was not looked up, ``FileError`` for another one than
+    the Recipe was made with.
+    """
+    for lora in recipe.loras:
+        if lora.name not in hashes:
+            raise SettingError(f"loras must be found to resolve the recipe, got {lora.name!r}")
+        if lora.sha256 not in (None, hashes[lora.name]):
+            raise FileError(
+                f"{lora.name!r} is not the LoRA that the recipe was made with: its sha256 is "
+                f"{hashes[lora.name][:12]}…, not {str(lora.sha256)[:12]}…"
+            )
+    known = tuple(dataclasses.replace(lora, sha256=hashes[lora.name]) for lora in recipe.loras)
+    return dataclasses.replace(recipe, loras=known)
+
+
+def _called(inside: str) -> Lora:
+    name, _, scale = inside.partition(":")
+    found = parse_lora(f"{name}:{scale or 1}")
+    if not name.strip() or found.name != name:
+        raise SettingError(
+            f"prompt must call a LoRA as in <lora:name> or <lora:name:0.8>, got <lora:{inside}>"
+        )
+    return found

@@ -1,0 +1,78 @@
+"""What a model is for, where that is not any picture: a Recipe must ask for nothing else."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sdloop.defaults import Defaults
+from sdloop.errors import SettingError
+from sdloop.rules import Size, check_whole
+
+if TYPE_CHECKING:
+    from sdloop.recipe.value import Recipe
+
+DEFAULT_NOISE_LEVEL = 20  # as in diffusers
+
+# What means something only beside a picture to start from.
+MASK_FIELDS = ("mask", "mask_sha256", "mask_blur", "invert_mask", "mask_margin", "no_keep")
+START_FIELDS = ("strength", "exact_steps", "start_step")
+IMAGE_FIELDS = (
+    *("image", "image_sha256", "resize", "background", "scale", "enlarge", "noise_level"),
+    *START_FIELDS,
+    *MASK_FIELDS,
+)
+# And what the second stage of a picture that starts from noise has of these.
+HIRES_FIELDS = (*START_FIELDS, "enlarge")
+
+
+def check_task(recipe: "Recipe", model: Defaults) -> None:
+    """Raise ``SettingError`` where the model is for other pictures than ``recipe`` asks for."""
+    if model.paints and recipe.mask is None:
+        raise SettingError(
+            f"mask must be given to an inpainting model, and {recipe.model} is one: use "
+            "`sdloop inpaint`"
+        )
+    if model.max_noise_level is None:
+        if recipe.noise_level is not None:
+            raise SettingError(f"noise_level is for upscalers, and {recipe.model} is none")
+        return
+    if recipe.image is None:
+        raise SettingError(
+            f"image must be given to an upscaler, and {recipe.model} is one: use `sdloop upscale`"
+        )
+    what = f"for models that start from the picture itself, and {recipe.model} is an upscaler"
+    refuse(recipe, (*START_FIELDS, "enlarge", *MASK_FIELDS), what)
+    if recipe.scale not in (None, model.size_multiple):
+        raise SettingError(
+            f"scale must be {model.size_multiple} for the upscaler {recipe.model}, got "
+            f"{recipe.scale:g}"
+        )
+
+
+def refuse(recipe: "Recipe", names: Sequence[str], what: str) -> None:
+    """Raise ``SettingError`` if ``recipe`` has one of the fields, which are ``what``."""
+    for name in names:
+        value = getattr(recipe, name)
+        if value is not None and value is not False:  # and 0 is a step
+            raise SettingError(f"{name} is {what}")
+
+
+def with_noise_level(recipe: "Recipe", model: Defaults) -> "Recipe":
+    """The same with the noise that an upscaler is told, if nobody told how much."""
+    most = model.max_noise_level
+    if most is None:
+        return recipe
+    usual = min(DEFAULT_NOISE_LEVEL, most)
+    level = usual if recipe.noise_level is None else recipe.noise_level
+    check_whole("noise_level", level, 0, most)
+    return dataclasses.replace(recipe, noise_level=level)
+
+
+def usual_size(model: Defaults, picture: Size) -> Size:
+    """Width and height of what a picture becomes where none are named, before it is rounded.
+
+    To an upscaler each pixel is a latent. Others work best at the area that they were trained at.
+    """
+    if model.max_noise_level is None:
+        return model.native_size
+    return picture[0] * model.size_multiple, picture[1] * model.size_multiple
