@@ -138,13 +138,16 @@ def _make(
     encoder: Encoder,
     look: Look,
 ) -> Iterator[Step | Picture]:
-    """One batch, from the prompts to the pixels; prompts of more chunks than others go apart."""
+    """One batch, from the prompts to the pixels; what the UNet cannot see at once goes apart.
+
+    That are prompts of more chunks than others, or that AND makes more of.
+    """
     watch = Stopwatch()
     rows = [condition(components, recipe, encode=encoder(words_of(recipe))) for recipe in batch]
     reading = watch.seconds() / len(batch)
     pairs = zip(rows, batch, strict=True)
     # Not padded to one length: a picture must not depend on its neighbours.
-    for _, alike in itertools.groupby(pairs, key=lambda pair: pair[0].prompt_embeds.shape):
+    for _, alike in itertools.groupby(pairs, key=lambda pair: pair[0].shapes):
         group = list(alike)
         conditioning = stack([row for row, _ in group])
         recipes = [recipe for _, recipe in group]
@@ -185,7 +188,7 @@ def _picture(
 
 
 def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]]:
-    """Neighbours that can share a forward pass: equal but for words, seed and input picture."""
+    """Neighbours that can share a forward pass: equal but for words, seeds and input picture."""
 
     def shape(recipe: Recipe) -> Recipe:
         words: dict[str, Any] = {**dict.fromkeys((*PROMPTS, *WORD_FIELDS)), "prompt": ""}
@@ -196,6 +199,11 @@ def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]
             image_sha256=None,
             mask=recipe.mask and "any",
             mask_sha256=None,
+            mix_prompts=None,
+            mix_weights=None,
+            slerp=False,
+            variation_seed=None,
+            variation_strength=None,
             **words,
         )
 

@@ -1,6 +1,31 @@
 """Formulas that combine the UNet's predictions into the one that the scheduler steps along."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
+
+
+def composed(noise_uncond: Tensor, noise_texts: Sequence[Tensor], weights: Tensor | None) -> Tensor:
+    """One prediction out of those for several prompts: each pulls with its weight.
+
+    All are noise predictions of shape (batch, channels, height, width); ``weights`` (prompts,
+    batch, 1, 1, 1) may be negative, which leads away from a prompt. ``None`` is a single prompt,
+    whose prediction is returned as it is. Guided by ``classifier_free_guidance`` the result is
+    ``noise_uncond + guidance_scale * sum(weight * (noise_text - noise_uncond))``.
+
+    Source: Liu et al. 2022 (arXiv:2206.01714), equation 11.
+
+    >>> from torch import tensor
+    >>> texts, weights = [tensor([3.0]), tensor([5.0])], tensor([[1.0], [-0.5]])
+    >>> composed(tensor([1.0]), texts, weights)
+    tensor([1.])
+    """
+    if weights is None:
+        return noise_texts[0]
+    noise_text = noise_uncond
+    for weight, one in zip(weights, noise_texts, strict=True):
+        noise_text = noise_text + weight * (one - noise_uncond)
+    return noise_text
 
 
 def classifier_free_guidance(

@@ -43,3 +43,34 @@ def latent_size(width: int, height: int, factor: int) -> tuple[int, int]:
     (64, 96)
     """
     return height // factor, width // factor
+
+
+def slerp(low: Tensor, high: Tensor, share: float, *, dim: int) -> Tensor:
+    """From ``low`` (share 0) to ``high`` (share 1) along the arc between the vectors in ``dim``.
+
+    Half way between two noises the straight line has lost a third of their strength, and with it
+    the picture its detail; the arc has not. Vectors of nearly one direction go along the line.
+
+    Source: Shoemake 1985, "Animating rotation with quaternion curves".
+
+    >>> slerp(torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0]), 0.5, dim=0)
+    tensor([1.4142, 1.4142])
+    """
+    unit = torch.nn.functional.normalize
+    cosine = (unit(low, dim=dim) * unit(high, dim=dim)).sum(dim, keepdim=True).clamp(-1, 1)
+    angle = cosine.acos()
+    of_low, of_high = (torch.sin(part * angle) / torch.sin(angle) for part in (1 - share, share))
+    line = (1 - share) * low + share * high
+    return torch.where(cosine.abs() > 0.9995, line, of_low * low + of_high * high)
+
+
+def varied(noise: Tensor, seed: int, strength: float) -> Tensor:
+    """The ``noise`` of one picture, turned by ``strength`` (0 to 1) towards that of another seed.
+
+    The vectors that are turned are the columns of each channel, as in A1111, whose variation seeds
+    so mean the same pictures here.
+
+    Source: ``slerp`` in A1111's ``modules/rng.py``.
+    """
+    other = torch.randn(noise.shape, generator=Generator("cpu").manual_seed(seed))
+    return slerp(noise, other, strength, dim=-2)

@@ -15,9 +15,9 @@ import torch
 from torch import Generator, Tensor
 
 from sdloop.conditioning import Conditioning
-from sdloop.guidance import classifier_free_guidance, rescale_guidance
+from sdloop.guidance import classifier_free_guidance, composed, rescale_guidance
 from sdloop.mask import Kept
-from sdloop.schedule import Scheduler, denoised_latents, step_options
+from sdloop.schedule import Scheduler, denoised_latents, step_options, steps_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,19 +58,21 @@ def denoise(
     ``latents`` start as noise times ``scheduler.init_noise_sigma``, float32, on the UNet's device.
     ``timesteps`` and ``sigmas`` come from ``schedule.set_steps``. ``generators``, one for each
     picture, feed the schedulers that draw noise on the way. With a ``guidance_scale`` of 1 the
-    UNet runs once a step on the prompt alone, else on the unconditional twin beside it. ``kept`` is
-    what stays of a picture that is painted only within a mask.
+    UNet runs once a step on the prompt alone, else on the unconditional twin beside it, and on each
+    prompt where several are combined. ``kept`` is what stays of a picture that is painted only
+    within a mask.
 
     The latents stay float32 in half precision too: a rounding error a step would add up.
     """
     guided = guidance_scale != 1
-    prompt = conditioning.unet_inputs(guided=guided)
+    prompts = conditioning.over(steps_of(scheduler, timesteps), guided=guided)
+    rows = conditioning.prompts + guided
     options = step_options(scheduler, eta, generators)
     unet_timesteps = timesteps.to(latents.device, torch.float32)  # as the UNet reads them
 
-    for index, (t, sigma) in enumerate(zip(timesteps, sigmas, strict=True)):
+    for index, (t, sigma, prompt) in enumerate(zip(timesteps, sigmas, prompts, strict=True)):
         # Expand the latents for guidance, and scale them to what the UNet was trained on.
-        latent_input = torch.cat([latents] * 2) if guided else latents
+        latent_input = torch.cat([latents] * rows) if rows > 1 else latents
         latent_input = scheduler.scale_model_input(latent_input, t)
 
         # Predict the noise.
@@ -80,7 +82,8 @@ def denoise(
 
         # Guide it.
         if guided:
-            noise_uncond, noise_text = noise_pred.chunk(2)
+            noise_uncond, *noise_texts = noise_pred.chunk(rows)
+            noise_text = composed(noise_uncond, noise_texts, conditioning.weights)
             noise_pred = classifier_free_guidance(noise_uncond, noise_text, guidance_scale)
             if guidance_rescale > 0:
                 noise_pred = rescale_guidance(noise_pred, noise_text, guidance_rescale)

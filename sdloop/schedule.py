@@ -72,6 +72,23 @@ def set_steps(scheduler: Scheduler, steps: int, *, start: int = 0) -> tuple[Tens
     return scheduler.timesteps[begin:], noise_levels(scheduler)[begin:]
 
 
+def steps_of(scheduler: Scheduler, timesteps: Tensor) -> list[int]:
+    """Which step each turn of the loop belongs to, counted from 0 at the first of ``timesteps``.
+
+    Second-order schedulers have two turns a step, and PNDM takes more for its first ones.
+    """
+    turns = range(len(scheduler.timesteps))
+    if type(scheduler).__name__ == "PNDMScheduler":
+        if len(scheduler.prk_timesteps):  # three steps of Runge and Kutta, of four turns each
+            steps = [turn // 4 if turn < 12 else turn - 9 for turn in turns]
+        else:
+            steps = [max(0, turn - 1) for turn in turns]
+    else:
+        steps = [turn // scheduler.order for turn in turns]
+    begin = len(turns) - len(timesteps)
+    return [step - steps[begin] for step in steps[begin:]]
+
+
 def noise_levels(scheduler: Scheduler) -> list[float]:
     """The sigma at which the UNet looks, for each of ``scheduler.timesteps``.
 

@@ -49,7 +49,7 @@ def sheet(
     for y, row in enumerate(pictures):
         middle = top + y * (cell[1] + _GAP) + cell[1] // 2
         if rows:
-            _write(draw, left - _GAP * 2, middle, rows[y], left, "rm")
+            _write(draw, left - _GAP, middle, rows[y], left, "rm")
         for x, picture in enumerate(row):
             large = picture.convert("RGB").resize(
                 (picture.width * scale, picture.height * scale), Image.Resampling.NEAREST

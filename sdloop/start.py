@@ -13,7 +13,7 @@ from sdloop.components import Components
 from sdloop.conditioning import Conditioning
 from sdloop.image import Encoded, encode, scale, to_pixels
 from sdloop.inputs import ALPHA, Canvas, OpenImage, canvas, check_sha256, scaled_size
-from sdloop.latents import enlarge, latent_size, noise
+from sdloop.latents import enlarge, latent_size, noise, varied
 from sdloop.mask import Kept, blank, latent_mask
 from sdloop.recipe import IMAGE_FIELDS, Recipe
 from sdloop.schedule import Scheduler
@@ -76,7 +76,9 @@ def start(
     size = latent_size(*recipe.size, components.vae_factor)
     draw = partial(noise, generators, channels, *size)
     if recipe.image is None:
-        return Start(latents=draw().to(components.device) * scheduler.init_noise_sigma)
+        return Start(
+            latents=_varied(draw(), batch).to(components.device) * scheduler.init_noise_sigma
+        )
     seen = [look(one) for one in batch]
     if components.max_noise_level is not None:
         beside = _small(components, batch, seen, generators)
@@ -90,7 +92,7 @@ def start(
         clean = enlarge(clean, *size)
     if clean is not None and recipe.mask is not None:
         clean = clean.contiguous()  # as in diffusers, or convolutions round in another order
-    drawn = draw().to(components.device)
+    drawn = _varied(draw(), batch).to(components.device)
     latents = drawn * scheduler.init_noise_sigma
     if not from_noise:
         latents = scheduler.add_noise(clean, drawn, timesteps[:1].repeat(len(batch)))
@@ -103,6 +105,17 @@ def start(
     masks = [latent_mask(_mask(one), components.vae_factor) for one in seen]
     kept = Kept(clean=clean, noise=drawn, mask=torch.cat(masks).to(components.device))
     return Start(latents=latents, kept=kept)
+
+
+def _varied(noise: Tensor, batch: Sequence[Recipe]) -> Tensor:
+    """``noise`` with that of the Recipes' variation seeds in it."""
+    rows = []
+    for place, one in enumerate(batch):
+        row = noise[place : place + 1]
+        if one.variation_seed is not None and one.variation_strength:
+            row = varied(row, one.variation_seed, one.variation_strength)
+        rows.append(row)
+    return torch.cat(rows)
 
 
 def _clean(components: Components, seen: Sequence[Seen], generators: Sequence[Generator]) -> Tensor:

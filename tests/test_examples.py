@@ -17,6 +17,7 @@ COMMANDS = {
     "paint_within_mask.py": [str(EXAMPLES / "sketch" / name) for name in ("park.png", "mask.png")],
     "weigh_a_word.py": ["a (red:{}) and yellow house"],
     "hopping_sketch.py": ["a wooden carving of a rabbit"],
+    "mix_prompts.py": ["a {}", "rabbit", "frog"],
     "change_the_loop.py": ["a green frog in a park", "a white rabbit in a park"],
 }
 

@@ -23,6 +23,7 @@ ROOMS = [
     "learned",
     "sheet",
     "recipe",
+    "mixture",
     "latents",
     "guidance",
     "schedule",
@@ -46,7 +47,8 @@ ROOMS = [
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("sheet", "learned", "recipe", "checkpoint", "png", "moving", "cli"),
+    *("sheet", "learned", "recipe", "mixture"),
+    *("checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

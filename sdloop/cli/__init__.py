@@ -17,6 +17,7 @@ from sdloop.cli.config import config
 from sdloop.cli.img2img import img2img
 from sdloop.cli.inpaint import inpaint
 from sdloop.cli.inspect import inspect
+from sdloop.cli.mix import mix
 from sdloop.cli.models import models
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command()(txt2img)
 app.command()(img2img)
 app.command()(inpaint)
+app.command()(mix)
 app.command()(upscale)
 app.command()(animate)
 app.command()(show)

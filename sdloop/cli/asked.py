@@ -1,18 +1,20 @@
 """What every command making pictures shares: from its flags to the pictures that it makes."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sdloop.cli.image_files import image_opener
 from sdloop.cli.options import OutputOptions, SeedOptions
 from sdloop.cli.pictures import make_pictures
-from sdloop.cli.plan import plan_pictures, print_recipes
+from sdloop.cli.plan import Planned, plan_pictures, print_recipes
 from sdloop.cli.prompt_file import Prompt, read_prompts
 from sdloop.cli.recipes import recipes_of, seeds_of
 from sdloop.cli.settings import CommandSettings, Settings, standing_settings
 from sdloop.cli.telling import tell_choices, tell_steps, tell_unknown, tell_unseen
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
+from sdloop.inputs import OpenImage
 
 
 def asked_settings(flags: Mapping[str, Any], seeds: SeedOptions) -> Settings:
@@ -39,19 +41,39 @@ def asked_prompts(
 
 def fulfil(
     prompts: Sequence[Prompt], settings: Settings, seeds: SeedOptions, output: OutputOptions
-) -> None:
-    """Make every picture that is asked for, or with ``--dry-run`` print its Recipe."""
+) -> list[Path]:
+    """Make every picture that is asked for, or with ``--dry-run`` print its Recipe.
+
+    Returns the files: each prompt with every seed.
+    """
     numbers = seeds_of(prompts, settings, seeds)
     command = CommandSettings(**settings.command)
     open_image = image_opener()
+    plan = planned(prompts, settings, seeds.seed, numbers, command, output, open_image)
+    if output.dry_run:
+        print_recipes(plan)
+        return []
+    return make_pictures(plan, command, output, open_image)
+
+
+def planned(
+    prompts: Sequence[Prompt],
+    settings: Settings,
+    seed: str | None,
+    numbers: Sequence[int] | None,
+    command: CommandSettings,
+    output: OutputOptions,
+    open_image: OpenImage,
+) -> list[Planned]:
+    """The plan of all that is asked for; what was decided for people is told to them.
+
+    ``seed`` is the flag, and ``numbers`` what it came to, or what was chosen.
+    """
     wanted = recipes_of(prompts, settings, numbers)
     plan = plan_pictures(wanted, command, output, open_image)
     if not output.quiet:
-        tell_choices(prompts, settings, seeds.seed, numbers)
+        tell_choices(prompts, settings, seed, numbers)
         tell_steps(plan)
         tell_unknown(plan)
         tell_unseen(plan)
-    if output.dry_run:
-        print_recipes(plan)
-    else:
-        make_pictures(plan, command, output, open_image)
+    return plan

@@ -85,6 +85,19 @@ class RecipeOptions:
         option("Picture", "What it shall not show.", "--negative-prompt", "-n", metavar="TEXT"),
     ] = None
     emphasis: Emphasis = None
+    variation_seed: Annotated[
+        int | None,
+        option(
+            "Prompts and seeds",
+            "Another seed, towards whose noise the first noise is turned.",
+            "--variation-seed",
+            metavar="N",
+        ),
+    ] = None
+    variation_strength: Annotated[
+        float | None,
+        option("Prompts and seeds", "0 to 1: how far.", "--variation-strength", metavar="X"),
+    ] = None
     steps: Steps = None
     guidance_scale: Annotated[
         float | None,

@@ -1,6 +1,8 @@
 """The pipe that every command making pictures ends in: Recipes → model → loop → files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sdloop.cli.loading import loaded
 from sdloop.cli.made import circumstances, json_line
@@ -10,7 +12,10 @@ from sdloop.cli.progress import Progress
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import CommandSettings
 from sdloop.inputs import OpenImage
-from sdloop.png import write_picture
+from sdloop.png import Made, write_picture
+
+if TYPE_CHECKING:
+    from sdloop.conductor import Picture
 
 
 def make_pictures(
@@ -18,24 +23,50 @@ def make_pictures(
     command: CommandSettings,
     options: OutputOptions,
     open_image: OpenImage,
-) -> None:
-    """Make the pictures, and print the path of each, or its JSON, when it is on the disk."""
+) -> list[Path]:
+    """Make the pictures, and print the path of each, or its JSON, when it is on the disk.
+
+    Returns their paths, in the order of the plan.
+    """
+    paths: dict[int, Path] = {}
+    for planned, picture, made in each_picture(plan, command, options, open_image):
+        written = write_picture(
+            picture.image,
+            planned.path,
+            recipe=picture.recipe,
+            made=made,
+            metadata=command.metadata,
+            exists=planned.exists,
+        )
+        # A name is printed as it was typed, even where it is a link to the file.
+        path = written if planned.exists == "number" else planned.path
+        paths[id(planned)] = path
+        emit(json_line(picture, path, made) if options.json else str(path))
+    return [paths[id(planned)] for planned in plan if id(planned) in paths]
+
+
+def each_picture(
+    plan: Sequence[Planned],
+    command: CommandSettings,
+    options: OutputOptions,
+    open_image: OpenImage,
+) -> "Iterator[tuple[Planned, Picture, Made]]":
+    """The pictures as they are finished, not written yet, and how each was made."""
     # One model at a time, even where the lines of a file alternate between two.
     groups: dict[ModelNames, list[Planned]] = {}
     for one in plan:
         groups.setdefault(model_of(one.recipe), []).append(one)
     with Progress(pictures=len(plan), quiet=options.quiet) as progress:
         for group in groups.values():
-            _make(group, command, options, open_image, progress)
+            yield from _make(group, command, open_image, progress)
 
 
 def _make(
     group: Sequence[Planned],
     command: CommandSettings,
-    options: OutputOptions,
     open_image: OpenImage,
     progress: Progress,
-) -> None:
+) -> "Iterator[tuple[Planned, Picture, Made]]":
     """Make the pictures of one model."""
     from sdloop.checkpoint import model_hashes
     from sdloop.conductor import Picture, stream
@@ -54,15 +85,5 @@ def _make(
             continue
         planned = next(plans)
         made = circumstances(event, components, planned, weights)
-        written = write_picture(
-            event.image,
-            planned.path,
-            recipe=event.recipe,
-            made=made,
-            metadata=command.metadata,
-            exists=planned.exists,
-        )
-        # A name is printed as it was typed, even where it is a link to the file.
-        path = written if planned.exists == "number" else planned.path
         progress.picture()
-        emit(json_line(event, path, made) if options.json else str(path))
+        yield planned, event, made

@@ -28,7 +28,7 @@ import typer
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
 from sdloop.png import METADATA, Metadata
-from sdloop.recipe import FIELDS, IMAGE_FIELDS, WORD_FIELDS, Recipe
+from sdloop.recipe import FIELDS, IMAGE_FIELDS, MIX_FIELDS, WORD_FIELDS, Recipe
 from sdloop.rules import check_choice, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
@@ -74,7 +74,9 @@ COMMAND_FIELDS = tuple(f.name for f in dataclasses.fields(CommandSettings))
 
 # What must not be a silent default of every picture.
 NOT_FOR_ALL = (
-    *("prompt", "prompt_2", "seed", "count", "output", "loras", "hires", "tile"),
+    *("prompt", "prompt_2", "seed", "variation_seed", "variation_strength", "count", "output"),
+    *("loras", "hires", "tile"),
+    *MIX_FIELDS,
     *WORD_FIELDS,
     *IMAGE_FIELDS,
 )
@@ -83,6 +85,7 @@ NOT_FOR_ALL = (
 # others: a revision belongs to its model, an exact file name needs no folder or format, and there
 # is one place to start at.
 _TOGETHER = {
+    "prompt": MIX_FIELDS,
     "model": ("revision", "variant", "vae"),
     "output": ("outdir", "format"),
     "image": ("image_sha256",),

@@ -3,14 +3,14 @@
 from sdloop.conditioning.encode import (
     Encode,
     Encoded,
-    TextInput,
     condition,
-    encode_both,
+    encode_all,
     encode_prompt,
     encoded_prompt,
     lengthened,
     with_sizes,
 )
+from sdloop.conditioning.reading import Reading, TextInput, readings
 from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning, stack
 from sdloop.conditioning.words import (
@@ -27,14 +27,16 @@ __all__ = [
     "Encode",
     "Encoded",
     "Ids",
+    "Reading",
     "TextInput",
     "Words",
     "condition",
-    "encode_both",
+    "encode_all",
     "encode_prompt",
     "encoded_prompt",
     "lengthened",
     "pairs_of",
+    "readings",
     "stack",
     "tokenize",
     "with_sizes",

@@ -5,7 +5,7 @@ the UNet sees: 77 tokens for each.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from sdloop.components import Components
 from sdloop.conditioning.emphasis import weighted
+from sdloop.conditioning.mix import mixed
+from sdloop.conditioning.reading import Reading, TextInput, readings, weights_of
 from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning
 from sdloop.conditioning.words import with_words, words_of
@@ -27,27 +29,13 @@ class Encoded(NamedTuple):
     pooled: Tensor | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TextInput:
-    """What the text encoders read at once: a text, and how.
-
-    ``text_2`` is for SDXL's second encoder, which else reads the same. ``clip_skip`` and
-    ``emphasis`` are a Recipe's.
-    """
-
-    text: str
-    text_2: str | None = None
-    clip_skip: int = 1
-    emphasis: str = "a1111"
-
-
 Encode = Callable[[TextInput], Encoded]
 
 
 def condition(
     components: Components, recipe: Recipe, *, encode: Encode | None = None
 ) -> Conditioning:
-    """What the UNet is told about one picture: a Conditioning of one row.
+    """What the UNet is told about one picture.
 
     Each prompt is encoded by itself, so that a picture does not depend on its neighbours in a
     batch. ``encode`` takes the place of ``encode_prompt`` for these components, to remember what
@@ -55,20 +43,35 @@ def condition(
     """
     if encode is None:
         encode = partial(encode_prompt, with_words(components, words_of(recipe)))
-    positive, negative = encode_both(components, recipe, encode)
-    return Conditioning(
-        prompt_embeds=positive.embeds,
-        pooled_prompt_embeds=positive.pooled,
-        negative_prompt_embeds=negative and negative.embeds,
-        negative_pooled_prompt_embeds=negative and negative.pooled,
-        time_ids=_time_ids(components, recipe) if components.takes_sizes else None,
-    )
+    time_ids = _time_ids(components, recipe) if components.takes_sizes else None
+    weights = weights_of(recipe)
+    wanted = None if weights is None else torch.tensor(weights, device=components.device)
+    states: dict[Reading, Conditioning] = {}
+    changes = []
+    for first, reading in readings(recipe):
+        if reading not in states:
+            positives, negative = encode_all(components, recipe, reading, encode)
+            states[reading] = Conditioning(
+                prompt_embeds=torch.cat([one.embeds for one in positives]),
+                pooled_prompt_embeds=_pooled(positives),
+                negative_prompt_embeds=negative and negative.embeds,
+                negative_pooled_prompt_embeds=negative and negative.pooled,
+                time_ids=time_ids,
+                weights=None if wanted is None else wanted.reshape(-1, 1, 1, 1, 1),
+            )
+        changes.append((first, states[reading]))
+    return replace(changes[0][1], later=tuple(changes[1:]))
 
 
-def encode_both(
-    components: Components, recipe: Recipe, encode: Encode
-) -> tuple[Encoded, Encoded | None]:
-    """The prompt, and the twin that guidance leads away from; ``None`` where guidance is off.
+def _pooled(positives: Sequence[Encoded]) -> Tensor | None:
+    pooled = [one.pooled for one in positives if one.pooled is not None]
+    return torch.cat(pooled) if pooled else None
+
+
+def encode_all(
+    components: Components, recipe: Recipe, reading: Reading, encode: Encode
+) -> tuple[list[Encoded], Encoded | None]:
+    """The prompts, and the twin that guidance leads away from; ``None`` where guidance is off.
 
     They are equally long: whichever has fewer chunks is followed by empty ones, as in A1111.
 
@@ -76,30 +79,37 @@ def encode_both(
     skip does not apply: diffusers leaves the negative prompt at the model's own layer, and pictures
     must come out equal.
     """
-    wanted = TextInput(
-        text=recipe.prompt,
-        text_2=recipe.prompt_2,
-        clip_skip=recipe.clip_skip,
-        emphasis=recipe.emphasis,
-    )
-    positive = encode(wanted)
-    if recipe.guidance_scale == 1:
-        return positive, None
-    if recipe.negative_prompt is None and components.force_zeros_for_empty_prompt:
-        assert positive.pooled is not None
-        zeros = torch.zeros_like(positive.embeds), torch.zeros_like(positive.pooled)
-        return positive, Encoded(*zeros)
-    unwanted = TextInput(
-        text=recipe.negative_prompt or "",
-        text_2=recipe.negative_prompt_2,
-        emphasis=recipe.emphasis,
-    )
-    negative = encode(unwanted)
-    tokens = max(positive.embeds.shape[1], negative.embeds.shape[1])
-    return (
-        lengthened(positive, wanted, tokens, encode),
-        lengthened(negative, unwanted, tokens, encode),
-    )
+    positives = [_mixed(texts, recipe, encode) for texts in reading.prompts]
+    tokens = max(one.embeds.shape[1] for one in positives)
+    unwanted = reading.negative or TextInput(text="", emphasis=recipe.emphasis)
+    guided = recipe.guidance_scale != 1
+    zeros = reading.negative is None and components.force_zeros_for_empty_prompt
+    negative = encode(unwanted) if guided and not zeros else None
+    if negative is not None:
+        tokens = max(tokens, negative.embeds.shape[1])
+        negative = lengthened(negative, unwanted, tokens, encode)
+    pairs = zip(positives, reading.prompts, strict=True)
+    positives = [lengthened(one, texts[0], tokens, encode) for one, texts in pairs]
+    if guided and negative is None:
+        assert positives[0].pooled is not None
+        zeros_of = torch.zeros_like
+        negative = Encoded(zeros_of(positives[0].embeds), zeros_of(positives[0].pooled))
+    return positives, negative
+
+
+def _mixed(texts: Sequence[TextInput], recipe: Recipe, encode: Encode) -> Encoded:
+    """What is read of one prompt, or of several that are mixed: of those that have a share."""
+    shares = zip(texts, recipe.mix_weights or (1.0,), strict=True)
+    pairs = [(text, weight) for text, weight in shares if weight]
+    read = [encode(text) for text, _ in pairs]
+    if len(pairs) == 1:
+        return read[0]
+    tokens = max(one.embeds.shape[1] for one in read)
+    weights = [weight for _, weight in pairs]
+    read = [lengthened(one, texts[0], tokens, encode) for one in read]
+    embeds = mixed([one.embeds for one in read], weights, arc=recipe.slerp)
+    pooled = [one.pooled for one in read if one.pooled is not None]
+    return Encoded(embeds, mixed(pooled, weights, arc=recipe.slerp) if pooled else None)
 
 
 def lengthened(encoded: Encoded, read: TextInput, tokens: int, encode: Encode) -> Encoded:

@@ -44,6 +44,10 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "Model": _bare_name(recipe.model),
         "VAE hash": _short_hash(weights, "vae.", "vae/") if recipe.vae else None,
         "VAE": _bare_name(recipe.vae) if recipe.vae else None,
+        "Variation seed": recipe.variation_seed,
+        "Variation seed strength": (
+            None if recipe.variation_strength is None else f"{recipe.variation_strength:.12g}"
+        ),
         "Denoising strength": _denoising_strength(recipe),
         "Hires upscale": None if recipe.hires is None else f"{recipe.hires:.12g}",
         "Hires upscaler": None if recipe.hires is None else _UPSCALERS[recipe.enlarge],
@@ -204,6 +208,8 @@ _TRANSLATIONS: Mapping[str, Callable[[str, _Settings], _Settings]] = {
     "Schedule type": _schedule,
     "CFG scale": lambda text, _: {"guidance_scale": float(text)},
     "Seed": lambda text, _: {"seed": int(text)},
+    "Variation seed": lambda text, _: {"variation_seed": int(text), "variation_strength": 0.0},
+    "Variation seed strength": lambda text, _: {"variation_strength": float(text)},
     "Size": _size,
     "Clip skip": lambda text, _: {"clip_skip": int(text)},
     "Hires upscale": lambda text, _: {"hires": float(text)},

@@ -4,6 +4,7 @@ from sdloop.recipe.check import ENLARGES, MAX_SEED, MAX_STEPS, PROMPTS
 from sdloop.recipe.enlarge import stages
 from sdloop.recipe.learned import WORD_FIELDS
 from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_tags
+from sdloop.recipe.mix import MIX_FIELDS
 from sdloop.recipe.resolve import facts_of
 from sdloop.recipe.task import DEFAULT_NOISE_LEVEL, IMAGE_FIELDS, MASK_FIELDS
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
@@ -16,6 +17,7 @@ __all__ = [
     "MASK_FIELDS",
     "MAX_SEED",
     "MAX_STEPS",
+    "MIX_FIELDS",
     "PROMPTS",
     "WORD_FIELDS",
     "Lora",

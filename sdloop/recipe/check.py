@@ -13,6 +13,7 @@ from sdloop.inputs import BACK, RESIZES, settled_colour
 from sdloop.learned import parse_embedding, parse_replacement
 from sdloop.prompt import EMPHASES, check_prompt, parts
 from sdloop.recipe.loras import checked_loras
+from sdloop.recipe.mix import settled_mix
 from sdloop.rules import (
     MAX_SIDE,
     check_choice,
@@ -34,9 +35,10 @@ TEXTS = (
     *("timestep_spacing", "image", "image_sha256", "resize", "background", "mask", "mask_sha256"),
     "enlarge",
 )
-FLAGS = ("exact_steps", "invert_mask", "no_keep")
+FLAGS = ("exact_steps", "invert_mask", "no_keep", "slerp")
 WHOLES = {
     "seed": (0, MAX_SEED),
+    "variation_seed": (0, MAX_SEED),
     "steps": (1, MAX_STEPS),
     "clip_skip": (1, 99),
     "width": (1, MAX_SIDE),
@@ -54,6 +56,7 @@ NUMBERS = {
     "scale": (1.0, 16.0),
     "hires": (1.0, 16.0),
     "mask_blur": (0.0, 1e3),
+    "variation_strength": (0.0, 1.0),
 }
 PAIRS = ("original_size", "crop_top_left", "target_size")
 CHOICES = {
@@ -89,6 +92,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     given |= _settled_scheduler(given)
     check_together(given)
     _check_prompts(given)
+    given |= settled_mix(given)
     return {**values, **given}
 
 
@@ -155,6 +159,8 @@ def check_together(given: Mapping[str, Any]) -> None:
             "guidance_rescale needs guidance, and guidance_scale 1 switches it off, "
             f"got guidance_rescale {given['guidance_rescale']:g}"
         )
+    if ("variation_seed" in given) != ("variation_strength" in given):
+        raise SettingError("variation_seed and variation_strength must be given together")
     if "start_step" in given and ("strength" in given or given["exact_steps"]):
         other = "strength" if "strength" in given else "exact_steps"
         raise SettingError(f"start_step says where to start, and so does {other}: drop one")
@@ -180,9 +186,16 @@ def _check_prompts(given: Mapping[str, Any]) -> None:
     for name in PROMPTS:
         if name in given:
             check_prompt(name, given[name], given["steps"], combines=name == "prompt")
-    if "prompt_2" in given and len(parts(given["prompt"])) > 1:
+    if len(parts(given["prompt"])) == 1:
+        return
+    if "prompt_2" in given:
         raise SettingError(
             f"prompt_2 goes with one prompt, and AND makes several of {given['prompt']!r}"
+        )
+    if given.get("guidance_scale") == 1:
+        raise SettingError(
+            "AND combines what guidance follows, and guidance_scale 1 switches it off: "
+            f"raise guidance_scale or leave AND out of {given['prompt']!r}"
         )
 
 

@@ -91,6 +91,12 @@ class Recipe:
     mask_margin, no_keep
         The loop sees only what lies this many pixels around the mask, and not the whole picture;
         whether what lies outside the mask is the VAE's, and not the picture's own pixels.
+    mix_prompts, mix_weights, slerp
+        Prompts that are mixed with ``prompt`` where the text encoder has read them; the share of
+        each, ``prompt`` first, which add up to 1; whether two are mixed along the arc between them
+        and not along the line.
+    variation_seed, variation_strength
+        Another seed, and how far the first noise is turned towards its noise, 0 to 1: A1111's.
     embeddings, embeddings_sha256
         Files of learned vectors, each with the token that stands for them in the prompts:
         "my-frog.safetensors:<my-frog>"; the sha256 of what is in each.
@@ -141,6 +147,11 @@ class Recipe:
     invert_mask: bool = False
     mask_margin: int | None = None
     no_keep: bool = False
+    mix_prompts: tuple[str, ...] | None = None
+    mix_weights: tuple[float, ...] | None = None
+    slerp: bool = False
+    variation_seed: int | None = None
+    variation_strength: float | None = None
     embeddings: tuple[str, ...] | None = None
     embeddings_sha256: tuple[str, ...] | None = None
     replace_tokens: tuple[str, ...] | None = None
@@ -206,7 +217,8 @@ class Recipe:
             fields["mask"] = ALPHA
         added = [[lora.sha256, lora.scale] for lora in self.loras if lora.scale]
         fields |= {"loras": added} if added else {}
-        if all(is_plain(fields[name]) for name in PROMPTS if name in fields):
+        prompts = [fields[name] for name in PROMPTS if name in fields]
+        if all(map(is_plain, [*prompts, *(self.mix_prompts or ())])):
             del fields["emphasis"]
         text = json.dumps(
             {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False

@@ -1,0 +1,92 @@
+"""``sdloop mix``: pictures of what lies between prompts, and on the way from one to another."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from sdloop.cli.asked import asked_settings, fulfil
+from sdloop.cli.flags import given, with_options
+from sdloop.cli.mix_options import MixOptions, PromptsArgument, ways
+from sdloop.cli.options import ModelOptions, OutputOptions, RecipeOptions, SeedOptions
+from sdloop.cli.prompt_file import Prompt
+from sdloop.cli.recipes import recipe_settings
+from sdloop.cli.screen import emit
+from sdloop.cli.walk import walk
+from sdloop.errors import SettingError
+from sdloop.mixture import mixture, words_of
+from sdloop.png.atomic import write_whole
+from sdloop.sheet import sheet
+
+
+@with_options
+def mix(
+    prompts: PromptsArgument = None,
+    *,
+    how: MixOptions,
+    recipe: RecipeOptions,
+    seeds: SeedOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+) -> None:
+    """Make pictures of several prompts in one, of all between them, or a film from one to another.
+
+    [bold]Examples:[/bold]
+
+    sdloop mix "a rabbit" "a frog" --weight 0.5 --seed 4
+
+    sdloop mix "a rabbit" "a frog" --at time --slider 9 --seed 4 --outdir between
+
+    sdloop mix "a rabbit" "a frog" --seed 4..9 --walk 48 -o morph.gif
+    """
+    if seeds.from_file is not None:
+        raise SettingError("from_file is for txt2img; mix takes its prompts one after the other")
+    if not prompts:
+        raise SettingError('prompt must be given, as in: sdloop mix "a rabbit" "a frog"')
+    settings = asked_settings({**given(model, output), **recipe_settings(recipe)}, seeds)
+    wanted = [
+        Prompt(settings=mixture(prompts, weights, at=how.at, slerp=_arc(how, weights)))
+        for weights in ways(prompts, how)
+    ]
+    if how.walk is not None:
+        walk(prompts, wanted, how, settings, seeds, output)
+        return
+    paths = fulfil(wanted, settings, seeds, output)
+    if how.slider is not None and paths:
+        names = words_of(prompts) if how.at == "token" else prompts
+        _write_strip(paths, _labels(names, ways(prompts, how)), output)
+
+
+def _arc(how: MixOptions, weights: Sequence[float]) -> bool:
+    """Whether this mixture goes along an arc; on a way through many prompts there are no others."""
+    if how.slerp and sum(weight != 0 for weight in weights) > 2:
+        raise SettingError(f"slerp is for two prompts, got {len(weights)}")
+    return how.slerp
+
+
+def _labels(names: Sequence[str], weights: Sequence[Sequence[float]]) -> list[str]:
+    """Over each picture its prompt, or between two of them the share of the second."""
+    return [
+        names[row.index(1)] if 1 in row else f"{row[max(_present(row))]:.2f}" for row in weights
+    ]
+
+
+def _present(row: Sequence[float]) -> list[int]:
+    return [place for place, weight in enumerate(row) if weight]
+
+
+def _write_strip(paths: Sequence[Path], labels: Sequence[str], output: OutputOptions) -> None:
+    """All pictures on one sheet, a row for each seed, beside the first of them."""
+    from PIL import Image
+
+    images = [Image.open(path) for path in paths]
+    seeds = len(images) // len(labels)
+    rows = [images[row::seeds] for row in range(seeds)]
+    buffer = io.BytesIO()
+    sheet(rows, columns=labels).save(buffer, "PNG")
+    path = paths[0].with_name(f"{paths[0].stem}-strip.png")
+    path = write_whole(
+        path, buffer.getvalue(), exists="overwrite" if output.overwrite else "number"
+    )
+    line = {"path": str(path), "pictures": [str(one) for one in paths]}
+    emit(json.dumps(line, ensure_ascii=False) if output.json else str(path))

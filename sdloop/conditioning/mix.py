@@ -1,0 +1,24 @@
+"""Prompts that are mixed where the text encoder has read them."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from sdloop.latents import slerp
+
+
+def mixed(embeds: Sequence[Tensor], weights: Sequence[float], *, arc: bool) -> Tensor:
+    """The mean of equally long prompts with these ``weights``, which add up to 1.
+
+    ``embeds`` are (1, tokens, width), or their pooled summaries (1, width). With ``arc`` the
+    vectors of two go along the arc between them, token by token: the mean of vectors that point
+    elsewhere is shorter than they are. Computed in float32.
+    """
+    dtype = embeds[0].dtype
+    if arc:
+        low, high = (one.float() for one in embeds)
+        return slerp(low, high, weights[1], dim=-1).to(dtype)
+    total = weights[0] * embeds[0].float()
+    for weight, one in zip(weights[1:], embeds[1:], strict=True):
+        total = total + weight * one.float()
+    return total.to(dtype)

@@ -1,0 +1,101 @@
+"""What the text encoders read for a picture, and when: the grammar of its prompts, taken apart."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sdloop.prompt import Alternatives, alternatives, parts
+from sdloop.recipe import PROMPTS, Recipe
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextInput:
+    """What the text encoders read at once: a text, and how.
+
+    ``text_2`` is for SDXL's second encoder, which else reads the same. ``clip_skip`` and
+    ``emphasis`` are a Recipe's.
+    """
+
+    text: str
+    text_2: str | None = None
+    clip_skip: int = 1
+    emphasis: str = "a1111"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """All that is read for one picture at one step.
+
+    ``prompts`` are those whose predictions are combined, each of them the texts that are mixed to
+    it. ``negative`` is ``None`` where there is none.
+    """
+
+    prompts: tuple[tuple[TextInput, ...], ...]
+    negative: TextInput | None
+
+
+def readings(recipe: Recipe) -> Iterator[tuple[int, Reading]]:
+    """What is read from which step on; the first are from step 0.
+
+    As in A1111, steps count from the first that is run, and a share is one of all ``steps``, also
+    where a picture is started from: at strength 0.5 a switch after half of the steps never comes.
+    """
+    texts = {text: _changes(recipe, text) for text in _texts(recipe)}
+    firsts = {0} | {last for change in texts.values() for last, _ in change}
+    before: Reading | None = None
+    for first in sorted(firsts - {recipe.steps}):
+        now = {text: _at(change, first + 1) for text, change in texts.items()}
+        reading = _reading(recipe, now)
+        if reading != before:
+            yield first, reading
+        before = reading
+
+
+def weights_of(recipe: Recipe) -> tuple[float, ...] | None:
+    """The weights of the predictions that are combined; ``None`` for one alone."""
+    found = _parts(recipe)
+    return tuple(weight for _, weight in found) if len(found) > 1 else None
+
+
+def _parts(recipe: Recipe) -> tuple[tuple[str, float], ...]:
+    return ((recipe.prompt, 1.0),) if recipe.emphasis == "none" else parts(recipe.prompt)
+
+
+def _texts(recipe: Recipe) -> list[str]:
+    """Every text of the Recipe that may change on the way."""
+    others = (getattr(recipe, name) for name in PROMPTS if name != "prompt")
+    texts = [text for text, _ in _parts(recipe)]
+    return [*texts, *(recipe.mix_prompts or ()), *(text for text in others if text is not None)]
+
+
+def _changes(recipe: Recipe, text: str) -> Alternatives:
+    return (
+        ((recipe.steps, text),) if recipe.emphasis == "none" else alternatives(text, recipe.steps)
+    )
+
+
+def _at(change: Alternatives, step: int) -> str:
+    return next(text for last, text in change if step <= last)
+
+
+def _reading(recipe: Recipe, now: dict[str, str]) -> Reading:
+    """What is read where each text of the Recipe is what it is ``now``."""
+
+    def positive(text: str) -> TextInput:
+        return TextInput(
+            text=now[text],
+            text_2=None if recipe.prompt_2 is None else now[recipe.prompt_2],
+            clip_skip=recipe.clip_skip,
+            emphasis=recipe.emphasis,
+        )
+
+    mixed = tuple(positive(text) for text in recipe.mix_prompts or ())
+    prompts = tuple((positive(text), *mixed) for text, _ in _parts(recipe))
+    if recipe.negative_prompt is None:
+        return Reading(prompts=prompts, negative=None)
+    second = recipe.negative_prompt_2
+    negative = TextInput(
+        text=now[recipe.negative_prompt],
+        text_2=None if second is None else now[second],
+        emphasis=recipe.emphasis,
+    )
+    return Reading(prompts=prompts, negative=negative)

@@ -1,0 +1,65 @@
+"""A Recipe's mixture: prompts of which the UNet sees the mean, as the text encoder has them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sdloop.errors import SettingError
+from sdloop.prompt import check_prompt, parts
+from sdloop.rules import check_number, check_text
+
+MIX_FIELDS = ("mix_prompts", "mix_weights", "slerp")
+MAX_MIX_WEIGHT = 1e3
+_ROUNDED = 1e-9  # shares that add up to 1 but for rounding stay as they are
+
+
+def settled_mix(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a mixture in their one form, the weights as shares that add up to 1.
+
+    Without weights all shares are equal. Raises ``SettingError`` for what is no mixture, and for
+    fields of one without it.
+    """
+    if "mix_prompts" not in given:
+        for name in MIX_FIELDS:
+            if given.get(name):
+                raise SettingError(f"{name} is for mixtures, and there are no mix_prompts")
+        return {}
+    prompts = _checked_prompts(given)
+    weights = _shares(given.get("mix_weights"), 1 + len(prompts))
+    if given["slerp"] and not (len(weights) == 2 and 0 <= weights[0] <= 1):
+        raise SettingError(
+            "slerp is for two prompts and shares between 0 and 1, got "
+            f"{', '.join(f'{weight:g}' for weight in weights)}"
+        )
+    return {"mix_prompts": prompts, "mix_weights": weights}
+
+
+def _checked_prompts(given: Mapping[str, Any]) -> tuple[str, ...]:
+    prompts = given["mix_prompts"]
+    if not isinstance(prompts, tuple | list) or not prompts:
+        raise SettingError(f"mix_prompts must be a list of one text or more, got {prompts!r}")
+    for one in prompts:
+        check_text("mix_prompts", one, optional=False)
+    if "prompt_2" in given:
+        raise SettingError("prompt_2 goes with one prompt, and mix_prompts are more")
+    if given["emphasis"] != "none":
+        for one in prompts:
+            check_prompt("mix_prompts", one, given["steps"], combines=False)
+        for one in (given["prompt"], *prompts):
+            if len(parts(one)) > 1:
+                raise SettingError(f"mix_prompts mix what is encoded, which AND is not, in {one!r}")
+    return tuple(prompts)
+
+
+def _shares(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
+    if weights is None:
+        weights = (1.0,) * count
+    if not isinstance(weights, tuple | list) or len(weights) != count:
+        raise SettingError(f"mix_weights must be {count} numbers, one a prompt, got {weights!r}")
+    for weight in weights:
+        check_number("mix_weights", weight, -MAX_MIX_WEIGHT, MAX_MIX_WEIGHT)
+    total = sum(weights)
+    if total < 1e-3:
+        raise SettingError(f"mix_weights must add up to more than 0, got {list(weights)}")
+    if abs(total - 1) < _ROUNDED:
+        return tuple(float(weight) for weight in weights)
+    return tuple(weight / total for weight in weights)
