@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -12,17 +12,16 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from sdloop.components import Components
+from sdloop.components import Components, peak_memory, reset_peak_memory
 from sdloop.conditioning import Conditioning, Encode, condition, encode_prompt, stack
-from sdloop.errors import NonFiniteError, OutOfMemory
+from sdloop.errors import OutOfMemory
 from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
-from sdloop.latents import seeded_generators
-from sdloop.loop import Step, denoise
+from sdloop.loop import Step
 from sdloop.recipe import PROMPTS, Recipe, facts_of
 from sdloop.rules import check_whole
-from sdloop.schedule import make_scheduler, seed_brownian_noise, set_steps
-from sdloop.start import Look, looking, start
+from sdloop.stages import run, stages_of
+from sdloop.start import Look, looking
 
 MAX_BATCH = 4096
 
@@ -34,7 +33,8 @@ class Picture:
     ``recipe`` is resolved: with it and the model's weights the picture can be made again.
     ``latents`` (channels, height, width), float32, CPU, are what the VAE decoded. ``sigmas`` are
     the noise levels that the UNet looked at. ``seconds`` is this picture's share of its batch's
-    time, from the prompt to the pixels, less what the consumer of the steps took.
+    time, from the prompt to the pixels, less what the consumer of the steps took. ``peak_memory``
+    is what the batch took at most: see ``components.peak_memory``.
     """
 
     image: Image
@@ -42,6 +42,7 @@ class Picture:
     latents: Tensor
     sigmas: tuple[float, ...]
     seconds: float
+    peak_memory: int | None
 
 
 def generate(
@@ -112,14 +113,28 @@ def _picture(
 ) -> Iterator[Step | Picture]:
     """From the conditioning to the pixels; ``reading`` is each picture's time until then."""
     watch = Stopwatch()
-    latents, sigmas = yield from _sample(components, batch, conditioning, look, watch)
+    reset_peak_memory(components.device)
+    planned = stages_of(components, batch)
+    for step in run(components, planned, conditioning, look=look):
+        latents = step.latents
+        with watch.stopped():
+            yield step
     images = to_images(decode(components.vae, latents))
     if batch[0].mask is not None and not batch[0].no_keep:
         pairs = zip(images, batch, strict=True)
         images = [look(recipe).canvas.finished(image) for image, recipe in pairs]
     seconds = reading + watch.seconds() / len(batch)
+    peak = peak_memory(components.device)
+    sigmas = tuple(sigma for stage in planned for sigma in stage.sigmas)
     for image, recipe, one in zip(images, batch, latents.cpu(), strict=True):
-        yield Picture(image=image, recipe=recipe, latents=one, sigmas=sigmas, seconds=seconds)
+        yield Picture(
+            image=image,
+            recipe=recipe,
+            latents=one,
+            sigmas=sigmas,
+            seconds=seconds,
+            peak_memory=peak,
+        )
 
 
 def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]]:
@@ -140,63 +155,6 @@ def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]
     for _, alike in itertools.groupby(recipes, key=shape):
         while batch := list(itertools.islice(alike, batch_size)):
             yield batch
-
-
-def _sample(
-    components: Components,
-    batch: Sequence[Recipe],
-    conditioning: Conditioning,
-    look: Look,
-    watch: "Stopwatch",
-) -> Generator[Step, None, tuple[Tensor, tuple[float, ...]]]:
-    """Run the loop for one batch; returns the final latents and the sigmas of its steps."""
-    recipe = batch[0]  # all of a batch agree in what is read from it here
-    assert recipe.guidance_scale is not None  # resolved
-    seeds = [one.seed for one in batch]
-    generators = seeded_generators(seeds)
-    scheduler = make_scheduler(
-        components.scheduler_config,
-        scheduler=recipe.scheduler,
-        sigmas=recipe.sigmas,
-        timestep_spacing=recipe.timestep_spacing,
-    )
-    steps, first = recipe.schedule
-    timesteps, sigmas = set_steps(scheduler, steps, start=first)
-    begin = start(components, batch, scheduler, timesteps, generators, look=look)
-    latents = begin.latents
-    seed_brownian_noise(scheduler, latents, seeds)
-    finite = []
-    for step in denoise(
-        components.unet,
-        scheduler,
-        latents,
-        begin.seen_with(conditioning),
-        timesteps=timesteps,
-        sigmas=sigmas,
-        guidance_scale=recipe.guidance_scale,
-        guidance_rescale=recipe.guidance_rescale,
-        eta=recipe.eta,
-        generators=generators,
-        kept=begin.kept,
-    ):
-        latents = step.latents
-        finite.append(latents.isfinite().all())
-        with watch.stopped():
-            yield step
-    _check_finite(finite, components.dtype)
-    return latents, tuple(sigmas)
-
-
-def _check_finite(finite: Sequence[Tensor], dtype: torch.dtype) -> None:
-    """Look at all steps at once, at the end: asking at every step would make a GPU wait."""
-    for index, flag in enumerate(torch.stack(tuple(finite)).tolist()):
-        if not flag:
-            half = dtype != torch.float32
-            raise NonFiniteError(
-                f"the latents are not finite numbers after step {index + 1} of {len(finite)} "
-                f"in {str(dtype).removeprefix('torch.')}; remedy: "
-                f"{'dtype fp32' if half else 'a lower guidance_scale'} or another scheduler"
-            )
 
 
 class Stopwatch:
@@ -225,7 +183,8 @@ def _memory_errors(recipe: Recipe, count: int) -> Iterator[None]:
         full = ("not enough memory", "can't allocate memory")
         if not isinstance(error, torch.OutOfMemoryError) and not any(t in str(error) for t in full):
             raise
+        width, height = recipe.final_size
         raise OutOfMemory(
-            f"out of memory for {count} picture(s) of {recipe.width}x{recipe.height} at once; "
-            "remedy: a smaller batch_size or picture, or dtype bf16"
+            f"out of memory for {count} picture(s) of {width}x{height} at once; "
+            "remedy: a smaller batch_size, tile or picture, or dtype bf16"
         ) from error

@@ -26,6 +26,10 @@ class Defaults(Protocol):
         """The scale that suits the model where nobody names one."""
 
     @property
+    def upscale_strength(self) -> float:
+        """The strength that suits an enlarged picture where nobody names one."""
+
+    @property
     def takes_sizes(self) -> bool:
         """Whether the UNet is conditioned on sizes and crop (SDXL)."""
 

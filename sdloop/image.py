@@ -1,5 +1,7 @@
 """Latents become pictures and pictures latents: the VAE, and eight bits a channel."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,10 @@ from torch import Generator, Tensor
 from sdloop.errors import NonFiniteError
 from sdloop.latents import noise
 
+# What the VAE takes in one piece: SDXL's own area, and half of it again.
+WHOLE_PIXELS = 1536 * 1024
+TILE = 512
+
 
 @torch.no_grad()
 def decode(vae: Any, latents: Tensor) -> Tensor:
@@ -21,10 +27,37 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
     decoder overflows float16.
     """
     latents = unscale(vae, latents).to(vae.device, vae.dtype)
-    pixels: list[Tensor] = [
-        vae.decode(one, return_dict=False)[0].float().cpu() for one in torch.split(latents, 1)
-    ]
+    with tiled(vae, latents.shape[-2] * latents.shape[-1] * _factor(vae) ** 2):
+        pixels: list[Tensor] = [
+            vae.decode(one, return_dict=False)[0].float().cpu() for one in torch.split(latents, 1)
+        ]
     return torch.cat(pixels) / 2 + 0.5
+
+
+@contextmanager
+def tiled(vae: Any, pixels: int) -> Iterator[None]:
+    """Let the VAE go over a picture of that many pixels in tiles, if it is a large one.
+
+    Else its memory would grow with the area: an SD1 decoder takes 4 GB in float32 for 1024x1024.
+    diffusers' own tiles, which overlap by a quarter and are faded into each other, at the size that
+    the VAE was trained at but no smaller than ``TILE``; each has its own means and deviations in
+    the group norms, so that no tiled picture is that of the whole to the bit.
+    """
+    if pixels <= WHOLE_PIXELS:
+        yield
+        return
+    before = vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size
+    side = max(TILE, vae.tile_sample_min_size)
+    vae.use_tiling, vae.tile_sample_min_size = True, side
+    vae.tile_latent_min_size = side // _factor(vae)
+    try:
+        yield
+    finally:
+        vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size = before
+
+
+def _factor(vae: Any) -> int:
+    return int(2 ** (len(vae.config.block_out_channels) - 1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +79,8 @@ class Encoded:
 @torch.no_grad()
 def encode(vae: Any, pixels: Tensor) -> Encoded:
     """What the VAE makes of ``to_pixels`` of a picture whose sides are multiples of its factor."""
-    gaussian = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+    with tiled(vae, pixels.shape[-2] * pixels.shape[-1]):
+        gaussian = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
     mean, std = gaussian.mean.float(), gaussian.std.float()
     return Encoded(mean=mean, std=std)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import interpolate
 
 
 def seeded_generators(seeds: Sequence[int]) -> list[Generator]:
@@ -24,6 +25,15 @@ def noise(generators: Sequence[Generator], channels: int, height: int, width: in
     """
     shape = (1, channels, height, width)
     return torch.cat([torch.randn(shape, generator=generator) for generator in generators])
+
+
+def enlarge(latents: Tensor, height: int, width: int) -> Tensor:
+    """``latents`` at another size, each channel interpolated like a picture's.
+
+    What the VAE decodes from them is blurred, and ringed where they had edges: latents are no
+    pixels. A strength that is high enough for the loop to mend that changes more than the edges.
+    """
+    return interpolate(latents, size=(height, width), mode="bicubic")
 
 
 def latent_size(width: int, height: int, factor: int) -> tuple[int, int]:

@@ -12,8 +12,8 @@ from sdloop.beside import Beside, around_masks, small_pictures
 from sdloop.components import Components
 from sdloop.conditioning import Conditioning
 from sdloop.image import Encoded, encode, scale, to_pixels
-from sdloop.inputs import ALPHA, Canvas, OpenImage, canvas, check_sha256
-from sdloop.latents import latent_size, noise
+from sdloop.inputs import ALPHA, Canvas, OpenImage, canvas, check_sha256, scaled_size
+from sdloop.latents import enlarge, latent_size, noise
 from sdloop.mask import Kept, blank, latent_mask
 from sdloop.recipe import IMAGE_FIELDS, Recipe
 from sdloop.schedule import Scheduler
@@ -85,6 +85,9 @@ def start(
     # Where a mask is painted over from the first step on, nothing of the picture is under it.
     from_noise = recipe.mask is not None and recipe.schedule[1] == 0
     clean = None if from_noise and components.paints else _clean(components, seen, generators)
+    if recipe.enlarge == "latent":
+        assert clean is not None  # for it has no mask
+        clean = enlarge(clean, *size)
     if clean is not None and recipe.mask is not None:
         clean = clean.contiguous()  # as in diffusers, or convolutions round in another order
     drawn = draw().to(components.device)
@@ -145,6 +148,8 @@ def looking(components: Components, open_image: OpenImage) -> Look:
     def seen(recipe: Recipe) -> Seen:
         if components.max_noise_level is not None:
             return Seen(canvas=canvas_of(_small_size(recipe, components.vae_factor), open_image))
+        if recipe.enlarge == "latent":
+            recipe = _at_own_size(recipe, open_image, components.size_multiple)
         canvas = canvas_of(recipe, open_image)
         pixels = to_pixels(canvas.image)
         blanked = None
@@ -166,6 +171,13 @@ def _small_size(recipe: Recipe, factor: int) -> Recipe:
     """At the size of the picture that an upscaler enlarges: a pixel for each latent."""
     width, height = recipe.size
     return replace(recipe, width=width // factor, height=height // factor)
+
+
+def _at_own_size(recipe: Recipe, open_image: OpenImage, multiple: int) -> Recipe:
+    """For a picture whose latents are enlarged: it is encoded as small as it came."""
+    assert recipe.image is not None
+    width, height = scaled_size(open_image(recipe.image).image.size, 1, multiple)
+    return replace(recipe, width=width, height=height)
 
 
 def canvas_of(recipe: Recipe, open_image: OpenImage) -> Canvas:

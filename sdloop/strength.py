@@ -10,6 +10,7 @@ import math
 from sdloop.errors import SettingError
 
 DEFAULT_STRENGTH = 0.75
+UPSCALE_STRENGTH = 0.35  # of pictures that are enlarged, of which all shall stay but the blur
 MAX_SCHEDULE = 1000  # as many timesteps as the models were trained with
 
 

@@ -103,6 +103,19 @@ def test_what_a_recipe_does_not_say_is_left_out() -> None:
     )
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [("no-norm", "No norm"), ("none", "None")])
+def test_another_emphasis_is_said_and_comes_back(ours: str, theirs: str) -> None:
+    parameters = parameters_of(replace(RECIPE, emphasis=ours), {})
+    assert parameters.fields["Emphasis"] == theirs
+    settings, left_out = settings_of(parameters)
+    assert settings["emphasis"] == ours
+    assert not any("Emphasis" in text for text in left_out)
+    assert "Emphasis" not in parameters_of(RECIPE, {}).fields
+    settings, left_out = settings_of(replace(parameters, fields={"Emphasis": "Ignore"}))
+    assert "emphasis" not in settings
+    assert "Emphasis: Ignore" in left_out
+
+
 @pytest.mark.parametrize(
     "prompt", ["a frog", "", "two\n\nlines", "Steps: 1, Sampler: x, Seed: 3", '東京 🐎 "quoted"']
 )

@@ -12,9 +12,17 @@ from typing import Any
 
 import diffusers
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from tiny import save_diffusers_folder, tiny_inpaint, tiny_sd1, tiny_sd2, tiny_sdxl, write_json
+from tiny import (
+    save_diffusers_folder,
+    tiny_inpaint,
+    tiny_sd1,
+    tiny_sd2,
+    tiny_sdxl,
+    tiny_upscaler,
+    write_json,
+)
 
 from sdloop.checkpoint import LAYOUTS, Advice, find_checkpoint, local_path, model_hashes
 from sdloop.checkpoint.headers import read_header
@@ -31,6 +39,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, tiny in (("sd1", tiny_sd1), ("sd2", tiny_sd2), ("sdxl", tiny_sdxl)):
         save_diffusers_folder(tiny(), root / name)
         save_diffusers_folder(tiny_inpaint(name), root / f"{name}-inpainting")
+    save_diffusers_folder(tiny_upscaler(), root / "upscaler")
     return root
 
 
@@ -66,6 +75,94 @@ def test_tells_an_inpainting_model_from_an_ordinary_one(saved: Path, family: str
     found = find_checkpoint(str(saved / f"{family}-inpainting"))
     assert (found.family, found.paints) == (family, True)
     assert not find_checkpoint(str(saved / family)).paints
+
+
+def test_tells_an_upscaler_from_other_models(saved: Path, copy: Callable[[str], Path]) -> None:
+    found = find_checkpoint(str(saved / "upscaler"))
+    assert (found.family, found.max_noise_level, found.paints) == ("upscaler", 350, False)
+    assert (found.size_multiple, found.native_size) == (4, (64, 64))
+    assert (found.guidance_scale, found.prediction_type) == (9.0, "v_prediction")
+    assert found.configs["low_res_scheduler"]["beta_schedule"] == "squaredcos_cap_v2"
+    assert find_checkpoint(str(saved / "sd2")).max_noise_level is None
+    folder = copy("upscaler")
+    edit(folder / "model_index.json", max_noise_level=0)
+    assert find_checkpoint(str(folder)).max_noise_level == 0
+
+
+def test_what_decides_the_noise_of_an_upscaler_is_in_its_hashes(
+    copy: Callable[[str], Path],
+) -> None:
+    folder = copy("upscaler")
+    before = model_hashes(find_checkpoint(str(folder)))
+    edit(folder / "low_res_scheduler/scheduler_config.json", beta_schedule="linear")
+    after = model_hashes(find_checkpoint(str(folder)))
+    assert {name for name in before if before[name] != after[name]} == {"configs"}
+
+
+def test_upscalers_of_the_first_days_are_settled_as_diffusers_does(
+    copy: Callable[[str], Path],
+) -> None:
+    """Their indices and VAEs say nothing of the noise level and the factor."""
+    folder = copy("upscaler")
+    for file, key in (
+        ("model_index.json", "max_noise_level"),
+        ("vae/config.json", "scaling_factor"),
+    ):
+        values = json.loads((folder / file).read_text())
+        del values[key]
+        write_json(folder / file, values)
+    edit(folder / "scheduler/scheduler_config.json", steps_offset=0)
+    found = find_checkpoint(str(folder))
+    theirs = diffusers.StableDiffusionUpscalePipeline.from_pretrained(folder)
+    assert found.max_noise_level == theirs.config.max_noise_level == 350
+    assert found.configs["vae"]["scaling_factor"] == theirs.vae.config.scaling_factor == 0.08333
+    assert found.scheduler_config["steps_offset"] == theirs.scheduler.config.steps_offset == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "message"),
+    [
+        ("unet/config.json", {"in_channels": 4, "num_class_embeds": None}, "UNet of 7 channels"),
+        ("model_index.json", {"low_res_scheduler": [None, None]}, "and a low_res_scheduler"),
+        (
+            "model_index.json",
+            {"low_res_scheduler": ["diffusers", "EulerDiscreteScheduler"]},
+            "whose low_res_scheduler is a EulerDiscreteScheduler",
+        ),
+        (
+            "low_res_scheduler/scheduler_config.json",
+            {"_class_name": "EulerDiscreteScheduler"},
+            "low_res_scheduler of class EulerDiscreteScheduler",
+        ),
+        ("unet/config.json", {"addition_embed_type": "text_time"}, "upscaler that is told sizes"),
+        ("unet/config.json", {"num_class_embeds": None}, "num_class_embeds is None"),
+        ("unet/config.json", {"num_class_embeds": 300}, "know the levels 0 to 299"),
+        ("unet/config.json", {"class_embed_type": "timestep"}, "class_embed_type 'timestep'"),
+        (
+            "low_res_scheduler/scheduler_config.json",
+            {"num_train_timesteps": 350},
+            "max_noise_level of 350 in model_index.json, and its parts know the levels 0 to 349",
+        ),
+        ("model_index.json", {"max_noise_level": -1}, "max_noise_level of -1"),
+        ("model_index.json", {"max_noise_level": "much"}, "max_noise_level of 'much'"),
+    ],
+    ids=str,
+)
+def test_refuses_what_is_no_whole_upscaler(
+    copy: Callable[[str], Path], file: str, values: dict[str, Any], message: str
+) -> None:
+    folder = copy("upscaler")
+    edit(folder / file, **values)
+    with pytest.raises(ModelError, match=re.escape(message)):
+        find_checkpoint(str(folder))
+
+
+def test_an_upscaler_without_its_second_scheduler(copy: Callable[[str], Path]) -> None:
+    folder = copy("upscaler")
+    (folder / "low_res_scheduler/scheduler_config.json").unlink()
+    message = "low_res_scheduler/scheduler_config.json is missing"
+    with pytest.raises(ModelError, match=re.escape(message)):
+        find_checkpoint(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +217,7 @@ def test_native_size_is_width_then_height(copy: Callable[[str], Path]) -> None:
     ("values", "message"),
     [
         ({"in_channels": 8}, "InstructPix2Pix model, whose UNet takes 8 channels"),
-        ({"in_channels": 7}, "upscaler"),
+        ({"in_channels": 7}, "an upscaler has a UNet of 7 channels and a low_res_scheduler"),
         ({"in_channels": 5}, "depth-to-image"),
         ({"in_channels": 6}, "another model"),
         ({"time_cond_proj_dim": 256}, "time_cond_proj_dim"),
@@ -327,7 +424,10 @@ def test_any_header_is_read_or_refused(
 
 
 @given(
-    st.sampled_from(["model_index", "unet", "vae", "text_encoder", "scheduler"]),
+    st.sampled_from(["sd1", "upscaler"]),
+    st.sampled_from(
+        ["model_index", "unet", "vae", "text_encoder", "scheduler", "low_res_scheduler"]
+    ),
     st.sampled_from(
         [
             "_class_name",
@@ -347,17 +447,30 @@ def test_any_header_is_read_or_refused(
             "force_zeros_for_empty_prompt",
             "_sdloop",
             "prediction_type",
+            "num_class_embeds",
+            "num_train_timesteps",
+            "max_noise_level",
         ]
     ),
     JSON,
 )
 def test_any_value_in_a_config_is_taken_or_refused(
-    saved: Path, tmp_path_factory: pytest.TempPathFactory, file: str, key: str, value: object
+    saved: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    model: str,
+    file: str,
+    key: str,
+    value: object,
 ) -> None:
-    folder = tmp_path_factory.getbasetemp() / "forged"
+    folder = tmp_path_factory.getbasetemp() / f"forged-{model}"
     if not folder.exists():
-        shutil.copytree(saved / "sd1", folder)
-    names = {"model_index": "model_index.json", "scheduler": "scheduler/scheduler_config.json"}
+        shutil.copytree(saved / model, folder)
+    assume((folder / file).exists() or file == "model_index")
+    names = {
+        "model_index": "model_index.json",
+        "scheduler": "scheduler/scheduler_config.json",
+        "low_res_scheduler": "low_res_scheduler/scheduler_config.json",
+    }
     config = folder / names.get(file, f"{file}/config.json")
     original = config.read_text()
     try:

@@ -34,6 +34,18 @@ def test_one_picture_whose_file_says_how_to_remake_it(tiny_model: Path) -> None:
     assert pixels("again.png") == pixels("horse.png")
 
 
+def test_a_picture_of_weighted_words_is_remade_from_its_file() -> None:
+    command = ["a (cat:1.5) in a [hat]" + ", a dog" * 40, "--seed", "4", "--emphasis", "no-norm"]
+    (name,) = make(*command, "--negative-prompt", "(mud)", "-o", "cat.png")
+    recipe = read_record(Path(name)).recipe
+    assert recipe is not None
+    assert recipe.emphasis == "no-norm"
+    Path("again.txt").write_text(json.dumps(recipe.to_dict()))
+    assert pixels(*make("--from-file", "again.txt", "-o", "again.png")) == pixels(name)
+    (plain,) = make(*command[:-1], "none", "-n", "(mud)", "-o", "plain.png")
+    assert pixels(plain) != pixels(name)
+
+
 def test_one_seed_is_one_file_whichever_batch_it_was_in() -> None:
     names = make("a cat", "--seed", "7", "--count", "3", "--batch-size", "2", "-o", "{seed}.png")
     assert names == ["7.png", "8.png", "9.png"]

@@ -18,6 +18,7 @@ from tiny import (
     tiny_sd2,
     tiny_sdxl,
     tiny_tokenizer,
+    tiny_upscaler,
     write_json,
 )
 from torch import Tensor
@@ -40,12 +41,13 @@ TINY: dict[str, Callable[..., Components]] = {
     "sdxl": tiny_sdxl,
     **{f"{name}-inpainting": partial(tiny_inpaint, name) for name in ("sd1", "sd2", "sdxl")},
 }
+FOLDERS = TINY | {"upscaler": tiny_upscaler}  # the upscaler is none of single files
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
-    for name, tiny in TINY.items():
+    for name, tiny in FOLDERS.items():
         save_diffusers_folder(tiny(), root / name)
     return root
 
@@ -69,7 +71,7 @@ def assert_same_weights(one: Any, other: Any) -> None:
             assert torch.equal(mine[name], theirs[name]), name
 
 
-@pytest.mark.parametrize("family", list(TINY))
+@pytest.mark.parametrize("family", list(FOLDERS))
 def test_loads_what_the_libraries_load(saved: Path, family: str) -> None:
     loaded = load(saved / family)
     for part, kind in PARTS.items():
@@ -102,11 +104,11 @@ def test_loads_what_the_libraries_load(saved: Path, family: str) -> None:
 
 KNOWN = (
     *("native_size", "size_multiple", "takes_sizes", "paints", "max_tokens", "text_layers"),
-    *("guidance_scale", "scheduler_config"),
+    *("guidance_scale", "scheduler_config", "max_noise_level"),
 )
 
 
-@pytest.mark.parametrize("family", list(TINY))
+@pytest.mark.parametrize("family", list(FOLDERS))
 def test_knows_the_same_as_its_checkpoint(saved: Path, family: str) -> None:
     found = find_checkpoint(str(saved / family))
     loaded = load_components(found, device="cpu")
@@ -115,7 +117,20 @@ def test_knows_the_same_as_its_checkpoint(saved: Path, family: str) -> None:
     assert loaded.paints == family.endswith("-inpainting")
     assert loaded.force_zeros_for_empty_prompt == family.startswith("sdxl")
     assert loaded.checkpoint is found
-    assert loaded.vae_factor == 2
+    assert loaded.vae_factor == (4 if family == "upscaler" else 2)
+    by_hand = FOLDERS[family]()
+    assert by_hand.guidance_scale == found.guidance_scale
+    assert by_hand.low_res_scheduler_config == loaded.low_res_scheduler_config
+
+
+def test_the_upscalers_vae_is_not_run_in_half_precision(sd1: Path, saved: Path) -> None:
+    """It overflows, and its config, like all old ones, says nothing of that."""
+    folder = Path(shutil.copytree(saved / "upscaler", sd1.with_name("upscaler")))
+    values = json.loads((folder / "vae/config.json").read_text())
+    del values["force_upcast"]
+    write_json(folder / "vae/config.json", values)
+    loaded = load(folder, dtype="fp16")
+    assert (loaded.unet.dtype, loaded.vae.dtype) == (torch.float16, torch.float32)
 
 
 def test_tokenizers_pad_as_the_family_does(saved: Path) -> None:

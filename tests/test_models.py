@@ -15,7 +15,7 @@ from fake_hub import COMMIT, forge_cache
 from huggingface_hub import constants
 from ldm import ldm_tensors, save_ldm_file
 from safetensors.torch import save_file
-from tiny import save_diffusers_folder, tiny_inpaint, tiny_sd1, tiny_sdxl, write_json
+from tiny import save_diffusers_folder, tiny_inpaint, tiny_sd1, tiny_sdxl, tiny_upscaler, write_json
 from typer.testing import CliRunner, Result
 
 from sdloop.checkpoint import MINI, find_checkpoint, knows_a_word
@@ -109,6 +109,13 @@ def test_inpainting_models_are_told_apart(cache: Path, tmp_path: Path) -> None:
     assert "  sdxl inpainting  " in printed()[2]
     assert told("org/painting")["paints"] is True
     assert any(line.split() == ["family", "sdxl", "inpainting"] for line in printed(folder))
+
+
+def test_an_upscaler_of_the_cache(cache: Path, tmp_path: Path) -> None:
+    """The hub's layout: nothing but links to its blobs."""
+    forge_cache(cache, "org/x4", save_diffusers_folder(tiny_upscaler(), tmp_path / "x4"))
+    assert printed()[2].split()[:4] == ["org/x4", "upscaler", "64x64", "v_prediction"]
+    assert (told("org/x4")["family"], told("org/x4")["paints"]) == ("upscaler", False)
 
 
 def test_what_the_list_says_to_type_is_understood(

@@ -64,7 +64,10 @@ def test_templates(template: str, name: str) -> None:
     ],
 )
 def test_values_become_plain_pieces(prompt: str, piece: str) -> None:
-    assert expand_name("{prompt}.png", replace(RECIPE, prompt=prompt)) == f"{piece}.png"
+    assert (
+        expand_name("{prompt}.png", replace(RECIPE, prompt=prompt, emphasis="none"))
+        == f"{piece}.png"
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,7 +149,7 @@ def test_the_longest_of_several_values_gives_way() -> None:
 
 @given(prompts, prompts, st.sampled_from(["{prompt}", "a/{prompt:.30}/{seed}", "{prompt}{model}"]))
 def test_no_prompt_can_break_a_name(prompt: str, model: str, template: str) -> None:
-    recipe = replace(RECIPE, prompt=prompt, model=model)
+    recipe = replace(RECIPE, prompt=prompt, emphasis="none", model=model)
     name = expand_name(template + ".png", recipe)
     assert name.count("/") == template.count("/")
     assert name.endswith(".png")
@@ -162,7 +165,7 @@ def test_no_prompt_can_break_a_name(prompt: str, model: str, template: str) -> N
 def test_every_name_can_be_a_file(tmp_path_factory, prompt: str) -> None:
     folder = tmp_path_factory.getbasetemp() / "names"
     folder.mkdir(exist_ok=True)
-    path = folder / expand_name("{prompt}.png", replace(RECIPE, prompt=prompt))
+    path = folder / expand_name("{prompt}.png", replace(RECIPE, prompt=prompt, emphasis="none"))
     for number in (1, 99_999):
         numbered(path, number).write_bytes(b"")
         assert numbered(path, number).parent == folder

@@ -119,6 +119,14 @@ def test_the_picture_and_the_noise_level_make_a_difference() -> None:
     assert len(made) == 2 * len(LEVELS)
 
 
+def test_a_picture_keeps_all_of_its_pixels() -> None:
+    """diffusers shrinks it to multiples of four first, and lets none of that be seen."""
+    shown = InputImage(name="sketch", sha256="0" * 64, image=sketch(15, 11))
+    (picture,) = generate(upscaler(), recipe(steps=2), open_image=lambda name: shown)
+    assert picture.image.size == (60, 44)
+    assert reference(upscaler(), recipe(steps=2), [7], image=sketch(15, 11))[0].shape[2:] == (8, 12)
+
+
 def test_the_noise_level_is_told_to_the_unet() -> None:
     """As well as added to the picture."""
     told: list[torch.Tensor] = []
@@ -129,3 +137,17 @@ def test_the_noise_level_is_told_to_the_unet() -> None:
     generate(upscaler(), recipe(noise_level=35, steps=1), open_image=lambda name: shown)
     hook.remove()
     assert [labels.tolist() for labels in told] == [[35, 35]]
+
+
+def test_half_precision_is_near_float32() -> None:
+    """The small picture and its noise are drawn in float32 whatever the UNet runs in."""
+    shown = InputImage(name="sketch", sha256="0" * 64, image=sketch(16, 12))
+    half = tiny_upscaler()
+    for module in (half.unet, half.text_encoder):
+        module.to(torch.bfloat16)
+    exact, near = (
+        generate(one, recipe(), open_image=lambda name: shown)[0].latents
+        for one in (upscaler(), half)
+    )
+    assert not torch.equal(exact, near)
+    assert (near - exact).abs().mean() < 0.1 * exact.std()

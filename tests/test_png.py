@@ -73,7 +73,7 @@ def test_any_prompts_come_back(
     tmp_path_factory, image, prompt: str, negative: str, suffix: str, metadata: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
-    recipe = replace(RECIPE, prompt=prompt, negative_prompt=negative)
+    recipe = replace(RECIPE, prompt=prompt, negative_prompt=negative, emphasis="none")
     write_picture(image, path, recipe=recipe, metadata=metadata, exists="overwrite")
     assert read_record(path).recipe == recipe
 

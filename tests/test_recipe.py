@@ -268,6 +268,68 @@ def test_a_start_after_which_nothing_runs(settings: dict[str, Any], message: str
         drawn(**settings)
 
 
+UPSCALER = Model(native_size=(512, 512), size_multiple=4, guidance_scale=9, max_noise_level=350)
+
+
+def enlarged(**settings: Any) -> Recipe:
+    """A Recipe for an upscaler and a picture of 80x40, resolved."""
+    values = {"image": "small.png", "model": "x4"} | settings
+    return recipe(**values).resolved(UPSCALER, PICTURE)
+
+
+def test_an_upscaler_makes_a_picture_four_times_as_large_from_noise() -> None:
+    made = enlarged()
+    assert (made.size, made.noise_level, made.guidance_scale) == ((320, 160), 20, 9)
+    assert (made.schedule, made.strength) == ((25, 0), None)
+    assert made.resolved(UPSCALER, PICTURE) == made
+    assert enlarged(noise_level=0).noise_level == 0
+    assert recipe(image="a").resolved(Model(max_noise_level=5), PICTURE).noise_level == 5
+
+
+def test_an_upscaler_enlarges_a_picture_that_is_brought_to_another_size_first() -> None:
+    assert enlarged(width=160).size == (160, 80)
+    assert enlarged(width=100, height=100).size == (100, 100)
+    assert enlarged(resize="pad", width=100).size == (100, 160)
+    assert enlarged(width=160, height=160, resize="fit").size == (160, 80)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strength": 0.5}, "strength is for models that start from the picture itself, and x4 is"),
+        ({"exact_steps": True}, "exact_steps is for models that start from the picture itself"),
+        ({"start_step": 0}, "start_step is for models that start from the picture itself"),
+        ({"mask": "alpha"}, "mask is for models that start from the picture itself"),
+        ({"no_keep": True}, "no_keep is for models that start from the picture itself"),
+        ({"noise_level": 351}, "noise_level must be at most 350, got 351"),
+        ({"width": 102}, "width must be a multiple of 4 for this model, got 102"),
+    ],
+    ids=str,
+)
+def test_what_an_upscaler_does_not_do(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        enlarged(**settings)
+
+
+def test_an_upscaler_wants_a_picture() -> None:
+    with pytest.raises(SettingError) as caught:
+        recipe(model="x4").resolved(UPSCALER)
+    message = "image must be given to an upscaler, and x4 is one: use `sdloop upscale`"
+    assert str(caught.value) == message
+
+
+def test_a_noise_level_is_for_upscalers() -> None:
+    with pytest.raises(SettingError, match="noise_level is for upscalers, and mini is none"):
+        drawn(noise_level=20)
+    with pytest.raises(SettingError, match="noise_level must be at most 999"):
+        recipe(noise_level=1000)
+
+
+def test_the_key_of_an_enlarged_picture_is_of_its_noise_level() -> None:
+    assert enlarged().key({}) == enlarged(noise_level=20, image="elsewhere.png").key({})
+    assert enlarged().key({}) != enlarged(noise_level=21).key({})
+
+
 def test_the_key_is_of_the_picture_and_of_the_steps_in_nobodys_words() -> None:
     key = drawn(strength=0.6).key({})
     assert drawn(strength=0.6, image="elsewhere.png").key({}) == key
@@ -285,6 +347,7 @@ recipes = st.builds(
     Recipe,
     prompt=texts,
     negative_prompt=st.none() | texts,
+    emphasis=st.just("none"),  # then any text is a prompt
     seed=st.integers(0, 2**32 - 1),
     width=st.none() | st.integers(1, 2**15),
     steps=st.integers(1, 1000),

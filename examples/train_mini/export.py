@@ -55,6 +55,7 @@ INDEX = {
 that."""
 
 GUIDANCE = 1.5
+UPSCALE_STRENGTH = 0.12  # more, and it sees scenes of their own in an enlarged one
 """What sdloop takes where nobody names a scale: below it subjects get vague, above it colours
 drift."""
 
@@ -141,6 +142,7 @@ def export(
     tidy_configs(fresh)
     own = {
         "guidance_scale": guidance_scale,
+        "upscale_strength": UPSCALE_STRENGTH,
         "vocabulary": data.vocabulary(),
         "prompts": data.prompts(),
     }

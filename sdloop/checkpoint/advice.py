@@ -5,6 +5,7 @@ underscore::
 
     "_sdloop": {
       "guidance_scale": 2.0,
+      "upscale_strength": 0.12,
       "vocabulary": {"subjects": ["frog", "rabbit"], "colours": ["red", "green"]},
       "prompts": ["frogs on stilts", "a red house at night"]
     }
@@ -16,6 +17,7 @@ from typing import Any
 
 from sdloop.errors import ModelError, SettingError
 from sdloop.rules import check_number, check_text
+from sdloop.strength import UPSCALE_STRENGTH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +26,8 @@ class Advice:
 
     guidance_scale
         The scale that suits it, where nobody names one.
+    upscale_strength
+        The same for an enlarged picture: models of few pixels forget what they see sooner.
     vocabulary
         Kind → the words of that kind that the model was taught; empty where it does not say.
     prompts
@@ -31,6 +35,7 @@ class Advice:
     """
 
     guidance_scale: float
+    upscale_strength: float = UPSCALE_STRENGTH
     vocabulary: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prompts: tuple[str, ...] = ()
 
@@ -57,8 +62,11 @@ def _checked(own: Any) -> Advice:
         raise SettingError(f"_sdloop must be an object, got {own!r}")
     scale: Any = own.get("guidance_scale")
     check_number("_sdloop.guidance_scale", scale, 0.0, 1e4)
+    strength: Any = own.get("upscale_strength", UPSCALE_STRENGTH)
+    check_number("_sdloop.upscale_strength", strength, 0.0, 1.0)
     return Advice(
         guidance_scale=float(scale),
+        upscale_strength=float(strength),
         vocabulary=_vocabulary("_sdloop.vocabulary", own.get("vocabulary", {})),
         prompts=_texts("_sdloop.prompts", own.get("prompts", [])),
     )

@@ -78,6 +78,8 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
             "a low_res_scheduler"
         )
     told_sizes = unet.get("addition_embed_type") == "text_time"
+    if upscales and told_sizes:
+        raise ModelError(f"{source} is an upscaler that is told sizes, as SDXL is: {SUPPORTED}")
     if told_sizes != ("text_encoder_2" in configs):
         raise ModelError(
             f"{source} has a UNet of one family and text encoders of another: {SUPPORTED}"
@@ -121,8 +123,6 @@ def check_unet(source: str, unet: Mapping[str, Any]) -> None:
             f"{source} is distilled with the guidance scale as an input (time_cond_proj_dim), "
             f"as LCM is: {SUPPORTED}"
         )
-    if channels == UPSCALING:
-        _whole(source, unet, "num_class_embeds", 0)
     for key in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
         if unet.get(key) is not None and (key, channels) != ("num_class_embeds", UPSCALING):
             raise ModelError(
@@ -142,8 +142,11 @@ def max_noise_level(
     """How much noise an upscaler may be told to put on what it enlarges.
 
     What its index says, or diffusers' default; raises ``ModelError`` for more than the UNet has
-    embeddings of, or the scheduler of that noise steps.
+    embeddings of, or the scheduler of that noise steps, and for another scheduler.
     """
+    kind = configs["low_res_scheduler"].get("_class_name")
+    if kind not in CLASSES["low_res_scheduler"]:
+        raise ModelError(f"{source} has a low_res_scheduler of class {kind}: {SUPPORTED}")
     known = _whole(source, configs["unet"], "num_class_embeds", 0)
     steps = _whole(source, configs["low_res_scheduler"], "num_train_timesteps", 1000)
     most: Any = index.get("max_noise_level", 350)

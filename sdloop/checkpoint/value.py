@@ -78,6 +78,11 @@ class Checkpoint:
         return self.advice.guidance_scale
 
     @property
+    def upscale_strength(self) -> float:
+        """The strength that suits an enlarged picture where nobody names one."""
+        return self.advice.upscale_strength
+
+    @property
     def takes_sizes(self) -> bool:
         """Whether the UNet is told sizes and crop (SDXL)."""
         return self.configs["unet"].get("addition_embed_type") == "text_time"

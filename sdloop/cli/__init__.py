@@ -22,6 +22,7 @@ from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
 from sdloop.cli.tokens import tokens
 from sdloop.cli.txt2img import txt2img
+from sdloop.cli.upscale import upscale
 from sdloop.cli.version import installed
 
 
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.command()(txt2img)
 app.command()(img2img)
 app.command()(inpaint)
+app.command()(upscale)
 app.command()(animate)
 app.command()(show)
 app.command()(models)

@@ -9,6 +9,7 @@ from typing import Any
 from sdloop.cli.asked import asked_prompts, asked_settings, fulfil
 from sdloop.cli.image_files import image_files
 from sdloop.cli.options import OutputOptions, SeedOptions
+from sdloop.cli.own_prompts import prompts_of
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.settings import Settings
 from sdloop.errors import SettingError
@@ -24,32 +25,42 @@ def fulfil_from_pictures(
     output: OutputOptions,
     *,
     example: str,
+    own_prompts: bool = False,
 ) -> None:
     """Make what is asked for from each picture: the argument ``image`` and the flag's ``images``.
 
-    ``example`` is a command that has all it needs.
+    ``example`` is a command that has all it needs. With ``own_prompts`` it needs no prompt: where
+    none is named, each picture has its own.
     """
-    if prompt is None and images and seeds.from_file is None:
+    own = own_prompts and prompt is None and seeds.from_file is None
+    if prompt is None and images and seeds.from_file is None and not (own and _is_picture(image)):
         image, prompt = None, image  # named by a flag, pictures leave the place to the prompt
     _check_prompt(prompt)
     names = [name for name in (image, *images) if name is not None]
     readers = {"mask": flags.get("mask"), "prompt": prompt, "from_file": seeds.from_file}
     _check_stdin(names, {**readers, "config": seeds.config})
     settings = asked_settings(flags, seeds)
-    prompts = asked_prompts(prompt, seeds.from_file, settings, example=example)
-    crossed = _with_images(prompts, image_files(names), settings, example)
-    fulfil(crossed, settings, seeds, output)
+    if own and prompt is None and "prompt" not in settings.recipe:
+        found = prompts_of(image_files(names), settings, quiet=output.quiet, example=example)
+    else:
+        prompts = asked_prompts(prompt, seeds.from_file, settings, example=example)
+        found = _with_images(prompts, image_files(names), settings, example)
+    fulfil(found, settings, seeds, output)
 
 
 def _check_prompt(prompt: str | None) -> None:
     """Whoever lists pictures as one does for other commands has named one for a prompt."""
-    # Path.is_file() would raise for a text that is too long.
-    is_file = prompt is not None and os.path.isfile(prompt)  # noqa: PTH113
-    if is_file and is_picture_name(Path(str(prompt))):
+    if _is_picture(prompt):
         raise SettingError(
             f"prompt must be a text, and {prompt!r} is a picture: name each picture after the "
             "first with -i, or their folder"
         )
+
+
+def _is_picture(name: str | None) -> bool:
+    # Path.is_file() would raise for a text that is too long.
+    is_file = name is not None and os.path.isfile(name)  # noqa: PTH113
+    return is_file and is_picture_name(Path(str(name)))
 
 
 def _check_stdin(names: Sequence[str], others: Mapping[str, str | None]) -> None:

@@ -10,7 +10,7 @@ from sdloop.cli.settings import CommandSettings
 from sdloop.errors import SettingError
 from sdloop.png import format_of
 from sdloop.png.atomic import Exists
-from sdloop.png.names import DEFAULT_NAME, check_inside, expand_name, numbered
+from sdloop.png.names import DEFAULT_NAME, ENLARGED_NAME, check_inside, expand_name, numbered
 from sdloop.recipe import Recipe
 
 
@@ -54,7 +54,9 @@ def _path(one: Wanted, recipe: Recipe, index: int, command: CommandSettings) -> 
     folder = _home(command.outdir) if command.outdir is not None else Path()
     chosen = one.output if one.output is not None else command.output
     if chosen is None:
-        template = DEFAULT_NAME if recipe.image is None else f"{{image:.40}}-{DEFAULT_NAME}"
+        template = DEFAULT_NAME
+        if recipe.image is not None:
+            template = ENLARGED_NAME if recipe.scale else f"{{image:.40}}-{DEFAULT_NAME}"
         name = expand_name(template, recipe, index=index)
         return folder / Path(name).with_suffix(f".{command.format or 'png'}")
     name = expand_name(chosen, recipe, index=index)

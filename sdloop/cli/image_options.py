@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from sdloop.cli.flags import option
+from sdloop.cli.options import RecipeOptions
 from sdloop.inputs import RESIZES
-from sdloop.strength import DEFAULT_STRENGTH
+from sdloop.recipe import DEFAULT_NOISE_LEVEL, ENLARGES
+from sdloop.strength import DEFAULT_STRENGTH, UPSCALE_STRENGTH
 
 ImageArgument = Annotated[
     str | None,
@@ -118,3 +120,87 @@ class MaskOptions:
             "--no-keep",
         ),
     ] = False
+
+
+Enlarge = Annotated[
+    str | None,
+    option(
+        "Enlarge",
+        "What is enlarged: the pixels, by Lanczos' filter, or the latents, which blurs and wants "
+        "more strength. [dim]\\[default: lanczos][/dim]",
+        "--enlarge",
+        choices=ENLARGES,
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HiresOptions:
+    """The second stage of a picture that starts from noise."""
+
+    hires: Annotated[
+        float | None,
+        option(
+            "Enlarge",
+            "Make the picture, then make it this many times larger, from a partial strength.",
+            "--hires",
+            metavar="X",
+        ),
+    ] = None
+    strength: Annotated[
+        float | None,
+        option(
+            "Enlarge",
+            "0 to 1: how much of the large picture is made anew; of --steps it runs as many. "
+            f"[dim]\\[default: the model's own, or {UPSCALE_STRENGTH}][/dim]",
+            "--strength",
+            metavar="X",
+        ),
+    ] = None
+    exact_steps: Annotated[
+        bool,
+        option("Enlarge", "Run all of --steps within the strength.", "--exact-steps"),
+    ] = False
+    enlarge: Enlarge = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScaleOptions:
+    """How a picture is enlarged."""
+
+    scale: Annotated[
+        float | None,
+        option(
+            "Enlarge",
+            "How many times larger. [dim]\\[default: 2, or what an upscaler does][/dim]",
+            "--scale",
+            metavar="X",
+        ),
+    ] = None
+    enlarge: Enlarge = None
+    noise_level: Annotated[
+        int | None,
+        option(
+            "Enlarge",
+            "For upscalers: how much noise is put on the small picture, from 0; more of it lets "
+            f"more be made up. [dim]\\[default: {DEFAULT_NOISE_LEVEL}][/dim]",
+            "--noise-level",
+            metavar="N",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpscaleRecipeOptions(RecipeOptions):
+    """The same as elsewhere, but that here ``--scale`` is no other name for the guidance."""
+
+    guidance_scale: Annotated[
+        float | None,
+        option(
+            "Picture",
+            "How hard the prompt pulls; 1 is off and twice as fast. Default: the model's own, "
+            "and off without a prompt.",
+            *("--guidance-scale", "-g", "--cfg-scale", "--cfg"),
+            metavar="X",
+        ),
+    ] = None

@@ -30,6 +30,7 @@ def circumstances(
         device=str(components.device),
         dtype=str(components.dtype).removeprefix("torch."),
         seconds=round(picture.seconds, 3),
+        peak_memory=picture.peak_memory,
     )
 
 
@@ -41,6 +42,7 @@ def json_line(picture: "Picture", path: Path, made: Made) -> str:
         "seed": recipe.seed,
         "key": made["key"],
         "seconds": made["seconds"],
+        "peak_memory": made["peak_memory"],
         "width": picture.image.width,
         "height": picture.image.height,
         "model": recipe.model,

@@ -106,6 +106,16 @@ class RecipeOptions:
         str | None,
         option("Picture", "Both at once, as in 512x768.", "--size", metavar="WxH"),
     ] = None
+    tile: Annotated[
+        int | None,
+        option(
+            "Picture",
+            "See the picture through overlapping windows of this side in pixels; 0 is whole. "
+            "Default: windows where an enlarged picture is much larger than the model's own.",
+            "--tile",
+            metavar="N",
+        ),
+    ] = None
     scheduler: Annotated[
         str | None,
         option(

@@ -27,10 +27,12 @@ ModelNames = tuple[str, str | None, str | None, str | None]
 class Planned:
     """A picture to make: its Recipe is resolved, and its file is known and can be written.
 
-    ``output`` is the name or template for it that stood in a prompt file.
+    ``picture`` is what it starts from, and ``output`` the name or template for it that stood in a
+    prompt file.
     """
 
     recipe: Recipe
+    picture: InputFacts | None
     checkpoint: "Checkpoint"
     path: Path
     exists: Exists
@@ -60,6 +62,7 @@ def plan_pictures(
     plan = [
         Planned(
             recipe=recipe,
+            picture=pictures[_files(one.recipe)],
             checkpoint=checkpoints[model_of(recipe)],
             path=path,
             exists=exists_rule(one, command, overwrite=options.overwrite),

@@ -72,7 +72,10 @@ class CommandSettings:
 COMMAND_FIELDS = tuple(f.name for f in dataclasses.fields(CommandSettings))
 
 # What must not be a silent default of every picture.
-NOT_FOR_ALL = ("prompt", "prompt_2", "seed", "count", "output", *IMAGE_FIELDS)
+NOT_FOR_ALL = (
+    *("prompt", "prompt_2", "seed", "count", "output", "hires", "tile"),
+    *IMAGE_FIELDS,
+)
 
 # A source that names the first of these is not mixed with what the sources below it say of the
 # others: a revision belongs to its model, an exact file name needs no folder or format, and there
@@ -82,6 +85,7 @@ _TOGETHER = {
     "output": ("outdir", "format"),
     "image": ("image_sha256",),
     "mask": ("mask_sha256",),
+    "scale": ("width", "height"),
     "strength": ("start_step",),
     "exact_steps": ("start_step",),
     "start_step": ("strength", "exact_steps"),

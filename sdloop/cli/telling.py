@@ -30,19 +30,52 @@ def tell_choices(
 
 def tell_steps(plan: Sequence[Planned]) -> None:
     """Say how much is run where a picture is started from: it is seldom all of the steps."""
-    recipes = (planned.recipe for planned in plan)
-    for line in dict.fromkeys(_steps(recipe) for recipe in recipes if recipe.image is not None):
-        say(line)
+    told = [_rounded(planned) for planned in plan]
+    told += [_steps(planned.recipe) for planned in plan]
+    for line in dict.fromkeys(told):
+        if line:
+            say(line)
+
+
+def _rounded(planned: Planned) -> str:
+    """Where an enlarged picture had to take another size than the one that was asked for."""
+    recipe, picture = planned.recipe, planned.picture
+    if recipe.scale is None or picture is None:
+        return ""
+    asked = [side * recipe.scale for side in picture.size]
+    if asked == list(recipe.size):
+        return ""
+    multiple = planned.checkpoint.size_multiple
+    return (
+        f"{recipe.scale:g} times {_by(picture.size)} is {_by(asked)}, and becomes "
+        f"{_by(recipe.size)}: sides are multiples of {multiple}"
+    )
 
 
 def _steps(recipe: Recipe) -> str:
+    """What runs of a picture that starts from another, or becomes a larger one."""
+    if recipe.image is None and recipe.hires is None:
+        return ""
     steps, start = recipe.schedule
     if recipe.noise_level is not None:
-        return f"noise level {recipe.noise_level}: {steps} steps, to {recipe.width}x{recipe.height}"
+        return f"{_enlarged(recipe)}noise level {recipe.noise_level}: {steps} steps"
     named = recipe.strength is None
     cause = f"start step {start}" if named else f"strength {recipe.strength:g}"
-    where = f", at {recipe.width}x{recipe.height}" if recipe.resize == BACK else ""
-    return f"{cause}: {steps - start} of {steps} steps{where}"
+    where = f", at {_by(recipe.size)}" if recipe.resize == BACK else ""
+    return f"{_enlarged(recipe)}{cause}: {steps - start} of {steps} steps{where}"
+
+
+def _enlarged(recipe: Recipe) -> str:
+    name = "scale" if recipe.hires is None else "hires"
+    factor = getattr(recipe, name)
+    if factor is None:
+        return ""
+    windows = f" in windows of {recipe.tile}" if recipe.tile else ""
+    return f"{name} {factor:g}: {_by(recipe.final_size)}{windows}, "
+
+
+def _by(size: Sequence[float]) -> str:
+    return "x".join(f"{side:g}" for side in size)
 
 
 def tell_unknown(plan: Sequence[Planned]) -> None:

@@ -2,6 +2,7 @@
 
 from sdloop.cli.asked import asked_prompts, asked_settings, fulfil
 from sdloop.cli.flags import given, with_options
+from sdloop.cli.image_options import HiresOptions
 from sdloop.cli.options import (
     ModelOptions,
     OutputOptions,
@@ -17,6 +18,7 @@ def txt2img(
     prompt: PromptArgument = None,
     *,
     recipe: RecipeOptions,
+    hires: HiresOptions,
     seeds: SeedOptions,
     model: ModelOptions,
     output: OutputOptions,
@@ -29,9 +31,11 @@ def txt2img(
 
     sdloop txt2img "an old lighthouse" -m stable-diffusion-v1-5/stable-diffusion-v1-5 --seed 1..8
 
+    sdloop txt2img "an old lighthouse" --hires 2 --strength 0.4 --seed 4
+
     sdloop txt2img --from-file prompts.txt --count 4 --outdir pictures
     """
-    settings = asked_settings({**given(model, output), **recipe_settings(recipe)}, seeds)
+    settings = asked_settings({**given(model, output, hires), **recipe_settings(recipe)}, seeds)
     example = 'sdloop txt2img "two green frogs on stilts"'
     prompts = asked_prompts(prompt, seeds.from_file, settings, example=example)
     fulfil(prompts, settings, seeds, output)

@@ -1,5 +1,7 @@
 """Where a model runs, and in which precision."""
 
+import sys
+
 import torch
 
 from sdloop.errors import SettingError
@@ -35,3 +37,26 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     return torch.float16
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin to count anew what ``peak_memory`` tells, where that can be counted anew."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Bytes in use at most: of a CUDA device what torch allocated there since the reset.
+
+    Elsewhere it is the resident memory of the whole process since its start, libraries and
+    weights included; ``None`` where the system does not tell.
+    """
+    if device.type == "cuda":
+        allocated: int = torch.cuda.max_memory_allocated(device)
+        return allocated
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024

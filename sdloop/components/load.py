@@ -17,6 +17,7 @@ from sdloop.components import single_file
 from sdloop.components.device import pick_device, pick_dtype
 from sdloop.components.weights import empty_module, fill, modern_names, read_tensors
 from sdloop.errors import ModelError, SettingError
+from sdloop.strength import UPSCALE_STRENGTH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +88,11 @@ class Components:
         if self.max_noise_level is not None:
             return 9.0
         return 7.5 if self.text_encoder_2 is None else 5.0
+
+    @property
+    def upscale_strength(self) -> float:
+        """The strength that suits an enlarged picture where nobody names one."""
+        return UPSCALE_STRENGTH if self.checkpoint is None else self.checkpoint.upscale_strength
 
     @property
     def text_layers(self) -> int:

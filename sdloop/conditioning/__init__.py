@@ -8,6 +8,7 @@ from sdloop.conditioning.encode import (
     encode_both,
     encode_prompt,
     lengthened,
+    with_sizes,
 )
 from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning, stack
@@ -24,4 +25,5 @@ __all__ = [
     "lengthened",
     "stack",
     "tokenize",
+    "with_sizes",
 ]

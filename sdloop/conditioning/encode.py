@@ -169,13 +169,29 @@ def _joined(layers: Sequence[Tensor], chunks: Sequence[Ids], emphasis: str) -> T
     return torch.cat([weighted(layer, one.weights, emphasis) for layer, one in pairs], dim=1)
 
 
+def with_sizes(
+    components: Components, conditioning: Conditioning, recipes: Sequence[Recipe]
+) -> Conditioning:
+    """``conditioning`` for pictures of the sizes of ``recipes``; only SDXL is told of them."""
+    if not components.takes_sizes:
+        return conditioning
+    rows = [_time_ids(components, recipe) for recipe in recipes]
+    return replace(conditioning, time_ids=torch.cat(rows))
+
+
 def _time_ids(components: Components, recipe: Recipe) -> Tensor:
     """What SDXL is told about sizes, (1, 6): see ``Conditioning``. Untold means the picture's own.
 
+    Where it sees the picture through windows, it is told that its target is a window's size, as
+    it is, and still that of the whole as the original: large photos, made small, were its sharpest.
+    Nor is it told where in the picture the window lies. In training the crop's offset was what a
+    side was longer than the other, and a window's would be far beyond that.
+
     Source: Podell et al. 2023 (arXiv:2307.01952), section 2.2.
     """
+    target = recipe.size if not recipe.tile else [min(side, recipe.tile) for side in recipe.size]
     original_width, original_height = recipe.original_size or recipe.size
-    target_width, target_height = recipe.target_size or recipe.size
+    target_width, target_height = recipe.target_size or target
     top, left = recipe.crop_top_left or (0, 0)
     ids = [original_height, original_width, top, left, target_height, target_width]
     # In float32 whatever the UNet's precision: bfloat16 would round 1365 to 1368.

@@ -2,7 +2,15 @@
 
 from sdloop.inputs.animated import frame_of, read_animated
 from sdloop.inputs.canvas import Canvas, canvas, surroundings
-from sdloop.inputs.frame import BACK, RESIZES, framed, output_size, settled_colour
+from sdloop.inputs.frame import (
+    BACK,
+    RESIZES,
+    framed,
+    output_size,
+    placed,
+    scaled_size,
+    settled_colour,
+)
 from sdloop.inputs.mask import ALPHA, look, painted_mask
 from sdloop.inputs.read import (
     Box,
@@ -39,8 +47,10 @@ __all__ = [
     "open_image",
     "output_size",
     "painted_mask",
+    "placed",
     "read_animated",
     "read_image",
+    "scaled_size",
     "settled_colour",
     "surroundings",
 ]

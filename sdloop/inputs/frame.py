@@ -52,6 +52,16 @@ def output_size(
     return rounded(height * ratio), height
 
 
+def scaled_size(picture: Size, scale: float, multiple: int) -> Size:
+    """A picture's size times ``scale``, each side rounded to a ``multiple``, but not to 0.
+
+    >>> scaled_size((75, 50), 2, 8)
+    (152, 96)
+    """
+    width, height = (max(1, round(side * scale / multiple)) * multiple for side in picture)
+    return width, height
+
+
 def framed(picture: InputImage, size: Size, *, resize: str, background: str) -> "Image":
     """``picture`` in RGB at exactly ``size``, on ``background`` where it is transparent.
 

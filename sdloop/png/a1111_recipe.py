@@ -18,6 +18,7 @@ _AUTOMATIC = {
     "dpmpp-sde": "karras",
     "dpmpp-2m-sde": "exponential",
 }
+_UPSCALERS = {None: "Lanczos", "lanczos": "Lanczos", "latent": "Latent (bicubic)"}
 _EMPHASES = {"a1111": "Original", "no-norm": "No norm", "none": "None"}
 # These set nothing; where the noise came from (RNG) is told in words of its own.
 _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
@@ -42,6 +43,8 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
         "VAE hash": _short_hash(weights, "vae.", "vae/") if recipe.vae else None,
         "VAE": _bare_name(recipe.vae) if recipe.vae else None,
         "Denoising strength": _denoising_strength(recipe),
+        "Hires upscale": None if recipe.hires is None else f"{recipe.hires:.12g}",
+        "Hires upscaler": None if recipe.hires is None else _UPSCALERS[recipe.enlarge],
         "Mask blur": None if recipe.mask_blur is None else f"{recipe.mask_blur:.12g}",
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "Emphasis": None if recipe.emphasis == "a1111" else _EMPHASES[recipe.emphasis],
@@ -56,7 +59,8 @@ def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
 
 
 def _denoising_strength(recipe: Recipe) -> str | None:
-    if recipe.image is None or recipe.noise_level is not None:
+    from_noise = recipe.image is None and recipe.hires is None
+    if from_noise or recipe.noise_level is not None:
         return None
     if recipe.strength is not None:
         return f"{recipe.strength:.12g}"
@@ -146,6 +150,20 @@ def _schedule(text: str, settings: _Settings) -> _Settings:
     return {"sigmas": sigmas}
 
 
+def _upscaler(text: str, settings: _Settings) -> _Settings:
+    found = {"Lanczos": "lanczos", "Latent": "latent", "Latent (bicubic)": "latent"}
+    if text not in found:
+        raise SettingError(f"Hires upscaler must be one of {', '.join(found)}, got {text!r}")
+    return {"enlarge": found[text]}
+
+
+def _hires_strength(text: str, settings: _Settings) -> _Settings:
+    """Of a picture that was made from another the picture is not told, so it stands alone."""
+    if "hires" not in settings:
+        raise SettingError(f"Denoising strength needs Hires upscale, got {text!r}")
+    return {"strength": float(text)}
+
+
 def _emphasis(text: str, _: _Settings) -> _Settings:
     named = [ours for ours, theirs in _EMPHASES.items() if theirs == text]
     if not named:
@@ -166,5 +184,8 @@ _TRANSLATIONS: Mapping[str, Callable[[str, _Settings], _Settings]] = {
     "Seed": lambda text, _: {"seed": int(text)},
     "Size": _size,
     "Clip skip": lambda text, _: {"clip_skip": int(text)},
+    "Hires upscale": lambda text, _: {"hires": float(text)},
+    "Hires upscaler": _upscaler,
+    "Denoising strength": _hires_strength,
     "Emphasis": _emphasis,
 }

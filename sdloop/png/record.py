@@ -30,6 +30,8 @@ class Made(TypedDict, total=False):
     versions, device, dtype, seconds
         Of sdloop and the libraries ("torch": "2.13.0"); where and how precisely it was computed;
         and how long sampling and decoding took.
+    peak_memory
+        In bytes: on a CUDA device what was allocated there at most, else what the process had.
     """
 
     weights: Mapping[str, str]
@@ -40,6 +42,7 @@ class Made(TypedDict, total=False):
     device: str
     dtype: str
     seconds: float
+    peak_memory: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

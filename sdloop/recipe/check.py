@@ -23,12 +23,14 @@ from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS, check_known, pa
 
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 1000
+ENLARGES = ("lanczos", "latent")
 
 PROMPTS = ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")
 TEXTS = (
     *PROMPTS,
     *("emphasis", "model", "revision", "variant", "vae", "scheduler", "sigmas"),
     *("timestep_spacing", "image", "image_sha256", "resize", "background", "mask", "mask_sha256"),
+    "enlarge",
 )
 FLAGS = ("exact_steps", "invert_mask", "no_keep")
 WHOLES = {
@@ -38,6 +40,7 @@ WHOLES = {
     "width": (1, MAX_SIDE),
     "height": (1, MAX_SIDE),
     "start_step": (0, MAX_STEPS - 1),
+    "tile": (0, MAX_SIDE),
     "mask_margin": (0, MAX_SIDE),
     "noise_level": (0, 999),
 }
@@ -46,6 +49,8 @@ NUMBERS = {
     "guidance_rescale": (0.0, 1.0),
     "eta": (0.0, 1.0),
     "strength": (0.0, 1.0),
+    "scale": (1.0, 16.0),
+    "hires": (1.0, 16.0),
     "mask_blur": (0.0, 1e3),
 }
 PAIRS = ("original_size", "crop_top_left", "target_size")
@@ -53,6 +58,7 @@ CHOICES = {
     "sigmas": SIGMAS,
     "timestep_spacing": SPACINGS,
     "resize": (*RESIZES, BACK),
+    "enlarge": ENLARGES,
     "emphasis": EMPHASES,
 }
 FILES = ("image", "mask")
@@ -124,6 +130,15 @@ def check_together(given: Mapping[str, Any]) -> None:
     if "start_step" in given and ("strength" in given or given["exact_steps"]):
         other = "strength" if "strength" in given else "exact_steps"
         raise SettingError(f"start_step says where to start, and so does {other}: drop one")
+    if "hires" in given and ("image" in given or "scale" in given):
+        raise SettingError(
+            "hires is for pictures that are made from noise; what starts from a picture is "
+            f"enlarged by scale: drop hires {given['hires']:g}"
+        )
+    if "enlarge" in given and "scale" not in given and "hires" not in given:
+        raise SettingError(
+            f"enlarge needs scale or hires, which say how much, got enlarge {given['enlarge']!r}"
+        )
     if "scheduler" in given:
         check_scheduler(given["scheduler"], SCHEDULERS[given["scheduler"]].knows, given)
 

@@ -16,7 +16,9 @@ from sdloop.inputs import (
     surroundings,
 )
 from sdloop.recipe.check import check_scheduler
+from sdloop.recipe.enlarge import with_hires, with_scale, with_tile
 from sdloop.recipe.task import (
+    HIRES_FIELDS,
     IMAGE_FIELDS,
     MASK_FIELDS,
     check_task,
@@ -43,7 +45,7 @@ def resolve(recipe: "Recipe", model: Defaults, picture: InputFacts | None) -> "R
     recipe = _with_size(recipe, model) if picture is None else _framed(recipe, model, picture)
     recipe = _with_scheduler(recipe, model)
     _check_model(recipe, model)
-    return recipe
+    return with_tile(recipe, model)
 
 
 def facts_of(recipe: "Recipe", open_image: OpenImage) -> InputFacts | None:
@@ -63,19 +65,26 @@ def _with_size(recipe: "Recipe", model: Defaults) -> "Recipe":
     """The sizes of a Recipe that starts from noise."""
     if recipe.image is not None:
         raise SettingError(f"image must be opened to resolve the recipe, got {recipe.image!r}")
-    refuse(recipe, IMAGE_FIELDS, "for pictures that are made from another, and no image is given")
+    hires = recipe.hires is not None
+    others = [name for name in IMAGE_FIELDS if name not in HIRES_FIELDS]
+    refuse(recipe, others, "for pictures that are made from another, and no image is given")
+    if not hires:
+        what = "for pictures that are made from another, and neither image nor hires is given"
+        refuse(recipe, HIRES_FIELDS, what)
     width, height = model.native_size
-    return dataclasses.replace(
+    recipe = dataclasses.replace(
         recipe,
         width=width if recipe.width is None else recipe.width,
         height=height if recipe.height is None else recipe.height,
     )
+    return _with_start(with_hires(recipe, model), model) if hires else recipe
 
 
 def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
     """The sizes of a Recipe that starts from a picture, and how the picture gets to them."""
     check_sha256(repr(recipe.image), recipe.image_sha256, picture.sha256)
     recipe = _masked(recipe, picture.mask)
+    recipe = with_scale(recipe, model, picture)
     seen = picture.size
     if recipe.resize == BACK and picture.mask is not None:
         left, top, right, bottom = surroundings(picture.mask.box, seen, recipe.mask_margin)
@@ -126,6 +135,8 @@ def _with_start(recipe: "Recipe", model: Defaults) -> "Recipe":
         check_whole("start_step", recipe.start_step, 0, recipe.steps - 1)
         return recipe
     usual = DEFAULT_STRENGTH if recipe.mask is None else 1.0
+    if recipe.enlarge is not None:
+        usual = model.upscale_strength
     strength = usual if recipe.strength is None else recipe.strength
     check_strength(recipe.steps, strength, exact=recipe.exact_steps)
     return dataclasses.replace(recipe, strength=strength)

@@ -17,10 +17,12 @@ DEFAULT_NOISE_LEVEL = 20  # as in diffusers
 MASK_FIELDS = ("mask", "mask_sha256", "mask_blur", "invert_mask", "mask_margin", "no_keep")
 START_FIELDS = ("strength", "exact_steps", "start_step")
 IMAGE_FIELDS = (
-    *("image", "image_sha256", "resize", "background", "noise_level"),
+    *("image", "image_sha256", "resize", "background", "scale", "enlarge", "noise_level"),
     *START_FIELDS,
     *MASK_FIELDS,
 )
+# And what the second stage of a picture that starts from noise has of these.
+HIRES_FIELDS = (*START_FIELDS, "enlarge")
 
 
 def check_task(recipe: "Recipe", model: Defaults) -> None:
@@ -39,7 +41,12 @@ def check_task(recipe: "Recipe", model: Defaults) -> None:
             f"image must be given to an upscaler, and {recipe.model} is one: use `sdloop upscale`"
         )
     what = f"for models that start from the picture itself, and {recipe.model} is an upscaler"
-    refuse(recipe, (*START_FIELDS, *MASK_FIELDS), what)
+    refuse(recipe, (*START_FIELDS, "enlarge", *MASK_FIELDS), what)
+    if recipe.scale not in (None, model.size_multiple):
+        raise SettingError(
+            f"scale must be {model.size_multiple} for the upscaler {recipe.model}, got "
+            f"{recipe.scale:g}"
+        )
 
 
 def refuse(recipe: "Recipe", names: Sequence[str], what: str) -> None:

@@ -71,6 +71,14 @@ class Recipe:
         How much noise an upscaler puts on the picture that it enlarges, as a timestep of its
         training: 0 to the most that its model knows. ``image`` is that small picture, and
         ``width`` and ``height`` are those of the large one.
+    scale, hires, enlarge
+        How many times larger than the picture that it starts from this one is; or, of one that
+        starts from noise, that it is made at ``width`` x ``height`` first, and this many times
+        larger then, with the strength above. And what is enlarged, one of ``check.ENLARGES``: the
+        pixels, by Lanczos' filter, or the latents.
+    tile
+        The side in pixels of the windows through which the UNet sees the picture, of its last
+        stage; 0 shows it whole, where it were windows by default.
     mask, mask_sha256, mask_blur, invert_mask
         Where the picture is painted: the file of a picture that is white there and black where
         nothing changes, or "alpha" for where the picture itself is transparent; what is in that
@@ -111,6 +119,10 @@ class Recipe:
     resize: str | None = None
     background: str | None = None
     noise_level: int | None = None
+    scale: float | None = None
+    hires: float | None = None
+    enlarge: str | None = None
+    tile: int | None = None
     mask: str | None = None
     mask_sha256: str | None = None
     mask_blur: float | None = None
@@ -128,6 +140,14 @@ class Recipe:
         if self.width is None or self.height is None:
             raise SettingError("width and height must be set: resolve the Recipe for a model first")
         return self.width, self.height
+
+    @property
+    def final_size(self) -> Size:
+        """Width and height of what comes out: ``size``, or that enlarged by ``hires``."""
+        if self.hires is None:
+            return self.size
+        width, height = (round(side * self.hires) for side in self.size)
+        return width, height
 
     def resolved(self, model: Defaults, picture: InputFacts | None = None) -> "Recipe":
         """This Recipe with the model's choices written in, checked against the model.
@@ -154,6 +174,10 @@ class Recipe:
         fields = {name: value for name, value in self.to_dict().items() if name not in _UNKEYED}
         if self.image is not None:
             fields["steps"], fields["start_step"] = self.schedule
+            if self.enlarge == "lanczos":  # as every picture is that changes its size
+                del fields["enlarge"]
+        elif self.hires is not None:
+            fields["start_step"] = list(self.schedule)
         if self.mask == ALPHA:
             fields["mask"] = ALPHA
         if all(is_plain(fields[name]) for name in PROMPTS if name in fields):
@@ -185,7 +209,7 @@ class Recipe:
 
 
 _UNKEYED = frozenset(
-    {"model", "revision", "variant", "vae", "image", "mask", "strength", "exact_steps"}
+    {"model", "revision", "variant", "vae", "image", "mask", "strength", "exact_steps", "scale"}
 )
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
 

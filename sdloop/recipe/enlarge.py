@@ -1,0 +1,97 @@
+"""Pictures larger than what they are made from, or than the model knows: sizes and stages."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from sdloop.defaults import Defaults
+from sdloop.errors import SettingError
+from sdloop.inputs import InputFacts, scaled_size
+from sdloop.rules import check_multiple, check_whole
+
+if TYPE_CHECKING:
+    from sdloop.recipe.value import Recipe
+
+# An enlarged picture of more than this many times a model's own area is seen through windows: up
+# to there, models see a whole picture more truly than its parts. From noise they do so at any
+# size, for through windows each part would become a picture of the prompt.
+WHOLE_AREAS = 4
+LEAST_TILE = 8  # latents
+
+
+def with_scale(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
+    """The size of a picture that is enlarged, to the nearest multiples that the model takes.
+
+    An upscaler, to which each pixel is a latent, does nothing else, if no other size is told.
+    """
+    untold = (recipe.scale, recipe.width, recipe.height, recipe.resize) == (None,) * 4
+    if untold and model.max_noise_level is not None:
+        recipe = dataclasses.replace(recipe, scale=float(model.size_multiple))
+    if recipe.scale is None:
+        return recipe
+    if recipe.mask is not None:
+        raise SettingError("scale is for whole pictures, and with a mask only a part is made anew")
+    sides = scaled_size(picture.size, recipe.scale, model.size_multiple)
+    for name, side in zip(("width", "height"), sides, strict=True):
+        told = getattr(recipe, name)
+        if told not in (None, side):
+            raise SettingError(
+                f"{name} must agree with scale {recipe.scale:g}, which makes it {side}, got {told}"
+            )
+    recipe = dataclasses.replace(recipe, width=sides[0], height=sides[1])
+    if model.max_noise_level is not None:  # an upscaler enlarges by itself
+        return recipe
+    return dataclasses.replace(recipe, enlarge=recipe.enlarge or "lanczos")
+
+
+def with_hires(recipe: "Recipe", model: Defaults) -> "Recipe":
+    """Nothing is rounded of a picture that is made from noise first, for its sides are told."""
+    hires, multiple = recipe.hires, model.size_multiple
+    assert hires is not None
+    for name, side in zip(("width", "height"), recipe.size, strict=True):
+        if abs(side * hires / multiple - round(side * hires / multiple)) > 1e-6:
+            nearest = round(side * hires / multiple) * multiple
+            raise SettingError(
+                f"hires must make sides that are multiples of {multiple}, got {hires:g}, which "
+                f"makes the {name} {side * hires:g}; nearest: {nearest / side:.6g}"
+            )
+    return dataclasses.replace(recipe, enlarge=recipe.enlarge or "lanczos")
+
+
+def with_tile(recipe: "Recipe", model: Defaults) -> "Recipe":
+    """With windows where an enlarged picture is too large to be seen whole, if nobody decided."""
+    (width, height), (across, down) = recipe.final_size, model.native_size
+    large = width * height > WHOLE_AREAS * across * down
+    enlarged = recipe.enlarge is not None or recipe.noise_level is not None
+    usual = max(across, down) if large and enlarged else None
+    if recipe.tile is None or recipe.tile == 0:
+        asked = 0 if recipe.tile == 0 and usual is not None else None
+        return dataclasses.replace(recipe, tile=usual if recipe.tile is None else asked)
+    if recipe.tile >= max(width, height):
+        raise SettingError(
+            f"tile must be less than the longer side of {width}x{height}, got {recipe.tile}: "
+            "one window would show it whole"
+        )
+    check_whole("tile", recipe.tile, LEAST_TILE * model.size_multiple, max(width, height))
+    check_multiple("tile", recipe.tile, model.size_multiple)
+    return recipe
+
+
+def stages(recipe: "Recipe") -> tuple["Recipe", ...]:
+    """The runs of the loop that a resolved Recipe asks for: one, or with ``hires`` two.
+
+    The second is no Recipe by itself: it starts from what the first one made.
+    """
+    if recipe.hires is None:
+        return (recipe,)
+    width, height = recipe.final_size
+    first = dataclasses.replace(
+        recipe,
+        hires=None,
+        enlarge=None,
+        tile=None,
+        strength=None,
+        exact_steps=False,
+        start_step=None,
+    )
+    second = dataclasses.replace(recipe, hires=None, scale=recipe.hires, width=width, height=height)
+    return first, second

@@ -1,0 +1,157 @@
+"""The runs of the loop for one batch of pictures: one, or with ``hires`` a second, larger one."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from sdloop.components import Components
+from sdloop.conditioning import Conditioning, with_sizes
+from sdloop.errors import NonFiniteError
+from sdloop.image import decode, encode, scale, to_images, to_pixels
+from sdloop.inputs import placed
+from sdloop.latents import enlarge, latent_size, noise, seeded_generators
+from sdloop.loop import Step, denoise
+from sdloop.recipe import Recipe, stages
+from sdloop.schedule import Scheduler, make_scheduler, seed_brownian_noise, set_steps
+from sdloop.start import Look, Start, start
+from sdloop.windows import Windows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One run of the loop before it begins: ``set_steps`` has run for its scheduler."""
+
+    batch: tuple[Recipe, ...]
+    scheduler: Scheduler
+    timesteps: Tensor
+    sigmas: tuple[float, ...]
+
+
+# From a scheduler, its timesteps and the generators of the pictures.
+Begin = Callable[[Scheduler, Tensor, Sequence[Generator]], Start]
+
+
+def stages_of(components: Components, batch: Sequence[Recipe]) -> list[Stage]:
+    """The stages of a batch, whose Recipes agree in all that decides them."""
+    return [_stage(components, recipes) for recipes in zip(*map(stages, batch), strict=True)]
+
+
+def _stage(components: Components, batch: tuple[Recipe, ...]) -> Stage:
+    recipe = batch[0]
+    scheduler = make_scheduler(
+        components.scheduler_config,
+        scheduler=recipe.scheduler,
+        sigmas=recipe.sigmas,
+        timestep_spacing=recipe.timestep_spacing,
+    )
+    steps, first = recipe.schedule
+    timesteps, sigmas = set_steps(scheduler, steps, start=first)
+    return Stage(batch=batch, scheduler=scheduler, timesteps=timesteps, sigmas=tuple(sigmas))
+
+
+def run(
+    components: Components, planned: Sequence[Stage], conditioning: Conditioning, *, look: Look
+) -> Iterator[Step]:
+    """The steps of all stages, counted as one run; the last one's latents are the pictures'.
+
+    The ``conditioning`` is that of all stages, but for the sizes that SDXL is told.
+
+    Raises ``NonFiniteError`` naming the step at which numbers ceased to be finite.
+    """
+    total = sum(len(stage.timesteps) for stage in planned)
+    done = 0
+    latents: Tensor | None = None
+    for stage in planned:
+        begin: Begin = partial(start, components, stage.batch, look=look)
+        if latents is not None:
+            begin = partial(enlarged_start, components, stage.batch, latents)
+        finite = []
+        for step in _denoised(components, stage, conditioning, begin):
+            latents = step.latents
+            finite.append(latents.isfinite().all())
+            yield replace(step, index=done + step.index, total=total)
+        _check_finite(finite, done, total, components.dtype)
+        done += len(finite)
+
+
+def _denoised(
+    components: Components, stage: Stage, conditioning: Conditioning, begin: Begin
+) -> Iterator[Step]:
+    """Run the loop for one stage."""
+    recipe = stage.batch[0]  # all of a batch agree in what is read from it here
+    assert recipe.guidance_scale is not None  # resolved
+    seeds = [one.seed for one in stage.batch]
+    generators = seeded_generators(seeds)
+    begun = begin(stage.scheduler, stage.timesteps, generators)
+    seed_brownian_noise(stage.scheduler, begun.latents, seeds)
+    return denoise(
+        _windowed(components, recipe),
+        stage.scheduler,
+        begun.latents,
+        begun.seen_with(with_sizes(components, conditioning, stage.batch)),
+        timesteps=stage.timesteps,
+        sigmas=stage.sigmas,
+        guidance_scale=recipe.guidance_scale,
+        guidance_rescale=recipe.guidance_rescale,
+        eta=recipe.eta,
+        generators=generators,
+        kept=begun.kept,
+    )
+
+
+def _windowed(components: Components, recipe: Recipe) -> Any:
+    """The UNet, behind windows where the Recipe has some."""
+    if not recipe.tile:
+        return components.unet
+    return Windows(unet=components.unet, side=recipe.tile // components.vae_factor)
+
+
+def enlarged_start(
+    components: Components,
+    batch: Sequence[Recipe],
+    latents: Tensor,
+    scheduler: Scheduler,
+    timesteps: Tensor,
+    generators: Sequence[Generator],
+) -> Start:
+    """What the second stage starts from: the pictures that the first one's ``latents`` are.
+
+    With the same draws as for a picture that was brought: both stages make what one would get by
+    making the small picture, and then enlarging its file.
+    """
+    size = latent_size(*batch[0].size, components.vae_factor)
+    if batch[0].enlarge == "latent":
+        clean = enlarge(latents, *size)
+    else:
+        clean = _through_pixels(components, batch[0], latents, generators)
+    drawn = noise(generators, components.vae.config.latent_channels, *size).to(clean.device)
+    noisy = scheduler.add_noise(clean, drawn, timesteps[:1].repeat(len(batch)))
+    return Start(latents=noisy)
+
+
+def _through_pixels(
+    components: Components, recipe: Recipe, latents: Tensor, generators: Sequence[Generator]
+) -> Tensor:
+    """The latents of the pictures after Lanczos' filter has enlarged them."""
+    vae, rows = components.vae, []
+    images = to_images(decode(vae, latents))
+    for image, generator in zip(images, generators, strict=True):
+        large = placed(image, recipe.size, resize="crop", around="white")
+        rows.append(scale(vae, encode(vae, to_pixels(large)).draw(generator)))
+    return torch.cat(rows)
+
+
+def _check_finite(finite: Sequence[Tensor], done: int, total: int, dtype: torch.dtype) -> None:
+    """Look at all steps at once, at the end: asking at every step would make a GPU wait."""
+    for index, flag in enumerate(torch.stack(tuple(finite)).tolist(), start=done + 1):
+        if not flag:
+            half = dtype != torch.float32
+            raise NonFiniteError(
+                f"the latents are not finite numbers after step {index} of {total} "
+                f"in {str(dtype).removeprefix('torch.')}; remedy: "
+                f"{'dtype fp32' if half else 'a lower guidance_scale'} or another scheduler"
+            )
