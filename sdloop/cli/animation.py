@@ -58,7 +58,7 @@ def make_animation(
     recipe = clip_recipe(checkpoint, animation.clip, recipe)
     planned = Planned(
         recipe=recipe, checkpoint=checkpoint, path=animation.path, exists=animation.exists,
-        output=None,
+        picture=None, output=None,
     )  # fmt: skip
     if animation.frames is not None:
         check_writable(animation.frames / "0001.png", exists="number")
