@@ -28,6 +28,7 @@ from sdloop.errors import OutOfMemory
 from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
 from sdloop.loop import Step
+from sdloop.outpaint import growing_from, window_recipes
 from sdloop.recipe import PROMPTS, WORD_FIELDS, Lora, Recipe, facts_of
 from sdloop.rules import check_whole
 from sdloop.stages import run, stages_of
@@ -44,7 +45,8 @@ class Picture:
     ``latents`` (channels, height, width), float32, CPU, are what the VAE decoded. ``sigmas`` are
     the noise levels that the UNet looked at. ``seconds`` is this picture's share of its batch's
     time, from the prompt to the pixels, less what the consumer of the steps took. ``peak_memory``
-    is what the batch took at most: see ``components.peak_memory``.
+    is what the batch took at most: see ``components.peak_memory``. Of a picture that
+    has grown, latents, sigmas and memory are those of the last window.
     """
 
     image: Image
@@ -88,15 +90,59 @@ def stream(
     check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):
         recipes = [recipes]
-    last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
     found_lora = lru_cache(maxsize=64)(find_lora)
-    resolved = (_resolved(recipe, components, last_opened, found_lora) for recipe in recipes)
-    looked_at = looking(components, last_opened)
     prepare = _preparing(components, found_lora)
+    yield from _stream(components, recipes, batch_size, open_image, found_lora, prepare)
+
+
+def _stream(
+    components: Components,
+    recipes: Iterable[Recipe],
+    batch_size: int,
+    open_image: OpenImage,
+    find_lora: FindLora,
+    prepare: "Prepare",
+) -> Iterator[Step | Picture]:
+    """Resolve the Recipes one after the other, and make each batch as soon as it is full."""
+    last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
+    resolved = (_resolved(recipe, components, last_opened, find_lora) for recipe in recipes)
+    looked_at = looking(components, last_opened)
     for batch in batches(resolved, batch_size):
         with _memory_errors(batch[0], len(batch)):
-            wanted, encoder = prepare(batch[0].loras)
-            yield from _make(wanted, batch, encoder, looked_at)
+            if batch[0].growth is None:
+                wanted, encoder = prepare(batch[0].loras)
+                yield from _make(wanted, batch, encoder, looked_at)
+            else:
+                yield from _grow(components, batch, last_opened, find_lora, prepare)
+
+
+def _grow(
+    components: Components,
+    batch: Sequence[Recipe],
+    open_image: OpenImage,
+    find_lora: FindLora,
+    prepare: "Prepare",
+) -> Iterator[Step | Picture]:
+    """One batch of pictures that grow: each pass is a batch of windows, painted within a mask."""
+    watch = Stopwatch()
+    growing = [growing_from(recipe, open_image) for recipe in batch]
+    passes = batch[0].passes(components)
+    made: list[Picture] = []
+    for number, one in enumerate(passes):
+        windows, open_window = window_recipes(batch, growing, one, number, components)
+        made = []
+        for event in _stream(components, windows, len(batch), open_window, find_lora, prepare):
+            if isinstance(event, Picture):
+                made.append(event)
+                continue
+            with watch.stopped():
+                index, total = number * event.total + event.index, len(passes) * event.total
+                yield replace(event, index=index, total=total)
+        for picture, window in zip(growing, made, strict=True):
+            picture.paint(one, window.image)
+    seconds = watch.seconds() / len(batch)
+    for recipe, picture, window in zip(batch, growing, made, strict=True):
+        yield replace(window, image=picture.image, recipe=recipe, seconds=seconds)
 
 
 def _resolved(
@@ -107,11 +153,10 @@ def _resolved(
 
 
 Encoder = Callable[[Words], Encode]
+Prepare = Callable[[tuple[Lora, ...]], tuple[Components, Encoder]]
 
 
-def _preparing(
-    components: Components, find_lora: FindLora
-) -> Callable[[tuple[Lora, ...]], tuple[Components, Encoder]]:
+def _preparing(components: Components, find_lora: FindLora) -> Prepare:
     """How the components are made as Recipes want them, and what encodes prompts of which words.
 
     The last few are kept, for Recipes that take turns; of a LoRA that is its own weights alone.

@@ -20,6 +20,7 @@ ROOMS = [
     "defaults",
     "strength",
     "inputs",
+    "passes",
     "learned",
     "sheet",
     "recipe",
@@ -36,6 +37,7 @@ ROOMS = [
     "image",
     "beside",
     "start",
+    "outpaint",
     "stages",
     "png",
     "moving",
@@ -47,7 +49,7 @@ ROOMS = [
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("sheet", "learned", "recipe", "mixture"),
+    *("passes", "sheet", "learned", "recipe", "mixture"),
     *("checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

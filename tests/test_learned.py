@@ -237,6 +237,13 @@ def test_a_word_must_survive_the_prompts_grammar(frog: str) -> None:
         second.resolved(SD1)
 
 
+def test_a_word_may_be_in_any_prompt_of_a_mixture(frog: str) -> None:
+    asked = recipe("a man", mix_prompts=["a <frog>"], mix_weights=[1, 1], embeddings=[frog])
+    mixture = generate(SD1, asked)[0]
+    plain = generate(SD1, recipe("a man"))[0]
+    assert not torch.equal(mixture.latents, plain.latents)
+
+
 @pytest.mark.parametrize(
     ("widths", "family"),
     [

@@ -108,6 +108,14 @@ def test_changing_at_the_ends_is_the_prompt_itself() -> None:
     assert not torch.equal(changed.latents, made(recipe("a cat")).latents)
 
 
+def test_sizes_that_are_told_later_are_told_at_every_step() -> None:
+    made = condition(SDXL, recipe("[a cat:a dog:0.5]"))
+    told = replace(made, time_ids=torch.full((1, 6), 9.0)).over(range(4), guided=True)
+    assert [inputs["added_cond_kwargs"]["time_ids"].unique().tolist() for inputs in told] == [
+        [9]
+    ] * 4
+
+
 # Predictions.
 
 
@@ -391,6 +399,7 @@ def test_a_mixed_token_is_a_replaced_one() -> None:
         (["a]", "b"], [1, 1], {"at": "time"}, "cannot write these prompts as one"),
         (["a AND b", "c"], [1, 1], {"at": "prediction"}, "must not have AND"),
         (["a", "b"], [0.5, 0], {"at": "prediction"}, "one of weight 1"),
+        (["a", "b <lora:c:1>"], [1, 1], {}, "it is for all"),
     ],
     ids=str,
 )

@@ -1,11 +1,13 @@
 """Pictures with learned words, bit for bit those of diffusers' pipelines with the same file."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from loras import lora_pairs, save_kohya
 from parity import pipeline
 from safetensors.torch import save_file
 from test_parity import recipe
@@ -123,3 +125,17 @@ def test_sdxl_knows_it_in_both_encoders(count: int, tmp_path: Path) -> None:
 def assert_equal_to_ours_at_the_end(wanted: Recipe) -> None:
     old, known = (generate(c, wanted)[0].latents for c in (tiny_sdxl(), with_known_end()))
     assert torch.equal(old, known)
+
+
+def test_beside_a_lora(tmp_path: Path) -> None:
+    """The word is read by the text encoder that the LoRA has changed."""
+    pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
+    lora = save_kohya(lora_pairs(tiny_sd1()), tmp_path / "random.safetensors")
+    path = str(tmp_path / "learned_embeds.safetensors")
+    save_file({"<frog>": vectors(2)}, path)
+    wanted = recipe(prompt="a <frog> at night", embeddings=[path], steps=3)
+    pipe = pipeline(tiny_sd1(), wanted, [7])
+    pipe.load_textual_inversion(path)
+    pipe.load_lora_weights(str(lora), adapter_name="a")
+    pipe.set_adapters(["a"], [0.7])
+    assert_equal(tiny_sd1(), pipe, replace(wanted, loras=[f"{lora}:0.7"]))

@@ -19,6 +19,7 @@ from sdloop.cli.inpaint import inpaint
 from sdloop.cli.inspect import inspect
 from sdloop.cli.mix import mix
 from sdloop.cli.models import models
+from sdloop.cli.outpaint import outpaint
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.show import show
 from sdloop.cli.tokens import tokens
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.command()(txt2img)
 app.command()(img2img)
 app.command()(inpaint)
+app.command()(outpaint)
 app.command()(mix)
 app.command()(upscale)
 app.command()(animate)

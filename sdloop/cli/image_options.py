@@ -122,6 +122,46 @@ class MaskOptions:
     ] = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GrowthOptions:
+    """Which pictures grow, where to and how."""
+
+    images: Annotated[
+        list[str] | None,
+        option(
+            "Growth",
+            "One more picture or folder; may be repeated. Beside it PROMPT may stand alone.",
+            *("--image", "-i", "--init-image"),
+            metavar="IMAGE",
+        ),
+    ] = None
+    left: Annotated[
+        int | None, option("Growth", "Add this many pixels there.", "--left", metavar="N")
+    ] = None
+    right: Annotated[int | None, option("Growth", "And there.", "--right", metavar="N")] = None
+    up: Annotated[int | None, option("Growth", "And above.", "--up", metavar="N")] = None
+    down: Annotated[int | None, option("Growth", "And below.", "--down", metavar="N")] = None
+    overlap: Annotated[
+        int | None,
+        option(
+            "Growth",
+            "How much of what is there each pass sees beside what it adds. "
+            "[dim]\\[default: half of the model's size][/dim]",
+            "--overlap",
+            metavar="N",
+        ),
+    ] = None
+    background: Annotated[
+        str | None,
+        option(
+            "Growth",
+            "The colour behind what is transparent. [dim]\\[default: white][/dim]",
+            "--background",
+            metavar="COLOUR",
+        ),
+    ] = None
+
+
 Enlarge = Annotated[
     str | None,
     option(

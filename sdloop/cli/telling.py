@@ -9,6 +9,7 @@ from sdloop.cli.plan import Planned, model_of
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.screen import say
 from sdloop.cli.settings import Settings
+from sdloop.defaults import Defaults
 from sdloop.inputs import BACK
 from sdloop.prompt import parts, unseen
 from sdloop.recipe import Recipe
@@ -31,7 +32,7 @@ def tell_choices(
 def tell_steps(plan: Sequence[Planned]) -> None:
     """Say how much is run where a picture is started from: it is seldom all of the steps."""
     told = [_rounded(planned) for planned in plan]
-    told += [_steps(planned.recipe) for planned in plan]
+    told += [_steps(planned.recipe, planned.checkpoint) for planned in plan]
     for line in dict.fromkeys(told):
         if line:
             say(line)
@@ -52,11 +53,15 @@ def _rounded(planned: Planned) -> str:
     )
 
 
-def _steps(recipe: Recipe) -> str:
+def _steps(recipe: Recipe, model: Defaults) -> str:
     """What runs of a picture that starts from another, or becomes a larger one."""
     if recipe.image is None and recipe.hires is None:
         return ""
     steps, start = recipe.schedule
+    if recipe.growth is not None:
+        before, count = recipe.growth.before(recipe.size), len(recipe.passes(model))
+        passes = "1 pass" if count == 1 else f"{count} passes"
+        return f"outpaint: {_by(before)} → {_by(recipe.size)} in {passes} of {steps} steps"
     if recipe.noise_level is not None:
         return f"{_enlarged(recipe)}noise level {recipe.noise_level}: {steps} steps"
     named = recipe.strength is None

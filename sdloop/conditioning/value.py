@@ -25,8 +25,8 @@ class Conditioning:
     that an upscaler is told.
 
     ``later`` is what takes the place of the prompts on the way: (step, Conditioning), in their
-    order. Steps are the scheduler's and count from 0 at the first that is run. All else, weights
-    included, stays.
+    order. Steps are the scheduler's and count from 0 at the first that is run. All else stays:
+    time_ids, class_labels and weights are those of the first.
     """
 
     prompt_embeds: Tensor
@@ -56,8 +56,8 @@ class Conditioning:
         built: dict[tuple[int, int], dict[str, Any]] = {}
         for state in map(self.at, steps):
             if _identity(state) not in built:
-                labelled = replace(state, class_labels=self.class_labels)
-                built[_identity(state)] = labelled.unet_inputs(guided=guided)
+                whole = replace(state, time_ids=self.time_ids, class_labels=self.class_labels)
+                built[_identity(state)] = whole.unet_inputs(guided=guided)
         return [built[_identity(self.at(step))] for step in steps]
 
     def unet_inputs(self, *, guided: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from sdloop.inputs.frame import (
     BACK,
     RESIZES,
     framed,
+    opaque,
     output_size,
     placed,
     scaled_size,
@@ -13,6 +14,7 @@ from sdloop.inputs.frame import (
 )
 from sdloop.inputs.mask import ALPHA, look, painted_mask
 from sdloop.inputs.read import (
+    MAX_PIXELS,
     Box,
     InputFacts,
     InputImage,
@@ -29,6 +31,7 @@ from sdloop.inputs.read import (
 __all__ = [
     "ALPHA",
     "BACK",
+    "MAX_PIXELS",
     "RESIZES",
     "Box",
     "Canvas",
@@ -44,6 +47,7 @@ __all__ = [
     "framed",
     "is_picture_name",
     "look",
+    "opaque",
     "open_image",
     "output_size",
     "painted_mask",

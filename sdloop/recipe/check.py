@@ -47,6 +47,11 @@ WHOLES = {
     "tile": (0, MAX_SIDE),
     "mask_margin": (0, MAX_SIDE),
     "noise_level": (0, 999),
+    "left": (1, MAX_SIDE),
+    "right": (1, MAX_SIDE),
+    "up": (1, MAX_SIDE),
+    "down": (1, MAX_SIDE),
+    "overlap": (1, MAX_SIDE),
 }
 NUMBERS = {
     "guidance_scale": (0.0, 1e4),

@@ -90,6 +90,7 @@ def _check_words(
 ) -> None:
     seen = {str(word).lower() for word in taken or []}
     prompts = [getattr(recipe, name) or "" for name in PROMPTS]
+    prompts += recipe.mix_prompts or ()
     for word in words:
         if word.lower() in seen:
             raise SettingError(f"{field} must give each word one meaning, got {word!r} twice")

@@ -18,6 +18,7 @@ from sdloop.inputs import (
 )
 from sdloop.recipe.check import PROMPTS, check_scheduler
 from sdloop.recipe.enlarge import with_hires, with_scale, with_tile
+from sdloop.recipe.growth import with_growth
 from sdloop.recipe.learned import with_learned
 from sdloop.recipe.loras import with_hashes
 from sdloop.recipe.task import (
@@ -90,6 +91,10 @@ def _with_size(recipe: "Recipe", model: Defaults) -> "Recipe":
 def _framed(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
     """The sizes of a Recipe that starts from a picture, and how the picture gets to them."""
     check_sha256(repr(recipe.image), recipe.image_sha256, picture.sha256)
+    if recipe.growth is not None:
+        return with_growth(recipe, recipe.growth, model, picture)
+    if recipe.overlap is not None:
+        raise SettingError("overlap is for pictures that grow: left, right, up or down is missing")
     recipe = _masked(recipe, picture.mask)
     recipe = with_scale(recipe, model, picture)
     seen = picture.size
@@ -176,7 +181,7 @@ def _check_model(recipe: "Recipe", model: Defaults) -> None:
                 f"{name} calls a LoRA where none is looked up: name it in loras, or in a prompt on "
                 f"the command line, got {getattr(recipe, name)!r}"
             )
-    for name in ("width", "height"):
+    for name in ("width", "height") if recipe.growth is None else ():
         check_multiple(name, getattr(recipe, name), model.size_multiple)
     check_whole("clip_skip", recipe.clip_skip, 1, model.text_layers)
     for name in ("prompt_2", "negative_prompt_2"):

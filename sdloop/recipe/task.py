@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
+from sdloop.passes import GROWTH_FIELDS
 from sdloop.rules import Size, check_whole
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ IMAGE_FIELDS = (
     *("image", "image_sha256", "resize", "background", "scale", "enlarge", "noise_level"),
     *START_FIELDS,
     *MASK_FIELDS,
+    *GROWTH_FIELDS,
 )
 # And what the second stage of a picture that starts from noise has of these.
 HIRES_FIELDS = (*START_FIELDS, "enlarge")
@@ -27,10 +29,10 @@ HIRES_FIELDS = (*START_FIELDS, "enlarge")
 
 def check_task(recipe: "Recipe", model: Defaults) -> None:
     """Raise ``SettingError`` where the model is for other pictures than ``recipe`` asks for."""
-    if model.paints and recipe.mask is None:
+    if model.paints and recipe.mask is None and recipe.growth is None:
         raise SettingError(
             f"mask must be given to an inpainting model, and {recipe.model} is one: use "
-            "`sdloop inpaint`"
+            "`sdloop inpaint`, or `sdloop outpaint` to let a picture grow"
         )
     if model.max_noise_level is None:
         if recipe.noise_level is not None:
@@ -41,7 +43,7 @@ def check_task(recipe: "Recipe", model: Defaults) -> None:
             f"image must be given to an upscaler, and {recipe.model} is one: use `sdloop upscale`"
         )
     what = f"for models that start from the picture itself, and {recipe.model} is an upscaler"
-    refuse(recipe, (*START_FIELDS, "enlarge", *MASK_FIELDS), what)
+    refuse(recipe, (*START_FIELDS, "enlarge", *MASK_FIELDS, *GROWTH_FIELDS), what)
     if recipe.scale not in (None, model.size_multiple):
         raise SettingError(
             f"scale must be {model.size_multiple} for the upscaler {recipe.model}, got "

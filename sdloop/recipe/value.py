@@ -18,6 +18,7 @@ from typing import Any, Self
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
 from sdloop.inputs import ALPHA, InputFacts
+from sdloop.passes import Growth, Pass, passes
 from sdloop.prompt import is_plain
 from sdloop.recipe.check import PROMPTS, settled
 from sdloop.recipe.learned import keyed_words
@@ -72,6 +73,10 @@ class Recipe:
     resize, background
         How the picture gets its size, one of ``inputs.RESIZES`` (see ``inputs.output_size``); the
         colour around it, and where it is transparent.
+    left, right, up, down, overlap
+        By how many pixels the picture grows on each side, multiples of the VAE's factor; and how
+        much of what is there each window sees beside what it adds. ``width`` and ``height`` are
+        then those of the grown picture, and follow from these.
     noise_level
         How much noise an upscaler puts on the picture that it enlarges, as a timestep of its
         training: 0 to the most that its model knows. ``image`` is that small picture, and
@@ -137,6 +142,11 @@ class Recipe:
     resize: str | None = None
     background: str | None = None
     noise_level: int | None = None
+    left: int | None = None
+    right: int | None = None
+    up: int | None = None
+    down: int | None = None
+    overlap: int | None = None
     scale: float | None = None
     hires: float | None = None
     enlarge: str | None = None
@@ -167,6 +177,25 @@ class Recipe:
         if self.width is None or self.height is None:
             raise SettingError("width and height must be set: resolve the Recipe for a model first")
         return self.width, self.height
+
+    @property
+    def growth(self) -> Growth | None:
+        """By how much the picture grows, if it does."""
+        sides = {name: getattr(self, name) for name in ("left", "right", "up", "down")}
+        given = {name: pixels for name, pixels in sides.items() if pixels is not None}
+        return Growth(**given) if given else None
+
+    def passes(self, model: Defaults) -> tuple[Pass, ...]:
+        """The passes in which the picture of a resolved Recipe grows: none if it does not."""
+        if self.growth is None or self.overlap is None:
+            return ()
+        return passes(
+            self.growth.before(self.size),
+            self.growth,
+            native=model.native_size,
+            multiple=model.size_multiple,
+            overlap=self.overlap,
+        )
 
     @property
     def final_size(self) -> Size:
