@@ -11,6 +11,7 @@ from sdloop.cli.plan import ModelNames, Planned, model_of
 from sdloop.cli.progress import Progress
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import CommandSettings
+from sdloop.cli.step_files import StepFiles
 from sdloop.inputs import OpenImage
 from sdloop.png import Made, write_picture
 
@@ -56,9 +57,10 @@ def each_picture(
     groups: dict[ModelNames, list[Planned]] = {}
     for one in plan:
         groups.setdefault(model_of(one.recipe), []).append(one)
+    step_files = StepFiles(plan, command, options)
     with Progress(pictures=len(plan), quiet=options.quiet) as progress:
         for group in groups.values():
-            yield from _make(group, command, open_image, progress)
+            yield from _make(group, command, open_image, progress, step_files)
 
 
 def _make(
@@ -66,6 +68,7 @@ def _make(
     command: CommandSettings,
     open_image: OpenImage,
     progress: Progress,
+    step_files: StepFiles,
 ) -> "Iterator[tuple[Planned, Picture, Made]]":
     """Make the pictures of one model."""
     from sdloop.checkpoint import model_hashes
@@ -76,14 +79,17 @@ def _make(
     components = loaded(checkpoint, command)
     weights = model_hashes(checkpoint)
     # stream() keeps the order, so the next picture is that of the next plan.
-    plans = iter(group)
+    finished = 0
     recipes = [planned.recipe for planned in group]
     events = stream(components, recipes, batch_size=command.batch_size, open_image=open_image)
     for event in events:
         if not isinstance(event, Picture):
             progress.step(event)
+            pictures = group[finished : finished + len(event.latents)]
+            step_files.save(event, pictures, components, weights)
             continue
-        planned = next(plans)
+        planned = group[finished]
+        finished += 1
         made = circumstances(event, components, planned, weights)
         progress.picture()
         yield planned, event, made
