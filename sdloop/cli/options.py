@@ -358,6 +358,19 @@ class OutputOptions:
             metavar="N",
         ),
     ] = None
+    preview: Annotated[
+        bool,
+        option("Output", "Show in the terminal what the picture looks like so far.", "--preview"),
+    ] = False
+    preview_vae: Annotated[
+        int | None,
+        option(
+            "Output",
+            "Every N steps, with all the detail that the VAE gives. Default: rough and cheap.",
+            "--preview-vae",
+            metavar="N",
+        ),
+    ] = None
     json: Annotated[
         bool, option("Output", "One line of JSON per picture instead of its path.", "--json")
     ] = False
@@ -378,3 +391,11 @@ class OutputOptions:
                 raise SettingError(
                     f"save_every means nothing without save_steps, got {self.save_every}"
                 )
+        if self.preview_vae is not None:
+            check_whole("preview_vae", self.preview_vae, 1, 1000)
+            if not self.preview:
+                raise SettingError(
+                    f"preview_vae means nothing without preview, got {self.preview_vae}"
+                )
+        if self.preview and self.quiet:
+            raise SettingError("preview and quiet exclude each other")
