@@ -21,6 +21,7 @@ from sdloop.cli.mix import mix
 from sdloop.cli.models import models
 from sdloop.cli.outpaint import outpaint
 from sdloop.cli.screen import emit, one_line_endings
+from sdloop.cli.sheet import sheet
 from sdloop.cli.show import show
 from sdloop.cli.tokens import tokens
 from sdloop.cli.train_embedding import train_embedding
@@ -57,6 +58,7 @@ app.command()(mix)
 app.command()(upscale)
 app.command()(animate)
 app.command()(show)
+app.command()(sheet)
 app.command("train-embedding")(train_embedding)
 app.command()(models)
 app.command()(tokens)
