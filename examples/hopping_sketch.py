@@ -18,8 +18,7 @@ from sdloop.moving import open_clip, write_moving
 def page(index: int) -> Image.Image:
     """The rabbit on the ground or in the air, drawn four times as large and then reduced."""
     ground = 190 - 34 * abs(math.sin(math.pi * index / 6))
-    sheet = Image.new("RGB", (256, 256), "#dfe8ee")
-    pen = ImageDraw.Draw(sheet)
+    pen = ImageDraw.Draw(sheet := Image.new("RGB", (256, 256), "#dfe8ee"))
     pen.rectangle((0, 226, 256, 256), "#b9c6a0")
     for x, y, across, down, colour in (
         *((x, -106, 13, 36, "#f4c9c0") for x in (104, 146)),
@@ -27,8 +26,8 @@ def page(index: int) -> Image.Image:
         *((x, -60, 4, 5, "#202020") for x in (112, 144)),
         *((x, 42, 22, 11, "#c8a070") for x in (98, 158)),
     ):
-        box = (x - across, ground + y - down, x + across, ground + y + down)
-        pen.ellipse(box, colour, "#404040", 5)
+        y += ground
+        pen.ellipse((x - across, y - down, x + across, y + down), colour, "#404040", 5)
     return sheet.resize((64, 64), Image.Resampling.LANCZOS)
 
 

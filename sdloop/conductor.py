@@ -1,38 +1,26 @@
 """The conductor: Recipes and Components in, pictures out. Every command ends here."""
 
 import itertools
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from typing import Any
+from functools import lru_cache
 
-import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from sdloop.checkpoint import FindLora, find_lora
-from sdloop.components import Components, adapted, peak_memory, reset_peak_memory
-from sdloop.conditioning import (
-    Conditioning,
-    Encode,
-    Words,
-    condition,
-    encode_prompt,
-    stack,
-    with_words,
-    words_of,
-)
-from sdloop.errors import OutOfMemory
+from sdloop.batches import batches
+from sdloop.components import Components, peak_memory, reset_peak_memory
+from sdloop.conditioning import Conditioning, condition, stack, words_of
 from sdloop.image import decode, to_images
 from sdloop.inputs import OpenImage, open_image
+from sdloop.kit import Kit, kit_of
+from sdloop.looking import Look, looking
 from sdloop.loop import Step
+from sdloop.measures import Stopwatch, memory_errors
 from sdloop.outpaint import growing_from, window_recipes
-from sdloop.recipe import PROMPTS, WORD_FIELDS, Lora, Recipe, facts_of
+from sdloop.recipe import Recipe
 from sdloop.rules import check_whole
 from sdloop.stages import run, stages_of
-from sdloop.start import Look, looking
 
 MAX_BATCH = 4096
 
@@ -90,48 +78,34 @@ def stream(
     check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):
         recipes = [recipes]
-    found_lora = lru_cache(maxsize=64)(find_lora)
-    prepare = _preparing(components, found_lora)
-    yield from _stream(components, recipes, batch_size, open_image, found_lora, prepare)
+    yield from _stream(kit_of(components), recipes, batch_size, open_image)
 
 
 def _stream(
-    components: Components,
-    recipes: Iterable[Recipe],
-    batch_size: int,
-    open_image: OpenImage,
-    find_lora: FindLora,
-    prepare: "Prepare",
+    kit: Kit, recipes: Iterable[Recipe], batch_size: int, open_image: OpenImage
 ) -> Iterator[Step | Picture]:
     """Resolve the Recipes one after the other, and make each batch as soon as it is full."""
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
-    resolved = (_resolved(recipe, components, last_opened, find_lora) for recipe in recipes)
-    looked_at = looking(components, last_opened)
+    look = looking(kit.components, last_opened)
+    resolved = (kit.resolved(recipe, last_opened) for recipe in recipes)
     for batch in batches(resolved, batch_size):
-        with _memory_errors(batch[0], len(batch)):
+        with memory_errors(batch[0], len(batch)):
             if batch[0].growth is None:
-                wanted, encoder = prepare(batch[0].loras)
-                yield from _make(wanted, batch, encoder, looked_at)
+                yield from _make(kit, batch, look)
             else:
-                yield from _grow(components, batch, last_opened, find_lora, prepare)
+                yield from _grow(kit, batch, last_opened)
 
 
-def _grow(
-    components: Components,
-    batch: Sequence[Recipe],
-    open_image: OpenImage,
-    find_lora: FindLora,
-    prepare: "Prepare",
-) -> Iterator[Step | Picture]:
+def _grow(kit: Kit, batch: Sequence[Recipe], open_image: OpenImage) -> Iterator[Step | Picture]:
     """One batch of pictures that grow: each pass is a batch of windows, painted within a mask."""
     watch = Stopwatch()
     growing = [growing_from(recipe, open_image) for recipe in batch]
-    passes = batch[0].passes(components)
+    passes = batch[0].passes(kit.components)
     made: list[Picture] = []
     for number, one in enumerate(passes):
-        windows, open_window = window_recipes(batch, growing, one, number, components)
+        windows, open_window = window_recipes(batch, growing, one, number, kit.components)
         made = []
-        for event in _stream(components, windows, len(batch), open_window, find_lora, prepare):
+        for event in _stream(kit, windows, len(batch), open_window):
             if isinstance(event, Picture):
                 made.append(event)
                 continue
@@ -145,49 +119,13 @@ def _grow(
         yield replace(window, image=picture.image, recipe=recipe, seconds=seconds)
 
 
-def _resolved(
-    recipe: Recipe, components: Components, open_image: OpenImage, find_lora: FindLora
-) -> Recipe:
-    hashes = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
-    return recipe.resolved(components, facts_of(recipe, open_image), lora_hashes=hashes)
-
-
-Encoder = Callable[[Words], Encode]
-Prepare = Callable[[tuple[Lora, ...]], tuple[Components, Encoder]]
-
-
-def _preparing(components: Components, find_lora: FindLora) -> Prepare:
-    """How the components are made as Recipes want them, and what encodes prompts of which words.
-
-    The last few are kept, for Recipes that take turns; of a LoRA that is its own weights alone.
-    Equal texts are encoded once, however many pictures they are for.
-    """
-
-    @lru_cache(maxsize=4)
-    def prepare(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
-        files = [(find_lora(lora.name), lora.scale) for lora in loras]
-        wanted = adapted(components, files)
-
-        @lru_cache(maxsize=8)
-        def encoder(words: Words) -> Encode:
-            return lru_cache(maxsize=64)(partial(encode_prompt, with_words(wanted, words)))
-
-        return wanted, encoder
-
-    return prepare
-
-
-def _make(
-    components: Components,
-    batch: Sequence[Recipe],
-    encoder: Encoder,
-    look: Look,
-) -> Iterator[Step | Picture]:
+def _make(kit: Kit, batch: Sequence[Recipe], look: Look) -> Iterator[Step | Picture]:
     """One batch, from the prompts to the pixels; what the UNet cannot see at once goes apart.
 
     That are prompts of more chunks than others, or that AND makes more of.
     """
     watch = Stopwatch()
+    components, encoder = kit.prepare(batch[0].loras)
     rows = [condition(components, recipe, encode=encoder(words_of(recipe))) for recipe in batch]
     reading = watch.seconds() / len(batch)
     pairs = zip(rows, batch, strict=True)
@@ -230,61 +168,3 @@ def _picture(
             seconds=seconds,
             peak_memory=peak,
         )
-
-
-def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]]:
-    """Neighbours that can share a forward pass: equal but for words, seeds and input picture."""
-
-    def shape(recipe: Recipe) -> Recipe:
-        words: dict[str, Any] = {**dict.fromkeys((*PROMPTS, *WORD_FIELDS)), "prompt": ""}
-        return replace(
-            recipe,
-            seed=0,
-            image=recipe.image and "any",
-            image_sha256=None,
-            mask=recipe.mask and "any",
-            mask_sha256=None,
-            mix_prompts=None,
-            mix_weights=None,
-            slerp=False,
-            variation_seed=None,
-            variation_strength=None,
-            **words,
-        )
-
-    for _, alike in itertools.groupby(recipes, key=shape):
-        while batch := list(itertools.islice(alike, batch_size)):
-            yield batch
-
-
-class Stopwatch:
-    """Wall time since it was made, without the time that others took meanwhile."""
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self._started
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """Leave out what happens inside: a consumer looks at a step as long as it likes."""
-        away = time.perf_counter()
-        yield
-        self._started += time.perf_counter() - away
-
-
-@contextmanager
-def _memory_errors(recipe: Recipe, count: int) -> Iterator[None]:
-    """Say what did not fit, instead of the allocator's own words."""
-    try:
-        yield
-    except RuntimeError as error:  # CUDA has a subclass for it, the CPU's allocator only says so
-        full = ("not enough memory", "can't allocate memory")
-        if not isinstance(error, torch.OutOfMemoryError) and not any(t in str(error) for t in full):
-            raise
-        width, height = recipe.final_size
-        raise OutOfMemory(
-            f"out of memory for {count} picture(s) of {width}x{height} at once; "
-            "remedy: a smaller batch_size, tile or picture, or dtype bf16"
-        ) from error

@@ -14,10 +14,11 @@ from sdloop.errors import NonFiniteError
 from sdloop.image import decode, encode, scale, to_images, to_pixels
 from sdloop.inputs import placed
 from sdloop.latents import enlarge, latent_size, noise, seeded_generators
+from sdloop.looking import Look
 from sdloop.loop import Step, denoise
 from sdloop.recipe import Recipe, stages
 from sdloop.schedule import Scheduler, make_scheduler, seed_brownian_noise, set_steps
-from sdloop.start import Look, Start, start
+from sdloop.start import Start, start
 from sdloop.windows import Windows
 
 

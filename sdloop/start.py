@@ -1,8 +1,7 @@
 """Where the loop starts: at pure noise, or at a picture under as much noise as is asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
 
 import torch
 from PIL.Image import Image
@@ -11,11 +10,11 @@ from torch import Generator, Tensor
 from sdloop.beside import Beside, around_masks, small_pictures
 from sdloop.components import Components
 from sdloop.conditioning import Conditioning
-from sdloop.image import Encoded, encode, scale, to_pixels
-from sdloop.inputs import ALPHA, Canvas, OpenImage, canvas, check_sha256, scaled_size
+from sdloop.image import scale, to_pixels
 from sdloop.latents import enlarge, latent_size, noise, varied
-from sdloop.mask import Kept, blank, latent_mask
-from sdloop.recipe import IMAGE_FIELDS, Recipe
+from sdloop.looking import Look, Seen
+from sdloop.mask import Kept, latent_mask
+from sdloop.recipe import Recipe
 from sdloop.schedule import Scheduler
 
 
@@ -40,22 +39,6 @@ class Start:
         return replace(conditioning, channels=channels, class_labels=class_labels)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
-    """A picture that was brought, as the VAE sees it.
-
-    ``blanked`` is the picture in grey wherever it is painted, for UNets that see it so. An upscaler
-    sees the picture itself, and the VAE never does.
-    """
-
-    canvas: Canvas
-    encoded: Encoded | None = None
-    blanked: Encoded | None = None
-
-
-Look = Callable[[Recipe], Seen]
-
-
 def start(
     components: Components,
     batch: Sequence[Recipe],
@@ -67,149 +50,100 @@ def start(
 ) -> Start:
     """What the loop starts from; ``set_steps`` must have run for ``timesteps``.
 
-    Each picture draws from its own generator, and in diffusers' order: the latents of the picture
-    that it starts from, if it does, then the noise, then the latents of that picture less what is
-    painted. An upscaler starts from noise, after the noise of the picture that it sees beside it.
+    Each picture draws from its own generator, in diffusers' order.
     """
+    draws = Draws(components=components, batch=batch, generators=generators)
     recipe = batch[0]  # they all start in the same way
-    channels = components.vae.config.latent_channels
-    size = latent_size(*recipe.size, components.vae_factor)
-    draw = partial(noise, generators, channels, *size)
     if recipe.image is None:
-        return Start(
-            latents=_varied(draw(), batch).to(components.device) * scheduler.init_noise_sigma
-        )
+        return Start(latents=draws.noise() * scheduler.init_noise_sigma)
     seen = [look(one) for one in batch]
     if components.max_noise_level is not None:
-        beside = _small(components, batch, seen, generators)
-        latents = draw().to(components.device) * scheduler.init_noise_sigma
-        return Start(latents=latents, beside=beside)
-    # Where a mask is painted over from the first step on, nothing of the picture is under it.
-    from_noise = recipe.mask is not None and recipe.schedule[1] == 0
-    clean = None if from_noise and components.paints else _clean(components, seen, generators)
+        return _beside_small_pictures(draws, seen, scheduler)
+    if recipe.mask is not None:
+        return _within_masks(draws, seen, scheduler, timesteps)
+    clean = draws.clean(seen)
     if recipe.enlarge == "latent":
-        assert clean is not None  # for it has no mask
-        clean = enlarge(clean, *size)
-    if clean is not None and recipe.mask is not None:
-        clean = clean.contiguous()  # as in diffusers, or convolutions round in another order
-    drawn = _varied(draw(), batch).to(components.device)
+        clean = enlarge(clean, *draws.size)
+    return Start(latents=_noised(scheduler, clean, draws.noise(), timesteps))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draws:
+    """What is drawn for the pictures of a batch, from the generator of each."""
+
+    components: Components
+    batch: Sequence[Recipe]
+    generators: Sequence[Generator]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The height and width of the latents."""
+        return latent_size(*self.batch[0].size, self.components.vae_factor)
+
+    def noise(self) -> Tensor:
+        """The noise of each picture, with that of its variation seed in it, where the UNet is."""
+        channels = self.components.vae.config.latent_channels
+        drawn = torch.split(noise(self.generators, channels, *self.size), 1)
+        rows = [_varied(row, recipe) for row, recipe in zip(drawn, self.batch, strict=True)]
+        return torch.cat(rows).to(self.components.device)
+
+    def clean(self, seen: Sequence[Seen]) -> Tensor:
+        """The latents of the pictures that they start from."""
+        rows = []
+        for one, generator in zip(seen, self.generators, strict=True):
+            assert one.encoded is not None
+            rows.append(scale(self.components.vae, one.encoded.draw(generator)))
+        return torch.cat(rows)
+
+
+def _varied(row: Tensor, recipe: Recipe) -> Tensor:
+    if recipe.variation_seed is None or not recipe.variation_strength:
+        return row
+    return varied(row, recipe.variation_seed, recipe.variation_strength)
+
+
+def _noised(scheduler: Scheduler, clean: Tensor, drawn: Tensor, timesteps: Tensor) -> Tensor:
+    """As noisy as the first of ``timesteps``."""
+    noisy: Tensor = scheduler.add_noise(clean, drawn, timesteps[:1].repeat(len(clean)))
+    return noisy
+
+
+def _beside_small_pictures(draws: Draws, seen: Sequence[Seen], scheduler: Scheduler) -> Start:
+    """For an upscaler: noise, beside the pictures that it enlarges, whose own noise comes first."""
+    pictures = [to_pixels(one.canvas.image) for one in seen]
+    levels = [one.noise_level for one in draws.batch if one.noise_level is not None]  # resolved
+    beside = small_pictures(draws.components, pictures, levels, draws.generators)
+    return Start(latents=draws.noise() * scheduler.init_noise_sigma, beside=beside)
+
+
+def _within_masks(
+    draws: Draws, seen: Sequence[Seen], scheduler: Scheduler, timesteps: Tensor
+) -> Start:
+    """For pictures that are painted in part: by a UNet that sees the mask, or by any other.
+
+    Each picture's latents are drawn first, then the noise, then the latents of what the mask
+    leaves. Where they are painted over from the first step on, nothing of them is under the mask.
+    """
+    paints = draws.components.paints
+    from_noise = draws.batch[0].schedule[1] == 0
+    # Contiguous as in diffusers, or convolutions round in another order.
+    clean = None if from_noise and paints else draws.clean(seen).contiguous()
+    drawn = draws.noise()
     latents = drawn * scheduler.init_noise_sigma
     if not from_noise:
-        latents = scheduler.add_noise(clean, drawn, timesteps[:1].repeat(len(batch)))
-    if recipe.mask is None:
-        return Start(latents=latents)
-    if components.paints:
-        return Start(latents=latents, beside=_around(components, seen, generators))
-    draw()  # diffusers encodes the rest of the picture here, for whatever UNet
+        assert clean is not None
+        latents = _noised(scheduler, clean, drawn, timesteps)
+    masks = [latent_mask(_mask(one), draws.components.vae_factor) for one in seen]
+    if paints:
+        rests = [one.blanked for one in seen if one.blanked is not None]
+        beside = around_masks(draws.components, masks, rests, draws.generators)
+        return Start(latents=latents, beside=beside)
+    draws.noise()  # diffusers encodes what is left here, for whatever UNet
     assert clean is not None
-    masks = [latent_mask(_mask(one), components.vae_factor) for one in seen]
-    kept = Kept(clean=clean, noise=drawn, mask=torch.cat(masks).to(components.device))
+    kept = Kept(clean=clean, noise=drawn, mask=torch.cat(masks).to(drawn.device))
     return Start(latents=latents, kept=kept)
-
-
-def _varied(noise: Tensor, batch: Sequence[Recipe]) -> Tensor:
-    """``noise`` with that of the Recipes' variation seeds in it."""
-    rows = []
-    for place, one in enumerate(batch):
-        row = noise[place : place + 1]
-        if one.variation_seed is not None and one.variation_strength:
-            row = varied(row, one.variation_seed, one.variation_strength)
-        rows.append(row)
-    return torch.cat(rows)
-
-
-def _clean(components: Components, seen: Sequence[Seen], generators: Sequence[Generator]) -> Tensor:
-    """The latents of the pictures."""
-    rows = []
-    for one, generator in zip(seen, generators, strict=True):
-        assert one.encoded is not None
-        rows.append(scale(components.vae, one.encoded.draw(generator)))
-    return torch.cat(rows)
-
-
-def _around(
-    components: Components, seen: Sequence[Seen], generators: Sequence[Generator]
-) -> Beside:
-    masks = [latent_mask(_mask(one), components.vae_factor) for one in seen]
-    rests = [one.blanked for one in seen if one.blanked is not None]
-    return around_masks(components, masks, rests, generators)
-
-
-def _small(
-    components: Components,
-    batch: Sequence[Recipe],
-    seen: Sequence[Seen],
-    generators: Sequence[Generator],
-) -> Beside:
-    pictures = [to_pixels(one.canvas.image) for one in seen]
-    levels = [one.noise_level for one in batch if one.noise_level is not None]  # all: resolved
-    return small_pictures(components, pictures, levels, generators)
 
 
 def _mask(seen: Seen) -> Image:
     assert seen.canvas.mask is not None
     return seen.canvas.mask
-
-
-def looking(components: Components, open_image: OpenImage) -> Look:
-    """How the pictures that Recipes name are read and encoded: each once, while it is in use.
-
-    Raises ``FileError`` when a picture or a mask is not what its Recipe was resolved with.
-    """
-
-    @lru_cache(maxsize=16)
-    def seen(recipe: Recipe) -> Seen:
-        if components.max_noise_level is not None:
-            return Seen(canvas=canvas_of(_small_size(recipe, components.vae_factor), open_image))
-        if recipe.enlarge == "latent":
-            recipe = _at_own_size(recipe, open_image, components.size_multiple)
-        canvas = canvas_of(recipe, open_image)
-        pixels = to_pixels(canvas.image)
-        blanked = None
-        if canvas.mask is not None and components.paints:
-            blanked = encode(components.vae, blank(pixels, canvas.mask))
-        return Seen(canvas=canvas, encoded=encode(components.vae, pixels), blanked=blanked)
-
-    return lambda recipe: seen(_only_pictures(recipe))
-
-
-def _only_pictures(recipe: Recipe) -> Recipe:
-    """``recipe`` with nothing in it that makes no difference to how its picture is seen."""
-    fields = {name: getattr(recipe, name) for name in (*IMAGE_FIELDS, "width", "height")}
-    start = {"strength": None, "exact_steps": False, "start_step": None, "noise_level": None}
-    return Recipe(prompt="", seed=0, **(fields | start))
-
-
-def _small_size(recipe: Recipe, factor: int) -> Recipe:
-    """At the size of the picture that an upscaler enlarges: a pixel for each latent."""
-    width, height = recipe.size
-    return replace(recipe, width=width // factor, height=height // factor)
-
-
-def _at_own_size(recipe: Recipe, open_image: OpenImage, multiple: int) -> Recipe:
-    """For a picture whose latents are enlarged: it is encoded as small as it came."""
-    assert recipe.image is not None
-    width, height = scaled_size(open_image(recipe.image).image.size, 1, multiple)
-    return replace(recipe, width=width, height=height)
-
-
-def canvas_of(recipe: Recipe, open_image: OpenImage) -> Canvas:
-    """The picture that a resolved Recipe starts from, and its mask, as it is worked on."""
-    assert recipe.image and recipe.resize and recipe.background  # resolved
-    picture = open_image(recipe.image)
-    check_sha256(picture.name, recipe.image_sha256, picture.sha256)
-    drawn = None
-    if recipe.mask not in (None, ALPHA):
-        drawn = open_image(str(recipe.mask))
-        check_sha256(drawn.name, recipe.mask_sha256, drawn.sha256, what="mask")
-    return canvas(
-        picture,
-        drawn,
-        recipe.size,
-        resize=recipe.resize,
-        background=recipe.background,
-        masked=recipe.mask is not None,
-        blur=recipe.mask_blur,
-        invert=recipe.invert_mask,
-        margin=recipe.mask_margin,
-    )

@@ -11,7 +11,8 @@ from PIL import Image
 from tiny import tiny_sd1, tiny_sdxl
 
 import sdloop
-from sdloop.conductor import batches, generate, stream
+from sdloop.batches import batches
+from sdloop.conductor import generate, stream
 from sdloop.errors import FileError, NonFiniteError, OutOfMemory, SettingError
 from sdloop.inputs import InputImage
 from sdloop.loop import Step

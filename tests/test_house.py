@@ -25,16 +25,20 @@ ROOMS = [
     "sheet",
     "recipe",
     "mixture",
+    "batches",
+    "measures",
     "latents",
     "guidance",
     "schedule",
     "checkpoint",
     "components",
     "conditioning",
+    "kit",
     "mask",
     "windows",
     "loop",
     "image",
+    "looking",
     "beside",
     "start",
     "outpaint",
@@ -49,7 +53,7 @@ ROOMS = [
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("passes", "sheet", "learned", "recipe", "mixture"),
+    *("passes", "sheet", "learned", "recipe", "mixture", "batches"),
     *("checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

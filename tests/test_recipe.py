@@ -191,7 +191,8 @@ def test_an_inpainting_model_wants_a_mask(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingError) as caught:
         recipe(model="painter", **settings).resolved(Model(paints=True), picture)
     assert str(caught.value) == (
-        "mask must be given to an inpainting model, and painter is one: use `sdloop inpaint`"
+        "mask must be given to an inpainting model, and painter is one: use `sdloop inpaint`, "
+        "or `sdloop outpaint` to let a picture grow"
     )
 
 

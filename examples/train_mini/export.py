@@ -55,7 +55,7 @@ INDEX = {
 that."""
 
 GUIDANCE = 1.5
-UPSCALE_STRENGTH = 0.12  # more, and it sees scenes of their own in an enlarged one
+UPSCALE_STRENGTH = 0.08  # more, and it sees scenes of their own in an enlarged one
 """What sdloop takes where nobody names a scale: below it subjects get vague, above it colours
 drift."""
 

@@ -5,7 +5,7 @@ underscore::
 
     "_sdloop": {
       "guidance_scale": 2.0,
-      "upscale_strength": 0.12,
+      "upscale_strength": 0.08,
       "vocabulary": {"subjects": ["frog", "rabbit"], "colours": ["red", "green"]},
       "prompts": ["frogs on stilts", "a red house at night"]
     }

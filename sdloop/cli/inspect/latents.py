@@ -59,7 +59,7 @@ def latents(
     settings, wanted = asked(fields, seed=0, quiet=True)
     components, recipe = ready(without_loras(wanted), settings)
     from sdloop.inspection.latents import channel_images, round_trip
-    from sdloop.start import canvas_of
+    from sdloop.looking import canvas_of
 
     trip = round_trip(components.vae, canvas_of(recipe, image_opener()).image)
     factor = components.vae_factor

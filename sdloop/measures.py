@@ -1,0 +1,43 @@
+"""What a run takes: time, and memory that is not there."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from sdloop.errors import OutOfMemory
+from sdloop.recipe import Recipe
+
+
+class Stopwatch:
+    """Wall time since it was made, without the time that others took meanwhile."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Leave out what happens inside: a consumer looks at a step as long as it likes."""
+        away = time.perf_counter()
+        yield
+        self._started += time.perf_counter() - away
+
+
+@contextmanager
+def memory_errors(recipe: Recipe, count: int) -> Iterator[None]:
+    """Say what did not fit, instead of the allocator's own words."""
+    try:
+        yield
+    except RuntimeError as error:  # CUDA has a subclass for it, the CPU's allocator only says so
+        full = ("not enough memory", "can't allocate memory")
+        if not isinstance(error, torch.OutOfMemoryError) and not any(t in str(error) for t in full):
+            raise
+        width, height = recipe.final_size
+        raise OutOfMemory(
+            f"out of memory for {count} picture(s) of {width}x{height} at once; "
+            "remedy: a smaller batch_size, tile or picture, or dtype bf16"
+        ) from error
