@@ -57,7 +57,7 @@ def animate(
     """
     check_number("carry", carry, 0, 1)
     hashes = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
-    settled = clip_recipe(components, clip, recipe, lora_hashes=hashes)
+    settled = clip_recipe(components, clip, recipe, carry=carry, lora_hashes=hashes)
     opened: dict[str, InputImage] = {}
     asked: list[Recipe] = []
     last: Image.Image | None = None

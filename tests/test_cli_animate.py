@@ -195,6 +195,8 @@ def test_what_is_refused_before_the_model_is_loaded() -> None:
     Path("text.gif").write_text("hello")
     Path("cut.gif").write_bytes(Path("roll.gif").read_bytes()[:-50])
     Path("taken.gif").write_text("mine")
+    for name, value in (("mask", '"alpha"'), ("left", "8"), ("scale", "2")):
+        Path(f"{name}.toml").write_text(f"{name} = {value}\n")
     for arguments, code, reason in (
         (["empty", "a cat"], 3, "the folder 'empty' holds no picture"),
         (["missing.gif", "a cat"], 3, "cannot read 'missing.gif': No such file or directory"),
@@ -207,6 +209,9 @@ def test_what_is_refused_before_the_model_is_loaded() -> None:
         ([*ASK, "--fps", "0"], 2, "fps must be between 0.1 and 50, got 0.0"),
         ([*ASK[:3], "1,2"], 2, "seed must be one for all frames, got '1,2'"),
         ([*ASK, "--batch-size", "4"], 2, "batch_size must be 1 for frames in a row, got 4"),
+        ([*ASK, "--config", "mask.toml"], 2, "mask means nothing for frames, got 'alpha'"),
+        ([*ASK[:4], "--config", "left.toml"], 2, "left means nothing for frames, got 8"),
+        ([*ASK, "--carry", "0.3", "--config", "scale.toml"], 2, "carry must be 0 for frames that"),
         (["frames"], 2, "prompt must be given"),
         ([], 2, "image must name frames"),
     ):

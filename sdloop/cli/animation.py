@@ -57,7 +57,9 @@ def make_animation(
     checkpoint = find_checkpoint(model, revision=revision, variant=variant, vae=vae, may_fetch=True)
     files = lora_files(recipe, checkpoint, lora_finder(may_fetch=True))
     hashes = {file.name: file.sha256 for file in files}
-    recipe = clip_recipe(checkpoint, animation.clip, recipe, lora_hashes=hashes)
+    recipe = clip_recipe(
+        checkpoint, animation.clip, recipe, carry=animation.carry, lora_hashes=hashes
+    )
     planned = Planned(
         recipe=recipe, checkpoint=checkpoint, picture=None, path=animation.path,
         exists=animation.exists, output=None, loras=files,

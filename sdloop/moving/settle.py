@@ -8,21 +8,30 @@ from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
 from sdloop.inputs import InputFacts
 from sdloop.moving.read import Clip
+from sdloop.passes import GROWTH_FIELDS
 from sdloop.recipe import Recipe
 
 USUAL_FPS = 12.0
 
 
 def clip_recipe(
-    model: Defaults, clip: Clip, recipe: Recipe, *, lora_hashes: Mapping[str, str]
+    model: Defaults,
+    clip: Clip,
+    recipe: Recipe,
+    *,
+    carry: float,
+    lora_hashes: Mapping[str, str],
 ) -> Recipe:
     """``recipe`` resolved for ``clip``, which its ``image`` names: the frames share all of it.
 
-    Raises ``SettingError`` for a mask, and for frames of several sizes unless ``resize`` says what
-    is done about it; else what ``Recipe.resolved`` does.
+    Raises ``SettingError`` for a mask and for growth, for frames of several sizes unless ``resize``
+    says what is done about it, and for a ``carry`` of what is larger than the frames; else what
+    ``Recipe.resolved`` does.
     """
-    if recipe.mask is not None:
-        raise SettingError(f"mask means nothing for frames, got {recipe.mask!r}")
+    for name in ("mask", *GROWTH_FIELDS):
+        value = getattr(recipe, name)
+        if value is not None:
+            raise SettingError(f"{name} means nothing for frames, got {value!r}")
     if len(clip.sizes) > 1 and recipe.resize is None:
         first, second = ("x".join(map(str, size)) for size in clip.sizes[:2])
         raise SettingError(
@@ -30,7 +39,13 @@ def clip_recipe(
         )
     whole = replace(recipe, image=clip.name, image_sha256=clip.sha256)
     facts = InputFacts(sha256=clip.sha256, size=clip.sizes[0])
-    return whole.resolved(model, facts, lora_hashes=lora_hashes)
+    settled = whole.resolved(model, facts, lora_hashes=lora_hashes)
+    if carry and settled.scale is not None:
+        raise SettingError(
+            f"carry must be 0 for frames that are enlarged, got {carry:g}: what they start from is "
+            f"smaller than the last result, which scale {settled.scale:g} has made larger"
+        )
+    return settled
 
 
 def durations_of(clip: Clip, fps: float | None) -> tuple[float, ...]:
