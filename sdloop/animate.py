@@ -1,7 +1,6 @@
 """Frames in, frames out: each through img2img, with the same noise, in one stream."""
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 
 from PIL import Image
@@ -64,26 +63,23 @@ def animate(
     last: Image.Image | None = None
     # It asks for a Recipe when it is resumed after the last picture, and one is there by then.
     events = stream(components, iter(asked.pop, None), open_image=opened.__getitem__)
-    with closing(events):
-        for index, (name, frame) in enumerate(clip.frames()):
-            check_sha256(frame.name, clip.sha256s[index], frame.sha256)
-            source = _seen(frame, settled)
-            if carry and last is not None:
-                name = f"frame {index + 1} of {clip.name} with {carry:g} of the last result"
-                frame = frame_of(Image.blend(source, last, carry), name)
-            opened.clear()
-            opened[name] = frame
-            one = replace(settled, image=name, image_sha256=frame.sha256)
-            last = known(index, one)
-            if last is not None:
-                yield Frame(index=index, source=source, image=last, recipe=one, picture=None)
-                continue
-            asked.append(one)
-            picture = yield from _made(events)
-            last = picture.image
-            yield Frame(
-                index=index, source=source, image=last, recipe=picture.recipe, picture=picture
-            )
+    for index, (name, frame) in enumerate(clip.frames()):
+        check_sha256(frame.name, clip.sha256s[index], frame.sha256)
+        source = _seen(frame, settled)
+        if carry and last is not None:
+            name = f"frame {index + 1} of {clip.name} with {carry:g} of the last result"
+            frame = frame_of(Image.blend(source, last, carry), name)
+        opened.clear()
+        opened[name] = frame
+        one = replace(settled, image=name, image_sha256=frame.sha256)
+        last = known(index, one)
+        if last is not None:
+            yield Frame(index=index, source=source, image=last, recipe=one, picture=None)
+            continue
+        asked.append(one)
+        picture = yield from _made(events)
+        last = picture.image
+        yield Frame(index=index, source=source, image=last, recipe=picture.recipe, picture=picture)
 
 
 def _made(events: Iterator[Step | Picture]) -> Generator[Step, None, Picture]:
