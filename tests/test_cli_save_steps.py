@@ -87,6 +87,14 @@ def test_the_other_commands_have_it_too() -> None:
     assert pixels("steps/cat-step-003.png") == pixels("cat.png")
 
 
+def test_pictures_that_grow_show_their_windows_one_at_a_time() -> None:
+    """The steps of several would be of parts of each, in an order that nobody could tell."""
+    sketch().resize((32, 32)).save("photo.png")
+    flags = ["photo.png", "a cat", "--right", "16", "--seed", "4..5", "--save-steps", "steps"]
+    complaint = Command("outpaint").refused(*flags, "--quiet", "--batch-size", "2")
+    assert complaint == "save_steps needs batch_size 1 for pictures that grow, got 2"
+
+
 @pytest.mark.parametrize(
     ("flags", "complaint", "code"),
     [
