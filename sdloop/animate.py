@@ -1,6 +1,6 @@
 """Frames in, frames out: each through img2img, with the same noise, in one stream."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 
 from PIL import Image
@@ -59,40 +59,36 @@ def animate(
     hashes = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
     settled = clip_recipe(components, clip, recipe, lora_hashes=hashes)
     opened: dict[str, InputImage] = {}
-    waiting: list[Frame] = []  # known ones, and the one that is being made
+    asked: list[Recipe] = []
     last: Image.Image | None = None
+    # It asks for a Recipe when it is resumed after the last picture, and one is there by then.
+    events = stream(components, iter(asked.pop, None), open_image=opened.__getitem__)
+    for index, (name, frame) in enumerate(clip.frames()):
+        check_sha256(frame.name, clip.sha256s[index], frame.sha256)
+        source = _seen(frame, settled)
+        if carry and last is not None:
+            name = f"frame {index + 1} of {clip.name} with {carry:g} of the last result"
+            frame = frame_of(Image.blend(source, last, carry), name)
+        opened.clear()
+        opened[name] = frame
+        one = replace(settled, image=name, image_sha256=frame.sha256)
+        last = known(index, one)
+        if last is not None:
+            yield Frame(index=index, source=source, image=last, recipe=one, picture=None)
+            continue
+        asked.append(one)
+        picture = yield from _made(events)
+        last = picture.image
+        yield Frame(index=index, source=source, image=last, recipe=picture.recipe, picture=picture)
 
-    def wanted() -> Iterator[Recipe]:
-        nonlocal last
-        for index, (name, frame) in enumerate(clip.frames()):
-            check_sha256(frame.name, clip.sha256s[index], frame.sha256)
-            source = _seen(frame, settled)
-            if carry and last is not None:
-                name = f"frame {index + 1} of {clip.name} with {carry:g} of the last result"
-                frame = frame_of(Image.blend(source, last, carry), name)
-            opened.clear()
-            opened[name] = frame
-            one = replace(settled, image=name, image_sha256=frame.sha256)
-            image = known(index, one)
-            waiting.append(
-                Frame(index=index, source=source, image=image or source, recipe=one, picture=None)
-            )
-            if image is None:
-                yield one
-            else:
-                last = image
 
-    # One at a time: the next Recipe is asked for when the last picture has been made.
-    for event in stream(components, wanted(), open_image=opened.__getitem__):
+def _made(events: Iterator[Step | Picture]) -> Generator[Step, None, Picture]:
+    """The steps up to the next picture, and that."""
+    for event in events:
         if isinstance(event, Picture):
-            *before, made = waiting
-            waiting.clear()
-            last = event.image
-            yield from before
-            yield replace(made, image=event.image, recipe=event.recipe, picture=event)
-        else:
-            yield event
-    yield from waiting
+            return event
+        yield event
+    raise AssertionError("a Recipe was asked for")
 
 
 def _seen(frame: InputImage, recipe: Recipe) -> Image.Image:

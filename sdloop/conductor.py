@@ -1,7 +1,7 @@
 """The conductor: Recipes and Components in, pictures out. Every command ends here."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -63,7 +63,7 @@ def stream(
     *,
     batch_size: int = 1,
     open_image: OpenImage = open_image,
-) -> Iterator[Step | Picture]:
+) -> Generator[Step | Picture, None, None]:
     """The same, as it happens: a batch's ``Step``s, then its finished ``Picture``s, batch by batch.
 
     Up to ``batch_size`` neighbouring Recipes that differ in words, seed and the picture they

@@ -40,8 +40,6 @@ def latent_mask(mask: Image.Image, factor: int) -> Tensor:
 
     Each latent has the value of its pixels' upper left one, as in diffusers.
     """
-    import numpy as np
-
     levels = torch.from_numpy(np.array(mask, dtype=np.float32) / 255)
     return levels[None, None, ::factor, ::factor].contiguous()
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from sdloop.inputs import Box
 from sdloop.rules import Size
 
-GROWTH_FIELDS = ("left", "right", "up", "down", "overlap")
+SIDES = ("left", "right", "up", "down")
+GROWTH_FIELDS = (*SIDES, "overlap")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,16 +7,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from commands import Command, pixels, work_in
 from PIL import Image, ImageDraw, ImageSequence
+from tiny import tiny_sd1
 from typer.testing import CliRunner
 
+from sdloop.animate import Frame, animate
 from sdloop.cli import app
-from sdloop.moving import write_moving
+from sdloop.inputs import InputImage
+from sdloop.moving import open_clip, write_moving
 from sdloop.png import read_record
+from sdloop.recipe import Recipe
 
 COUNT = 4
 
@@ -139,6 +145,30 @@ def test_what_was_interrupted_is_taken_up(carry: str) -> None:
     assert not Path("other.webp").exists()
 
 
+def test_frames_that_are_there_do_not_wait_for_one_that_is_not() -> None:
+    """Each is handed on before the next is read, however many there are."""
+    clip = open_clip(sorted(map(str, Path("frames").iterdir())))
+    read = []
+
+    def frames() -> Iterator[tuple[str, InputImage]]:
+        for index, frame in enumerate(clip.frames()):
+            read.append(index)
+            yield frame
+
+    events = animate(
+        tiny_sd1(),
+        replace(clip, frames=frames),
+        Recipe(prompt="a cat", seed=4, steps=2),
+        known=lambda index, recipe: drawn(index) if index < COUNT - 1 else None,
+    )
+    found = []
+    for event in events:
+        if isinstance(event, Frame):
+            found.append(event.picture is None)
+            assert read == list(range(event.index + 1))
+    assert found == [True] * (COUNT - 1) + [False]
+
+
 def test_what_is_told_on_stderr() -> None:
     result = COMMAND.run(*ASK, "--steps", "2", "-o", "cat.gif", "--fps", "25", "--loop", "2")
     assert result.stdout == "cat.gif\n"
@@ -197,6 +227,7 @@ def test_an_interrupt_leaves_whole_frames_and_no_file(here: Path) -> None:
     out, error = run.communicate(timeout=60)
     assert (run.returncode, out) == (130, ""), error
     assert "of 4 frames; no file was written, the frames are in 'made'" in error
+    assert error.endswith(": the same command goes on, with --seed 4\n")
     assert not Path("cat.gif").exists()
     assert not list(Path().rglob("*.part"))
     assert read_record(Path("made/0001.png")).recipe is not None

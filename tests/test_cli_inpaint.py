@@ -267,5 +267,14 @@ def test_an_inpainting_model_paints_what_the_ordinary_one_does_not(painter: Path
 def test_an_inpainting_model_without_a_mask_is_refused(painter: Path, command: list[str]) -> None:
     arguments = [*command[1:], "a hat", "--model", str(painter)]
     assert Command(command[0]).refused(*arguments) == (
-        f"mask must be given to an inpainting model, and {painter} is one: use `sdloop inpaint`"
+        f"mask must be given to an inpainting model, and {painter} is one: use `sdloop inpaint`, "
+        "or `sdloop outpaint` to let a picture grow"
     )
+
+
+def test_a_line_without_a_mask_is_refused() -> None:
+    lines = '{"prompt": "a", "mask": "mask.png"}\na hat\n'
+    message = refused("photo.png", "--from-file", "-", "--seed", "4", stdin=lines)
+    assert message.startswith("standard input, line 2: mask must be given, as in: sdloop inpaint")
+    Path("plain.toml").write_text("steps = 3\n")
+    assert "mask must be given" in refused("photo.png", "a hat", "--config", "plain.toml")

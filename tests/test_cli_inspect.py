@@ -57,6 +57,25 @@ def test_a_sheet_of_steps(flags: list[str], columns: int) -> None:
     assert sheet.width - _left(sheet) == columns * 132 - 4
 
 
+@pytest.mark.parametrize(
+    ("suffix", "flags", "frames"), [("gif", [], 5), ("webp", ["--every", "2"], 3)]
+)
+def test_steps_that_move(suffix: str, flags: list[str], frames: int) -> None:
+    """A frame for each step, the last one for long enough to be looked at."""
+    arguments = ["a cat", "--steps", "5", "--scheduler", "euler", "--seed", "4", *flags]
+    assert made("steps", *arguments, "-o", f"steps.{suffix}") == [f"steps.{suffix}"]
+    seen, durations = [], []
+    with Image.open(f"steps.{suffix}") as moving:
+        assert moving.n_frames == frames  # type: ignore[attr-defined]
+        assert moving.size == (2 * 132 - 4, 128 + 42)
+        for number in range(frames):
+            moving.seek(number)
+            seen.append(moving.convert("RGB").tobytes())
+            durations.append(moving.info["duration"])
+    assert len(set(seen)) == frames
+    assert durations == [160] * (frames - 1) + [2000]
+
+
 def _left(sheet: Image.Image) -> int:
     """Where the first picture begins: to its left there are labels on white."""
     row = np.asarray(sheet.convert("L"))[-120:-100].astype(int)
@@ -123,7 +142,10 @@ def test_colours_without_the_vae() -> None:
         (["steps"], "prompt must be given, as in: sdloop inspect steps"),
         (["steps", "a cat", "--every", "0"], "every must be at least 1, got 0"),
         (["steps", "a cat", "--every", "99"], "every must be at most 25, got 99"),
-        (["steps", "a cat", "-o", "steps.txt"], "output must end in .png for a sheet"),
+        (
+            ["steps", "a cat", "-o", "steps.txt"],
+            "output must end in .png for a sheet, or in .gif, .w",
+        ),
         (["latents"], "image must be given, as in: sdloop inspect latents photo.png"),
         (["latents", "photo.png", "--size", "33x32"], "width must be a multiple of 2"),
         (["noise"], "prompt must be given, as in: sdloop inspect noise"),

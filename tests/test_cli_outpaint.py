@@ -142,3 +142,13 @@ def test_growth_is_for_one_command() -> None:
     assert result.exit_code == 2
     result = CliRunner().invoke(app, ["txt2img", "a cat", "--right", "8"])
     assert result.exit_code == 2
+
+
+def test_a_line_that_does_not_grow_is_refused() -> None:
+    """Else it would be made like one of img2img."""
+    lines = '{"prompt": "a", "right": 8}\n{"prompt": "b"}\n'
+    message = refused("photo.png", "--from-file", "-", "--seed", "4", stdin=lines)
+    assert message.startswith("standard input, line 2: left, right, up or down must be given, as")
+    assert len(plan("photo.png", "--from-file", "-", "--seed", "4", "--up", "8", stdin=lines)) == 2
+    Path("still.toml").write_text("steps = 3\n")
+    assert "down must be given" in refused("photo.png", "a", "--config", "still.toml")

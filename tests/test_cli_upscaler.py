@@ -100,3 +100,14 @@ def test_a_process_of_its_own() -> None:
     ran = subprocess.run([*command, *flags], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (0, "own.png\n"), ran.stderr
     assert Image.open("own.png").size == (72, 52)
+
+
+def test_a_line_of_a_prompt_file_may_name_the_upscaler(upscaler: Path, tiny_model: Path) -> None:
+    """Beside one for another model: each gets the scale that suits it, unless one is named."""
+    lines = json.dumps({"prompt": "a cat", "model": str(upscaler)}) + "\na dog\n"
+    flags = ["small.png", "--from-file", "-", "--seed", "4", "--model", str(tiny_model)]
+    assert [one["scale"] for one in plan(*flags, stdin=lines)] == [4, 2]
+    message = refused(*flags, "--scale", "3", stdin=lines)
+    assert message.startswith("standard input, line 1: scale must be 4 for the upscaler")
+    Path("large.toml").write_text("scale = 3\n")
+    assert "scale must be 4" in refused(*flags, "--config", "large.toml", stdin=lines)

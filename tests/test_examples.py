@@ -1,11 +1,14 @@
 """Every example runs as its first lines say."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from sdloop.png import read_record
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -42,3 +45,12 @@ def test_example_makes_a_picture(script: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("script", COMMANDS)
 def test_example_stays_short(script: str) -> None:
     assert len((EXAMPLES / script).read_text(encoding="utf-8").splitlines()) <= 45
+
+
+def test_the_moving_example_tells_how_it_was_made() -> None:
+    record = read_record(EXAMPLES / "sketch" / "hop.gif")
+    assert record.recipe is not None
+    assert record.recipe.image == "examples/sketch/hop-sketch.gif"
+    sketch = (EXAMPLES / "sketch" / "hop-sketch.gif").read_bytes()
+    assert record.recipe.image_sha256 == hashlib.sha256(sketch).hexdigest()
+    assert (record.recipe.seed, record.moving["carry"]) == (4, 0.3)

@@ -21,6 +21,7 @@ from sdloop.cli.mix import mix
 from sdloop.cli.models import models
 from sdloop.cli.outpaint import outpaint
 from sdloop.cli.screen import emit, one_line_endings
+from sdloop.cli.sheet import sheet
 from sdloop.cli.show import show
 from sdloop.cli.tokens import tokens
 from sdloop.cli.train_embedding import train_embedding
@@ -59,6 +60,7 @@ app.command()(mix)
 app.command()(tokens)
 app.command("train-embedding")(train_embedding)
 app.add_typer(inspect, name="inspect")
+app.command()(sheet)
 app.command()(show)
 app.command()(models)
 app.add_typer(config, name="config")

@@ -114,7 +114,11 @@ class _Run:
         done = f"interrupted after {self._finished} of {len(self._animation.clip)} frames; no file"
         if kept is None:
             return f"{done} was written (--save-frames DIR would have kept them)"
-        return f"{done} was written, the frames are in {str(kept)!r}: the same command goes on"
+        seed = self._planned.recipe.seed  # which nobody need have named
+        return (
+            f"{done} was written, the frames are in {str(kept)!r}: the same command goes on, "
+            f"with --seed {seed}"
+        )
 
     def tell(self, path: Path) -> None:
         flicker, output = self._flicker, self._output

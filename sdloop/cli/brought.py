@@ -1,7 +1,7 @@
 """Pictures that are brought to a command, crossed with its prompts."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,12 @@ from sdloop.cli.image_files import image_files
 from sdloop.cli.options import OutputOptions, SeedOptions
 from sdloop.cli.own_prompts import prompts_of
 from sdloop.cli.prompt_file import Prompt
+from sdloop.cli.recipes import blaming
 from sdloop.cli.settings import Settings
 from sdloop.errors import SettingError
 from sdloop.inputs import is_picture_name
+
+Complete = Callable[[Prompt, Settings], Prompt]
 
 
 def fulfil_from_pictures(
@@ -25,12 +28,16 @@ def fulfil_from_pictures(
     output: OutputOptions,
     *,
     example: str,
+    needs: Sequence[str] = (),
     own_prompts: bool = False,
+    complete: Complete = lambda prompt, settings: prompt,
 ) -> None:
     """Make what is asked for from each picture: the argument ``image`` and the flag's ``images``.
 
-    ``example`` is a command that has all it needs. With ``own_prompts`` it needs no prompt: where
-    none is named, each picture has its own.
+    ``example`` is a command that has all it needs; one of the fields in ``needs`` is part of that
+    for every picture, so that no line of a prompt file makes what another command is for. With
+    ``own_prompts`` it needs no prompt: where none is named, each picture has its own. ``complete``
+    adds to a prompt what the command decides by itself.
     """
     own = own_prompts and prompt is None and seeds.from_file is None
     if prompt is None and images and seeds.from_file is None and not (own and _is_picture(image)):
@@ -45,7 +52,18 @@ def fulfil_from_pictures(
     else:
         prompts = asked_prompts(prompt, seeds.from_file, settings, example=example)
         found = _with_images(prompts, image_files(names), settings, example)
-    fulfil(found, settings, seeds, output)
+    for one in found:
+        _check_needs(one, needs, settings, example)
+    fulfil([complete(one, settings) for one in found], settings, seeds, output)
+
+
+def _check_needs(prompt: Prompt, needs: Sequence[str], settings: Settings, example: str) -> None:
+    fields = {**settings.recipe, **prompt.settings}
+    if needs and all(fields.get(name) is None for name in needs):
+        *others, last = needs
+        what = f"{', '.join(others)} or {last}" if others else last
+        with blaming(prompt.where):
+            raise SettingError(f"{what} must be given, as in: {example}")
 
 
 def _check_prompt(prompt: str | None) -> None:

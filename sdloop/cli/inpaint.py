@@ -11,7 +11,6 @@ from sdloop.cli.options import (
     SeedOptions,
 )
 from sdloop.cli.recipes import recipe_settings
-from sdloop.errors import SettingError
 
 
 @with_options
@@ -38,7 +37,7 @@ def inpaint(
     """
     flags = {**given(model, output, mask, start), **recipe_settings(recipe)}
     example = 'sdloop inpaint photo.png "a straw hat" --mask mask.png'
-    if mask.mask is None and seeds.from_file is None and seeds.config is None:
-        raise SettingError(f"mask must be given, as in: {example}")
     images = start.images or []
-    fulfil_from_pictures(image, prompt, images, flags, seeds, output, example=example)
+    fulfil_from_pictures(
+        image, prompt, images, flags, seeds, output, example=example, needs=("mask",)
+    )

@@ -22,16 +22,23 @@ def circumstances(
 ) -> Made:
     """What the Recipe leaves open: whose weights, which versions, where and how precisely."""
     return Made(
+        sigmas=picture.sigmas,
+        key=picture.recipe.key(weights),
+        seconds=round(picture.seconds, 3),
+        peak_memory=picture.peak_memory,
+        **surroundings(components, planned, weights),
+    )
+
+
+def surroundings(components: "Components", planned: "Planned", weights: Mapping[str, str]) -> Made:
+    """As much of that as is known before the picture is finished."""
+    return Made(
         weights=weights,
         lora_hashes={file.path.stem: file.tensors_sha256[:12] for file in planned.loras},
         revision=planned.checkpoint.revision,
-        sigmas=picture.sigmas,
-        key=picture.recipe.key(weights),
         versions=installed(),
         device=str(components.device),
         dtype=str(components.dtype).removeprefix("torch."),
-        seconds=round(picture.seconds, 3),
-        peak_memory=picture.peak_memory,
     )
 
 

@@ -11,7 +11,7 @@ from sdloop.cli.options import (
     SeedOptions,
 )
 from sdloop.cli.recipes import recipe_settings
-from sdloop.errors import SettingError
+from sdloop.passes import SIDES
 
 
 @with_options
@@ -35,8 +35,5 @@ def outpaint(
     """
     flags = {**given(model, output, growth), **recipe_settings(recipe)}
     example = 'sdloop outpaint photo.png "an endless city" --right 256'
-    sides = (growth.left, growth.right, growth.up, growth.down)
-    if sides == (None,) * 4 and seeds.from_file is None and seeds.config is None:
-        raise SettingError(f"left, right, up or down must be given, as in: {example}")
     images = growth.images or []
-    fulfil_from_pictures(image, prompt, images, flags, seeds, output, example=example)
+    fulfil_from_pictures(image, prompt, images, flags, seeds, output, example=example, needs=SIDES)

@@ -8,9 +8,11 @@ from sdloop.cli.loading import loaded
 from sdloop.cli.made import circumstances, json_line
 from sdloop.cli.options import OutputOptions
 from sdloop.cli.plan import ModelNames, Planned, model_of
+from sdloop.cli.preview import Preview
 from sdloop.cli.progress import Progress
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import CommandSettings
+from sdloop.cli.step_files import StepFiles
 from sdloop.inputs import OpenImage
 from sdloop.png import Made, write_picture
 
@@ -56,9 +58,11 @@ def each_picture(
     groups: dict[ModelNames, list[Planned]] = {}
     for one in plan:
         groups.setdefault(model_of(one.recipe), []).append(one)
+    step_files = StepFiles(plan, command, options)
+    preview = Preview(options)
     with Progress(pictures=len(plan), quiet=options.quiet) as progress:
         for group in groups.values():
-            yield from _make(group, command, open_image, progress)
+            yield from _make(group, command, open_image, progress, step_files, preview)
 
 
 def _make(
@@ -66,6 +70,8 @@ def _make(
     command: CommandSettings,
     open_image: OpenImage,
     progress: Progress,
+    step_files: StepFiles,
+    preview: Preview,
 ) -> "Iterator[tuple[Planned, Picture, Made]]":
     """Make the pictures of one model."""
     from sdloop.checkpoint import model_hashes
@@ -75,15 +81,19 @@ def _make(
     progress.loading(checkpoint.name)
     components = loaded(checkpoint, command)
     weights = model_hashes(checkpoint)
+    preview.new_model()
     # stream() keeps the order, so the next picture is that of the next plan.
-    plans = iter(group)
+    finished = 0
     recipes = [planned.recipe for planned in group]
     events = stream(components, recipes, batch_size=command.batch_size, open_image=open_image)
     for event in events:
         if not isinstance(event, Picture):
-            progress.step(event)
+            progress.step(event, preview.picture(event, components.vae))
+            pictures = group[finished : finished + len(event.latents)]
+            step_files.save(event, pictures, components, weights)
             continue
-        planned = next(plans)
+        planned = group[finished]
+        finished += 1
         made = circumstances(event, components, planned, weights)
         progress.picture()
         yield planned, event, made

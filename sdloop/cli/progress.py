@@ -1,11 +1,15 @@
 """What a terminal shows while pictures are made."""
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
 from sdloop.cli.screen import say
+from sdloop.cli.terminal import Frame, draw_for
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from sdloop.loop import Step
 
 
@@ -20,6 +24,7 @@ class Progress:
         self._pictures = pictures
         self._finished = 0
         self._bar: Any = None
+        self._frame = Frame(_write, draw_for(os.environ))
 
     def __enter__(self) -> Self:
         return self
@@ -32,8 +37,11 @@ class Progress:
         if self._shown:
             say(f"loading {model}")
 
-    def step(self, step: "Step") -> None:
-        """The loop has taken a step; the last one leaves the decoding to wait for."""
+    def step(self, step: "Step", picture: "Image | None" = None) -> None:
+        """The loop has taken a step; the last one leaves the decoding to wait for.
+
+        A ``picture`` is shown above the bar, in place of the one before it.
+        """
         if not self._shown:
             return
         if self._bar is None:
@@ -41,6 +49,10 @@ class Progress:
         self._bar.update()
         if step.index + 1 == step.total:
             self._bar.set_description_str(f"{self._bar.desc}, decoding")
+        if picture is not None:
+            self._bar.clear()
+            self._frame.show(picture, os.get_terminal_size(sys.stderr.fileno()))
+            self._bar.refresh()
 
     def picture(self) -> None:
         """A picture is finished: the line is free for its path."""
@@ -58,3 +70,9 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+            self._frame.clear()
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

@@ -53,6 +53,7 @@ def _json_line(path: Path, record: Record) -> str:
             "source": record.source,
             "recipe": record.settings,
             "moving": record.moving,
+            "step": record.step,
             "made": record.made,
             "a1111": record.fields,
             "left_out": record.left_out,
@@ -69,6 +70,8 @@ def _lines(path: Path, record: Record) -> Iterator[str]:
     made = {name: value for name, value in record.made.items() if value not in (None, {}, [])}
     width = max(map(len, [*record.settings, *record.moving, *made]), default=0)
     yield safe(str(path))
+    if record.step:
+        yield f"  {safe(_step(record.step))}"
     for name in sorted(record.settings, key=_prompts_first):
         yield from entry(name, _value(name, record.settings[name]), width)
     yield from _moving_lines(record.moving, width)
@@ -80,6 +83,11 @@ def _lines(path: Path, record: Record) -> Iterator[str]:
         yield "\n  A1111's, without a counterpart here:"
     for text in record.left_out:
         yield f"  {safe(text)}"
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    """Before all else, for somebody who takes it for the picture."""
+    return f"step {step.get('number')} of {step.get('of')}, not the finished picture"
 
 
 def _moving_lines(moving: Mapping[str, Any], width: int) -> Iterator[str]:

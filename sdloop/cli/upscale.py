@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sdloop.cli.brought import fulfil_from_pictures
@@ -13,6 +14,7 @@ from sdloop.cli.image_options import (
     UpscaleRecipeOptions,
 )
 from sdloop.cli.options import ModelOptions, OutputOptions, PromptArgument, SeedOptions
+from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.recipes import recipe_settings
 from sdloop.cli.settings import Settings, standing_settings
 from sdloop.errors import ModelError, SettingError
@@ -49,27 +51,39 @@ def upscale(
     sdloop upscale small.png "a white cat" --model stabilityai/stable-diffusion-x4-upscaler
     """
     flags = {**given(model, output, start, scale), **recipe_settings(recipe)}
-    if "scale" not in flags:
-        # Among the flags, so that a settings file's width and height, meant for others, give way.
-        flags["scale"] = _usual_scale(flags, seeds.config, may_fetch=not output.dry_run)
-    example = "sdloop upscale photo.png"
-    images = start.images or []
+    may_fetch = not output.dry_run
+    asked = Settings.of(flags).over(standing_settings(seeds.config)).recipe
+    # Among the flags, so that a settings file's width and height, meant for others, give way.
+    flags["scale"] = asked["scale"] if "scale" in asked else _usual_scale(asked, may_fetch)
+
+    def with_scale(prompt: Prompt, settings: Settings) -> Prompt:
+        """A line of a prompt file may name another model, which another scale suits."""
+        if "scale" in asked or "model" not in prompt.settings or "scale" in prompt.settings:
+            return prompt
+        own = Settings(recipe=prompt.settings).over(settings).recipe
+        return replace(prompt, settings={**prompt.settings, "scale": _usual_scale(own, may_fetch)})
+
     fulfil_from_pictures(
-        image, prompt, images, flags, seeds, output, example=example, own_prompts=True
+        image,
+        prompt,
+        start.images or [],
+        flags,
+        seeds,
+        output,
+        example="sdloop upscale photo.png",
+        own_prompts=True,
+        complete=with_scale,
     )
 
 
-def _usual_scale(flags: Mapping[str, Any], config: str | None, *, may_fetch: bool) -> float:
-    """What a settings file says, or what suits the model: an upscaler knows one scale alone."""
+def _usual_scale(asked: Mapping[str, Any], may_fetch: bool) -> float:
+    """What suits the model that is ``asked`` for: an upscaler knows one scale alone."""
     from sdloop.checkpoint import find_checkpoint
 
-    settings = Settings.of(flags).over(standing_settings(config)).recipe
-    if "scale" in settings:
-        return float(settings["scale"])
-    named = {name: settings.get(name) for name in ("revision", "variant", "vae")}
+    named = {name: asked.get(name) for name in ("revision", "variant", "vae")}
     # Whoever needs the model says what is wrong with it.
     with contextlib.suppress(ModelError, SettingError):
-        found = find_checkpoint(settings.get("model", "mini"), **named, may_fetch=may_fetch)
+        found = find_checkpoint(asked.get("model", "mini"), **named, may_fetch=may_fetch)
         if found.max_noise_level is not None:
             return float(found.size_multiple)
     return DEFAULT_SCALE

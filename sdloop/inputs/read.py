@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdloop.errors import FileError
+from sdloop.inputs.profile import in_srgb
 from sdloop.rules import Size
 
 if TYPE_CHECKING:
@@ -182,9 +183,10 @@ def is_picture_name(path: Path) -> bool:
 
 
 def colours(image: "Image", name: str) -> "Image":
-    """``image`` in eight bits of red, green, blue, and of alpha if it has transparency."""
+    """``image`` in eight bits of sRGB's red, green, blue, and of alpha if it is transparent."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         image = _eight_bits(image, name)
+    image = in_srgb(image)
     mode = "RGBA" if image.has_transparency_data else "RGB"
     return image if image.mode == mode else image.convert(mode)
 
@@ -205,7 +207,9 @@ def _eight_bits(image: "Image", name: str) -> "Image":
             f"{name} must hold levels of grey from 0 to {white}, "
             f"and holds {lowest:g} to {highest:g}"
         )
-    return Image.fromarray((values * (255 / white)).round().astype(np.uint8))
+    grey = Image.fromarray((values * (255 / white)).round().astype(np.uint8))
+    grey.info |= image.info
+    return grey
 
 
 def check_sha256(name: str, expected: str | None, found: str, *, what: str = "picture") -> None:

@@ -36,18 +36,20 @@ def write_picture(
     made: Made | None = None,
     metadata: Metadata = "full",
     exists: Exists = "fail",
+    step: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write ``image`` with the resolved ``recipe`` that made it; return the path it got.
 
     The suffix decides the format: PNG, WebP (lossless) or JPEG. ``metadata`` is "full" for both
     texts, "minimal" for both without ``made`` (of the machine nothing but the model's name, as it
     was given), "none" for pixels alone. ``exists`` says what to do when the name is in use:
-    "fail", "number" (name-2.png …) or "overwrite".
+    "fail", "number" (name-2.png …) or "overwrite". ``step`` marks an unfinished picture: see
+    ``texts_of``.
 
     Raises ``FileError`` when the file cannot be written, leaving nothing behind, and
     ``SettingError`` for what ``check_output`` refuses beforehand.
     """
-    texts = texts_of(recipe, made or {}, metadata)
+    texts = texts_of(recipe, made or {}, metadata, step=step)
     _check_texts(path, texts, room=0)
     return write_whole(path, _encoded(image, format_of(path), texts), exists=exists)
 

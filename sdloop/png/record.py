@@ -66,6 +66,9 @@ class Record:
         What A1111 set and no Recipe field can take over.
     moving
         Of a file that moves: what else decided its frames, unchecked; else empty.
+    step
+        Of a picture that was not finished: which step of its making it shows, unchecked; else
+        empty.
     """
 
     source: Literal["sdloop", "a1111"]
@@ -75,15 +78,23 @@ class Record:
     made: Mapping[str, Any]
     left_out: tuple[str, ...]
     moving: Mapping[str, Any] = field(default_factory=dict)
+    step: Mapping[str, Any] = field(default_factory=dict)
 
 
 def texts_of(
-    recipe: Recipe, made: Made, metadata: Metadata, *, moving: Mapping[str, Any] | None = None
+    recipe: Recipe,
+    made: Made,
+    metadata: Metadata,
+    *,
+    moving: Mapping[str, Any] | None = None,
+    step: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """The texts for a file: ours, "sdloop", and A1111's, "parameters".
 
     "full" is both, "minimal" leaves ``made`` out of ours, "none" is neither. ``moving`` is what
-    else decides the frames of a file that moves, in plain values for JSON.
+    else decides the frames of a file that moves, in plain values for JSON; ``step`` is which one an
+    unfinished picture shows, and then there is no A1111 text, which could not tell it from the
+    finished one.
     """
     check_choice("metadata", metadata, METADATA)
     if metadata == "none":
@@ -91,13 +102,15 @@ def texts_of(
     own: dict[str, Any] = {"schema": SCHEMA, "recipe": recipe.to_dict()}
     if moving is not None:
         own["moving"] = dict(moving)
+    if step is not None:
+        own["step"] = dict(step)
     if metadata == "full":
         own["made"] = _json_made(made)
-    return {
-        "parameters": format_parameters(parameters_of(recipe, made)),
-        # Pure ASCII, so that no program on the way can damage it.
-        "sdloop": json.dumps(own, allow_nan=False),
-    }
+    # Pure ASCII, so that no program on the way can damage it.
+    ours = {"sdloop": json.dumps(own, allow_nan=False)}
+    if step is not None:
+        return ours
+    return {"parameters": format_parameters(parameters_of(recipe, made))} | ours
 
 
 def record_of(texts: Mapping[str, str]) -> Record | None:
@@ -138,6 +151,7 @@ def _own_record(texts: Mapping[str, str]) -> Record:
         made=own.get("made", {}),
         left_out=(),
         moving=own.get("moving", {}),
+        step=own.get("step", {}),
     )
 
 
@@ -155,7 +169,7 @@ def _parsed(text: str) -> dict[str, Any]:
             f"it was written by a newer sdloop (schema {own['schema']}, this one reads {SCHEMA}): "
             "upgrade sdloop"
         )
-    parts = own.get("recipe"), own.get("made", {}), own.get("moving", {})
+    parts = own.get("recipe"), own.get("made", {}), own.get("moving", {}), own.get("step", {})
     if own["schema"] < 1 or not all(isinstance(part, dict) for part in parts):
         raise damaged
     return own

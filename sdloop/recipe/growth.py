@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
 from sdloop.inputs import MAX_PIXELS, InputFacts
-from sdloop.passes import Growth
+from sdloop.passes import SIDES, Growth
 from sdloop.recipe.task import MASK_FIELDS, START_FIELDS, refuse
 from sdloop.rules import MAX_SIDE, Size, check_multiple, check_whole
 
@@ -25,7 +25,7 @@ def with_growth(recipe: "Recipe", growth: Growth, model: Defaults, picture: Inpu
     others = ("resize", "scale", "hires", "enlarge", "tile")
     refuse(recipe, (*START_FIELDS, *others, *MASK_FIELDS), what)
     multiple = model.size_multiple
-    for name in ("left", "right", "up", "down"):
+    for name in SIDES:
         check_multiple(name, getattr(growth, name), multiple)
     if min(picture.size) < multiple:
         raise SettingError(

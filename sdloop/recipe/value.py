@@ -18,7 +18,7 @@ from typing import Any, Self
 from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
 from sdloop.inputs import ALPHA, InputFacts
-from sdloop.passes import Growth, Pass, passes
+from sdloop.passes import SIDES, Growth, Pass, passes
 from sdloop.prompt import is_plain
 from sdloop.recipe.check import PROMPTS, settled
 from sdloop.recipe.learned import keyed_words
@@ -181,7 +181,7 @@ class Recipe:
     @property
     def growth(self) -> Growth | None:
         """By how much the picture grows, if it does."""
-        sides = {name: getattr(self, name) for name in ("left", "right", "up", "down")}
+        sides = {name: getattr(self, name) for name in SIDES}
         given = {name: pixels for name, pixels in sides.items() if pixels is not None}
         return Growth(**given) if given else None
 

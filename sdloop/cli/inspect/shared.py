@@ -13,6 +13,7 @@ from sdloop.cli.screen import emit, say
 from sdloop.cli.seeds import random_seed
 from sdloop.cli.settings import CommandSettings, Settings, standing_settings
 from sdloop.errors import SettingError
+from sdloop.moving import check_moving
 from sdloop.png.atomic import Exists, check_writable, write_whole
 from sdloop.recipe import Recipe, facts_of
 
@@ -43,12 +44,20 @@ Seed = Annotated[
 ]
 
 
-def sheet_path(options: SheetOptions, default: str) -> Path:
-    """Where the sheet will be; raises now for what could not be written when all is done."""
+def sheet_path(options: SheetOptions, default: str, *, moving: tuple[str, ...] = ()) -> Path:
+    """Where the sheet will be; raises now for what could not be written when all is done.
+
+    ``moving`` are the other suffixes that the command knows: a moving picture instead of a sheet.
+    """
     path = Path(default if options.output is None else options.output)
-    if path.suffix.lower() != ".png":
-        raise SettingError(f"output must end in .png for a sheet, got {path.name!r}")
-    check_writable(path, exists=_exists(options))
+    suffix = path.suffix.lower()
+    if suffix in moving:
+        check_moving(path, exists=exists(options))
+        return path
+    if suffix != ".png":
+        others = f", or in {', '.join(moving)} to move" if moving else ""
+        raise SettingError(f"output must end in .png for a sheet{others}, got {path.name!r}")
+    check_writable(path, exists=exists(options))
     return path
 
 
@@ -58,11 +67,11 @@ def write_sheet(image: "Image", path: Path, options: SheetOptions) -> None:
 
     file = io.BytesIO()
     image.save(file, "PNG")
-    write_whole(path, file.getvalue(), exists=_exists(options))
+    write_whole(path, file.getvalue(), exists=exists(options))
     emit(str(path))
 
 
-def _exists(options: SheetOptions) -> Exists:
+def exists(options: SheetOptions) -> Exists:
     return "overwrite" if options.overwrite else "fail"
 
 

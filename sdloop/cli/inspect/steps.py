@@ -1,17 +1,36 @@
 """``sdloop inspect steps``: what the loop has at each step, and what it sees in it."""
 
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from sdloop.cli.flags import given, option, with_options
-from sdloop.cli.inspect.shared import Seed, SheetOptions, asked, ready, sheet_path, write_sheet
+from sdloop.cli.inspect.shared import (
+    Seed,
+    SheetOptions,
+    asked,
+    exists,
+    ready,
+    sheet_path,
+    write_sheet,
+)
 from sdloop.cli.options import ModelOptions, PromptArgument, RecipeOptions
 from sdloop.cli.recipes import recipe_settings
+from sdloop.cli.screen import emit
 from sdloop.errors import SettingError
+from sdloop.moving import write_moving
 from sdloop.recipe import Recipe
 from sdloop.rules import check_whole
 from sdloop.sheet import sheet
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from sdloop.inspection.steps import Seen
+
 _COLUMNS = 9  # of a sheet that nobody asked to be wider
+_MOVING = (".gif", ".webp", ".mp4")
+_SECONDS, _LAST_SECONDS = 0.16, 2.0  # that a frame is seen
 
 
 @with_options
@@ -24,7 +43,7 @@ def steps(
         int | None,
         option(
             "Picture",
-            f"Show each N-th step, and the last. Default: so that there are {_COLUMNS} or fewer.",
+            f"Show each N-th step, and the last. Default: so that a sheet has {_COLUMNS} or fewer.",
             "--every",
             metavar="N",
         ),
@@ -34,11 +53,18 @@ def steps(
 ) -> None:
     """Make a sheet of a picture's steps: the noisy latents over the clean ones seen in them.
 
-    [bold]Example:[/bold] sdloop inspect steps "a frog on stilts" --seed 4 -o steps.png
+    A name that ends in .gif, .webp or .mp4 makes it a moving picture, with a frame for each step.
+
+    [bold]Examples:[/bold]
+
+    sdloop inspect steps "a frog on stilts" --seed 4 -o steps.png
+
+    sdloop inspect steps "a frog on stilts" --seed 4 -o steps.gif
     """
     if prompt is None:
         raise SettingError('prompt must be given, as in: sdloop inspect steps "a frog on stilts"')
-    path = sheet_path(out, "steps.png")
+    path = sheet_path(out, "steps.png", moving=_MOVING)
+    moves = path.suffix.lower() in _MOVING
     flags = {"prompt": prompt, **given(model), **recipe_settings(recipe)}
     settings, fields = asked(flags, seed=seed, quiet=out.quiet)
     wanted = Recipe.from_dict(fields)
@@ -49,13 +75,31 @@ def steps(
     from sdloop.inspection.steps import see
     from sdloop.loop import Step
 
+    stride = 1 if moves and every is None else every
     seen = []
     for event in stream(components, resolved):
-        if isinstance(event, Step) and _shown(event.index, event.total, every):
+        if isinstance(event, Step) and _shown(event.index, event.total, stride):
             seen.append(see(components.vae, event))
+    if moves:
+        _write_moving(seen, path, out)
+        return
     grid = [[one.latents for one in seen], [one.denoised for one in seen]]
     labels = [one.label for one in seen]
     write_sheet(sheet(grid, columns=labels, rows=["latents", "denoised"]), path, out)
+
+
+def _write_moving(seen: "Sequence[Seen]", path: Path, out: SheetOptions) -> None:
+    durations = [_SECONDS] * (len(seen) - 1) + [_LAST_SECONDS]
+    write_moving(path, _frames(seen), durations=durations, exists=exists(out))
+    emit(str(path))
+
+
+def _frames(seen: "Sequence[Seen]") -> "Iterator[Image]":
+    """Side by side, and over them the two lines of the label."""
+    for one in seen:
+        step, sigma = one.label.split("\n")
+        labels = [f"latents\n{step}", f"denoised\n{sigma}"]
+        yield sheet([[one.latents, one.denoised]], columns=labels)
 
 
 def _shown(index: int, total: int, every: int | None) -> bool:

@@ -1,0 +1,133 @@
+"""``sdloop sheet``: pictures that are there, side by side, placed by what they were made with."""
+
+import difflib
+import math
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sdloop.cli.axes import AXES, Cells, Shown, arranged, records_of
+from sdloop.cli.flags import option, with_options
+from sdloop.cli.image_files import image_files
+from sdloop.cli.inspect.shared import SheetOptions, sheet_path, write_sheet
+from sdloop.cli.screen import say
+from sdloop.errors import SettingError
+from sdloop.inputs import open_image
+from sdloop.sheet import sheet as drawn
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_SIDE = 256  # pixels that a picture has at most, unless somebody says how large it shall be
+_SMALL = 128  # pixels wide, below which they are made larger
+_MAX_PIXELS = 2**27
+
+
+@with_options
+def sheet(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE", help="Pictures, or folders of them.", show_default=False),
+    ] = None,
+    *,
+    columns: Annotated[
+        str | None,
+        option("Sheet", "What changes from left to right.", "--columns", metavar="FIELD"),
+    ] = None,
+    rows: Annotated[
+        str | None, option("Sheet", "What changes from top to bottom.", "--rows", metavar="FIELD")
+    ] = None,
+    scale: Annotated[
+        float | None,
+        option(
+            "Sheet",
+            f"2 makes pixels twice as large, 0.5 half. Default: up to {_SIDE} pixels a picture.",
+            "--scale",
+            metavar="X",
+        ),
+    ] = None,
+    out: SheetOptions,
+) -> None:
+    """Put pictures on a labelled sheet; of two in one place the first is shown.
+
+    The axes are any settings that stand in the pictures' files, or "step" for those of
+    --save-steps. Without any the pictures are shown in the order of their names.
+
+    [bold]Examples:[/bold]
+
+    sdloop sheet out/ --columns seed --rows guidance_scale -o sheet.png
+
+    sdloop sheet *.png --scale 0.5 -o sheet.png
+    """
+    if not files:
+        raise SettingError("a sheet needs pictures, as in: sdloop sheet out/ -o sheet.png")
+    _check(columns, rows, scale)
+    path = sheet_path(out, "sheet.png")
+    names = image_files(files)
+    shown = records_of(names, needed=columns is not None or rows is not None)
+    cells = arranged(shown, columns=columns, rows=rows)
+    if not out.quiet:
+        for line in cells.told:
+            say(line)
+    write_sheet(_drawn(cells, scale), path, out)
+
+
+def _check(columns: str | None, rows: str | None, scale: float | None) -> None:
+    for name, field in (("columns", columns), ("rows", rows)):
+        if field is not None and field not in AXES:
+            near = difflib.get_close_matches(field, AXES, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "a Recipe's, such as seed or steps"
+            raise SettingError(f"{name} must be a known field, got {field!r}: {hint}")
+    if columns is not None and columns == rows:
+        raise SettingError(f"columns and rows must differ, got {columns!r} twice")
+    if scale is None:
+        return
+    if not (0.01 <= scale <= 16) or (scale > 1 and scale != int(scale)):
+        raise SettingError(f"scale must be 0.01 to 1, or a whole number up to 16, got {scale:g}")
+
+
+def _drawn(cells: Cells, scale: float | None) -> "Image":
+    """All of them opened, made smaller at once, and pasted."""
+    from PIL import Image
+
+    pictures = [[None if one is None else _opened(one, scale) for one in row] for row in cells.grid]
+    there = [picture for row in pictures for picture in row if picture is not None]
+    size = max(p.width for p in there), max(p.height for p in there)
+    factor = max(1, -(-_SMALL // size[0]) if scale is None else int(scale))
+    if math.prod(size) * factor**2 * len(cells.grid) * len(cells.grid[0]) > _MAX_PIXELS:
+        raise SettingError(
+            f"a sheet of {len(there)} pictures of {size[0] * factor}x{size[1] * factor} is too "
+            "large: give a smaller --scale"
+        )
+    empty = Image.new("RGB", size, "white")
+    grid = [[empty if p is None else _centred(p, size) for p in row] for row in pictures]
+    if cells.captions is None:
+        return drawn(grid, columns=cells.columns, rows=cells.rows, scale=factor)
+    strips = [
+        drawn([row], columns=labels, scale=factor)
+        for row, labels in zip(grid, cells.captions, strict=True)
+    ]
+    return drawn([[strip] for strip in strips], scale=1)
+
+
+def _centred(picture: "Image", size: tuple[int, int]) -> "Image":
+    """On white, where others are larger."""
+    from PIL import Image
+
+    if picture.size == size:
+        return picture
+    paper = Image.new("RGB", size, "white")
+    paper.paste(picture, ((size[0] - picture.width) // 2, (size[1] - picture.height) // 2))
+    return paper
+
+
+def _opened(one: Shown, scale: float | None) -> "Image":
+    from PIL import Image
+
+    picture = open_image(one.name).image.convert("RGB")
+    side = max(picture.size)
+    factor = min(1.0, _SIDE / side) if scale is None else min(1.0, scale)
+    if factor == 1:
+        return picture
+    size = [max(1, round(length * factor)) for length in picture.size]
+    return picture.resize((size[0], size[1]), Image.Resampling.LANCZOS)
