@@ -98,3 +98,38 @@ def test_tokens_shows_where_the_vectors_are() -> None:
     ids = [(token["id"], token["text"], token["weight"]) for token in chunk["tokens"]]
     assert ids[2:4] == [(-1, "<my-penguin>", 1.2), (-2, "<my-penguin>", 1.2)]
     assert not seen["unknown"]
+
+
+def recipes(model: Path, *arguments: str) -> list[dict[str, object]]:
+    command = [*arguments, "-m", str(model), "--seed", "4", "--dry-run"]
+    planned = CliRunner().invoke(app, command)
+    assert planned.exit_code == 0, planned.stderr
+    return [json.loads(line) for line in planned.stdout.splitlines()]
+
+
+def test_each_line_of_a_file_takes_the_words_that_it_mentions(tiny_model: Path, frog: Path) -> None:
+    Path("lines.txt").write_text("a <frog>\na man\n--n <frog>\n", encoding="utf-8")
+    flags = ("--embedding", "frog.safetensors", "--replace-token", "man=king")
+    first, second, third = recipes(tiny_model, "txt2img", "--from-file", "lines.txt", *flags)
+    assert first["embeddings"] == third["embeddings"] == ["frog.safetensors:<frog>"]
+    assert "embeddings" not in second
+    assert [one.get("replace_tokens") for one in (first, second, third)] == [
+        None,
+        ["man=king"],
+        None,
+    ]
+    nowhere = run(tiny_model, "--from-file", "lines.txt", "--replace-token", "dog=king")
+    assert nowhere.exit_code == 2
+    assert "replace_tokens would change nothing: 'dog'" in nowhere.stderr
+
+
+def test_a_slider_may_lead_to_a_learned_word(tiny_model: Path, frog: Path) -> None:
+    flags = ("--embedding", "frog.safetensors", "--slider", "3")
+    ends = recipes(tiny_model, "mix", "a man", "a <frog>", *flags)
+    assert ["embeddings" in one for one in ends] == [False, True, True]
+
+
+def test_words_are_replaced_beside_those_that_are_mixed(tiny_model: Path, frog: Path) -> None:
+    flags = ("--at", "token", "--replace-token", "king=the")
+    (one,) = recipes(tiny_model, "mix", "a {man|day} and a king", *flags)
+    assert one["replace_tokens"] == ["man=0.5*man+0.5*day", "king=the"]

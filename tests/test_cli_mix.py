@@ -162,3 +162,10 @@ def test_the_command_itself() -> None:
     recipe = read_record(Path("a-cat-4.png")).recipe
     assert recipe is not None
     assert recipe.mix_weights == (0.5, 0.5)
+
+
+def test_a_walk_through_seeds_says_that_noise_which_is_drawn_will_jump() -> None:
+    flags = ("a cat", "--walk", "3", "--seed", "4..5", "--dry-run")
+    assert "draws noise at each step" in mix(*flags, "--scheduler", "euler-a").stderr
+    assert "draws noise at each step" in mix(*flags, "--scheduler", "ddim", "--eta", "1").stderr
+    assert "draws noise" not in mix(*flags, "--scheduler", "euler").stderr

@@ -155,8 +155,11 @@ class Evil:
 def test_no_pickle_is_run(tmp_path: Path) -> None:
     path, made = tmp_path / "a.pt", tmp_path / "made"
     torch.save({**a1111(vectors()), "more": Evil(made)}, path)
-    with pytest.raises(FileError, match=r"a\.pt' holds more than tensors.*nothing in it was run"):
+    with pytest.raises(
+        FileError, match=r"a\.pt' holds more than tensors.*nothing in it was run"
+    ) as e:
         embedding_facts(str(path))
+    assert str(e.value).endswith(": it asks for posix.mkdir")  # and no advice how to run it
     assert not made.exists()
 
 

@@ -150,6 +150,9 @@ def test_anything_typed_is_read_or_refused_with_a_caret(text: str) -> None:
         line, _shown, caret = str(error).split("\n")
         assert line.startswith("prompt: ")
         assert caret.strip() == "^"
+        if "nest deeper" in line:
+            assert text.count("(") + text.count("[") > 200
+            return
         assert re.search(r"[.\d]{2}|[(\[]{9}|e999", text), "only numbers are refused"
 
 
@@ -257,6 +260,10 @@ def test_what_no_step_sees_is_told(text: str, pieces: tuple[str, ...]) -> None:
 def test_a_step_that_is_not_finite_is_refused() -> None:
     with pytest.raises(PromptError, match="a step must be a finite number, got 1e999"):
         alternatives("a [b:c:1e999]", STEPS)
+    with pytest.raises(PromptError) as refused:
+        alternatives("a [b:c: 1e999]", STEPS)
+    line, caret = str(refused.value).splitlines()[1:]
+    assert line[caret.index("^") :] == "1e999]"
 
 
 # -- prompts in one --------------------------------------------------------------------------------
@@ -347,3 +354,9 @@ def test_chunks_lose_no_token(text: str, length: int) -> None:
     assert all(len(chunk) <= length for chunk in chunks)
     words = [(one, s.weight) for s in spans if s is not BREAK for one in letters(s.text)]
     assert [tuple(token) for chunk in chunks for token in chunk] == words
+
+
+def test_brackets_nest_to_a_bound_beyond_which_they_are_refused() -> None:
+    assert emphasised("[" * 200 + "a" + "]" * 200)[0].weight < 1e-8  # type: ignore[union-attr]
+    with pytest.raises(PromptError, match="brackets nest deeper than 200"):
+        emphasised("[" * 50_000 + "a")

@@ -168,3 +168,25 @@ def test_words_are_told_without_torch() -> None:
     assert result.returncode == 0, result.stderr
     first, *_, last = result.stdout.splitlines()
     assert (first, last) == ("a frog", "[]")
+
+
+def test_the_second_prompt_changes_on_the_way_too(tiny_sdxl_model: Path) -> None:
+    flags = ("--prompt-2", "the [cat:dog:0.4]", "--model", tiny_sdxl_model)
+    first, last = told("a man", *flags)
+    assert (first["steps"], last["steps"]) == ([[1, 10]], [[11, 25]])
+    for seen, text in ((first, "the cat"), (last, "the dog")):
+        (chunk,) = seen["encoders"]["text_encoder_2"]
+        assert [t["id"] for t in chunk["tokens"]] == tiny_sdxl().tokenizer_2(text).input_ids
+    assert told("a man", "--prompt-2", "a [cat:dog:30]", *flags[2:])[0]["cut"] == ["dog"]
+
+
+def test_replaced_words_are_no_tokens_of_the_vocabulary() -> None:
+    (seen,) = told("a red frog", "--replace-token", "red=0.5*red+0.5*green")
+    (chunk,) = seen["encoders"]["text_encoder"]
+    assert [(t["id"], t["text"]) for t in chunk["tokens"]][2] == (-1, "red")
+
+
+def test_a_lora_that_is_not_in_its_folder_is_named(tmp_path: Path) -> None:
+    failed = tokens("a frog <lora:ink>", "--lora-dir", tmp_path)
+    assert failed.exit_code == 3
+    assert "there is no LoRA 'ink'" in failed.stderr

@@ -2,8 +2,9 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sdloop.cli.asked import asked_settings, fulfil
 from sdloop.cli.flags import given, with_options
@@ -12,6 +13,7 @@ from sdloop.cli.options import ModelOptions, OutputOptions, RecipeOptions, SeedO
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.recipes import recipe_settings
 from sdloop.cli.screen import emit
+from sdloop.cli.settings import Settings
 from sdloop.cli.walk import walk
 from sdloop.errors import SettingError
 from sdloop.mixture import mixture, words_of
@@ -45,7 +47,11 @@ def mix(
         raise SettingError('prompt must be given, as in: sdloop mix "a rabbit" "a frog"')
     settings = asked_settings({**given(model, output), **recipe_settings(recipe)}, seeds)
     wanted = [
-        Prompt(settings=mixture(prompts, weights, at=how.at, slerp=_arc(how, weights)))
+        Prompt(
+            settings=_beside(
+                mixture(prompts, weights, at=how.at, slerp=_arc(how, weights)), settings
+            )
+        )
         for weights in ways(prompts, how)
     ]
     if how.walk is not None:
@@ -55,6 +61,14 @@ def mix(
     if how.slider is not None and paths:
         names = words_of(prompts) if how.at == "token" else prompts
         _write_strip(paths, _labels(names, ways(prompts, how)), output)
+
+
+def _beside(fields: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """``fields`` of a mixture, with the words that are replaced beside those that it mixes."""
+    asked = settings.recipe.get("replace_tokens")
+    if asked is None or "replace_tokens" not in fields:
+        return dict(fields)
+    return {**fields, "replace_tokens": (*fields["replace_tokens"], *asked)}
 
 
 def _arc(how: MixOptions, weights: Sequence[float]) -> bool:

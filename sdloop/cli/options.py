@@ -66,6 +66,20 @@ Prompt2 = Annotated[
         metavar="TEXT",
     ),
 ]
+ReplaceTokens = Annotated[
+    list[str] | None,
+    option(
+        "Words",
+        "Read something else in a word's place: puppy=cat, puppy=0.5*puppy+0.5*skunk or "
+        "puppy=FILE; may be repeated.",
+        "--replace-token",
+        metavar="WORD=SUM",
+    ),
+]
+LoraDir = Annotated[
+    str | None,
+    option("Model", "The folder of LoRAs that have names.", "--lora-dir", metavar="DIR"),
+]
 Embeddings = Annotated[
     list[str] | None,
     option(
@@ -185,16 +199,7 @@ class RecipeOptions:
         ),
     ] = None
     embeddings: Embeddings = None
-    replace_tokens: Annotated[
-        list[str] | None,
-        option(
-            "Words",
-            "Read something else in a word's place: puppy=cat, puppy=0.5*puppy+0.5*skunk or "
-            "puppy=FILE; may be repeated.",
-            "--replace-token",
-            metavar="WORD=SUM",
-        ),
-    ] = None
+    replace_tokens: ReplaceTokens = None
     prompt_2: Prompt2 = None
     negative_prompt_2: Annotated[
         str | None,
@@ -276,10 +281,7 @@ class WeightsOptions:
             metavar="LORA[:SCALE]",
         ),
     ] = None
-    lora_dir: Annotated[
-        str | None,
-        option("Model", "The folder of LoRAs that have names.", "--lora-dir", metavar="DIR"),
-    ] = None
+    lora_dir: LoraDir = None
     device: Annotated[
         str | None,
         option(

@@ -11,6 +11,7 @@ from sdloop.cli.options import RecipeOptions, SeedOptions
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
 from sdloop.cli.settings import Settings
+from sdloop.cli.shared_words import fields_of
 from sdloop.cli.values import parse_pair
 from sdloop.errors import SdloopError, SettingError
 from sdloop.recipe import Recipe
@@ -72,8 +73,8 @@ def recipes_of(
     Raises ``SettingError``, naming the line of the prompt, for what no Recipe can be.
     """
     wanted: list[Wanted] = []
-    for prompt in prompts:
-        fields = Settings(recipe=prompt.settings).over(settings).recipe
+    prompts = list(prompts)
+    for prompt, fields in zip(prompts, fields_of(prompts, settings), strict=True):
         own = [fields["seed"]] if "seed" in prompt.settings else seeds or []
         if len(wanted) + len(own) > MAX_PICTURES:
             raise SettingError(f"one command makes at most {MAX_PICTURES} pictures")

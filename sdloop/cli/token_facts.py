@@ -1,11 +1,17 @@
 """What the text encoders see of a Recipe's prompt, as values; the vocabulary is all it takes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sdloop.learned import WordTokenizer, embedding_facts, parse_embedding, places
+from sdloop.learned import (
+    WordTokenizer,
+    embedding_facts,
+    parse_embedding,
+    parse_replacement,
+    places,
+)
 from sdloop.prompt import (
     BREAK,
     Alternatives,
@@ -73,15 +79,18 @@ def seen_of(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[Seen]:
         for part in checkpoint.tokenizers
     }
     for part, weight in ((recipe.prompt, 1.0),) if plain else parts(recipe.prompt):
-        cut = () if plain else unseen(part, recipe.steps)
-        ends = ((recipe.steps, part),) if plain else alternatives(part, recipe.steps)
-        for text, steps in _stretches(ends).items():
-            spans = spans_of(text, recipe.emphasis)
+        read = [part] if recipe.prompt_2 is None else [part, recipe.prompt_2]
+        cut = () if plain else tuple(word for one in read for word in unseen(one, recipe.steps))
+        changes = [
+            ((recipe.steps, one),) if plain else alternatives(one, recipe.steps) for one in read
+        ]
+        for texts, steps in _stretches(changes).items():
+            spans = [span for one in texts for span in spans_of(one, recipe.emphasis)]
             yield Seen(
-                text=text,
+                text=texts[0],
                 weight=weight,
                 steps=tuple(steps),
-                encoders=_encoders(recipe, text, tokenizers),
+                encoders=_encoders(texts, recipe.emphasis, tokenizers),
                 unknown=unknown_words(
                     checkpoint,
                     " ".join(_old(span.text, counts) for span in spans if span is not BREAK),
@@ -91,9 +100,11 @@ def seen_of(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[Seen]:
 
 
 def _counts(recipe: Recipe) -> dict[str, int]:
-    """How many vectors each learned word has."""
+    """How many vectors each learned word has; one that is replaced has one."""
     learned = [parse_embedding(text) for text in recipe.embeddings or ()]
-    return {str(one.token): embedding_facts(one.file).count for one in learned}
+    replaced = [parse_replacement(text) for text in recipe.replace_tokens or ()]
+    counts = {str(one.token): embedding_facts(one.file).count for one in learned}
+    return counts | {one.word: 1 for one in replaced}
 
 
 def _old(text: str, counts: Mapping[str, int]) -> str:
@@ -101,28 +112,28 @@ def _old(text: str, counts: Mapping[str, int]) -> str:
     return " ".join(piece for piece, word in places(text, counts) if word is None)
 
 
-def _stretches(ends: Alternatives) -> dict[str, list[tuple[int, int]]]:
-    """Each text with the steps that see it: those that take turns have many."""
-    found: dict[str, list[tuple[int, int]]] = {}
+def _stretches(changes: Sequence[Alternatives]) -> dict[tuple[str, ...], list[tuple[int, int]]]:
+    """The texts read at once, with the steps that see them: those that take turns have many."""
+    found: dict[tuple[str, ...], list[tuple[int, int]]] = {}
     first = 1
-    for last, text in ends:
-        found.setdefault(text, []).append((first, last))
+    for last in sorted({end for change in changes for end, _ in change}):
+        texts = tuple(next(text for end, text in change if last <= end) for change in changes)
+        found.setdefault(texts, []).append((first, last))
         first = last + 1
     return found
 
 
 def _encoders(
-    recipe: Recipe, text: str, tokenizers: Mapping[str, Any]
+    texts: Sequence[str], emphasis: str, tokenizers: Mapping[str, Any]
 ) -> dict[str, tuple[ChunkFacts, ...]]:
-    """The chunks of ``text`` for each text encoder; SDXL's second one may have its own."""
+    """The chunks for each text encoder; of two ``texts`` SDXL's second one reads the last."""
     found = {}
     for part, tokenizer in tokenizers.items():
-        second = part == "tokenizer_2" and recipe.prompt_2 is not None
         chunks = chunks_of(
-            str(recipe.prompt_2) if second else text,
+            texts[-1] if part == "tokenizer_2" else texts[0],
             partial(bare_ids, tokenizer),
             length=tokenizer.model_max_length - 2,
-            emphasis=recipe.emphasis,
+            emphasis=emphasis,
         )
         encoder = part.replace("tokenizer", "text_encoder")
         found[encoder] = tuple(_chunk(chunk, tokenizer) for chunk in chunks)

@@ -8,12 +8,15 @@ from typing import Annotated, Any
 from sdloop.cli.asked import asked_prompts
 from sdloop.cli.entries import columns, safe
 from sdloop.cli.flags import option
+from sdloop.cli.loras import with_loras
 from sdloop.cli.options import (
     Embeddings,
     Emphasis,
+    LoraDir,
     Model,
     Prompt2,
     PromptArgument,
+    ReplaceTokens,
     Revision,
     Steps,
     Variant,
@@ -40,6 +43,8 @@ def tokens(
     emphasis: Emphasis = None,
     steps: Steps = None,
     embeddings: Embeddings = None,
+    replace_tokens: ReplaceTokens = None,
+    lora_dir: LoraDir = None,
     model: Model = None,
     revision: Revision = None,
     variant: Variant = None,
@@ -63,13 +68,16 @@ def tokens(
 
     given: dict[str, Any] = {"prompt_2": prompt_2, "emphasis": emphasis, "steps": steps}
     given["embeddings"] = embeddings if embeddings else None
+    given["replace_tokens"] = replace_tokens if replace_tokens else None
     named = {"model": model, "revision": revision, "variant": variant}
     flags = {name: value for name, value in (given | named).items() if value is not None}
     settings = Settings.of(flags).over(standing_settings(None))
     (asked,) = asked_prompts(prompt, None, settings, example='sdloop tokens "a red frog"')
     fields = {name: v for name, v in settings.recipe.items() if name in (*given, *named)}
-    # What calls a LoRA is taken out of a prompt before it is read.
-    read, _ = split_tags(asked.settings.get("prompt", fields.get("prompt", "")))
+    # What calls a LoRA is taken out of a prompt before it is read; in a folder it must be there.
+    read, called = split_tags(asked.settings.get("prompt", settings.recipe.get("prompt", "")))
+    if lora_dir is not None:
+        with_loras({"prompt": "", "loras": called}, lora_dir)
     recipe = Recipe.from_dict({**fields, **asked.settings, "prompt": read, "seed": 0})
     checkpoint = find_checkpoint(
         recipe.model, revision=recipe.revision, variant=recipe.variant, may_fetch=False

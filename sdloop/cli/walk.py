@@ -14,7 +14,7 @@ from sdloop.cli.pictures import each_picture
 from sdloop.cli.plan import print_recipes
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.recipes import seeds_of
-from sdloop.cli.screen import emit
+from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import CommandSettings, Settings
 from sdloop.errors import SettingError
 from sdloop.moving import check_moving, write_moving
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FPS = 12.0
+_NOISY = ("ddpm", "euler-a", "dpm2-a", "dpmpp-2m-sde", "dpmpp-sde", "sa-solver", "lcm")
 
 
 def walk(
@@ -55,6 +56,11 @@ def walk(
     command = CommandSettings(**{**own, "format": None})
     open_image = image_opener()
     plan = planned(frames, settings, seeds.seed, numbers, command, output, open_image)
+    if len(numbers) > 1 and not output.quiet and draws_noise(plan[0].recipe):
+        say(
+            f"{plan[0].recipe.scheduler} draws noise at each step, which is that of one seed: "
+            "the film will jump from seed to seed, where euler's would not"
+        )
     if output.dry_run:
         print_recipes(plan)
         return
@@ -99,6 +105,14 @@ def between_seeds(seeds: Sequence[int], share: float) -> dict[str, Any]:
         "variation_seed": seeds[first + 1],
         "variation_strength": strength,
     }
+
+
+def draws_noise(recipe: Recipe) -> bool:
+    """Whether the loop of a resolved Recipe draws noise beside the first one.
+
+    TCD's own noise is that of its eta, which is 0 by default, and the same goes for DDIM.
+    """
+    return recipe.eta > 0 or recipe.scheduler in _NOISY
 
 
 def _target(recipe: Recipe, command: CommandSettings, output: OutputOptions) -> tuple[Path, Exists]:

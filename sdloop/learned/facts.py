@@ -7,6 +7,7 @@ which torch reads the tensors alone; whatever else is in one makes it refused.
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -150,9 +151,11 @@ def _pickled_tensors(file: str, data: bytes) -> "dict[str, Tensor]":
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, LookupError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        # Torch's own message tells people how to have such a file run.
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f": it asks for {named[1]}" if named else ""
         raise FileError(
-            f"{file!r} holds more than tensors, or is damaged; nothing in it was run: {reason}"
+            f"{file!r} holds more than tensors, or is damaged; nothing in it was run{reason}"
         ) from error
     tensors: Any = loaded.get("string_to_param", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(tensors, dict) or not tensors:

@@ -140,6 +140,10 @@ def _switch(frame: _Frame, text: str, place: int) -> Items | None:
         return None
     when = float(found[1])
     if not math.isfinite(when):
-        raise refusal(f"a step must be a finite number, got {found[1]}", text, place)
+        raise refusal(
+            f"a step must be a finite number, got {found[1]}",
+            text,
+            place - len(found.string) + found.start(1),
+        )
     before = segments[0] if len(segments) == 2 else ()
     return (Switch(before, segments[-1], when, "." in found[1]),)

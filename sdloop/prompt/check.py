@@ -32,4 +32,7 @@ def is_plain(text: str) -> bool:
     >>> is_plain("a red frog, 16:9"), is_plain("a (red) frog"), is_plain("a frog AND a rabbit")
     (True, False, False)
     """
-    return parts(text) == ((text, 1.0),) and emphasised(text) == (Span(text, 1.0),)
+    try:
+        return parts(text) == ((text, 1.0),) and emphasised(text) == (Span(text, 1.0),)
+    except PromptError:  # the brackets of changes may nest deeper than those of emphasis
+        return False
