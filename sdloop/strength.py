@@ -47,13 +47,18 @@ def check_strength(steps: int, strength: float, *, exact: bool) -> None:
     if int(schedule * strength) < running:
         what = f"all of {steps} exact steps" if exact else f"one of {steps} steps"
         raise SettingError(
-            f"strength must be at least {_least(running, schedule):g} for {what} to run, "
+            f"strength must be at least {least_strength(steps, exact=exact):g} for {what} to run, "
             f"got {strength:g}"
         )
 
 
-def _least(running: int, schedule: int) -> float:
-    """The least strength, to four decimals, with which ``running`` steps of a schedule run."""
+def least_strength(steps: int, *, exact: bool) -> float:
+    """The least strength, to four decimals, that ``check_strength`` lets pass.
+
+    >>> least_strength(6, exact=False)
+    0.1667
+    """
+    running, schedule = (steps, MAX_SCHEDULE) if exact else (1, steps)
     parts = running * 10_000 // schedule
     while int(schedule * (parts / 10_000)) < running:
         parts += 1

@@ -127,3 +127,12 @@ def test_the_real_command(tiny_model: Path) -> None:
     command = [sys.executable, "-m", "sdloop", "upscale", "sketch.png", "--seed", "4"]
     done = subprocess.run([*command, "--steps", "4"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "sketch-2x-4.png\n"), done.stderr
+
+
+def test_few_steps_run_one_where_nobody_said_how_strong() -> None:
+    flags = ["a cat", "--hires", "2", "--model", "mini", "--seed", "4", "--dry-run"]
+    result = Command("txt2img").run(*flags, "--steps", "6")
+    assert json.loads(result.stdout)["strength"] == 0.1667
+    assert "strength 0.1667: 1 of 6 steps" in result.stderr
+    message = Command("txt2img").refused(*flags[:-1], "--steps", "6", "--strength", "0.08")
+    assert message == "strength must be at least 0.1667 for one of 6 steps to run, got 0.08"

@@ -32,7 +32,7 @@ from sdloop.recipe.task import (
 )
 from sdloop.rules import check_multiple, check_whole
 from sdloop.scheduler_names import check_suits, known_to, name_of, sigmas_of
-from sdloop.strength import DEFAULT_STRENGTH, check_strength
+from sdloop.strength import DEFAULT_STRENGTH, check_strength, least_strength
 
 if TYPE_CHECKING:
     from sdloop.recipe.value import Recipe
@@ -147,8 +147,9 @@ def _with_start(recipe: "Recipe", model: Defaults) -> "Recipe":
         check_whole("start_step", recipe.start_step, 0, recipe.steps - 1)
         return recipe
     usual = DEFAULT_STRENGTH if recipe.mask is None else 1.0
-    if recipe.enlarge is not None:
-        usual = model.upscale_strength
+    if recipe.enlarge is not None:  # of few steps at least one
+        least = least_strength(recipe.steps, exact=recipe.exact_steps)
+        usual = max(model.upscale_strength, least)
     strength = usual if recipe.strength is None else recipe.strength
     check_strength(recipe.steps, strength, exact=recipe.exact_steps)
     return dataclasses.replace(recipe, strength=strength)
