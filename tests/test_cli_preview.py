@@ -21,7 +21,7 @@ from commands import Command, pixels, work_in
 from PIL import Image
 from tiny import tiny_sd1
 
-from sdloop.cli.options import OutputOptions
+from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.preview import Preview
 from sdloop.cli.terminal import Frame, draw_for, few_half_blocks, half_blocks, iterm2, kitty
 from sdloop.inspection.steps import LatentColours

@@ -9,7 +9,8 @@ from sdloop.cli.asked import asked_prompts, asked_settings
 from sdloop.cli.flags import given, with_options
 from sdloop.cli.image_files import image_files
 from sdloop.cli.image_options import ImageArgument, ImageOptions
-from sdloop.cli.options import ModelOptions, PromptArgument, RecipeOptions, SeedOptions
+from sdloop.cli.model_options import ModelOptions
+from sdloop.cli.options import PromptArgument, RecipeOptions, SeedOptions
 from sdloop.cli.recipes import recipe_settings, recipes_of
 from sdloop.cli.seeds import parse_seeds, random_seed
 from sdloop.cli.settings import CommandSettings, Settings

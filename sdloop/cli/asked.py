@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.cli.image_files import image_opener
-from sdloop.cli.options import OutputOptions, SeedOptions
+from sdloop.cli.options import SeedOptions
+from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.pictures import make_pictures
 from sdloop.cli.plan import Planned, plan_pictures, print_recipes
 from sdloop.cli.prompt_file import Prompt, read_prompts

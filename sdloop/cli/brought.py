@@ -8,7 +8,8 @@ from typing import Any
 
 from sdloop.cli.asked import asked_prompts, asked_settings, fulfil
 from sdloop.cli.image_files import image_files
-from sdloop.cli.options import OutputOptions, SeedOptions
+from sdloop.cli.options import SeedOptions
+from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.own_prompts import prompts_of
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.recipes import blaming

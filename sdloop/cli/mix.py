@@ -9,7 +9,9 @@ from typing import Any
 from sdloop.cli.asked import asked_settings, fulfil
 from sdloop.cli.flags import given, with_options
 from sdloop.cli.mix_options import MixOptions, PromptsArgument, ways
-from sdloop.cli.options import ModelOptions, OutputOptions, RecipeOptions, SeedOptions
+from sdloop.cli.model_options import ModelOptions
+from sdloop.cli.options import RecipeOptions, SeedOptions
+from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.recipes import recipe_settings
 from sdloop.cli.screen import emit

@@ -16,7 +16,7 @@ from sdloop.cli.model_card import (
     size_text,
     summary,
 )
-from sdloop.cli.options import Revision, Variant
+from sdloop.cli.model_options import Revision, Variant
 from sdloop.cli.screen import emit, say
 from sdloop.errors import SettingError
 

@@ -10,11 +10,7 @@ from typing import Annotated
 import typer
 
 from sdloop.cli.flags import option
-from sdloop.cli.settings import DTYPES, FORMATS
-from sdloop.errors import SettingError
-from sdloop.png import METADATA
 from sdloop.prompt import EMPHASES
-from sdloop.rules import check_whole
 from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS
 
 PromptArgument = Annotated[
@@ -27,24 +23,6 @@ PromptArgument = Annotated[
     ),
 ]
 
-Model = Annotated[
-    str | None,
-    option(
-        "Model",
-        "Hub id, diffusers folder or .safetensors file. "
-        "Default: SDLOOP_MODEL, then `sdloop config`, then the embedded mini.",
-        *("--model", "-m"),
-        metavar="MODEL",
-        choices=("mini",),
-    ),
-]
-Revision = Annotated[
-    str | None, option("Model", "Branch, tag or commit on the hub.", "--revision", metavar="NAME")
-]
-Variant = Annotated[
-    str | None,
-    option("Model", 'Of the weight files, such as "fp16".', "--variant", metavar="NAME"),
-]
 Emphasis = Annotated[
     str | None,
     option(
@@ -75,10 +53,6 @@ ReplaceTokens = Annotated[
         "--replace-token",
         metavar="WORD=SUM",
     ),
-]
-LoraDir = Annotated[
-    str | None,
-    option("Model", "The folder of LoRAs that have names.", "--lora-dir", metavar="DIR"),
 ]
 Embeddings = Annotated[
     list[str] | None,
@@ -259,145 +233,3 @@ class SeedOptions:
             "Prompts and seeds", "Settings in TOML; flags win.", "--config", metavar="FILE.toml"
         ),
     ] = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WeightsOptions:
-    """Which weights, where and how precisely."""
-
-    model: Model = None
-    revision: Revision = None
-    variant: Variant = None
-    vae: Annotated[
-        str | None, option("Model", "Another VAE than the model's.", "--vae", metavar="MODEL")
-    ] = None
-    loras: Annotated[
-        list[str] | None,
-        option(
-            "Model",
-            "A LoRA to add, and how much of it: a file, a hub id, or a name in --lora-dir; may be "
-            'repeated. In a prompt: "<lora:NAME:SCALE>". [dim]\\[default scale: 1][/dim]',
-            "--lora",
-            metavar="LORA[:SCALE]",
-        ),
-    ] = None
-    lora_dir: LoraDir = None
-    device: Annotated[
-        str | None,
-        option(
-            "Model",
-            "auto, cuda, cuda:1, mps or cpu.",
-            "--device",
-            metavar="NAME",
-            choices=("auto", "cuda", "mps", "cpu"),
-        ),
-    ] = None
-    dtype: Annotated[
-        str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
-    ] = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelOptions(WeightsOptions):
-    """Which weights, and how many pictures they make at once."""
-
-    batch_size: Annotated[
-        int | None,
-        option(
-            "Model",
-            "Pictures made at once: faster on a GPU, the same noise.",
-            "--batch-size",
-            metavar="N",
-        ),
-    ] = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OutputOptions:
-    """Where pictures go, and what is told about them."""
-
-    output: Annotated[
-        str | None,
-        option(
-            "Output",
-            "The picture's name, or a template for many: {seed} {index} {prompt} {steps} …",
-            *("--output", "-o"),
-            metavar="FILE",
-        ),
-    ] = None
-    outdir: Annotated[
-        str | None,
-        option(
-            "Output", "The folder for pictures that name themselves.", "--outdir", metavar="DIR"
-        ),
-    ] = None
-    overwrite: Annotated[
-        bool, option("Output", "Replace pictures that are there already.", "--overwrite")
-    ] = False
-    format: Annotated[str | None, option("Output", "Of the file.", "--format", choices=FORMATS)] = (
-        None
-    )
-    metadata: Annotated[
-        str | None,
-        option("Output", "What the file tells about its making.", "--metadata", choices=METADATA),
-    ] = None
-    save_steps: Annotated[
-        str | None,
-        option(
-            "Output",
-            "A folder for what each picture looks like on its way: NAME-step-003.png is what the "
-            "model takes it to be after step 3.",
-            "--save-steps",
-            metavar="DIR",
-        ),
-    ] = None
-    save_every: Annotated[
-        int | None,
-        option(
-            "Output",
-            "Save each N-th step, and the last. [dim]\\[default: 1][/dim]",
-            "--save-every",
-            metavar="N",
-        ),
-    ] = None
-    preview: Annotated[
-        bool,
-        option("Output", "Show in the terminal what the picture looks like so far.", "--preview"),
-    ] = False
-    preview_vae: Annotated[
-        int | None,
-        option(
-            "Output",
-            "Every N steps, with all the detail that the VAE gives. Default: rough and cheap.",
-            "--preview-vae",
-            metavar="N",
-        ),
-    ] = None
-    json: Annotated[
-        bool, option("Output", "One line of JSON per picture instead of its path.", "--json")
-    ] = False
-    dry_run: Annotated[
-        bool,
-        option("Output", "Print the Recipes as JSON lines, and make nothing.", "--dry-run"),
-    ] = False
-    quiet: Annotated[
-        bool, option("Output", "Say nothing but errors on stderr.", "--quiet", "-q")
-    ] = False
-
-    def __post_init__(self) -> None:
-        if self.save_steps == "":
-            raise SettingError("save_steps must not be empty")
-        if self.save_every is not None:
-            check_whole("save_every", self.save_every, 1, 1000)
-            if self.save_steps is None:
-                raise SettingError(
-                    f"save_every means nothing without save_steps, got {self.save_every}"
-                )
-        if self.preview_vae is not None:
-            check_whole("preview_vae", self.preview_vae, 1, 1000)
-            if not self.preview:
-                raise SettingError(
-                    f"preview_vae means nothing without preview, got {self.preview_vae}"
-                )
-        if self.preview and self.quiet:
-            raise SettingError("preview and quiet exclude each other")

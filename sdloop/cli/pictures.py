@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdloop.cli.loading import loaded
 from sdloop.cli.made import circumstances, json_line
-from sdloop.cli.options import OutputOptions
+from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.plan import ModelNames, Planned, model_of
 from sdloop.cli.preview import Preview
 from sdloop.cli.progress import Progress

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sdloop.cli.files import exists_rule, name_pictures
 from sdloop.cli.loras import lora_files, lora_finder
-from sdloop.cli.options import OutputOptions
+from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.recipes import Wanted, blaming
 from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import CommandSettings

@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sdloop.cli.options import OutputOptions
+from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.screen import say
 
 if TYPE_CHECKING:

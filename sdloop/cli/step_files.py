@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdloop.cli.made import surroundings
-from sdloop.cli.options import OutputOptions
+from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.plan import Planned
 from sdloop.cli.settings import CommandSettings
 from sdloop.errors import SettingError

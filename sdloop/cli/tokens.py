@@ -9,18 +9,8 @@ from sdloop.cli.asked import asked_prompts
 from sdloop.cli.entries import columns, safe
 from sdloop.cli.flags import option
 from sdloop.cli.loras import with_loras
-from sdloop.cli.options import (
-    Embeddings,
-    Emphasis,
-    LoraDir,
-    Model,
-    Prompt2,
-    PromptArgument,
-    ReplaceTokens,
-    Revision,
-    Steps,
-    Variant,
-)
+from sdloop.cli.model_options import LoraDir, Model, Revision, Variant
+from sdloop.cli.options import Embeddings, Emphasis, Prompt2, PromptArgument, ReplaceTokens, Steps
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import Settings, standing_settings
 from sdloop.cli.token_facts import Seen, TokenFacts, seen_of

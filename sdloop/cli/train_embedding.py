@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sdloop.cli.flags import given, with_options
 from sdloop.cli.image_files import image_files
 from sdloop.cli.loading import loaded
-from sdloop.cli.options import WeightsOptions
+from sdloop.cli.model_options import WeightsOptions
 from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import CommandSettings, Settings, standing_settings
 from sdloop.cli.training_options import PicturesArgument, TrainingOptions

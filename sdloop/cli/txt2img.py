@@ -3,13 +3,9 @@
 from sdloop.cli.asked import asked_prompts, asked_settings, fulfil
 from sdloop.cli.flags import given, with_options
 from sdloop.cli.image_options import HiresOptions
-from sdloop.cli.options import (
-    ModelOptions,
-    OutputOptions,
-    PromptArgument,
-    RecipeOptions,
-    SeedOptions,
-)
+from sdloop.cli.model_options import ModelOptions
+from sdloop.cli.options import PromptArgument, RecipeOptions, SeedOptions
+from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.recipes import recipe_settings
 
 

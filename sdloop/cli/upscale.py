@@ -13,7 +13,9 @@ from sdloop.cli.image_options import (
     ScaleOptions,
     UpscaleRecipeOptions,
 )
-from sdloop.cli.options import ModelOptions, OutputOptions, PromptArgument, SeedOptions
+from sdloop.cli.model_options import ModelOptions
+from sdloop.cli.options import PromptArgument, SeedOptions
+from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.recipes import recipe_settings
 from sdloop.cli.settings import Settings, standing_settings

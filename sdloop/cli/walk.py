@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sdloop.cli.asked import planned
 from sdloop.cli.image_files import image_opener
 from sdloop.cli.mix_options import MixOptions
-from sdloop.cli.options import OutputOptions, SeedOptions
+from sdloop.cli.options import SeedOptions
+from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.pictures import each_picture
 from sdloop.cli.plan import print_recipes
 from sdloop.cli.prompt_file import Prompt

@@ -15,7 +15,7 @@ from sdloop.cli.inspect.shared import (
     without_loras,
     write_sheet,
 )
-from sdloop.cli.options import ModelOptions
+from sdloop.cli.model_options import ModelOptions
 from sdloop.cli.screen import emit
 from sdloop.cli.values import parse_pair
 from sdloop.errors import SettingError

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from sdloop.cli.flags import given, option, with_options
 from sdloop.cli.inspect.shared import Seed, SheetOptions, asked, ready, sheet_path, write_sheet
-from sdloop.cli.options import ModelOptions, PromptArgument, RecipeOptions
+from sdloop.cli.model_options import ModelOptions
+from sdloop.cli.options import PromptArgument, RecipeOptions
 from sdloop.cli.recipes import recipe_settings
 from sdloop.cli.values import parse_number, parse_whole
 from sdloop.errors import SettingError

@@ -17,7 +17,8 @@ from sdloop.cli.inspect.shared import (
     without_loras,
     write_sheet,
 )
-from sdloop.cli.options import ModelOptions, PromptArgument, RecipeOptions
+from sdloop.cli.model_options import ModelOptions
+from sdloop.cli.options import PromptArgument, RecipeOptions
 from sdloop.cli.recipes import recipe_settings
 from sdloop.cli.screen import emit
 from sdloop.errors import SettingError

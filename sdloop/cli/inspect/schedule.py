@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from sdloop.cli.entries import columns
 from sdloop.cli.flags import given, option, with_options
-from sdloop.cli.options import Revision, Variant
+from sdloop.cli.model_options import Revision, Variant
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import Settings, standing_settings
 from sdloop.errors import SettingError

@@ -1,0 +1,81 @@
+"""The flags that say which weights, where and how precisely; see ``options``."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from sdloop.cli.flags import option
+from sdloop.cli.settings import DTYPES
+
+Model = Annotated[
+    str | None,
+    option(
+        "Model",
+        "Hub id, diffusers folder or .safetensors file. "
+        "Default: SDLOOP_MODEL, then `sdloop config`, then the embedded mini.",
+        *("--model", "-m"),
+        metavar="MODEL",
+        choices=("mini",),
+    ),
+]
+Revision = Annotated[
+    str | None, option("Model", "Branch, tag or commit on the hub.", "--revision", metavar="NAME")
+]
+Variant = Annotated[
+    str | None,
+    option("Model", 'Of the weight files, such as "fp16".', "--variant", metavar="NAME"),
+]
+LoraDir = Annotated[
+    str | None,
+    option("Model", "The folder of LoRAs that have names.", "--lora-dir", metavar="DIR"),
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsOptions:
+    """Which weights, where and how precisely."""
+
+    model: Model = None
+    revision: Revision = None
+    variant: Variant = None
+    vae: Annotated[
+        str | None, option("Model", "Another VAE than the model's.", "--vae", metavar="MODEL")
+    ] = None
+    loras: Annotated[
+        list[str] | None,
+        option(
+            "Model",
+            "A LoRA to add, and how much of it: a file, a hub id, or a name in --lora-dir; may be "
+            'repeated. In a prompt: "<lora:NAME:SCALE>". [dim]\\[default scale: 1][/dim]',
+            "--lora",
+            metavar="LORA[:SCALE]",
+        ),
+    ] = None
+    lora_dir: LoraDir = None
+    device: Annotated[
+        str | None,
+        option(
+            "Model",
+            "auto, cuda, cuda:1, mps or cpu.",
+            "--device",
+            metavar="NAME",
+            choices=("auto", "cuda", "mps", "cpu"),
+        ),
+    ] = None
+    dtype: Annotated[
+        str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOptions(WeightsOptions):
+    """Which weights, and how many pictures they make at once."""
+
+    batch_size: Annotated[
+        int | None,
+        option(
+            "Model",
+            "Pictures made at once: faster on a GPU, the same noise.",
+            "--batch-size",
+            metavar="N",
+        ),
+    ] = None
