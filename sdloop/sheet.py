@@ -58,6 +58,19 @@ def sheet(
     return paper
 
 
+def captioned(cells: "Sequence[tuple[str, Image]]", *, across: int) -> "Image":
+    """Pictures of one size, each with its label over it, in rows of ``across``."""
+    from PIL import Image
+
+    rows = [cells[start : start + across] for start in range(0, len(cells), across)]
+    strips = [sheet([[one for _, one in row]], columns=[name for name, _ in row]) for row in rows]
+    height = max(strip.height for strip in strips)
+    paper = Image.new("RGB", (strips[0].width, height * len(strips)), _PAPER)
+    for number, strip in enumerate(strips):
+        paper.paste(strip, (0, number * height))
+    return paper
+
+
 def _write(draw: "ImageDraw", x: int, y: int, label: str, width: int, anchor: str) -> None:
     draw.text((x, y), _shortened(label, width), fill=_INK, font=_font(), anchor=anchor)
 

@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import numpy as np
 import pytest
+import torch
 from commands import Command, work_in
 from PIL import Image
+from test_cli_img2img import sketch
+from tiny import tiny_sd1
 
 from sdloop.components import load_components
 from sdloop.conductor import generate
+from sdloop.inspection.latents import noised, round_trip
+from sdloop.inspection.schedules import Level
 from sdloop.recipe import Recipe
 
 INSPECT = Command("inspect")
@@ -109,10 +115,37 @@ def test_light_and_dark() -> None:
         (["--betas", "linear", "--steps", "4"], "steps means nothing beside betas"),
         (["--steps", "0"], "steps must be at least 1, got 0"),
         (["--scheduler", "ddim", "--sigmas", "karras"], "sigmas means nothing to the scheduler"),
-        (["--dark"], "dark is for plots, and no output is given"),
+        (["--dark"], "dark is for pictures, and no output is given"),
+        (["--add-noise", "photo.png"], "add_noise is for pictures, and no output is given"),
+        (["--add-noise", "a.png", "-o", "b.svg"], "output must end in .png for a sheet"),
+        (["--add-noise", "a.png", "-o", "b.png", "--compare", "ddim"], "compare means nothing to"),
+        (["--add-noise", "a.png", "-o", "b.png", "--dark"], "dark is for curves"),
         (["-o", "curves.txt"], "output must end in .png, .svg or .pdf for a plot"),
     ],
     ids=str,
 )
 def test_bad_input_is_refused(arguments: list[str], complaint: str) -> None:
     assert refused(*arguments).startswith(complaint)
+
+
+def test_a_picture_under_the_noise_of_each_step() -> None:
+    sketch(32, 32).save("photo.png")
+    flags = ["--scheduler", "euler", "--steps", "10", "--add-noise", "photo.png", "-o", "noise.png"]
+    assert INSPECT.run("schedule", *flags).stdout.splitlines()[-1] == "noise.png"
+    sheet = Image.open("noise.png")
+    assert sheet.width == 8 * 132 - 4  # and two in the second row
+    assert sheet.height > 2 * 128
+
+
+def test_noise_hides_a_picture_by_its_share() -> None:
+    vae, levels = tiny_sd1().vae, [Level(step=0, timestep=0, sigma=s) for s in (0, 1, math.inf)]
+
+    def noisy(picture: Image.Image) -> list[np.ndarray]:
+        made = noised(vae, picture, levels, torch.Generator().manual_seed(0))
+        return [np.asarray(image, float) for image in made]
+
+    one, other = noisy(sketch(32, 32)), noisy(sketch(32, 32).rotate(180))
+    assert np.array_equal(one[0], np.asarray(round_trip(vae, sketch(32, 32)).back, float))
+    assert abs(one[0] - other[0]).mean() > abs(one[1] - other[1]).mean() > 0
+    assert np.array_equal(one[2], other[2])
+    assert [sum(share**2 for share in level.shares) for level in levels] == pytest.approx([1, 1, 1])

@@ -1,15 +1,18 @@
 """What the VAE keeps of a picture, and what latents look like."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Generator, Tensor
 
 from sdloop.image import decode, encode, scale, to_images, to_pixels
+from sdloop.inspection.schedules import Level
+from sdloop.latents import noise
 
 _ERROR_GAIN = 4  # or nobody would see where the errors are
 
@@ -47,6 +50,22 @@ def round_trip(vae: Any, picture: Image.Image) -> RoundTrip:
     apart = np.abs(np.asarray(picture, np.int16) - np.asarray(back, np.int16)).mean(axis=2)
     error = Image.fromarray((apart * _ERROR_GAIN).clip(0, 255).astype(np.uint8))
     return RoundTrip(picture=picture, latents=latents[0].cpu(), back=back, error=error)
+
+
+def noised(
+    vae: Any, picture: Image.Image, levels: Sequence[Level], generator: Generator
+) -> list[Image.Image]:
+    """An RGB picture under the noise of each level, in one jump from the clean one to it.
+
+    The same noise for all, drawn once. Source: Ho et al. 2020 (arXiv:2006.11239), eq. 4.
+    """
+    clean = scale(vae, encode(vae, to_pixels(picture)).mean)
+    drawn = noise([generator], *clean.shape[1:]).to(clean.device)
+    noisy = []
+    for level in levels:
+        signal, beta = level.shares
+        noisy.append(signal * clean + beta * drawn)
+    return to_images(decode(vae, torch.cat(noisy)))
 
 
 def channel_images(latents: Tensor) -> list[Image.Image]:

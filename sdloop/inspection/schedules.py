@@ -22,6 +22,14 @@ class Level:
     sigma: float
 
     @property
+    def shares(self) -> tuple[float, float]:
+        """How much of a picture is left, and of noise is there; their squares add up to 1."""
+        if math.isinf(self.sigma):
+            return 0.0, 1.0
+        signal = 1 / math.sqrt(1 + self.sigma**2)
+        return signal, self.sigma * signal
+
+    @property
     def snr(self) -> float:
         """The ratio of signal to noise, of their powers: 1 / sigma²."""
         return math.inf if self.sigma == 0 else 1 / self.sigma**2

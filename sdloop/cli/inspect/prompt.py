@@ -23,7 +23,7 @@ from sdloop.cli.recipes import recipe_settings
 from sdloop.cli.screen import emit
 from sdloop.errors import SettingError
 from sdloop.recipe import Recipe
-from sdloop.sheet import sheet
+from sdloop.sheet import captioned
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -127,8 +127,6 @@ def _values(name: str, one: "Walk", other: "Walk | None") -> dict[str, Any]:
 
 def _attention_sheet(components: "Components", recipe: Recipe) -> "Image":
     """The picture, and for each of its prompt's tokens where it looks at it, row by row."""
-    from PIL import Image
-
     from sdloop.conductor import generate
     from sdloop.inspection.attention import heat, recorded
     from sdloop.inspection.words import walk
@@ -141,9 +139,4 @@ def _attention_sheet(components: "Components", recipe: Recipe) -> "Image":
     mean = maps.mean()
     cells = [("the picture", picture)]
     cells += [(safe(token.text), heat(picture, mean[token.place])) for token in tokens[1:-1]]
-    rows = [cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)]
-    strips = [sheet([[one for _, one in row]], columns=[name for name, _ in row]) for row in rows]
-    paper = Image.new("RGB", (strips[0].width, sum(one.height for one in strips)), "white")
-    for number, strip in enumerate(strips):
-        paper.paste(strip, (0, number * strips[0].height))
-    return paper
+    return captioned(cells, across=_COLUMNS)

@@ -1,5 +1,6 @@
 """``sdloop inspect schedule``: the noise levels of schedulers, as tables, JSON and curves."""
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from sdloop.cli.entries import columns
 from sdloop.cli.flags import given, option, with_options
+from sdloop.cli.image_files import image_opener
+from sdloop.cli.inspect.shared import asked, ready
 from sdloop.cli.model_options import Revision, Variant
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import Settings, standing_settings
@@ -15,11 +18,13 @@ from sdloop.errors import SettingError
 from sdloop.png.atomic import Exists, check_writable, write_whole
 from sdloop.recipe import Recipe
 from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
+from sdloop.sheet import captioned
 
 if TYPE_CHECKING:
     from sdloop.checkpoint import Checkpoint
     from sdloop.inspection.schedules import Curve, Level
 
+_ACROSS = 8
 _ROWS = 11  # of a training schedule's thousand timesteps, those that are printed
 
 
@@ -86,6 +91,15 @@ class PlotOptions:
         str | None,
         option("Output", "Curves too, in .png, .svg or .pdf.", *("--output", "-o"), metavar="FILE"),
     ] = None
+    add_noise: Annotated[
+        str | None,
+        option(
+            "Output",
+            "In place of curves: this picture under the noise of each step, as a .png.",
+            "--add-noise",
+            metavar="IMAGE",
+        ),
+    ] = None
     dark: Annotated[bool, option("Output", "Light curves on a dark ground.", "--dark")] = False
     overwrite: Annotated[
         bool, option("Output", "Replace a plot that is there already.", "--overwrite")
@@ -104,19 +118,18 @@ def schedule(*, wanted: ScheduleOptions, plot: PlotOptions) -> None:
     sdloop inspect schedule --compare "ddim,heun,euler karras" --steps 15 -o schedules.svg
 
     sdloop inspect schedule --betas linear,scaled-linear,cosine -o betas.png --dark
+
+    sdloop inspect schedule --steps 8 --add-noise photo.png -o noised.png
     """
     path = None if plot.output is None else Path(plot.output)
     exists: Exists = "overwrite" if plot.overwrite else "fail"
-    if path is None and plot.dark:
-        raise SettingError("dark is for plots, and no output is given")
+    _check(wanted, plot, path)
     if path is not None:
         check_writable(path, exists=exists)
     curves = _training(wanted) if wanted.betas is not None else _schedules(wanted)
     if path is not None:
-        from sdloop.inspection.plots import figure_bytes, plot_levels
-
-        data = figure_bytes(plot_levels(curves, dark=plot.dark), path)
-        write_whole(path, data, exists=exists)
+        make = _plot if plot.add_noise is None else _noised
+        write_whole(path, make(curves, wanted, plot, path), exists=exists)
     every = wanted.betas is None
     for number, curve in enumerate(curves):
         if plot.json:
@@ -125,6 +138,52 @@ def schedule(*, wanted: ScheduleOptions, plot: PlotOptions) -> None:
             emit("\n" * (number > 0) + "\n".join(_table(curve, every=every)))
     if path is not None and not plot.json:
         emit(f"\n{path}")
+
+
+def _check(wanted: ScheduleOptions, plot: PlotOptions, path: Path | None) -> None:
+    for name in ("dark", "add_noise"):
+        if path is None and getattr(plot, name):
+            raise SettingError(f"{name} is for pictures, and no output is given")
+    if plot.add_noise is None:
+        return
+    if path is not None and path.suffix.lower() != ".png":
+        raise SettingError(f"output must end in .png for a sheet, got {path.name!r}")
+    for name in ("compare", "betas"):
+        if getattr(wanted, name) is not None:
+            raise SettingError(f"{name} means nothing to add_noise, which shows one schedule")
+    if plot.dark:
+        raise SettingError("dark is for curves, and add_noise shows pictures")
+
+
+def _plot(
+    curves: "Sequence[Curve]", wanted: ScheduleOptions, plot: PlotOptions, path: Path
+) -> bytes:
+    from sdloop.inspection.plots import figure_bytes, plot_levels
+
+    return figure_bytes(plot_levels(curves, dark=plot.dark), path)
+
+
+def _noised(
+    curves: "Sequence[Curve]", wanted: ScheduleOptions, plot: PlotOptions, path: Path
+) -> bytes:
+    """A sheet of the picture at each level of the one curve."""
+    named = {name: getattr(wanted, name) for name in ("model", "revision", "variant")}
+    flags = {name: value for name, value in named.items() if value is not None}
+    fields = {"prompt": "", "image": plot.add_noise, **flags}
+    settings, values = asked(fields, seed=0, quiet=True)
+    components, recipe = ready(Recipe.from_dict(values), settings)
+    from sdloop.inspection.latents import noised
+    from sdloop.latents import seeded_generators
+    from sdloop.looking import canvas_of
+
+    picture = canvas_of(recipe, image_opener()).image
+    levels = curves[0].levels
+    images = noised(components.vae, picture, levels, seeded_generators([0])[0])
+    labels = [f"t {one.timestep:.0f}\nsigma {one.sigma:.3g}" for one in levels]
+    sheet = captioned(list(zip(labels, images, strict=True)), across=_ACROSS)
+    file = io.BytesIO()
+    sheet.save(file, "PNG")
+    return file.getvalue()
 
 
 def _training(wanted: ScheduleOptions) -> "Sequence[Curve]":
