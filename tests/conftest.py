@@ -1,6 +1,7 @@
 """What every test gets: a home of its own, no network, and few threads."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ from hypothesis import settings
 # A deadline on a shared machine measures the neighbours.
 settings.register_profile("sdloop", deadline=None)
 settings.load_profile("sdloop")
+
+# A suite in the background of a shell is started with it ignored, and so would be what it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Their readers do so when they are imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
