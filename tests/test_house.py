@@ -29,6 +29,7 @@ ROOMS = [
     "measures",
     "latents",
     "guidance",
+    "guides",
     "schedule",
     "checkpoint",
     "components",
