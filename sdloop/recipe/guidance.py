@@ -37,7 +37,7 @@ GUIDANCES: Mapping[str, Mapping[str, _Number]] = {
     },
     "cfg-zero": {"zero": _Number(0, 1000, 0)},
     "cfg++": {},
-    "threshold": {"percentile": _Number(0.5, 1, 0.995), "limit": _Number(0.01, 1e3, None)},
+    "threshold": {"percentile": _Number(0.5, 1, 0.995), "limit": _Number(0.01, 1e3, 3)},
 }
 # Those that work on what the UNet takes the clean picture to be.
 ON_CLEAN = frozenset({"apg", "threshold", "cfg++"})
@@ -54,9 +54,7 @@ class Guidance:
     numbers: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def __str__(self) -> str:
-        return ":".join(
-            [self.name, *(f"{key}={value:.12g}" for key, value in self.numbers.items())]
-        )
+        return ":".join([self.name, *(f"{key}={_told(n)}" for key, n in self.numbers.items())])
 
 
 def parse_guidance(text: str) -> Guidance:
@@ -126,6 +124,11 @@ def _number(name: str, text: str, lowest: float, highest: float) -> float:
     return value
 
 
+def _told(number: float) -> str:
+    """The number and no other, as short as it goes."""
+    return str(number).removesuffix(".0")
+
+
 def settled_guidance(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of guidance in their one form; raises ``SettingError`` for what contradicts."""
     settled: dict[str, Any] = {}
@@ -134,11 +137,11 @@ def settled_guidance(given: Mapping[str, Any]) -> dict[str, Any]:
         settled["guidance"] = None if guidance.name == "cfg" else str(guidance)
     if "guidance_interval" in given:
         lowest, highest = parse_interval(given["guidance_interval"])
-        end = "" if math.isinf(highest) else f"{highest:.12g}"
-        settled["guidance_interval"] = f"{lowest:.12g}..{end}"
+        end = "" if math.isinf(highest) else _told(highest)
+        settled["guidance_interval"] = f"{_told(lowest)}..{end}"
     if "guidance_schedule" in given:
         shape, scales = parse_schedule(given["guidance_schedule"])
-        told = (".." if shape in SHAPES else ",").join(f"{scale:.12g}" for scale in scales)
+        told = (".." if shape in SHAPES else ",").join(map(_told, scales))
         settled["guidance_schedule"] = f"{shape}:{told}" if shape in SHAPES else told
         _check_schedule(given, scales)
     _check_together(given, settled)
