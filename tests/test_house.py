@@ -32,6 +32,7 @@ ROOMS = [
     "schedule",
     "checkpoint",
     "components",
+    "clip",
     "conditioning",
     "kit",
     "mask",
