@@ -33,6 +33,7 @@ ROOMS = [
     "schedule",
     "checkpoint",
     "components",
+    "clip",
     "conditioning",
     "kit",
     "mask",

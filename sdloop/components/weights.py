@@ -42,7 +42,7 @@ _OLD_ATTENTION = {
 
 
 # What the libraries stumble over in a config that makes no sense; they do not check it first.
-_BAD_CONFIG = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+BAD_CONFIG = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
@@ -53,7 +53,7 @@ def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
                 module = _CLASSES[part](CLIPTextConfig.from_dict(dict(config)))
             else:
                 module = _CLASSES[part].from_config(dict(config))
-    except _BAD_CONFIG as error:
+    except BAD_CONFIG as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
             f"{source} has a config of the {part} that builds none: {reason}"
