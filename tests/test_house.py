@@ -43,6 +43,7 @@ ROOMS = [
     "start",
     "outpaint",
     "stages",
+    "sampled",
     "png",
     "moving",
     "conductor",

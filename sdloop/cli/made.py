@@ -20,12 +20,13 @@ def circumstances(
     planned: "Planned",
     weights: Mapping[str, str],
 ) -> Made:
-    """What the Recipe leaves open: whose weights, which versions, where and how precisely."""
+    """What the Recipe leaves open: whose weights, which versions, where and how precisely.
+
+    Not how long it took, or when: the same command gives the same bytes.
+    """
     return Made(
         sigmas=picture.sigmas,
         key=picture.recipe.key(weights),
-        seconds=round(picture.seconds, 3),
-        peak_memory=picture.peak_memory,
         **surroundings(components, planned, weights),
     )
 
@@ -49,8 +50,8 @@ def json_line(picture: "Picture", path: Path, made: Made) -> str:
         "path": str(path),
         "seed": recipe.seed,
         "key": made["key"],
-        "seconds": made["seconds"],
-        "peak_memory": made["peak_memory"],
+        "seconds": round(picture.seconds, 3),
+        "peak_memory": picture.peak_memory,
         "width": picture.image.width,
         "height": picture.image.height,
         "model": recipe.model,
