@@ -1,5 +1,6 @@
 """Latents become pictures and pictures latents: the VAE, and eight bits a channel."""
 
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ from sdloop.measures import is_out_of_memory
 # What the VAE takes in one piece: SDXL's own area, and half of it again.
 WHOLE_PIXELS = 1536 * 1024
 TILE = 512
+
+# What a VAE is told about tiles, and where it is, holds for all threads: pictures of one batch are
+# decoded while the next one is sampled, which may look at pictures too.
+_one_at_a_time = threading.RLock()
 
 _NO_ROOM = "the memory does not suffice to decode a picture as usual: it is done in smaller parts"
 
@@ -39,6 +44,11 @@ def _decoded(vae: Any, latents: Tensor) -> Tensor:
 
     In tiles, in small tiles, at last on the CPU: the steps that made ``latents`` were dear.
     """
+    with _one_at_a_time:
+        return _somehow_decoded(vae, latents)
+
+
+def _somehow_decoded(vae: Any, latents: Tensor) -> Tensor:
     area = latents.shape[-2] * latents.shape[-1] * _factor(vae) ** 2
     for tile in (None, TILE, TILE // 2):
         try:
@@ -108,7 +118,7 @@ class Encoded:
 @torch.no_grad()
 def encode(vae: Any, pixels: Tensor) -> Encoded:
     """What the VAE makes of ``to_pixels`` of a picture whose sides are multiples of its factor."""
-    with tiled(vae, pixels.shape[-2] * pixels.shape[-1]):
+    with _one_at_a_time, tiled(vae, pixels.shape[-2] * pixels.shape[-1]):
         gaussian = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
     mean, std = gaussian.mean.float(), gaussian.std.float()
     return Encoded(mean=mean, std=std)

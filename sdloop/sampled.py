@@ -1,7 +1,7 @@
 """What comes out of the loop: a batch's latents, which the VAE has yet to make pictures of."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from PIL.Image import Image
 from torch import Tensor
@@ -46,6 +46,13 @@ class Sampled:
     sigmas: tuple[float, ...]
     seconds: float
     look: Look
+
+    def only(self, rows: Sequence[int]) -> "Sampled":
+        """Those of these rows, for the others are not wanted."""
+        if len(rows) == len(self.batch):
+            return self
+        batch = tuple(self.batch[row] for row in rows)
+        return replace(self, batch=batch, latents=self.latents[list(rows)])
 
     def pictures(self) -> Iterator[Picture]:
         """Decode them: here, or in another thread while the next batch is sampled.

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sdloop.cli.version import installed
 from sdloop.png import Made
@@ -45,8 +45,13 @@ def surroundings(components: "Components", planned: "Planned", weights: Mapping[
 
 def json_line(picture: "Picture", path: Path, made: Made) -> str:
     """The line that ``--json`` prints of a picture: where it is, and how to find it again."""
+    return json.dumps(line_of(picture, path, made), ensure_ascii=False)
+
+
+def line_of(picture: "Picture", path: Path, made: Made) -> dict[str, Any]:
+    """What that line holds."""
     recipe = picture.recipe
-    line = {
+    return {
         "path": str(path),
         "seed": recipe.seed,
         "key": made["key"],
@@ -60,4 +65,3 @@ def json_line(picture: "Picture", path: Path, made: Made) -> str:
         "dtype": made["dtype"],
         "recipe": recipe.to_dict(),
     }
-    return json.dumps(line, ensure_ascii=False)
