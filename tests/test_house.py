@@ -45,6 +45,7 @@ ROOMS = [
     "start",
     "outpaint",
     "stages",
+    "sampled",
     "png",
     "moving",
     "conductor",
