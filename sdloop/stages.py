@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from sdloop.components import Components
 from sdloop.conditioning import Conditioning, with_sizes
 from sdloop.errors import NonFiniteError
+from sdloop.guides import guide_of
 from sdloop.image import decode, encode, scale, to_images, to_pixels
 from sdloop.inputs import placed
 from sdloop.latents import enlarge, latent_size, noise, seeded_generators
@@ -97,7 +98,7 @@ def _denoised(
         timesteps=stage.timesteps,
         sigmas=stage.sigmas,
         guidance_scale=recipe.guidance_scale,
-        guidance_rescale=recipe.guidance_rescale,
+        guide=guide_of(recipe),
         eta=recipe.eta,
         generators=generators,
         kept=begun.kept,

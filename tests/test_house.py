@@ -29,6 +29,7 @@ ROOMS = [
     "measures",
     "latents",
     "guidance",
+    "guides",
     "schedule",
     "checkpoint",
     "components",
@@ -50,12 +51,13 @@ ROOMS = [
     "animate",
     "inversion",
     "inspection",
+    "batch",
     "cli",
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     *("passes", "sheet", "learned", "recipe", "mixture", "batches"),
-    *("checkpoint", "png", "moving", "cli"),
+    *("checkpoint", "png", "moving", "batch", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

@@ -9,7 +9,7 @@ from sdloop.cli.version import installed
 from sdloop.png import Made
 
 if TYPE_CHECKING:
-    from sdloop.cli.plan import Planned
+    from sdloop.batch import Planned
     from sdloop.components import Components
     from sdloop.conductor import Picture
 

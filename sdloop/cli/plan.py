@@ -3,10 +3,9 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdloop.batch import ModelNames, Planned, model_of
 from sdloop.cli.files import exists_rule, name_pictures
 from sdloop.cli.loras import lora_files, lora_finder
 from sdloop.cli.output_options import OutputOptions
@@ -15,30 +14,10 @@ from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import CommandSettings
 from sdloop.inputs import InputFacts, InputImage, OpenImage
 from sdloop.png import check_output
-from sdloop.png.atomic import Exists
 from sdloop.recipe import Recipe, facts_of
 
 if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint, LoraFile
-
-ModelNames = tuple[str, str | None, str | None, str | None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Planned:
-    """A picture to make: its Recipe is resolved, and its file is known and can be written.
-
-    ``picture`` is what it starts from, ``output`` the name or template for it that stood in a
-    prompt file, and ``loras`` are the files of the Recipe's.
-    """
-
-    recipe: Recipe
-    picture: InputFacts | None
-    checkpoint: "Checkpoint"
-    path: Path
-    exists: Exists
-    output: str | None
-    loras: "tuple[LoraFile, ...]"
+    from sdloop.checkpoint import Checkpoint
 
 
 def plan_pictures(
@@ -140,7 +119,3 @@ def _find_checkpoints(
                     model, revision=revision, variant=variant, vae=vae, may_fetch=may_fetch
                 )
     return found
-
-
-def model_of(recipe: Recipe) -> ModelNames:
-    return recipe.model, recipe.revision, recipe.variant, recipe.vae
