@@ -46,6 +46,7 @@ ROOMS = [
     "outpaint",
     "stages",
     "png",
+    "ranking",
     "moving",
     "conductor",
     "animate",
@@ -57,7 +58,7 @@ ROOMS = [
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     *("passes", "sheet", "learned", "recipe", "mixture", "batches"),
-    *("checkpoint", "png", "moving", "batch", "cli"),
+    *("checkpoint", "png", "ranking", "moving", "batch", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 
