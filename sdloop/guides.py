@@ -201,9 +201,11 @@ class Renoising:
         if self._seen is None:
             stepped: tuple[Tensor] = self.scheduler.step(noise_pred, t, latents, **options)
             return stepped
-        (noise_uncond, *seen), self._seen = self._seen, None
-        guided, unguided = (self._clean(one, *seen) for one in (noise_pred, noise_uncond))
-        moved = _signal_next(self.scheduler, t) * (guided - unguided)
+        (noise_uncond, latent_input, sigma), self._seen = self._seen, None
+        clean, unguided = (
+            self._clean(one, latent_input, sigma) for one in (noise_pred, noise_uncond)
+        )
+        moved = _signal_next(self.scheduler, t) * (clean - unguided)
         return (self.scheduler.step(noise_uncond, t, latents, **options)[0] + moved,)
 
     def _clean(self, noise_pred: Tensor, latent_input: Tensor, sigma: float) -> Tensor:

@@ -25,6 +25,7 @@ class _Number(NamedTuple):
     lowest: float
     highest: float
     usual: float | None
+    whole: bool = False
 
 
 # "cfg" is classifier-free guidance as it is, and what a Recipe has where it names none.
@@ -35,7 +36,7 @@ GUIDANCES: Mapping[str, Mapping[str, _Number]] = {
         "momentum": _Number(-1, 1, -0.5),
         "norm": _Number(0, 1e6, None),
     },
-    "cfg-zero": {"zero": _Number(0, 1000, 0)},
+    "cfg-zero": {"zero": _Number(0, 1000, 0, whole=True)},
     "cfg++": {},
     "threshold": {"percentile": _Number(0.5, 1, 0.995), "limit": _Number(0.01, 1e3, 3)},
 }
@@ -74,9 +75,10 @@ def parse_guidance(text: str) -> Guidance:
         if key not in known:
             takes = f"takes {', '.join(known)}" if known else "takes no numbers"
             raise SettingError(f"guidance {name} {takes}, got {one!r}")
-        numbers[key] = _number(
-            f"guidance {name}:{key}", value, known[key].lowest, known[key].highest
-        )
+        lowest, highest, _, whole = known[key]
+        numbers[key] = _number(f"guidance {name}:{key}", value, lowest, highest)
+        if whole and numbers[key] != int(float(value)):
+            raise SettingError(f"guidance {name}:{key} must be a whole number, got {value!r}")
     return Guidance(name=name, numbers={k: v for k, v in numbers.items() if v is not None})
 
 
