@@ -27,7 +27,7 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
     decoder overflows float16.
     """
     latents = unscale(vae, latents).to(vae.device, vae.dtype)
-    with tiled(vae, latents.shape[-2] * latents.shape[-1] * _factor(vae) ** 2):
+    with tiled(vae, latents.shape[-2] * latents.shape[-1] * vae_factor(vae) ** 2):
         pixels: list[Tensor] = [
             vae.decode(one, return_dict=False)[0].float().cpu() for one in torch.split(latents, 1)
         ]
@@ -49,14 +49,15 @@ def tiled(vae: Any, pixels: int) -> Iterator[None]:
     before = vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size
     side = max(TILE, vae.tile_sample_min_size)
     vae.use_tiling, vae.tile_sample_min_size = True, side
-    vae.tile_latent_min_size = side // _factor(vae)
+    vae.tile_latent_min_size = side // vae_factor(vae)
     try:
         yield
     finally:
         vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size = before
 
 
-def _factor(vae: Any) -> int:
+def vae_factor(vae: Any) -> int:
+    """Pixels per latent, along each side."""
     return int(2 ** (len(vae.config.block_out_channels) - 1))
 
 

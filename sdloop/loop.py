@@ -18,6 +18,7 @@ from sdloop.conditioning import Conditioning
 from sdloop.guidance import classifier_free_guidance, composed, rescale_guidance
 from sdloop.mask import Kept
 from sdloop.schedule import Scheduler, denoised_latents, step_options, steps_of
+from sdloop.steering import Pull
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +39,6 @@ class Step:
     denoised: Tensor
 
 
-@torch.no_grad()
 def denoise(
     unet: Any,
     scheduler: Scheduler,
@@ -52,6 +52,7 @@ def denoise(
     eta: float = 0.0,
     generators: Sequence[Generator] = (),
     kept: Kept | None = None,
+    pull: Pull | None = None,
 ) -> Iterator[Step]:
     """Turn noise into latents of a picture, one scheduler step at a time.
 
@@ -60,24 +61,31 @@ def denoise(
     picture, feed the schedulers that draw noise on the way. With a ``guidance_scale`` of 1 the
     UNet runs once a step on the prompt alone, else on the unconditional twin beside it, and on each
     prompt where several are combined. ``kept`` is what stays of a picture that is painted only
-    within a mask.
+    within a mask, and ``pull`` leads the loop to pictures with less of a loss.
 
     The latents stay float32 in half precision too: a rounding error a step would add up.
     """
     guided = guidance_scale != 1
-    prompts = conditioning.over(steps_of(scheduler, timesteps), guided=guided)
+    steps = steps_of(scheduler, timesteps)
+    prompts = conditioning.over(steps, guided=guided)
     rows = conditioning.prompts + guided
     options = step_options(scheduler, eta, generators)
     unet_timesteps = timesteps.to(latents.device, torch.float32)  # as the UNet reads them
+    pulled = frozenset() if pull is None else pull.turns(steps, sigmas)
+    exact = pull is not None and pull.exact
 
     for index, (t, sigma, prompt) in enumerate(zip(timesteps, sigmas, prompts, strict=True)):
+        # Where a loss pulls through the UNet, a gradient leads back to the latents, else nowhere.
+        latents = latents.detach().requires_grad_(exact and index in pulled)
+
         # Expand the latents for guidance, and scale them to what the UNet was trained on.
         latent_input = torch.cat([latents] * rows) if rows > 1 else latents
         latent_input = scheduler.scale_model_input(latent_input, t)
 
         # Predict the noise.
         unet_input = conditioning.beside(latent_input).to(unet.dtype)
-        noise_pred = unet(unet_input, unet_timesteps[index], **prompt, return_dict=False)[0]
+        with torch.set_grad_enabled(latents.requires_grad):
+            noise_pred = unet(unet_input, unet_timesteps[index], **prompt, return_dict=False)[0]
         noise_pred = noise_pred.to(latents.dtype)
 
         # Guide it.
@@ -92,6 +100,10 @@ def denoise(
         denoised = denoised_latents(
             scheduler, latents, latent_input[: len(latents)], noise_pred, sigma
         )
+
+        # Pull the latents to where the picture has less of the loss.
+        if pull is not None and index in pulled:
+            latents, noise_pred, denoised = pull(latents, noise_pred, denoised, scheduler, sigma)
 
         # Take a step: x_t -> x_t-1.
         latents = scheduler.step(noise_pred, t, latents, **options, return_dict=False)[0]

@@ -19,6 +19,7 @@ from sdloop.loop import Step, denoise
 from sdloop.recipe import Recipe, stages
 from sdloop.schedule import Scheduler, make_scheduler, seed_brownian_noise, set_steps
 from sdloop.start import Start, start
+from sdloop.steering import Through, pull_of
 from sdloop.windows import Windows
 
 
@@ -90,7 +91,7 @@ def _denoised(
     begun = begin(stage.scheduler, stage.timesteps, generators)
     seed_brownian_noise(stage.scheduler, begun.latents, seeds)
     return denoise(
-        _windowed(components, recipe),
+        _seeing(components, recipe),
         stage.scheduler,
         begun.latents,
         begun.seen_with(with_sizes(components, conditioning, stage.batch)),
@@ -101,14 +102,18 @@ def _denoised(
         eta=recipe.eta,
         generators=generators,
         kept=begun.kept,
+        pull=pull_of(components, stage.batch, recipe.size),
     )
 
 
-def _windowed(components: Components, recipe: Recipe) -> Any:
-    """The UNet, behind windows where the Recipe has some."""
+def _seeing(components: Components, recipe: Recipe) -> Any:
+    """The UNet, behind windows where the Recipe has some, and with a way back through it."""
+    unet = components.unet
+    if recipe.guide_mode == "exact":
+        unet = Through(unet=unet)
     if not recipe.tile:
-        return components.unet
-    return Windows(unet=components.unet, side=recipe.tile // components.vae_factor)
+        return unet
+    return Windows(unet=unet, side=recipe.tile // components.vae_factor)
 
 
 def enlarged_start(

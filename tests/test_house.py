@@ -21,6 +21,7 @@ ROOMS = [
     "strength",
     "inputs",
     "passes",
+    "losses",
     "learned",
     "sheet",
     "recipe",
@@ -36,8 +37,9 @@ ROOMS = [
     "kit",
     "mask",
     "windows",
-    "loop",
     "image",
+    "steering",
+    "loop",
     "looking",
     "beside",
     "start",
@@ -53,7 +55,7 @@ ROOMS = [
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("passes", "sheet", "learned", "recipe", "mixture", "batches"),
+    *("passes", "losses", "sheet", "learned", "recipe", "mixture", "batches"),
     *("checkpoint", "png", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

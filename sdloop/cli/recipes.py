@@ -34,7 +34,7 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
     for name in _PAIRS:
         if name in values:
             values[name] = parse_pair(name, values[name])
-    for name in ("embeddings", "replace_tokens"):
+    for name in ("embeddings", "replace_tokens", "guides"):
         if name in values:
             values[name] = tuple(values[name])
     size = values.pop("size", None)

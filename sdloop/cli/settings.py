@@ -28,7 +28,7 @@ import typer
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
 from sdloop.png import METADATA, Metadata
-from sdloop.recipe import FIELDS, IMAGE_FIELDS, MIX_FIELDS, WORD_FIELDS, Recipe
+from sdloop.recipe import FIELDS, GUIDE_FIELDS, IMAGE_FIELDS, MIX_FIELDS, WORD_FIELDS, Recipe
 from sdloop.rules import check_choice, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
@@ -78,6 +78,7 @@ NOT_FOR_ALL = (
     *("loras", "hires", "tile"),
     *MIX_FIELDS,
     *WORD_FIELDS,
+    *GUIDE_FIELDS,
     *IMAGE_FIELDS,
 )
 
@@ -93,6 +94,7 @@ _TOGETHER = {
     "scale": ("width", "height"),
     "embeddings": ("embeddings_sha256",),
     "replace_tokens": ("replace_tokens_sha256",),
+    "guides": GUIDE_FIELDS,
     "strength": ("start_step",),
     "exact_steps": ("start_step",),
     "start_step": ("strength", "exact_steps"),

@@ -58,7 +58,7 @@ def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
         raise ModelError(
             f"{source} has a config of the {part} that builds none: {reason}"
         ) from error
-    return module.eval()
+    return module.eval().requires_grad_(False)
 
 
 def read_tensors(
