@@ -31,12 +31,15 @@ ROOMS = [
     "latents",
     "guidance",
     "schedule",
+    "guides",
     "checkpoint",
     "components",
+    "clip",
     "conditioning",
     "kit",
     "mask",
     "windows",
+    "perturbed",
     "image",
     "steering",
     "loop",
@@ -45,18 +48,21 @@ ROOMS = [
     "start",
     "outpaint",
     "stages",
+    "sampled",
     "png",
+    "ranking",
     "moving",
     "conductor",
     "animate",
     "inversion",
     "inspection",
+    "batch",
     "cli",
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     *("passes", "losses", "sheet", "learned", "recipe", "mixture", "batches"),
-    *("checkpoint", "png", "moving", "cli"),
+    *("checkpoint", "png", "ranking", "moving", "batch", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

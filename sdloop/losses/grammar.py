@@ -48,8 +48,8 @@ _LIKE = re.compile(r"(?P<file>.+?)(?P<ssim>,ssim)?(?:,mask=(?P<mask>.+))?", re.S
 class NamedLoss:
     """A loss on the picture, and how hard it pulls.
 
-    ``kind`` is one of ``NAMES``, or "call". ``colours`` are those of a palette; ``file``, ``ssim`` and
-    ``mask`` say what a picture shall be like, and how that is measured; ``text`` is what CLIP
+    ``kind`` is one of ``NAMES``, or "call". ``colours`` are those of a palette; ``file``, ``ssim``
+    and ``mask`` say what a picture shall be like, and how that is measured; ``text`` is what CLIP
     compares it with; ``module`` and ``function`` name a function in Python. Written out, it is in
     its one form.
     """

@@ -27,6 +27,11 @@ def settled_guides(given: Mapping[str, Any]) -> dict[str, Any]:
     clips = any(one.kind == "clip" for one in named)
     if "guide_clip" in given and not clips:
         raise SettingError("guide_clip is for a clip=… among the guides, and there is none")
+    if given.get("guidance") == "cfg++":
+        raise SettingError(
+            "guides move the latents between a prediction and its step, and guidance cfg++ puts "
+            "that together from two predictions: drop one"
+        )
     return {"guides": tuple(map(str, named))}
 
 

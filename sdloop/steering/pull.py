@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sdloop.errors import SamplingError
-from sdloop.image import tiled, unscale, vae_factor
+from sdloop.image import one_at_a_time, tiled, unscale, vae_factor
 from sdloop.schedule import Scheduler, moved, signal
 from sdloop.steering.ways import checkpointed
 
@@ -82,7 +82,7 @@ class Pull:
     def _gradient(self, row: Tensor, loss: Loss) -> Tensor:
         """The loss's gradient on the clean latents of one picture, (1, channels, height, width)."""
         row = row.requires_grad_()
-        with torch.enable_grad():
+        with one_at_a_time, torch.enable_grad():
             picture = _decoded(self.vae, row)
             (on_picture,) = torch.autograd.grad(loss(picture).sum(), picture)
             return led_back(picture, row, on_picture)
