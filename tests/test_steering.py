@@ -178,7 +178,7 @@ def test_cheap_is_the_notebook() -> None:
     set_steps(scheduler, 6)
     recipe = Recipe(prompt="a cat", seed=3, steps=6).resolved(COMPONENTS)
     text_embeddings = condition(COMPONENTS, recipe)
-    (prompt, *_) = text_embeddings.over([0], guided=True)
+    (prompt, *_) = text_embeddings.over([0], guided=[True])
     latents = noise(seeded_generators([3]), 4, 8, 8) * scheduler.init_noise_sigma
     for i, t in enumerate(scheduler.timesteps):
         latent_model_input = torch.cat([latents] * 2)
