@@ -127,9 +127,10 @@ class Projected:
         kind = self.prediction_type
         uncond = predict_denoised(latent_input, noise_uncond, sigma, kind)
         text = predict_denoised(latent_input, noise_text, sigma, kind)
-        self._update = with_momentum(text - uncond, self._update, self.momentum)
+        update = with_momentum(text - uncond, self._update, self.momentum)
+        self._update = update.detach()  # a gradient leads back through this turn alone
         norm = _APG_NORM * sqrt(text[0].numel()) if self.norm is None else self.norm
-        denoised = project_guidance(self._update, text, scale, eta=self.eta, norm=norm)
+        denoised = project_guidance(update, text, scale, eta=self.eta, norm=norm)
         return predict_from_denoised(latent_input, denoised, sigma, kind)
 
 

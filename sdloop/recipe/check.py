@@ -11,10 +11,12 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.inputs import BACK, RESIZES, settled_colour
 from sdloop.learned import parse_embedding, parse_replacement
+from sdloop.losses import parse_loss
 from sdloop.prompt import EMPHASES, check_prompt, parts
 from sdloop.recipe.guidance import settled_guidance
 from sdloop.recipe.loras import checked_loras
 from sdloop.recipe.mix import settled_mix
+from sdloop.recipe.steering import GUIDE_MODES, settled_guides
 from sdloop.rules import (
     MAX_SIDE,
     check_choice,
@@ -35,6 +37,7 @@ TEXTS = (
     *("emphasis", "model", "revision", "variant", "vae", "scheduler", "sigmas"),
     *("timestep_spacing", "image", "image_sha256", "resize", "background", "mask", "mask_sha256"),
     *("enlarge", "guidance", "guidance_interval", "guidance_schedule", "pag_layers", "slg_layers"),
+    *("guide_mode", "guide_clip"),
 )
 FLAGS = ("exact_steps", "invert_mask", "no_keep", "slerp")
 WHOLES = {
@@ -53,6 +56,7 @@ WHOLES = {
     "up": (1, MAX_SIDE),
     "down": (1, MAX_SIDE),
     "overlap": (1, MAX_SIDE),
+    "guide_every": (1, MAX_STEPS),
 }
 NUMBERS = {
     "guidance_scale": (0.0, 1e4),
@@ -73,10 +77,14 @@ CHOICES = {
     "resize": (*RESIZES, BACK),
     "enlarge": ENLARGES,
     "emphasis": EMPHASES,
+    "guide_mode": GUIDE_MODES,
 }
 FILES = ("image", "mask")
 HASHES = ("image_sha256", "mask_sha256")
-LISTS = ("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256")
+LISTS = (
+    *("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256"),
+    *("guides", "guides_sha256"),
+)
 # None would be no answer here: these have a default.
 NEEDED = frozenset(
     {
@@ -102,6 +110,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     check_together(given)
     _check_prompts(given)
     given |= settled_mix(given)
+    given |= settled_guides(given)
     return {**values, **given}
 
 
@@ -134,6 +143,8 @@ def _check_list(name: str, value: Any) -> None:
             parse_embedding(one)
         elif name == "replace_tokens":
             parse_replacement(one)
+        elif name == "guides":
+            parse_loss(one)
         else:
             _check_hash(name, one)
 

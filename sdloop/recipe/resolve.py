@@ -22,6 +22,7 @@ from sdloop.recipe.growth import with_growth
 from sdloop.recipe.guidance import check_guidance, with_guidance
 from sdloop.recipe.learned import with_learned
 from sdloop.recipe.loras import with_hashes
+from sdloop.recipe.steering import with_guides
 from sdloop.recipe.task import (
     HIRES_FIELDS,
     IMAGE_FIELDS,
@@ -52,7 +53,7 @@ def resolve(
     check_task(recipe, model)
     recipe = _with_size(recipe, model) if picture is None else _framed(recipe, model, picture)
     recipe = _with_scheduler(recipe, model)
-    recipe = with_learned(recipe, model)
+    recipe = with_guides(with_learned(recipe, model))
     _check_model(recipe, model)
     return with_hashes(with_tile(recipe, model), lora_hashes)
 

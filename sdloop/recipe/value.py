@@ -24,6 +24,7 @@ from sdloop.recipe.check import PROMPTS, settled
 from sdloop.recipe.learned import keyed_words
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.resolve import resolve
+from sdloop.recipe.steering import GUIDE_FIELDS, keyed_guides
 from sdloop.rules import Size
 from sdloop.strength import first_step, schedule_for
 
@@ -117,6 +118,10 @@ class Recipe:
     replace_tokens, replace_tokens_sha256
         What the text encoder reads in the place of a word: "puppy=0.5*puppy+0.5*skunk"; the sha256
         of each file that is named there, in their order.
+    guides, guides_sha256, guide_every, guide_mode, guide_clip
+        Losses that pull the picture, as ``sdloop.losses`` has them: "blue=200"; the sha256 of each
+        file that is named there, or written function, in their order; after how many steps each
+        they pull; "cheap", past the UNet, or "exact", through it; and the CLIP that reads texts.
     """
 
     prompt: str
@@ -182,6 +187,11 @@ class Recipe:
     embeddings_sha256: tuple[str, ...] | None = None
     replace_tokens: tuple[str, ...] | None = None
     replace_tokens_sha256: tuple[str, ...] | None = None
+    guides: tuple[str, ...] | None = None
+    guides_sha256: tuple[str, ...] | None = None
+    guide_every: int | None = None
+    guide_mode: str | None = None
+    guide_clip: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in settled({name: getattr(self, name) for name in FIELDS}).items():
@@ -262,7 +272,7 @@ class Recipe:
                 del fields["enlarge"]
         elif self.hires is not None:
             fields["start_step"] = list(self.schedule)
-        fields |= keyed_words(self)
+        fields |= keyed_words(self) | keyed_guides(self)
         for kind in ("pag", "slg"):
             if fields.get(f"{kind}_scale") == 0:  # off
                 fields = {k: v for k, v in fields.items() if not k.startswith(kind)}
@@ -303,7 +313,7 @@ class Recipe:
 _UNKEYED = frozenset(
     {
         *("model", "revision", "variant", "vae", "loras", "image", "mask"),
-        *("strength", "exact_steps", "scale"),
+        *("strength", "exact_steps", "scale", *GUIDE_FIELDS),
     }
 )
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
