@@ -20,7 +20,7 @@ from sdloop.measures import Stopwatch, memory_errors
 from sdloop.outpaint import growing_from, window_recipes
 from sdloop.recipe import Recipe
 from sdloop.rules import check_whole
-from sdloop.stages import run, stages_of
+from sdloop.stages import looked_at, run, stages_of
 
 MAX_BATCH = 4096
 
@@ -102,6 +102,7 @@ def _grow(kit: Kit, batch: Sequence[Recipe], open_image: OpenImage) -> Iterator[
     growing = [growing_from(recipe, open_image) for recipe in batch]
     passes = batch[0].passes(kit.components)
     made: list[Picture] = []
+    turns = 0  # of a pass, of which a scheduler may take fewer
     for number, one in enumerate(passes):
         windows, open_window = window_recipes(batch, growing, one, number, kit.components)
         made = []
@@ -110,7 +111,9 @@ def _grow(kit: Kit, batch: Sequence[Recipe], open_image: OpenImage) -> Iterator[
                 made.append(event)
                 continue
             with watch.stopped():
-                index, total = number * event.total + event.index, len(passes) * event.total
+                turns = max(turns, event.total)
+                left_out = turns - event.total if one is passes[-1] else 0
+                index, total = number * turns + event.index, len(passes) * turns - left_out
                 yield replace(event, index=index, total=total)
         for picture, window in zip(growing, made, strict=True):
             picture.paint(one, window.image)
@@ -158,13 +161,12 @@ def _picture(
         images = [look(recipe).canvas.finished(image) for image, recipe in pairs]
     seconds = reading + watch.seconds() / len(batch)
     peak = peak_memory(components.device)
-    sigmas = tuple(sigma for stage in planned for sigma in stage.sigmas)
-    for image, recipe, one in zip(images, batch, latents.cpu(), strict=True):
+    for row, (image, recipe, one) in enumerate(zip(images, batch, latents.cpu(), strict=True)):
         yield Picture(
             image=image,
             recipe=recipe,
             latents=one,
-            sigmas=sigmas,
+            sigmas=looked_at(planned, row),
             seconds=seconds,
             peak_memory=peak,
         )

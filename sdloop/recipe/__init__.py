@@ -1,11 +1,12 @@
 """The Recipe: every setting that decides the pixels of one picture, and nothing else."""
 
-from sdloop.recipe.check import ENLARGES, MAX_SEED, MAX_STEPS, PROMPTS
+from sdloop.recipe.check import ENLARGES, MAX_SEED, PROMPTS
 from sdloop.recipe.enlarge import stages
 from sdloop.recipe.learned import WORD_FIELDS
 from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_tags
 from sdloop.recipe.mix import MIX_FIELDS
 from sdloop.recipe.resolve import facts_of
+from sdloop.recipe.steps import LISTED_STEPS, MAX_STEPS, USUAL_STEPS
 from sdloop.recipe.task import DEFAULT_NOISE_LEVEL, IMAGE_FIELDS, MASK_FIELDS
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
 
@@ -16,7 +17,9 @@ __all__ = [
     "IMAGE_FIELDS",
     "MASK_FIELDS",
     "MAX_SEED",
+    "LISTED_STEPS",
     "MAX_STEPS",
+    "USUAL_STEPS",
     "MIX_FIELDS",
     "PROMPTS",
     "WORD_FIELDS",

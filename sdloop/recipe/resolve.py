@@ -21,6 +21,7 @@ from sdloop.recipe.enlarge import with_hires, with_scale, with_tile
 from sdloop.recipe.growth import with_growth
 from sdloop.recipe.learned import with_learned
 from sdloop.recipe.loras import with_hashes
+from sdloop.recipe.steps import check_trained, descent_defaults
 from sdloop.recipe.task import (
     HIRES_FIELDS,
     IMAGE_FIELDS,
@@ -31,7 +32,14 @@ from sdloop.recipe.task import (
     with_noise_level,
 )
 from sdloop.rules import check_multiple, check_whole
-from sdloop.scheduler_names import check_suits, known_to, name_of, sigmas_of
+from sdloop.scheduler_names import (
+    check_packages,
+    check_suits,
+    class_of,
+    known_to,
+    name_of,
+    sigmas_of,
+)
 from sdloop.strength import DEFAULT_STRENGTH, check_strength, least_strength
 
 if TYPE_CHECKING:
@@ -161,7 +169,8 @@ def _with_scheduler(recipe: "Recipe", model: Defaults) -> "Recipe":
     scheduler = name_of(config) if recipe.scheduler is None else recipe.scheduler
     knows = known_to(scheduler, config)
     guidance = model.guidance_scale if recipe.guidance_scale is None else recipe.guidance_scale
-    sigmas = sigmas_of(config) if "sigmas" in knows else None
+    listed = recipe.timesteps is not None or recipe.sigmas_list is not None
+    sigmas = sigmas_of(config) if "sigmas" in knows and not listed else None
     recipe = dataclasses.replace(
         recipe,
         guidance_scale=guidance,
@@ -171,7 +180,9 @@ def _with_scheduler(recipe: "Recipe", model: Defaults) -> "Recipe":
     name = config["_class_name"] if scheduler is None else scheduler
     check_scheduler(name, knows, recipe.to_dict())
     check_suits(name, knows, config)
-    return recipe
+    check_trained(recipe, config)
+    check_packages(class_of(scheduler, config), recipe.sigmas)
+    return dataclasses.replace(recipe, **descent_defaults(recipe)) if "descent" in knows else recipe
 
 
 def _check_model(recipe: "Recipe", model: Defaults) -> None:
