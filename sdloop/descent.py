@@ -96,7 +96,8 @@ class Descent:
 
     def scale_model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
         """What the UNet is shown: signal and noise with squares that add up to 1."""
-        return latents / (1 + self._sigma**2) ** 0.5
+        scaled: Tensor = latents / (1 + self._sigma**2) ** 0.5
+        return scaled
 
     def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """``clean`` as noisy as at ``timesteps``, one or one for each; finished pictures stay."""
@@ -177,8 +178,8 @@ class Descent:
         """Let ``levels`` be those of the steps from ``begin`` on, and nothing be before them."""
         self._turn = begin
         self.sigmas = torch.cat([self.sigmas[:begin], torch.tensor([*levels, 0.0])])
-        trained = np.log(self._trained.numpy())
-        found = np.interp(np.log(self.sigmas[:-1].double().numpy()), trained, np.arange(len(trained)))
+        told, trained = np.log(self.sigmas[:-1].double().numpy()), np.log(self._trained.numpy())
+        found = np.interp(told, trained, np.arange(len(trained)))
         self.timesteps = torch.from_numpy(found).float()
 
 

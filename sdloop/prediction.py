@@ -34,3 +34,25 @@ def predict_denoised(
             return alpha * latent_input - beta * noise_pred
         case _:
             return noise_pred
+
+
+def predict_from_denoised(
+    latent_input: Tensor, denoised: Tensor, sigma: float, prediction_type: str
+) -> Tensor:
+    """The prediction that implies these clean latents: the inverse of ``predict_denoised``.
+
+    ``sigma`` must not be 0, where no prediction changes the picture; the loop never asks there.
+
+    >>> from torch import tensor
+    >>> predict_from_denoised(tensor(2.0), tensor(-0.5), float("inf"), "v_prediction")
+    tensor(0.5000)
+    """
+    alpha = 1 / math.sqrt(1 + sigma**2)
+    beta = 1.0 if math.isinf(sigma) else sigma * alpha
+    match prediction_type:
+        case "epsilon":
+            return (latent_input - alpha * denoised) / beta
+        case "v_prediction":
+            return (alpha * latent_input - denoised) / beta
+        case _:
+            return denoised

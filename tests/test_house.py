@@ -33,12 +33,15 @@ ROOMS = [
     "descent",
     "schedule",
     "levels",
+    "guides",
     "checkpoint",
     "components",
+    "clip",
     "conditioning",
     "kit",
     "mask",
     "windows",
+    "perturbed",
     "loop",
     "image",
     "looking",
@@ -46,7 +49,9 @@ ROOMS = [
     "start",
     "outpaint",
     "stages",
+    "sampled",
     "png",
+    "ranking",
     "moving",
     "conductor",
     "animate",
@@ -58,7 +63,7 @@ ROOMS = [
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     *("passes", "sheet", "learned", "recipe", "mixture", "batches"),
-    *("checkpoint", "png", "moving", "batch", "cli"),
+    *("checkpoint", "png", "ranking", "moving", "batch", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

@@ -2,6 +2,7 @@
 
 from sdloop.recipe.check import ENLARGES, MAX_SEED, PROMPTS
 from sdloop.recipe.enlarge import stages
+from sdloop.recipe.guidance import GUIDANCES, guidance_scales, parse_guidance
 from sdloop.recipe.learned import WORD_FIELDS
 from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_tags
 from sdloop.recipe.mix import MIX_FIELDS
@@ -14,20 +15,23 @@ __all__ = [
     "DEFAULT_NOISE_LEVEL",
     "ENLARGES",
     "FIELDS",
+    "GUIDANCES",
     "IMAGE_FIELDS",
+    "LISTED_STEPS",
     "MASK_FIELDS",
     "MAX_SEED",
-    "LISTED_STEPS",
     "MAX_STEPS",
-    "USUAL_STEPS",
     "MIX_FIELDS",
     "PROMPTS",
+    "USUAL_STEPS",
     "WORD_FIELDS",
     "Lora",
     "Recipe",
     "check_keys",
     "checked_loras",
     "facts_of",
+    "guidance_scales",
+    "parse_guidance",
     "parse_lora",
     "split_tags",
     "stages",

@@ -19,9 +19,10 @@ from sdloop.inputs import (
 from sdloop.recipe.check import PROMPTS, check_scheduler
 from sdloop.recipe.enlarge import with_hires, with_scale, with_tile
 from sdloop.recipe.growth import with_growth
+from sdloop.recipe.guidance import check_guidance, with_guidance
 from sdloop.recipe.learned import with_learned
 from sdloop.recipe.loras import with_hashes
-from sdloop.recipe.steps import check_trained, descent_defaults
+from sdloop.recipe.steps import check_trained, with_descent
 from sdloop.recipe.task import (
     HIRES_FIELDS,
     IMAGE_FIELDS,
@@ -164,16 +165,14 @@ def _with_start(recipe: "Recipe", model: Defaults) -> "Recipe":
 
 
 def _with_scheduler(recipe: "Recipe", model: Defaults) -> "Recipe":
-    """The model's own scheduler and guidance, where none are named."""
+    """The model's own scheduler and guidance, where none are named; they must suit each other."""
     config = model.scheduler_config
     scheduler = name_of(config) if recipe.scheduler is None else recipe.scheduler
     knows = known_to(scheduler, config)
-    guidance = model.guidance_scale if recipe.guidance_scale is None else recipe.guidance_scale
     listed = recipe.timesteps is not None or recipe.sigmas_list is not None
     sigmas = sigmas_of(config) if "sigmas" in knows and not listed else None
     recipe = dataclasses.replace(
         recipe,
-        guidance_scale=guidance,
         scheduler=scheduler,
         sigmas=sigmas if recipe.sigmas is None else recipe.sigmas,
     )
@@ -182,7 +181,8 @@ def _with_scheduler(recipe: "Recipe", model: Defaults) -> "Recipe":
     check_suits(name, knows, config)
     check_trained(recipe, config)
     check_packages(class_of(scheduler, config), recipe.sigmas)
-    return dataclasses.replace(recipe, **descent_defaults(recipe)) if "descent" in knows else recipe
+    check_guidance(recipe, name, knows)
+    return with_guidance(with_descent(recipe), model)
 
 
 def _check_model(recipe: "Recipe", model: Defaults) -> None:

@@ -1,5 +1,6 @@
 """A Recipe's steps where they are listed, one by one, and not spaced by the scheduler."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -52,12 +53,17 @@ def check_trained(recipe: "Recipe", config: Mapping[str, Any]) -> None:
         )
 
 
-def descent_defaults(recipe: "Recipe") -> dict[str, float]:
-    """What its optimiser takes where ``recipe`` leaves it open."""
-    assert recipe.scheduler is not None
-    options = {"stop_noise": STOP_NOISE, **SCHEDULERS[recipe.scheduler].options}
-    names = ("learning_rate", "weight_decay", "stop_noise")
-    return {n: options[n] for n in names if n in options and getattr(recipe, n) is None}
+def with_descent(recipe: "Recipe") -> "Recipe":
+    """With what its optimiser takes where ``recipe`` leaves it open, if its scheduler is one."""
+    entry = None if recipe.scheduler is None else SCHEDULERS[recipe.scheduler]
+    if entry is None or "descent" not in entry.knows:
+        return recipe
+    usual = {"stop_noise": STOP_NOISE, **entry.options}
+    fields: dict[str, Any] = {
+        name: usual.get(name) if getattr(recipe, name) is None else getattr(recipe, name)
+        for name in ("learning_rate", "weight_decay", "stop_noise")
+    }
+    return dataclasses.replace(recipe, **fields)
 
 
 def _timesteps(values: Any) -> tuple[int, ...]:
