@@ -14,12 +14,11 @@ from sdloop.guidance import (
     threshold_dynamically,
     with_momentum,
 )
+from sdloop.prediction import predict_denoised, predict_from_denoised
 from sdloop.recipe import Recipe, parse_guidance
 from sdloop.schedule import (
     Scheduler,
     noise_levels,
-    predict_denoised,
-    predict_from_denoised,
     steps_of,
 )
 
@@ -29,7 +28,7 @@ class Guide(Protocol):
 
     All are of shape (batch, channels, height, width), and each picture is guided by itself.
     ``latent_input`` is what the UNet saw, ``sigma`` how noisy that is: with both, what a prediction
-    takes the clean picture to be follows (see ``schedule.predict_denoised``). Turns with a scale
+    takes the clean picture to be follows (see ``predict_denoised``). Turns with a scale
     of 1 have no unconditional prediction and no call. A guide that remembers what it has seen is
     for one run of the loop.
     """

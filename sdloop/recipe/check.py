@@ -17,6 +17,7 @@ from sdloop.recipe.guidance import settled_guidance
 from sdloop.recipe.loras import checked_loras
 from sdloop.recipe.mix import settled_mix
 from sdloop.recipe.steering import GUIDE_MODES, settled_guides
+from sdloop.recipe.steps import MAX_STEPS, settled_steps
 from sdloop.rules import (
     MAX_SIDE,
     check_choice,
@@ -28,7 +29,6 @@ from sdloop.rules import (
 from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS, check_known, parse_scheduler
 
 MAX_SEED = 2**32 - 1
-MAX_STEPS = 1000
 ENLARGES = ("lanczos", "latent")
 
 PROMPTS = ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")
@@ -69,6 +69,9 @@ NUMBERS = {
     "hires": (1.0, 16.0),
     "mask_blur": (0.0, 1e3),
     "variation_strength": (0.0, 1.0),
+    "learning_rate": (1e-4, 1e4),
+    "weight_decay": (0.0, 1e2),
+    "stop_noise": (0.0, 1e2),
 }
 PAIRS = ("original_size", "crop_top_left", "target_size")
 CHOICES = {
@@ -79,6 +82,11 @@ CHOICES = {
     "emphasis": EMPHASES,
     "guide_mode": GUIDE_MODES,
 }
+# What means something to some schedulers alone.
+SCHEDULE_FIELDS = (
+    *("sigmas", "timestep_spacing", "timesteps", "sigmas_list"),
+    *("learning_rate", "weight_decay", "stop_noise"),
+)
 FILES = ("image", "mask")
 HASHES = ("image_sha256", "mask_sha256")
 LISTS = (
@@ -88,7 +96,7 @@ LISTS = (
 # None would be no answer here: these have a default.
 NEEDED = frozenset(
     {
-        *("prompt", "emphasis", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta"),
+        *("prompt", "emphasis", "model", "seed", "clip_skip", "guidance_rescale", "eta"),
         *("loras", *FLAGS),
     }
 )
@@ -106,6 +114,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     if "background" in given:
         given["background"] = settled_colour("background", given["background"])
     given |= _settled_scheduler(given)
+    given |= settled_steps(given)
     given |= settled_guidance(given)
     check_together(given)
     _check_prompts(given)
@@ -221,5 +230,5 @@ def _check_prompts(given: Mapping[str, Any]) -> None:
 
 def check_scheduler(scheduler: str, knows: frozenset[str], values: Mapping[str, Any]) -> None:
     """Raise ``SettingError`` for what is set and means nothing to the scheduler."""
-    asked = {name: values.get(name) for name in ("sigmas", "timestep_spacing")}
-    check_known(scheduler, knows, {**asked, "eta": values["eta"]})
+    asked = {name: values.get(name) for name in SCHEDULE_FIELDS}
+    check_known(scheduler, knows, {**asked, "eta": values["eta"] if values["eta"] > 0 else None})

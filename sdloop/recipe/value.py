@@ -50,7 +50,8 @@ class Recipe:
     width, height
         Pixels, multiples of the VAE's factor.
     steps
-        At least 1; diffusers' ``num_inference_steps``.
+        At least 1; diffusers' ``num_inference_steps``. Where ``timesteps`` or ``sigmas_list`` are
+        given, as many as these say, else 25.
     guidance_scale, guidance_rescale
         1 switches guidance off, 0 ignores the prompt; rescale is 0 to 1 (Lin et al. 2023,
         arXiv:2305.08891, eq. 15).
@@ -66,6 +67,12 @@ class Recipe:
     scheduler, sigmas, timestep_spacing, eta
         A name of ``scheduler_names.SCHEDULERS``; how its noise levels and its timesteps are
         spaced; the share of DDIM's (and TCD's) noise, 0 to 1.
+    timesteps, sigmas_list
+        Where the steps lie instead: the timestep of each, or the sigma of each and then 0, falling.
+    learning_rate, weight_decay, stop_noise
+        Of the schedulers that are optimisers, see ``sdloop.descent``: how far they step; how much
+        they pull the latents towards 0; and the noise at which a picture is finished, before all
+        steps are taken.
     clip_skip
         1 is the layer that the model was trained with, 2 the one before it: A1111's numbers,
         diffusers' plus one.
@@ -136,7 +143,7 @@ class Recipe:
     vae: str | None = None
     width: int | None = None
     height: int | None = None
-    steps: int = 25
+    steps: int = None  # type: ignore[assignment]  # not left open: `settled` knows how many
     guidance_scale: float | None = None
     guidance_rescale: float = 0.0
     guidance: str | None = None
@@ -150,6 +157,11 @@ class Recipe:
     sigmas: str | None = None
     timestep_spacing: str | None = None
     eta: float = 0.0
+    timesteps: tuple[int, ...] | None = None
+    sigmas_list: tuple[float, ...] | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    stop_noise: float | None = None
     clip_skip: int = 1
     original_size: Size | None = None
     crop_top_left: Size | None = None
