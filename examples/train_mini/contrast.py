@@ -102,11 +102,11 @@ class Contrast(nn.Module):
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
     def ask(self, pooled: Tensor, answers: Tensor) -> Tensor:
-        """The mean cross-entropy of the questions."""
+        """The cross-entropies of the questions."""
         logits = self.answer(pooled).float().split(self.sizes, dim=-1)
         right = answers.split(self.sizes, dim=-1)
         pairs = zip(logits, right, strict=True)
-        return torch.stack([shared_entropy(each, wanted) for each, wanted in pairs]).mean()
+        return torch.stack([shared_entropy(each, wanted) for each, wanted in pairs]).sum()
 
 
 @torch.no_grad()
