@@ -7,7 +7,7 @@ Each choice of a question ("colour": red, orange, ...) is what a CLIP makes of c
 that have it, on average; a picture is taken for the choice that it is nearest to. That is how CLIP
 is asked about ImageNet (Radford et al. 2021, arXiv:2103.00020, section 3.1.4). In a second column
 the rest of the scene is told: its own caption, against those that differ in this one thing, which
-is what sorting the pictures of one prompt comes to. The scenes are ones that nothing was trained on.
+is what sorting the pictures of one prompt comes to. Nothing was trained on these scenes.
 """
 
 import argparse
