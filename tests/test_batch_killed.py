@@ -46,7 +46,9 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def undisturbed(X
+def undisturbed(
+    nursery: Nursery, model: Path, size: int, work: Path
+) -> tuple[dict[str, bytes], float]:
     """The files of a run that nobody disturbs, and how long it takes."""
     place = work / "undisturbed"
     started = time.monotonic()
