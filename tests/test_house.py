@@ -30,12 +30,15 @@ ROOMS = [
     "latents",
     "guidance",
     "schedule",
+    "guides",
     "checkpoint",
     "components",
+    "clip",
     "conditioning",
     "kit",
     "mask",
     "windows",
+    "perturbed",
     "loop",
     "image",
     "looking",
@@ -45,6 +48,7 @@ ROOMS = [
     "stages",
     "sampled",
     "png",
+    "ranking",
     "moving",
     "conductor",
     "animate",
@@ -56,7 +60,7 @@ ROOMS = [
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     *("passes", "sheet", "learned", "recipe", "mixture", "batches"),
-    *("checkpoint", "png", "moving", "batch", "cli"),
+    *("checkpoint", "png", "ranking", "moving", "batch", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 
