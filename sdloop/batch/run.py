@@ -250,7 +250,7 @@ class _Runner:
         items = [item for item in task.wanted if item.key in keys]
         for one in failed:
             self._found.discard(one.key)
-        alone = any(one.isolates for one in failed)
+        alone = any(one.together for one in failed)
         if alone:
             self._later += [_Task(batch=[item], wanted=[item]) for item in items]
         elif not task.again and failed and all(one.may_pass for one in failed):
