@@ -4,6 +4,7 @@ A prompt is read in A1111's order: ``parts`` (AND), of each part the ``alternati
 which step), of each of these what is ``emphasised``.
 """
 
+from sdloop.prompt.caret import refusal
 from sdloop.prompt.check import check_prompt, is_plain
 from sdloop.prompt.chunks import (
     EMPHASES,
@@ -36,6 +37,7 @@ __all__ = [
     "escaped",
     "is_plain",
     "parts",
+    "refusal",
     "spans_of",
     "unseen",
 ]
