@@ -50,10 +50,12 @@ def _usual(recipe: Recipe, swept: tuple[str, ...]) -> str:
     template = DEFAULT_NAME
     if recipe.image is not None:
         template = ENLARGED_NAME if recipe.scale else f"{{image:.40}}-{DEFAULT_NAME}"
-    others = [name for name in swept if f"{{{name}" not in template]
-    told = (f"-{{{name}:g}}" if name in NUMBERS else f"-{{{name}}}" for name in others)
     stem, dot, suffix = template.rpartition(".")
-    return f"{stem}{''.join(told)}{dot}{suffix}"
+    for name in swept:
+        if f"{{{name}" not in template:
+            number = name in NUMBERS and getattr(recipe, name) is not None
+            stem += f"-{{{name}:g}}" if number else f"-{{{name}}}"
+    return stem + dot + suffix
 
 
 def _suffixed(path: Path, format: str | None) -> Path:

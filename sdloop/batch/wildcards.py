@@ -1,7 +1,6 @@
 """Files of alternatives: what ``__animals__`` in a prompt stands for, a line each."""
 
 import difflib
-from functools import cache
 from pathlib import Path, PurePosixPath
 
 from sdloop.batch.variants import MAX_DEPTH, Lookup, Template, parsed
@@ -19,18 +18,22 @@ def wildcards(folder: str) -> Lookup:
     home = Path(folder)
     if not home.is_dir():
         raise FileError(f"wildcards must be a folder of .txt files, got {folder!r}")
-    return _lookup(home, ())
+    found: dict[str, tuple[Template, ...]] = {}
+    opened: list[str] = []
 
-
-def _lookup(home: Path, above: tuple[str, ...]) -> Lookup:
-    @cache
-    def looked_up(name: str) -> tuple[Template, ...]:
-        if name in above or len(above) == MAX_DEPTH:
-            way = " → ".join([*above[-4:], name])
+    def lookup(name: str) -> tuple[Template, ...]:
+        if name in opened or len(opened) == MAX_DEPTH:
+            way = " → ".join([*opened[-4:], name])
             raise PromptError(f"files of wildcards must end somewhere: {way}")
-        return _templates(home, name, _lookup(home, (*above, name)))
+        if name not in found:
+            opened.append(name)
+            try:
+                found[name] = _templates(home, name, lookup)
+            finally:
+                opened.pop()
+        return found[name]
 
-    return looked_up
+    return lookup
 
 
 def _templates(home: Path, name: str, lookup: Lookup) -> tuple[Template, ...]:

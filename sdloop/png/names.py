@@ -124,7 +124,7 @@ def _check_field(template: str, field: str, spec: str, conversion: str | None) -
 
 def _formatted(template: str, field: str, value: Any, spec: str) -> str:
     if value is None:
-        value, spec = "", ""
+        value = ""
     elif isinstance(value, tuple):
         value = "x".join(map(str, value))
     try:
