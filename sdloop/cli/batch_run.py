@@ -18,7 +18,7 @@ from sdloop.batch import (
     Written,
     run,
 )
-from sdloop.cli.files import home
+from sdloop.batch.names import home
 from sdloop.cli.loading import loaded
 from sdloop.cli.made import circumstances, line_of
 from sdloop.cli.running_options import RunningOptions, parse_batch_size, parse_shard

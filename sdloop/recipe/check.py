@@ -143,6 +143,21 @@ def _check(name: str, value: Any) -> None:
         _check_hash(name, value)
 
 
+def check_alone(name: str, value: Any) -> None:
+    """Raise ``SettingError`` for what no Recipe can have in this field, whatever the others are."""
+    if value is None and name not in NEEDED:
+        return
+    _check(name, value)
+    if name in PAIRS:
+        checked_pair(name, value)
+    elif name == "scheduler":
+        parse_scheduler(value)
+    elif name == "loras":
+        checked_loras(value)
+    elif name == "background":
+        settled_colour(name, value)
+
+
 def _check_list(name: str, value: Any) -> None:
     if not isinstance(value, list | tuple) or not value:
         raise SettingError(f"{name} must be a list of one text or more, got {value!r}")

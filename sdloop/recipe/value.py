@@ -20,12 +20,12 @@ from sdloop.errors import SettingError
 from sdloop.inputs import ALPHA, InputFacts
 from sdloop.passes import SIDES, Growth, Pass, passes
 from sdloop.prompt import is_plain
-from sdloop.recipe.check import PROMPTS, settled
+from sdloop.recipe.check import MAX_SEED, PROMPTS, settled
 from sdloop.recipe.learned import keyed_words
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.resolve import resolve
 from sdloop.recipe.steering import GUIDE_FIELDS, keyed_guides
-from sdloop.rules import Size
+from sdloop.rules import Size, check_whole
 from sdloop.strength import first_step, schedule_for
 
 
@@ -277,6 +277,10 @@ class Recipe:
         the model give way to ``weights`` (file name → sha256). Nor does it matter in whose words
         the steps are counted, or how a prompt without emphasis would be emphasised.
         """
+        return hashlib.sha256(self.key_text(weights).encode()).hexdigest()
+
+    def key_text(self, weights: Mapping[str, str]) -> str:
+        """The JSON that the key is the hash of."""
         fields = {name: value for name, value in self.to_dict().items() if name not in _UNKEYED}
         if self.image is not None:
             fields["steps"], fields["start_step"] = self.schedule
@@ -295,14 +299,22 @@ class Recipe:
         prompts = [fields[name] for name in PROMPTS if name in fields]
         if all(map(is_plain, [*prompts, *(self.mix_prompts or ())])):
             del fields["emphasis"]
-        text = json.dumps(
+        return json.dumps(
             {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
         )
-        return hashlib.sha256(text.encode()).hexdigest()
+
+    def with_seed(self, seed: int) -> "Recipe":
+        """The same from another seed, which no other field depends on: nothing else is checked."""
+        check_whole("seed", seed, 0, MAX_SEED)
+        other = object.__new__(type(self))
+        for name in FIELDS:
+            object.__setattr__(other, name, getattr(self, name))
+        object.__setattr__(other, "seed", seed)
+        return other
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the field names, for JSON and TOML: of what is set, and not off."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        values = {name: getattr(self, name) for name in FIELDS}
         values["loras"] = [lora.to_dict() for lora in self.loras] or None
         return {
             name: list(value) if isinstance(value, tuple) else value
