@@ -14,12 +14,11 @@ from sdloop.guidance import (
     threshold_dynamically,
     with_momentum,
 )
+from sdloop.prediction import predict_denoised, predict_from_denoised
 from sdloop.recipe import Recipe, parse_guidance
 from sdloop.schedule import (
     Scheduler,
     noise_levels,
-    predict_denoised,
-    predict_from_denoised,
     steps_of,
 )
 
@@ -29,7 +28,7 @@ class Guide(Protocol):
 
     All are of shape (batch, channels, height, width), and each picture is guided by itself.
     ``latent_input`` is what the UNet saw, ``sigma`` how noisy that is: with both, what a prediction
-    takes the clean picture to be follows (see ``schedule.predict_denoised``). Turns with a scale
+    takes the clean picture to be follows (see ``predict_denoised``). Turns with a scale
     of 1 have no unconditional prediction and no call. A guide that remembers what it has seen is
     for one run of the loop.
     """
@@ -127,9 +126,10 @@ class Projected:
         kind = self.prediction_type
         uncond = predict_denoised(latent_input, noise_uncond, sigma, kind)
         text = predict_denoised(latent_input, noise_text, sigma, kind)
-        self._update = with_momentum(text - uncond, self._update, self.momentum)
+        update = with_momentum(text - uncond, self._update, self.momentum)
+        self._update = update.detach()  # a gradient leads back through this turn alone
         norm = _APG_NORM * sqrt(text[0].numel()) if self.norm is None else self.norm
-        denoised = project_guidance(self._update, text, scale, eta=self.eta, norm=norm)
+        denoised = project_guidance(update, text, scale, eta=self.eta, norm=norm)
         return predict_from_denoised(latent_input, denoised, sigma, kind)
 
 

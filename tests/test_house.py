@@ -21,6 +21,7 @@ ROOMS = [
     "strength",
     "inputs",
     "passes",
+    "losses",
     "learned",
     "sheet",
     "recipe",
@@ -29,7 +30,10 @@ ROOMS = [
     "measures",
     "latents",
     "guidance",
+    "prediction",
+    "descent",
     "schedule",
+    "levels",
     "guides",
     "checkpoint",
     "components",
@@ -39,8 +43,9 @@ ROOMS = [
     "mask",
     "windows",
     "perturbed",
-    "loop",
     "image",
+    "steering",
+    "loop",
     "looking",
     "beside",
     "start",
@@ -59,7 +64,7 @@ ROOMS = [
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("passes", "sheet", "learned", "recipe", "mixture", "batches"),
+    *("passes", "losses", "sheet", "learned", "recipe", "mixture", "batches"),
     *("checkpoint", "png", "ranking", "moving", "batch", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
