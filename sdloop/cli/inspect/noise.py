@@ -16,6 +16,7 @@ from sdloop.sheet import sheet
 
 _STEPS = "steps=1,2,5,10,50"
 _GUIDANCE = "guidance_scale=0,1,3,7.5,12"
+_SHORT = 20  # letters beside each other in a label
 # These would need another noise or another model.
 _NO_AXES = frozenset(
     {
@@ -88,7 +89,8 @@ def _label(name: str, value: Any) -> str:
     if name == "steps":
         return "1 step" if value == 1 else f"{value} steps"
     told: str = f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{'guidance' if name == 'guidance_scale' else name} {told}"
+    name = "guidance" if name == "guidance_scale" else name
+    return f"{name} {told}" if len(name) + len(told) < _SHORT else f"{name}\n{told}"
 
 
 def _cell(fields: Mapping[str, Any], across: Mapping[str, Any], down: Mapping[str, Any]) -> Recipe:
