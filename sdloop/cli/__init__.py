@@ -20,6 +20,7 @@ from sdloop.cli.inspect import inspect
 from sdloop.cli.mix import mix
 from sdloop.cli.models import models
 from sdloop.cli.outpaint import outpaint
+from sdloop.cli.rerun import rerun
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.sheet import sheet
 from sdloop.cli.show import show
@@ -57,6 +58,7 @@ app.command()(outpaint)
 app.command()(upscale)
 app.command()(animate)
 app.command()(mix)
+app.command()(rerun)
 app.command()(tokens)
 app.command("train-embedding")(train_embedding)
 app.add_typer(inspect, name="inspect")

@@ -54,18 +54,25 @@ def _path(one: Wanted, recipe: Recipe, index: int, command: CommandSettings) -> 
     folder = _home(command.outdir) if command.outdir is not None else Path()
     chosen = one.output if one.output is not None else command.output
     if chosen is None:
-        template = DEFAULT_NAME
-        if recipe.image is not None:
-            template = ENLARGED_NAME if recipe.scale else f"{{image:.40}}-{DEFAULT_NAME}"
-        name = expand_name(template, recipe, index=index)
-        return folder / Path(name).with_suffix(f".{command.format or 'png'}")
-    name = expand_name(chosen, recipe, index=index)
+        name = expand_name(_default_name(one, recipe), recipe, index=index, file=one.file)
+        path = folder / name
+        return path if command.format is None else path.with_suffix(f".{command.format}")
+    name = expand_name(chosen, recipe, index=index, file=one.file)
     # Path.is_dir() would raise for a name that is too long.
     if name.endswith("/") or os.path.isdir(name):  # noqa: PTH112
         raise SettingError(f"output must name a file, got the folder {name!r}: use --outdir for it")
     if one.output is not None or command.outdir is not None:
         check_inside(name)
     return folder / _suffixed(_home(name), None if one.output is not None else command.format)
+
+
+def _default_name(one: Wanted, recipe: Recipe) -> str:
+    """The template of a name that nobody chose."""
+    if one.name is not None:
+        return one.name
+    if recipe.image is None:
+        return DEFAULT_NAME
+    return ENLARGED_NAME if recipe.scale else f"{{image:.40}}-{DEFAULT_NAME}"
 
 
 def _suffixed(path: Path, format: str | None) -> Path:
