@@ -25,10 +25,13 @@ def plan_pictures(
     command: CommandSettings,
     options: OutputOptions,
     open_image: OpenImage,
+    *,
+    check: bool = True,
 ) -> list[Planned]:
     """Resolve each Recipe against its model, which is found but not loaded, and name its file.
 
-    All that can be refused is refused here, before torch is imported.
+    All that can be refused is refused here, before torch is imported; without ``check``, which
+    asks whether each file can be written, that is left to who writes it.
     """
     if options.quiet:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the hub's library is imported
@@ -55,7 +58,7 @@ def plan_pictures(
         )
         for one, recipe, path, loras in zip(wanted, recipes, paths, files, strict=True)
     ]
-    if not options.dry_run:
+    if check and not options.dry_run:
         for one, planned in zip(wanted, plan, strict=True):
             with blaming(one.where):
                 check_output(
