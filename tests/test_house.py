@@ -23,6 +23,7 @@ ROOMS = [
     "passes",
     "learned",
     "sheet",
+    "compare",
     "recipe",
     "mixture",
     "batches",
@@ -59,7 +60,7 @@ ROOMS = [
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("passes", "sheet", "learned", "recipe", "mixture", "batches"),
+    *("passes", "sheet", "compare", "learned", "recipe", "mixture", "batches"),
     *("checkpoint", "png", "ranking", "moving", "batch", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

@@ -99,7 +99,7 @@ def _check_still(one: Recorded) -> None:
 def _own(one: Recorded, asked: Asked, resolve: Resolve) -> Changed:
     """Of a picture that was made here."""
     assert one.record.recipe is not None
-    recipe = _located(one.record.recipe, one.path.parent, asked.changes)
+    recipe = located(one.record.recipe, one.path.parent, asked.changes)
     if not asked.changes and not asked.drop:
         _check_model(recipe, resolve)
         return Changed(recipe=recipe)
@@ -131,7 +131,7 @@ def _is_here(recipe: Recipe, resolve: Resolve) -> bool:
     return True
 
 
-def _located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
+def located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
     """``recipe`` with its pictures where they are: by their own paths, or beside the file."""
     found: dict[str, Any] = {}
     for name in ("image", "mask"):

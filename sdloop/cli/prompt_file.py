@@ -96,9 +96,18 @@ def _parse_json(line: str) -> dict[str, Any]:
         settings = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise SettingError(f"it starts with {{ and is not valid JSON: {error}") from error
+    if isinstance(settings.get("recipe"), dict):
+        settings = _told_recipe(settings)
     check_keys({key: value for key, value in settings.items() if key != "output"}, source="it")
     if "prompt" not in settings:
         raise SettingError("prompt must be given")
     if not isinstance(settings.get("output"), str | None):
         raise SettingError(f"output must be text, got {settings['output']!r}")
     return dict(settings)
+
+
+def _told_recipe(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The Recipe in what --json of another command tells of a picture, `show` among them."""
+    if line.get("moving"):
+        raise SettingError("it is about a film, whose frames have Recipes of their own")
+    return dict(line["recipe"])
