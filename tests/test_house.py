@@ -21,6 +21,7 @@ ROOMS = [
     "strength",
     "inputs",
     "passes",
+    "losses",
     "learned",
     "sheet",
     "compare",
@@ -30,7 +31,10 @@ ROOMS = [
     "measures",
     "latents",
     "guidance",
+    "prediction",
+    "descent",
     "schedule",
+    "levels",
     "guides",
     "checkpoint",
     "components",
@@ -40,8 +44,9 @@ ROOMS = [
     "mask",
     "windows",
     "perturbed",
-    "loop",
     "image",
+    "steering",
+    "loop",
     "looking",
     "beside",
     "start",
@@ -60,7 +65,7 @@ ROOMS = [
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("passes", "sheet", "compare", "learned", "recipe", "mixture", "batches"),
+    *("passes", "losses", "sheet", "compare", "learned", "recipe", "mixture", "batches"),
     *("checkpoint", "png", "ranking", "moving", "batch", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

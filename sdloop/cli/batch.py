@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from sdloop.cli.asked import asked_prompts, asked_settings
-from sdloop.cli.batch_options import RunningOptions
 from sdloop.cli.batch_run import run_plan
 from sdloop.cli.flags import given, with_options
 from sdloop.cli.image_files import image_opener
@@ -13,6 +12,7 @@ from sdloop.cli.options import PromptArgument, RecipeOptions, SeedOptions
 from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.plan import plan_pictures, print_recipes
 from sdloop.cli.recipes import recipe_settings, recipes_of, seeds_of
+from sdloop.cli.running_options import RunningOptions
 from sdloop.cli.settings import CommandSettings
 from sdloop.errors import SettingError
 

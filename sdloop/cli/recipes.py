@@ -44,7 +44,7 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
             values[name] = parse_pair(name, values[name])
     if "guidance_schedule" in values:
         values["guidance_schedule"] = schedule_text(values["guidance_schedule"])
-    for name in ("embeddings", "replace_tokens"):
+    for name in ("embeddings", "replace_tokens", "guides"):
         if name in values:
             values[name] = tuple(values[name])
     size = values.pop("size", None)
