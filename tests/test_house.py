@@ -24,6 +24,7 @@ ROOMS = [
     "losses",
     "learned",
     "sheet",
+    "compare",
     "recipe",
     "mixture",
     "batches",
@@ -64,7 +65,7 @@ ROOMS = [
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("passes", "losses", "sheet", "learned", "recipe", "mixture", "batches"),
+    *("passes", "losses", "sheet", "compare", "learned", "recipe", "mixture", "batches"),
     *("checkpoint", "png", "ranking", "moving", "batch", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]

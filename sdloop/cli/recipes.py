@@ -21,11 +21,17 @@ _PAIRS = ("original_size", "crop_top_left", "target_size")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """One picture that was asked for; ``where`` and ``output`` as its ``Prompt`` has them."""
+    """One picture that was asked for; ``where`` and ``output`` as its ``Prompt`` has them.
+
+    ``name`` is a template for its file where nobody names it, and ``file`` the picture that it is
+    made after, if it is.
+    """
 
     recipe: Recipe
     where: str = ""
     output: str | None = None
+    name: str | None = None
+    file: str | None = None
 
 
 def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
