@@ -44,6 +44,7 @@ ROOMS = [
     "outpaint",
     "stages",
     "png",
+    "pick",
     "moving",
     "conductor",
     "animate",
@@ -54,7 +55,7 @@ ROOMS = [
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     *("passes", "sheet", "learned", "recipe", "mixture", "batches"),
-    *("checkpoint", "png", "moving", "cli"),
+    *("checkpoint", "png", "pick", "moving", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 
