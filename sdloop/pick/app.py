@@ -33,7 +33,7 @@ from sdloop.pick.facts import full, larger_of, record_or_none
 from sdloop.pick.folder import Seen, content_of, id_of
 from sdloop.pick.guard import Guard
 from sdloop.pick.index import Index
-from sdloop.pick.larger import Job, Jobs
+from sdloop.pick.jobs import Job, Jobs
 from sdloop.pick.thumbnails import thumbnail
 
 PAGE = Path(__file__).parent / "page"

@@ -69,9 +69,7 @@ def remaking(recipe: Recipe, *, standing: Collection[str] = ()) -> Command:
     return Command(arguments=(_name(recipe), *places, *flags))
 
 
-def larger(
-    recipe: Recipe, path: str, output: str, *, standing: Collection[str] = ()
-) -> Command:
+def larger(recipe: Recipe, path: str, output: str, *, standing: Collection[str] = ()) -> Command:
     """The command that makes the picture at ``path`` twice as large, as the file ``output``.
 
     One that was made from noise at once is made again with a second stage, any other is enlarged.
@@ -79,12 +77,12 @@ def larger(
     if _name(recipe) == "txt2img" and recipe.hires is None:
         command = remaking(recipe, standing=standing)
         if command.stdin is None:
-            words = (f"--hires={LARGER:g}", f"--output={_template(output)}")
-            at = command.arguments.index("--") if "--" in command.arguments else None
-            head = command.arguments[:at]
-            return Command(arguments=(*head, *words, *command.arguments[len(head) :]))
-    words = (f"--scale={LARGER:g}", f"--seed={recipe.seed}", f"--output={_template(output)}")
-    return Command(arguments=("upscale", *words, "--", path))
+            name, *others = command.arguments
+            flags = (f"--hires={LARGER:g}", f"--output={_template(output)}")
+            return Command(arguments=(name, *flags, *others))
+    place = f"./{path}" if path.startswith("-") else path
+    scale, seed = f"--scale={LARGER:g}", f"--seed={recipe.seed}"
+    return Command(arguments=("upscale", place, scale, seed, f"--output={_template(output)}"))
 
 
 def _name(recipe: Recipe) -> str:

@@ -30,9 +30,7 @@ def brief(root: Path, seen: Seen) -> dict[str, Any]:
     }
 
 
-def full(
-    root: Path, seen: Seen, *, shown: Path, standing: Collection[str] = ()
-) -> dict[str, Any]:
+def full(root: Path, seen: Seen, *, shown: Path, standing: Collection[str] = ()) -> dict[str, Any]:
     """All that its file says, and the commands that make the picture again and make it larger.
 
     ``shown`` is the folder as commands shall name it, ``standing`` as ``remaking`` takes it. Of a
@@ -53,9 +51,7 @@ def full(
     return told
 
 
-def larger_of(
-    record: Record, seen: Seen, *, shown: Path, standing: Collection[str] = ()
-) -> Any:
+def larger_of(record: Record, seen: Seen, *, shown: Path, standing: Collection[str] = ()) -> Any:
     """The command for a picture twice as large, beside the one that it is made from."""
     assert record.recipe is not None
     path = shown / seen.path

@@ -66,7 +66,9 @@ def write_gallery(
     write_whole(target / "pictures.js", script.encode(), exists="overwrite")
     for name in ("page.css", "page.js"):
         write_whole(target / name, (PAGE / name).read_bytes(), exists="overwrite")
-    return write_whole(target / "index.html", _page(told), exists="overwrite")
+    page = target / "index.html"
+    write_whole(page, _page(told), exists="overwrite")
+    return page
 
 
 def _page(pictures: Sequence[Mapping[str, Any]]) -> bytes:

@@ -15,7 +15,7 @@ from sdloop.pick.facts import brief
 from sdloop.pick.folder import Seen, scan
 
 _EVERY = 0.5  # seconds between two looks at the folder, however many pages ask
-_AT_ONCE = 0.4  # seconds of reading before what is known is told
+_AT_ONCE = 0.2  # seconds of reading before what is known is told
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -64,11 +64,10 @@ def serve(desk: "Desk", *, port: int, browser: bool, tell: Callable[[str], None]
 
 def _listening(port: int) -> socket.socket:
     try:
-        listener = socket.create_server((HOST, port), backlog=128)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        return socket.create_server((HOST, port), backlog=128)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
         raise SettingError(f"port must be free, got {port}: {reason}") from error
-    return listener
 
 
 def _has_screen() -> bool:

@@ -136,11 +136,13 @@
       .map((one) => one.id);
     const place = places.get(current) ?? 0;
     if (found.length !== shown.length || found.some((id, index) => id !== shown[index])) {
-      const focused = document.activeElement?.closest?.(".cell") !== null && document.activeElement !== document.body;
+      const inGrid = $("grid").contains(document.activeElement);
+      // While a large folder is read, the older ones come last: nothing else needs to move.
+      const follow = shown.length > 0 && shown.every((id, index) => id === found[index]);
+      if (follow) $("grid").append(...found.slice(shown.length).map(cellOf));
+      else $("grid").replaceChildren(...found.map(cellOf));
       shown = found;
       places = new Map(shown.map((id, index) => [id, index]));
-      const inGrid = focused && $("grid").contains(document.activeElement);
-      $("grid").replaceChildren(...shown.map(cellOf));
       marked = new Set([...marked].filter((id) => pictures.has(id)));
       if (!places.has(current)) select(shown[Math.min(place, shown.length - 1)] ?? null, inGrid);
       else if (inGrid) cells.get(current).focus({ preventScroll: true });
@@ -345,7 +347,9 @@
     return found;
   }
   function commandOf(label, command) {
-    const shownCommand = make("pre", { tabindex: "0", "aria-label": `${label}: the command` }, command);
+    // Words stay whole, where there is room for them; the text itself is not changed by that.
+    const words = command.split(/ (?=--)/).flatMap((word) => [make("span", {}, word), " "]);
+    const shownCommand = make("pre", { tabindex: "0", "aria-label": `${label}: the command` }, ...words.slice(0, -1));
     const button = make("button", { type: "button", onclick: () => clip(command, shownCommand, button) }, "Copy");
     return [make("h3", {}, label), shownCommand, make("p", { "class": "row" }, button)];
   }

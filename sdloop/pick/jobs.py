@@ -11,6 +11,8 @@ from typing import Literal
 
 from sdloop.pick.commands import Command
 
+_PROGRAM = (sys.executable, "-m", "sdloop")
+
 State = Literal["waiting", "running", "done", "failed"]
 
 
@@ -52,6 +54,11 @@ class Jobs:
         with self._changed:
             return [{"path": j.path, "state": j.state, "told": j.told} for j in self._jobs]
 
+    def running(self) -> bool:
+        """Whether a process is at work."""
+        with self._changed:
+            return self._process is not None
+
     def end(self) -> None:
         """Stop what runs, as a polite kill does, and forget what waits."""
         with self._changed:
@@ -84,7 +91,7 @@ class Jobs:
             if self._ended:
                 return 1, ""
             self._process = process = subprocess.Popen(
-                [sys.executable, "-m", "sdloop", *command.arguments],
+                [*_PROGRAM, *command.arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
