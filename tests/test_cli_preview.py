@@ -23,7 +23,15 @@ from tiny import tiny_sd1
 
 from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.preview import Preview
-from sdloop.cli.terminal import Frame, draw_for, few_half_blocks, half_blocks, iterm2, kitty
+from sdloop.cli.terminal import (
+    Frame,
+    draw_for,
+    few_half_blocks,
+    half_blocks,
+    iterm2,
+    kitty,
+    sixel,
+)
 from sdloop.inspection.steps import LatentColours
 
 FLAGS = ["a cat", "--scheduler", "euler", "--seed", "4", "--steps", "5"]
@@ -113,6 +121,7 @@ def test_the_environment_says_what_a_terminal_can() -> None:
     assert draw_for({"TERM": "xterm-kitty", "TMUX": "/tmp/tmux", "COLORTERM": "truecolor"}) is (
         half_blocks
     )
+    assert draw_for({"TERM": "foot"}) is sixel
     assert draw_for({"TERM": "xterm-256color"}) is few_half_blocks
 
 
@@ -121,6 +130,40 @@ def test_half_blocks_have_two_pixels_each() -> None:
     image.putpixel((0, 1), (0, 102, 255))
     assert half_blocks(image, 1, 1) == "\x1b[38;2;255;0;0;48;2;0;102;255m▀\x1b[0m"
     assert few_half_blocks(image, 1, 1) == "\x1b[38;5;196;48;5;33m▀\x1b[0m"
+
+
+def test_sixels_are_the_picture_in_64_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdloop.cli.terminal._cell", lambda: (8, 17))
+    picture = Image.effect_mandelbrot((40, 40), (-2, -1.5, 1, 1.5), 60).convert("RGB")
+    columns, lines = 5, 3  # 40x51 pixels, of which eight bands of six rows fit
+    drawn = sixel(picture, columns, lines)
+    small = picture.resize((40, 48)).quantize(64).convert("RGB")
+    assert np.abs(_seen_sixels(drawn) - np.asarray(small, float)).max() <= 1.3  # levels in percent
+
+
+def _seen_sixels(text: str) -> Any:
+    """What a terminal draws of it: VT330/VT340 Programmer Reference Manual, chapter 14."""
+    whole = re.fullmatch('\x1bPq"1;1;(\\d+;\\d+)(.*)\x1b\\\\', text, re.DOTALL)
+    assert whole is not None
+    head, body = whole.groups()
+    width, height = map(int, head.split(";"))
+    canvas: Any = np.full((height, width, 3), np.nan)
+    palette: dict[int, Any] = {}
+    x = top = 0
+    for token in re.findall(r"#\d+(?:;2;\d+;\d+;\d+)?|!\d+[?-~]|[?-~$-]", body):
+        if token[0] == "#":
+            colour, *levels = map(int, token[1:].split(";"))
+            if levels:
+                palette[colour] = np.array(levels[1:]) * 2.55
+        elif token in "$-":
+            x, top = 0, top + 6 * (token == "-")
+        else:
+            count = int(token[1:-1]) if token[0] == "!" else 1
+            for y in range(6):
+                if (ord(token[-1]) - 63) >> y & 1:
+                    canvas[top + y, x : x + count] = palette[colour]
+            x += count
+    return canvas
 
 
 def test_large_pictures_go_to_kitty_in_chunks() -> None:

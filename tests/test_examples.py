@@ -15,7 +15,12 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 COMMANDS = {
     "train_lora.py": ["1", "learned.safetensors"],
     "one_picture.py": ["frogs on stilts"],
+    "five_stages.py": ["a green frog in a park"],
     "watch_every_step.py": ["frogs on stilts"],
+    "look_at_latents.py": [str(EXAMPLES / "sketch" / "park.png")],
+    "look_at_schedule.py": [str(EXAMPLES / "sketch" / "park.png")],
+    "look_at_words.py": ["a red frog under a tree"],
+    "few_steps_much_guidance.py": ["a green frog in a park"],
     "sketch_strengths.py": [str(EXAMPLES / "sketch" / "rabbit.png"), "a brown rabbit in a park"],
     "paint_within_mask.py": [str(EXAMPLES / "sketch" / name) for name in ("park.png", "mask.png")],
     "weigh_a_word.py": ["a (red:{}) and yellow house"],

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from sdloop.checkpoint.hash_cache import file_sha256
 from sdloop.checkpoint.value import Checkpoint
 
 
@@ -64,5 +65,4 @@ def _sha256(file: Path) -> str:
         and re.fullmatch(r"[0-9a-f]{64}", blob.name)
     ):
         return blob.name
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return file_sha256(file)

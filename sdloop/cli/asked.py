@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sdloop.batch import Planned
 from sdloop.cli.image_files import image_opener
 from sdloop.cli.options import SeedOptions
 from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.pictures import make_pictures
-from sdloop.cli.plan import Planned, plan_pictures, print_recipes
+from sdloop.cli.plan import plan_pictures, print_recipes
 from sdloop.cli.prompt_file import Prompt, read_prompts
 from sdloop.cli.recipes import recipes_of, seeds_of
 from sdloop.cli.settings import CommandSettings, Settings, standing_settings

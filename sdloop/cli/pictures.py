@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdloop.batch import ModelNames, Planned, model_of
 from sdloop.cli.loading import loaded
 from sdloop.cli.made import circumstances, json_line
 from sdloop.cli.output_options import OutputOptions
-from sdloop.cli.plan import ModelNames, Planned, model_of
 from sdloop.cli.preview import Preview
 from sdloop.cli.progress import Progress
 from sdloop.cli.screen import emit

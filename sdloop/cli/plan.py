@@ -3,10 +3,9 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdloop.batch import ModelNames, Planned, model_of
 from sdloop.cli.files import exists_rule, name_pictures
 from sdloop.cli.loras import lora_files, lora_finder
 from sdloop.cli.output_options import OutputOptions
@@ -15,30 +14,10 @@ from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import CommandSettings
 from sdloop.inputs import InputFacts, InputImage, OpenImage
 from sdloop.png import check_output
-from sdloop.png.atomic import Exists
 from sdloop.recipe import Recipe, facts_of
 
 if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint, LoraFile
-
-ModelNames = tuple[str, str | None, str | None, str | None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Planned:
-    """A picture to make: its Recipe is resolved, and its file is known and can be written.
-
-    ``picture`` is what it starts from, ``output`` the name or template for it that stood in a
-    prompt file, and ``loras`` are the files of the Recipe's.
-    """
-
-    recipe: Recipe
-    picture: InputFacts | None
-    checkpoint: "Checkpoint"
-    path: Path
-    exists: Exists
-    output: str | None
-    loras: "tuple[LoraFile, ...]"
+    from sdloop.checkpoint import Checkpoint
 
 
 def plan_pictures(
@@ -46,10 +25,13 @@ def plan_pictures(
     command: CommandSettings,
     options: OutputOptions,
     open_image: OpenImage,
+    *,
+    check: bool = True,
 ) -> list[Planned]:
     """Resolve each Recipe against its model, which is found but not loaded, and name its file.
 
-    All that can be refused is refused here, before torch is imported.
+    All that can be refused is refused here, before torch is imported; without ``check``, which
+    asks whether each file can be written, that is left to who writes it.
     """
     if options.quiet:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the hub's library is imported
@@ -76,7 +58,7 @@ def plan_pictures(
         )
         for one, recipe, path, loras in zip(wanted, recipes, paths, files, strict=True)
     ]
-    if not options.dry_run:
+    if check and not options.dry_run:
         for one, planned in zip(wanted, plan, strict=True):
             with blaming(one.where):
                 check_output(
@@ -140,7 +122,3 @@ def _find_checkpoints(
                     model, revision=revision, variant=variant, vae=vae, may_fetch=may_fetch
                 )
     return found
-
-
-def model_of(recipe: Recipe) -> ModelNames:
-    return recipe.model, recipe.revision, recipe.variant, recipe.vae

@@ -6,9 +6,9 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdloop.batch import Planned
 from sdloop.cli.made import surroundings
 from sdloop.cli.output_options import OutputOptions
-from sdloop.cli.plan import Planned
 from sdloop.cli.settings import CommandSettings
 from sdloop.errors import SettingError
 from sdloop.png import write_picture

@@ -1,4 +1,4 @@
-"""Pictures in a terminal: kitty's and iTerm2's protocols, and half blocks for all others.
+"""Pictures in a terminal: kitty's, iTerm2's and sixel's protocols, half blocks for all others.
 
 By hand, because each is a few lines, and because libraries for it ask the terminal what it can,
 which takes a terminal on standard input and time. Here the environment tells.
@@ -7,6 +7,9 @@ which takes a terminal on standard input and time. Here the environment tells.
 import base64
 import io
 import os
+import re
+import struct
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,10 @@ Draw = Callable[["Image", int, int], str]
 
 _KITTY_ID = 77191  # any number: a picture of the same one replaces it
 _KITTY_CHUNK = 4096
+_CELL = 8, 16  # pixels of a character, where the terminal does not tell
+_SIXEL_COLOURS = 64
+_LETTERS = bytes((63 + byte) % 256 for byte in range(256))
+_RUNS = re.compile(rb"(.)\1{3,}")
 _SAVE, _RESTORE = "\x1b7", "\x1b8"
 _UPPER_HALF = "▀"
 
@@ -30,6 +37,8 @@ def draw_for(environment: Mapping[str, str]) -> Draw:
             return kitty
         if program in ("iTerm.app", "WezTerm") or environment.get("LC_TERMINAL") == "iTerm2":
             return iterm2
+        if term.startswith(("foot", "mlterm", "contour")) or "sixel" in term:
+            return sixel
     true = environment.get("COLORTERM", "") in ("truecolor", "24bit")
     return half_blocks if true else few_half_blocks
 
@@ -50,6 +59,59 @@ def iterm2(picture: "Image", columns: int, lines: int) -> str:
     data = _png(picture)
     keys = f"inline=1;width={columns};height={lines};preserveAspectRatio=0;doNotMoveCursor=1"
     return f"\x1b]1337;File={keys};size={len(data)}:{base64.b64encode(data).decode()}\x07"
+
+
+def sixel(picture: "Image", columns: int, lines: int) -> str:
+    """DEC's bands of six rows: each of a band's colours in turn, in runs, then the next band."""
+    width, height = _cell()
+    # Whole bands, or the last one would reach into the line below.
+    size = columns * width, max(6, lines * height // 6 * 6)
+    small = picture.convert("RGB").resize(size).quantize(_SIXEL_COLOURS)
+    palette = small.getpalette() or []
+    used = range(len(palette) // 3)
+    levels = [[round(level / 2.55) for level in palette[3 * at : 3 * at + 3]] for at in used]
+    head = "".join("#{};2;{};{};{}".format(at, *levels[at]) for at in used)
+    pixels, step = small.tobytes(), 6 * size[0]
+    bands = (pixels[at : at + step] for at in range(0, len(pixels), step))
+    body = "-".join(_band(band, size[0]) for band in bands)
+    return f'\x1bPq"1;1;{size[0]};{size[1]}{head}{body}\x1b\\'
+
+
+def _band(pixels: bytes, width: int) -> str:
+    """Six rows: for each colour a letter a column, whose bits say which of the six are of it."""
+    rows = [pixels[at : at + width] for at in range(0, len(pixels), width)]
+    parts = []
+    for colour in sorted(set(pixels)):
+        columns = 0  # a byte each, as one large number, or this would take seconds
+        for y, row in enumerate(rows):
+            columns |= int.from_bytes(row.translate(_only(colour, 1 << y)), "big")
+        letters = columns.to_bytes(width, "big").translate(_LETTERS)
+        parts.append(f"#{colour}{_RUNS.sub(_run, letters).decode()}")
+    return "$".join(parts)
+
+
+def _only(colour: int, bit: int) -> bytes:
+    """What translates this colour to ``bit`` and all others to 0."""
+    return bytes(colour) + bytes([bit]) + bytes(255 - colour)
+
+
+def _run(run: re.Match[bytes]) -> bytes:
+    return b"!%d%c" % (len(run[0]), run[0][0])
+
+
+def _cell() -> tuple[int, int]:
+    """How many pixels a character of the terminal is wide and high."""
+    try:
+        import fcntl
+        import termios
+
+        told = fcntl.ioctl(sys.stderr.fileno(), termios.TIOCGWINSZ, bytes(8))
+    except (ImportError, OSError, ValueError):  # Windows; no terminal; a stream without a file
+        return _CELL
+    rows, columns, width, height = struct.unpack("4H", told)
+    if not (rows and columns and width >= columns and height >= rows):
+        return _CELL
+    return width // columns, height // rows
 
 
 def half_blocks(picture: "Image", columns: int, lines: int) -> str:

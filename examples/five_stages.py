@@ -1,0 +1,29 @@
+"""The five stages one by one, and a one-line consumer of the loop: words, noise, steps, pixels.
+
+python examples/five_stages.py "a green frog in a park" out.png
+"""
+
+import sys
+
+import sdloop
+from sdloop.conditioning import condition
+from sdloop.image import decode, to_images
+from sdloop.latents import noise, seeded_generators
+from sdloop.schedule import make_scheduler, set_steps
+
+prompt, file = sys.argv[1:]
+components = sdloop.load_components()
+unet = components.unet
+
+conditioning = condition(components, sdloop.Recipe(prompt=prompt, seed=4))
+scheduler = make_scheduler(components.scheduler_config, scheduler="euler")
+timesteps, sigmas = set_steps(scheduler, 25)
+side = unet.config.sample_size
+latents = noise(seeded_generators([4]), unet.config.in_channels, side, side).to(unet.device)
+latents = latents * scheduler.init_noise_sigma
+
+numbers = {"timesteps": timesteps, "sigmas": sigmas, "guidance_scale": 3.0}
+for step in sdloop.denoise(unet, scheduler, latents, conditioning, **numbers):
+    print(f"step {step.index:2}: sigma {step.sigma:6.2f}, denoised {step.denoised.std():.3f}")
+
+to_images(decode(components.vae, step.latents))[0].save(file)

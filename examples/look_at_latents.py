@@ -1,0 +1,24 @@
+"""A picture through the VAE and back: what returns, what is lost, and the latents between.
+
+python examples/look_at_latents.py examples/sketch/park.png latents.png
+"""
+
+import sys
+
+from PIL import Image
+
+import sdloop
+from sdloop.inspection.latents import channel_images, round_trip
+from sdloop.sheet import sheet
+
+source, file = sys.argv[1:]
+components = sdloop.load_components()
+with Image.open(source) as opened:
+    picture = opened.convert("RGB").resize(components.native_size)
+
+trip = round_trip(components.vae, picture)
+print(f"PSNR {trip.psnr:.1f} dB, {trip.compression:.0f} times fewer numbers")
+
+channels = [channel.resize(picture.size, 0) for channel in channel_images(trip.latents)]
+labels = ["picture", "back", "error x4", *map(str, range(len(channels)))]
+sheet([[picture, trip.back, trip.error, *channels]], columns=labels).save(file)

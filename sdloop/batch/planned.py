@@ -1,0 +1,36 @@
+"""A picture to make, as a value: between the plan, which knows argv, and what runs it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdloop.inputs import InputFacts
+from sdloop.png.atomic import Exists
+from sdloop.recipe import Recipe
+
+if TYPE_CHECKING:
+    from sdloop.checkpoint import Checkpoint, LoraFile
+
+ModelNames = tuple[str, str | None, str | None, str | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """A picture to make: its Recipe is resolved, and its file is known and can be written.
+
+    ``picture`` is what it starts from, ``output`` the name or template for it that stood in a
+    prompt file, and ``loras`` are the files of the Recipe's.
+    """
+
+    recipe: Recipe
+    picture: InputFacts | None
+    checkpoint: "Checkpoint"
+    path: Path
+    exists: Exists
+    output: str | None
+    loras: "tuple[LoraFile, ...]"
+
+
+def model_of(recipe: Recipe) -> ModelNames:
+    """What names a Recipe's weights: equal names are one model to load."""
+    return recipe.model, recipe.revision, recipe.variant, recipe.vae
