@@ -33,6 +33,8 @@ def plan_pictures(
     All that can be refused is refused here, before torch is imported; without ``check``, which
     asks whether each file can be written, that is left to who writes it.
     """
+    from sdloop.checkpoint import clip_hashes
+
     if options.quiet:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the hub's library is imported
     pictures = _look_at_pictures(wanted, open_image, quiet=options.quiet)
@@ -44,6 +46,7 @@ def plan_pictures(
             model = checkpoints[model_of(one.recipe)]
             files.append(lora_files(one.recipe, model, find_lora))
             facts, hashes = pictures[_files(one.recipe)], {f.name: f.sha256 for f in files[-1]}
+            hashes |= clip_hashes(one.recipe, may_fetch=not options.dry_run)
             recipes.append(one.recipe.resolved(model, facts, lora_hashes=hashes))
     paths = name_pictures(wanted, recipes, command)
     plan = [

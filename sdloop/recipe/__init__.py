@@ -7,7 +7,7 @@ from sdloop.recipe.learned import WORD_FIELDS
 from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_tags
 from sdloop.recipe.mix import MIX_FIELDS
 from sdloop.recipe.resolve import facts_of
-from sdloop.recipe.steering import GUIDE_FIELDS, GUIDE_MODES
+from sdloop.recipe.steering import GUIDE_FIELDS, GUIDE_MODES, clip_of
 from sdloop.recipe.task import DEFAULT_NOISE_LEVEL, IMAGE_FIELDS, MASK_FIELDS
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
 
@@ -29,6 +29,7 @@ __all__ = [
     "Recipe",
     "check_keys",
     "checked_loras",
+    "clip_of",
     "facts_of",
     "guidance_scales",
     "parse_guidance",
