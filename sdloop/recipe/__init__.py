@@ -7,7 +7,7 @@ from sdloop.recipe.learned import WORD_FIELDS
 from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_tags
 from sdloop.recipe.mix import MIX_FIELDS
 from sdloop.recipe.resolve import facts_of
-from sdloop.recipe.steering import GUIDE_FIELDS, GUIDE_MODES
+from sdloop.recipe.steering import GUIDE_FIELDS, GUIDE_MODES, clip_of
 from sdloop.recipe.steps import LISTED_STEPS, MAX_STEPS, USUAL_STEPS
 from sdloop.recipe.task import DEFAULT_NOISE_LEVEL, IMAGE_FIELDS, MASK_FIELDS
 from sdloop.recipe.texts import parse_flag, parse_number, parse_pair, parse_value, parse_whole
@@ -34,6 +34,7 @@ __all__ = [
     "check_alone",
     "check_keys",
     "checked_loras",
+    "clip_of",
     "facts_of",
     "guidance_scales",
     "parse_flag",
