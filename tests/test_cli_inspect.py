@@ -123,7 +123,19 @@ def test_a_grid_over_steps_and_guidance() -> None:
 
 
 def test_a_grid_over_any_settings() -> None:
-    flags = "--seed 4 --scheduler euler --steps 2 --size 32x32 -g 3 -o".split()
+    flags = [
+        "--seed",
+        "4",
+        "--scheduler",
+        "euler",
+        "--steps",
+        "2",
+        "--size",
+        "32x32",
+        "-g",
+        "3",
+        "-o",
+    ]
     rows = ["--rows", "guidance-schedule=linear:9..90,linear:90..9"]
     columns = ["--columns", "guidance=cfg,apg,threshold:limit=1"]
     made("noise", "a cat", *rows, *columns, *flags, "grid.png")

@@ -57,9 +57,7 @@ def test_two_prompts_part_at_the_first_word_that_differs() -> None:
     assert max(alike[shared:]) < 0.9999
 
 
-@pytest.mark.parametrize(
-    ("guidance_scale", "interval"), [(1.0, None), (7.5, None), (7.5, "..5")]
-)
+@pytest.mark.parametrize(("guidance_scale", "interval"), [(1.0, None), (7.5, None), (7.5, "..5")])
 @pytest.mark.parametrize("make", [tiny_sd1, tiny_sdxl])
 def test_attention_is_a_share_and_leaves_the_picture_alone(
     make: Callable[[], Components], guidance_scale: float, interval: str | None

@@ -9,15 +9,9 @@ from sdloop.cli.inspect.shared import Seed, SheetOptions, asked, ready, sheet_pa
 from sdloop.cli.model_options import ModelOptions
 from sdloop.cli.options import PromptArgument, RecipeOptions
 from sdloop.cli.recipes import recipe_settings
-<<<<<<< HEAD
 from sdloop.cli.settings import Settings
-from sdloop.cli.values import parse_value
 from sdloop.errors import SettingError
-from sdloop.recipe import IMAGE_FIELDS, Recipe, check_keys
-=======
-from sdloop.errors import SettingError
-from sdloop.recipe import Recipe, parse_number, parse_whole
->>>>>>> main
+from sdloop.recipe import IMAGE_FIELDS, Recipe, check_keys, parse_value
 from sdloop.sheet import sheet
 
 _STEPS = "steps=1,2,5,10,50"
