@@ -14,9 +14,9 @@ from sdloop.cli.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
 from sdloop.cli.settings import Settings
 from sdloop.cli.shared_words import fields_of
 from sdloop.cli.text_files import read_text
-from sdloop.cli.values import parse_pair
+from sdloop.cli.values import parse_numbers, parse_pair
 from sdloop.errors import SdloopError, SettingError
-from sdloop.recipe import Recipe
+from sdloop.recipe import LISTED_STEPS, Recipe
 
 _PAIRS = ("original_size", "crop_top_left", "target_size")
 
@@ -41,6 +41,9 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
     for name in ("embeddings", "replace_tokens"):
         if name in values:
             values[name] = tuple(values[name])
+    for name in LISTED_STEPS:
+        if name in values:
+            values[name] = parse_numbers(name, values[name])
     size = values.pop("size", None)
     if size is not None:
         for name, number in zip(("width", "height"), parse_pair("size", size), strict=True):

@@ -6,7 +6,7 @@ from types import NoneType
 from typing import Any, get_args
 
 from sdloop.errors import SettingError
-from sdloop.recipe import Recipe
+from sdloop.recipe import LISTED_STEPS, Recipe
 from sdloop.rules import Size
 
 _TYPES = {field.name: field.type for field in dataclasses.fields(Recipe)}
@@ -24,6 +24,8 @@ def parse_value(name: str, text: str) -> Any:
         return parse_whole(name, text)
     if kinds == [float]:
         return parse_number(name, text)
+    if name in LISTED_STEPS:
+        return parse_numbers(name, text)
     return parse_pair(name, text) if kinds == [Size] else text
 
 
@@ -38,6 +40,16 @@ def parse_number(name: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise SettingError(f"{name} must be a number, got {text!r}") from None
+
+
+def parse_numbers(name: str, text: str) -> tuple[float, ...]:
+    """Numbers with commas between them; timesteps are whole.
+
+    >>> parse_numbers("timesteps", "999, 500,1")
+    (999, 500, 1)
+    """
+    parse = parse_whole if name == "timesteps" else parse_number
+    return tuple(parse(name, part) for part in text.split(","))
 
 
 def parse_pair(name: str, text: str) -> Size:

@@ -7,7 +7,7 @@ from sdloop.recipe.learned import WORD_FIELDS
 from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_tags
 from sdloop.recipe.mix import MIX_FIELDS
 from sdloop.recipe.resolve import facts_of
-from sdloop.recipe.steps import LISTED_STEPS, MAX_STEPS, USUAL_STEPS
+from sdloop.recipe.steps import LISTED_STEPS, MAX_STEPS, STOP_NOISE, USUAL_STEPS
 from sdloop.recipe.task import DEFAULT_NOISE_LEVEL, IMAGE_FIELDS, MASK_FIELDS
 from sdloop.recipe.value import FIELDS, Recipe, check_keys
 
@@ -23,6 +23,7 @@ __all__ = [
     "MAX_STEPS",
     "MIX_FIELDS",
     "PROMPTS",
+    "STOP_NOISE",
     "USUAL_STEPS",
     "WORD_FIELDS",
     "Lora",
