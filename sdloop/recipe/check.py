@@ -26,7 +26,7 @@ from sdloop.rules import (
     check_whole,
     checked_pair,
 )
-from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS, check_known, parse_scheduler
+from sdloop.scheduler_names import AYS, SCHEDULERS, SIGMAS, SPACINGS, check_known, parse_scheduler
 
 MAX_SEED = 2**32 - 1
 ENLARGES = ("lanczos", "latent")
@@ -75,7 +75,7 @@ NUMBERS = {
 }
 PAIRS = ("original_size", "crop_top_left", "target_size")
 CHOICES = {
-    "sigmas": SIGMAS,
+    "sigmas": (*SIGMAS, AYS),
     "timestep_spacing": SPACINGS,
     "resize": (*RESIZES, BACK),
     "enlarge": ENLARGES,
