@@ -1,7 +1,7 @@
 """The loop as a generator, and what its steps say."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,7 @@ from sdloop.components import Components
 from sdloop.conditioning import condition
 from sdloop.conductor import stream
 from sdloop.errors import SettingError
+from sdloop.guides import Guide, plain
 from sdloop.latents import noise, seeded_generators
 from sdloop.loop import Step, denoise
 from sdloop.recipe import Recipe
@@ -37,9 +38,15 @@ class Watched:
         return self.unet(latent_input, *args, **kwargs)
 
 
-def steps(components: Components = COMPONENTS, unet: Any = None, **settings: Any) -> Iterator[Step]:
+def steps(
+    components: Components = COMPONENTS,
+    unet: Any = None,
+    scales: Sequence[float] | None = None,
+    guide: Guide = plain,
+    **settings: Any,
+) -> Iterator[Step]:
     """The loop put together by hand, as a reader of the README would."""
-    recipe = Recipe(prompt="a cat", seed=3, steps=4, **settings).resolved(components)
+    recipe = Recipe(**{"prompt": "a cat", "seed": 3, "steps": 4, **settings}).resolved(components)
     scheduler = make_scheduler(components.scheduler_config, scheduler=recipe.scheduler)
     timesteps, sigmas = set_steps(scheduler, recipe.steps)
     generators = seeded_generators([recipe.seed])
@@ -50,7 +57,8 @@ def steps(components: Components = COMPONENTS, unet: Any = None, **settings: Any
         condition(components, recipe),
         timesteps=timesteps,
         sigmas=sigmas,
-        guidance_scale=recipe.guidance_scale,
+        guidance_scale=recipe.guidance_scale if scales is None else scales,
+        guide=guide,
         generators=generators,
     )
 
@@ -62,6 +70,52 @@ def test_guidance_doubles_the_batch_and_only_guidance_does(
     unet = Watched(COMPONENTS.unet)
     list(steps(unet=unet, guidance_scale=guidance_scale, scheduler="euler"))
     assert unet.shapes == [(batch, 4, 16, 16)] * 4
+
+
+def test_each_turn_may_have_a_scale_of_its_own() -> None:
+    unet = Watched(COMPONENTS.unet)
+    seen = list(steps(unet=unet, scales=[1, 7.5, 7.5, 1], scheduler="euler"))
+    assert [shape[0] for shape in unet.shapes] == [1, 2, 2, 1]
+    unguided, guided = (list(steps(guidance_scale=g, scheduler="euler")) for g in (1, 7.5))
+    assert torch.equal(seen[0].latents, unguided[0].latents)
+    assert not torch.equal(seen[1].latents, unguided[1].latents)
+    both = list(steps(scales=[7.5] * 4, scheduler="euler"))
+    assert all(torch.equal(a.latents, b.latents) for a, b in zip(both, guided, strict=True))
+    with pytest.raises(ValueError, match="shorter"):
+        list(steps(scales=[7.5, 7.5], scheduler="euler"))
+
+
+def test_several_prompts_need_the_twin_whatever_the_scale() -> None:
+    unet = Watched(COMPONENTS.unet)
+    made = [
+        list(steps(unet=unet, scales=[1] * 4, scheduler="euler", negative_prompt=negative,
+                   guidance_scale=2, prompt="a cat AND a dog :0.5"))[-1].latents
+        for negative in ("", "a hat")
+    ]  # fmt: skip
+    assert [shape[0] for shape in unet.shapes] == [3] * 8
+    # Of weights that add up to 1.5, half of what the twin says is left.
+    assert not torch.allclose(made[0], made[1])
+
+
+def test_a_guide_is_told_what_the_unet_saw_and_how_noisy_it_is() -> None:
+    told: list[tuple[float, float]] = []
+
+    def guide(
+        noise_uncond: Tensor,
+        noise_text: Tensor,
+        scale: float,
+        *,
+        latent_input: Tensor,
+        sigma: float,
+    ) -> Tensor:
+        told.append((scale, sigma))
+        assert latent_input.shape == noise_uncond.shape == noise_text.shape == (1, 4, 16, 16)
+        return noise_text
+
+    seen = list(steps(scales=[1, 3, 4, 5], guide=guide, scheduler="euler"))
+    assert told == [(3, seen[1].sigma), (4, seen[2].sigma), (5, seen[3].sigma)]
+    unguided = list(steps(guidance_scale=1, scheduler="euler"))
+    torch.testing.assert_close(seen[-1].latents, unguided[-1].latents, atol=1e-4, rtol=1e-4)
 
 
 def test_guidance_at_zero_is_the_unconditional_picture() -> None:

@@ -42,7 +42,7 @@ def embeds(prompt: str) -> Tensor:
 
 def told(wanted: Recipe, turns: int) -> list[Tensor]:
     """What the UNet is told at each turn, unconditional rows included."""
-    inputs = condition(SD1, wanted).over(range(turns), guided=True)
+    inputs = condition(SD1, wanted).over(range(turns), guided=[True] * turns)
     return [each["encoder_hidden_states"] for each in inputs]
 
 
@@ -58,7 +58,7 @@ def test_turns_with_equal_prompts_share_their_tensors() -> None:
     assert rows[0] is rows[2]
     assert rows[1] is rows[3]
     assert rows[0] is not rows[1]
-    constant = condition(SD1, recipe()).over(range(50), guided=True)
+    constant = condition(SD1, recipe()).over(range(50), guided=[True] * 50)
     assert all(inputs is constant[0] for inputs in constant)
 
 
@@ -110,7 +110,7 @@ def test_changing_at_the_ends_is_the_prompt_itself() -> None:
 
 def test_sizes_that_are_told_later_are_told_at_every_step() -> None:
     made = condition(SDXL, recipe("[a cat:a dog:0.5]"))
-    told = replace(made, time_ids=torch.full((1, 6), 9.0)).over(range(4), guided=True)
+    told = replace(made, time_ids=torch.full((1, 6), 9.0)).over(range(4), guided=[True] * 4)
     assert [inputs["added_cond_kwargs"]["time_ids"].unique().tolist() for inputs in told] == [
         [9]
     ] * 4
@@ -187,7 +187,7 @@ def test_what_is_beside_the_latents_is_there_for_every_row() -> None:
     assert batch.prompts == 2
     seen = batch.beside(torch.zeros(6, 4, 4, 4))
     assert seen[:, 4:, 0, 0].unique(dim=1).flatten().tolist() == [1, 2, 1, 2, 1, 2]
-    inputs = batch.over([0], guided=True)[0]
+    inputs = batch.over([0], guided=[True])[0]
     assert inputs["class_labels"].tolist() == [1, 2, 1, 2, 1, 2]
     assert len(inputs["added_cond_kwargs"]["time_ids"]) == 6
     rows = inputs["encoder_hidden_states"]

@@ -15,7 +15,15 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 import sdloop
 from sdloop.components import Components
@@ -267,6 +275,33 @@ def save_diffusers_folder(
             part.save_pretrained(folder / name, variant=variant, **options)
     write_json(folder / "scheduler" / "scheduler_config.json", components.scheduler_config)
     write_json(folder / "model_index.json", index)
+    return folder
+
+
+def save_tiny_clip(folder: Path, seed: int = 0) -> Path:
+    """Write a whole random CLIP, text and picture tower, that looks at 32x32 pixels."""
+    vision = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 2 * WIDTH,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 32,
+        "patch_size": 8,
+    }
+    with _seeded(seed):
+        model = CLIPModel(
+            CLIPConfig(
+                text_config=_text_config(hidden_act="quick_gelu").to_dict(),
+                vision_config=vision,
+                projection_dim=16,
+            )
+        )
+    model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    processor = CLIPImageProcessor(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+    )
+    processor.save_pretrained(folder)
     return folder
 
 

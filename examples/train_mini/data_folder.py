@@ -9,7 +9,9 @@ The last lines are held out. The others come around in another order each time.
 
 import hashlib
 import json
+import random
 import re
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,6 +89,16 @@ class Folder:
         """The words of the caption."""
         said = set(words_of(self.entry(place).text))
         return [[number for number, word in enumerate(self.words) if word in said]]
+
+    def facts(self, place: int) -> Sequence[int]:
+        """Which text it has: pictures of one text have one fact."""
+        return [zlib.crc32(self.entry(place).text.encode())]
+
+    def claim(self, place: int, telling: int, twist: int) -> tuple[str, Sequence[int]]:
+        """Its own text; a twist is the text of some other picture."""
+        if twist:
+            place = random.Random(f"{place} {telling} {twist}").randrange(self.count)
+        return self.caption(place, telling), self.facts(place)
 
     def vocabulary(self) -> dict[str, list[str]]:
         """The hundred commonest words."""

@@ -7,12 +7,12 @@ batch.
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
-from captions import caption_of, vocabulary
+from captions import caption_of, told, vocabulary
 from drawing import draw_scene
 from numpy.typing import NDArray
 from scenes import COLOURS, COUNTS, DOINGS, SETTINGS, STYLES, sample_scene
@@ -60,6 +60,13 @@ class Data(Protocol):
 
     def answers(self, place: int) -> Sequence[Sequence[int]]:
         """For each question the numbers of the choices that are right, none where none is."""
+
+    def facts(self, place: int) -> Sequence[int]:
+        """What is so of a picture, as numbers, one for each thing that a caption may say."""
+
+    def claim(self, place: int, telling: int, twist: int) -> tuple[str, Sequence[int]]:
+        """A caption and the facts that it states, -1 for what it leaves open. Twist 0 is the
+        picture's own caption; any other is another that is not quite true of it."""
 
     def vocabulary(self) -> dict[str, list[str]]:
         """The words that a prompt may use, by kind."""
@@ -110,6 +117,27 @@ class Scenes:
         return [
             [choices.index(getattr(scene, question))] for question, choices in QUESTIONS.items()
         ]
+
+    def facts(self, place: int) -> Sequence[int]:
+        """The answers."""
+        return [answer for (answer,) in self.answers(place)]
+
+    def claim(self, place: int, telling: int, twist: int) -> tuple[str, Sequence[int]]:
+        """The wording of ``caption``; a twist replaces one thing that it says by another, the first
+        one the subject, which is the hardest to see."""
+        scene = sample_scene(place)
+        text, said = told(place, scene, telling)
+        if twist:
+            dice = random.Random(f"{place} {telling} {twist}")
+            question = "subject" if twist == 1 else dice.choice(sorted(said))
+            others = [other for other in QUESTIONS[question] if other != getattr(scene, question)]
+            scene = replace(scene, **{question: dice.choice(others)})
+            text, said = told(place, scene, telling)
+        stated = [
+            choices.index(getattr(scene, question)) if question in said else -1
+            for question, choices in QUESTIONS.items()
+        ]
+        return text, stated
 
     def vocabulary(self) -> dict[str, list[str]]:
         return vocabulary()

@@ -1,7 +1,15 @@
-"""The four untrained parts of the embedded model: Stable Diffusion's classes, made small."""
+"""The untrained parts of the embedded model and the CLIP beside it: Stable Diffusion's classes,
+made small."""
 
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+)
 
 LATENT_CHANNELS = 4
 TEXT_WIDTH = 128
@@ -44,6 +52,29 @@ def make_text_encoder(tokenizer: CLIPTokenizer, layers: int) -> CLIPTextModel:
         pad_token_id=tokenizer.pad_token_id,
     )
     return CLIPTextModel(config)
+
+
+def make_clip(text_encoder: CLIPTextModel, *, size: int, width: int, layers: int) -> CLIPModel:
+    """A CLIP whose text tower is this text encoder, and whose pictures of ``size`` pixels are seen
+    as 8 x 8 patches."""
+    vision = CLIPVisionConfig(
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 48,
+        image_size=size,
+        patch_size=size // 8,
+        projection_dim=TEXT_WIDTH,
+    )
+    text = text_encoder.config.to_diff_dict()
+    config = CLIPConfig(
+        text_config={name: text[name] for name in text if name != "_name_or_path"},
+        vision_config=vision.to_dict(),
+        projection_dim=TEXT_WIDTH,
+    )
+    clip = CLIPModel(config)
+    clip.text_model.load_state_dict(text_encoder.state_dict())
+    return clip
 
 
 def make_unet(latent_size: int, channels: tuple[int, ...]) -> UNet2DConditionModel:

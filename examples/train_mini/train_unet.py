@@ -11,8 +11,6 @@ of samples into ``samples`` at every checkpoint. Run a command again to resume i
 
 import argparse
 import copy
-import shutil
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,19 +26,12 @@ from files import replace_folder
 from flags import add_flags, parse_flags, start
 from loading import Tensors
 from models import factor_of, make_unet
+from parts import gather
 from sample import sample_sheet
 from training import Trainer
 from transformers import CLIPTokenizer
 
 CHANNELS = (64, 128, 144)
-NEEDED = {"tokenizer": "train_words.py", "text_encoder": "train_words.py", "vae": "train_vae.py"}
-
-
-def adopt(model: Path, run: Path) -> None:
-    """Copy what a run lacks from an exported model."""
-    for part in NEEDED:
-        if not (run / part).is_dir():
-            replace_folder(run / part, partial(shutil.copytree, model / part))
 
 
 def first_unet(args: argparse.Namespace, latent_size: int) -> UNet2DConditionModel:
@@ -58,11 +49,7 @@ def prepare(
 ) -> tuple[tuple[Bucket, ...], Latents, UNet2DConditionModel]:
     """What the run must have before it trains: the other parts, and the pictures encoded."""
     with accelerator.main_process_first():
-        if args.init:
-            adopt(args.init, args.out)
-    for part, command in NEEDED.items():
-        if not (args.out / part).is_dir():
-            raise SystemExit(f"{args.out / part} must be there: run {command}, or give --init")
+        gather(args.out, args.init)
     vae = AutoencoderKL.from_pretrained(args.out / "vae", use_safetensors=True)
     vae.to(accelerator.device)
     side = vae.config.sample_size

@@ -32,7 +32,7 @@ def path_of(recipe: Recipe, index: int, naming: Naming, *, own: str | None) -> P
     Raises ``SettingError`` for a template that is broken, that names a folder or a file outside,
     or contradicts the format.
     """
-    folder = _home(naming.outdir) if naming.outdir is not None else Path()
+    folder = home(naming.outdir) if naming.outdir is not None else Path()
     chosen = own if own is not None else naming.output
     if chosen is None:
         name = expand_name(_usual(recipe, naming.swept), recipe, index=index)
@@ -43,7 +43,7 @@ def path_of(recipe: Recipe, index: int, naming: Naming, *, own: str | None) -> P
         raise SettingError(f"output must name a file, got the folder {name!r}: use --outdir for it")
     if own is not None or naming.outdir is not None:
         check_inside(name)
-    return folder / _suffixed(_home(name), None if own is not None else naming.format)
+    return folder / _suffixed(home(name), None if own is not None else naming.format)
 
 
 def _usual(recipe: Recipe, swept: tuple[str, ...]) -> str:
@@ -67,7 +67,7 @@ def _suffixed(path: Path, format: str | None) -> Path:
     return path
 
 
-def _home(name: str) -> Path:
+def home(name: str) -> Path:
     """Shells know what ``~/`` is, but nobody asks them about the names in a settings file."""
     return Path(name).expanduser() if name.startswith("~/") else Path(name)
 

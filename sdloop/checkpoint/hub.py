@@ -41,14 +41,14 @@ def snapshot(
         else:
             return folder
     if not may_fetch:
-        raise ModelError(f"{why}; `{_download_command(model, revision)}` gets it")
+        raise ModelError(f"{why}; `{download_command(model, revision)}` gets it")
     folder = fetch(model, revision, _SMALL, why)
     try:
         configs, _ = read_configs(model, folder)
         _fetch_weights(model, revision, folder, configs, variant, why)
         _check_whole(model, folder, variant)
     except Incomplete as error:  # without a network the hub's library is content with what it has
-        command = _download_command(model, revision)
+        command = download_command(model, revision)
         raise ModelError(f"{error}; if the hub has it, `{command}` gets it") from error
     return folder
 
@@ -80,7 +80,7 @@ def vae_snapshot(model: str, *, may_fetch: bool = True) -> Path:
         if folder is not None and _has_weights(folder, home, stem, None):
             return folder
     if not may_fetch:
-        raise ModelError(f"{model} is not in the cache; `{_download_command(model, None)}` gets it")
+        raise ModelError(f"{model} is not in the cache; `{download_command(model, None)}` gets it")
     patterns = [*_SMALL, *_patterns("", stem, None), *_patterns("vae/", stem, None)]
     return fetch(model, None, tuple(patterns), f"{model} is not in the cache")
 
@@ -134,7 +134,7 @@ def fetch(model: str, revision: str | None, patterns: tuple[str, ...], why: str)
         RevisionNotFoundError,
     )
 
-    command = _download_command(model, revision)
+    command = download_command(model, revision)
     if constants.HF_HUB_OFFLINE:
         raise ModelError(f"{why}, and HF_HUB_OFFLINE is set: without it, run `{command}`")
     try:
@@ -161,7 +161,8 @@ def fetch(model: str, revision: str | None, patterns: tuple[str, ...], why: str)
         raise ModelError(f"{why}, and fetching failed: {str(error).splitlines()[0]}") from error
 
 
-def _download_command(model: str, revision: str | None) -> str:
+def download_command(model: str, revision: str | None) -> str:
+    """What fetches a model beforehand."""
     return f"hf download {model}" + (f" --revision {revision}" if revision else "")
 
 

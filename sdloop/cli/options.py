@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from sdloop.cli.flags import option
+from sdloop.losses import NAMES
 from sdloop.prompt import EMPHASES
+from sdloop.recipe import GUIDANCES, GUIDE_MODES
 from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS
 
 PromptArgument = Annotated[
@@ -107,6 +109,68 @@ class RecipeOptions:
             metavar="X",
         ),
     ] = None
+    guidance: Annotated[
+        str | None,
+        option(
+            "Guidance",
+            f"Another formula: {', '.join(GUIDANCES)}; with numbers of its own as in "
+            "apg:eta=0.2:norm=5.",
+            "--guidance",
+            metavar="NAME",
+            choices=tuple(GUIDANCES),
+        ),
+    ] = None
+    guidance_interval: Annotated[
+        str | None,
+        option(
+            "Guidance",
+            "Only where sigma is between these, as in 0.28..5.42; other steps are twice as fast.",
+            "--guidance-interval",
+            metavar="LOW..HIGH",
+        ),
+    ] = None
+    guidance_schedule: Annotated[
+        str | None,
+        option(
+            "Guidance",
+            "A scale for each step: linear:1..9, cosine:9..1, a list as 1,3,7.5 that is stretched "
+            "over them, or a file with one.",
+            "--guidance-schedule",
+            metavar="SCALES",
+        ),
+    ] = None
+    pag_scale: Annotated[
+        float | None,
+        option(
+            "Guidance",
+            "Away from what the UNet predicts with self-attention that sees each place alone; "
+            "one more run of it a step.",
+            "--pag-scale",
+            metavar="X",
+        ),
+    ] = None
+    pag_layers: Annotated[
+        str | None,
+        option(
+            "Guidance",
+            "In these of its layers, as in mid,up_blocks.1. Default: mid.",
+            "--pag-layers",
+            metavar="NAMES",
+        ),
+    ] = None
+    slg_scale: Annotated[
+        float | None,
+        option(
+            "Guidance",
+            "Away from what the UNet predicts with layers skipped; one more run of it a step.",
+            "--slg-scale",
+            metavar="X",
+        ),
+    ] = None
+    slg_layers: Annotated[
+        str | None,
+        option("Guidance", "These, named as above. Default: mid.", "--slg-layers", metavar="NAMES"),
+    ] = None
     width: Annotated[
         int | None,
         option("Picture", "In pixels. Default: the model's own.", "--width", "-W", metavar="N"),
@@ -170,6 +234,40 @@ class RecipeOptions:
             "2 reads the text encoder's last layer but one.",
             "--clip-skip",
             metavar="N",
+        ),
+    ] = None
+    guides: Annotated[
+        list[str] | None,
+        option(
+            "Steering",
+            f"Pull the picture by a loss: {', '.join(NAMES)}, MODULE:FUNCTION; as in blue=200, "
+            "palette=#112233,gold, like=FILE,ssim,mask=FILE:500 or my_losses:warmth=100; may be "
+            "repeated.",
+            "--guide",
+            metavar="LOSS[=SCALE]",
+        ),
+    ] = None
+    guide_every: Annotated[
+        int | None,
+        option("Steering", "In every N-th step.", "--guide-every", metavar="N", default=5),
+    ] = None
+    guide_mode: Annotated[
+        str | None,
+        option(
+            "Steering",
+            "Past the UNet, or back through it.",
+            "--guide-mode",
+            choices=GUIDE_MODES,
+            default="cheap",
+        ),
+    ] = None
+    guide_clip: Annotated[
+        str | None,
+        option(
+            "Steering",
+            "The CLIP of clip=TEXT: a folder or a hub id.",
+            "--guide-clip",
+            metavar="MODEL",
         ),
     ] = None
     embeddings: Embeddings = None

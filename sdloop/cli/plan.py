@@ -21,16 +21,17 @@ def plan_pictures(
     command: CommandSettings,
     options: OutputOptions,
     open_image: OpenImage,
+    *,
+    check: bool = True,
 ) -> list[Planned]:
     """Resolve each Recipe against its model, which is found but not loaded, and name its file.
 
-    All that can be refused is refused here, before torch is imported.
+    All that can be refused is refused here, before torch is imported; without ``check``, which
+    asks whether each file can be written, that is left to who writes it.
     """
     resolve = resolver(options, open_image)
-    for step in (
-        resolve.look,
-        resolve.checkpoint,
-    ):  # before a model is fetched: it may be no picture
+    # Pictures before models, which may have to be fetched.
+    for step in (resolve.look, resolve.checkpoint):
         for one in wanted:
             with blaming(one.where):
                 step(one.recipe)
@@ -51,7 +52,7 @@ def plan_pictures(
         )
         for one, each, path in zip(wanted, resolved, paths, strict=True)
     ]
-    if not options.dry_run:
+    if check and not options.dry_run:
         for one, planned in zip(wanted, plan, strict=True):
             with blaming(one.where):
                 check_output(

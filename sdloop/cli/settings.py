@@ -28,7 +28,7 @@ import typer
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
 from sdloop.png import METADATA, Metadata
-from sdloop.recipe import FIELDS, IMAGE_FIELDS, MIX_FIELDS, WORD_FIELDS, Recipe
+from sdloop.recipe import FIELDS, GUIDE_FIELDS, IMAGE_FIELDS, MIX_FIELDS, WORD_FIELDS, Recipe
 from sdloop.rules import check_choice, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
@@ -46,6 +46,7 @@ class CommandSettings:
     dtype: str = "auto"
     batch_size: int = 1
     lora_dir: str | None = None
+    clip_model: str = "mini"
     count: int = 1
     output: str | None = None
     outdir: str | None = None
@@ -53,10 +54,11 @@ class CommandSettings:
     metadata: Metadata = "full"
 
     def __post_init__(self) -> None:
-        for name in ("device", "dtype", "metadata"):
+        for name in ("device", "dtype", "clip_model", "metadata"):
             check_text(name, getattr(self, name), optional=False)
         for name in ("lora_dir", "output", "outdir", "format"):
             check_text(name, getattr(self, name), optional=True)
+        for name in ("lora_dir", "clip_model", "output", "outdir", "format"):
             if getattr(self, name) == "":
                 raise SettingError(f"{name} must not be empty")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):
@@ -78,6 +80,7 @@ NOT_FOR_ALL = (
     *("loras", "hires", "tile"),
     *MIX_FIELDS,
     *WORD_FIELDS,
+    *GUIDE_FIELDS,
     *IMAGE_FIELDS,
 )
 
@@ -93,6 +96,9 @@ _TOGETHER = {
     "scale": ("width", "height"),
     "embeddings": ("embeddings_sha256",),
     "replace_tokens": ("replace_tokens_sha256",),
+    "guides": GUIDE_FIELDS,
+    "guidance_scale": ("guidance_schedule",),
+    "guidance_schedule": ("guidance_scale",),
     "strength": ("start_step",),
     "exact_steps": ("start_step",),
     "start_step": ("strength", "exact_steps"),

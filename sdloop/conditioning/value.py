@@ -48,17 +48,23 @@ class Conditioning:
         """What holds at a step of the scheduler."""
         return next((then for first, then in reversed(self.later) if first <= step), self)
 
-    def over(self, steps: Sequence[int], *, guided: bool) -> list[dict[str, Any]]:
+    def over(self, steps: Sequence[int], *, guided: Sequence[bool]) -> list[dict[str, Any]]:
         """The UNet's arguments for each of its turns, which are at these steps of the scheduler.
 
-        Nothing is built twice: turns with equal prompts have one and the same dict.
+        Each has the unconditional twin where that turn is ``guided``, and always where there are
+        several prompts: they are combined by what they differ from it. Nothing is built twice:
+        turns with equal prompts have one and the same dict.
         """
-        built: dict[tuple[int, int], dict[str, Any]] = {}
-        for state in map(self.at, steps):
-            if _identity(state) not in built:
+        built: dict[tuple[int, int, bool], dict[str, Any]] = {}
+        inputs = []
+        for state, twin in zip(map(self.at, steps), guided, strict=True):
+            twin = twin or self.prompts > 1
+            key = (*_identity(state), twin)
+            if key not in built:
                 whole = replace(state, time_ids=self.time_ids, class_labels=self.class_labels)
-                built[_identity(state)] = whole.unet_inputs(guided=guided)
-        return [built[_identity(self.at(step))] for step in steps]
+                built[key] = whole.unet_inputs(guided=twin)
+            inputs.append(built[key])
+        return inputs
 
     def unet_inputs(self, *, guided: bool) -> dict[str, Any]:
         """The UNet's arguments at first; with guidance for the larger batch, twins in front.

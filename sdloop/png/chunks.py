@@ -14,16 +14,18 @@ from typing import BinaryIO
 from sdloop.errors import FileError
 from sdloop.png import containers, exif
 from sdloop.png.containers import MAX_TEXT
+from sdloop.png.foreign import KEYWORDS
 
-_KEYWORDS = ("parameters", "sdloop")
+_KEYWORDS = ("parameters", "sdloop", *KEYWORDS)
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def read_texts(path: Path) -> dict[str, str]:
     """The texts "parameters" and "sdloop" of a PNG, JPEG, WebP, GIF or MP4, as far as it has them.
 
-    The content decides the format, not the name. Raises ``FileError`` for anything that is not
-    one of these pictures, whole and sound.
+    And of a PNG those of other programs: ``foreign.KEYWORDS``, and what is in its EXIF. The content
+    decides the format, not the name. Raises ``FileError`` for anything that is not one of these
+    pictures, whole and sound.
     """
     try:
         if not path.is_file():
@@ -71,9 +73,11 @@ def _png_texts(file: BinaryIO) -> dict[str, str]:
         if kind in (b"tEXt", b"zTXt", b"iTXt"):
             keyword = file.read(min(length, 80)).partition(b"\0")[0].decode("latin-1")
             file.seek(start)
-            if keyword in _KEYWORDS:
+            if keyword in _KEYWORDS and not (keyword in KEYWORDS and length > MAX_TEXT):
                 # The first one counts: a second can only have been added by someone else.
                 texts.setdefault(keyword, _png_text(kind, _checked(file, kind, length)))
+        if kind == b"eXIf" and length <= MAX_TEXT and not texts:
+            texts = exif.unpack(_checked(file, kind, length).removeprefix(b"Exif\0\0")) | texts
         file.seek(start + length)
         _exactly(file, 4)
     return texts

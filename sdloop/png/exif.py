@@ -87,10 +87,14 @@ def _user_comment(data: bytes) -> str:
     """The comment's text: eight bytes name its encoding.
 
     A1111 writes UTF-16 with the high byte first, whatever the order of the rest of the EXIF; other
-    programs follow that order. Plain words tell the two apart.
+    programs follow that order. Plain words tell the two apart. Older versions of mflux name no
+    encoding.
     """
+    if data.startswith(b"{"):
+        return data.decode("utf-8")
     code, text = data[:8], data[8:]
     if code == _UNICODE:
         swapped = text[1::2].count(0) > text[0::2].count(0)
         return text.decode("utf-16-le" if swapped else "utf-16-be")
-    return text.decode("ascii" if code == b"ASCII\0\0\0" else "utf-8").rstrip("\0")
+    # What is called ASCII may be UTF-8 all the same.
+    return text.decode("utf-8").rstrip("\0")

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 from sdloop.errors import FileError, SettingError
-from sdloop.png.a1111 import format_parameters, parse_parameters
+from sdloop.png.a1111 import Parameters, format_parameters, parse_parameters
 from sdloop.png.a1111_recipe import parameters_of, settings_of
+from sdloop.png.foreign import Foreign, Source, read_foreign
 from sdloop.recipe import Recipe
 from sdloop.rules import check_choice
 
@@ -29,11 +30,10 @@ class Made(TypedDict, total=False):
         The noise levels as the scheduler used them.
     key
         The content key of ``Recipe.key``.
-    versions, device, dtype, seconds
-        Of sdloop and the libraries ("torch": "2.13.0"); where and how precisely it was computed;
-        and how long sampling and decoding took.
-    peak_memory
-        In bytes: on a CUDA device what was allocated there at most, else what the process had.
+    versions, device, dtype
+        Of sdloop and the libraries ("torch": "2.13.0"); where and how precisely it was computed.
+    seconds
+        How long a file that moves took. Pictures do not tell: two runs write the same bytes.
     """
 
     weights: Mapping[str, str]
@@ -45,7 +45,6 @@ class Made(TypedDict, total=False):
     device: str
     dtype: str
     seconds: float
-    peak_memory: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,17 +52,19 @@ class Record:
     """What a picture file says about how it was made.
 
     source
-        Whose text it is; our own goes before A1111's.
+        Whose text it is; our own goes before all others.
     settings
-        Fields of a Recipe: all of them from sdloop, those that translate from A1111.
+        Fields of a Recipe: all of them from sdloop, those that translate from other programs.
     recipe
         The Recipe of a picture made by sdloop, else None.
     fields
-        A1111's items as they stand in the file.
+        The items of the other program, or of A1111's text, as they stand in the file.
     made
         The circumstances, as ``Made``; unchecked, for they come out of a file.
     left_out
-        What A1111 set and no Recipe field can take over.
+        What another program set and no Recipe field can take over, and what is to be known.
+    model
+        What another program calls the model that it used; in ``settings`` there is none then.
     moving
         Of a file that moves: what else decided its frames, unchecked; else empty.
     step
@@ -71,12 +72,13 @@ class Record:
         empty.
     """
 
-    source: Literal["sdloop", "a1111"]
+    source: Source
     settings: Mapping[str, Any]
     recipe: Recipe | None
     fields: Mapping[str, str]
     made: Mapping[str, Any]
     left_out: tuple[str, ...]
+    model: str | None = None
     moving: Mapping[str, Any] = field(default_factory=dict)
     step: Mapping[str, Any] = field(default_factory=dict)
 
@@ -120,9 +122,10 @@ def record_of(texts: Mapping[str, str]) -> Record | None:
     """
     if "sdloop" in texts:
         return _own_record(texts)
-    if "parameters" in texts:
-        return _a1111_record(texts["parameters"])
-    return None
+    found = read_foreign(texts)
+    if isinstance(found, Foreign):
+        return _foreign_record(found)
+    return None if found is None else _a1111_record(found)
 
 
 def _json_made(made: Made) -> dict[str, Any]:
@@ -175,8 +178,19 @@ def _parsed(text: str) -> dict[str, Any]:
     return own
 
 
-def _a1111_record(text: str) -> Record:
-    parameters = parse_parameters(text)
+def _foreign_record(found: Foreign) -> Record:
+    return Record(
+        source=found.source,
+        settings=found.settings,
+        recipe=None,
+        fields=found.fields,
+        made={},
+        left_out=found.left_out,
+        model=found.model,
+    )
+
+
+def _a1111_record(parameters: Parameters) -> Record:
     settings, left_out = settings_of(parameters)
     return Record(
         source="a1111",
@@ -185,4 +199,5 @@ def _a1111_record(text: str) -> Record:
         fields=parameters.fields,
         made={},
         left_out=tuple(left_out),
+        model=parameters.fields.get("Model"),
     )

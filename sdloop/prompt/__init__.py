@@ -17,6 +17,7 @@ from sdloop.prompt.chunks import (
 )
 from sdloop.prompt.compose import Parts, parts
 from sdloop.prompt.emphasis import BREAK, Emphasised, Span, emphasised, escaped
+from sdloop.prompt.plain import plain_words
 from sdloop.prompt.schedule import Alternatives, alternatives, unseen
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "escaped",
     "is_plain",
     "parts",
+    "plain_words",
     "refusal",
     "spans_of",
     "unseen",

@@ -24,6 +24,7 @@ from sdloop.recipe.check import MAX_SEED, PROMPTS, settled
 from sdloop.recipe.learned import keyed_words
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.resolve import resolve
+from sdloop.recipe.steering import GUIDE_FIELDS, keyed_guides
 from sdloop.rules import Size, check_whole
 from sdloop.strength import first_step, schedule_for
 
@@ -49,13 +50,29 @@ class Recipe:
     width, height
         Pixels, multiples of the VAE's factor.
     steps
-        At least 1; diffusers' ``num_inference_steps``.
+        At least 1; diffusers' ``num_inference_steps``. Where ``timesteps`` or ``sigmas_list`` are
+        given, as many as these say, else 25.
     guidance_scale, guidance_rescale
         1 switches guidance off, 0 ignores the prompt; rescale is 0 to 1 (Lin et al. 2023,
         arXiv:2305.08891, eq. 15).
+    guidance, guidance_interval, guidance_schedule
+        Another guidance than the usual one, with its numbers: "apg:eta=0:momentum=-0.5", see
+        ``guidance.GUIDANCES``. The noise levels at which there is guidance, "0.28..5.42" in sigma;
+        and in the place of ``guidance_scale`` one for each step: "linear:1..9", "cosine:9..1" or a
+        list that is stretched over them, "1,3,7.5".
+    pag_scale, pag_layers, slg_scale, slg_layers
+        How far the picture is led away from what the UNet predicts with less attention, at the
+        layers of these names, separated by commas: with self-attention that looks at each place
+        alone (perturbed-attention guidance), or with whole layers skipped (skip-layer guidance).
     scheduler, sigmas, timestep_spacing, eta
         A name of ``scheduler_names.SCHEDULERS``; how its noise levels and its timesteps are
         spaced; the share of DDIM's (and TCD's) noise, 0 to 1.
+    timesteps, sigmas_list
+        Where the steps lie instead: the timestep of each, or the sigma of each and then 0, falling.
+    learning_rate, weight_decay, stop_noise
+        Of the schedulers that are optimisers, see ``sdloop.descent``: how far they step; how much
+        they pull the latents towards 0; and the noise at which a picture is finished, before all
+        steps are taken.
     clip_skip
         1 is the layer that the model was trained with, 2 the one before it: A1111's numbers,
         diffusers' plus one.
@@ -108,6 +125,10 @@ class Recipe:
     replace_tokens, replace_tokens_sha256
         What the text encoder reads in the place of a word: "puppy=0.5*puppy+0.5*skunk"; the sha256
         of each file that is named there, in their order.
+    guides, guides_sha256, guide_every, guide_mode, guide_clip
+        Losses that pull the picture, as ``sdloop.losses`` has them: "blue=200"; the sha256 of each
+        file that is named there, or written function, in their order; after how many steps each
+        they pull; "cheap", past the UNet, or "exact", through it; and the CLIP that reads texts.
     """
 
     prompt: str
@@ -122,13 +143,25 @@ class Recipe:
     vae: str | None = None
     width: int | None = None
     height: int | None = None
-    steps: int = 25
+    steps: int = None  # type: ignore[assignment]  # not left open: `settled` knows how many
     guidance_scale: float | None = None
     guidance_rescale: float = 0.0
+    guidance: str | None = None
+    guidance_interval: str | None = None
+    guidance_schedule: str | None = None
+    pag_scale: float | None = None
+    pag_layers: str | None = None
+    slg_scale: float | None = None
+    slg_layers: str | None = None
     scheduler: str | None = None
     sigmas: str | None = None
     timestep_spacing: str | None = None
     eta: float = 0.0
+    timesteps: tuple[int, ...] | None = None
+    sigmas_list: tuple[float, ...] | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    stop_noise: float | None = None
     clip_skip: int = 1
     original_size: Size | None = None
     crop_top_left: Size | None = None
@@ -166,6 +199,11 @@ class Recipe:
     embeddings_sha256: tuple[str, ...] | None = None
     replace_tokens: tuple[str, ...] | None = None
     replace_tokens_sha256: tuple[str, ...] | None = None
+    guides: tuple[str, ...] | None = None
+    guides_sha256: tuple[str, ...] | None = None
+    guide_every: int | None = None
+    guide_mode: str | None = None
+    guide_clip: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in settled({name: getattr(self, name) for name in FIELDS}).items():
@@ -177,6 +215,11 @@ class Recipe:
         if self.width is None or self.height is None:
             raise SettingError("width and height must be set: resolve the Recipe for a model first")
         return self.width, self.height
+
+    @property
+    def guided(self) -> bool:
+        """Whether a resolved Recipe is guided at any step."""
+        return self.guidance_schedule is not None or self.guidance_scale != 1
 
     @property
     def growth(self) -> Growth | None:
@@ -245,7 +288,10 @@ class Recipe:
                 del fields["enlarge"]
         elif self.hires is not None:
             fields["start_step"] = list(self.schedule)
-        fields |= keyed_words(self)
+        fields |= keyed_words(self) | keyed_guides(self)
+        for kind in ("pag", "slg"):
+            if fields.get(f"{kind}_scale") == 0:  # off
+                fields = {k: v for k, v in fields.items() if not k.startswith(kind)}
         if self.mask == ALPHA:
             fields["mask"] = ALPHA
         added = [[lora.sha256, lora.scale] for lora in self.loras if lora.scale]
@@ -291,7 +337,7 @@ class Recipe:
 _UNKEYED = frozenset(
     {
         *("model", "revision", "variant", "vae", "loras", "image", "mask"),
-        *("strength", "exact_steps", "scale"),
+        *("strength", "exact_steps", "scale", *GUIDE_FIELDS),
     }
 )
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
