@@ -38,6 +38,9 @@ def batch(
     """
     if output.save_steps is not None or output.preview:
         raise SettingError("save_steps and preview are for few pictures: use txt2img")
+    if running.gpus is not None and (seeds.from_file == "-" or model.device is not None):
+        other = "a device" if model.device is not None else "standard input"
+        raise SettingError(f"gpus means a process for each, which cannot share {other}")
     settings = asked_settings({**given(model, output, hires), **recipe_settings(recipe)}, seeds)
     example = "sdloop batch --from-file prompts.txt --seed 1..200"
     prompts = asked_prompts(prompt, seeds.from_file, settings, example=example)
