@@ -141,8 +141,9 @@ def test_one_of_them_that_dies_leaves_its_part_to_the_others(
 ) -> None:
     expected, _ = undisturbed(nursery, tiny_model, 4, work)
     child = nursery.start([*command(tiny_model, 4), "--gpus", "cpu,cpu"], work, work / "log")
-    _wait_for(lambda: (work / "out").exists())
-    first, _ = Path(f"/proc/{child}/task/{child}/children").read_text().split()
+    children = Path(f"/proc/{child}/task/{child}/children")
+    _wait_for(lambda: (work / "out").exists() and len(children.read_text().split()) == 2)
+    first, _ = children.read_text().split()
     os.kill(int(first), signal.SIGKILL)
     assert nursery.wait(child) == 0
     assert files(work / "out") == expected
