@@ -21,8 +21,8 @@ from sdloop.batch import (
     run,
 )
 from sdloop.batch.fitting import largest_batch
+from sdloop.batch.names import home
 from sdloop.batches import shape_of
-from sdloop.cli.files import home
 from sdloop.cli.loading import loaded
 from sdloop.cli.made import circumstances, line_of
 from sdloop.cli.running_options import RunningOptions, parse_batch_size, parse_shard
