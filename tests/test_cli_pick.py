@@ -62,7 +62,12 @@ def test_a_page_until_it_is_interrupted(how: signal.Signals) -> None:
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out) == (0, "")
         assert err == "sdloop: 1 picked, 0 rejected; see out/picks.txt\n"
-    assert sorted(path.name for path in Path("out").iterdir()) == ["cat.png", "frogs", "picks.txt", "plain.jpg"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "cat.png",
+        "frogs",
+        "picks.txt",
+        "plain.jpg",
+    ]
 
 
 def test_only_this_machine_is_answered() -> None:
@@ -125,7 +130,12 @@ def test_a_gallery_is_files() -> None:
     assert re.findall(r'(?:src|href)="(?!pictures/|thumbnails/)([^"]*)"', page) == [
         "data:,", "page.css", "pictures.js", "page.js"
     ]  # fmt: skip
-    assert sorted(path.name for path in Path("out").iterdir()) == ["cat.png", "frogs", "odd #1 100%.png", "plain.jpg"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "cat.png",
+        "frogs",
+        "odd #1 100%.png",
+        "plain.jpg",
+    ]
 
 
 def test_a_gallery_of_the_picks() -> None:

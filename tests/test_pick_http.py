@@ -186,7 +186,9 @@ def test_facts_have_the_commands(out: Path) -> None:
     news(browser)
     facts = browser.get(f"facts/{id_of('frogs/4.png')}").json()
     assert facts["command"].startswith("sdloop txt2img 'a frog' --seed=4")
-    assert facts["larger"].startswith(f"sdloop txt2img --hires=2 --output={out / 'frogs' / '4-x2.png'} ")
+    assert facts["larger"].startswith(
+        f"sdloop txt2img --hires=2 --output={out / 'frogs' / '4-x2.png'} "
+    )
     assert browser.get(f"facts/{id_of('plain.jpg')}").json() == {"id": id_of("plain.jpg")}
 
 
