@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sdloop.batch import Planned, model_of
+from sdloop.batch.loras import lora_files, lora_finder
 from sdloop.cli.animate_options import MovingOutput
 from sdloop.cli.loading import loaded
-from sdloop.cli.loras import lora_files, lora_finder
 from sdloop.cli.made import circumstances
 from sdloop.cli.progress import Progress
 from sdloop.cli.screen import INTERRUPTED, emit, say

@@ -2,58 +2,70 @@
 
 from dataclasses import replace
 
-from sdloop.cli.asked import asked_prompts, asked_settings
-from sdloop.cli.batch_options import RunningOptions
+from sdloop.batch.counts import token_counter
+from sdloop.batch.lines import line_of
+from sdloop.cli.asked import asked_settings
+from sdloop.cli.batch_options import PlanOptions, PromptsArgument, StartOptions
+from sdloop.cli.batch_plan import plan_of
 from sdloop.cli.batch_run import run_plan
 from sdloop.cli.flags import given, with_options
 from sdloop.cli.image_files import image_opener
-from sdloop.cli.image_options import HiresOptions
+from sdloop.cli.image_options import MaskOptions
 from sdloop.cli.model_options import WeightsOptions
-from sdloop.cli.options import PromptArgument, RecipeOptions, SeedOptions
+from sdloop.cli.options import RecipeOptions, SeedOptions
 from sdloop.cli.output_options import OutputOptions
-from sdloop.cli.plan import plan_pictures, print_recipes
-from sdloop.cli.recipes import recipe_settings, recipes_of, seeds_of
+from sdloop.cli.recipes import recipe_settings
+from sdloop.cli.running_options import RunningOptions
+from sdloop.cli.screen import emit
 from sdloop.cli.settings import CommandSettings
 from sdloop.errors import SettingError
 
 
 @with_options
 def batch(
-    prompt: PromptArgument = None,
+    prompts: PromptsArgument = None,
     *,
-    recipe: RecipeOptions,
-    hires: HiresOptions,
-    seeds: SeedOptions,
+    plan: PlanOptions,
     running: RunningOptions,
+    start: StartOptions,
+    mask: MaskOptions,
+    recipe: RecipeOptions,
+    seeds: SeedOptions,
     model: WeightsOptions,
     output: OutputOptions,
 ) -> None:
-    """Make all the pictures of a plan that are not there yet, and print their paths.
+    """Make hundreds of pictures, those that are not there yet: every prompt, setting and seed.
 
     The same command goes on where it was stopped, and several at once share the work.
 
-    [bold]Example:[/bold]
+    [bold]Examples:[/bold]
 
-    sdloop batch --from-file prompts.txt --seed 1..200 --outdir overnight
+    sdloop batch "a {red|green} frog" --seed 1..4 --sweep guidance_scale=1,2,4 --outdir frogs
+
+    sdloop batch --from-file prompts.txt --seed 1..200 -o "out/{prompt:.30}/{seed}.png"
+
+    sdloop batch "__animals__ at night" --wildcards words --pick random --seed 1..50 --outdir night
+
+    sdloop batch "a frog" --seed 1..9 --dry-run | grep -v '"seed": 4' | sdloop batch --from-file -
     """
     if output.save_steps is not None or output.preview:
         raise SettingError("save_steps and preview are for few pictures: use txt2img")
-    settings = asked_settings({**given(model, output, hires), **recipe_settings(recipe)}, seeds)
-    example = "sdloop batch --from-file prompts.txt --seed 1..200"
-    prompts = asked_prompts(prompt, seeds.from_file, settings, example=example)
+    flags = {**given(model, output, start, mask), **recipe_settings(recipe)}
+    settings = asked_settings(flags, seeds)
     command, open_image = CommandSettings(**settings.command), image_opener()
-    wanted = recipes_of(prompts, settings, seeds_of(prompts, settings, seeds))
     named = replace(output, overwrite=output.overwrite or running.redo)
-    plan = plan_pictures(wanted, command, named, open_image, check=False)
+    pictures = plan_of(prompts, flags, settings, command, plan, seeds, named, open_image)
     if output.dry_run:
-        print_recipes(plan)
+        count_tokens = token_counter()
+        for planned in pictures:
+            emit(line_of(planned, count_tokens))
         return
     run_plan(
-        plan,
+        pictures,
         command,
         running,
         open_image,
-        total=len(plan),
+        total=None,
         json_lines=output.json,
         quiet=output.quiet,
     )

@@ -18,10 +18,10 @@ from sdloop.batch import (
     Written,
     run,
 )
-from sdloop.cli.batch_options import RunningOptions, parse_batch_size, parse_shard
-from sdloop.cli.files import home
+from sdloop.batch.names import home
 from sdloop.cli.loading import loaded
 from sdloop.cli.made import circumstances, line_of
+from sdloop.cli.running_options import RunningOptions, parse_batch_size, parse_shard
 from sdloop.cli.screen import INTERRUPTED, emit, say
 from sdloop.cli.settings import CommandSettings
 from sdloop.cli.stopping import Stopping

@@ -28,7 +28,7 @@ import typer
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
 from sdloop.png import METADATA, Metadata
-from sdloop.recipe import FIELDS, IMAGE_FIELDS, MIX_FIELDS, WORD_FIELDS, Recipe
+from sdloop.recipe import FIELDS, GUIDE_FIELDS, IMAGE_FIELDS, MIX_FIELDS, WORD_FIELDS, Recipe
 from sdloop.rules import check_choice, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
@@ -80,6 +80,7 @@ NOT_FOR_ALL = (
     *("loras", "hires", "tile"),
     *MIX_FIELDS,
     *WORD_FIELDS,
+    *GUIDE_FIELDS,
     *IMAGE_FIELDS,
 )
 
@@ -95,6 +96,7 @@ _TOGETHER = {
     "scale": ("width", "height"),
     "embeddings": ("embeddings_sha256",),
     "replace_tokens": ("replace_tokens_sha256",),
+    "guides": GUIDE_FIELDS,
     "guidance_scale": ("guidance_schedule",),
     "guidance_schedule": ("guidance_scale",),
     "strength": ("start_step",),

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from textwrap import shorten
 
 from sdloop.batch import Planned, model_of
+from sdloop.batch.prompts import Prompt
 from sdloop.cli.entries import safe
 from sdloop.cli.model_card import Asked
-from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.screen import say
 from sdloop.cli.settings import Settings
 from sdloop.defaults import Defaults

@@ -8,9 +8,8 @@ from sdloop.cli.inspect.shared import Seed, SheetOptions, asked, ready, sheet_pa
 from sdloop.cli.model_options import ModelOptions
 from sdloop.cli.options import PromptArgument, RecipeOptions
 from sdloop.cli.recipes import recipe_settings
-from sdloop.cli.values import parse_number, parse_whole
 from sdloop.errors import SettingError
-from sdloop.recipe import Recipe
+from sdloop.recipe import Recipe, parse_number, parse_whole
 from sdloop.sheet import sheet
 
 _STEPS = "1,2,5,10,50"

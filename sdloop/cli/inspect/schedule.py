@@ -216,7 +216,7 @@ def _schedules(wanted: ScheduleOptions) -> "Sequence[Curve]":
 def _schedule(recipe: Recipe, checkpoint: "Checkpoint") -> "Curve":
     from sdloop.inspection.schedules import schedule_of
 
-    return schedule_of(recipe, checkpoint.scheduler_config)
+    return schedule_of(recipe, checkpoint)
 
 
 def _other(recipe: Recipe, name: str) -> Recipe:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from sdloop.batch.loras import lora_files, lora_finder, with_loras
 from sdloop.cli.flags import option
 from sdloop.cli.image_files import image_opener
 from sdloop.cli.loading import loaded
-from sdloop.cli.loras import lora_files, lora_finder, with_loras
 from sdloop.cli.screen import emit, say
 from sdloop.cli.seeds import random_seed
 from sdloop.cli.settings import CommandSettings, Settings, standing_settings
