@@ -106,7 +106,11 @@ def test_sdxls_pairs(tiny_sdxl_model: Path) -> None:
     assert planned(*remaking(recipe).arguments) == recipe
 
 
-@pytest.mark.parametrize("asked", [["a 'frog'"], ["-", "--steps", "3"]], ids=["flags", "json"])
+@pytest.mark.parametrize(
+    "asked",
+    [["a 'frog'"], pytest.param(["-", "--steps", "3"], marks=pytest.mark.slow)],
+    ids=["flags", "json"],
+)
 def test_a_shell_makes_the_same_picture(
     asked: list[str], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

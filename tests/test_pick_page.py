@@ -100,8 +100,8 @@ def test_every_key_that_is_listed_is_there() -> None:
     words |= {"Space": '" "', "Esc": "Escape", "/": '"/"', "?": '"?"', "1": "[1-9]", "9": "[1-9]"}
     for key in listed:
         assert re.search(rf"(?<!\w){re.escape(words.get(key, key))}(: |\$)|\[1-9\]", SCRIPT), key
-    bound = re.findall(r"(?:^|[{,]) *([\w]+|\"[^\"]+\"): (?:\(\)|unmark|compare|toggle|zoom)", SCRIPT,
-                       re.MULTILINE)  # fmt: skip
+    handlers = r"(?:^|[{,]) *([\w]+): (?:\(\)|unmark|compare|toggle|zoom)"
+    bound = re.findall(handlers, SCRIPT, re.MULTILINE)
     shown = {words.get(key, key) for key in listed}
     assert {"p", "x", "n", "b", "m", "c", "i", "z", "Enter", "Home", "End"} <= set(bound) & shown
 

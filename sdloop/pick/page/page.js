@@ -15,6 +15,7 @@
   let shown = [], places = new Map();
   let current = null, marked = new Set();
   let number = 0, unread = 0, copies = "";
+  let writing = Promise.resolve(), writes = 0, wrote = 0; // of choices
 
   // ---- small helpers ----------------------------------------------------------------------
 
@@ -60,6 +61,7 @@
     if (shown.length !== there.length) parts.push(count(shown.length, "shown"));
     if (!gallery) parts.push(count(kinds("pick"), "picked"), count(kinds("reject"), "rejected"));
     if (marked.size) parts.push(count(marked.size, "marked"));
+    if (wrote !== writes) parts.push("writing");
     if (unread) parts.push(`reading ${count(unread, "more")}`);
     say(parts.join(" · "));
   }
@@ -205,12 +207,17 @@
     if (cell === undefined || cell.dataset.version !== one.version) {
       const image = sharp(make("img", { src: small(one), alt: "", loading: "lazy", decoding: "async" }), 160);
       cell = make("div", { "class": "cell", role: "option", tabindex: "-1", id: `p-${id}` },
-        image, make("span", { "class": "name" }, one.path), make("span", { "class": "badge" }));
+        image, make("span", { "class": "name" }, ...nameOf(one.path)), make("span", { "class": "badge" }));
       cell.dataset.version = one.version;
       cell.dataset.id = id;
       cells.set(id, cell);
     }
     return mark(cell, id);
+  }
+  // Of a long path it is the folders that give way.
+  function nameOf(path) {
+    const at = path.lastIndexOf("/") + 1;
+    return [make("span", {}, path.slice(0, at)), make("span", {}, path.slice(at))];
   }
   function mark(cell, id) {
     const one = pictures.get(id), choice = choiceOf(id);
@@ -262,7 +269,6 @@
 
   // ---- picking --------------------------------------------------------------------------------
 
-  let writing = Promise.resolve(), writes = 0, wrote = 0;
   function choose(id, choice) {
     if (gallery || id === null) return;
     const wanted = choiceOf(id) === choice ? "none" : choice;
@@ -272,6 +278,7 @@
       rejects: wanted === "reject" ? [...rejects, path] : rejects.filter((one) => one !== path),
     });
     writes += 1;
+    summarise();
     // One after the other, so that the last of several keys is the one that holds.
     writing = writing.then(() => ask(`choose/${id}/${wanted}`, "POST")).then(
       (told) => { wrote += 1; if (wrote === writes) takeChoices(told); },
@@ -566,6 +573,7 @@
 
   function start() {
     recall();
+    if (matchMedia("(max-width: 760px)").matches) toggleFacts();
     document.addEventListener("keydown", pressed);
     $("grid").addEventListener("click", clicked);
     $("grid").addEventListener("dblclick", () => current !== null && view([current]));
