@@ -46,8 +46,8 @@ def plan_of(
     seeds: SeedOptions,
     output: OutputOptions,
     open_image: OpenImage,
-) -> Iterator[Planned]:
-    """The plan, in the order in which it is made; what was decided for people is told to them.
+) -> tuple[Iterator[Planned], int | None]:
+    """The plan, and how many pictures it has, if that can be known; people are told of both.
 
     Raises all that can be refused before the first picture: values of axes, prompts, names.
     """
@@ -75,8 +75,11 @@ def plan_of(
     check_ahead(planner, crossing, head)
     if command.output is not None:
         check_names(planner, crossing, head, command.output)
+    total = None if len(head) == AHEAD else sum(map(crossing.count, head))
     plan = planner(crossing(itertools.chain(head, prompts)))
-    return plan if output.quiet else _told(plan, head, crossing, settings, seeds, planner)
+    if output.quiet:
+        return plan, total
+    return _told(plan, head, crossing, settings, seeds, planner), total
 
 
 def _check_readers(
@@ -193,7 +196,7 @@ def _told(
     seeds: SeedOptions,
     planner: Planner,
 ) -> Iterator[Planned]:
-    """The plan; people are told what was decided for its first pictures."""
+    """The plan; people are told what was decided for them, as far as its first pictures show."""
     first = list(itertools.islice(plan, WINDOW))
     free = [one for one in head if one.key is None]
     if free:
