@@ -24,6 +24,7 @@ ROOMS = [
     "losses",
     "learned",
     "sheet",
+    "compare",
     "recipe",
     "mixture",
     "batches",
@@ -54,6 +55,7 @@ ROOMS = [
     "sampled",
     "png",
     "ranking",
+    "pick",
     "moving",
     "conductor",
     "animate",
@@ -64,8 +66,8 @@ ROOMS = [
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("passes", "losses", "sheet", "learned", "recipe", "mixture", "batches"),
-    *("checkpoint", "png", "ranking", "moving", "batch", "cli"),
+    *("passes", "losses", "sheet", "compare", "learned", "recipe", "mixture", "batches"),
+    *("checkpoint", "png", "ranking", "pick", "moving", "batch", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

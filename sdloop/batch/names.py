@@ -26,8 +26,19 @@ class Naming:
     swept: tuple[str, ...] = ()
 
 
-def path_of(recipe: Recipe, index: int, naming: Naming, *, own: str | None) -> Path:
+def path_of(
+    recipe: Recipe,
+    index: int,
+    naming: Naming,
+    *,
+    own: str | None,
+    usual: str | None = None,
+    file: str | None = None,
+) -> Path:
     """The file of a resolved Recipe, the ``index``-th; ``own`` is the name in its prompt's line.
+
+    ``usual`` is a template for where nobody chose a name, and ``file`` the picture that this one is
+    made after, if it is.
 
     Raises ``SettingError`` for a template that is broken, that names a folder or a file outside,
     or contradicts the format.
@@ -35,9 +46,10 @@ def path_of(recipe: Recipe, index: int, naming: Naming, *, own: str | None) -> P
     folder = home(naming.outdir) if naming.outdir is not None else Path()
     chosen = own if own is not None else naming.output
     if chosen is None:
-        name = expand_name(_usual(recipe, naming.swept), recipe, index=index)
-        return folder / Path(name).with_suffix(f".{naming.format or 'png'}")
-    name = expand_name(chosen, recipe, index=index)
+        template = _usual(recipe, naming.swept) if usual is None else usual
+        path = folder / expand_name(template, recipe, index=index, file=file)
+        return path if naming.format is None else path.with_suffix(f".{naming.format}")
+    name = expand_name(chosen, recipe, index=index, file=file)
     # Path.is_dir() would raise for a name that is too long.
     if name.endswith("/") or os.path.isdir(name):  # noqa: PTH112
         raise SettingError(f"output must name a file, got the folder {name!r}: use --outdir for it")

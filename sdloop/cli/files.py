@@ -26,7 +26,7 @@ def name_pictures(
     paths = []
     for index, (one, recipe) in enumerate(zip(wanted, recipes, strict=True)):
         with blaming(one.where):
-            path = path_of(recipe, index, naming, own=one.output)
+            path = path_of(recipe, index, naming, own=one.output, usual=one.name, file=one.file)
         if path in taken:
             if is_named(one.output, command):
                 raise SettingError(

@@ -10,7 +10,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sdloop.batch.lines import ADDED, TOLD, check_added
@@ -98,6 +98,8 @@ def _parse_json(line: str) -> dict[str, Any]:
         settings = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise SettingError(f"it starts with {{ and is not valid JSON: {error}") from error
+    if isinstance(settings.get("recipe"), dict):
+        settings = _told_recipe(settings)
     told = {key: value for key, value in settings.items() if key in ADDED}
     check_keys({key: value for key, value in settings.items() if key not in told}, source="it")
     check_added(told)
@@ -106,3 +108,10 @@ def _parse_json(line: str) -> dict[str, Any]:
         if name not in settings:
             raise SettingError(f"{name} must be given")
     return {key: value for key, value in settings.items() if key not in TOLD}
+
+
+def _told_recipe(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The Recipe in what --json of another command tells of a picture, `show` among them."""
+    if line.get("moving"):
+        raise SettingError("it is about a film, whose frames have Recipes of their own")
+    return dict(line["recipe"])

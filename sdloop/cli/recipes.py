@@ -14,18 +14,24 @@ from sdloop.cli.settings import Settings
 from sdloop.cli.shared_words import fields_of
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
-from sdloop.recipe import Recipe, parse_pair
+from sdloop.recipe import LISTED_STEPS, Recipe, parse_numbers, parse_pair
 
 _PAIRS = ("original_size", "crop_top_left", "target_size")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """One picture that was asked for; ``where`` and ``output`` as its ``Prompt`` has them."""
+    """One picture that was asked for; ``where`` and ``output`` as its ``Prompt`` has them.
+
+    ``name`` is a template for its file where nobody names it, and ``file`` the picture that it is
+    made after, if it is.
+    """
 
     recipe: Recipe
     where: str = ""
     output: str | None = None
+    name: str | None = None
+    file: str | None = None
 
 
 def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
@@ -39,6 +45,9 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
     for name in ("embeddings", "replace_tokens", "guides"):
         if name in values:
             values[name] = tuple(values[name])
+    for name in LISTED_STEPS:
+        if name in values:
+            values[name] = parse_numbers(name, values[name])
     size = values.pop("size", None)
     if size is not None:
         for name, number in zip(("width", "height"), parse_pair("size", size), strict=True):
