@@ -57,7 +57,7 @@ def batch(
     settings = asked_settings(flags, seeds)
     command, open_image = CommandSettings(**settings.command), image_opener()
     named = replace(output, overwrite=output.overwrite or running.redo)
-    pictures = plan_of(prompts, flags, settings, command, plan, seeds, named, open_image)
+    pictures, total = plan_of(prompts, flags, settings, command, plan, seeds, named, open_image)
     if output.dry_run:
         count_tokens = token_counter()
         for planned in pictures:
@@ -68,7 +68,7 @@ def batch(
         command,
         running,
         open_image,
-        total=None,
+        total=total,
         json_lines=output.json,
         quiet=output.quiet,
     )

@@ -46,8 +46,10 @@ def plan_of(
     seeds: SeedOptions,
     output: OutputOptions,
     open_image: OpenImage,
-) -> Iterator[Planned]:
+) -> tuple[Iterator[Planned], int | None]:
     """The plan, in the order in which it is made; what was decided for people is told to them.
+
+    And how many pictures it has: unknown where the prompts have not come to an end yet.
 
     Raises all that can be refused before the first picture: values of axes, prompts, names.
     """
@@ -76,7 +78,9 @@ def plan_of(
     if command.output is not None:
         check_names(planner, crossing, head, command.output)
     plan = planner(crossing(itertools.chain(head, prompts)))
-    return plan if output.quiet else _told(plan, head, crossing, settings, seeds, planner)
+    total = sum(map(crossing.count, head)) if len(head) < AHEAD else None
+    told = plan if output.quiet else _told(plan, head, crossing, settings, seeds, planner)
+    return told, total
 
 
 def _check_readers(
