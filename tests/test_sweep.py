@@ -50,7 +50,7 @@ def test_values_are_read_as_the_field_is(
         ("steps=many", "steps must be a whole number, got 'many'"),
         ("steps=0,5", "steps must be at least 1, got 0"),
         ("steps=5,0..3", "steps must be at least 1, got 0"),
-        ("steps=", "steps must be a whole number, got ''"),
+        ("clip_skip=", "clip_skip must be a whole number, got ''"),
         ("steps=1..9..0.5", "steps must be a whole number, got '0.5'"),
         ("steps=1..9..0", "must name a range upwards"),
         ("seed=9..1", "seed must name a range upwards"),

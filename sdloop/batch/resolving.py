@@ -72,10 +72,13 @@ class Resolver:
 
     def __call__(self, recipe: Recipe) -> Resolved:
         """Raises what ``Recipe.resolved`` does, and for what is named and is not there."""
+        from sdloop.checkpoint import clip_hashes
+
         picture = self.look(recipe)
         checkpoint = self.checkpoint(recipe)
         files = lora_files(recipe, checkpoint, self._find_lora)
         hashes = {file.name: file.sha256 for file in files}
+        hashes |= clip_hashes(recipe, may_fetch=self._may_fetch)
         return Resolved(
             recipe=recipe.resolved(checkpoint, picture, lora_hashes=hashes),
             picture=picture,

@@ -26,8 +26,9 @@ _RANGE = re.compile(r"\s*([+-]?[0-9.]+?)\.\.([+-]?[0-9.]+?)(?:\.\.([0-9.]+))?\s*
 _COMMA = re.compile(r"(?<!\\),")
 _OTHER_NAMES = {"cfg": "guidance_scale", "cfg_scale": "guidance_scale", "sampler": "scheduler"}
 _OTHER_NAMES |= {"lora": "loras", "embedding": "embeddings", "replace_token": "replace_tokens"}
+_OTHER_NAMES |= {"guide": "guides"}
 _UNSET = {f.name for f in dataclasses.fields(Recipe) if f.default is None} - {*PROMPTS}
-_LISTS = frozenset({"loras", "embeddings", "replace_tokens", "mix_prompts"})
+_LISTS = frozenset({"loras", "embeddings", "replace_tokens", "mix_prompts", "guides"})
 _NUMBERS = frozenset({*WHOLES, *NUMBERS})
 
 

@@ -1,4 +1,4 @@
-"""``sdloop batch``: many pictures, of which none is lost, and none made twice."""
+"""``sdloop batch``: a plan of many pictures, of which none is lost, and none made twice."""
 
 from dataclasses import replace
 
@@ -25,24 +25,25 @@ from sdloop.errors import SettingError
 def batch(
     prompts: PromptsArgument = None,
     *,
-    plan: PlanOptions,
-    running: RunningOptions,
+    planning: PlanOptions,
     start: StartOptions,
     mask: MaskOptions,
     recipe: RecipeOptions,
     seeds: SeedOptions,
+    running: RunningOptions,
     model: WeightsOptions,
     output: OutputOptions,
 ) -> None:
-    """Make hundreds of pictures, those that are not there yet: every prompt, setting and seed.
+    """Make all the pictures of a plan that are not there yet, and print their paths.
 
-    The same command goes on where it was stopped, and several at once share the work.
+    Every prompt is made with every setting that is swept and with every seed. The same command goes
+    on where it was stopped, and several at once share the work.
 
     [bold]Examples:[/bold]
 
-    sdloop batch "a {red|green} frog" --seed 1..4 --sweep guidance_scale=1,2,4 --outdir frogs
+    sdloop batch --from-file prompts.txt --seed 1..200 --outdir overnight
 
-    sdloop batch --from-file prompts.txt --seed 1..200 -o "out/{prompt:.30}/{seed}.png"
+    sdloop batch "a {red|green} frog" --seed 1..4 --sweep guidance_scale=1,2,4 --outdir frogs
 
     sdloop batch "__animals__ at night" --wildcards words --pick random --seed 1..50 --outdir night
 
@@ -56,15 +57,17 @@ def batch(
     flags = {**given(model, output, start, mask), **recipe_settings(recipe)}
     settings = asked_settings(flags, seeds)
     command, open_image = CommandSettings(**settings.command), image_opener()
-    named = replace(output, overwrite=output.overwrite or running.redo)
-    pictures, total = plan_of(prompts, flags, settings, command, plan, seeds, named, open_image)
+    if running.batch_size is None and "batch_size" in settings.command:
+        running = replace(running, batch_size=str(settings.command["batch_size"]))
+    output = replace(output, overwrite=output.overwrite or running.redo)
+    plan, total = plan_of(prompts, flags, settings, command, planning, seeds, output, open_image)
     if output.dry_run:
         count_tokens = token_counter()
-        for planned in pictures:
+        for planned in plan:
             emit(line_of(planned, count_tokens))
         return
     run_plan(
-        pictures,
+        plan,
         command,
         running,
         open_image,

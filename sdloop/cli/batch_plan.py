@@ -47,9 +47,7 @@ def plan_of(
     output: OutputOptions,
     open_image: OpenImage,
 ) -> tuple[Iterator[Planned], int | None]:
-    """The plan, in the order in which it is made; what was decided for people is told to them.
-
-    And how many pictures it has: unknown where the prompts have not come to an end yet.
+    """The plan, and how many pictures it has, if that can be known; people are told of both.
 
     Raises all that can be refused before the first picture: values of axes, prompts, names.
     """
@@ -77,10 +75,11 @@ def plan_of(
     check_ahead(planner, crossing, head)
     if command.output is not None:
         check_names(planner, crossing, head, command.output)
+    total = None if len(head) == AHEAD else sum(map(crossing.count, head))
     plan = planner(crossing(itertools.chain(head, prompts)))
-    total = sum(map(crossing.count, head)) if len(head) < AHEAD else None
-    told = plan if output.quiet else _told(plan, head, crossing, settings, seeds, planner)
-    return told, total
+    if output.quiet:
+        return plan, total
+    return _told(plan, head, crossing, settings, seeds, planner), total
 
 
 def _check_readers(
@@ -197,7 +196,7 @@ def _told(
     seeds: SeedOptions,
     planner: Planner,
 ) -> Iterator[Planned]:
-    """The plan; people are told what was decided for its first pictures."""
+    """The plan; people are told what was decided for them, as far as its first pictures show."""
     first = list(itertools.islice(plan, WINDOW))
     free = [one for one in head if one.key is None]
     if free:

@@ -30,10 +30,8 @@ def plan_pictures(
     asks whether each file can be written, that is left to who writes it.
     """
     resolve = resolver(options, open_image)
-    for step in (
-        resolve.look,
-        resolve.checkpoint,
-    ):  # before a model is fetched: it may be no picture
+    # Pictures before models, which may have to be fetched.
+    for step in (resolve.look, resolve.checkpoint):
         for one in wanted:
             with blaming(one.where):
                 step(one.recipe)

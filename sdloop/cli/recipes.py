@@ -14,7 +14,7 @@ from sdloop.cli.settings import Settings
 from sdloop.cli.shared_words import fields_of
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
-from sdloop.recipe import Recipe, parse_pair
+from sdloop.recipe import LISTED_STEPS, Recipe, parse_numbers, parse_pair
 
 _PAIRS = ("original_size", "crop_top_left", "target_size")
 
@@ -45,6 +45,9 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
     for name in ("embeddings", "replace_tokens", "guides"):
         if name in values:
             values[name] = tuple(values[name])
+    for name in LISTED_STEPS:
+        if name in values:
+            values[name] = parse_numbers(name, values[name])
     size = values.pop("size", None)
     if size is not None:
         for name, number in zip(("width", "height"), parse_pair("size", size), strict=True):

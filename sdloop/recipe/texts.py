@@ -6,6 +6,7 @@ from types import NoneType
 from typing import Any, get_args
 
 from sdloop.errors import SettingError
+from sdloop.recipe.steps import LISTED_STEPS
 from sdloop.recipe.value import Recipe
 from sdloop.rules import Size
 
@@ -26,6 +27,8 @@ def parse_value(name: str, text: str) -> Any:
         return parse_number(name, text)
     if kinds == [bool]:
         return parse_flag(name, text)
+    if name in LISTED_STEPS:
+        return parse_numbers(name, text)
     return parse_pair(name, text) if kinds == [Size] else text
 
 
@@ -47,6 +50,16 @@ def parse_flag(name: str, text: str) -> bool:
     if found is None:
         raise SettingError(f"{name} must be true or false, got {text!r}")
     return found
+
+
+def parse_numbers(name: str, text: str) -> tuple[float, ...]:
+    """Numbers with commas between them; timesteps are whole.
+
+    >>> parse_numbers("timesteps", "999, 500,1")
+    (999, 500, 1)
+    """
+    parse = parse_whole if name == "timesteps" else parse_number
+    return tuple(parse(name, part) for part in text.split(","))
 
 
 def parse_pair(name: str, text: str) -> Size:

@@ -125,10 +125,13 @@ class Recipe:
     replace_tokens, replace_tokens_sha256
         What the text encoder reads in the place of a word: "puppy=0.5*puppy+0.5*skunk"; the sha256
         of each file that is named there, in their order.
-    guides, guides_sha256, guide_every, guide_mode, guide_clip
-        Losses that pull the picture, as ``sdloop.losses`` has them: "blue=200"; the sha256 of each
-        file that is named there, or written function, in their order; after how many steps each
-        they pull; "cheap", past the UNet, or "exact", through it; and the CLIP that reads texts.
+    guides, guides_sha256, guide_every, guide_mode
+        Losses that pull the picture, as ``sdloop.losses`` writes them: "blue=200"; the sha256 of
+        each picture and each module that they name, in their order; in every how manieth step they
+        pull; and "cheap", past the UNet, or "exact", back through it.
+    guide_clip, guide_clip_sha256
+        The CLIP of their texts, "mini" for the embedded one, a folder or a hub id; and the
+        sha256 of its weights.
     """
 
     prompt: str
@@ -204,6 +207,7 @@ class Recipe:
     guide_every: int | None = None
     guide_mode: str | None = None
     guide_clip: str | None = None
+    guide_clip_sha256: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in settled({name: getattr(self, name) for name in FIELDS}).items():
@@ -258,7 +262,8 @@ class Recipe:
         """This Recipe with the model's choices written in, checked against the model.
 
         ``picture`` is what ``image`` names, if it names one; ``lora_hashes`` are the sha256 of what
-        each name of ``loras`` stands for. Raises what ``resolve`` does.
+        each name of ``loras`` stands for, and "guide_clip" (see ``checkpoint.clip_hashes``).
+        Raises what ``resolve`` does.
         """
         return resolve(self, model, picture, lora_hashes)
 
