@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sdloop.batch import ModelNames, Planned, model_of
@@ -45,6 +45,7 @@ def plan_pictures(
             files.append(lora_files(one.recipe, model, find_lora))
             facts, hashes = pictures[_files(one.recipe)], {f.name: f.sha256 for f in files[-1]}
             recipes.append(one.recipe.resolved(model, facts, lora_hashes=hashes))
+    _check_words(wanted, checkpoints)
     paths = name_pictures(wanted, recipes, command)
     plan = [
         Planned(
@@ -75,6 +76,16 @@ def print_recipes(plan: Sequence[Planned]) -> None:
     for one in plan:
         values = one.recipe.to_dict() | ({} if one.output is None else {"output": one.output})
         emit(json.dumps(values, ensure_ascii=False))
+
+
+def _check_words(wanted: Sequence[Wanted], checkpoints: "Mapping[ModelNames, Checkpoint]") -> None:
+    """Look up words that stand in the place of others, in the vocabulary of their model."""
+    from sdloop.checkpoint import check_replacements
+
+    asked = {(model_of(one.recipe), one.recipe.replace_tokens): one for one in wanted}
+    for (names, texts), one in asked.items():
+        with blaming(one.where):
+            check_replacements(checkpoints[names], texts or ())
 
 
 Files = tuple[str | None, str | None, float | None, bool]

@@ -39,12 +39,14 @@ _OPTION = re.compile(r"(?:^|(?<=\s))--([A-Za-z][\w-]*)(?=\s|$)")
 class Prompt:
     """A prompt with the settings that stand beside it: all others come from the command.
 
-    ``where`` names its line for error messages; ``output`` is the file name in it.
+    ``where`` names its line for error messages; ``output`` is the file name in it, and ``name`` a
+    template for the file where nobody names it.
     """
 
     settings: Mapping[str, Any]
     where: str = ""
     output: str | None = None
+    name: str | None = None
 
 
 def read_prompts(name: str) -> list[Prompt]:
