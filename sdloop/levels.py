@@ -10,7 +10,7 @@ from sdloop.defaults import Defaults
 from sdloop.errors import SettingError
 from sdloop.recipe import Recipe
 from sdloop.schedule import Scheduler, make_scheduler, set_steps
-from sdloop.scheduler_names import known_to
+from sdloop.scheduler_names import AYS, known_to
 
 
 def scheduled(recipe: Recipe, model: Defaults) -> tuple[Scheduler, Tensor, list[float]]:
@@ -33,7 +33,7 @@ def scheduled(recipe: Recipe, model: Defaults) -> tuple[Scheduler, Tensor, list[
     )
     steps, start = recipe.schedule
     timesteps, sigmas = recipe.timesteps, recipe.sigmas_list
-    if recipe.sigmas == "ays":
+    if recipe.sigmas == AYS:
         sigmas = ays(steps, sdxl=model.takes_sizes)
         if "sigmas_list" not in knows:
             timesteps, sigmas = nearest_timesteps(scheduler, sigmas[:-1]), None

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from sdloop.descent import Descent
 from sdloop.errors import ModelError, SettingError
 from sdloop.prediction import predict_denoised
-from sdloop.scheduler_names import SCHEDULERS, SPACED, check_packages, class_of
+from sdloop.scheduler_names import SCHEDULERS, SIGMAS, check_packages, class_of
 
 # The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
 # step, and add_noise for what starts from a picture.
@@ -40,7 +40,7 @@ def make_scheduler(
     class_name = class_of(scheduler, config)
     changes: dict[str, Any] = dict(SCHEDULERS[scheduler].options) if scheduler else {}
     if sigmas is not None:
-        changes |= {f"use_{name}_sigmas": name == sigmas for name in SPACED}
+        changes |= {f"use_{name}_sigmas": name == sigmas for name in SIGMAS if name != "uniform"}
     if timestep_spacing is not None:
         changes["timestep_spacing"] = timestep_spacing
     check_packages(class_name, sigmas)

@@ -15,8 +15,8 @@ from typing import Any
 
 from sdloop.errors import SettingError
 
-SPACED = ("karras", "exponential", "beta")  # as schedulers space their levels, if they are asked
-SIGMAS = (*SPACED, "ays", "uniform")
+SIGMAS = ("karras", "exponential", "beta", "uniform")
+AYS = "ays"  # Align Your Steps: a table, where the others are formulas
 SPACINGS = ("leading", "trailing", "linspace")
 
 
@@ -168,7 +168,7 @@ def parse_scheduler(text: str) -> tuple[str, str | None]:
     plain = _plain(text)
     if plain in _SPELLINGS:
         return _SPELLINGS[plain], None
-    for sigmas in SIGMAS:
+    for sigmas in (*SIGMAS, AYS):
         if plain.endswith(sigmas) and plain.removesuffix(sigmas) in _SPELLINGS:
             return _SPELLINGS[plain.removesuffix(sigmas)], sigmas
     near = difflib.get_close_matches(plain, _SPELLINGS, n=5, cutoff=0.4)
@@ -189,7 +189,7 @@ def name_of(config: Mapping[str, Any]) -> str | None:
     True
     """
     for entry in SCHEDULERS.values():
-        if entry.class_name != config["_class_name"]:
+        if entry.class_name != config["_class_name"] or "descent" in entry.knows:
             continue
         if all(config.get(key, _UNSAID[key]) == value for key, value in entry.options.items()):
             return entry.name
@@ -222,7 +222,7 @@ def check_known(scheduler: str, knows: frozenset[str], settings: Mapping[str, An
     """Raise ``SettingError`` for a setting that is given and that ``scheduler`` would ignore."""
     for name, value in settings.items():
         setting = _SETTINGS.get(name, name)
-        if name == "sigmas" and value == "ays":
+        if name == "sigmas" and value == AYS:
             setting = "ays"
         if value is not None and setting not in knows:
             able = [entry.name for entry in SCHEDULERS.values() if setting in entry.knows]
@@ -255,7 +255,7 @@ def sigmas_of(config: Mapping[str, Any]) -> str:
     >>> sigmas_of({"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": True})
     'karras'
     """
-    return next((name for name in SPACED if config.get(f"use_{name}_sigmas")), "uniform")
+    return next((name for name in SIGMAS if config.get(f"use_{name}_sigmas")), "uniform")
 
 
 def check_packages(class_name: str, sigmas: str | None) -> None:

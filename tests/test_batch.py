@@ -16,9 +16,15 @@ from commands import Command, pixels, work_in
 from PIL import Image
 
 from sdloop.batch.claims import NAME, Claims, remove_leftovers
+from sdloop.batch.fitting import fitting, largest_batch
 from sdloop.batch.found import found_in, key_of
+from sdloop.checkpoint import find_checkpoint
+from sdloop.components import load_components
 from sdloop.errors import FileError
+from sdloop.inputs import open_image
+from sdloop.kit import kit_of
 from sdloop.png import read_record
+from sdloop.recipe import Recipe
 
 BATCH = Command("batch")
 PLAN = ("a red house", "--seed", "1..5", "--outdir", "out")
@@ -168,6 +174,8 @@ def test_progress_is_told_at_the_end(place: Path) -> None:
         (("--batch-size", "some"), "batch_size must be a whole number or auto, got 'some'"),
         (("--batch-size", "0"), "batch_size must be at least 1, got 0"),
         (("--metadata", "none"), "metadata must be full for a batch"),
+        (("--gpus", "some"), "gpus must be all, or numbers as in 0,1,3, got 'some'"),
+        (("--gpus", "0", "--device", "cpu"), "gpus means a process for each"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
@@ -282,6 +290,19 @@ def test_one_that_never_fits_does_not_end_the_batch(place: Path) -> None:
     assert done.exit_code == 5
     assert len(names()) == 4
     assert "out of memory for 1 picture(s) of 32x32 at once" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "one, more, room, size",
+    [(10, 1, 100, 32), (10, 10, 100, 8), (10, 30, 100, 4), (90, 20, 100, 1), (200, 9, 100, 1)],
+)
+def test_as_many_as_fit_are_made_at_once(one: int, more: int, room: int, size: int) -> None:
+    assert fitting(lambda count: one + (count - 1) * more, room) == size
+
+
+def test_on_a_cpu_it_is_one(tiny_model: Path) -> None:
+    kit = kit_of(load_components(find_checkpoint(str(tiny_model))))
+    assert largest_batch(kit, Recipe(prompt="a house", seed=1), open_image) == 1
 
 
 # Claims.

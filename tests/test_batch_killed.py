@@ -125,6 +125,43 @@ def test_a_claim_dies_with_its_owner(nursery: Nursery, work: Path, tiny_model: P
     assert files(work / "out") == expected
 
 
+def test_a_process_for_each_gpu(nursery: Nursery, work: Path, tiny_model: Path) -> None:
+    """Two of the CPU here: the same files as one makes, each told once."""
+    expected, _ = undisturbed(nursery, tiny_model, 4, work)
+    spread = [*command(tiny_model, 4), "--gpus", "cpu,cpu"]
+    assert nursery.run(spread, work, work / "log") == 0
+    told = (work / "log").read_text().splitlines()
+    assert sorted(told) == sorted(f"out/{name}" for name in expected)
+    assert files(work / "out") == expected
+    assert (work / "log.err").read_text().count("14 done, 0 left, 0 failed") == 1
+
+
+def test_one_of_them_that_dies_leaves_its_part_to_the_others(
+    nursery: Nursery, work: Path, tiny_model: Path
+) -> None:
+    expected, _ = undisturbed(nursery, tiny_model, 4, work)
+    child = nursery.start([*command(tiny_model, 4), "--gpus", "cpu,cpu"], work, work / "log")
+    children = Path(f"/proc/{child}/task/{child}/children")
+    _wait_for(lambda: (work / "out").exists() and len(children.read_text().split()) == 2)
+    first, _ = children.read_text().split()
+    os.kill(int(first), signal.SIGKILL)
+    assert nursery.wait(child) == 0
+    assert files(work / "out") == expected
+    assert "the process on cpu was ended by signal 9" in (work / "log.err").read_text()
+
+
+def test_interrupts_are_handed_on_to_them(nursery: Nursery, work: Path, tiny_model: Path) -> None:
+    long = [*command(tiny_model, 4), "--steps", "40", "--gpus", "cpu,cpu"]
+    child = nursery.start(long, work, work / "log")
+    _wait_for(lambda: (work / "out").exists())
+    os.kill(child, signal.SIGINT)
+    assert nursery.wait(child) == 130
+    told = (work / "log").read_text().splitlines()
+    assert sorted(told) == sorted(f"out/{name}" for name in files(work / "out"))
+    assert 3 <= len(told) <= 8  # a batch of each, of four or three
+    assert (work / "log.err").read_text().count("stopping") == 1
+
+
 def test_shards_are_parts_of_the_plan(nursery: Nursery, work: Path, tiny_model: Path) -> None:
     expected, _ = undisturbed(nursery, tiny_model, 4, work)
     seen: set[str] = set()

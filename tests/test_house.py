@@ -55,6 +55,7 @@ ROOMS = [
     "sampled",
     "png",
     "ranking",
+    "pick",
     "moving",
     "conductor",
     "animate",
@@ -66,7 +67,7 @@ ROOMS = [
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     *("passes", "losses", "sheet", "compare", "learned", "recipe", "mixture", "batches"),
-    *("checkpoint", "png", "ranking", "moving", "batch", "cli"),
+    *("checkpoint", "png", "ranking", "pick", "moving", "batch", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

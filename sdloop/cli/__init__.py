@@ -22,6 +22,7 @@ from sdloop.cli.inspect import inspect
 from sdloop.cli.mix import mix
 from sdloop.cli.models import models
 from sdloop.cli.outpaint import outpaint
+from sdloop.cli.pick import pick
 from sdloop.cli.rerun import rerun
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.sheet import sheet
@@ -69,6 +70,7 @@ app.command()(tokens)
 app.command("train-embedding")(train_embedding)
 app.add_typer(inspect, name="inspect")
 app.command()(sheet)
+app.command()(pick)
 app.command()(show)
 app.command()(models)
 app.add_typer(config, name="config")

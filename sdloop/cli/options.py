@@ -12,8 +12,8 @@ import typer
 from sdloop.cli.flags import option
 from sdloop.losses import NAMES
 from sdloop.prompt import EMPHASES
-from sdloop.recipe import GUIDANCES, GUIDE_MODES
-from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS
+from sdloop.recipe import GUIDANCES, GUIDE_MODES, STOP_NOISE, USUAL_STEPS
+from sdloop.scheduler_names import AYS, SCHEDULERS, SIGMAS, SPACINGS
 
 PromptArgument = Annotated[
     str | None,
@@ -35,7 +35,57 @@ Emphasis = Annotated[
     ),
 ]
 Steps = Annotated[
-    int | None, option("Picture", "How many steps the loop takes.", "--steps", metavar="N")
+    int | None,
+    option(
+        "Picture",
+        "How many steps the loop takes.",
+        "--steps",
+        metavar="N",
+        default=f"{USUAL_STEPS}, or as many as are listed",
+    ),
+]
+Timesteps = Annotated[
+    str | None,
+    option(
+        "Scheduler",
+        "The timestep of each step, as in 999,850,736; there are as many steps.",
+        "--timesteps",
+        metavar="T,T,…",
+    ),
+]
+SigmasList = Annotated[
+    str | None,
+    option(
+        "Scheduler",
+        "The noise level of each step and then 0, as in 14.6,3.9,1.4,0.4,0.",
+        "--sigmas-list",
+        metavar="X,…,0",
+    ),
+]
+LearningRate = Annotated[
+    float | None,
+    option(
+        "Scheduler",
+        "How far an optimiser steps, in shares of the noise. Default: its own.",
+        "--learning-rate",
+        metavar="X",
+    ),
+]
+WeightDecay = Annotated[
+    float | None,
+    option(
+        "Scheduler", "How hard it pulls the latents to 0 as well.", "--weight-decay", metavar="X"
+    ),
+]
+StopNoise = Annotated[
+    float | None,
+    option(
+        "Scheduler",
+        "It stops where so little noise is left.",
+        "--stop-noise",
+        metavar="SIGMA",
+        default=STOP_NOISE,
+    ),
 ]
 Prompt2 = Annotated[
     str | None,
@@ -197,7 +247,8 @@ class RecipeOptions:
         str | None,
         option(
             "Scheduler",
-            'Such as euler, dpmpp-2m or "DPM++ 2M Karras". Default: the model\'s own.',
+            'Such as euler, dpmpp-2m or "DPM++ 2M Karras", or an optimiser, such as adam. '
+            "Default: the model's own.",
             *("--scheduler", "--sampler"),
             metavar="NAME",
             choices=tuple(SCHEDULERS),
@@ -207,10 +258,10 @@ class RecipeOptions:
         str | None,
         option(
             "Scheduler",
-            f"How noise levels are spaced: {', '.join(SIGMAS)}.",
+            f"How noise levels are spaced: {', '.join(SIGMAS)}, or {AYS}, Align Your Steps.",
             "--sigmas",
             metavar="NAME",
-            choices=SIGMAS,
+            choices=(*SIGMAS, AYS),
         ),
     ] = None
     timestep_spacing: Annotated[
@@ -227,6 +278,11 @@ class RecipeOptions:
         float | None,
         option("Scheduler", "0 to 1: the noise that DDIM and TCD add back.", "--eta", metavar="X"),
     ] = None
+    timesteps: Timesteps = None
+    sigmas_list: SigmasList = None
+    learning_rate: LearningRate = None
+    weight_decay: WeightDecay = None
+    stop_noise: StopNoise = None
     clip_skip: Annotated[
         int | None,
         option(

@@ -13,6 +13,7 @@ from sdloop.cli.progress import Progress
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import CommandSettings
 from sdloop.cli.step_files import StepFiles
+from sdloop.cli.telling import tell_stop
 from sdloop.inputs import OpenImage
 from sdloop.png import Made, write_picture
 
@@ -62,7 +63,10 @@ def each_picture(
     preview = Preview(options)
     with Progress(pictures=len(plan), quiet=options.quiet) as progress:
         for group in groups.values():
-            yield from _make(group, command, open_image, progress, step_files, preview)
+            for made in _make(group, command, open_image, progress, step_files, preview):
+                if not options.quiet:
+                    tell_stop(made[1])
+                yield made
 
 
 def _make(

@@ -34,6 +34,15 @@ class RunningOptions:
             metavar="3/8",
         ),
     ] = None
+    gpus: Annotated[
+        str | None,
+        option(
+            "Batch",
+            "all, or numbers as in 0,1,3: a process for each of these GPUs, sharing the work.",
+            "--gpus",
+            metavar="all|N,N",
+        ),
+    ] = None
     redo: Annotated[
         bool, option("Batch", "Make all again, over the pictures that are there.", "--redo")
     ] = False

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sdloop.batch import Planned, model_of
-from sdloop.cli.again import Asked, located, resolver, wanted_again
+from sdloop.batch.prompts import blaming
+from sdloop.cli.again import Asked, located, resolving, wanted_again
 from sdloop.cli.circumstances import differing, flat, short
 from sdloop.cli.entries import safe
 from sdloop.cli.flags import given, option, with_options
@@ -17,7 +18,7 @@ from sdloop.cli.model_options import LoraDir, Model
 from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.plan import plan_pictures
 from sdloop.cli.progress import Progress
-from sdloop.cli.recipes import Wanted, blaming
+from sdloop.cli.recipes import Wanted
 from sdloop.cli.recorded import FilesArgument, Recorded, recorded_files
 from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import DTYPES, CommandSettings, Settings, standing_settings
@@ -121,7 +122,7 @@ def _planned(
     found: Sequence[Recorded], how: VerifyOptions, open_named: OpenImage
 ) -> list[tuple[Recorded, Planned]]:
     """Each file with what it takes to make its picture again; what cannot be made is told."""
-    resolve = resolver(open_named, may_fetch=True)
+    resolve = resolving(open_named, may_fetch=True)
     changes = {} if how.model is None else {"model": how.model}
     asked = Asked(changes=changes, lora_dir=how.lora_dir)
     ready, wanted = [], []

@@ -55,8 +55,10 @@ def schedule_of(recipe: Recipe, model: Defaults) -> Curve:
     own = str(model.scheduler_config["_class_name"])
     name = own if recipe.scheduler is None else recipe.scheduler
     spaced = recipe.sigmas not in (None, "uniform")
+    listed = recipe.timesteps is not None or recipe.sigmas_list is not None
+    spacing = f" {recipe.sigmas}" if spaced else " as listed" if listed else ""
     return Curve(
-        name=f"{name} {recipe.sigmas}" if spaced else name,
+        name=f"{name}{spacing}",
         levels=tuple(
             Level(step=step, timestep=float(t), sigma=sigma)
             for step, (t, sigma) in enumerate(zip(timesteps, sigmas, strict=True))

@@ -145,5 +145,5 @@ def _scale(text: str | None, kind: str, whole: str) -> float:
         return USUAL_SCALES[kind]
     if not re.fullmatch(_NUMBER, text.strip(), re.I):
         raise SettingError(f"guides must have a number for a scale, got {text!r} in {whole!r}")
-    check_number("the scale of a guide", float(text), -MAX_SCALE, MAX_SCALE)
+    check_number("the scale of a loss in guides", float(text), -MAX_SCALE, MAX_SCALE)
     return float(text)

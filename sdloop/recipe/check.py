@@ -26,7 +26,7 @@ from sdloop.rules import (
     check_whole,
     checked_pair,
 )
-from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS, check_known, parse_scheduler
+from sdloop.scheduler_names import AYS, SCHEDULERS, SIGMAS, SPACINGS, check_known, parse_scheduler
 
 MAX_SEED = 2**32 - 1
 ENLARGES = ("lanczos", "latent")
@@ -37,7 +37,7 @@ TEXTS = (
     *("emphasis", "model", "revision", "variant", "vae", "scheduler", "sigmas"),
     *("timestep_spacing", "image", "image_sha256", "resize", "background", "mask", "mask_sha256"),
     *("enlarge", "guidance", "guidance_interval", "guidance_schedule", "pag_layers", "slg_layers"),
-    *("guide_mode", "guide_clip"),
+    *("guide_mode", "guide_clip", "guide_clip_sha256"),
 )
 FLAGS = ("exact_steps", "invert_mask", "no_keep", "slerp")
 WHOLES = {
@@ -75,7 +75,7 @@ NUMBERS = {
 }
 PAIRS = ("original_size", "crop_top_left", "target_size")
 CHOICES = {
-    "sigmas": SIGMAS,
+    "sigmas": (*SIGMAS, AYS),
     "timestep_spacing": SPACINGS,
     "resize": (*RESIZES, BACK),
     "enlarge": ENLARGES,
@@ -88,7 +88,7 @@ SCHEDULE_FIELDS = (
     *("learning_rate", "weight_decay", "stop_noise"),
 )
 FILES = ("image", "mask")
-HASHES = ("image_sha256", "mask_sha256")
+HASHES = ("image_sha256", "mask_sha256", "guide_clip_sha256")
 LISTS = (
     *("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256"),
     *("guides", "guides_sha256"),
@@ -141,6 +141,21 @@ def _check(name: str, value: Any) -> None:
         raise SettingError(f"{name} must name a file, got ''")
     if name in HASHES:
         _check_hash(name, value)
+
+
+def check_alone(name: str, value: Any) -> None:
+    """Raise ``SettingError`` for what no Recipe can have in this field, whatever the others are."""
+    if value is None and name not in NEEDED:
+        return
+    _check(name, value)
+    if name in PAIRS:
+        checked_pair(name, value)
+    elif name == "scheduler":
+        parse_scheduler(value)
+    elif name == "loras":
+        checked_loras(value)
+    elif name == "background":
+        settled_colour(name, value)
 
 
 def _check_list(name: str, value: Any) -> None:

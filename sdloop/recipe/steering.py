@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 GUIDE_MODES = ("cheap", "exact")
 GUIDE_EVERY = 5  # as in the notebook
-GUIDE_FIELDS = ("guides", "guides_sha256", "guide_every", "guide_mode", "guide_clip")
+GUIDE_FIELDS = (
+    *("guides", "guides_sha256", "guide_every", "guide_mode", "guide_clip", "guide_clip_sha256"),
+)
 
 
 def settled_guides(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,8 +27,9 @@ def settled_guides(given: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     named = [parse_loss(one) for one in given["guides"]]
     clips = any(one.kind == "clip" for one in named)
-    if "guide_clip" in given and not clips:
-        raise SettingError("guide_clip is for a clip=… among the guides, and there is none")
+    for name in ("guide_clip", "guide_clip_sha256"):
+        if name in given and not clips:
+            raise SettingError(f"{name} is for a clip=… among the guides, and there is none")
     if given.get("guidance") == "cfg++":
         raise SettingError(
             "guides move the latents between a prediction and its step, and guidance cfg++ puts "
@@ -35,11 +38,18 @@ def settled_guides(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"guides": tuple(map(str, named))}
 
 
-def with_guides(recipe: "Recipe") -> "Recipe":
+def clip_of(recipe: "Recipe") -> str | None:
+    """The CLIP that the losses of ``recipe`` ask, where one does: the embedded one by default."""
+    if not any(parse_loss(text).kind == "clip" for text in recipe.guides or ()):
+        return None
+    return "mini" if recipe.guide_clip is None else recipe.guide_clip
+
+
+def with_guides(recipe: "Recipe", clip_sha256: str | None) -> "Recipe":
     """``recipe`` with all that its losses leave open, and with the hashes of what they name.
 
-    Raises ``FileError`` for a picture that is none, a module that is not there, and for another
-    file than the Recipe was made with.
+    ``clip_sha256`` is that of ``clip_of``. Raises ``FileError`` for a picture that is none, a
+    module that is not there, and for another file than the Recipe was made with.
     """
     if recipe.guides is None:
         return recipe
@@ -55,8 +65,15 @@ def with_guides(recipe: "Recipe") -> "Recipe":
     sources = [source for one in named for source in one.sources]
     for source, wanted, found in zip(sources, expected or hashes, hashes, strict=True):
         check_sha256(repr(source), wanted, found, what="file")
+    clip = clip_of(recipe)
+    if clip is not None and clip_sha256 is None:
+        raise SettingError(f"guide_clip must be found to resolve the recipe, got {clip!r}")
+    if clip is not None:
+        check_sha256(repr(clip), recipe.guide_clip_sha256, str(clip_sha256), what="CLIP")
     return dataclasses.replace(
         recipe,
+        guide_clip=clip,
+        guide_clip_sha256=clip and clip_sha256,
         guides_sha256=hashes if hashes else None,
         guide_every=GUIDE_EVERY if recipe.guide_every is None else recipe.guide_every,
         guide_mode="cheap" if recipe.guide_mode is None else recipe.guide_mode,
@@ -83,7 +100,8 @@ def keyed_guides(recipe: "Recipe") -> dict[str, Any]:
     for one in map(parse_loss, recipe.guides or ()):
         own = [next(hashes, "") for _ in one.sources]
         if one.scale:
-            keyed.append([str(_nameless(one)), *own])
+            clip = [recipe.guide_clip_sha256] if one.kind == "clip" else []
+            keyed.append([str(_nameless(one)), *own, *clip])
     if not keyed:
         return {}
     how = [recipe.guide_every, recipe.guide_mode]

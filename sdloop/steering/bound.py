@@ -4,7 +4,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from PIL import ImageColor
 from torch import Tensor
 
+from sdloop.clip import Clip, embed_texts, load_clip
 from sdloop.components import Components
 from sdloop.errors import SettingError
 from sdloop.image import to_pixels
@@ -21,6 +22,7 @@ from sdloop.losses import LEVELS, NamedLoss, parse_loss, source_sha256
 from sdloop.recipe import Recipe
 from sdloop.rules import Size
 from sdloop.steering import losses
+from sdloop.steering.cutouts import far_from_text
 from sdloop.steering.pull import Loss, Pull
 
 
@@ -71,7 +73,7 @@ def _bound(
         case "like":
             return _like(named, hashes, size, components.vae.device)
         case "clip":
-            raise NotImplementedError
+            return _clip(recipe, named, components.vae.device)
         case _:
             return _called(named, hashes[0])
 
@@ -99,6 +101,25 @@ def _like(named: NamedLoss, hashes: Sequence[str], size: Size, device: torch.dev
         if not mask.any():
             raise SettingError(f"guides: the mask {named.mask!r} is black, and nothing counts")
     return partial(losses.dissimilar if named.ssim else losses.unlike, target=target, mask=mask)
+
+
+def _clip(recipe: Recipe, named: NamedLoss, device: torch.device) -> Loss:
+    assert recipe.guide_clip is not None and named.text is not None  # resolved
+    clip = _loaded(recipe.guide_clip, str(device))
+    generator = torch.Generator("cpu").manual_seed(recipe.seed)  # the loop's own draws stay
+    return partial(
+        far_from_text, clip=clip, text_embeds=_read(clip, named.text), generator=generator
+    )
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str, device: str) -> Clip:
+    return load_clip(name, device=device)
+
+
+@torch.no_grad()
+def _read(clip: Clip, text: str) -> Tensor:
+    return embed_texts(clip, [text])
 
 
 def _called(named: NamedLoss, sha256: str) -> Loss:
