@@ -1,6 +1,7 @@
 """From names to scheduler objects, and from a scheduler to the noise levels of its steps."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -176,6 +177,39 @@ def denoised_latents(
         clean: Tensor = scheduler.precondition_outputs(latents, noise_pred, sigma)
         return clean
     return predict_denoised(latent_input, noise_pred, sigma, scheduler.config.prediction_type)
+
+
+def signal(scheduler: Scheduler, sigma: float) -> float:
+    """What the clean picture is multiplied by in latents of ``scheduler`` at ``sigma``.
+
+    Its latents are the picture plus noise, or that scaled to unit variance, as the UNet sees it:
+    these start from noise as it is drawn.
+    """
+    return 1.0 if scheduler.init_noise_sigma != 1 else 1 / math.sqrt(1 + sigma**2)
+
+
+def moved(
+    scheduler: Scheduler, latents: Tensor, noise_pred: Tensor, by: Tensor, sigma: float
+) -> tuple[Tensor, Tensor]:
+    """``latents`` whose clean picture has moved ``by`` so much, and the prediction that says so.
+
+    The noise in them stays what it was, and so does a prediction of the noise. ``sigma`` must be
+    finite: where no picture is left in the latents, none can be moved.
+    """
+    latents = latents + signal(scheduler, sigma) * by
+    if hasattr(scheduler, "precondition_outputs"):  # EDM's are sums of the latents and an output
+        nothing, one = by.new_zeros(()), by.new_ones(())
+        of_latents = scheduler.precondition_outputs(one, nothing, sigma)
+        return latents, noise_pred + by * (1 - of_latents) / scheduler.precondition_outputs(
+            nothing, one, sigma
+        )
+    match scheduler.config.prediction_type:
+        case "epsilon":
+            return latents, noise_pred
+        case "v_prediction":
+            return latents, noise_pred - by * sigma / math.sqrt(1 + sigma**2)
+        case _:
+            return latents, noise_pred + by
 
 
 # These look a second time between two levels of `sigmas`, each where its own formula puts it.

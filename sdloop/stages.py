@@ -23,6 +23,7 @@ from sdloop.perturbed import Perturbed, looking_away, skipping
 from sdloop.recipe import Recipe, guidance_scales, stages
 from sdloop.schedule import Scheduler, has_finished, looks, seed_brownian_noise, steps_of
 from sdloop.start import Start, start
+from sdloop.steering import Through, pull_of
 from sdloop.windows import Windows
 
 
@@ -131,11 +132,15 @@ def _denoised(
         eta=recipe.eta,
         generators=generators,
         kept=begun.kept,
+        pull=pull_of(components, stage.batch, recipe.size),
     )
 
 
 def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor | None) -> Any:
-    """The UNet, behind windows where the Recipe has some, and beside its hampered twins."""
+    """The UNet, behind windows where the Recipe has some, and beside its hampered twins.
+
+    Where a loss is to pull through them, each has a way back.
+    """
     unet, worse = components.unet, []
     if recipe.pag_scale and recipe.pag_layers is not None:
         worse.append((looking_away(unet, recipe.pag_layers), recipe.pag_scale))
@@ -143,6 +148,7 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
         worse.append((skipping(unet, recipe.slg_layers), recipe.slg_scale))
 
     def windowed(one: Any) -> Any:
+        one = Through(unet=one) if recipe.guide_mode == "exact" else one
         side = None if recipe.tile is None else recipe.tile // components.vae_factor
         return Windows(unet=one, side=side) if side else one
 

@@ -21,8 +21,10 @@ ROOMS = [
     "strength",
     "inputs",
     "passes",
+    "losses",
     "learned",
     "sheet",
+    "compare",
     "recipe",
     "mixture",
     "batches",
@@ -42,8 +44,9 @@ ROOMS = [
     "mask",
     "windows",
     "perturbed",
-    "loop",
     "image",
+    "steering",
+    "loop",
     "looking",
     "beside",
     "start",
@@ -52,6 +55,7 @@ ROOMS = [
     "sampled",
     "png",
     "ranking",
+    "pick",
     "moving",
     "conductor",
     "animate",
@@ -62,8 +66,8 @@ ROOMS = [
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
-    *("passes", "sheet", "learned", "recipe", "mixture", "batches"),
-    *("checkpoint", "png", "ranking", "moving", "batch", "cli"),
+    *("passes", "losses", "sheet", "compare", "learned", "recipe", "mixture", "batches"),
+    *("checkpoint", "png", "ranking", "pick", "moving", "batch", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

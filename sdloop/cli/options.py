@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from sdloop.cli.flags import option
+from sdloop.losses import NAMES
 from sdloop.prompt import EMPHASES
-from sdloop.recipe import GUIDANCES, STOP_NOISE, USUAL_STEPS
+from sdloop.recipe import GUIDANCES, GUIDE_MODES, STOP_NOISE, USUAL_STEPS
 from sdloop.scheduler_names import AYS, SCHEDULERS, SIGMAS, SPACINGS
 
 PromptArgument = Annotated[
@@ -289,6 +290,40 @@ class RecipeOptions:
             "2 reads the text encoder's last layer but one.",
             "--clip-skip",
             metavar="N",
+        ),
+    ] = None
+    guides: Annotated[
+        list[str] | None,
+        option(
+            "Steering",
+            f"Pull the picture by a loss: {', '.join(NAMES)}, MODULE:FUNCTION; as in blue=200, "
+            "palette=#112233,gold, like=FILE,ssim,mask=FILE:500 or my_losses:warmth=100; may be "
+            "repeated.",
+            "--guide",
+            metavar="LOSS[=SCALE]",
+        ),
+    ] = None
+    guide_every: Annotated[
+        int | None,
+        option("Steering", "In every N-th step.", "--guide-every", metavar="N", default=5),
+    ] = None
+    guide_mode: Annotated[
+        str | None,
+        option(
+            "Steering",
+            "Past the UNet, or back through it.",
+            "--guide-mode",
+            choices=GUIDE_MODES,
+            default="cheap",
+        ),
+    ] = None
+    guide_clip: Annotated[
+        str | None,
+        option(
+            "Steering",
+            "The CLIP of clip=TEXT: a folder or a hub id.",
+            "--guide-clip",
+            metavar="MODEL",
         ),
     ] = None
     embeddings: Embeddings = None

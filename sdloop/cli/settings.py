@@ -28,7 +28,15 @@ import typer
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
 from sdloop.png import METADATA, Metadata
-from sdloop.recipe import FIELDS, IMAGE_FIELDS, LISTED_STEPS, MIX_FIELDS, WORD_FIELDS, Recipe
+from sdloop.recipe import (
+    FIELDS,
+    GUIDE_FIELDS,
+    IMAGE_FIELDS,
+    LISTED_STEPS,
+    MIX_FIELDS,
+    WORD_FIELDS,
+    Recipe,
+)
 from sdloop.rules import check_choice, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
@@ -81,6 +89,7 @@ NOT_FOR_ALL = (
     *LISTED_STEPS,
     *MIX_FIELDS,
     *WORD_FIELDS,
+    *GUIDE_FIELDS,
     *IMAGE_FIELDS,
 )
 
@@ -96,6 +105,7 @@ _TOGETHER = {
     "scale": ("width", "height"),
     "embeddings": ("embeddings_sha256",),
     "replace_tokens": ("replace_tokens_sha256",),
+    "guides": GUIDE_FIELDS,
     "guidance_scale": ("guidance_schedule",),
     "guidance_schedule": ("guidance_scale",),
     "scheduler": ("learning_rate", "weight_decay", "stop_noise"),

@@ -11,10 +11,12 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.inputs import BACK, RESIZES, settled_colour
 from sdloop.learned import parse_embedding, parse_replacement
+from sdloop.losses import parse_loss
 from sdloop.prompt import EMPHASES, check_prompt, parts
-from sdloop.recipe.guidance import settled_guidance
+from sdloop.recipe.guidance import SPOKEN, settled_guidance
 from sdloop.recipe.loras import checked_loras
 from sdloop.recipe.mix import settled_mix
+from sdloop.recipe.steering import GUIDE_MODES, settled_guides
 from sdloop.recipe.steps import MAX_STEPS, settled_steps
 from sdloop.rules import (
     MAX_SIDE,
@@ -35,6 +37,7 @@ TEXTS = (
     *("emphasis", "model", "revision", "variant", "vae", "scheduler", "sigmas"),
     *("timestep_spacing", "image", "image_sha256", "resize", "background", "mask", "mask_sha256"),
     *("enlarge", "guidance", "guidance_interval", "guidance_schedule", "pag_layers", "slg_layers"),
+    *("guide_mode", "guide_clip", "guide_clip_sha256"),
 )
 FLAGS = ("exact_steps", "invert_mask", "no_keep", "slerp")
 WHOLES = {
@@ -53,6 +56,7 @@ WHOLES = {
     "up": (1, MAX_SIDE),
     "down": (1, MAX_SIDE),
     "overlap": (1, MAX_SIDE),
+    "guide_every": (1, MAX_STEPS),
 }
 NUMBERS = {
     "guidance_scale": (0.0, 1e4),
@@ -76,6 +80,7 @@ CHOICES = {
     "resize": (*RESIZES, BACK),
     "enlarge": ENLARGES,
     "emphasis": EMPHASES,
+    "guide_mode": GUIDE_MODES,
 }
 # What means something to some schedulers alone.
 SCHEDULE_FIELDS = (
@@ -83,8 +88,11 @@ SCHEDULE_FIELDS = (
     *("learning_rate", "weight_decay", "stop_noise"),
 )
 FILES = ("image", "mask")
-HASHES = ("image_sha256", "mask_sha256")
-LISTS = ("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256")
+HASHES = ("image_sha256", "mask_sha256", "guide_clip_sha256")
+LISTS = (
+    *("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256"),
+    *("guides", "guides_sha256"),
+)
 # None would be no answer here: these have a default.
 NEEDED = frozenset(
     {
@@ -111,6 +119,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     check_together(given)
     _check_prompts(given)
     given |= settled_mix(given)
+    given |= settled_guides(given)
     return {**values, **given}
 
 
@@ -134,6 +143,23 @@ def _check(name: str, value: Any) -> None:
         _check_hash(name, value)
 
 
+def check_alone(name: str, value: Any) -> None:
+    """Raise ``SettingError`` for what no Recipe can have in this field, whatever the others are."""
+    if value is None and name not in NEEDED:
+        return
+    _check(name, value)
+    if name in PAIRS:
+        checked_pair(name, value)
+    elif name == "scheduler":
+        parse_scheduler(value)
+    elif name == "loras":
+        checked_loras(value)
+    elif name == "background":
+        settled_colour(name, value)
+    elif name in SPOKEN:
+        SPOKEN[name](value)
+
+
 def _check_list(name: str, value: Any) -> None:
     if not isinstance(value, list | tuple) or not value:
         raise SettingError(f"{name} must be a list of one text or more, got {value!r}")
@@ -143,6 +169,8 @@ def _check_list(name: str, value: Any) -> None:
             parse_embedding(one)
         elif name == "replace_tokens":
             parse_replacement(one)
+        elif name == "guides":
+            parse_loss(one)
         else:
             _check_hash(name, one)
 

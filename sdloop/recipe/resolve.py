@@ -22,6 +22,7 @@ from sdloop.recipe.growth import with_growth
 from sdloop.recipe.guidance import check_guidance, with_guidance
 from sdloop.recipe.learned import with_learned
 from sdloop.recipe.loras import with_hashes
+from sdloop.recipe.steering import with_guides
 from sdloop.recipe.steps import check_trained, with_descent
 from sdloop.recipe.task import (
     HIRES_FIELDS,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 
 def resolve(
-    recipe: "Recipe", model: Defaults, picture: InputFacts | None, lora_hashes: Mapping[str, str]
+    recipe: "Recipe", model: Defaults, picture: InputFacts | None, hashes: Mapping[str, str]
 ) -> "Recipe":
     """``recipe`` with the choices of the model and the picture written in, checked against both.
 
@@ -60,9 +61,9 @@ def resolve(
     check_task(recipe, model)
     recipe = _with_size(recipe, model) if picture is None else _framed(recipe, model, picture)
     recipe = _with_scheduler(recipe, model)
-    recipe = with_learned(recipe, model)
+    recipe = with_guides(with_learned(recipe, model), hashes.get("guide_clip"))
     _check_model(recipe, model)
-    return with_hashes(with_tile(recipe, model), lora_hashes)
+    return with_hashes(with_tile(recipe, model), hashes)
 
 
 def facts_of(recipe: "Recipe", open_image: OpenImage) -> InputFacts | None:

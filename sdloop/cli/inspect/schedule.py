@@ -15,10 +15,9 @@ from sdloop.cli.model_options import Revision, Variant
 from sdloop.cli.options import LearningRate, SigmasList, StopNoise, Timesteps, WeightDecay
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import Settings, standing_settings
-from sdloop.cli.values import parse_numbers
 from sdloop.errors import SettingError
 from sdloop.png.atomic import Exists, check_writable, write_whole
-from sdloop.recipe import LISTED_STEPS, Recipe
+from sdloop.recipe import LISTED_STEPS, Recipe, parse_numbers
 from sdloop.scheduler_names import AYS, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
 from sdloop.sheet import captioned
 
