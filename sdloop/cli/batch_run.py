@@ -1,8 +1,11 @@
 """From a plan to its pictures: what ``sdloop batch`` does when all is planned."""
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,16 +70,21 @@ def run_plan(
     known = total if running.shard is None else None
     tally = Tally(counts=Counts(total=known), quiet=quiet)
     keys = Keys() if keys is None else keys
+    now = time.time()
     with Stopping(quiet=quiet) as stopping:
 
-        def work(device: str) -> Iterator[Message]:
+        def work(device: str) -> Generator[Message, None, None]:
             there = replace(command, device=device)
-            return _messages(plan, there, running, open_image, keys, stopping, json_lines)
+            return _messages(plan, there, running, open_image, keys, now, stopping, json_lines)
 
         devices = [] if running.gpus is None else devices_of(running.gpus)
+        if devices:  # what people are told of a plan when it begins is told once
+            rest = iter(plan)
+            plan = itertools.chain(list(itertools.islice(rest, 1)), rest)
         told = spread(devices, work, stopping) if devices else work(local_device(command.device))
-        for kind, _, line in told:
-            _hear(kind, line, tally)
+        with closing(told):  # else an error in here would leave claims behind
+            for kind, _, line in told:
+                _hear(kind, line, tally)
     if not stopping():
         tally.counts.finish()
     tally.end()
@@ -96,9 +104,10 @@ def _messages(
     running: RunningOptions,
     open_image: OpenImage,
     keys: Keys,
+    now: float,
     stopping: Stopping,
     json_lines: bool,
-) -> Iterator[Message]:
+) -> Generator[Message, None, None]:
     """Make what is missing, in this process; tell of each picture what there is to print."""
     load = _keeping(lambda checkpoint: loaded(checkpoint, command))
     means = Means(load=load, circumstances=circumstances, open_image=open_image)
@@ -108,7 +117,7 @@ def _messages(
         depth=depth,
         size_for=_sizes(command, running, means),
         shard=parse_shard(running.shard),
-        redo=running.redo,
+        redo_since=now if running.redo else None,
     )
     for event in run(plan, options, means, keys=keys, stopping=stopping):
         if isinstance(event, There):
