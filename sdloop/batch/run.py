@@ -70,7 +70,6 @@ def run(
     options: RunOptions,
     means: Means,
     *,
-    keys: Keys | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> "Iterator[Step | Outcome]":
     """Make what is missing of ``plan``, and tell of each picture as it is known to be there.
@@ -82,7 +81,7 @@ def run(
     be written to, and what ``plan`` raises.
     """
     with ExitStack() as stack:
-        runner = _Runner(options, means, keys or Keys(), stopping, stack)
+        runner = _Runner(options, means, stopping, stack)
         yield from runner.first_pass(plan)
         yield from runner.second_pass()
 
@@ -94,11 +93,11 @@ class _Runner:
         self,
         options: RunOptions,
         means: Means,
-        keys: Keys,
         stopping: Callable[[], bool],
         stack: ExitStack,
     ) -> None:
-        self._options, self._means, self._keys, self._stopping = options, means, keys, stopping
+        self._options, self._means, self._stopping = options, means, stopping
+        self._keys = Keys()
         self._since = 0.0 if options.redo_since is None else options.redo_since
         self._stack = stack
         self._claims: Claims | None = None
