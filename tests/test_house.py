@@ -14,6 +14,7 @@ ROOT = Path(sdloop.__file__).parent
 # Each room may import only from the rooms before it.
 ROOMS = [
     "errors",
+    "worker",
     "rules",
     "prompt",
     "scheduler_names",
@@ -53,6 +54,7 @@ ROOMS = [
     "inspection",
     "batch",
     "cli",
+    "serve",
 ]
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),

@@ -28,6 +28,7 @@ from sdloop.cli.train_embedding import train_embedding
 from sdloop.cli.txt2img import txt2img
 from sdloop.cli.upscale import upscale
 from sdloop.cli.version import installed
+from sdloop.cli.worker import worker
 
 
 class _Commands(TyperGroup):
@@ -64,6 +65,7 @@ app.command()(sheet)
 app.command()(show)
 app.command()(models)
 app.add_typer(config, name="config")
+app.add_typer(worker, name="worker")
 
 
 def _print_versions(asked: bool) -> None:

@@ -5,6 +5,9 @@ from typing import Annotated
 
 from sdloop.cli.flags import option
 from sdloop.cli.settings import DTYPES
+from sdloop.errors import SettingError
+from sdloop.rules import check_choice
+from sdloop.worker.asked import MODES, seconds
 
 Model = Annotated[
     str | None,
@@ -79,3 +82,30 @@ class ModelOptions(WeightsOptions):
             metavar="N",
         ),
     ] = None
+    worker: Annotated[
+        str | None,
+        option(
+            "Model",
+            "A process that keeps the model for later calls: auto starts one when a second call "
+            "comes within two minutes. [dim]\\[default: SDLOOP_WORKER, or auto][/dim]",
+            "--worker",
+            choices=MODES,
+        ),
+    ] = None
+    keep_alive: Annotated[
+        str | None,
+        option(
+            "Model",
+            "How long it stays after the last call: 90s, 5m, 2h; 0 for none, -1 for ever. "
+            "[dim]\\[default: SDLOOP_KEEP_ALIVE, or 5m][/dim]",
+            "--keep-alive",
+            metavar="TIME",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_choice("worker", self.worker, MODES)
+        if self.keep_alive is not None and seconds(self.keep_alive) is None:
+            raise SettingError(
+                f"keep_alive must be like 90s, 5m, 2h or -1, got {self.keep_alive!r}"
+            )
