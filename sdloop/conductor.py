@@ -1,17 +1,15 @@
 """The conductor: Recipes and Components in, pictures out. Every command ends here."""
 
 import itertools
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
-from PIL.Image import Image
-from torch import Tensor
-
 from sdloop.batches import batches
-from sdloop.components import Components, peak_memory, reset_peak_memory
+from sdloop.components import Components, reset_peak_memory
 from sdloop.conditioning import Conditioning, condition, stack, words_of
-from sdloop.image import decode, to_images
+from sdloop.errors import OutOfMemory
 from sdloop.inputs import OpenImage, open_image
 from sdloop.kit import Kit, kit_of
 from sdloop.looking import Look, looking
@@ -20,29 +18,13 @@ from sdloop.measures import Stopwatch, memory_errors
 from sdloop.outpaint import growing_from, window_recipes
 from sdloop.recipe import Recipe
 from sdloop.rules import check_whole
+from sdloop.sampled import Picture, Sampled
 from sdloop.stages import run, stages_of
 
+__all__ = ["MAX_BATCH", "Event", "Picture", "Sampled", "batches", "generate", "sampled", "stream"]
+
 MAX_BATCH = 4096
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
-    """One finished picture and how it came about.
-
-    ``recipe`` is resolved: with it and the model's weights the picture can be made again.
-    ``latents`` (channels, height, width), float32, CPU, are what the VAE decoded. ``sigmas`` are
-    the noise levels that the UNet looked at. ``seconds`` is this picture's share of its batch's
-    time, from the prompt to the pixels, less what the consumer of the steps took. ``peak_memory``
-    is what the batch took at most: see ``components.peak_memory``. Of a picture that
-    has grown, latents, sigmas and memory are those of the last window.
-    """
-
-    image: Image
-    recipe: Recipe
-    latents: Tensor
-    sigmas: tuple[float, ...]
-    seconds: float
-    peak_memory: int | None
+Event = Step | Sampled | Picture
 
 
 def generate(
@@ -73,27 +55,62 @@ def stream(
 
     Raises ``SettingError`` for a Recipe that does not suit the model, ``FileError`` for a picture
     that cannot be read, ``ModelError`` for a LoRA that does not fit, ``NonFiniteError`` naming the
-    step at which numbers ceased to be finite, ``OutOfMemory``.
+    step at which numbers ceased to be finite, ``OutOfMemory`` where not even one fits.
     """
     check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):
         recipes = [recipes]
-    yield from _stream(kit_of(components), recipes, batch_size, open_image)
+    for event in sampled(kit_of(components), recipes, batch_size, open_image):
+        if isinstance(event, Sampled):
+            yield from event.pictures()
+        else:
+            yield event
 
 
-def _stream(
+def sampled(
     kit: Kit, recipes: Iterable[Recipe], batch_size: int, open_image: OpenImage
-) -> Iterator[Step | Picture]:
-    """Resolve the Recipes one after the other, and make each batch as soon as it is full."""
+) -> Iterator[Event]:
+    """``stream`` for who decodes elsewhere: the latents of each batch, once its steps are done.
+
+    Pictures that grow are decoded on their way. With one ``kit`` for many calls each prompt is
+    encoded once. Recipes are resolved one after the other, and each batch made when it is full.
+    """
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
     look = looking(kit.components, last_opened)
     resolved = (kit.resolved(recipe, last_opened) for recipe in recipes)
     for batch in batches(resolved, batch_size):
+        if batch[0].growth is None:
+            yield from _fitting(batch, lambda part: _make(kit, part, look))
+        else:
+            yield from _fitting(batch, lambda part: _grow(kit, part, last_opened))
+
+
+def _fitting(
+    batch: Sequence[Recipe], make: Callable[[Sequence[Recipe]], Iterator[Event]]
+) -> Iterator[Event]:
+    """Make a batch, or where the memory does not suffice its halves, one after the other."""
+    done = 0
+    try:
         with memory_errors(batch[0], len(batch)):
-            if batch[0].growth is None:
-                yield from _make(kit, batch, look)
-            else:
-                yield from _grow(kit, batch, last_opened)
+            for event in make(batch):
+                if not isinstance(event, Step):
+                    done += len(event.batch) if isinstance(event, Sampled) else 1
+                yield event
+            return
+    except OutOfMemory:
+        if len(batch) == 1:
+            raise
+    # Not within the handler, whose traceback holds what has to be given back first.
+    rest = batch[done:]
+    half = (len(rest) + 1) // 2
+    warnings.warn(
+        f"the memory does not suffice for a batch of {len(batch)}: going on with {half}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    yield from _fitting(rest[:half], make)
+    if rest[half:]:
+        yield from _fitting(rest[half:], make)
 
 
 def _grow(kit: Kit, batch: Sequence[Recipe], open_image: OpenImage) -> Iterator[Step | Picture]:
@@ -105,13 +122,15 @@ def _grow(kit: Kit, batch: Sequence[Recipe], open_image: OpenImage) -> Iterator[
     for number, one in enumerate(passes):
         windows, open_window = window_recipes(batch, growing, one, number, kit.components)
         made = []
-        for event in _stream(kit, windows, len(batch), open_window):
-            if isinstance(event, Picture):
+        for event in sampled(kit, windows, len(batch), open_window):
+            if isinstance(event, Sampled):
+                made += event.pictures()
+            elif isinstance(event, Picture):
                 made.append(event)
-                continue
-            with watch.stopped():
-                index, total = number * event.total + event.index, len(passes) * event.total
-                yield replace(event, index=index, total=total)
+            else:
+                with watch.stopped():
+                    index, total = number * event.total + event.index, len(passes) * event.total
+                    yield replace(event, index=index, total=total)
         for picture, window in zip(growing, made, strict=True):
             picture.paint(one, window.image)
     seconds = watch.seconds() / len(batch)
@@ -119,8 +138,8 @@ def _grow(kit: Kit, batch: Sequence[Recipe], open_image: OpenImage) -> Iterator[
         yield replace(window, image=picture.image, recipe=recipe, seconds=seconds)
 
 
-def _make(kit: Kit, batch: Sequence[Recipe], look: Look) -> Iterator[Step | Picture]:
-    """One batch, from the prompts to the pixels; what the UNet cannot see at once goes apart.
+def _make(kit: Kit, batch: Sequence[Recipe], look: Look) -> Iterator[Step | Sampled]:
+    """One batch, from the prompts to the latents; what the UNet cannot see at once goes apart.
 
     That are prompts of more chunks than others, or that AND makes more of.
     """
@@ -134,17 +153,17 @@ def _make(kit: Kit, batch: Sequence[Recipe], look: Look) -> Iterator[Step | Pict
         group = list(alike)
         conditioning = stack([row for row, _ in group])
         recipes = [recipe for _, recipe in group]
-        yield from _picture(components, recipes, conditioning, look, reading)
+        yield from _sample(components, recipes, conditioning, look, reading)
 
 
-def _picture(
+def _sample(
     components: Components,
     batch: Sequence[Recipe],
     conditioning: Conditioning,
     look: Look,
     reading: float,
-) -> Iterator[Step | Picture]:
-    """From the conditioning to the pixels; ``reading`` is each picture's time until then."""
+) -> Iterator[Step | Sampled]:
+    """From the conditioning to the latents; ``reading`` is each picture's time until then."""
     watch = Stopwatch()
     reset_peak_memory(components.device)
     planned = stages_of(components, batch)
@@ -152,19 +171,11 @@ def _picture(
         latents = step.latents
         with watch.stopped():
             yield step
-    images = to_images(decode(components.vae, latents))
-    if batch[0].mask is not None and not batch[0].no_keep:
-        pairs = zip(images, batch, strict=True)
-        images = [look(recipe).canvas.finished(image) for image, recipe in pairs]
-    seconds = reading + watch.seconds() / len(batch)
-    peak = peak_memory(components.device)
-    sigmas = tuple(sigma for stage in planned for sigma in stage.sigmas)
-    for image, recipe, one in zip(images, batch, latents.cpu(), strict=True):
-        yield Picture(
-            image=image,
-            recipe=recipe,
-            latents=one,
-            sigmas=sigmas,
-            seconds=seconds,
-            peak_memory=peak,
-        )
+    yield Sampled(
+        components=components,
+        batch=tuple(batch),
+        latents=latents,
+        sigmas=tuple(sigma for stage in planned for sigma in stage.sigmas),
+        seconds=reading + watch.seconds() / len(batch),
+        look=look,
+    )

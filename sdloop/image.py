@@ -1,5 +1,7 @@
 """Latents become pictures and pictures latents: the VAE, and eight bits a channel."""
 
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +14,17 @@ from torch import Generator, Tensor
 
 from sdloop.errors import NonFiniteError
 from sdloop.latents import noise
+from sdloop.measures import is_out_of_memory
 
 # What the VAE takes in one piece: SDXL's own area, and half of it again.
 WHOLE_PIXELS = 1536 * 1024
 TILE = 512
+
+# What a VAE is told about tiles, and where it is, holds for all threads: pictures of one batch are
+# decoded while the next one is sampled, which may look at pictures too.
+_one_at_a_time = threading.RLock()
+
+_NO_ROOM = "the memory does not suffice to decode a picture as usual: it is done in smaller parts"
 
 
 @torch.no_grad()
@@ -26,28 +35,58 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
     VAE runs in its own precision, which for SDXL's in half precision is not the UNet's: its
     decoder overflows float16.
     """
-    latents = unscale(vae, latents).to(vae.device, vae.dtype)
-    with tiled(vae, latents.shape[-2] * latents.shape[-1] * _factor(vae) ** 2):
-        pixels: list[Tensor] = [
-            vae.decode(one, return_dict=False)[0].float().cpu() for one in torch.split(latents, 1)
-        ]
+    pixels = [_decoded(vae, one) for one in torch.split(unscale(vae, latents), 1)]
     return torch.cat(pixels) / 2 + 0.5
 
 
+def _decoded(vae: Any, latents: Tensor) -> Tensor:
+    """One picture, as it should be or, where memory does not suffice, as it can be.
+
+    In tiles, in small tiles, at last on the CPU: the steps that made ``latents`` were dear.
+    """
+    with _one_at_a_time:
+        return _somehow_decoded(vae, latents)
+
+
+def _somehow_decoded(vae: Any, latents: Tensor) -> Tensor:
+    area = latents.shape[-2] * latents.shape[-1] * _factor(vae) ** 2
+    for tile in (None, TILE, TILE // 2):
+        try:
+            with tiled(vae, area, at_most=tile):
+                return _through_decoder(vae, latents)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        warnings.warn(_NO_ROOM, RuntimeWarning, stacklevel=2)
+    device, dtype = vae.device, vae.dtype
+    vae.to("cpu", torch.float32)
+    try:
+        with tiled(vae, area, at_most=TILE):
+            return _through_decoder(vae, latents)
+    finally:
+        vae.to(device, dtype)
+
+
+def _through_decoder(vae: Any, latents: Tensor) -> Tensor:
+    pixels: Tensor = vae.decode(latents.to(vae.device, vae.dtype), return_dict=False)[0]
+    return pixels.float().cpu()
+
+
 @contextmanager
-def tiled(vae: Any, pixels: int) -> Iterator[None]:
+def tiled(vae: Any, pixels: int, *, at_most: int | None = None) -> Iterator[None]:
     """Let the VAE go over a picture of that many pixels in tiles, if it is a large one.
 
     Else its memory would grow with the area: an SD1 decoder takes 4 GB in float32 for 1024x1024.
     diffusers' own tiles, which overlap by a quarter and are faded into each other, at the size that
     the VAE was trained at but no smaller than ``TILE``; each has its own means and deviations in
-    the group norms, so that no tiled picture is that of the whole to the bit.
+    the group norms, so that no tiled picture is that of the whole to the bit. Where memory is
+    short ``at_most`` is the side of a tile, whatever the picture's size.
     """
-    if pixels <= WHOLE_PIXELS:
+    if pixels <= WHOLE_PIXELS and at_most is None:
         yield
         return
     before = vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size
-    side = max(TILE, vae.tile_sample_min_size)
+    side = max(TILE, vae.tile_sample_min_size) if at_most is None else at_most
     vae.use_tiling, vae.tile_sample_min_size = True, side
     vae.tile_latent_min_size = side // _factor(vae)
     try:
@@ -79,7 +118,7 @@ class Encoded:
 @torch.no_grad()
 def encode(vae: Any, pixels: Tensor) -> Encoded:
     """What the VAE makes of ``to_pixels`` of a picture whose sides are multiples of its factor."""
-    with tiled(vae, pixels.shape[-2] * pixels.shape[-1]):
+    with _one_at_a_time, tiled(vae, pixels.shape[-2] * pixels.shape[-1]):
         gaussian = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
     mean, std = gaussian.mean.float(), gaussian.std.float()
     return Encoded(mean=mean, std=std)

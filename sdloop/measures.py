@@ -27,14 +27,19 @@ class Stopwatch:
         self._started += time.perf_counter() - away
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """CUDA has a class of its own for it, the CPU's allocator only says so."""
+    full = ("not enough memory", "can't allocate memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in full)
+
+
 @contextmanager
 def memory_errors(recipe: Recipe, count: int) -> Iterator[None]:
     """Say what did not fit, instead of the allocator's own words."""
     try:
         yield
-    except RuntimeError as error:  # CUDA has a subclass for it, the CPU's allocator only says so
-        full = ("not enough memory", "can't allocate memory")
-        if not isinstance(error, torch.OutOfMemoryError) and not any(t in str(error) for t in full):
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
             raise
         width, height = recipe.final_size
         raise OutOfMemory(

@@ -263,6 +263,13 @@ def test_a_config_that_builds_nothing(sd1: Path) -> None:
         load(sd1)
 
 
+def test_a_config_that_contradicts_itself(sd1: Path) -> None:
+    config = sd1 / "text_encoder" / "config.json"
+    write_json(config, json.loads(config.read_text()) | {"num_attention_heads": 5})
+    with pytest.raises(ModelError, match=r"config of the text_encoder that builds none: .* heads"):
+        load(sd1)
+
+
 def test_a_vocabulary_larger_than_its_encoder(sd1: Path) -> None:
     tokenizer = tiny_tokenizer()
     tokenizer.add_tokens(["another"])

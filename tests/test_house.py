@@ -46,7 +46,9 @@ ROOMS = [
     "start",
     "outpaint",
     "stages",
+    "sampled",
     "png",
+    "ranking",
     "moving",
     "conductor",
     "animate",
@@ -59,7 +61,7 @@ ROOMS = [
 LIGHT = [
     *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     *("passes", "sheet", "learned", "recipe", "mixture", "batches"),
-    *("checkpoint", "png", "moving", "batch", "cli"),
+    *("checkpoint", "png", "ranking", "moving", "batch", "cli"),
 ]
 HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
 

@@ -19,7 +19,8 @@ class Planned:
     """A picture to make: its Recipe is resolved, and its file is known and can be written.
 
     ``picture`` is what it starts from, ``output`` the name or template for it that stood in a
-    prompt file, and ``loras`` are the files of the Recipe's.
+    prompt file, and ``loras`` are the files of the Recipe's. ``made`` is the file of a picture that
+    a worker made for this call before it died.
     """
 
     recipe: Recipe
@@ -29,6 +30,7 @@ class Planned:
     exists: Exists
     output: str | None
     loras: "tuple[LoraFile, ...]"
+    made: Path | None = None
 
 
 def model_of(recipe: Recipe) -> ModelNames:

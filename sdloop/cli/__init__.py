@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from sdloop.cli.animate import animate
+from sdloop.cli.batch import batch
 from sdloop.cli.config import config
 from sdloop.cli.img2img import img2img
 from sdloop.cli.inpaint import inpaint
@@ -58,6 +59,7 @@ app.command()(outpaint)
 app.command()(upscale)
 app.command()(animate)
 app.command()(mix)
+app.command()(batch)
 app.command()(tokens)
 app.command("train-embedding")(train_embedding)
 app.add_typer(inspect, name="inspect")

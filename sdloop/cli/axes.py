@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten, wrap
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from sdloop.cli.entries import safe
 from sdloop.errors import FileError, SettingError
 from sdloop.png import Record, read_record
+from sdloop.ranking import Ranked
 from sdloop.recipe import FIELDS
 
 AXES = (*FIELDS, "step")
@@ -20,10 +21,11 @@ _MAX_LABEL = 78
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """A picture file, and what it says about its making, if it does."""
+    """A picture file, what it says about its making, if it does, and its score, if it has one."""
 
     name: str
     record: Record | None
+    score: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +59,12 @@ def _record(name: str) -> Record | None:
         return None
 
 
+def in_order(shown: Sequence[Shown], order: Sequence[Ranked]) -> list[Shown]:
+    """The pictures that were ranked, in their order and with their scores."""
+    places = {one.name: one for one in shown}
+    return [replace(places[one.name], score=one.score) for one in order]
+
+
 def arranged(shown: Sequence[Shown], *, columns: str | None, rows: str | None) -> Cells:
     """Give each picture its cell; without axes in a grid about as wide as it is high."""
     if columns is None and rows is None:
@@ -88,6 +96,10 @@ def _plain(shown: Sequence[Shown]) -> Cells:
     seeds = [None if one.record is None else one.record.settings.get("seed") for one in shown]
     distinct = None not in seeds and len(set(seeds)) == len(seeds)
     labels = [f"seed {seed}" for seed in seeds] if distinct else _names(shown)
+    labels = [
+        label if one.score is None else f"{label}\nclip {one.score:.1f}"
+        for label, one in zip(labels, shown, strict=True)
+    ]
     width = math.ceil(math.sqrt(len(shown)))
     padded = [*shown, *[None] * (-len(shown) % width)]
     labels += [""] * (len(padded) - len(labels))

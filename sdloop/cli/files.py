@@ -51,7 +51,7 @@ def exists_rule(one: Wanted, command: CommandSettings, *, overwrite: bool) -> Ex
 
 
 def _path(one: Wanted, recipe: Recipe, index: int, command: CommandSettings) -> Path:
-    folder = _home(command.outdir) if command.outdir is not None else Path()
+    folder = home(command.outdir) if command.outdir is not None else Path()
     chosen = one.output if one.output is not None else command.output
     if chosen is None:
         template = DEFAULT_NAME
@@ -65,7 +65,7 @@ def _path(one: Wanted, recipe: Recipe, index: int, command: CommandSettings) -> 
         raise SettingError(f"output must name a file, got the folder {name!r}: use --outdir for it")
     if one.output is not None or command.outdir is not None:
         check_inside(name)
-    return folder / _suffixed(_home(name), None if one.output is not None else command.format)
+    return folder / _suffixed(home(name), None if one.output is not None else command.format)
 
 
 def _suffixed(path: Path, format: str | None) -> Path:
@@ -77,7 +77,7 @@ def _suffixed(path: Path, format: str | None) -> Path:
     return path
 
 
-def _home(name: str) -> Path:
+def home(name: str) -> Path:
     """Shells know what ``~/`` is, but nobody asks them about the names in a settings file."""
     return Path(name).expanduser() if name.startswith("~/") else Path(name)
 

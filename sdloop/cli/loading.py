@@ -2,7 +2,7 @@
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sdloop.cli.settings import CommandSettings
 from sdloop.worker.inside import HOST
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sdloop.checkpoint import Checkpoint
     from sdloop.components import Components
 
-# Weights of a UNet that one thread runs best: the embedded one has 5 million, SD1's 860.
+# Weights of a module that one thread runs best: the embedded one has 5 million, SD1's 860.
 _SMALL = 50_000_000
 
 
@@ -26,11 +26,11 @@ def _load(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
     from sdloop.components import load_components
 
     components = load_components(checkpoint, device=command.device, dtype=command.dtype)
-    _settle_threads(components)
+    settle_threads(components.unet)
     return components
 
 
-def _settle_threads(components: "Components") -> None:
+def settle_threads(module: Any) -> None:
     """Run a small model on one thread, unless ``OMP_NUM_THREADS`` says how many.
 
     Below some size threads wait for each other longer than they work, on a busy machine many times
@@ -38,6 +38,6 @@ def _settle_threads(components: "Components") -> None:
     """
     import torch
 
-    size = sum(weights.numel() for weights in components.unet.parameters())
-    if components.device.type == "cpu" and size < _SMALL and "OMP_NUM_THREADS" not in os.environ:
+    size = sum(weights.numel() for weights in module.parameters())
+    if module.device.type == "cpu" and size < _SMALL and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sdloop.cli.version import installed
 from sdloop.png import Made
@@ -20,12 +20,13 @@ def circumstances(
     planned: "Planned",
     weights: Mapping[str, str],
 ) -> Made:
-    """What the Recipe leaves open: whose weights, which versions, where and how precisely."""
+    """What the Recipe leaves open: whose weights, which versions, where and how precisely.
+
+    Not how long it took, or when: the same command gives the same bytes.
+    """
     return Made(
         sigmas=picture.sigmas,
         key=picture.recipe.key(weights),
-        seconds=round(picture.seconds, 3),
-        peak_memory=picture.peak_memory,
         **surroundings(components, planned, weights),
     )
 
@@ -44,13 +45,18 @@ def surroundings(components: "Components", planned: "Planned", weights: Mapping[
 
 def json_line(picture: "Picture", path: Path, made: Made) -> str:
     """The line that ``--json`` prints of a picture: where it is, and how to find it again."""
+    return json.dumps(line_of(picture, path, made), ensure_ascii=False)
+
+
+def line_of(picture: "Picture", path: Path, made: Made) -> dict[str, Any]:
+    """What that line holds."""
     recipe = picture.recipe
-    line = {
+    return {
         "path": str(path),
         "seed": recipe.seed,
         "key": made["key"],
-        "seconds": made["seconds"],
-        "peak_memory": made["peak_memory"],
+        "seconds": round(picture.seconds, 3),
+        "peak_memory": picture.peak_memory,
         "width": picture.image.width,
         "height": picture.image.height,
         "model": recipe.model,
@@ -59,4 +65,3 @@ def json_line(picture: "Picture", path: Path, made: Made) -> str:
         "dtype": made["dtype"],
         "recipe": recipe.to_dict(),
     }
-    return json.dumps(line, ensure_ascii=False)

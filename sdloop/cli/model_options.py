@@ -70,24 +70,15 @@ class WeightsOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelOptions(WeightsOptions):
-    """Which weights, and how many pictures they make at once."""
+class WarmOptions(WeightsOptions):
+    """Which weights, and whether a worker keeps them for the next call."""
 
-    batch_size: Annotated[
-        int | None,
-        option(
-            "Model",
-            "Pictures made at once: faster on a GPU, the same noise.",
-            "--batch-size",
-            metavar="N",
-        ),
-    ] = None
     worker: Annotated[
         str | None,
         option(
             "Model",
-            "A process that keeps the model for later calls: auto starts one when a second call "
-            "comes within two minutes. [dim]\\[default: SDLOOP_WORKER, or auto][/dim]",
+            "A process that keeps the model for the next calls: auto starts one when a second call "
+            "comes within two minutes. Default: SDLOOP_WORKER, then auto.",
             "--worker",
             choices=MODES,
         ),
@@ -97,7 +88,7 @@ class ModelOptions(WeightsOptions):
         option(
             "Model",
             "How long it stays after the last call: 90s, 5m, 2h; 0 for none, -1 for ever. "
-            "[dim]\\[default: SDLOOP_KEEP_ALIVE, or 5m][/dim]",
+            "Default: SDLOOP_KEEP_ALIVE, then 5m.",
             "--keep-alive",
             metavar="TIME",
         ),
@@ -109,3 +100,18 @@ class ModelOptions(WeightsOptions):
             raise SettingError(
                 f"keep_alive must be like 90s, 5m, 2h or -1, got {self.keep_alive!r}"
             )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOptions(WarmOptions):
+    """Which weights, and how many pictures they make at once."""
+
+    batch_size: Annotated[
+        int | None,
+        option(
+            "Model",
+            "Pictures made at once: faster on a GPU, the same noise.",
+            "--batch-size",
+            metavar="N",
+        ),
+    ] = None

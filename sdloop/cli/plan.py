@@ -12,6 +12,7 @@ from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.recipes import Wanted, blaming
 from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import CommandSettings
+from sdloop.cli.unfinished import made_before
 from sdloop.inputs import InputFacts, InputImage, OpenImage
 from sdloop.png import check_output
 from sdloop.recipe import Recipe, facts_of
@@ -25,10 +26,13 @@ def plan_pictures(
     command: CommandSettings,
     options: OutputOptions,
     open_image: OpenImage,
+    *,
+    check: bool = True,
 ) -> list[Planned]:
     """Resolve each Recipe against its model, which is found but not loaded, and name its file.
 
-    All that can be refused is refused here, before torch is imported.
+    All that can be refused is refused here, before torch is imported; without ``check``, which
+    asks whether each file can be written, that is left to who writes it.
     """
     if options.quiet:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the hub's library is imported
@@ -52,11 +56,14 @@ def plan_pictures(
             exists=exists_rule(one, command, overwrite=options.overwrite),
             output=one.output,
             loras=loras,
+            made=made_before(path, recipe),
         )
         for one, recipe, path, loras in zip(wanted, recipes, paths, files, strict=True)
     ]
-    if not options.dry_run:
+    if check and not options.dry_run:
         for one, planned in zip(wanted, plan, strict=True):
+            if planned.made is not None:
+                continue
             with blaming(one.where):
                 check_output(
                     planned.path,

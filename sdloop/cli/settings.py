@@ -46,6 +46,7 @@ class CommandSettings:
     dtype: str = "auto"
     batch_size: int = 1
     lora_dir: str | None = None
+    clip_model: str = "mini"
     count: int = 1
     output: str | None = None
     outdir: str | None = None
@@ -53,10 +54,11 @@ class CommandSettings:
     metadata: Metadata = "full"
 
     def __post_init__(self) -> None:
-        for name in ("device", "dtype", "metadata"):
+        for name in ("device", "dtype", "clip_model", "metadata"):
             check_text(name, getattr(self, name), optional=False)
         for name in ("lora_dir", "output", "outdir", "format"):
             check_text(name, getattr(self, name), optional=True)
+        for name in ("lora_dir", "clip_model", "output", "outdir", "format"):
             if getattr(self, name) == "":
                 raise SettingError(f"{name} must not be empty")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):

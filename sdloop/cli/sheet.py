@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdloop.cli.axes import AXES, Cells, Shown, arranged, records_of
+from sdloop.cli.axes import AXES, Cells, Shown, arranged, in_order, records_of
 from sdloop.cli.flags import option, with_options
 from sdloop.cli.image_files import image_files
 from sdloop.cli.inspect.shared import SheetOptions, sheet_path, write_sheet
+from sdloop.cli.ranking import RankOptions, check_rank, ranked
 from sdloop.cli.screen import say
 from sdloop.errors import SettingError
 from sdloop.inputs import open_image
@@ -46,25 +47,34 @@ def sheet(
             metavar="X",
         ),
     ] = None,
+    ranking: RankOptions,
     out: SheetOptions,
 ) -> None:
     """Put pictures on a labelled sheet; of two in one place the first is shown.
 
     The axes are any settings that stand in the pictures' files, or "step" for those of
-    --save-steps. Without any the pictures are shown in the order of their names.
+    --save-steps. Without any the pictures are shown in the order of their names, or, with --rank,
+    of how well they fit their prompts.
 
     [bold]Examples:[/bold]
 
     sdloop sheet out/ --columns seed --rows guidance_scale -o sheet.png
 
     sdloop sheet *.png --scale 0.5 -o sheet.png
+
+    sdloop sheet out/ --rank clip --top 8 -o best.png
     """
     if not files:
         raise SettingError("a sheet needs pictures, as in: sdloop sheet out/ -o sheet.png")
     _check(columns, rows, scale)
+    check_rank(ranking)
+    if ranking.rank is not None and (columns is not None or rows is not None):
+        raise SettingError("rank gives the pictures their places, and so do columns and rows")
     path = sheet_path(out, "sheet.png")
     names = image_files(files)
     shown = records_of(names, needed=columns is not None or rows is not None)
+    if ranking.rank is not None:
+        shown = in_order(shown, ranked(names, ranking, quiet=out.quiet))
     cells = arranged(shown, columns=columns, rows=rows)
     if not out.quiet:
         for line in cells.told:

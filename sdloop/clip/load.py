@@ -12,7 +12,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from sdloop.checkpoint import ClipCheckpoint, View, find_clip
 from sdloop.checkpoint.quiet import quiet
 from sdloop.components.device import pick_device
-from sdloop.components.weights import BAD_CONFIG, fill, read_tensors
+from sdloop.components.weights import BAD_CONFIG, fill, read_tensors, reason_of
 from sdloop.errors import ModelError
 
 
@@ -68,8 +68,7 @@ def _empty(config: Any, source: str) -> Any:
         with init_empty_weights(), quiet():
             module = CLIPModel(CLIPConfig.from_dict(dict(config)))
     except BAD_CONFIG as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{source} has a config that builds none: {reason}") from error
+        raise ModelError(f"{source} has a config that builds none: {reason_of(error)}") from error
     return module.eval().requires_grad_(False)
 
 

@@ -15,6 +15,7 @@ import torch
 from accelerate import init_empty_weights
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -42,7 +43,10 @@ _OLD_ATTENTION = {
 
 
 # What the libraries stumble over in a config that makes no sense; they do not check it first.
-BAD_CONFIG = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+BAD_CONFIG = (
+    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+    StrictDataclassError,
+)
 
 
 def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
@@ -54,11 +58,17 @@ def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
             else:
                 module = _CLASSES[part].from_config(dict(config))
     except BAD_CONFIG as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
-            f"{source} has a config of the {part} that builds none: {reason}"
+            f"{source} has a config of the {part} that builds none: {reason_of(error)}"
         ) from error
     return module.eval()
+
+
+def reason_of(error: BaseException) -> str:
+    """One line about why a config builds nothing; the hub's library puts its own before it."""
+    if isinstance(error, StrictDataclassError) and error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def read_tensors(

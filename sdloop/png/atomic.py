@@ -9,12 +9,16 @@ import contextlib
 import errno
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from sdloop.errors import FileError
 from sdloop.png.names import numbered
+
+if sys.platform != "win32":
+    import fcntl
 
 Exists = Literal["fail", "number", "overwrite"]
 
@@ -115,6 +119,10 @@ def _new_temporary(folder: Path) -> tuple[Path, BinaryIO]:
     path = folder / f".sdloop-{secrets.token_hex(8)}.part"
     # Not mkstemp, whose files only their owner can read: here the kernel applies the umask.
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    # The lock goes with the process: what is left without one was left by a killed one.
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return path, os.fdopen(handle, "w+b")
 
 

@@ -30,11 +30,10 @@ class Made(TypedDict, total=False):
         The noise levels as the scheduler used them.
     key
         The content key of ``Recipe.key``.
-    versions, device, dtype, seconds
-        Of sdloop and the libraries ("torch": "2.13.0"); where and how precisely it was computed;
-        and how long sampling and decoding took.
-    peak_memory
-        In bytes: on a CUDA device what was allocated there at most, else what the process had.
+    versions, device, dtype
+        Of sdloop and the libraries ("torch": "2.13.0"); where and how precisely it was computed.
+    seconds
+        How long a file that moves took. Pictures do not tell: two runs write the same bytes.
     """
 
     weights: Mapping[str, str]
@@ -46,7 +45,6 @@ class Made(TypedDict, total=False):
     device: str
     dtype: str
     seconds: float
-    peak_memory: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,158 @@
+"""Who makes which picture, among any number of processes on one folder, without a coordinator.
+
+A claim is a lock on one byte of a hidden file in the folder, at the place that the picture's key
+names. It is the kernel's: it is gone with the process, however that ended, in the same moment, and
+no other process of the same number can inherit it. Files with an owner and a heartbeat would have
+to guess when their owner is dead, and whoever guesses wrongly makes a picture twice. Over NFS the
+server keeps the locks, and lets go of those of a machine that has gone away.
+
+The file itself goes when the last process is done. To know that, each holds a shared lock on its
+first byte, which the last one can make its own.
+"""
+
+import contextlib
+import errno
+import os
+import sys
+import time
+import warnings
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Self
+
+from sdloop.errors import FileError
+
+if sys.platform != "win32":
+    import fcntl
+
+NAME = ".sdloop-claims"
+# Nobody who writes takes longer between opening such a file and locking it.
+_YOUNG = 1.0
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+_PLACES = 2**62
+
+
+class Claims:
+    """The claims of this process on pictures of a folder.
+
+    Only one at a time in a process, for its locks are the process's own. Raises ``FileError`` for a
+    folder that cannot be written to. Where there are no locks it warns, and grants everything.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._file: int | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = _opened(self._path)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                reason = error.strerror or error
+                raise FileError(f"cannot write to {str(folder)!r}: {reason}") from error
+            warnings.warn(
+                f"the file system of {str(folder)!r} has no locks: no other process may work on "
+                "the folder, unless each has a shard of its own",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of everything; the last process to do so removes the file."""
+        if self._file is None:
+            return
+        with contextlib.suppress(OSError):
+            if _lock(self._file, 0, exclusive=True):
+                self._path.unlink()
+        os.close(self._file)
+
+    def take(self, keys: Collection[str]) -> bool:
+        """Claim all of these pictures, or none where another process has claimed one of them."""
+        taken: list[str] = []
+        for key in sorted(keys):
+            if self._file is not None and not _lock(self._file, _place(key), exclusive=True):
+                self.release(taken)
+                return False
+            taken.append(key)
+        return True
+
+    def release(self, keys: Collection[str]) -> None:
+        """Others may claim them now: those that were made are there for them to see."""
+        if self._file is None:
+            return
+        for key in keys:
+            _unlock(self._file, _place(key))
+
+
+def remove_leftovers(folders: Collection[Path]) -> None:
+    """Remove the half-written files that killed processes left in ``folders``.
+
+    Whoever still writes one has it locked: see ``png.atomic``.
+    """
+    for folder in folders:
+        for path in folder.glob(".sdloop-*.part"):
+            with contextlib.suppress(OSError):
+                while not _removed(path):
+                    time.sleep(_YOUNG / 10)
+
+
+def _removed(path: Path) -> bool:
+    """Remove ``path`` if nobody writes it; False while it is too young to tell.
+
+    Raises ``OSError`` where somebody does, or has finished meanwhile.
+    """
+    with path.open("rb") as file:
+        if sys.platform != "win32":
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if 0 <= time.time() - os.fstat(file.fileno()).st_mtime < _YOUNG:
+            return False
+        path.unlink()
+    return True
+
+
+def _opened(path: Path) -> int:
+    """The file, with a shared lock on its first byte, and sure to be the one that is there."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        with _closed_on_error(file):
+            if _lock(file, 0, exclusive=False):
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(file), path.stat()):
+                        return file
+        os.close(file)  # the last process was just removing it
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def _closed_on_error(file: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        os.close(file)
+        raise
+
+
+def _lock(file: int, place: int, *, exclusive: bool) -> bool:
+    """Lock one byte; False when another process has it."""
+    if sys.platform == "win32":
+        return True  # one process at a time there
+    kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    try:
+        fcntl.lockf(file, kind | fcntl.LOCK_NB, 1, place)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            return False
+        raise
+    return True
+
+
+def _unlock(file: int, place: int) -> None:
+    if sys.platform != "win32":
+        fcntl.lockf(file, fcntl.LOCK_UN, 1, place)
+
+
+def _place(key: str) -> int:
+    """The byte that stands for a picture; the first one stands for the folder."""
+    return 1 + int(key[:16], 16) % _PLACES

@@ -1,0 +1,123 @@
+"""From latents to files, in a thread of its own, and what is told of each picture."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdloop.batch.grouping import Item
+from sdloop.batch.planned import Planned
+from sdloop.errors import ModelError, NonFiniteError, OutOfMemory, SdloopError, SettingError
+from sdloop.inputs import OpenImage
+from sdloop.png import Made, Metadata, write_picture
+
+if TYPE_CHECKING:
+    from sdloop.checkpoint import Checkpoint
+    from sdloop.components import Components
+    from sdloop.conductor import Picture, Sampled
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class There:
+    """A picture that needs nothing done: it was there, or another process has made it."""
+
+    planned: Planned
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """A picture that is on the disk now, at ``path``."""
+
+    planned: Planned
+    key: str
+    path: Path
+    picture: "Picture"
+    made: Made
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """A picture that could not be made, and why; ``together`` with its neighbours, or by itself."""
+
+    planned: Planned
+    key: str
+    error: Exception
+    together: bool = False
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it may go well another time: memory and disks have their moods, numbers none."""
+        return not isinstance(self.error, SettingError | ModelError | NonFiniteError)
+
+    @property
+    def isolates(self) -> bool:
+        """Whether one of its neighbours may be the cause."""
+        return self.together and not isinstance(self.error, OutOfMemory)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Means:
+    """What a run works with: how models are loaded and pictures are read, what files tell."""
+
+    load: "Callable[[Checkpoint], Components]"
+    circumstances: "Callable[[Picture, Components, Planned, Mapping[str, str]], Made]"
+    open_image: OpenImage
+    metadata: Metadata = "full"
+
+
+def finish(
+    event: "Sampled | Picture",
+    wanted: Sequence[Item | None],
+    components: "Components",
+    weights: Mapping[str, str],
+    means: Means,
+) -> list[Written | Failed]:
+    """Decode what is ``wanted`` of a batch, and write it; None stands for what is there."""
+    from sdloop.conductor import Picture
+
+    items = [item for item in wanted if item is not None]
+    if not items:
+        return []
+    try:
+        if isinstance(event, Picture):
+            pictures = [event]
+        else:
+            rows = [row for row, item in enumerate(wanted) if item is not None]
+            pictures = list(event.only(rows).pictures())
+    except (SdloopError, RuntimeError) as error:
+        return [*failures(items, error, together=len(wanted) > 1)]
+    return [
+        _written(picture, item, components, weights, means)
+        for picture, item in zip(pictures, items, strict=True)
+    ]
+
+
+def failures(items: Sequence[Item], error: Exception, *, together: bool) -> list[Failed]:
+    """The same for all of a batch, whichever of them it came from."""
+    return [Failed(planned=i.planned, key=i.key, error=error, together=together) for i in items]
+
+
+def _written(
+    picture: "Picture",
+    item: Item,
+    components: "Components",
+    weights: Mapping[str, str],
+    means: Means,
+) -> Written | Failed:
+    planned = item.planned
+    made = means.circumstances(picture, components, planned, weights)
+    try:
+        path = write_picture(
+            picture.image,
+            planned.path,
+            recipe=picture.recipe,
+            made=made,
+            metadata=means.metadata,
+            exists=planned.exists,
+        )
+    except SdloopError as error:
+        return Failed(planned=planned, key=item.key, error=error)
+    # A name is told as it was asked for, even where it is a link to the file.
+    path = path if planned.exists == "number" else planned.path
+    return Written(planned=planned, key=item.key, path=path, picture=picture, made=made)

@@ -1,0 +1,98 @@
+"""Which pictures are there already: told by the keys inside the files, not by their names.
+
+A file that was renamed, or moved to another folder below, counts; one that was cut short, that was
+made with other settings or that only looks like it does not. Ten thousand files take two seconds,
+so that nothing has to be remembered between runs, and nothing can be remembered wrongly.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sdloop.errors import FileError
+from sdloop.png import chunks
+from sdloop.png.names import numbered
+from sdloop.png.picture import FORMATS
+
+
+class Found:
+    """The keys of the pictures in a folder, when it was looked through, and of those since.
+
+    Sixteen bytes of each are kept, which no two pictures have in common: a folder of a million
+    takes 100 MB.
+    """
+
+    def __init__(self) -> None:
+        self._keys: set[bytes] = set()
+
+    def __contains__(self, key: str) -> bool:
+        return _short(key) in self._keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, key: str) -> None:
+        self._keys.add(_short(key))
+
+    def discard(self, key: str) -> None:
+        self._keys.discard(_short(key))
+
+
+def found_in(folder: Path, *, depth: int | None = None) -> Found:
+    """The pictures in ``folder`` and the folders in it, down to ``depth`` of them, if that is told.
+
+    Hidden folders and links to folders are left out; a folder that is not there holds nothing.
+    """
+    found = Found()
+    for path in _pictures(str(folder), depth):
+        key = key_of(Path(path))
+        if key is not None:
+            found.add(key)
+    return found
+
+
+def is_there(path: Path, key: str, *, since: float = 0) -> bool:
+    """Whether the picture is at ``path``, or at one of the names that stand in for it.
+
+    Files that were written before ``since``, in seconds of the clock, do not count.
+    """
+    number = 1
+    while os.path.lexists(at := numbered(path, number)):
+        if key_of(at) == key and at.stat().st_mtime >= since:
+            return True
+        number += 1
+    return False
+
+
+def key_of(path: Path) -> str | None:
+    """The key in a picture's file; None for whatever is no whole picture with a key."""
+    try:
+        own = json.loads(chunks.read_texts(path).get("sdloop", "{}"))
+    except (FileError, ValueError, RecursionError):
+        return None
+    made = own.get("made") if isinstance(own, dict) and "step" not in own else None
+    key = made.get("key") if isinstance(made, dict) else None
+    whole = isinstance(key, str) and len(key) == 64 and key.isascii() and key.isalnum()
+    return key if whole else None
+
+
+def _pictures(folder: str, depth: int | None) -> Iterator[str]:
+    """The names of the files; ``scandir`` tells files from folders without asking for each."""
+    try:
+        with os.scandir(folder) as entries:
+            inside = list(entries)
+    except OSError:  # gone, or closed to us
+        return
+    for entry in inside:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if depth is None or depth > 0:
+                yield from _pictures(entry.path, None if depth is None else depth - 1)
+        elif os.path.splitext(entry.name)[1].lower() in FORMATS:  # noqa: PTH122
+            yield entry.path
+
+
+def _short(key: str) -> bytes:
+    return bytes.fromhex(key[:32])

@@ -1,0 +1,255 @@
+"""What makes a plan's pictures: each exactly once, whatever stops it, and whoever else does.
+
+A batch is sampled in this thread; another one decodes it and writes its files while the next is
+sampled. A batch of which some pictures are there already is sampled whole, so that the others get
+the very neighbours that they always have, and only those are written.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdloop.batch.claims import Claims, remove_leftovers
+from sdloop.batch.finish import Failed, Means, There, Written, failures, finish
+from sdloop.batch.found import Found, found_in, is_there
+from sdloop.batch.grouping import Item, grouped, windows
+from sdloop.batch.keys import Keys
+from sdloop.batch.planned import ModelNames, Planned, model_of
+from sdloop.errors import SdloopError
+from sdloop.png.atomic import check_writable
+
+if TYPE_CHECKING:
+    from sdloop.conductor import Picture, Sampled
+    from sdloop.kit import Kit
+    from sdloop.loop import Step
+
+Outcome = There | Written | Failed
+# How long to wait for a picture that another process makes, before looking again.
+_PATIENCE = 0.2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """How a plan is run; none of it changes a picture.
+
+    folder, depth
+        Where the pictures are that are there, and how many folders below it are looked into.
+    size_for
+        How many pictures like a planned one are made at once. It is asked only when some are
+        missing, and must always answer the same.
+    shard
+        (3, 8) makes the third of every eight batches.
+    redo
+        Make all of them again, over those that are there.
+    """
+
+    folder: Path
+    depth: int | None = None
+    size_for: Callable[[Planned], int] = lambda planned: 1
+    shard: tuple[int, int] = (1, 1)
+    redo: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Task:
+    """A batch, and those of it that are to be made; the second time is the last."""
+
+    batch: Sequence[Item]
+    wanted: Sequence[Item]
+    again: bool = False
+
+
+def run(
+    plan: Iterable[Planned],
+    options: RunOptions,
+    means: Means,
+    *,
+    keys: Keys | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> "Iterator[Step | Outcome]":
+    """Make what is missing of ``plan``, and tell of each picture as it is known to be there.
+
+    The plan is read as it is needed. When ``stopping`` begins to answer yes, the pictures in flight
+    are finished. Ends when all is there, be it made by another process, or has failed twice.
+
+    Raises ``ModelError`` for a model that cannot be loaded, ``FileError`` for a folder that cannot
+    be written to, and what ``plan`` raises.
+    """
+    with ExitStack() as stack:
+        runner = _Runner(options, means, keys or Keys(), stopping, stack)
+        yield from runner.first_pass(plan)
+        yield from runner.second_pass()
+
+
+class _Runner:
+    """The state of one run."""
+
+    def __init__(
+        self,
+        options: RunOptions,
+        means: Means,
+        keys: Keys,
+        stopping: Callable[[], bool],
+        stack: ExitStack,
+    ) -> None:
+        self._options, self._means, self._keys, self._stopping = options, means, keys, stopping
+        self._started = time.time() if options.redo else 0.0
+        looked = Found() if options.redo else found_in(options.folder, depth=options.depth)
+        self._found = looked  # and those in flight
+        self._stack = stack
+        self._claims: Claims | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._flying: deque[tuple[_Task, Future[list[Written | Failed]]]] = deque()
+        self._later: deque[_Task] = deque()
+        self._folders: set[Path] = set()
+        self._model: tuple[ModelNames, Kit] | None = None
+
+    def first_pass(self, plan: Iterable[Planned]) -> "Iterator[Step | Outcome]":
+        """Every batch of the plan, in its order; what another process is at is left for later."""
+        items = (Item(planned=planned, key=self._keys(planned)) for planned in plan)
+        part, parts = self._options.shard
+        for number, window in enumerate(windows(items)):
+            if all(item.key in self._found for item in window):
+                yield from map(_there, window)
+                continue
+            batches = grouped(window, self._options.size_for)
+            for position, batch in enumerate(batches, start=number):
+                if self._stopping():
+                    return
+                if position % parts == part - 1:
+                    yield from self._begin(batch)
+
+    def second_pass(self) -> "Iterator[Step | Outcome]":
+        """What is still in flight, what others had claimed, and what failed once."""
+        yield from self._landed(0)
+        while self._later and not self._stopping():
+            busy = len(self._later)
+            for _ in range(busy):
+                yield from self._attempt(self._later.popleft())
+            if len(self._later) >= busy and not self._flying:
+                time.sleep(_PATIENCE)
+            yield from self._landed(0)
+
+    def _open(self) -> Claims:
+        """The claims, when there is something to be made; in the end all is left as it was."""
+        if self._claims is None:
+            self._claims = self._stack.enter_context(Claims(self._options.folder))
+            self._stack.callback(remove_leftovers, self._folders)
+            self._thread = ThreadPoolExecutor(1)
+            self._stack.callback(self._thread.shutdown, cancel_futures=True)
+        return self._claims
+
+    def _begin(self, batch: Sequence[Item]) -> "Iterator[Step | Outcome]":
+        wanted: dict[str, Item] = {}
+        for item in batch:
+            if item.key in self._found or item.key in wanted:
+                yield _there(item)
+            else:
+                wanted[item.key] = item
+        if wanted:
+            yield from self._attempt(_Task(batch=batch, wanted=list(wanted.values())))
+
+    def _attempt(self, task: _Task) -> "Iterator[Step | Outcome]":
+        """Claim what is wanted, look whether somebody has made it since, and make the rest."""
+        claims, wanted = self._open(), list(task.wanted)
+        if not claims.take([item.key for item in wanted]):
+            self._later.append(task)
+            return
+        for item in task.wanted:
+            if is_there(item.planned.path, item.key, since=self._started):
+                self._found.add(item.key)
+                wanted.remove(item)
+                yield _there(item)
+                continue
+            self._folders.add(item.planned.path.parent)
+            try:
+                check_writable(item.planned.path, exists=item.planned.exists)
+            except SdloopError as error:
+                wanted.remove(item)
+                yield Failed(planned=item.planned, key=item.key, error=error)
+        kept = {item.key for item in wanted}
+        claims.release([item.key for item in task.wanted if item.key not in kept])
+        if wanted:
+            yield from self._make(_Task(batch=task.batch, wanted=wanted, again=task.again))
+
+    def _make(self, task: _Task) -> "Iterator[Step | Outcome]":
+        """Sample the batch; what the loop raises ends only this batch."""
+        from sdloop.conductor import Picture, Sampled, sampled
+
+        for item in task.wanted:
+            self._found.add(item.key)
+        recipes, kit, done = [i.planned.recipe for i in task.batch], self._kit(task.batch[0]), 0
+        try:
+            for event in sampled(kit, recipes, len(recipes), self._means.open_image):
+                if isinstance(event, Sampled | Picture):
+                    rows = len(event.batch) if isinstance(event, Sampled) else 1
+                    self._fly(task, event, task.batch[done : done + rows])
+                    done += rows
+                else:
+                    yield event
+                yield from self._landed(None)
+        except (SdloopError, RuntimeError, OSError) as error:
+            left = {item.key for item in task.batch[done:]}
+            rest = [item for item in task.wanted if item.key in left]
+            yield from self._failed(task, failures(rest, error, together=len(task.batch) > 1))
+        yield from self._landed(1)
+
+    def _kit(self, item: Item) -> "Kit":
+        """Its model, loaded; one at a time."""
+        from sdloop.kit import kit_of
+
+        planned = item.planned
+        names = model_of(planned.recipe)
+        if self._model is None or self._model[0] != names:
+            self._model = None  # gone before the next one needs its room
+            self._model = names, kit_of(self._means.load(planned.checkpoint))
+        return self._model[1]
+
+    def _fly(self, task: _Task, event: "Sampled | Picture", batch: Sequence[Item]) -> None:
+        """Let the other thread decode and write these while we go on."""
+        assert self._thread is not None
+        wanted = [item if item in task.wanted else None for item in batch]
+        planned = batch[0].planned
+        assert self._model is not None
+        weights, components = self._keys.weights(planned), self._model[1].components
+        future = self._thread.submit(finish, event, wanted, components, weights, self._means)
+        self._flying.append((task, future))
+
+    def _landed(self, leave: int | None) -> Iterator[Outcome]:
+        """What the other thread is through with; wait until no more than ``leave`` are left."""
+        while self._flying:
+            task, future = self._flying[0]
+            if not future.done() and (leave is None or len(self._flying) <= leave):
+                return
+            outcomes = future.result()
+            self._flying.popleft()
+            assert self._claims is not None
+            written = [one for one in outcomes if isinstance(one, Written)]
+            self._claims.release([one.key for one in written])
+            yield from written
+            yield from self._failed(task, [one for one in outcomes if isinstance(one, Failed)])
+
+    def _failed(self, task: _Task, failed: Sequence[Failed]) -> Iterator[Failed]:
+        """Try once more what may pass; one of several may have been what the others failed by."""
+        assert self._claims is not None
+        keys = {one.key for one in failed}
+        self._claims.release(keys)
+        items = [item for item in task.wanted if item.key in keys]
+        for one in failed:
+            self._found.discard(one.key)
+        alone = any(one.isolates for one in failed)
+        if alone:
+            self._later += [_Task(batch=[item], wanted=[item]) for item in items]
+        elif not task.again and failed and all(one.may_pass for one in failed):
+            self._later.append(_Task(batch=task.batch, wanted=items, again=True))
+        else:
+            yield from failed
+
+
+def _there(item: Item) -> There:
+    return There(planned=item.planned, key=item.key)
