@@ -1,7 +1,12 @@
-"""Formulas that combine the UNet's predictions into the one that the scheduler steps along."""
+"""Formulas that combine the UNet's predictions into the one that the scheduler steps along.
+
+All tensors are predictions, or clean latents, of shape (batch, channels, height, width), and each
+picture of the batch is treated by itself. ``guides`` brings them into the loop.
+"""
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 
@@ -63,3 +68,84 @@ def rescale_guidance(noise_pred: Tensor, noise_text: Tensor, guidance_rescale: f
         noise_text.std(dim=each, keepdim=True) / noise_pred.std(dim=each, keepdim=True)
     )
     return guidance_rescale * rescaled + (1 - guidance_rescale) * noise_pred
+
+
+def threshold_dynamically(denoised: Tensor, limit: Tensor | float, percentile: float) -> Tensor:
+    """Bring clean latents back into the range of -``limit`` to ``limit`` where guidance left it.
+
+    Where this share of a picture's values (0.995: all but one in 200) lies beyond ``limit``, its
+    values are clipped at the bound below which the share lies, and all of them are divided so that
+    the bound becomes ``limit``. ``limit`` is 1 for pixels, and for latents whatever range suits
+    them, as a number or one for each picture, (batch, 1, 1, 1).
+
+    Source: Saharia et al. 2022 (arXiv:2205.11487), section 2.3.
+
+    >>> threshold_dynamically(torch.tensor([[[[-1.0, 0.5, 4.0]]]]), 1.0, 1.0)
+    tensor([[[[-0.2500,  0.1250,  1.0000]]]])
+    """
+    bound = extent(denoised, percentile).clamp(min=limit)
+    return denoised.clamp(-bound, bound) * (limit / bound)
+
+
+def extent(latents: Tensor, percentile: float) -> Tensor:
+    """The magnitude below which this share of each picture's values lies: (batch, 1, 1, 1)."""
+    magnitudes = latents.flatten(1).abs()
+    return torch.quantile(magnitudes, percentile, dim=1).reshape(-1, *[1] * (latents.ndim - 1))
+
+
+def project_guidance(
+    update: Tensor, denoised_text: Tensor, guidance_scale: float, *, eta: float, norm: float
+) -> Tensor:
+    """Guide by the part of ``update`` that does not only make the picture stronger.
+
+    ``update`` is what the prompt makes of the clean picture, ``denoised_text - denoised_uncond``,
+    possibly with the memory of ``with_momentum``. It is shortened to the length ``norm`` (0 leaves
+    it), and of its part in the direction of ``denoised_text``, which raises contrast and
+    saturation, ``eta`` is kept. With ``eta`` 1 and ``norm`` 0 this is classifier-free guidance.
+
+    Source: Sadat et al. 2024 (arXiv:2410.02416), algorithm 1.
+
+    >>> text = torch.tensor([[3.0, 4.0]])
+    >>> project_guidance(torch.tensor([[6.0, 8.0]]), text, 7.5, eta=0.0, norm=0.0)
+    tensor([[3., 4.]])
+    """
+    each = list(range(1, update.ndim))
+    if norm > 0:
+        length = torch.linalg.vector_norm(update, dim=each, keepdim=True)
+        update = update * (norm / length).clamp(max=1)
+    # In double precision, as in the paper's code: the parts nearly cancel.
+    along = denoised_text.double()
+    size = torch.linalg.vector_norm(along, dim=each, keepdim=True)
+    along = along / size.clamp(min=1e-12)
+    parallel: Tensor = ((update * along).sum(dim=each, keepdim=True) * along).to(update.dtype)
+    return denoised_text + (guidance_scale - 1) * (update - parallel + eta * parallel)
+
+
+def with_momentum(update: Tensor, before: Tensor | None, momentum: float) -> Tensor:
+    """This turn's update with ``momentum`` times the last one's, which came out of here as well.
+
+    A negative momentum is APG's: it takes back what was already done in the turns before.
+
+    Source: Sadat et al. 2024 (arXiv:2410.02416), section 4.
+    """
+    return update if before is None else update + momentum * before
+
+
+def guidance_from_zero_star(
+    noise_uncond: Tensor, noise_text: Tensor, guidance_scale: float
+) -> Tensor:
+    """Classifier-free guidance away from the part of ``noise_uncond`` that the prompt agrees with.
+
+    The unconditional prediction is first scaled to be as near to ``noise_text`` as it can, which
+    corrects what the model underestimates.
+
+    Source: Fan et al. 2025 (arXiv:2503.18886), equation 7 (CFG-Zero*).
+
+    >>> uncond, text = torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 1.0]])
+    >>> guidance_from_zero_star(uncond, text, 3.0)
+    tensor([[2., 3.]])
+    """
+    each = list(range(1, noise_text.ndim))
+    agreement = (noise_text * noise_uncond).sum(dim=each, keepdim=True)
+    scale = agreement / (noise_uncond.square().sum(dim=each, keepdim=True) + 1e-8)
+    return classifier_free_guidance(scale * noise_uncond, noise_text, guidance_scale)

@@ -176,6 +176,28 @@ def predict_denoised(
             return noise_pred
 
 
+def predict_from_denoised(
+    latent_input: Tensor, denoised: Tensor, sigma: float, prediction_type: str
+) -> Tensor:
+    """The prediction that implies these clean latents: the inverse of ``predict_denoised``.
+
+    ``sigma`` must not be 0, where no prediction changes the picture; the loop never asks there.
+
+    >>> from torch import tensor
+    >>> predict_from_denoised(tensor(2.0), tensor(-0.5), float("inf"), "v_prediction")
+    tensor(0.5000)
+    """
+    alpha = 1 / math.sqrt(1 + sigma**2)
+    beta = 1.0 if math.isinf(sigma) else sigma * alpha
+    match prediction_type:
+        case "epsilon":
+            return (latent_input - alpha * denoised) / beta
+        case "v_prediction":
+            return (alpha * latent_input - denoised) / beta
+        case _:
+            return denoised
+
+
 # These look a second time between two levels of `sigmas`, each where its own formula puts it.
 _MIDDLES: Mapping[str, Callable[[Scheduler], Tensor]] = {
     "KDPM2DiscreteScheduler": lambda s: s.sigmas_interpol[1::2],

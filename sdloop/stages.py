@@ -10,15 +10,22 @@ from torch import Generator, Tensor
 
 from sdloop.components import Components
 from sdloop.conditioning import Conditioning, with_sizes
-from sdloop.errors import NonFiniteError
-from sdloop.guides import guide_of
+from sdloop.errors import NonFiniteError, SettingError
+from sdloop.guides import guided_by
 from sdloop.image import decode, encode, scale, to_images, to_pixels
 from sdloop.inputs import placed
 from sdloop.latents import enlarge, latent_size, noise, seeded_generators
 from sdloop.looking import Look
 from sdloop.loop import Step, denoise
-from sdloop.recipe import Recipe, stages
-from sdloop.schedule import Scheduler, make_scheduler, seed_brownian_noise, set_steps
+from sdloop.perturbed import Perturbed, looking_away, skipping
+from sdloop.recipe import Recipe, guidance_scales, stages
+from sdloop.schedule import (
+    Scheduler,
+    make_scheduler,
+    seed_brownian_noise,
+    set_steps,
+    steps_of,
+)
 from sdloop.start import Start, start
 from sdloop.windows import Windows
 
@@ -31,6 +38,7 @@ class Stage:
     scheduler: Scheduler
     timesteps: Tensor
     sigmas: tuple[float, ...]
+    guidance_scales: tuple[float, ...]
 
 
 # From a scheduler, its timesteps and the generators of the pictures.
@@ -38,8 +46,19 @@ Begin = Callable[[Scheduler, Tensor, Sequence[Generator]], Start]
 
 
 def stages_of(components: Components, batch: Sequence[Recipe]) -> list[Stage]:
-    """The stages of a batch, whose Recipes agree in all that decides them."""
-    return [_stage(components, recipes) for recipes in zip(*map(stages, batch), strict=True)]
+    """The stages of a batch, whose Recipes agree in all that decides them.
+
+    Raises ``SettingError`` for an interval of guidance that none of their steps lies in.
+    """
+    planned = [_stage(components, recipes) for recipes in zip(*map(stages, batch), strict=True)]
+    interval = batch[0].guidance_interval
+    if interval is not None and all({1} == set(stage.guidance_scales) for stage in planned):
+        sigmas = [sigma for stage in planned for sigma in stage.sigmas]
+        raise SettingError(
+            f"guidance_interval must hold the sigma of a step with guidance, got {interval}; they "
+            f"go from {max(sigmas):.4g} to {min(sigmas):.4g}"
+        )
+    return planned
 
 
 def _stage(components: Components, batch: tuple[Recipe, ...]) -> Stage:
@@ -52,7 +71,16 @@ def _stage(components: Components, batch: tuple[Recipe, ...]) -> Stage:
     )
     steps, first = recipe.schedule
     timesteps, sigmas = set_steps(scheduler, steps, start=first)
-    return Stage(batch=batch, scheduler=scheduler, timesteps=timesteps, sigmas=tuple(sigmas))
+    whole = steps_of(scheduler, scheduler.timesteps)
+    places = [step / max(1, whole[-1]) for step in whole[-len(timesteps) :]]
+    scales = guidance_scales(recipe, sigmas=sigmas, places=places)
+    return Stage(
+        batch=batch,
+        scheduler=scheduler,
+        timesteps=timesteps,
+        sigmas=tuple(sigmas),
+        guidance_scales=tuple(scales),
+    )
 
 
 def run(
@@ -85,31 +113,42 @@ def _denoised(
 ) -> Iterator[Step]:
     """Run the loop for one stage."""
     recipe = stage.batch[0]  # all of a batch agree in what is read from it here
-    assert recipe.guidance_scale is not None  # resolved
     seeds = [one.seed for one in stage.batch]
     generators = seeded_generators(seeds)
     begun = begin(stage.scheduler, stage.timesteps, generators)
     seed_brownian_noise(stage.scheduler, begun.latents, seeds)
+    guide, scheduler = guided_by(recipe, stage.scheduler)
     return denoise(
-        _windowed(components, recipe),
-        stage.scheduler,
+        _unet(components, recipe, len(stage.batch), conditioning.weights),
+        scheduler,
         begun.latents,
         begun.seen_with(with_sizes(components, conditioning, stage.batch)),
         timesteps=stage.timesteps,
         sigmas=stage.sigmas,
-        guidance_scale=recipe.guidance_scale,
-        guide=guide_of(recipe),
+        guidance_scale=stage.guidance_scales,
+        guide=guide,
         eta=recipe.eta,
         generators=generators,
         kept=begun.kept,
     )
 
 
-def _windowed(components: Components, recipe: Recipe) -> Any:
-    """The UNet, behind windows where the Recipe has some."""
-    if not recipe.tile:
-        return components.unet
-    return Windows(unet=components.unet, side=recipe.tile // components.vae_factor)
+def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor | None) -> Any:
+    """The UNet, behind windows where the Recipe has some, and beside its hampered twins."""
+    unet, worse = components.unet, []
+    if recipe.pag_scale and recipe.pag_layers is not None:
+        worse.append((looking_away(unet, recipe.pag_layers), recipe.pag_scale))
+    if recipe.slg_scale and recipe.slg_layers is not None:
+        worse.append((skipping(unet, recipe.slg_layers), recipe.slg_scale))
+
+    def windowed(one: Any) -> Any:
+        side = None if recipe.tile is None else recipe.tile // components.vae_factor
+        return Windows(unet=one, side=side) if side else one
+
+    if not worse:
+        return windowed(unet)
+    hampered = [(windowed(twin), scale) for twin, scale in worse]
+    return Perturbed(unet=windowed(unet), worse=hampered, pictures=pictures, weights=weights)
 
 
 def enlarged_start(

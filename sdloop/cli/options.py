@@ -11,6 +11,7 @@ import typer
 
 from sdloop.cli.flags import option
 from sdloop.prompt import EMPHASES
+from sdloop.recipe import GUIDANCES
 from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS
 
 PromptArgument = Annotated[
@@ -106,6 +107,68 @@ class RecipeOptions:
             "--guidance-rescale",
             metavar="X",
         ),
+    ] = None
+    guidance: Annotated[
+        str | None,
+        option(
+            "Guidance",
+            f"Another formula: {', '.join(GUIDANCES)}; with numbers of its own as in "
+            "apg:eta=0.2:norm=5.",
+            "--guidance",
+            metavar="NAME",
+            choices=tuple(GUIDANCES),
+        ),
+    ] = None
+    guidance_interval: Annotated[
+        str | None,
+        option(
+            "Guidance",
+            "Only where sigma is between these, as in 0.28..5.42; other steps are twice as fast.",
+            "--guidance-interval",
+            metavar="LOW..HIGH",
+        ),
+    ] = None
+    guidance_schedule: Annotated[
+        str | None,
+        option(
+            "Guidance",
+            "A scale for each step: linear:1..9, cosine:9..1, a list as 1,3,7.5 that is stretched "
+            "over them, or a file with one.",
+            "--guidance-schedule",
+            metavar="SCALES",
+        ),
+    ] = None
+    pag_scale: Annotated[
+        float | None,
+        option(
+            "Guidance",
+            "Away from what the UNet predicts with self-attention that sees each place alone; "
+            "one more run of it a step.",
+            "--pag-scale",
+            metavar="X",
+        ),
+    ] = None
+    pag_layers: Annotated[
+        str | None,
+        option(
+            "Guidance",
+            "In these of its layers, as in mid,up_blocks.1. Default: mid.",
+            "--pag-layers",
+            metavar="NAMES",
+        ),
+    ] = None
+    slg_scale: Annotated[
+        float | None,
+        option(
+            "Guidance",
+            "Away from what the UNet predicts with layers skipped; one more run of it a step.",
+            "--slg-scale",
+            metavar="X",
+        ),
+    ] = None
+    slg_layers: Annotated[
+        str | None,
+        option("Guidance", "These, named as above. Default: mid.", "--slg-layers", metavar="NAMES"),
     ] = None
     width: Annotated[
         int | None,

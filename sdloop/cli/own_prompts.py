@@ -40,7 +40,8 @@ def _own(image: str, settings: Settings) -> dict[str, Any]:
     asked = settings.recipe
     recorded = _recorded(image)
     if not recorded.get("prompt"):
-        guided = "guidance_scale" in asked or asked.get("negative_prompt")
+        telling = ("guidance_scale", "guidance_schedule", "negative_prompt")
+        guided = any(asked.get(name) not in (None, "") for name in telling)
         return {} if guided else {"guidance_scale": 1}
     own = {"prompt": recorded["prompt"]}
     negative = recorded.get("negative_prompt")

@@ -1,5 +1,6 @@
 """Prompts × seeds → the Recipes of one command."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
 from sdloop.cli.settings import Settings
 from sdloop.cli.shared_words import fields_of
+from sdloop.cli.text_files import read_text
 from sdloop.cli.values import parse_pair
 from sdloop.errors import SdloopError, SettingError
 from sdloop.recipe import Recipe
@@ -34,6 +36,8 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
     for name in _PAIRS:
         if name in values:
             values[name] = parse_pair(name, values[name])
+    if "guidance_schedule" in values:
+        values["guidance_schedule"] = schedule_text(values["guidance_schedule"])
     for name in ("embeddings", "replace_tokens"):
         if name in values:
             values[name] = tuple(values[name])
@@ -43,6 +47,16 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
             if values.setdefault(name, number) != number:
                 raise SettingError(f"{name} must agree with size {size}, got {values[name]}")
     return values
+
+
+def schedule_text(text: str) -> str:
+    """A schedule of guidance as a Recipe has it: a file gives way to the scales in it.
+
+    They stand one a line, or with commas or spaces between them.
+    """
+    if re.fullmatch(r"(linear|cosine):.*|[0-9.,\s]+", text):
+        return text
+    return ",".join(re.split(r"[,\s]+", read_text(text).strip()))
 
 
 def seeds_of(

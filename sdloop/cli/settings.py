@@ -95,6 +95,8 @@ _TOGETHER = {
     "scale": ("width", "height"),
     "embeddings": ("embeddings_sha256",),
     "replace_tokens": ("replace_tokens_sha256",),
+    "guidance_scale": ("guidance_schedule",),
+    "guidance_schedule": ("guidance_scale",),
     "strength": ("start_step",),
     "exact_steps": ("start_step",),
     "start_step": ("strength", "exact_steps"),

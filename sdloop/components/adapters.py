@@ -49,7 +49,7 @@ def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> 
     if importlib.util.find_spec("peft") is None:
         raise SettingError("loras need peft: pip install 'sdloop[lora]'")
     whole = {part: getattr(components, part) for part in _PARTS}
-    shells = {part: _shell(module) for part, module in whole.items() if module is not None}
+    shells = {part: shell(module) for part, module in whole.items() if module is not None}
     scales: dict[str, dict[str, float]] = {part: {} for part in shells}
     with quiet(), _no_bars(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Already found a `peft_config`")  # from the second on
@@ -62,7 +62,7 @@ def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> 
     return replace(components, **shells)
 
 
-def _shell(module: Module) -> Module:
+def shell(module: Module) -> Module:
     """A copy of ``module`` whose parameters and buffers are the tensors of the original."""
     memo: dict[int, Any] = {
         id(p): torch.nn.Parameter(p.data, requires_grad=p.requires_grad)

@@ -82,7 +82,7 @@ def encode_all(
     positives = [_mixed(texts, recipe, encode) for texts in reading.prompts]
     tokens = max(one.embeds.shape[1] for one in positives)
     unwanted = reading.negative or TextInput(text="", emphasis=recipe.emphasis)
-    guided = recipe.guidance_scale != 1
+    guided = recipe.guided
     zeros = reading.negative is None and components.force_zeros_for_empty_prompt
     negative = encode(unwanted) if guided and not zeros else None
     if negative is not None:

@@ -2,6 +2,7 @@
 
 from sdloop.recipe.check import ENLARGES, MAX_SEED, MAX_STEPS, PROMPTS
 from sdloop.recipe.enlarge import stages
+from sdloop.recipe.guidance import GUIDANCES, guidance_scales, parse_guidance
 from sdloop.recipe.learned import WORD_FIELDS
 from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_tags
 from sdloop.recipe.mix import MIX_FIELDS
@@ -13,6 +14,7 @@ __all__ = [
     "DEFAULT_NOISE_LEVEL",
     "ENLARGES",
     "FIELDS",
+    "GUIDANCES",
     "IMAGE_FIELDS",
     "MASK_FIELDS",
     "MAX_SEED",
@@ -25,6 +27,8 @@ __all__ = [
     "check_keys",
     "checked_loras",
     "facts_of",
+    "guidance_scales",
+    "parse_guidance",
     "parse_lora",
     "split_tags",
     "stages",

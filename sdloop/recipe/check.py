@@ -12,6 +12,7 @@ from sdloop.errors import SettingError
 from sdloop.inputs import BACK, RESIZES, settled_colour
 from sdloop.learned import parse_embedding, parse_replacement
 from sdloop.prompt import EMPHASES, check_prompt, parts
+from sdloop.recipe.guidance import settled_guidance
 from sdloop.recipe.loras import checked_loras
 from sdloop.recipe.mix import settled_mix
 from sdloop.rules import (
@@ -33,7 +34,7 @@ TEXTS = (
     *PROMPTS,
     *("emphasis", "model", "revision", "variant", "vae", "scheduler", "sigmas"),
     *("timestep_spacing", "image", "image_sha256", "resize", "background", "mask", "mask_sha256"),
-    "enlarge",
+    *("enlarge", "guidance", "guidance_interval", "guidance_schedule", "pag_layers", "slg_layers"),
 )
 FLAGS = ("exact_steps", "invert_mask", "no_keep", "slerp")
 WHOLES = {
@@ -56,6 +57,8 @@ WHOLES = {
 NUMBERS = {
     "guidance_scale": (0.0, 1e4),
     "guidance_rescale": (0.0, 1.0),
+    "pag_scale": (0.0, 1e3),
+    "slg_scale": (0.0, 1e3),
     "eta": (0.0, 1.0),
     "strength": (0.0, 1.0),
     "scale": (1.0, 16.0),
@@ -95,6 +98,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     if "background" in given:
         given["background"] = settled_colour("background", given["background"])
     given |= _settled_scheduler(given)
+    given |= settled_guidance(given)
     check_together(given)
     _check_prompts(given)
     given |= settled_mix(given)

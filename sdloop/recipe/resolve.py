@@ -19,6 +19,7 @@ from sdloop.inputs import (
 from sdloop.recipe.check import PROMPTS, check_scheduler
 from sdloop.recipe.enlarge import with_hires, with_scale, with_tile
 from sdloop.recipe.growth import with_growth
+from sdloop.recipe.guidance import check_guidance, with_guidance
 from sdloop.recipe.learned import with_learned
 from sdloop.recipe.loras import with_hashes
 from sdloop.recipe.task import (
@@ -156,22 +157,21 @@ def _with_start(recipe: "Recipe", model: Defaults) -> "Recipe":
 
 
 def _with_scheduler(recipe: "Recipe", model: Defaults) -> "Recipe":
-    """The model's own scheduler and guidance, where none are named."""
+    """The model's own scheduler and guidance, where none are named; they must suit each other."""
     config = model.scheduler_config
     scheduler = name_of(config) if recipe.scheduler is None else recipe.scheduler
     knows = known_to(scheduler, config)
-    guidance = model.guidance_scale if recipe.guidance_scale is None else recipe.guidance_scale
     sigmas = sigmas_of(config) if "sigmas" in knows else None
     recipe = dataclasses.replace(
         recipe,
-        guidance_scale=guidance,
         scheduler=scheduler,
         sigmas=sigmas if recipe.sigmas is None else recipe.sigmas,
     )
     name = config["_class_name"] if scheduler is None else scheduler
     check_scheduler(name, knows, recipe.to_dict())
     check_suits(name, knows, config)
-    return recipe
+    check_guidance(recipe, name, knows)
+    return with_guidance(recipe, model)
 
 
 def _check_model(recipe: "Recipe", model: Defaults) -> None:

@@ -53,6 +53,15 @@ class Recipe:
     guidance_scale, guidance_rescale
         1 switches guidance off, 0 ignores the prompt; rescale is 0 to 1 (Lin et al. 2023,
         arXiv:2305.08891, eq. 15).
+    guidance, guidance_interval, guidance_schedule
+        Another guidance than the usual one, with its numbers: "apg:eta=0:momentum=-0.5", see
+        ``guidance.GUIDANCES``. The noise levels at which there is guidance, "0.28..5.42" in sigma;
+        and in the place of ``guidance_scale`` one for each step: "linear:1..9", "cosine:9..1" or a
+        list that is stretched over them, "1,3,7.5".
+    pag_scale, pag_layers, slg_scale, slg_layers
+        How far the picture is led away from what the UNet predicts with less attention, at the
+        layers of these names, separated by commas: with self-attention that looks at each place
+        alone (perturbed-attention guidance), or with whole layers skipped (skip-layer guidance).
     scheduler, sigmas, timestep_spacing, eta
         A name of ``scheduler_names.SCHEDULERS``; how its noise levels and its timesteps are
         spaced; the share of DDIM's (and TCD's) noise, 0 to 1.
@@ -125,6 +134,13 @@ class Recipe:
     steps: int = 25
     guidance_scale: float | None = None
     guidance_rescale: float = 0.0
+    guidance: str | None = None
+    guidance_interval: str | None = None
+    guidance_schedule: str | None = None
+    pag_scale: float | None = None
+    pag_layers: str | None = None
+    slg_scale: float | None = None
+    slg_layers: str | None = None
     scheduler: str | None = None
     sigmas: str | None = None
     timestep_spacing: str | None = None
@@ -177,6 +193,11 @@ class Recipe:
         if self.width is None or self.height is None:
             raise SettingError("width and height must be set: resolve the Recipe for a model first")
         return self.width, self.height
+
+    @property
+    def guided(self) -> bool:
+        """Whether a resolved Recipe is guided at any step."""
+        return self.guidance_schedule is not None or self.guidance_scale != 1
 
     @property
     def growth(self) -> Growth | None:
@@ -242,6 +263,9 @@ class Recipe:
         elif self.hires is not None:
             fields["start_step"] = list(self.schedule)
         fields |= keyed_words(self)
+        for kind in ("pag", "slg"):
+            if fields.get(f"{kind}_scale") == 0:  # off
+                fields = {k: v for k, v in fields.items() if not k.startswith(kind)}
         if self.mask == ALPHA:
             fields["mask"] = ALPHA
         added = [[lora.sha256, lora.scale] for lora in self.loras if lora.scale]

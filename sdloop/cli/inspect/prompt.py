@@ -133,7 +133,7 @@ def _attention_sheet(components: "Components", recipe: Recipe) -> "Image":
     from sdloop.latents import latent_size
 
     size = latent_size(*recipe.size, components.vae_factor)
-    with recorded(components.unet, size=size, guided=recipe.guidance_scale != 1) as maps:
+    with recorded(components.unet, size=size, guided=recipe.guided) as maps:
         picture = generate(components, recipe)[0].image
     tokens = walk(components.tokenizer, components.text_encoder, recipe.prompt).tokens
     mean = maps.mean()
