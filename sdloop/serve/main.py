@@ -48,8 +48,7 @@ class Worker:
             threading.Thread(target=work, daemon=True).start()
         while (guest := self._queue.next()) is not None:
             try:
-                if not guest.stopped:
-                    self._run(guest)
+                self._run(guest)
             finally:
                 self._queue.finished()
                 for descriptor in guest.descriptors:
@@ -97,7 +96,9 @@ class Worker:
         match message:
             case Call() if len(descriptors) == _STREAMS:
                 guest = Guest(line=line, call=message, descriptors=descriptors)
-                return self._queue.add(guest) and self._follow(guest)
+                if self._queue.add(guest):
+                    self._follow(guest)
+                return guest.taken
             case Ask(what="status"):
                 line.send(self._status())
             case Ask(what="stop"):
@@ -105,13 +106,13 @@ class Worker:
                 self._queue.close()
         return False
 
-    def _follow(self, guest: Guest) -> bool:
-        """Hear the signals of a client, until it has gone. Whether its call was run."""
+    def _follow(self, guest: Guest) -> None:
+        """Hear the signals of a client, until it has gone."""
         with suppress(OSError, BadMessage):
             while (message := guest.line.receive()) is not None:
                 if isinstance(message, Signal):
                     self._queue.signal(guest, message.number)
-        return not self._queue.leave(guest)
+        self._queue.leave(guest)
 
     def _status(self) -> Status:
         queue = self._queue

@@ -6,16 +6,20 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from sdloop.worker.messages import Call, Line, Waiting
+from sdloop.worker.messages import INTERRUPTED, Call, Done, Line, Waiting
 
 
 @dataclass(eq=False, kw_only=True, slots=True)
 class Guest:
-    """A client whose call waits, or runs. ``descriptors`` are its streams and its folder."""
+    """A client whose call waits, or was ``taken`` to be run.
+
+    ``descriptors`` are its streams and its folder; whoever takes the call closes them.
+    """
 
     line: Line
     call: Call
     descriptors: list[int]
+    taken: bool = False
     stopped: bool = False
 
 
@@ -57,6 +61,7 @@ class Queue:
             if not self._open:
                 return None
             self._running = self._waiting.popleft()
+            self._running.taken = True
             self._running.line.mention(Waiting(place=0))
             self._tell()
             return self._running
@@ -69,20 +74,20 @@ class Queue:
 
     def signal(self, guest: Guest, number: int) -> None:
         """Stop a call by SIGINT or SIGTERM: if it runs it hears it, and else it never will."""
+        if number not in (signal.SIGINT, signal.SIGTERM):
+            return
         with self._changed:
             guest.stopped = True
-            if guest is self._running and number in (signal.SIGINT, signal.SIGTERM):
+            if guest is self._running:
                 signal.pthread_kill(threading.main_thread().ident or 0, number)
+            elif guest in self._waiting:
+                self._waiting.remove(guest)
+                guest.line.mention(Done(code=INTERRUPTED))
+                self._tell()
 
-    def leave(self, guest: Guest) -> bool:
-        """Its client is gone: whether it was still waiting. If it runs, it is stopped."""
+    def leave(self, guest: Guest) -> None:
+        """Its client is gone: nobody waits for it any more."""
         self.signal(guest, signal.SIGTERM)
-        with self._changed:
-            if guest not in self._waiting:
-                return False
-            self._waiting.remove(guest)
-            self._tell()
-            return True
 
     def close(self) -> None:
         """After the call that runs there are no more: those that wait are sent away."""

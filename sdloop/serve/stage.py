@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from sdloop.worker.inside import HOST, Host
-from sdloop.worker.messages import Call
+from sdloop.worker.messages import INTERRUPTED, Call
 
 _STREAMS = ("stdin", "stdout", "stderr")
-_INTERRUPTED = 130
 
 
 def run(call: Call, descriptors: Sequence[int], host: Host, stopped: Callable[[], bool]) -> int:
@@ -31,12 +30,12 @@ def _command(argv: Sequence[str], stopped: Callable[[], bool]) -> int:
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if stopped():
-            return _INTERRUPTED
+            return INTERRUPTED
         main()
     except SystemExit as ending:
         return _code(ending)
     except KeyboardInterrupt:  # before the command line was ready to say so itself
-        return _INTERRUPTED
+        return INTERRUPTED
     except BaseException:
         # The edge of what the client takes for its process: it ends as Python itself would.
         sys.excepthook(*sys.exc_info())

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, get_args, get_origin
 
 # The longest command line that Linux takes is 2 MiB, and the environment counts in it.
 MAX_BYTES = 8 << 20
+INTERRUPTED = 130
 
 
 class BadMessage(Exception):
