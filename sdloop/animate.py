@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from sdloop.checkpoint import find_lora
+from sdloop.checkpoint import clip_hashes, find_lora
 from sdloop.components import Components
 from sdloop.conductor import Picture, stream
 from sdloop.inputs import InputImage, check_sha256, frame_of, framed
@@ -57,6 +57,7 @@ def animate(
     """
     check_number("carry", carry, 0, 1)
     hashes = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
+    hashes |= clip_hashes(recipe)
     settled = clip_recipe(components, clip, recipe, carry=carry, lora_hashes=hashes)
     opened: dict[str, InputImage] = {}
     asked: list[Recipe] = []

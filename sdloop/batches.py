@@ -2,33 +2,31 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
-from sdloop.recipe import PROMPTS, WORD_FIELDS, Recipe
+from sdloop.recipe import FIELDS, PROMPTS, WORD_FIELDS, Recipe
+
+# What Recipes that share a forward pass may differ in: words, seeds, and which picture and mask.
+_FREE = frozenset(
+    {
+        *PROMPTS,
+        *WORD_FIELDS,
+        *("seed", "variation_seed", "variation_strength"),
+        *("image", "image_sha256", "mask", "mask_sha256"),
+        *("mix_prompts", "mix_weights", "slerp"),
+    }
+)
+_shaping = attrgetter(*(name for name in FIELDS if name not in _FREE))
+
+
+def shape_of(recipe: Recipe) -> tuple[Any, ...]:
+    """What is equal of Recipes that can share a forward pass."""
+    return (*_shaping(recipe), recipe.image is None, recipe.mask is None)
 
 
 def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]]:
-    """Neighbours that can share a forward pass: those of one ``shape_of``."""
+    """Neighbours that can share a forward pass: equal but for words, seeds and input picture."""
     for _, alike in itertools.groupby(recipes, key=shape_of):
         while batch := list(itertools.islice(alike, batch_size)):
             yield batch
-
-
-def shape_of(recipe: Recipe) -> Recipe:
-    """What those who share a forward pass agree in: all but words, seeds and input picture."""
-    words: dict[str, Any] = {**dict.fromkeys((*PROMPTS, *WORD_FIELDS)), "prompt": ""}
-    return replace(
-        recipe,
-        seed=0,
-        image=recipe.image and "any",
-        image_sha256=None,
-        mask=recipe.mask and "any",
-        mask_sha256=None,
-        mix_prompts=None,
-        mix_weights=None,
-        slerp=False,
-        variation_seed=None,
-        variation_strength=None,
-        **words,
-    )

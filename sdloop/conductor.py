@@ -19,7 +19,7 @@ from sdloop.outpaint import growing_from, window_recipes
 from sdloop.recipe import Recipe
 from sdloop.rules import check_whole
 from sdloop.sampled import Picture, Sampled
-from sdloop.stages import run, stages_of
+from sdloop.stages import looked_at, run, stages_of
 
 __all__ = ["MAX_BATCH", "Event", "Picture", "Sampled", "batches", "generate", "sampled", "stream"]
 
@@ -119,6 +119,7 @@ def _grow(kit: Kit, batch: Sequence[Recipe], open_image: OpenImage) -> Iterator[
     growing = [growing_from(recipe, open_image) for recipe in batch]
     passes = batch[0].passes(kit.components)
     made: list[Picture] = []
+    turns = 0  # of a pass, of which a scheduler may take fewer
     for number, one in enumerate(passes):
         windows, open_window = window_recipes(batch, growing, one, number, kit.components)
         made = []
@@ -129,7 +130,9 @@ def _grow(kit: Kit, batch: Sequence[Recipe], open_image: OpenImage) -> Iterator[
                 made.append(event)
             else:
                 with watch.stopped():
-                    index, total = number * event.total + event.index, len(passes) * event.total
+                    turns = max(turns, event.total)
+                    left_out = turns - event.total if one is passes[-1] else 0
+                    index, total = number * turns + event.index, len(passes) * turns - left_out
                     yield replace(event, index=index, total=total)
         for picture, window in zip(growing, made, strict=True):
             picture.paint(one, window.image)
@@ -175,7 +178,7 @@ def _sample(
         components=components,
         batch=tuple(batch),
         latents=latents,
-        sigmas=tuple(sigma for stage in planned for sigma in stage.sigmas),
+        sigmas=tuple(looked_at(planned, row) for row in range(len(batch))),
         seconds=reading + watch.seconds() / len(batch),
         look=look,
     )

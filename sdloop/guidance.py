@@ -70,27 +70,21 @@ def rescale_guidance(noise_pred: Tensor, noise_text: Tensor, guidance_rescale: f
     return guidance_rescale * rescaled + (1 - guidance_rescale) * noise_pred
 
 
-def threshold_dynamically(denoised: Tensor, limit: Tensor | float, percentile: float) -> Tensor:
+def threshold_dynamically(denoised: Tensor, limit: float, percentile: float) -> Tensor:
     """Bring clean latents back into the range of -``limit`` to ``limit`` where guidance left it.
 
-    Where this share of a picture's values (0.995: all but one in 200) lies beyond ``limit``, its
-    values are clipped at the bound below which the share lies, and all of them are divided so that
-    the bound becomes ``limit``. ``limit`` is 1 for pixels, and for latents whatever range suits
-    them, as a number or one for each picture, (batch, 1, 1, 1).
+    The bound is that below which this share of a picture's values lies (0.995: all but one in 200).
+    Where it is beyond ``limit``, the values are clipped there, and all of them are divided so that
+    the bound becomes ``limit``: 1 for pixels, and for latents whatever range suits them.
 
     Source: Saharia et al. 2022 (arXiv:2205.11487), section 2.3.
 
     >>> threshold_dynamically(torch.tensor([[[[-1.0, 0.5, 4.0]]]]), 1.0, 1.0)
     tensor([[[[-0.2500,  0.1250,  1.0000]]]])
     """
-    bound = extent(denoised, percentile).clamp(min=limit)
+    bound = torch.quantile(denoised.flatten(1).abs(), percentile, dim=1).clamp(min=limit)
+    bound = bound.reshape(-1, *[1] * (denoised.ndim - 1))
     return denoised.clamp(-bound, bound) * (limit / bound)
-
-
-def extent(latents: Tensor, percentile: float) -> Tensor:
-    """The magnitude below which this share of each picture's values lies: (batch, 1, 1, 1)."""
-    magnitudes = latents.flatten(1).abs()
-    return torch.quantile(magnitudes, percentile, dim=1).reshape(-1, *[1] * (latents.ndim - 1))
 
 
 def project_guidance(

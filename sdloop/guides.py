@@ -1,7 +1,6 @@
 """What the loop calls to make one prediction of two: guidance, in the form that it takes there."""
 
 from dataclasses import dataclass, field
-from functools import partial
 from math import sqrt
 from typing import Any, Protocol
 
@@ -9,19 +8,17 @@ from torch import Tensor
 
 from sdloop.guidance import (
     classifier_free_guidance,
-    extent,
     guidance_from_zero_star,
     project_guidance,
     rescale_guidance,
     threshold_dynamically,
     with_momentum,
 )
+from sdloop.prediction import predict_denoised, predict_from_denoised
 from sdloop.recipe import Recipe, parse_guidance
 from sdloop.schedule import (
     Scheduler,
     noise_levels,
-    predict_denoised,
-    predict_from_denoised,
     steps_of,
 )
 
@@ -31,7 +28,7 @@ class Guide(Protocol):
 
     All are of shape (batch, channels, height, width), and each picture is guided by itself.
     ``latent_input`` is what the UNet saw, ``sigma`` how noisy that is: with both, what a prediction
-    takes the clean picture to be follows (see ``schedule.predict_denoised``). Turns with a scale
+    takes the clean picture to be follows (see ``predict_denoised``). Turns with a scale
     of 1 have no unconditional prediction and no call. A guide that remembers what it has seen is
     for one run of the loop.
     """
@@ -75,13 +72,13 @@ def rescaled(guide: Guide, guidance_rescale: float) -> Guide:
 class Thresholded:
     """Classifier-free guidance whose clean picture stays within a range.
 
-    That is ``limit``, or without one what the prompt's own prediction reaches: latents have no
-    bounds as pixels have.
+    Latents have no bounds as pixels have, but every model's are scaled to a deviation of about 1:
+    a ``limit`` of 3 leaves pictures alone that were made with little guidance.
     """
 
     prediction_type: str
     percentile: float
-    limit: float | None = None
+    limit: float
 
     def __call__(
         self,
@@ -95,11 +92,7 @@ class Thresholded:
         noise_pred = classifier_free_guidance(noise_uncond, noise_text, scale)
         kind = self.prediction_type
         denoised = predict_denoised(latent_input, noise_pred, sigma, kind)
-        limit: Tensor | float | None = self.limit
-        if limit is None:
-            text = predict_denoised(latent_input, noise_text, sigma, kind)
-            limit = extent(text, self.percentile)
-        denoised = threshold_dynamically(denoised, limit, self.percentile)
+        denoised = threshold_dynamically(denoised, self.limit, self.percentile)
         return predict_from_denoised(latent_input, denoised, sigma, kind)
 
 
@@ -133,9 +126,10 @@ class Projected:
         kind = self.prediction_type
         uncond = predict_denoised(latent_input, noise_uncond, sigma, kind)
         text = predict_denoised(latent_input, noise_text, sigma, kind)
-        self._update = with_momentum(text - uncond, self._update, self.momentum)
+        update = with_momentum(text - uncond, self._update, self.momentum)
+        self._update = update.detach()  # a gradient leads back through this turn alone
         norm = _APG_NORM * sqrt(text[0].numel()) if self.norm is None else self.norm
-        denoised = project_guidance(self._update, text, scale, eta=self.eta, norm=norm)
+        denoised = project_guidance(update, text, scale, eta=self.eta, norm=norm)
         return predict_from_denoised(latent_input, denoised, sigma, kind)
 
 
@@ -208,14 +202,19 @@ class Renoising:
             stepped: tuple[Tensor] = self.scheduler.step(noise_pred, t, latents, **options)
             return stepped
         (noise_uncond, latent_input, sigma), self._seen = self._seen, None
-        clean = partial(
-            predict_denoised,
-            latent_input,
-            sigma=sigma,
-            prediction_type=self.scheduler.config.prediction_type,
+        clean, unguided = (
+            self._clean(one, latent_input, sigma) for one in (noise_pred, noise_uncond)
         )
-        moved = _signal_next(self.scheduler, t) * (clean(noise_pred) - clean(noise_uncond))
+        moved = _signal_next(self.scheduler, t) * (clean - unguided)
         return (self.scheduler.step(noise_uncond, t, latents, **options)[0] + moved,)
+
+    def _clean(self, noise_pred: Tensor, latent_input: Tensor, sigma: float) -> Tensor:
+        """What the scheduler takes the clean picture to be: DDIM's may be set to clip it."""
+        config = self.scheduler.config
+        clean = predict_denoised(latent_input, noise_pred, sigma, config.prediction_type)
+        if not config.get("clip_sample"):
+            return clean
+        return clean.clamp(-config.clip_sample_range, config.clip_sample_range)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.scheduler, name)
@@ -252,7 +251,7 @@ def guided_by(recipe: Recipe, scheduler: Scheduler) -> tuple[Guide, Scheduler]:
                 prediction_type=kind, eta=eta, momentum=momentum, norm=numbers.get("norm")
             )
         case "threshold":
-            percentile, limit = numbers["percentile"], numbers.get("limit")
+            percentile, limit = numbers["percentile"], numbers["limit"]
             guide = Thresholded(prediction_type=kind, percentile=percentile, limit=limit)
         case "cfg-zero":
             guide = ZeroStar(zero_above=_level(scheduler, int(numbers["zero"])))

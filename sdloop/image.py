@@ -22,7 +22,7 @@ TILE = 512
 
 # What a VAE is told about tiles, and where it is, holds for all threads: pictures of one batch are
 # decoded while the next one is sampled, which may look at pictures too.
-_one_at_a_time = threading.RLock()
+one_at_a_time = threading.RLock()
 
 _NO_ROOM = "the memory does not suffice to decode a picture as usual: it is done in smaller parts"
 
@@ -44,12 +44,12 @@ def _decoded(vae: Any, latents: Tensor) -> Tensor:
 
     In tiles, in small tiles, at last on the CPU: the steps that made ``latents`` were dear.
     """
-    with _one_at_a_time:
+    with one_at_a_time:
         return _somehow_decoded(vae, latents)
 
 
 def _somehow_decoded(vae: Any, latents: Tensor) -> Tensor:
-    area = latents.shape[-2] * latents.shape[-1] * _factor(vae) ** 2
+    area = latents.shape[-2] * latents.shape[-1] * vae_factor(vae) ** 2
     for tile in (None, TILE, TILE // 2):
         try:
             with tiled(vae, area, at_most=tile):
@@ -88,14 +88,15 @@ def tiled(vae: Any, pixels: int, *, at_most: int | None = None) -> Iterator[None
     before = vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size
     side = max(TILE, vae.tile_sample_min_size) if at_most is None else at_most
     vae.use_tiling, vae.tile_sample_min_size = True, side
-    vae.tile_latent_min_size = side // _factor(vae)
+    vae.tile_latent_min_size = side // vae_factor(vae)
     try:
         yield
     finally:
         vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size = before
 
 
-def _factor(vae: Any) -> int:
+def vae_factor(vae: Any) -> int:
+    """Pixels per latent, along each side."""
     return int(2 ** (len(vae.config.block_out_channels) - 1))
 
 
@@ -118,7 +119,7 @@ class Encoded:
 @torch.no_grad()
 def encode(vae: Any, pixels: Tensor) -> Encoded:
     """What the VAE makes of ``to_pixels`` of a picture whose sides are multiples of its factor."""
-    with _one_at_a_time, tiled(vae, pixels.shape[-2] * pixels.shape[-1]):
+    with one_at_a_time, tiled(vae, pixels.shape[-2] * pixels.shape[-1]):
         gaussian = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
     mean, std = gaussian.mean.float(), gaussian.std.float()
     return Encoded(mean=mean, std=std)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from sdloop.checkpoint import FindLora, find_lora
+from sdloop.checkpoint import FindLora, clip_hashes, find_lora
 from sdloop.components import Components, adapted
 from sdloop.conditioning import Encode, Words, encode_prompt, with_words
 from sdloop.inputs import OpenImage
@@ -26,11 +26,12 @@ class Kit:
     prepare: Callable[[tuple[Lora, ...]], tuple[Components, Encoder]]
 
     def resolved(self, recipe: Recipe, open_image: OpenImage) -> Recipe:
-        """``recipe`` with the choices of the model, its picture and its LoRAs written in.
+        """``recipe`` with the choices of the model, its picture, LoRAs and CLIP written in.
 
         Raises what ``Recipe.resolved`` does.
         """
         hashes = {lora.name: self.find_lora(lora.name).sha256 for lora in recipe.loras}
+        hashes |= clip_hashes(recipe)
         facts = facts_of(recipe, open_image)
         return recipe.resolved(self.components, facts, lora_hashes=hashes)
 

@@ -19,6 +19,7 @@ from sdloop.guidance import composed
 from sdloop.guides import Guide, plain
 from sdloop.mask import Kept
 from sdloop.schedule import Scheduler, denoised_latents, step_options, steps_of
+from sdloop.steering import Pull
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +40,6 @@ class Step:
     denoised: Tensor
 
 
-@torch.no_grad()
 def denoise(
     unet: Any,
     scheduler: Scheduler,
@@ -53,6 +53,7 @@ def denoise(
     eta: float = 0.0,
     generators: Sequence[Generator] = (),
     kept: Kept | None = None,
+    pull: Pull | None = None,
 ) -> Iterator[Step]:
     """Turn noise into latents of a picture, one scheduler step at a time.
 
@@ -62,26 +63,33 @@ def denoise(
     turns, or one for each: at 1 the UNet runs on the prompt alone, else on the unconditional twin
     beside it, and on each prompt where several are combined. ``guide`` makes one prediction of the
     two: classifier-free guidance, or what ``guides`` has instead. ``kept`` is what stays of a
-    picture that is painted only within a mask.
+    picture that is painted only within a mask, and ``pull`` leads to pictures with less of a loss.
 
     The latents stay float32 in half precision too: a rounding error a step would add up.
     """
     if isinstance(guidance_scale, int | float):
         guidance_scale = [guidance_scale] * len(timesteps)
     guided = [scale != 1 for scale in guidance_scale]
-    prompts = conditioning.over(steps_of(scheduler, timesteps), guided=guided)
+    steps = steps_of(scheduler, timesteps)
+    prompts = conditioning.over(steps, guided=guided)
     options = step_options(scheduler, eta, generators)
     unet_timesteps = timesteps.to(latents.device, torch.float32)  # as the UNet reads them
+    pulled = frozenset() if pull is None else pull.turns(steps, sigmas)
+    exact = pull is not None and pull.exact
 
     turns = zip(timesteps, sigmas, guidance_scale, prompts, strict=True)
     for index, (t, sigma, scale, prompt) in enumerate(turns):
+        # Where a loss pulls through the UNet, a gradient leads back to the latents, else nowhere.
+        latents = latents.detach().requires_grad_(exact and index in pulled)
+
         # Scale the latents to what the UNet was trained on.
         latent_input = scheduler.scale_model_input(latents, t)
 
         # Predict the noise: with guidance for the unconditional twin too, in the row before.
         rows = len(prompt["encoder_hidden_states"]) // len(latents)
         unet_input = torch.cat([conditioning.beside(latent_input)] * rows).to(unet.dtype)
-        noise_pred = unet(unet_input, unet_timesteps[index], **prompt, return_dict=False)[0]
+        with torch.set_grad_enabled(latents.requires_grad):
+            noise_pred = unet(unet_input, unet_timesteps[index], **prompt, return_dict=False)[0]
         noise_pred = noise_pred.to(latents.dtype)
 
         # Guide it.
@@ -94,6 +102,10 @@ def denoise(
 
         # What the UNet takes the clean picture to be.
         denoised = denoised_latents(scheduler, latents, latent_input, noise_pred, sigma)
+
+        # Pull the latents to where the picture has less of the loss.
+        if pull is not None and index in pulled:
+            latents, noise_pred, denoised = pull(latents, noise_pred, denoised, scheduler, sigma)
 
         # Take a step: x_t -> x_t-1.
         latents = scheduler.step(noise_pred, t, latents, **options, return_dict=False)[0]

@@ -54,7 +54,9 @@ class Perturbed:
             worse = twin(sample[first:], timestep, **told, return_dict=False)[0].float()
             moved = moved + scale * (seen[first:] - worse)
         if self.weights is not None:
-            moved = (self.weights * moved.reshape(prompts, self.pictures, *moved.shape[1:])).sum(dim=0)
+            moved = (self.weights * moved.reshape(prompts, self.pictures, *moved.shape[1:])).sum(
+                dim=0
+            )
         return (seen + torch.cat([moved] * (len(sample) // self.pictures)),)
 
 

@@ -37,13 +37,14 @@ class Picture:
 class Sampled:
     """The latents of a batch, where the UNet is, and what its pictures are told with.
 
-    ``seconds`` is the share of each in the time until now.
+    ``sigmas`` are the noise levels at which the UNet looked at each; ``seconds`` is the share of
+    each in the time until now.
     """
 
     components: Components
     batch: tuple[Recipe, ...]
     latents: Tensor
-    sigmas: tuple[float, ...]
+    sigmas: tuple[tuple[float, ...], ...]
     seconds: float
     look: Look
 
@@ -52,7 +53,8 @@ class Sampled:
         if len(rows) == len(self.batch):
             return self
         batch = tuple(self.batch[row] for row in rows)
-        return replace(self, batch=batch, latents=self.latents[list(rows)])
+        sigmas = tuple(self.sigmas[row] for row in rows)
+        return replace(self, batch=batch, latents=self.latents[list(rows)], sigmas=sigmas)
 
     def pictures(self) -> Iterator[Picture]:
         """Decode them: here, or in another thread while the next batch is sampled.
@@ -68,12 +70,13 @@ class Sampled:
             images = [self.look(recipe).canvas.finished(image) for image, recipe in pairs]
         seconds = self.seconds + watch.seconds() / len(self.batch)
         peak = peak_memory(self.components.device)
-        for image, recipe, one in zip(images, self.batch, self.latents.cpu(), strict=True):
+        told = zip(images, self.batch, self.latents.cpu(), self.sigmas, strict=True)
+        for image, recipe, one, sigmas in told:
             yield Picture(
                 image=image,
                 recipe=recipe,
                 latents=one,
-                sigmas=self.sigmas,
+                sigmas=sigmas,
                 seconds=seconds,
                 peak_memory=peak,
             )

@@ -1,6 +1,5 @@
 """From names to scheduler objects, and from a scheduler to the noise levels of its steps."""
 
-import importlib.util
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +8,10 @@ from typing import Any
 import diffusers
 from torch import Generator, Tensor
 
+from sdloop.descent import Descent
 from sdloop.errors import ModelError, SettingError
-from sdloop.scheduler_names import SCHEDULERS, SIGMAS
+from sdloop.prediction import predict_denoised
+from sdloop.scheduler_names import SCHEDULERS, SIGMAS, check_packages, class_of
 
 # The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
 # step, and add_noise for what starts from a picture.
@@ -23,30 +24,48 @@ def make_scheduler(
     scheduler: str | None = None,
     sigmas: str | None = None,
     timestep_spacing: str | None = None,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    stop_noise: float = 0.0,
 ) -> Scheduler:
     """A fresh scheduler: the checkpoint's own, or another class on the same training schedule.
 
     Schedulers count their own steps, so each run of the loop needs a new one. ``config`` is the
     checkpoint's ``scheduler_config.json``. ``scheduler`` is a name of ``SCHEDULERS``, ``None``
-    keeps the checkpoint's; the others are a Recipe's fields.
+    keeps the checkpoint's; the others are a Recipe's fields, the last three for the schedulers that
+    are optimisers.
 
     Raises ``SettingError`` when the scheduler needs a package that is not installed.
     """
-    class_name = SCHEDULERS[scheduler].class_name if scheduler else config["_class_name"]
+    class_name = class_of(scheduler, config)
     changes: dict[str, Any] = dict(SCHEDULERS[scheduler].options) if scheduler else {}
     if sigmas is not None:
         changes |= {f"use_{name}_sigmas": name == sigmas for name in SIGMAS if name != "uniform"}
     if timestep_spacing is not None:
         changes["timestep_spacing"] = timestep_spacing
-    _check_packages(class_name, sigmas)
+    check_packages(class_name, sigmas)
     own = _class(config["_class_name"]).from_config(dict(config))
+    if scheduler is not None and "descent" in SCHEDULERS[scheduler].knows:
+        asked = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+        changes |= {name: value for name, value in asked.items() if value is not None}
+        return Descent.of(own, class_name, stop_noise=stop_noise, **changes)
     # From `own.config`, which remembers what the checkpoint set: a plain copy of it would hand the
     # defaults of one class to another as if somebody had chosen them.
     return _class(class_name).from_config(own.config, **changes)
 
 
-def set_steps(scheduler: Scheduler, steps: int, *, start: int = 0) -> tuple[Tensor, list[float]]:
+def set_steps(
+    scheduler: Scheduler,
+    steps: int,
+    *,
+    start: int = 0,
+    timesteps: Sequence[int] | None = None,
+    sigmas: Sequence[float] | None = None,
+) -> tuple[Tensor, list[float]]:
     """Prepare ``scheduler`` for ``steps`` and return its timesteps (CPU) and their sigmas.
+
+    The steps are spaced as the scheduler spaces them, or lie at the ``timesteps``, or the
+    ``sigmas`` (one more than there are steps), that are listed; not every scheduler takes a list.
 
     ``start`` is the first step to run, counted from 0: what comes before it is left out, and
     ``scheduler.add_noise`` brings a picture to where the others begin. There may be more
@@ -56,7 +75,12 @@ def set_steps(scheduler: Scheduler, steps: int, *, start: int = 0) -> tuple[Tens
     try:
         # On the CPU whatever the UNet's device: most schedulers would otherwise wait for the GPU
         # at every step, to look a number up.
-        scheduler.set_timesteps(steps, device="cpu")
+        if timesteps is not None:
+            scheduler.set_timesteps(timesteps=list(timesteps), device="cpu")
+        elif sigmas is not None:
+            scheduler.set_timesteps(sigmas=list(sigmas), device="cpu")
+        else:
+            scheduler.set_timesteps(steps, device="cpu")
     except ValueError as error:
         raise SettingError(f"steps must suit the scheduler, got {steps}: {error}") from error
     trained = scheduler.config.get("num_train_timesteps", 1000)
@@ -105,6 +129,16 @@ def noise_levels(scheduler: Scheduler) -> list[float]:
     return [float(level) for level in levels]
 
 
+def has_finished(scheduler: Scheduler) -> bool:
+    """Whether further steps would change nothing, as with an optimiser that has settled."""
+    return isinstance(scheduler, Descent) and scheduler.finished
+
+
+def looks(scheduler: Scheduler, timesteps: Tensor, row: int) -> int:
+    """At how many of ``timesteps`` the UNet looked at the picture in a batch's ``row``."""
+    return scheduler.looks[row] if isinstance(scheduler, Descent) else len(timesteps)
+
+
 def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[int]) -> None:
     """Let DPM++ SDE draw its noise from each picture's own seed, on the CPU.
 
@@ -145,57 +179,37 @@ def denoised_latents(
     return predict_denoised(latent_input, noise_pred, sigma, scheduler.config.prediction_type)
 
 
-def predict_denoised(
-    latent_input: Tensor, noise_pred: Tensor, sigma: float, prediction_type: str
-) -> Tensor:
-    """The clean latents that a prediction implies: what the UNet believes the picture to be.
+def signal(scheduler: Scheduler, sigma: float) -> float:
+    """What the clean picture is multiplied by in latents of ``scheduler`` at ``sigma``.
 
-    ``latent_input`` is what the UNet saw, ``alpha * clean + beta * noise`` with
-    ``alpha² + beta² = 1`` and ``sigma = beta / alpha``; every scheduler's ``scale_model_input``
-    brings its latents to that form. At ``sigma`` infinity (zero terminal SNR) the input holds no
-    picture at all, and only v and sample predictions say anything about it.
-
-    ``prediction_type`` is the scheduler config's: ``epsilon``, ``v_prediction`` or ``sample``.
-
-    Source: Ho et al. 2020 (arXiv:2006.11239) eq. 15; v: Salimans & Ho 2022 (arXiv:2202.00512).
-
-    >>> from torch import tensor
-    >>> predict_denoised(tensor(2.0), tensor(0.5), 0.0, "epsilon")
-    tensor(2.)
-    >>> predict_denoised(tensor(2.0), tensor(0.5), float("inf"), "v_prediction")
-    tensor(-0.5000)
+    Its latents are the picture plus noise, or that scaled to unit variance, as the UNet sees it:
+    these start from noise as it is drawn.
     """
-    alpha = 1 / math.sqrt(1 + sigma**2)
-    beta = 1.0 if math.isinf(sigma) else sigma * alpha
-    match prediction_type:
-        case "epsilon":
-            return (latent_input - beta * noise_pred) / alpha
-        case "v_prediction":
-            return alpha * latent_input - beta * noise_pred
-        case _:
-            return noise_pred
+    return 1.0 if scheduler.init_noise_sigma != 1 else 1 / math.sqrt(1 + sigma**2)
 
 
-def predict_from_denoised(
-    latent_input: Tensor, denoised: Tensor, sigma: float, prediction_type: str
-) -> Tensor:
-    """The prediction that implies these clean latents: the inverse of ``predict_denoised``.
+def moved(
+    scheduler: Scheduler, latents: Tensor, noise_pred: Tensor, by: Tensor, sigma: float
+) -> tuple[Tensor, Tensor]:
+    """``latents`` whose clean picture has moved ``by`` so much, and the prediction that says so.
 
-    ``sigma`` must not be 0, where no prediction changes the picture; the loop never asks there.
-
-    >>> from torch import tensor
-    >>> predict_from_denoised(tensor(2.0), tensor(-0.5), float("inf"), "v_prediction")
-    tensor(0.5000)
+    The noise in them stays what it was, and so does a prediction of the noise. ``sigma`` must be
+    finite: where no picture is left in the latents, none can be moved.
     """
-    alpha = 1 / math.sqrt(1 + sigma**2)
-    beta = 1.0 if math.isinf(sigma) else sigma * alpha
-    match prediction_type:
+    latents = latents + signal(scheduler, sigma) * by
+    if hasattr(scheduler, "precondition_outputs"):  # EDM's are sums of the latents and an output
+        nothing, one = by.new_zeros(()), by.new_ones(())
+        of_latents = scheduler.precondition_outputs(one, nothing, sigma)
+        return latents, noise_pred + by * (1 - of_latents) / scheduler.precondition_outputs(
+            nothing, one, sigma
+        )
+    match scheduler.config.prediction_type:
         case "epsilon":
-            return (latent_input - alpha * denoised) / beta
+            return latents, noise_pred
         case "v_prediction":
-            return (alpha * latent_input - denoised) / beta
+            return latents, noise_pred - by * sigma / math.sqrt(1 + sigma**2)
         case _:
-            return denoised
+            return latents, noise_pred + by
 
 
 # These look a second time between two levels of `sigmas`, each where its own formula puts it.
@@ -205,7 +219,9 @@ _MIDDLES: Mapping[str, Callable[[Scheduler], Tensor]] = {
     "DPMSolverSDEScheduler": lambda s: (s.sigmas[0:-1:2] * s.sigmas[1::2]).sqrt(),
 }
 
-_CLASS_NAMES = frozenset(entry.class_name for entry in SCHEDULERS.values())
+_CLASS_NAMES = frozenset(
+    entry.class_name for entry in SCHEDULERS.values() if "descent" not in entry.knows
+)
 
 
 def _class(class_name: str) -> Any:
@@ -215,14 +231,3 @@ def _class(class_name: str) -> Any:
             f"the model's scheduler is a {class_name!r}, and sdloop knows {', '.join(SCHEDULERS)}"
         )
     return getattr(diffusers, class_name)
-
-
-def _check_packages(class_name: str, sigmas: str | None) -> None:
-    needs = {
-        "scipy": class_name == "LMSDiscreteScheduler" or sigmas == "beta",
-        "torchsde": class_name == "DPMSolverSDEScheduler",
-    }
-    for package, needed in needs.items():
-        if needed and importlib.util.find_spec(package) is None:
-            what = "sigmas 'beta'" if sigmas == "beta" else f"the scheduler {class_name}"
-            raise SettingError(f"{what} needs {package}: pip install 'sdloop[schedulers]'")

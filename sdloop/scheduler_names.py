@@ -7,6 +7,7 @@ diffusers' own class names are understood as well.
 """
 
 import difflib
+import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any
 from sdloop.errors import SettingError
 
 SIGMAS = ("karras", "exponential", "beta", "uniform")
+AYS = "ays"  # Align Your Steps: a table, where the others are formulas
 SPACINGS = ("leading", "trailing", "linspace")
 
 
@@ -23,9 +25,11 @@ class SchedulerName:
     """One scheduler as people know it.
 
     ``knows`` lists the optional settings it understands: ``sigmas`` (its noise levels can be
-    respaced), ``spacing`` (``timestep_spacing``) and ``eta``; whether it can step on
-    predictions of the clean ``sample``; and ``edm``, for UNets trained in EDM's terms alone
-    (Karras et al. 2022, arXiv:2206.00364).
+    respaced), ``spacing`` (``timestep_spacing``), ``timesteps`` and ``sigmas_list`` (they can be
+    listed), ``ays`` (and so they can be those of Align Your Steps) and ``eta``; whether it can step
+    on predictions of the clean ``sample``; and ``edm``, for UNets trained in EDM's terms alone
+    (Karras et al. 2022, arXiv:2206.00364). ``descent`` is an optimiser of torch in a scheduler's
+    place, see ``sdloop.descent``, and ``decay`` says that it has a ``weight_decay``.
     """
 
     name: str
@@ -47,6 +51,19 @@ def _entry(
     )
 
 
+def _optimiser(
+    name: str, class_name: str, learning_rate: float, knows: str = "decay", **options: Any
+) -> SchedulerName:
+    return SchedulerName(
+        name=name,
+        class_name=f"torch.optim.{class_name}",
+        label=class_name if name == class_name.lower() else name.capitalize(),
+        options={"learning_rate": learning_rate, **options},
+        knows=frozenset({"descent", "sample", *knows.split()}),
+    )
+
+
+_LISTED = "sigmas timesteps ays sample"
 _DPMPP = {"algorithm_type": "dpmsolver++", "solver_order": 2}
 _SDE = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
 
@@ -54,27 +71,40 @@ SCHEDULERS: Mapping[str, SchedulerName] = {
     entry.name: entry
     for entry in (
         _entry("ddim", "DDIM", "DDIM", "spacing eta sample"),
-        _entry("ddpm", "DDPM", "DDPM", "spacing sample"),
+        _entry("ddpm", "DDPM", "DDPM", "spacing timesteps ays sample"),
         _entry("pndm", "PNDM", "PLMS", "spacing", skip_prk_steps=True),
         _entry("lms", "LMSDiscrete", "LMS", "sigmas spacing sample"),
-        _entry("euler", "EulerDiscrete", "Euler", "sigmas spacing sample"),
+        _entry(
+            "euler", "EulerDiscrete", "Euler", "sigmas spacing timesteps sigmas_list ays sample"
+        ),
         _entry("euler-a", "EulerAncestralDiscrete", "Euler a", "spacing"),
-        _entry("heun", "HeunDiscrete", "Heun", "sigmas spacing sample"),
+        _entry("heun", "HeunDiscrete", "Heun", "sigmas spacing timesteps ays sample"),
         _entry("dpm2", "KDPM2Discrete", "DPM2", "sigmas spacing"),
         _entry("dpm2-a", "KDPM2AncestralDiscrete", "DPM2 a", "sigmas spacing"),
-        _entry("dpmpp-2m", "DPMSolverMultistep", "DPM++ 2M", "sigmas spacing sample", **_DPMPP),
-        _entry(
-            "dpmpp-2m-sde", "DPMSolverMultistep", "DPM++ 2M SDE", "sigmas spacing sample", **_SDE
-        ),
-        _entry("dpmpp-2s", "DPMSolverSinglestep", "DPM++ 2S", "sigmas sample", **_DPMPP),
+        _entry("dpmpp-2m", "DPMSolverMultistep", "DPM++ 2M", f"{_LISTED} spacing", **_DPMPP),
+        _entry("dpmpp-2m-sde", "DPMSolverMultistep", "DPM++ 2M SDE", f"{_LISTED} spacing", **_SDE),
+        _entry("dpmpp-2s", "DPMSolverSinglestep", "DPM++ 2S", _LISTED, **_DPMPP),
         _entry("dpmpp-sde", "DPMSolverSDE", "DPM++ SDE", "sigmas spacing"),
         _entry("deis", "DEISMultistep", "DEIS", "sigmas spacing sample"),
         _entry("unipc", "UniPCMultistep", "UniPC", "sigmas spacing sample"),
         _entry("sa-solver", "SASolver", "SA-Solver", "sigmas spacing sample"),
-        _entry("lcm", "LCM", "LCM", "sample"),
-        _entry("tcd", "TCD", "TCD", "eta sample"),
+        _entry("lcm", "LCM", "LCM", "timesteps sample"),
+        _entry("tcd", "TCD", "TCD", "eta timesteps sample"),
         _entry("edm-euler", "EDMEuler", "EDM Euler", "edm"),
         _entry("edm-dpmpp-2m", "EDMDPMSolverMultistep", "EDM DPM++ 2M", "edm"),
+        # Adam forgets sooner than it does elsewhere: of 15 steps, ten are no past to go by.
+        _optimiser("adam", "Adam", 1.2, betas=(0.5, 0.9)),
+        _optimiser("adamw", "AdamW", 1.2, betas=(0.5, 0.9), weight_decay=0.01),
+        _optimiser("nadam", "NAdam", 1.2, betas=(0.5, 0.9)),
+        _optimiser("radam", "RAdam", 0.6),
+        _optimiser("adamax", "Adamax", 0.9, betas=(0.5, 0.9)),
+        _optimiser("adagrad", "Adagrad", 1.8),
+        _optimiser("adadelta", "Adadelta", 300.0),
+        _optimiser("rmsprop", "RMSprop", 0.3, alpha=0.9),
+        _optimiser("rprop", "Rprop", 0.3, ""),
+        _optimiser("sgd", "SGD", 0.3),
+        _optimiser("asgd", "ASGD", 0.3),
+        _optimiser("momentum", "SGD", 0.2, momentum=0.5),
     )
 }
 
@@ -138,7 +168,7 @@ def parse_scheduler(text: str) -> tuple[str, str | None]:
     plain = _plain(text)
     if plain in _SPELLINGS:
         return _SPELLINGS[plain], None
-    for sigmas in SIGMAS:
+    for sigmas in (*SIGMAS, AYS):
         if plain.endswith(sigmas) and plain.removesuffix(sigmas) in _SPELLINGS:
             return _SPELLINGS[plain.removesuffix(sigmas)], sigmas
     near = difflib.get_close_matches(plain, _SPELLINGS, n=5, cutoff=0.4)
@@ -159,12 +189,16 @@ def name_of(config: Mapping[str, Any]) -> str | None:
     True
     """
     for entry in SCHEDULERS.values():
-        same_options = all(
-            config.get(key, _UNSAID[key]) == value for key, value in entry.options.items()
-        )
-        if entry.class_name == config["_class_name"] and same_options:
+        if entry.class_name != config["_class_name"] or "descent" in entry.knows:
+            continue
+        if all(config.get(key, _UNSAID[key]) == value for key, value in entry.options.items()):
             return entry.name
     return None
+
+
+def class_of(scheduler: str | None, config: Mapping[str, Any]) -> str:
+    """The class behind a name, or without one that in the checkpoint's config."""
+    return str(config["_class_name"]) if scheduler is None else SCHEDULERS[scheduler].class_name
 
 
 def known_to(scheduler: str | None, config: Mapping[str, Any]) -> frozenset[str]:
@@ -175,11 +209,22 @@ def known_to(scheduler: str | None, config: Mapping[str, Any]) -> frozenset[str]
     return next((entry.knows for entry in kinds), frozenset())
 
 
+# What a setting is called in `knows`, where it has another name there.
+_SETTINGS = {
+    "timestep_spacing": "spacing",
+    "learning_rate": "descent",
+    "stop_noise": "descent",
+    "weight_decay": "decay",
+}
+
+
 def check_known(scheduler: str, knows: frozenset[str], settings: Mapping[str, Any]) -> None:
     """Raise ``SettingError`` for a setting that is given and that ``scheduler`` would ignore."""
     for name, value in settings.items():
-        setting = {"timestep_spacing": "spacing"}.get(name, name)
-        if value and setting not in knows:
+        setting = _SETTINGS.get(name, name)
+        if name == "sigmas" and value == AYS:
+            setting = "ays"
+        if value is not None and setting not in knows:
             able = [entry.name for entry in SCHEDULERS.values() if setting in entry.knows]
             raise SettingError(
                 f"{name} means nothing to the scheduler {scheduler}, got {value!r}; "
@@ -211,3 +256,15 @@ def sigmas_of(config: Mapping[str, Any]) -> str:
     'karras'
     """
     return next((name for name in SIGMAS if config.get(f"use_{name}_sigmas")), "uniform")
+
+
+def check_packages(class_name: str, sigmas: str | None) -> None:
+    """Raise ``SettingError`` for a scheduler whose package is not installed; imports none."""
+    needs = {
+        "scipy": class_name == "LMSDiscreteScheduler" or sigmas == "beta",
+        "torchsde": class_name == "DPMSolverSDEScheduler",
+    }
+    for package, needed in needs.items():
+        if needed and importlib.util.find_spec(package) is None:
+            what = "sigmas 'beta'" if sigmas == "beta" else f"the scheduler {class_name}"
+            raise SettingError(f"{what} needs {package}: pip install 'sdloop[schedulers]'")

@@ -1,5 +1,6 @@
 """The runs of the loop for one batch of pictures: one, or with ``hires`` a second, larger one."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,18 +16,14 @@ from sdloop.guides import guided_by
 from sdloop.image import decode, encode, scale, to_images, to_pixels
 from sdloop.inputs import placed
 from sdloop.latents import enlarge, latent_size, noise, seeded_generators
+from sdloop.levels import scheduled
 from sdloop.looking import Look
 from sdloop.loop import Step, denoise
 from sdloop.perturbed import Perturbed, looking_away, skipping
 from sdloop.recipe import Recipe, guidance_scales, stages
-from sdloop.schedule import (
-    Scheduler,
-    make_scheduler,
-    seed_brownian_noise,
-    set_steps,
-    steps_of,
-)
+from sdloop.schedule import Scheduler, has_finished, looks, seed_brownian_noise, steps_of
 from sdloop.start import Start, start
+from sdloop.steering import Through, pull_of
 from sdloop.windows import Windows
 
 
@@ -39,6 +36,12 @@ class Stage:
     timesteps: Tensor
     sigmas: tuple[float, ...]
     guidance_scales: tuple[float, ...]
+
+
+def looked_at(planned: Sequence[Stage], row: int) -> tuple[float, ...]:
+    """The noise levels at which the UNet looked at the picture in a batch's ``row``."""
+    runs = [stage.sigmas[: looks(stage.scheduler, stage.timesteps, row)] for stage in planned]
+    return tuple(itertools.chain.from_iterable(runs))
 
 
 # From a scheduler, its timesteps and the generators of the pictures.
@@ -63,14 +66,7 @@ def stages_of(components: Components, batch: Sequence[Recipe]) -> list[Stage]:
 
 def _stage(components: Components, batch: tuple[Recipe, ...]) -> Stage:
     recipe = batch[0]
-    scheduler = make_scheduler(
-        components.scheduler_config,
-        scheduler=recipe.scheduler,
-        sigmas=recipe.sigmas,
-        timestep_spacing=recipe.timestep_spacing,
-    )
-    steps, first = recipe.schedule
-    timesteps, sigmas = set_steps(scheduler, steps, start=first)
+    scheduler, timesteps, sigmas = scheduled(recipe, components)
     whole = steps_of(scheduler, scheduler.timesteps)
     places = [step / max(1, whole[-1]) for step in whole[-len(timesteps) :]]
     scales = guidance_scales(recipe, sigmas=sigmas, places=places)
@@ -88,6 +84,8 @@ def run(
 ) -> Iterator[Step]:
     """The steps of all stages, counted as one run; the last one's latents are the pictures'.
 
+    Where a scheduler needs fewer steps than there are, the ``total`` of the last one says so.
+
     The ``conditioning`` is that of all stages, but for the sizes that SDXL is told.
 
     Raises ``NonFiniteError`` naming the step at which numbers ceased to be finite.
@@ -103,9 +101,13 @@ def run(
         for step in _denoised(components, stage, conditioning, begin):
             latents = step.latents
             finite.append(latents.isfinite().all())
-            yield replace(step, index=done + step.index, total=total)
+            index, ends = done + step.index, has_finished(stage.scheduler)
+            last = ends and stage is planned[-1]
+            yield replace(step, index=index, total=index + 1 if last else total)
+            if ends:
+                break
         _check_finite(finite, done, total, components.dtype)
-        done += len(finite)
+        done += len(stage.timesteps)
 
 
 def _denoised(
@@ -130,11 +132,15 @@ def _denoised(
         eta=recipe.eta,
         generators=generators,
         kept=begun.kept,
+        pull=pull_of(components, stage.batch, recipe.size),
     )
 
 
 def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor | None) -> Any:
-    """The UNet, behind windows where the Recipe has some, and beside its hampered twins."""
+    """The UNet, behind windows where the Recipe has some, and beside its hampered twins.
+
+    Where a loss is to pull through them, each has a way back.
+    """
     unet, worse = components.unet, []
     if recipe.pag_scale and recipe.pag_layers is not None:
         worse.append((looking_away(unet, recipe.pag_layers), recipe.pag_scale))
@@ -142,6 +148,7 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
         worse.append((skipping(unet, recipe.slg_layers), recipe.slg_scale))
 
     def windowed(one: Any) -> Any:
+        one = Through(unet=one) if recipe.guide_mode == "exact" else one
         side = None if recipe.tile is None else recipe.tile // components.vae_factor
         return Windows(unet=one, side=side) if side else one
 

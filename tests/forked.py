@@ -19,6 +19,7 @@ class Nursery:
     """Each child runs ``sdloop`` with the arguments it is given; its stdout goes to a file."""
 
     def __init__(self, model: Path) -> None:
+        self.known: dict[int, tuple[dict[str, bytes], float]] = {}
         self._process = subprocess.Popen(
             [sys.executable, __file__, str(model)],
             stdin=subprocess.PIPE,

@@ -5,16 +5,17 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from forked import Nursery
 
+from sdloop.batch.claims import NAME
 from sdloop.png import read_record
 
-# Two prompts of ten seeds, of two shapes: batches of four, of two, of one.
-PLAN = ["batch", "--from-file", "prompts.txt", "--seed", "1..9", "--steps", "3"]
+# Two shapes of seven seeds: batches of four and of three.
+PLAN = ["batch", "--from-file", "prompts.txt", "--seed", "1..7", "--steps", "2"]
 NAMED = ["-o", "out/{prompt:.20}/{seed}.png"]
 PROMPTS = "a red house\na dark cat --w 48\n"
 
@@ -46,14 +47,19 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def undisturbed(X
-    """The files of a run that nobody disturbs, and how long it takes."""
+def undisturbed(
+    nursery: Nursery, model: Path, size: int, work: Path
+) -> tuple[dict[str, bytes], float]:
+    """The files of a run that nobody disturbs, and how long it takes; made once for all tests."""
+    if size in nursery.known:
+        return nursery.known[size]
     place = work / "undisturbed"
     started = time.monotonic()
     assert nursery.run(command(model, size), place, work / "undisturbed.log") == 0
     seconds = time.monotonic() - started
     made = files(place / "out")
-    assert len(made) == 18
+    assert len(made) == 14
+    nursery.known[size] = made, seconds
     return made, seconds
 
 
@@ -119,6 +125,43 @@ def test_a_claim_dies_with_its_owner(nursery: Nursery, work: Path, tiny_model: P
     assert files(work / "out") == expected
 
 
+def test_a_process_for_each_gpu(nursery: Nursery, work: Path, tiny_model: Path) -> None:
+    """Two of the CPU here: the same files as one makes, each told once."""
+    expected, _ = undisturbed(nursery, tiny_model, 4, work)
+    spread = [*command(tiny_model, 4), "--gpus", "cpu,cpu"]
+    assert nursery.run(spread, work, work / "log") == 0
+    told = (work / "log").read_text().splitlines()
+    assert sorted(told) == sorted(f"out/{name}" for name in expected)
+    assert files(work / "out") == expected
+    assert (work / "log.err").read_text().count("14 done, 0 left, 0 failed") == 1
+
+
+def test_one_of_them_that_dies_leaves_its_part_to_the_others(
+    nursery: Nursery, work: Path, tiny_model: Path
+) -> None:
+    expected, _ = undisturbed(nursery, tiny_model, 4, work)
+    child = nursery.start([*command(tiny_model, 4), "--gpus", "cpu,cpu"], work, work / "log")
+    children = Path(f"/proc/{child}/task/{child}/children")
+    _wait_for(lambda: (work / "out").exists() and len(children.read_text().split()) == 2)
+    first, _ = children.read_text().split()
+    os.kill(int(first), signal.SIGKILL)
+    assert nursery.wait(child) == 0
+    assert files(work / "out") == expected
+    assert "the process on cpu was ended by signal 9" in (work / "log.err").read_text()
+
+
+def test_interrupts_are_handed_on_to_them(nursery: Nursery, work: Path, tiny_model: Path) -> None:
+    long = [*command(tiny_model, 4), "--steps", "40", "--gpus", "cpu,cpu"]
+    child = nursery.start(long, work, work / "log")
+    _wait_for(lambda: (work / "out").exists())
+    os.kill(child, signal.SIGINT)
+    assert nursery.wait(child) == 130
+    told = (work / "log").read_text().splitlines()
+    assert sorted(told) == sorted(f"out/{name}" for name in files(work / "out"))
+    assert 3 <= len(told) <= 8  # a batch of each, of four or three
+    assert (work / "log.err").read_text().count("stopping") == 1
+
+
 def test_shards_are_parts_of_the_plan(nursery: Nursery, work: Path, tiny_model: Path) -> None:
     expected, _ = undisturbed(nursery, tiny_model, 4, work)
     seen: set[str] = set()
@@ -129,3 +172,35 @@ def test_shards_are_parts_of_the_plan(nursery: Nursery, work: Path, tiny_model: 
         assert seen < now
         seen = now
     assert files(work / "out") == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_finishes_and_the_second_stops(
+    nursery: Nursery, work: Path, tiny_model: Path, number: signal.Signals
+) -> None:
+    """Once: whole batches. Twice: at once, and no half file."""
+    long = [*command(tiny_model, 4), "--steps", "40"]
+    child = nursery.start(long, work, work / "log")
+    told = work / "log.err"
+    _wait_for(lambda: (work / "out").exists())
+    os.kill(child, number)
+    assert nursery.wait(child) == 130
+    assert len((work / "log").read_text().splitlines()) == 4
+    assert "stopping when the pictures in flight are finished" in told.read_text()
+    before = files(work / "out")
+    child = nursery.start(long, work, work / "log")
+    _wait_for(lambda: (work / "out" / NAME).exists())
+    os.kill(child, number)
+    _wait_for(lambda: told.read_text().count("stopping") == 2)
+    os.kill(child, number)
+    assert nursery.wait(child) == 130
+    assert told.read_text().endswith("the pictures that were finished are kept\n")
+    assert files(work / "out") == before
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never happened")

@@ -51,7 +51,9 @@ def copy(saved: Path, tmp_path: Path) -> Callable[[str], Path]:
     return copied
 
 
-CLASS_NAMES = sorted({e.class_name for e in SCHEDULERS.values() if "edm" not in e.knows})
+CLASS_NAMES = sorted(
+    {e.class_name for e in SCHEDULERS.values() if not e.knows & {"edm", "descent"}}
+)
 
 
 def edit(path: Path, **values: Any) -> None:

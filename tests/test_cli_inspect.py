@@ -110,14 +110,41 @@ def test_the_latents_of_a_photo() -> None:
 
 
 def test_a_grid_over_steps_and_guidance() -> None:
-    flags = ["--seed", "4", "--scheduler", "euler", "--step-counts", "1,3", "-o", "grid.png"]
-    assert made("noise", "a cat", "--guidance-scales", "0,1,7.5", *flags) == ["grid.png"]
+    flags = ["--seed", "4", "--scheduler", "euler", "--columns", "steps=1,3", "-o", "grid.png"]
+    assert made("noise", "a cat", "--rows", "guidance_scale=0,1,7.5", *flags) == ["grid.png"]
     sheet = Image.open("grid.png")
     assert sheet.height == 3 * 132 - 4 + 25
     cells = [
         sheet.crop((sheet.width - 260 + 132 * x, 25 + 132 * y, sheet.width - 132 + 132 * x,
                     153 + 132 * y)).tobytes()
         for y in range(3) for x in range(2)
+    ]  # fmt: skip
+    assert len(set(cells)) == 6
+
+
+def test_a_grid_over_any_settings() -> None:
+    flags = [
+        "--seed",
+        "4",
+        "--scheduler",
+        "euler",
+        "--steps",
+        "2",
+        "--size",
+        "32x32",
+        "-g",
+        "3",
+        "-o",
+    ]
+    rows = ["--rows", "guidance-schedule=linear:9..90,linear:90..9"]
+    columns = ["--columns", "guidance=cfg,apg,threshold:limit=1"]
+    made("noise", "a cat", *rows, *columns, *flags, "grid.png")
+    sheet = Image.open("grid.png")
+    assert sheet.height == 2 * 132 - 4 + 25
+    cells = [
+        sheet.crop((sheet.width - 392 + 132 * x, 25 + 132 * y, sheet.width - 264 + 132 * x,
+                    153 + 132 * y)).tobytes()
+        for y in range(2) for x in range(3)
     ]  # fmt: skip
     assert len(set(cells)) == 6
 
@@ -150,9 +177,13 @@ def test_colours_without_the_vae() -> None:
         (["latents", "photo.png", "--size", "33x32"], "width must be a multiple of 2"),
         (["noise"], "prompt must be given, as in: sdloop inspect noise"),
         (["noise", "a cat", "--steps", "4"], "steps is an axis of the grid"),
-        (["noise", "a cat", "--step-counts", "1,x"], "step_counts must be a whole number, got 'x'"),
-        (["noise", "a cat", "--guidance-scales", "-1"], "guidance_scale must be between 0"),
-        (["noise", "a cat", "--step-counts", "0"], "steps must be at least 1, got 0"),
+        (["noise", "a cat", "--rows", "eta"], "rows must be a setting and values, as in steps=1"),
+        (["noise", "a cat", "--rows", "et=1"], "rows has an unknown key 'et': did you mean 'eta'?"),
+        (["noise", "a cat", "--rows", "seed=1,2"], "rows must be a setting of one noise and one"),
+        (["noise", "a cat", "--rows", "guidance=apg,x"], "guidance must be one of cfg, apg"),
+        (["noise", "a cat", "--columns", "steps=1,x"], "steps must be a whole number, got 'x'"),
+        (["noise", "a cat", "--rows", "guidance_scale=-1"], "guidance_scale must be between 0"),
+        (["noise", "a cat", "--columns", "steps=0"], "steps must be at least 1, got 0"),
     ],
     ids=str,
 )

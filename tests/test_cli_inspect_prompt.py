@@ -57,14 +57,14 @@ def test_two_prompts_part_at_the_first_word_that_differs() -> None:
     assert max(alike[shared:]) < 0.9999
 
 
-@pytest.mark.parametrize("guidance_scale", [1.0, 7.5])
+@pytest.mark.parametrize(("guidance_scale", "interval"), [(1.0, None), (7.5, None), (7.5, "..5")])
 @pytest.mark.parametrize("make", [tiny_sd1, tiny_sdxl])
 def test_attention_is_a_share_and_leaves_the_picture_alone(
-    make: Callable[[], Components], guidance_scale: float
+    make: Callable[[], Components], guidance_scale: float, interval: str | None
 ) -> None:
     components = make()
     recipe = Recipe(prompt="a cat", seed=4, steps=2, width=32, height=24, scheduler="euler",
-                    guidance_scale=guidance_scale)  # fmt: skip
+                    guidance_scale=guidance_scale, guidance_interval=interval)  # fmt: skip
     before = {name: module.processor for name, module in components.unet.named_modules()
               if name.endswith("attn2")}  # fmt: skip
     plain = np.asarray(generate(components, recipe)[0].image, int)
@@ -85,6 +85,8 @@ def test_only_the_prompts_half_is_counted() -> None:
     uncond[..., 0], prompt[..., 1] = 1, 1
     maps.add(torch.cat([uncond, prompt]))
     assert maps.mean().mean(dim=(1, 2)).tolist() == [0, 1, 0]
+    maps.add(torch.cat([uncond, prompt]), twinned=False)  # two heads of a turn without guidance
+    assert maps.mean().mean(dim=(1, 2)).tolist() == [0.25, 0.75, 0]
     with pytest.raises(ValueError, match="no level of latents"):
         maps.add(torch.zeros(2, 3, 3))
     with pytest.raises(ValueError, match="no attention was recorded"):

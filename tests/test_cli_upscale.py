@@ -91,7 +91,7 @@ def test_hires_from_noise() -> None:
         text = picture.info["parameters"]
     for item in ("Size: 32x32", "Denoising strength: 0.5", "Hires upscale: 2", "Lanczos"):
         assert item in text
-    assert read_record(Path(told["path"])).made["peak_memory"] == told["peak_memory"]
+    assert read_record(Path(told["path"])).made.get("peak_memory") is None
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS
 FAMILIES = {name: functools.cache(make) for name, make in
             {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}.items()}  # fmt: skip
 EDM = [name for name in SCHEDULERS if name.startswith("edm")]
-NAMES = [name for name in SCHEDULERS if name not in EDM]
+DESCENTS = [name for name, entry in SCHEDULERS.items() if "descent" in entry.knows]
+NAMES = [name for name in SCHEDULERS if name not in (*EDM, *DESCENTS)]
 SPACED = [(name, sigmas) for name in NAMES if "sigmas" in SCHEDULERS[name].knows
           for sigmas in SIGMAS]  # fmt: skip
 PACED = [(name, spacing) for name in NAMES if "spacing" in SCHEDULERS[name].knows

@@ -116,6 +116,7 @@ def test_the_users_own_clip_is_taken(folder: Path, monkeypatch: pytest.MonkeyPat
     Path("own.toml").write_text(f'[command]\nclip_model = "{folder}"\n')
     result = CliRunner().invoke(app, ["sheet", "1.png", "--rank", "clip", "-o", "sheet.png"])
     assert (result.exit_code, result.stdout) == (0, "sheet.png\n"), result.output
+    Path("sheet.png").unlink()
     Path("own.toml").write_text('[command]\nclip_model = "./none"\n')
     assert "there is no folder none" in SHEET.refused("1.png", "--rank", "clip", code=3)
 

@@ -1,18 +1,22 @@
 """``sdloop show``: readable for people, JSON lines for programs, and nothing in it is obeyed."""
 
+import csv
+import io
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import typer
+from foreign import every_kind
 from PIL import Image, PngImagePlugin
 from typer.testing import CliRunner
 
 from sdloop.cli.show import show
 from sdloop.png import Made, write_picture
-from sdloop.recipe import Recipe
+from sdloop.recipe import FIELDS, Recipe
 
 RECIPE = Recipe(
     prompt="東京, a frog\non 🐎",
@@ -92,7 +96,7 @@ def test_programs_read_json_lines(picture: Path, tmp_path: Path) -> None:
     assert own["path"] == str(picture)
     assert Recipe.from_dict(own["recipe"]) == RECIPE
     assert own["made"]["sigmas"] == [14.614641189575195, 0.5]
-    assert own["a1111"]["Sampler"] == "Euler"
+    assert own["fields"]["Sampler"] == "Euler"
     assert foreign["source"] == "a1111"
     assert foreign["recipe"]["scheduler"] == "heun"
     assert foreign["left_out"][0] == "Model: m"
@@ -117,11 +121,89 @@ def test_what_a1111_set_beyond_us_is_shown(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_file_does_not_hide_the_others(picture: Path, tmp_path: Path) -> None:
-    result = _run(tmp_path / "none.png", picture, picture.parent)
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
+    result = _run(tmp_path / "none.png", picture, tmp_path / "plain.png")
     assert result.exit_code == 3
     assert result.stdout.startswith(f"{picture}\n  prompt ")
     assert len(result.stderr.splitlines()) == 2
     assert "it is not there" in result.stderr
+
+
+def test_folders_are_looked_through_and_other_pictures_in_them_counted(
+    picture: Path, tmp_path: Path
+) -> None:
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    for name in ("10.png", "9.png", ".hidden.png"):
+        (inner / name).write_bytes(picture.read_bytes())
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    result = _run("--json", tmp_path)
+    paths = [json.loads(line)["path"] for line in result.stdout.splitlines()]
+    assert paths == [str(picture), str(inner / "9.png"), str(inner / "10.png")]
+    assert result.stderr == "sdloop: passed over 1 that does not say how it was made\n"
+    assert result.exit_code == 0
+    listed = CliRunner().invoke(app, ["-", "--json"], input=f"{picture}\n")
+    assert json.loads(listed.stdout)["path"] == str(picture)
+
+
+def test_every_program_is_shown(tmp_path: Path) -> None:
+    for source, path in every_kind(tmp_path).items():
+        shown = _run(path).stdout
+        assert "  seed" in shown
+        assert "a red frog" in shown
+        if source not in ("comfyui", "invokeai", "sd-metadata"):
+            assert "(the same seed gives another picture here)" in shown
+        assert ("model: " in shown) == (source != "a1111")
+
+
+def test_a_table_has_a_column_for_each_setting_of_any(picture: Path, tmp_path: Path) -> None:
+    kinds = [str(path) for path in every_kind(tmp_path).values()]
+    table = list(csv.DictReader(io.StringIO(_run("--csv", picture, *kinds).stdout)))
+    assert len(table) == 7
+    assert table[0]["prompt"] == RECIPE.prompt
+    assert (table[0]["seed"], table[0]["device"], table[0]["versions.torch"]) == (
+        "4", "cpu", "2.13.0",
+    )  # fmt: skip
+    assert table[1]["negative_prompt"] == "blurry"
+    assert table[0]["negative_prompt"] == ""
+    assert "RNG: GPU" in table[1]["left_out"]
+    names = list(table[0])
+    own = [name for name in FIELDS if name in names]
+    assert [name for name in names if name in FIELDS] == own
+    assert "sigmas" in names  # the Recipe's, and none of the made ones
+    assert table[0]["sigmas"] == "uniform"
+    backwards = list(csv.DictReader(io.StringIO(_run("--csv", *kinds[::-1], picture).stdout)))
+    assert list(backwards[0]) == names
+    assert _run("--csv", "--json", picture).exit_code != 0
+
+
+def test_from_file_reads_what_json_prints(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = _run("--json", picture).stdout
+    from sdloop.cli import app as all_commands
+
+    options = ["txt2img", "--from-file", "-", "--dry-run"]
+    result = CliRunner().invoke(all_commands, [*options, "--model", str(tiny_model)], input=lines)
+    assert result.exit_code == 0, result.stderr
+    assert Recipe.from_dict(json.loads(result.stdout)) == RECIPE
+    film = json.dumps({**json.loads(lines), "moving": {"walk": 3}})
+    result = CliRunner().invoke(all_commands, options, input=film)
+    assert result.exit_code == 2
+    assert "it is about a film" in result.stderr
+
+
+def test_a_thousand_files_are_shown_within_seconds(picture: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    data = picture.read_bytes()
+    for number in range(1000):
+        (folder / f"{number}.png").write_bytes(data)
+    start = time.process_time()
+    assert len(_run("--csv", folder).stdout.splitlines()) > 1000
+    assert time.process_time() - start < 5
 
 
 def test_a_prompt_cannot_steer_the_terminal(tmp_path: Path) -> None:

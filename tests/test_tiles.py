@@ -120,3 +120,65 @@ def test_memory_does_not_grow_with_a_tiled_picture() -> None:
     print(json.dumps({"one tile": tile, "tiled": tiled, "whole": whole}))
     assert tiled < 1.15 * tile
     assert whole > 1.8 * tiled
+
+
+@pytest.mark.parametrize("room, sides", [(48, [48]), (32, [48, 32]), (16, [48, 32, 16])])
+def test_where_memory_is_short_it_is_decoded_in_smaller_parts(
+    monkeypatch: pytest.MonkeyPatch, room: int, sides: list[int]
+) -> None:
+    """``room`` is the side of the latents from which on the decoder has none."""
+    monkeypatch.setattr(image, "TILE", 64)
+    vae = tiny_sd1().vae
+    tried: list[int] = []
+
+    def refuse(_: Any, given: tuple[torch.Tensor]) -> None:
+        tried.append(max(given[0].shape[-2:]))
+        if tried[-1] > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    vae.decoder.register_forward_pre_hook(refuse)
+    latents = torch.randn(1, 4, 48, 48)
+    if len(sides) == 1:
+        pixels = decode(vae, latents)
+    else:
+        with pytest.warns(RuntimeWarning, match="the memory does not suffice to decode") as told:
+            pixels = decode(vae, latents)
+        assert len(told) == len(sides) - 1
+    assert list(dict.fromkeys(side for side in tried if side in (48, 32, 16))) == sides
+    assert pixels.shape == (1, 3, 96, 96)
+    assert not vae.use_tiling
+
+
+def test_at_last_it_is_decoded_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the VAE goes back to where it was."""
+    vae = tiny_sd1().vae.to(torch.bfloat16)
+    latents = torch.randn(1, 4, 8, 8)
+    expected = decode(tiny_sd1().vae, latents)
+    moves: list[Any] = []
+    real = vae.to
+
+    def to(*where: Any) -> Any:
+        moves.append(where)
+        return real(*where)
+
+    def refuse(*_: Any) -> None:
+        if not moves:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(vae, "to", to)
+    vae.decoder.register_forward_pre_hook(refuse)
+    with pytest.warns(RuntimeWarning, match="the memory does not suffice to decode"):
+        pixels = decode(vae, latents)
+    assert moves == [("cpu", torch.float32), (torch.device("cpu"), torch.bfloat16)]
+    torch.testing.assert_close(pixels, expected, atol=0.05, rtol=0)
+
+
+def test_other_errors_of_the_decoder_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    vae = tiny_sd1().vae
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("a defect")
+
+    vae.decoder.register_forward_pre_hook(refuse)
+    with pytest.raises(RuntimeError, match="a defect"):
+        decode(vae, torch.randn(1, 4, 8, 8))

@@ -130,6 +130,21 @@ def caption_of(seed: int, scene: Scene, telling: int) -> str:
     return told(seed, scene, telling)[0]
 
 
+def plainly(scene: Scene) -> str:
+    """All that a scene is, in the first wording of each.
+
+    >>> from scenes import sample_scene
+    >>> plainly(sample_scene(4))
+    'a watercolour of three black dogs on a plain background'
+    """
+    several = scene.count > 1
+    noun = PLURAL[scene.subject] if several else scene.subject
+    counted = f"{scene.colour} {noun}"
+    counted = f"{NUMBERS[scene.count]} {counted}" if several else f"{article(counted)} {counted}"
+    parts = counted, (DO if several else DOES)[scene.doing][0], WHERE[scene.setting][0]
+    return STYLED[scene.style][0].format(" ".join(part for part in parts if part))
+
+
 def vocabulary() -> dict[str, list[str]]:
     """The words that mean something, by kind, as the model card lists them."""
     return {

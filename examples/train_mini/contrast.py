@@ -6,6 +6,7 @@ and so do the captions that are true of a picture. Captions that differ from a t
 lie among them: without those a glance at the subject would do.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -22,32 +23,37 @@ from transformers import CLIPModel, CLIPTokenizer
 TWISTS = 2
 """Captions beside a picture's own that are not quite true of it."""
 
-FEATURES = "image_features"
-LOWEST = torch.tensor(0.01).log().neg().item()
+LARGEST = math.log(100)
 """The logarithm of the largest scale of the cosines, 100, as in CLIP."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimBatches:
-    """Of a step, for a worker to make: pictures, their facts, their right answers, and the tokens
-    of captions with what these claim, all own ones first."""
+    """Of a step, for a worker to make: pictures, their right answers, and, at one step of
+    ``read_every``, their facts and the tokens of captions with what these claim, all own ones
+    first."""
 
     data: Data
     share: Share
     tokenizer: CLIPTokenizer
     size: Size
+    read_every: int = 1
 
     def __call__(self, step: int) -> Tensors:
-        return self.at(self.share.places(step))
+        places = self.share.places(step)
+        return self.whole(places) if step % self.read_every == 0 else self.pictures(places)
 
-    def at(self, places: range) -> Tensors:
-        """The batch of these places."""
+    def pictures(self, places: range) -> Tensors:
+        """What these places show."""
+        return stack_pictures(self.data, places, self.size), right_answers(self.data, places)
+
+    def whole(self, places: range) -> Tensors:
+        """What these places show, and what is said of it."""
         twists = range(1 + TWISTS)
         claims = [self.data.claim(place, 0, twist) for twist in twists for place in places]
         return (
-            stack_pictures(self.data, places, self.size),
+            *self.pictures(places),
             torch.tensor([self.data.facts(place) for place in places]),
-            right_answers(self.data, places),
             tokenize(self.tokenizer, [text for text, _ in claims], SHORT),
             torch.tensor([stated for _, stated in claims]),
         )
@@ -84,36 +90,40 @@ class Contrast(nn.Module):
         self.sizes = [len(choices) for choices in data.questions.values()]
         self.answer = nn.Linear(clip.config.vision_config.hidden_size, sum(self.sizes))
 
-    def forward(
-        self, pictures: Tensor, facts: Tensor, answers: Tensor, input_ids: Tensor, claims: Tensor
-    ) -> Losses:
-        """Losses of a batch of pictures in -1..1."""
+    def forward(self, pictures: Tensor, answers: Tensor, *said: Tensor) -> Losses:
+        """Losses of a batch of pictures in -1..1; ``said`` are facts, tokens and claims, or
+        nothing, and then only the questions are asked."""
         pooled = self.clip.vision_model(pictures).pooler_output
+        losses = {"answers": self.ask(pooled, answers)}
+        if said:
+            losses |= self.compare(pooled, *said)
+        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+    def compare(self, pooled: Tensor, facts: Tensor, input_ids: Tensor, claims: Tensor) -> Losses:
+        """CLIP's two losses: which caption is true of a picture, and the other way round."""
         image = F.normalize(self.clip.visual_projection(pooled).float(), dim=-1)
         text = self.clip.get_text_features(input_ids).pooler_output
         text = F.normalize(text.float(), dim=-1)
-        logits = self.clip.logit_scale.clamp(max=LOWEST).exp() * image @ text.T
+        logits = self.clip.logit_scale.clamp(max=LARGEST).exp() * image @ text.T
         right = true_of(claims, facts)
-        losses = {
+        return {
             "by_picture": shared_entropy(logits, right),
             "by_caption": shared_entropy(logits.T, right.T),
-            "answers": self.ask(pooled, answers),
         }
-        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
     def ask(self, pooled: Tensor, answers: Tensor) -> Tensor:
-        """The mean cross-entropy of the questions."""
+        """The cross-entropies of the questions."""
         logits = self.answer(pooled).float().split(self.sizes, dim=-1)
         right = answers.split(self.sizes, dim=-1)
         pairs = zip(logits, right, strict=True)
-        return torch.stack([shared_entropy(each, wanted) for each, wanted in pairs]).mean()
+        return torch.stack([shared_entropy(each, wanted) for each, wanted in pairs]).sum()
 
 
 @torch.no_grad()
 def measure_choices(model: Contrast, batch: Tensors, pictures: Tensor) -> dict[str, float]:
     """Of pictures never trained on: the share whose likeliest caption, of all in the batch, is
     true, and the share whose own caption beats those that differ in a word."""
-    _, facts, _, input_ids, claims = (tensor.to(pictures.device) for tensor in batch)
+    _, _, facts, input_ids, claims = (tensor.to(pictures.device) for tensor in batch)
     image = model.clip.get_image_features(pictures).pooler_output
     text = model.clip.get_text_features(input_ids).pooler_output
     cosines = F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T

@@ -123,12 +123,13 @@ class Scenes:
         return [answer for (answer,) in self.answers(place)]
 
     def claim(self, place: int, telling: int, twist: int) -> tuple[str, Sequence[int]]:
-        """The wording of ``caption``; a twist replaces one thing that it says by another."""
+        """The wording of ``caption``; a twist replaces one thing that it says by another, the first
+        one the subject, which is the hardest to see."""
         scene = sample_scene(place)
         text, said = told(place, scene, telling)
         if twist:
             dice = random.Random(f"{place} {telling} {twist}")
-            question = dice.choice(sorted(said))
+            question = "subject" if twist == 1 else dice.choice(sorted(said))
             others = [other for other in QUESTIONS[question] if other != getattr(scene, question)]
             scene = replace(scene, **{question: dice.choice(others)})
             text, said = told(place, scene, telling)

@@ -53,6 +53,7 @@ class Log:
     def clear(self) -> None:
         """Forget everything collected and start the clocks."""
         self.sums: Losses = {}
+        self.times: dict[str, int] = {}
         self.count, self.data = 0, 0.0
         self.model.clear()
         self.started = time.perf_counter()
@@ -61,6 +62,7 @@ class Log:
         """Collect one step without waiting for the device."""
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value.detach()
+            self.times[name] = self.times.get(name, 0) + 1
         self.count += 1
         self.data += data_seconds
 
@@ -79,7 +81,8 @@ class Log:
     def report(self, step: int, **measured: float) -> None:
         """Say the averages, and begin anew."""
         speeds = self.speeds()
-        numbers = {name: value.item() / self.count for name, value in self.sums.items()} | measured
+        means = {name: value.item() / self.times[name] for name, value in self.sums.items()}
+        numbers = means | measured
         words = " ".join(f"{name} {value:.4f}" for name, value in numbers.items())
         whole, data, model = (f"{speed:.0f}/s" for speed in speeds.values())
         seen = step * self.per_step

@@ -66,8 +66,9 @@ def make_clip(text_encoder: CLIPTextModel, *, size: int, width: int, layers: int
         patch_size=size // 8,
         projection_dim=TEXT_WIDTH,
     )
+    text = text_encoder.config.to_diff_dict()
     config = CLIPConfig(
-        text_config=text_encoder.config.to_dict(),
+        text_config={name: text[name] for name in text if name != "_name_or_path"},
         vision_config=vision.to_dict(),
         projection_dim=TEXT_WIDTH,
     )

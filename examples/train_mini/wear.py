@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-THROUGH_VAE = 8
+THROUGH_VAE = 16
 """One picture of so many goes through the VAE."""
 
 WORN = 0.5

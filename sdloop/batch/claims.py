@@ -16,7 +16,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -86,16 +86,15 @@ class Claims:
             _unlock(self._file, _place(key))
 
 
-def remove_leftovers(folders: Collection[Path]) -> None:
-    """Remove the half-written files that killed processes left in ``folders``.
+def remove_leftovers(files: Iterable[Path]) -> None:
+    """Remove the half-written files that killed processes left.
 
     Whoever still writes one has it locked: see ``png.atomic``.
     """
-    for folder in folders:
-        for path in folder.glob(".sdloop-*.part"):
-            with contextlib.suppress(OSError):
-                while not _removed(path):
-                    time.sleep(_YOUNG / 10)
+    for path in files:
+        with contextlib.suppress(OSError):
+            while not _removed(path):
+                time.sleep(_YOUNG / 10)
 
 
 def _removed(path: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sdloop.batch.grouping import Item
 from sdloop.batch.planned import Planned
-from sdloop.errors import ModelError, NonFiniteError, OutOfMemory, SdloopError, SettingError
+from sdloop.errors import ModelError, NonFiniteError, SdloopError, SettingError
 from sdloop.inputs import OpenImage
 from sdloop.png import Made, Metadata, write_picture
 
@@ -38,7 +38,10 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failed:
-    """A picture that could not be made, and why; ``together`` with its neighbours, or by itself."""
+    """A picture that could not be made, and why.
+
+    ``together`` with its neighbours, so that one of them may be the cause; or by itself.
+    """
 
     planned: Planned
     key: str
@@ -49,11 +52,6 @@ class Failed:
     def may_pass(self) -> bool:
         """Whether it may go well another time: memory and disks have their moods, numbers none."""
         return not isinstance(self.error, SettingError | ModelError | NonFiniteError)
-
-    @property
-    def isolates(self) -> bool:
-        """Whether one of its neighbours may be the cause."""
-        return self.together and not isinstance(self.error, OutOfMemory)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,11 +20,13 @@ class Found:
     """The keys of the pictures in a folder, when it was looked through, and of those since.
 
     Sixteen bytes of each are kept, which no two pictures have in common: a folder of a million
-    takes 100 MB.
+    takes 100 MB. ``leftovers`` are hidden files of processes that were killed, or that
+    are still at work.
     """
 
     def __init__(self) -> None:
         self._keys: set[bytes] = set()
+        self.leftovers: list[Path] = []
 
     def __contains__(self, key: str) -> bool:
         return _short(key) in self._keys
@@ -46,8 +48,9 @@ def found_in(folder: Path, *, depth: int | None = None) -> Found:
     """
     found = Found()
     for path in _pictures(str(folder), depth):
-        key = key_of(Path(path))
-        if key is not None:
+        if Path(path).name.startswith(".sdloop-"):
+            found.leftovers.append(Path(path))
+        elif (key := key_of(Path(path))) is not None:
             found.add(key)
     return found
 
@@ -86,6 +89,8 @@ def _pictures(folder: str, depth: int | None) -> Iterator[str]:
         return
     for entry in inside:
         if entry.name.startswith("."):
+            if entry.name.startswith(".sdloop-"):
+                yield entry.path
             continue
         if entry.is_dir(follow_symlinks=False):
             if depth is None or depth > 0:

@@ -20,4 +20,6 @@ class Keys:
         return self._weights[names]
 
     def __call__(self, planned: Planned) -> str:
+        if planned.key is not None:
+            return planned.key
         return planned.recipe.key(self.weights(planned))

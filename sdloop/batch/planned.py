@@ -19,8 +19,9 @@ class Planned:
     """A picture to make: its Recipe is resolved, and its file is known and can be written.
 
     ``picture`` is what it starts from, ``output`` the name or template for it that stood in a
-    prompt file, and ``loras`` are the files of the Recipe's. ``made`` is the file of a picture that
-    a worker made for this call before it died.
+    prompt file, and ``loras`` are the files of the Recipe's. ``key`` is the content key, where it
+    is known already. ``made`` is the file of a picture that a worker made for this call before it
+    died.
     """
 
     recipe: Recipe
@@ -30,6 +31,7 @@ class Planned:
     exists: Exists
     output: str | None
     loras: "tuple[LoraFile, ...]"
+    key: str | None = None
     made: Path | None = None
 
 

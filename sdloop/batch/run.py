@@ -99,8 +99,6 @@ class _Runner:
     ) -> None:
         self._options, self._means, self._keys, self._stopping = options, means, keys, stopping
         self._started = time.time() if options.redo else 0.0
-        looked = Found() if options.redo else found_in(options.folder, depth=options.depth)
-        self._found = looked  # and those in flight
         self._stack = stack
         self._claims: Claims | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -108,6 +106,10 @@ class _Runner:
         self._later: deque[_Task] = deque()
         self._folders: set[Path] = set()
         self._model: tuple[ModelNames, Kit] | None = None
+        # Those that are there, and those in flight.
+        self._found = Found() if options.redo else found_in(options.folder, depth=options.depth)
+        if self._found.leftovers:  # by somebody who was killed: they go in the end
+            self._open()
 
     def first_pass(self, plan: Iterable[Planned]) -> "Iterator[Step | Outcome]":
         """Every batch of the plan, in its order; what another process is at is left for later."""
@@ -139,10 +141,16 @@ class _Runner:
         """The claims, when there is something to be made; in the end all is left as it was."""
         if self._claims is None:
             self._claims = self._stack.enter_context(Claims(self._options.folder))
-            self._stack.callback(remove_leftovers, self._folders)
+            self._stack.callback(self._clean)
             self._thread = ThreadPoolExecutor(1)
             self._stack.callback(self._thread.shutdown, cancel_futures=True)
         return self._claims
+
+    def _clean(self) -> None:
+        """Remove what those have left who were killed before us, or beside us."""
+        here = (path for folder in self._folders for path in folder.glob(".sdloop-*.part"))
+        seen = (path for path in self._found.leftovers if path.suffix == ".part")
+        remove_leftovers([*seen, *here])
 
     def _begin(self, batch: Sequence[Item]) -> "Iterator[Step | Outcome]":
         wanted: dict[str, Item] = {}
@@ -242,7 +250,7 @@ class _Runner:
         items = [item for item in task.wanted if item.key in keys]
         for one in failed:
             self._found.discard(one.key)
-        alone = any(one.isolates for one in failed)
+        alone = any(one.together for one in failed)
         if alone:
             self._later += [_Task(batch=[item], wanted=[item]) for item in items]
         elif not task.again and failed and all(one.may_pass for one in failed):

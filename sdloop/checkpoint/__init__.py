@@ -2,7 +2,7 @@
 
 from sdloop.checkpoint.advice import Advice
 from sdloop.checkpoint.cache import cached_checkpoints
-from sdloop.checkpoint.clip import ClipCheckpoint, View, find_clip
+from sdloop.checkpoint.clip import ClipCheckpoint, View, clip_hashes, find_clip
 from sdloop.checkpoint.find import LAYOUTS, MINI, VOCABULARY, find_checkpoint, local_path
 from sdloop.checkpoint.hashes import model_hashes
 from sdloop.checkpoint.lora import FindLora, LoraFile, check_lora, find_lora, lora_in
@@ -25,6 +25,7 @@ __all__ = [
     "bytes_on_disk",
     "cached_checkpoints",
     "check_lora",
+    "clip_hashes",
     "find_checkpoint",
     "find_clip",
     "find_lora",

@@ -1,5 +1,6 @@
 """A CLIP on disk: the model that says how well a picture fits a text. Found, not loaded."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 from sdloop.checkpoint import hub
 from sdloop.checkpoint.find import local_path
 from sdloop.checkpoint.folder import Incomplete, inside, own_files, read_json, weight_files
+from sdloop.checkpoint.hash_cache import file_sha256
 from sdloop.checkpoint.headers import read_header
 from sdloop.errors import ModelError
+from sdloop.recipe import Recipe, clip_of
 
 MINI_CLIP = Path(__file__).parent.parent / "mini_clip"
 
@@ -56,6 +59,19 @@ def find_clip(model: str = "mini", *, may_fetch: bool = True) -> ClipCheckpoint:
         return _read(model, path, None)
     path = _snapshot(model, may_fetch=may_fetch)
     return _read(model, path, path.name)
+
+
+def clip_hashes(recipe: Recipe, *, may_fetch: bool = True) -> dict[str, str]:
+    """The sha256 of the CLIP that a Recipe's losses ask, as ``Recipe.resolved`` takes it.
+
+    Of several files it is that of their hashes; of no CLIP there is none.
+    """
+    name = clip_of(recipe)
+    if name is None:
+        return {}
+    hashes = [file_sha256(file) for file in find_clip(name, may_fetch=may_fetch).weights]
+    whole = hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+    return {"guide_clip": hashes[0] if len(hashes) == 1 else whole}
 
 
 def _snapshot(model: str, *, may_fetch: bool) -> Path:

@@ -15,12 +15,15 @@ from typer.core import TyperGroup
 from sdloop.cli.animate import animate
 from sdloop.cli.batch import batch
 from sdloop.cli.config import config
+from sdloop.cli.diff import diff
 from sdloop.cli.img2img import img2img
 from sdloop.cli.inpaint import inpaint
 from sdloop.cli.inspect import inspect
 from sdloop.cli.mix import mix
 from sdloop.cli.models import models
 from sdloop.cli.outpaint import outpaint
+from sdloop.cli.pick import pick
+from sdloop.cli.rerun import rerun
 from sdloop.cli.screen import emit, one_line_endings
 from sdloop.cli.sheet import sheet
 from sdloop.cli.show import show
@@ -28,6 +31,7 @@ from sdloop.cli.tokens import tokens
 from sdloop.cli.train_embedding import train_embedding
 from sdloop.cli.txt2img import txt2img
 from sdloop.cli.upscale import upscale
+from sdloop.cli.verify import verify
 from sdloop.cli.version import installed
 from sdloop.cli.worker import worker
 
@@ -60,10 +64,14 @@ app.command()(upscale)
 app.command()(animate)
 app.command()(mix)
 app.command()(batch)
+app.command()(rerun)
+app.command()(verify)
+app.command()(diff)
 app.command()(tokens)
 app.command("train-embedding")(train_embedding)
 app.add_typer(inspect, name="inspect")
 app.command()(sheet)
+app.command()(pick)
 app.command()(show)
 app.command()(models)
 app.add_typer(config, name="config")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sdloop.batch import Planned, model_of
+from sdloop.batch.loras import lora_files, lora_finder
 from sdloop.cli.animate_options import MovingOutput
 from sdloop.cli.loading import loaded
-from sdloop.cli.loras import lora_files, lora_finder
 from sdloop.cli.made import circumstances
 from sdloop.cli.progress import Progress
 from sdloop.cli.screen import INTERRUPTED, emit, say
@@ -51,12 +51,12 @@ def make_animation(
     recipe: Recipe, animation: Animation, command: CommandSettings, output: MovingOutput
 ) -> None:
     """Make the frames, write the file, and print its path or its line of JSON."""
-    from sdloop.checkpoint import find_checkpoint
+    from sdloop.checkpoint import clip_hashes, find_checkpoint
 
     model, revision, variant, vae = model_of(recipe)
     checkpoint = find_checkpoint(model, revision=revision, variant=variant, vae=vae, may_fetch=True)
     files = lora_files(recipe, checkpoint, lora_finder(may_fetch=True))
-    hashes = {file.name: file.sha256 for file in files}
+    hashes = {file.name: file.sha256 for file in files} | clip_hashes(recipe)
     recipe = clip_recipe(
         checkpoint, animation.clip, recipe, carry=animation.carry, lora_hashes=hashes
     )

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.batch import Planned
+from sdloop.batch.prompts import Prompt
 from sdloop.cli.image_files import image_opener
 from sdloop.cli.options import SeedOptions
 from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.pictures import make_pictures
 from sdloop.cli.plan import plan_pictures, print_recipes
-from sdloop.cli.prompt_file import Prompt, read_prompts
+from sdloop.cli.prompt_file import read_prompts
 from sdloop.cli.recipes import recipes_of, seeds_of
 from sdloop.cli.settings import CommandSettings, Settings, standing_settings
 from sdloop.cli.telling import tell_choices, tell_steps, tell_unknown, tell_unseen

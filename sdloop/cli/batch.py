@@ -1,28 +1,34 @@
-"""``sdloop batch``: many pictures, of which none is lost, and none made twice."""
+"""``sdloop batch``: a plan of many pictures, of which none is lost, and none made twice."""
 
 from dataclasses import replace
 
-from sdloop.cli.asked import asked_prompts, asked_settings
-from sdloop.cli.batch_options import RunningOptions
+from sdloop.batch.counts import token_counter
+from sdloop.batch.lines import line_of
+from sdloop.cli.asked import asked_settings
+from sdloop.cli.batch_options import PlanOptions, PromptsArgument, StartOptions
+from sdloop.cli.batch_plan import plan_of
 from sdloop.cli.batch_run import run_plan
 from sdloop.cli.flags import given, with_options
 from sdloop.cli.image_files import image_opener
-from sdloop.cli.image_options import HiresOptions
+from sdloop.cli.image_options import MaskOptions
 from sdloop.cli.model_options import WarmOptions
-from sdloop.cli.options import PromptArgument, RecipeOptions, SeedOptions
+from sdloop.cli.options import RecipeOptions, SeedOptions
 from sdloop.cli.output_options import OutputOptions
-from sdloop.cli.plan import plan_pictures, print_recipes
-from sdloop.cli.recipes import recipe_settings, recipes_of, seeds_of
+from sdloop.cli.recipes import recipe_settings
+from sdloop.cli.running_options import RunningOptions
+from sdloop.cli.screen import emit
 from sdloop.cli.settings import CommandSettings
 from sdloop.errors import SettingError
 
 
 @with_options
 def batch(
-    prompt: PromptArgument = None,
+    prompts: PromptsArgument = None,
     *,
+    planning: PlanOptions,
+    start: StartOptions,
+    mask: MaskOptions,
     recipe: RecipeOptions,
-    hires: HiresOptions,
     seeds: SeedOptions,
     running: RunningOptions,
     model: WarmOptions,
@@ -30,30 +36,40 @@ def batch(
 ) -> None:
     """Make all the pictures of a plan that are not there yet, and print their paths.
 
-    The same command goes on where it was stopped, and several at once share the work.
+    Every prompt is made with every setting that is swept and with every seed. The same command goes
+    on where it was stopped, and several at once share the work.
 
-    [bold]Example:[/bold]
+    [bold]Examples:[/bold]
 
     sdloop batch --from-file prompts.txt --seed 1..200 --outdir overnight
+
+    sdloop batch "a {red|green} frog" --seed 1..4 --sweep guidance_scale=1,2,4 --outdir frogs
+
+    sdloop batch "__animals__ at night" --wildcards words --pick random --seed 1..50 --outdir night
+
+    sdloop batch "a frog" --seed 1..9 --dry-run | grep -v '"seed": 4' | sdloop batch --from-file -
     """
     if output.save_steps is not None or output.preview:
         raise SettingError("save_steps and preview are for few pictures: use txt2img")
-    settings = asked_settings({**given(model, output, hires), **recipe_settings(recipe)}, seeds)
-    example = "sdloop batch --from-file prompts.txt --seed 1..200"
-    prompts = asked_prompts(prompt, seeds.from_file, settings, example=example)
+    if running.gpus is not None and (seeds.from_file == "-" or model.device is not None):
+        other = "a device" if model.device is not None else "standard input"
+        raise SettingError(f"gpus means a process for each, which cannot share {other}")
+    flags = {**given(model, output, start, mask), **recipe_settings(recipe)}
+    settings = asked_settings(flags, seeds)
     command, open_image = CommandSettings(**settings.command), image_opener()
-    wanted = recipes_of(prompts, settings, seeds_of(prompts, settings, seeds))
-    named = replace(output, overwrite=output.overwrite or running.redo)
-    plan = plan_pictures(wanted, command, named, open_image, check=False)
+    output = replace(output, overwrite=output.overwrite or running.redo)
+    plan, total = plan_of(prompts, flags, settings, command, planning, seeds, output, open_image)
     if output.dry_run:
-        print_recipes(plan)
+        count_tokens = token_counter()
+        for planned in plan:
+            emit(line_of(planned, count_tokens))
         return
     run_plan(
         plan,
         command,
         running,
         open_image,
-        total=len(plan),
+        total=total,
         json_lines=output.json,
         quiet=output.quiet,
     )

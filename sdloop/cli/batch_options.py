@@ -1,67 +1,82 @@
-"""The flags that say how a batch is run; see ``options``."""
+"""The flags of ``sdloop batch`` alone."""
 
-import re
 from dataclasses import dataclass
 from typing import Annotated
 
+import typer
+
+from sdloop.batch.cross import PICKS
 from sdloop.cli.flags import option
+from sdloop.cli.image_options import Enlarge, ImageOptions
 from sdloop.errors import SettingError
-from sdloop.rules import check_whole
+from sdloop.rules import check_choice
+
+PromptsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PROMPT...",
+        help='What the pictures show: "{red|blue} frog" is two prompts, "__animals__" one for each '
+        'line of a file; "-" reads one from standard input.',
+        show_default=False,
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunningOptions:
-    """How many at once, which part of the plan, and what of it is made anew."""
+class PlanOptions:
+    """How a plan is crossed from prompts, settings and seeds."""
 
-    batch_size: Annotated[
-        str | None,
+    sweep: Annotated[
+        list[str] | None,
         option(
-            "Batch",
-            "Pictures made at once: the same noise, last bits may differ. auto is 1 on a CPU, and "
-            "on a GPU what fits.",
-            "--batch-size",
-            metavar="N|auto",
-            default="auto",
+            "Plan",
+            "Make each picture with each of these values, of any setting; may be repeated, and all "
+            "are crossed then. Numbers may be ranges: steps=10..50..10.",
+            "--sweep",
+            metavar="SETTING=VALUE,…",
         ),
     ] = None
-    shard: Annotated[
-        str | None,
-        option(
-            "Batch",
-            "Make the third of each eight batches, for job arrays. Processes on one folder share "
-            "the work without it.",
-            "--shard",
-            metavar="3/8",
-        ),
-    ] = None
-    redo: Annotated[
-        bool, option("Batch", "Make all again, over the pictures that are there.", "--redo")
+    zip: Annotated[
+        bool,
+        option("Plan", "Pair the values of the sweeps, first with first.", "--zip"),
     ] = False
+    pick: Annotated[
+        str | None,
+        option(
+            "Plan",
+            "Each variant of a prompt, or the one that the picture's seed draws.",
+            "--pick",
+            choices=PICKS,
+            default="all",
+        ),
+    ] = None
+    wildcards: Annotated[
+        str | None,
+        option(
+            "Plan",
+            "The folder of animals.txt for __animals__ in prompts.",
+            "--wildcards",
+            metavar="DIR",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_choice("pick", self.pick, PICKS)
+        if self.zip and not self.sweep:
+            raise SettingError("zip pairs what is swept, and nothing is: give --sweep")
 
 
-def parse_batch_size(text: str | int) -> int | None:
-    """A number of pictures, or None for "auto".
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartOptions(ImageOptions):
+    """What pictures start from, or what becomes of those that start from noise."""
 
-    >>> parse_batch_size("4"), parse_batch_size("auto")
-    (4, None)
-    """
-    if text == "auto":
-        return None
-    if isinstance(text, str) and not re.fullmatch("[0-9]{1,9}", text, re.ASCII):
-        raise SettingError(f"batch_size must be a whole number or auto, got {text!r}")
-    check_whole("batch_size", int(text), 1, 4096)
-    return int(text)
-
-
-def parse_shard(text: str | None) -> tuple[int, int]:
-    """Which part of how many.
-
-    >>> parse_shard("3/8")
-    (3, 8)
-    """
-    if text is None:
-        return 1, 1
-    found = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text, re.ASCII)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise SettingError(f"shard must be like 3/8, from 1/8 to 8/8, got {text!r}")
-    return int(found[1]), int(found[2])
+    hires: Annotated[
+        float | None,
+        option(
+            "Enlarge",
+            "Make the picture, then make it this many times larger, from a partial strength.",
+            "--hires",
+            metavar="X",
+        ),
+    ] = None
+    enlarge: Enlarge = None

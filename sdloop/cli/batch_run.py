@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,23 +13,32 @@ from sdloop.batch import (
     Failed,
     Keys,
     Means,
-    Outcome,
     Planned,
     RunOptions,
     There,
     Written,
+    model_of,
     run,
 )
-from sdloop.cli.batch_options import RunningOptions, parse_batch_size, parse_shard
-from sdloop.cli.files import home
+from sdloop.batch.fitting import largest_batch
+from sdloop.batch.names import home
+from sdloop.batches import shape_of
 from sdloop.cli.loading import loaded
 from sdloop.cli.made import circumstances, line_of
+from sdloop.cli.running_options import RunningOptions, parse_batch_size, parse_shard
 from sdloop.cli.screen import INTERRUPTED, emit, say
 from sdloop.cli.settings import CommandSettings
+from sdloop.cli.spread import Message, devices_of, local_device, spread
 from sdloop.cli.stopping import Stopping
 from sdloop.cli.tally import Counts, Tally
 from sdloop.errors import BatchError, SettingError
 from sdloop.inputs import OpenImage
+
+if TYPE_CHECKING:
+    from sdloop.checkpoint import Checkpoint
+    from sdloop.components import Components
+
+    Load = Callable[[Checkpoint], Components]
 
 
 def run_plan(
@@ -54,20 +65,17 @@ def run_plan(
             f"files, got {command.metadata}"
         )
     tally = Tally(counts=Counts(total=total), quiet=quiet)
-    means = Means(
-        load=lambda checkpoint: loaded(checkpoint, command),
-        circumstances=circumstances,
-        open_image=open_image,
-    )
-    options = run_options(command, running, means)
+    keys = Keys() if keys is None else keys
     with Stopping(quiet=quiet) as stopping:
-        for event in run(plan, options, means, keys=keys, stopping=stopping):
-            if isinstance(event, There | Written | Failed):
-                tally.clear()
-                _tell(event, tally.counts, json_lines=json_lines)
-            else:
-                tally.begin()
-            tally.tell()
+
+        def work(device: str) -> Iterator[Message]:
+            there = replace(command, device=device)
+            return _messages(plan, there, running, open_image, keys, stopping, json_lines)
+
+        devices = [] if running.gpus is None else devices_of(running.gpus)
+        told = spread(devices, work, stopping) if devices else work(local_device(command.device))
+        for kind, _, line in told:
+            _hear(kind, line, tally)
     tally.end()
     if stopping():
         say("interrupted; the same command makes the rest")
@@ -79,18 +87,89 @@ def run_plan(
         )
 
 
-def run_options(command: CommandSettings, running: RunningOptions, means: Means) -> RunOptions:
-    """How to run it; raises ``SettingError`` for what cannot be meant."""
-    text = running.batch_size
-    size = parse_batch_size("auto" if text is None else text)
+def _messages(
+    plan: Iterable[Planned],
+    command: CommandSettings,
+    running: RunningOptions,
+    open_image: OpenImage,
+    keys: Keys,
+    stopping: Stopping,
+    json_lines: bool,
+) -> Iterator[Message]:
+    """Make what is missing, in this process; tell of each picture what there is to print."""
+    load = _keeping(lambda checkpoint: loaded(checkpoint, command))
+    means = Means(load=load, circumstances=circumstances, open_image=open_image)
     folder, depth = folder_of(command)
-    return RunOptions(
+    options = RunOptions(
         folder=folder,
         depth=depth,
-        size_for=lambda planned: 1 if size is None else size,
+        size_for=_sizes(command, running, means),
         shard=parse_shard(running.shard),
         redo=running.redo,
     )
+    for event in run(plan, options, means, keys=keys, stopping=stopping):
+        if isinstance(event, There):
+            yield "there", event.key, ""
+        elif isinstance(event, Failed):
+            recipe = json.dumps(event.planned.recipe.to_dict(), ensure_ascii=False)
+            yield "failed", event.key, f"{event.error}; its recipe: {recipe}"
+        elif isinstance(event, Written):
+            yield "made", event.key, _json_line(event) if json_lines else str(event.path)
+        elif event.index == 0:
+            yield "begun", "", ""
+
+
+def _hear(kind: str, line: str, tally: Tally) -> None:
+    """Count what happened, and print what there is to print of it."""
+    tally.clear()
+    if kind == "begun":
+        tally.begin()
+    elif kind == "taken back":
+        tally.counts.add(line, times=-1)
+    else:
+        tally.counts.add(kind)
+    if kind == "made":
+        emit(line)
+    elif kind == "failed":
+        say(f"error: {line}")
+    tally.tell()
+
+
+def _keeping(load: "Load") -> "Load":
+    """``load`` that keeps the last model: who asks how many fit has it loaded already."""
+    last: dict[tuple[str, Path], Components] = {}
+
+    def kept(checkpoint: "Checkpoint") -> "Components":
+        names = checkpoint.name, checkpoint.path
+        if names not in last:
+            last.clear()  # gone before the next one needs its room
+            last[names] = load(checkpoint)
+        return last[names]
+
+    return kept
+
+
+def _sizes(
+    command: CommandSettings, running: RunningOptions, means: Means
+) -> Callable[[Planned], int]:
+    """How many pictures like a planned one are made at once; see ``batch.fitting``."""
+    asked = running.batch_size
+    size = parse_batch_size("auto" if asked is None else asked)
+    known: dict[object, int] = {}
+
+    def measured(planned: Planned) -> int:
+        from sdloop.components.device import pick_device
+        from sdloop.kit import kit_of
+
+        if pick_device(command.device).type != "cuda":
+            return 1
+        names = model_of(planned.recipe), shape_of(planned.recipe)
+        if names not in known:
+            kit = kit_of(means.load(planned.checkpoint))
+            known[names] = largest_batch(kit, planned.recipe, means.open_image)
+        return known[names]
+
+    return measured if size is None else lambda planned: size
 
 
 def folder_of(command: CommandSettings) -> tuple[Path, int | None]:
@@ -104,19 +183,6 @@ def folder_of(command: CommandSettings) -> tuple[Path, int | None]:
     name = "" if command.output is None else command.output
     fixed = name.partition("{")[0].rpartition("/")[0]
     return (home(f"{fixed}/"), None) if fixed else (Path(), name.count("/"))
-
-
-def _tell(outcome: Outcome, counts: Counts, *, json_lines: bool) -> None:
-    """Count it, and say what is there of it."""
-    if isinstance(outcome, There):
-        counts.there += 1
-    elif isinstance(outcome, Failed):
-        counts.failed += 1
-        recipe = json.dumps(outcome.planned.recipe.to_dict(), ensure_ascii=False)
-        say(f"error: {outcome.error}; its recipe: {recipe}")
-    else:
-        counts.made += 1
-        emit(_json_line(outcome) if json_lines else str(outcome.path))
 
 
 def _json_line(written: Written) -> str:

@@ -6,13 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sdloop.batch.prompts import Prompt, blaming
 from sdloop.cli.asked import asked_prompts, asked_settings, fulfil
 from sdloop.cli.image_files import image_files
 from sdloop.cli.options import SeedOptions
 from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.own_prompts import prompts_of
-from sdloop.cli.prompt_file import Prompt
-from sdloop.cli.recipes import blaming
 from sdloop.cli.settings import Settings
 from sdloop.errors import SettingError
 from sdloop.inputs import is_picture_name
@@ -46,7 +45,7 @@ def fulfil_from_pictures(
     _check_prompt(prompt)
     names = [name for name in (image, *images) if name is not None]
     readers = {"mask": flags.get("mask"), "prompt": prompt, "from_file": seeds.from_file}
-    _check_stdin(names, {**readers, "config": seeds.config})
+    check_stdin(names, {**readers, "config": seeds.config})
     settings = asked_settings(flags, seeds)
     if own and prompt is None and "prompt" not in settings.recipe:
         found = prompts_of(image_files(names), settings, quiet=output.quiet, example=example)
@@ -82,7 +81,7 @@ def _is_picture(name: str | None) -> bool:
     return is_file and is_picture_name(Path(str(name)))
 
 
-def _check_stdin(names: Sequence[str], others: Mapping[str, str | None]) -> None:
+def check_stdin(names: Sequence[str], others: Mapping[str, str | None]) -> None:
     """It can be read once."""
     readers = ["image"] * names.count("-") + [key for key, value in others.items() if value == "-"]
     if len(readers) > 1:

@@ -14,10 +14,9 @@ from sdloop.cli.settings import (
     user_path,
     user_settings,
 )
-from sdloop.cli.values import parse_value, parse_whole
 from sdloop.errors import SettingError
 from sdloop.png.atomic import write_whole
-from sdloop.recipe import FIELDS
+from sdloop.recipe import FIELDS, parse_value, parse_whole
 
 KEYS = tuple(name for name in (*FIELDS, *COMMAND_FIELDS) if name not in NOT_FOR_ALL)
 

@@ -1,16 +1,16 @@
-"""Which file each picture becomes."""
+"""Which file each picture of a command becomes, all of them known."""
 
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sdloop.cli.recipes import Wanted, blaming
+from sdloop.batch.names import Naming, path_of
+from sdloop.batch.prompts import blaming
+from sdloop.cli.recipes import Wanted
 from sdloop.cli.settings import CommandSettings
 from sdloop.errors import SettingError
-from sdloop.png import format_of
 from sdloop.png.atomic import Exists
-from sdloop.png.names import DEFAULT_NAME, ENLARGED_NAME, check_inside, expand_name, numbered
+from sdloop.png.names import numbered
 from sdloop.recipe import Recipe
 
 
@@ -21,13 +21,14 @@ def name_pictures(
 
     Raises ``SettingError`` for a template that gives two pictures one name.
     """
+    naming = naming_of(command)
     taken: dict[Path, int] = {}
     paths = []
     for index, (one, recipe) in enumerate(zip(wanted, recipes, strict=True)):
         with blaming(one.where):
-            path = _path(one, recipe, index, command)
+            path = path_of(recipe, index, naming, own=one.output, usual=one.name, file=one.file)
         if path in taken:
-            if is_named(one, command):
+            if is_named(one.output, command):
                 raise SettingError(
                     f"output must name each picture differently, and {str(path)!r} would be "
                     f"picture {taken[path] + 1} and {index + 1}: use {{seed}} or {{index}} in it"
@@ -38,48 +39,23 @@ def name_pictures(
     return paths
 
 
-def is_named(one: Wanted, command: CommandSettings) -> bool:
+def naming_of(command: CommandSettings) -> Naming:
+    return Naming(output=command.output, outdir=command.outdir, format=command.format)
+
+
+def is_named(own: str | None, command: CommandSettings) -> bool:
     """Whether somebody chose this picture's name, so that it must be that one or none."""
-    return one.output is not None or command.output is not None
+    return own is not None or command.output is not None
 
 
-def exists_rule(one: Wanted, command: CommandSettings, *, overwrite: bool) -> Exists:
-    """What to do about a file of that name: names that we chose step aside."""
+def exists_rule(own: str | None, command: CommandSettings, *, overwrite: bool) -> Exists:
+    """What to do about a file of that name: names that we chose step aside.
+
+    ``own`` is the name that stood beside the prompt.
+    """
     if overwrite:
         return "overwrite"
-    return "fail" if is_named(one, command) else "number"
-
-
-def _path(one: Wanted, recipe: Recipe, index: int, command: CommandSettings) -> Path:
-    folder = home(command.outdir) if command.outdir is not None else Path()
-    chosen = one.output if one.output is not None else command.output
-    if chosen is None:
-        template = DEFAULT_NAME
-        if recipe.image is not None:
-            template = ENLARGED_NAME if recipe.scale else f"{{image:.40}}-{DEFAULT_NAME}"
-        name = expand_name(template, recipe, index=index)
-        return folder / Path(name).with_suffix(f".{command.format or 'png'}")
-    name = expand_name(chosen, recipe, index=index)
-    # Path.is_dir() would raise for a name that is too long.
-    if name.endswith("/") or os.path.isdir(name):  # noqa: PTH112
-        raise SettingError(f"output must name a file, got the folder {name!r}: use --outdir for it")
-    if one.output is not None or command.outdir is not None:
-        check_inside(name)
-    return folder / _suffixed(home(name), None if one.output is not None else command.format)
-
-
-def _suffixed(path: Path, format: str | None) -> Path:
-    """``path`` with the suffix of the format, where it has none of its own."""
-    if not path.suffix:
-        return path.with_name(f"{path.name}.{format or 'png'}")
-    if format is not None and format_of(path) != format_of(Path(f"x.{format}")):
-        raise SettingError(f"output must agree with format {format}, got {str(path)!r}")
-    return path
-
-
-def home(name: str) -> Path:
-    """Shells know what ``~/`` is, but nobody asks them about the names in a settings file."""
-    return Path(name).expanduser() if name.startswith("~/") else Path(name)
+    return "fail" if is_named(own, command) else "number"
 
 
 def _free(path: Path, taken: Mapping[Path, int]) -> Path:

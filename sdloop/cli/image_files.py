@@ -25,7 +25,7 @@ def _files_of(name: str) -> list[str]:
     try:
         if name == "-" or not path.is_dir():
             return [name]
-        inside = sorted(path.iterdir(), key=_by_number)
+        inside = sorted(path.iterdir(), key=by_number)
     except (OSError, ValueError) as error:
         raise FileError(f"cannot read {name!r}: {error}") from error
     files = [
@@ -38,7 +38,7 @@ def _files_of(name: str) -> list[str]:
     return files
 
 
-def _by_number(path: Path) -> list[tuple[int, str]]:
+def by_number(path: Path) -> list[tuple[int, str]]:
     """A key that sorts the numbers in a name by their value."""
     parts = re.split(r"([0-9]+)", path.name)
     return [(int(part[:18]) if part[:1].isdecimal() else -1, part) for part in parts]

@@ -123,18 +123,9 @@ class MaskOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GrowthOptions:
-    """Which pictures grow, where to and how."""
+class SideOptions:
+    """Where pictures grow to, and how."""
 
-    images: Annotated[
-        list[str] | None,
-        option(
-            "Growth",
-            "One more picture or folder; may be repeated. Beside it PROMPT may stand alone.",
-            *("--image", "-i", "--init-image"),
-            metavar="IMAGE",
-        ),
-    ] = None
     left: Annotated[
         int | None, option("Growth", "Add this many pixels there.", "--left", metavar="N")
     ] = None
@@ -149,6 +140,21 @@ class GrowthOptions:
             "[dim]\\[default: half of the model's size][/dim]",
             "--overlap",
             metavar="N",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GrowthOptions(SideOptions):
+    """Which pictures grow, where to and how."""
+
+    images: Annotated[
+        list[str] | None,
+        option(
+            "Growth",
+            "One more picture or folder; may be repeated. Beside it PROMPT may stand alone.",
+            *("--image", "-i", "--init-image"),
+            metavar="IMAGE",
         ),
     ] = None
     background: Annotated[

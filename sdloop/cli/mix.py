@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sdloop.batch.prompts import Prompt
 from sdloop.cli.asked import asked_settings, fulfil
 from sdloop.cli.flags import given, with_options
 from sdloop.cli.mix_options import MixOptions, PromptsArgument, ways
 from sdloop.cli.model_options import ModelOptions
 from sdloop.cli.options import RecipeOptions, SeedOptions
 from sdloop.cli.output_options import OutputOptions
-from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.recipes import recipe_settings
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import Settings

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from sdloop.cli.flags import option
-from sdloop.cli.values import parse_number
 from sdloop.errors import SettingError
 from sdloop.mixture import PLACES, along, words_of
+from sdloop.recipe import parse_number
 from sdloop.rules import check_choice, check_number, check_whole
 
 PromptsArgument = Annotated[

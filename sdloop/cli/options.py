@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from sdloop.cli.flags import option
+from sdloop.losses import NAMES
 from sdloop.prompt import EMPHASES
-from sdloop.recipe import GUIDANCES
-from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS
+from sdloop.recipe import GUIDANCES, GUIDE_MODES, STOP_NOISE, USUAL_STEPS
+from sdloop.scheduler_names import AYS, SCHEDULERS, SIGMAS, SPACINGS
 
 PromptArgument = Annotated[
     str | None,
@@ -34,7 +35,57 @@ Emphasis = Annotated[
     ),
 ]
 Steps = Annotated[
-    int | None, option("Picture", "How many steps the loop takes.", "--steps", metavar="N")
+    int | None,
+    option(
+        "Picture",
+        "How many steps the loop takes.",
+        "--steps",
+        metavar="N",
+        default=f"{USUAL_STEPS}, or as many as are listed",
+    ),
+]
+Timesteps = Annotated[
+    str | None,
+    option(
+        "Scheduler",
+        "The timestep of each step, as in 999,850,736; there are as many steps.",
+        "--timesteps",
+        metavar="T,T,…",
+    ),
+]
+SigmasList = Annotated[
+    str | None,
+    option(
+        "Scheduler",
+        "The noise level of each step and then 0, as in 14.6,3.9,1.4,0.4,0.",
+        "--sigmas-list",
+        metavar="X,…,0",
+    ),
+]
+LearningRate = Annotated[
+    float | None,
+    option(
+        "Scheduler",
+        "How far an optimiser steps, in shares of the noise. Default: its own.",
+        "--learning-rate",
+        metavar="X",
+    ),
+]
+WeightDecay = Annotated[
+    float | None,
+    option(
+        "Scheduler", "How hard it pulls the latents to 0 as well.", "--weight-decay", metavar="X"
+    ),
+]
+StopNoise = Annotated[
+    float | None,
+    option(
+        "Scheduler",
+        "It stops where so little noise is left.",
+        "--stop-noise",
+        metavar="SIGMA",
+        default=STOP_NOISE,
+    ),
 ]
 Prompt2 = Annotated[
     str | None,
@@ -196,7 +247,8 @@ class RecipeOptions:
         str | None,
         option(
             "Scheduler",
-            'Such as euler, dpmpp-2m or "DPM++ 2M Karras". Default: the model\'s own.',
+            'Such as euler, dpmpp-2m or "DPM++ 2M Karras", or an optimiser, such as adam. '
+            "Default: the model's own.",
             *("--scheduler", "--sampler"),
             metavar="NAME",
             choices=tuple(SCHEDULERS),
@@ -206,10 +258,10 @@ class RecipeOptions:
         str | None,
         option(
             "Scheduler",
-            f"How noise levels are spaced: {', '.join(SIGMAS)}.",
+            f"How noise levels are spaced: {', '.join(SIGMAS)}, or {AYS}, Align Your Steps.",
             "--sigmas",
             metavar="NAME",
-            choices=SIGMAS,
+            choices=(*SIGMAS, AYS),
         ),
     ] = None
     timestep_spacing: Annotated[
@@ -226,6 +278,11 @@ class RecipeOptions:
         float | None,
         option("Scheduler", "0 to 1: the noise that DDIM and TCD add back.", "--eta", metavar="X"),
     ] = None
+    timesteps: Timesteps = None
+    sigmas_list: SigmasList = None
+    learning_rate: LearningRate = None
+    weight_decay: WeightDecay = None
+    stop_noise: StopNoise = None
     clip_skip: Annotated[
         int | None,
         option(
@@ -233,6 +290,40 @@ class RecipeOptions:
             "2 reads the text encoder's last layer but one.",
             "--clip-skip",
             metavar="N",
+        ),
+    ] = None
+    guides: Annotated[
+        list[str] | None,
+        option(
+            "Steering",
+            f"Pull the picture by a loss: {', '.join(NAMES)}, MODULE:FUNCTION; as in blue=200, "
+            "palette=#112233,gold, like=FILE,ssim,mask=FILE:500 or my_losses:warmth=100; may be "
+            "repeated.",
+            "--guide",
+            metavar="LOSS[=SCALE]",
+        ),
+    ] = None
+    guide_every: Annotated[
+        int | None,
+        option("Steering", "In every N-th step.", "--guide-every", metavar="N", default=5),
+    ] = None
+    guide_mode: Annotated[
+        str | None,
+        option(
+            "Steering",
+            "Past the UNet, or back through it.",
+            "--guide-mode",
+            choices=GUIDE_MODES,
+            default="cheap",
+        ),
+    ] = None
+    guide_clip: Annotated[
+        str | None,
+        option(
+            "Steering",
+            "The CLIP of clip=TEXT: a folder or a hub id.",
+            "--guide-clip",
+            metavar="MODEL",
         ),
     ] = None
     embeddings: Embeddings = None

@@ -5,8 +5,8 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+from sdloop.batch.prompts import Prompt
 from sdloop.cli.entries import safe
-from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.screen import say
 from sdloop.cli.settings import Settings
 from sdloop.errors import FileError, SettingError

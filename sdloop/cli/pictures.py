@@ -1,5 +1,6 @@
 """The pipe that every command making pictures ends in: Recipes → model → loop → files."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from sdloop.cli.progress import Progress
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import CommandSettings
 from sdloop.cli.step_files import StepFiles
+from sdloop.cli.telling import tell_stop
 from sdloop.cli.unfinished import was_printed
 from sdloop.inputs import OpenImage
 from sdloop.png import Made, write_picture
@@ -36,7 +38,7 @@ def make_pictures(
     paths = {id(planned): planned.made for planned in plan if planned.made is not None}
     for path in paths.values():
         if not was_printed(path):
-            _tell(str(path), path)
+            _tell(json.dumps({"path": str(path)}) if options.json else str(path), path)
     missing = [planned for planned in plan if planned.made is None]
     for planned, picture, made in each_picture(missing, command, options, open_image):
         written = write_picture(
@@ -75,7 +77,10 @@ def each_picture(
     preview = Preview(options)
     with Progress(pictures=len(plan), quiet=options.quiet) as progress:
         for group in groups.values():
-            yield from _make(group, command, open_image, progress, step_files, preview)
+            for made in _make(group, command, open_image, progress, step_files, preview):
+                if not options.quiet:
+                    tell_stop(made[1])
+                yield made
 
 
 def _make(

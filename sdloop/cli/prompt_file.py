@@ -10,14 +10,14 @@
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sdloop.cli.text_files import label, read_text
-from sdloop.cli.values import parse_value
+from sdloop.batch.lines import ADDED, TOLD, check_added
+from sdloop.batch.prompts import Prompt, blaming
+from sdloop.cli.text_files import label, read_text, text_lines
 from sdloop.errors import FileError, SettingError
-from sdloop.recipe import check_keys
+from sdloop.recipe import check_keys, parse_value
 
 # The letters of kohya's sd-scripts, the de-facto format of prompt files.
 KOHYA = {
@@ -35,39 +35,38 @@ KOHYA = {
 _OPTION = re.compile(r"(?:^|(?<=\s))--([A-Za-z][\w-]*)(?=\s|$)")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prompt:
-    """A prompt with the settings that stand beside it: all others come from the command.
-
-    ``where`` names its line for error messages; ``output`` is the file name in it.
-    """
-
-    settings: Mapping[str, Any]
-    where: str = ""
-    output: str | None = None
-
-
 def read_prompts(name: str) -> list[Prompt]:
     """The prompts in the file ``name`` (``-`` for standard input).
 
     Raises ``FileError`` when it cannot be read or holds none, ``SettingError`` for a line that is
     not understood; both name the file, the latter also the line.
     """
-    prompts = []
     # Not splitlines(): JSON may hold U+2028 and its like as they are.
-    for number, line in enumerate(read_text(name).split("\n"), start=1):
-        line = line.strip()
-        if line and not line.startswith("#"):
-            where = f"{label(name)}, line {number}"
-            try:
-                settings = _parse_json(line) if line.startswith("{") else parse_line(line)
-            except SettingError as error:
-                raise SettingError(f"{where}: {error}") from error
-            output = settings.pop("output", None)
-            prompts.append(Prompt(where=where, settings=settings, output=output))
+    prompts = list(_parsed(read_text(name).split("\n"), label(name)))
     if not prompts:
         raise FileError(f"{label(name)} holds no prompt")
     return prompts
+
+
+def stream_prompts(name: str) -> Iterator[Prompt]:
+    """The same, each when its turn comes: of a file of millions none is kept."""
+    empty = True
+    for prompt in _parsed(text_lines(name), label(name)):
+        empty = False
+        yield prompt
+    if empty:
+        raise FileError(f"{label(name)} holds no prompt")
+
+
+def _parsed(lines: Iterable[str], source: str) -> Iterator[Prompt]:
+    for number, line in enumerate(lines, start=1):
+        line = line.strip()
+        if line and not line.startswith("#"):
+            where = f"{source}, line {number}"
+            with blaming(where):
+                settings = _parse_json(line) if line.startswith("{") else parse_line(line)
+            output, key = settings.pop("output", None), settings.pop("key", None)
+            yield Prompt(where=where, settings=settings, output=output, key=key)
 
 
 def parse_line(line: str) -> dict[str, Any]:
@@ -96,9 +95,20 @@ def _parse_json(line: str) -> dict[str, Any]:
         settings = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise SettingError(f"it starts with {{ and is not valid JSON: {error}") from error
-    check_keys({key: value for key, value in settings.items() if key != "output"}, source="it")
-    if "prompt" not in settings:
-        raise SettingError("prompt must be given")
-    if not isinstance(settings.get("output"), str | None):
-        raise SettingError(f"output must be text, got {settings['output']!r}")
-    return dict(settings)
+    if isinstance(settings.get("recipe"), dict):
+        settings = _told_recipe(settings)
+    told = {key: value for key, value in settings.items() if key in ADDED}
+    check_keys({key: value for key, value in settings.items() if key not in told}, source="it")
+    check_added(told)
+    needed = ("prompt",) if told.get("key") is None else ("prompt", "seed")
+    for name in needed:
+        if name not in settings:
+            raise SettingError(f"{name} must be given")
+    return {key: value for key, value in settings.items() if key not in TOLD}
+
+
+def _told_recipe(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The Recipe in what --json of another command tells of a picture, `show` among them."""
+    if line.get("moving"):
+        raise SettingError("it is about a film, whose frames have Recipes of their own")
+    return dict(line["recipe"])

@@ -1,33 +1,37 @@
 """Prompts × seeds → the Recipes of one command."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sdloop.batch.loras import with_loras
+from sdloop.batch.prompts import Prompt, blaming
 from sdloop.cli.flags import given
-from sdloop.cli.loras import with_loras
 from sdloop.cli.options import RecipeOptions, SeedOptions
-from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
 from sdloop.cli.settings import Settings
 from sdloop.cli.shared_words import fields_of
 from sdloop.cli.text_files import read_text
-from sdloop.cli.values import parse_pair
-from sdloop.errors import SdloopError, SettingError
-from sdloop.recipe import Recipe
+from sdloop.errors import SettingError
+from sdloop.recipe import LISTED_STEPS, Recipe, parse_numbers, parse_pair
 
 _PAIRS = ("original_size", "crop_top_left", "target_size")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """One picture that was asked for; ``where`` and ``output`` as its ``Prompt`` has them."""
+    """One picture that was asked for; ``where`` and ``output`` as its ``Prompt`` has them.
+
+    ``name`` is a template for its file where nobody names it, and ``file`` the picture that it is
+    made after, if it is.
+    """
 
     recipe: Recipe
     where: str = ""
     output: str | None = None
+    name: str | None = None
+    file: str | None = None
 
 
 def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
@@ -38,9 +42,12 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
             values[name] = parse_pair(name, values[name])
     if "guidance_schedule" in values:
         values["guidance_schedule"] = schedule_text(values["guidance_schedule"])
-    for name in ("embeddings", "replace_tokens"):
+    for name in ("embeddings", "replace_tokens", "guides"):
         if name in values:
             values[name] = tuple(values[name])
+    for name in LISTED_STEPS:
+        if name in values:
+            values[name] = parse_numbers(name, values[name])
     size = values.pop("size", None)
     if size is not None:
         for name, number in zip(("width", "height"), parse_pair("size", size), strict=True):
@@ -99,14 +106,3 @@ def recipes_of(
             Wanted(recipe=recipe, where=prompt.where, output=prompt.output) for recipe in recipes
         ]
     return wanted
-
-
-@contextmanager
-def blaming(where: str) -> Iterator[None]:
-    """Begin the message of an error with the place in a file that it comes from, if it does."""
-    try:
-        yield
-    except SdloopError as error:
-        if not where:
-            raise
-        raise type(error)(f"{where}: {error}") from error

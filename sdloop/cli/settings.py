@@ -28,7 +28,15 @@ import typer
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
 from sdloop.png import METADATA, Metadata
-from sdloop.recipe import FIELDS, IMAGE_FIELDS, MIX_FIELDS, WORD_FIELDS, Recipe
+from sdloop.recipe import (
+    FIELDS,
+    GUIDE_FIELDS,
+    IMAGE_FIELDS,
+    LISTED_STEPS,
+    MIX_FIELDS,
+    WORD_FIELDS,
+    Recipe,
+)
 from sdloop.rules import check_choice, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
@@ -78,8 +86,10 @@ COMMAND_FIELDS = tuple(f.name for f in dataclasses.fields(CommandSettings))
 NOT_FOR_ALL = (
     *("prompt", "prompt_2", "seed", "variation_seed", "variation_strength", "count", "output"),
     *("loras", "hires", "tile"),
+    *LISTED_STEPS,
     *MIX_FIELDS,
     *WORD_FIELDS,
+    *GUIDE_FIELDS,
     *IMAGE_FIELDS,
 )
 
@@ -95,8 +105,15 @@ _TOGETHER = {
     "scale": ("width", "height"),
     "embeddings": ("embeddings_sha256",),
     "replace_tokens": ("replace_tokens_sha256",),
+    "guides": GUIDE_FIELDS,
     "guidance_scale": ("guidance_schedule",),
     "guidance_schedule": ("guidance_scale",),
+    "scheduler": ("learning_rate", "weight_decay", "stop_noise"),
+    "steps": LISTED_STEPS,
+    "sigmas": LISTED_STEPS,
+    "timestep_spacing": LISTED_STEPS,
+    "timesteps": ("steps", "sigmas_list", "sigmas", "timestep_spacing"),
+    "sigmas_list": ("steps", "timesteps", "sigmas", "timestep_spacing"),
     "strength": ("start_step",),
     "exact_steps": ("start_step",),
     "start_step": ("strength", "exact_steps"),

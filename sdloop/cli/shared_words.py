@@ -1,12 +1,15 @@
 """Learned and replaced words that are asked for once, for many prompts: to each prompt its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sdloop.cli.prompt_file import Prompt
+from sdloop.batch.prompts import Prompt
 from sdloop.cli.settings import Settings
 from sdloop.learned import embedding_facts, mentions, parse_embedding, parse_replacement
 from sdloop.recipe import PROMPTS
+
+Fields = Mapping[str, Any]
 
 
 def fields_of(prompts: Sequence[Prompt], settings: Settings) -> list[dict[str, Any]]:
@@ -16,18 +19,48 @@ def fields_of(prompts: Sequence[Prompt], settings: Settings) -> list[dict[str, A
     that stands in none of all is left in, so that it is refused.
     """
     every = [dict(Settings(recipe=one.settings).over(settings).recipe) for one in prompts]
-    for name, word_of in (("embeddings", _token), ("replace_tokens", _replaced)):
-        given = settings.recipe.get(name)
-        if given is None or f"{name}_sha256" in settings.recipe:
-            continue
-        words = {text: word_of(text) for text in given}
-        pairs = zip(every, prompts, strict=True)
-        takers = [fields for fields, one in pairs if name not in one.settings]
-        used = {t for t, word in words.items() if any(_mentions(one, word) for one in takers)}
-        for fields in takers:
-            kept = [t for t, word in words.items() if t not in used or _mentions(fields, word)]
-            fields[name] = tuple(kept) if kept else None
-    return every
+    take = words_for(settings, (text for fields in every for text in texts_in(fields)))
+    pairs = zip(every, prompts, strict=True)
+    return [take(fields, own=one.settings) for fields, one in pairs]
+
+
+def words_for(settings: Settings, texts: Iterable[str] | None) -> Callable[..., dict[str, Any]]:
+    """What leaves a Recipe's ``fields`` those of the settings' words that stand in its prompts.
+
+    A word that stands in none of ``texts``, those of all prompts, is left in, so that it is
+    refused; None says that nobody knows them all. What a prompt has of its ``own`` stays as it is.
+    """
+    asked = [
+        (name, {text: word_of(text) for text in settings.recipe[name]})
+        for name, word_of in (("embeddings", _token), ("replace_tokens", _replaced))
+        if settings.recipe.get(name) and f"{name}_sha256" not in settings.recipe
+    ]
+    every = () if texts is None or not asked else tuple(texts)
+
+    @cache
+    def used(word: str) -> bool:
+        return texts is None or any(mentions(text, word) for text in every)
+
+    def take(fields: Fields, *, own: Fields) -> dict[str, Any]:
+        taken = dict(fields)
+        for name, words in asked:
+            if name not in own:
+                kept = [t for t, word in words.items() if not used(word) or _in(fields, word)]
+                taken[name] = tuple(kept) if kept else None
+        return taken
+
+    return take
+
+
+def texts_in(fields: Fields) -> list[str]:
+    """All prompts among a Recipe's fields."""
+    mixed = fields.get("mix_prompts")
+    texts = [fields.get(name) for name in PROMPTS] + list(mixed if mixed is not None else ())
+    return [text for text in texts if isinstance(text, str)]
+
+
+def _in(fields: Fields, word: str) -> bool:
+    return any(mentions(text, word) for text in texts_in(fields))
 
 
 def _token(embedding: str) -> str:
@@ -37,9 +70,3 @@ def _token(embedding: str) -> str:
 
 def _replaced(replacement: str) -> str:
     return parse_replacement(replacement).word
-
-
-def _mentions(fields: Mapping[str, Any], word: str) -> bool:
-    mixed = fields.get("mix_prompts")
-    texts = [fields.get(name) for name in PROMPTS] + list(mixed if mixed is not None else ())
-    return any(isinstance(text, str) and mentions(text, word) for text in texts)

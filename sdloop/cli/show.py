@@ -8,42 +8,79 @@ from typing import Annotated, Any
 import typer
 
 from sdloop.cli.entries import entry, safe
+from sdloop.cli.recorded import FilesArgument, Recorded, files_of
 from sdloop.cli.screen import emit, say
-from sdloop.errors import FileError
+from sdloop.cli.show_table import csv_lines
+from sdloop.errors import FileError, SettingError
 from sdloop.png import Record, read_record
 from sdloop.recipe import PROMPTS
 
-Files = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="FILE", help="Pictures: PNG, JPEG, WebP, GIF or MP4.", show_default=False
-    ),
-]
 Json = Annotated[
     bool,
-    typer.Option("--json", help="One JSON line per picture.", rich_help_panel="Output"),
+    typer.Option(
+        "--json",
+        help="One JSON line per picture, which --from-file reads.",
+        rich_help_panel="Output",
+    ),
+]
+Csv = Annotated[
+    bool,
+    typer.Option(
+        "--csv", help="A table, with a column for each setting.", rich_help_panel="Output"
+    ),
 ]
 
 
-def show(files: Files, json_lines: Json = False) -> None:
-    """Print what pictures were made with, be it by sdloop or by A1111.
+def show(files: FilesArgument = None, json_lines: Json = False, csv: Csv = False) -> None:
+    """Print what pictures were made with, by sdloop or by another program.
 
-    One that cannot be read does not hide the others; the exit code is 3 then.
+    These are A1111, stable-diffusion.cpp, mflux, InvokeAI and, of simple graphs, ComfyUI. A picture
+    that cannot be read does not hide the others; the exit code is 3 then.
 
-    [bold]Example:[/bold] sdloop show frog-4.png
+    [bold]Examples:[/bold]
+
+    sdloop show frog-4.png
+
+    sdloop show out/ --csv > out.csv
     """
-    shown = 0
-    for path in files:
-        try:
-            record = read_record(path)
-        except FileError as error:
-            say(f"error: {error}")
-            continue
-        separator = "\n" if shown and not json_lines else ""
-        emit(separator + (_json_line if json_lines else _text)(path, record))
-        shown += 1
-    if shown < len(files):
+    if not files:
+        raise SettingError("a picture must be named, as in: sdloop show frog-4.png")
+    if json_lines and csv:
+        raise SettingError("json and csv exclude each other")
+    failed: list[str] = []
+    shown = _recorded(files, failed)
+    if csv:
+        for line in csv_lines(list(shown)):
+            emit(line)
+    for number, one in enumerate(shown):
+        separator = "\n" if number and not json_lines else ""
+        emit(separator + (_json_line if json_lines else _text)(one.path, one.record))
+    if failed:
         raise typer.Exit(FileError.exit_code)
+
+
+def _recorded(names: list[str], failed: list[str]) -> Iterator[Recorded]:
+    """What can be read; of the others it is told why, or in folders how many they are."""
+    silent = 0
+    for path, named in files_of(names):
+        try:
+            yield Recorded(path=path, record=read_record(path))
+        except FileError as error:
+            if named:
+                say(f"error: {error}")
+                failed.append(str(path))
+            silent += not named
+    if silent:
+        say(f"passed over {silent} that {'do' if silent > 1 else 'does'} not say how it was made")
+
+
+_WHOSE = {
+    "a1111": "A1111's",
+    "sd.cpp": "stable-diffusion.cpp's",
+    "mflux": "mflux's",
+    "invokeai": "InvokeAI's",
+    "comfyui": "ComfyUI's",
+}
 
 
 def _json_line(path: Path, record: Record) -> str:
@@ -55,7 +92,8 @@ def _json_line(path: Path, record: Record) -> str:
             "moving": record.moving,
             "step": record.step,
             "made": record.made,
-            "a1111": record.fields,
+            "model": record.model,
+            "fields": record.fields,
             "left_out": record.left_out,
         }
     )
@@ -79,9 +117,12 @@ def _lines(path: Path, record: Record) -> Iterator[str]:
         yield ""
     for name, value in made.items():
         yield from entry(name, _value(name, value), width)
-    if record.left_out:
-        yield "\n  A1111's, without a counterpart here:"
-    for text in record.left_out:
+    left_out = list(record.left_out)
+    if record.model is not None and record.source != "a1111":  # where it is one of these already
+        left_out.insert(0, f"model: {record.model}")
+    if left_out:
+        yield f"\n  {_WHOSE[record.source]}, without a counterpart here:"
+    for text in left_out:
         yield f"  {safe(text)}"
 
 

@@ -1,5 +1,6 @@
 """Two ways to be interrupted: the first Ctrl-C or SIGTERM asks to stop, the second stops."""
 
+import os
 import signal
 from types import FrameType
 from typing import Self
@@ -16,6 +17,7 @@ class Stopping:
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._asked = False
+        self._process = os.getpid()
         self._before: dict[signal.Signals, object] = {}
 
     def __call__(self) -> bool:
@@ -36,5 +38,5 @@ class Stopping:
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
-        if not self._quiet:
+        if not self._quiet and os.getpid() == self._process:  # of those forked, none says it again
             say("stopping when the pictures in flight are finished; once more stops now")

@@ -19,6 +19,15 @@ class Counts:
     made: int = 0
     failed: int = 0
 
+    def add(self, kind: str, *, times: int = 1) -> None:
+        """Count what happened to a picture; ``times`` -1 takes it back."""
+        if kind == "there":
+            self.there += times
+        elif kind == "made":
+            self.made += times
+        elif kind == "failed":
+            self.failed += times
+
     @property
     def left(self) -> int | None:
         if self.total is None:

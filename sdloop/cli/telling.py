@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from textwrap import shorten
+from typing import TYPE_CHECKING
 
 from sdloop.batch import Planned, model_of
+from sdloop.batch.prompts import Prompt
 from sdloop.cli.entries import safe
 from sdloop.cli.model_card import Asked
-from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.screen import say
 from sdloop.cli.settings import Settings
 from sdloop.defaults import Defaults
 from sdloop.inputs import BACK
 from sdloop.prompt import parts, unseen
-from sdloop.recipe import Recipe
+from sdloop.recipe import Recipe, stages
+
+if TYPE_CHECKING:
+    from sdloop.conductor import Picture
 
 
 def tell_choices(
@@ -81,6 +85,15 @@ def _enlarged(recipe: Recipe) -> str:
 
 def _by(size: Sequence[float]) -> str:
     return "x".join(f"{side:g}" for side in size)
+
+
+def tell_stop(picture: "Picture") -> None:
+    """Say of a picture that was finished before its steps were taken how many it took."""
+    recipe, taken = picture.recipe, len(picture.sigmas)
+    runs = [stage.schedule for stage in stages(recipe)]
+    planned = sum(steps - start for steps, start in runs)
+    if recipe.stop_noise is not None and taken < planned:
+        say(f"seed {recipe.seed}: {recipe.scheduler} stopped after {taken} of {planned} steps")
 
 
 def tell_unknown(plan: Sequence[Planned]) -> None:

@@ -1,7 +1,11 @@
 """Reading what people write: prompts and settings, from a file or from standard input."""
 
+import codecs
 import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 from sdloop.errors import FileError
 
@@ -12,15 +16,23 @@ def read_text(name: str) -> str:
     A byte order mark is dropped. Raises ``FileError`` for what is missing, a folder or not text.
     """
     try:
-        data = _read_stdin() if name == "-" else Path(name).read_bytes()
-        text = data.decode("utf-8-sig")
+        data = _stdin().read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
         raise FileError(f"cannot read {label(name)}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise FileError(f"{label(name)} is not UTF-8 text: byte {error.start} is not") from error
-    if "\0" in text:
-        raise FileError(f"{label(name)} is not text: it holds a NUL")
-    return text
+    return _text(data.removeprefix(codecs.BOM_UTF8), name)
+
+
+def text_lines(name: str) -> Iterator[str]:
+    """The lines of the same, each when its turn comes, with their ends."""
+    place = 0
+    try:
+        with nullcontext(_stdin()) if name == "-" else Path(name).open("rb") as file:
+            for line in file:
+                start = line.removeprefix(codecs.BOM_UTF8) if place == 0 else line
+                yield _text(start, name, place)
+                place += len(line)
+    except OSError as error:
+        raise FileError(f"cannot read {label(name)}: {error.strerror}") from error
 
 
 def label(name: str) -> str:
@@ -28,7 +40,19 @@ def label(name: str) -> str:
     return "standard input" if name == "-" else name
 
 
-def _read_stdin() -> bytes:
+def _text(data: bytes, name: str, place: int = 0) -> str:
+    """What ``data`` says, which begins at this ``place`` of the file."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        byte = place + error.start
+        raise FileError(f"{label(name)} is not UTF-8 text: byte {byte} is not") from error
+    if "\0" in text:
+        raise FileError(f"{label(name)} is not text: it holds a NUL")
+    return text
+
+
+def _stdin() -> BinaryIO:
     if sys.stdin is None:
         raise FileError("cannot read standard input: it is closed")
-    return sys.stdin.buffer.read()
+    return sys.stdin.buffer

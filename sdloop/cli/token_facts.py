@@ -5,13 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sdloop.learned import (
-    WordTokenizer,
-    embedding_facts,
-    parse_embedding,
-    parse_replacement,
-    places,
-)
+from sdloop.batch.counts import word_counts
+from sdloop.learned import WordTokenizer, places
 from sdloop.prompt import (
     BREAK,
     Alternatives,
@@ -73,7 +68,7 @@ def seen_of(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[Seen]:
     from sdloop.checkpoint import load_tokenizer, unknown_words
 
     plain = recipe.emphasis == "none"
-    counts = _counts(recipe)
+    counts = word_counts(recipe.embeddings or (), recipe.replace_tokens or ())
     tokenizers = {
         part: WordTokenizer(load_tokenizer(checkpoint, part), counts)
         for part in checkpoint.tokenizers
@@ -97,14 +92,6 @@ def seen_of(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[Seen]:
                 ),
                 cut=cut,
             )
-
-
-def _counts(recipe: Recipe) -> dict[str, int]:
-    """How many vectors each learned word has; one that is replaced has one."""
-    learned = [parse_embedding(text) for text in recipe.embeddings or ()]
-    replaced = [parse_replacement(text) for text in recipe.replace_tokens or ()]
-    counts = {str(one.token): embedding_facts(one.file).count for one in learned}
-    return counts | {one.word: 1 for one in replaced}
 
 
 def _old(text: str, counts: Mapping[str, int]) -> str:

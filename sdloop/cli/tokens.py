@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
+from sdloop.batch.loras import with_loras
 from sdloop.cli.asked import asked_prompts
 from sdloop.cli.entries import columns, safe
 from sdloop.cli.flags import option
-from sdloop.cli.loras import with_loras
 from sdloop.cli.model_options import LoraDir, Model, Revision, Variant
 from sdloop.cli.options import Embeddings, Emphasis, Prompt2, PromptArgument, ReplaceTokens, Steps
 from sdloop.cli.screen import emit

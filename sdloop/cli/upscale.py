@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from sdloop.batch.prompts import Prompt
 from sdloop.cli.brought import fulfil_from_pictures
 from sdloop.cli.flags import given, with_options
 from sdloop.cli.image_options import (
@@ -16,7 +17,6 @@ from sdloop.cli.image_options import (
 from sdloop.cli.model_options import ModelOptions
 from sdloop.cli.options import PromptArgument, SeedOptions
 from sdloop.cli.output_options import OutputOptions
-from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.recipes import recipe_settings
 from sdloop.cli.settings import Settings, standing_settings
 from sdloop.errors import ModelError, SettingError

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdloop.batch.prompts import Prompt
 from sdloop.cli.asked import planned
 from sdloop.cli.image_files import image_opener
 from sdloop.cli.mix_options import MixOptions
@@ -13,7 +14,6 @@ from sdloop.cli.options import SeedOptions
 from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.pictures import each_picture
 from sdloop.cli.plan import print_recipes
-from sdloop.cli.prompt_file import Prompt
 from sdloop.cli.recipes import seeds_of
 from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import CommandSettings, Settings

@@ -61,7 +61,7 @@ def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
         raise ModelError(
             f"{source} has a config of the {part} that builds none: {reason_of(error)}"
         ) from error
-    return module.eval()
+    return module.eval().requires_grad_(False)
 
 
 def reason_of(error: BaseException) -> str:

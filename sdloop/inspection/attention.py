@@ -32,9 +32,12 @@ class AttentionMaps:
     _sum: Tensor | None = field(default=None, init=False)
     _count: int = field(default=0, init=False)
 
-    def add(self, probabilities: Tensor) -> None:
-        """Count one layer's attention, (batch x heads, places, tokens)."""
-        if self.guided:
+    def add(self, probabilities: Tensor, *, twinned: bool = True) -> None:
+        """Count one layer's attention, (batch x heads, places, tokens).
+
+        ``twinned`` is whether this turn is one with guidance, of which not all need to have any.
+        """
+        if self.guided and twinned:
             probabilities = probabilities[len(probabilities) // 2 :]
         mean = probabilities.float().mean(dim=0).T
         height, width = self._places(mean.shape[1])
@@ -98,7 +101,7 @@ class _Recorder:
         key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
         value = attn.head_to_batch_dim(attn.to_v(encoder_hidden_states))
         probabilities = attn.get_attention_scores(query, key, attention_mask)
-        self._maps.add(probabilities)
+        self._maps.add(probabilities, twinned=len(hidden_states) > 1)
         seen = attn.batch_to_head_dim(torch.bmm(probabilities, value))
         out: Tensor = attn.to_out[0](seen)
         return out

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sdloop.defaults import Defaults
+from sdloop.levels import scheduled
 from sdloop.recipe import Recipe
-from sdloop.schedule import make_scheduler, set_steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,20 +49,16 @@ class Curve:
     levels: tuple[Level, ...]
 
 
-def schedule_of(recipe: Recipe, config: Mapping[str, Any]) -> Curve:
-    """What the loop goes through for a resolved Recipe; ``config`` is its model's scheduler's."""
-    scheduler = make_scheduler(
-        config,
-        scheduler=recipe.scheduler,
-        sigmas=recipe.sigmas,
-        timestep_spacing=recipe.timestep_spacing,
-    )
-    steps, start = recipe.schedule
-    timesteps, sigmas = set_steps(scheduler, steps, start=start)
-    name = str(config["_class_name"]) if recipe.scheduler is None else recipe.scheduler
+def schedule_of(recipe: Recipe, model: Defaults) -> Curve:
+    """What the loop goes through for a resolved Recipe."""
+    _, timesteps, sigmas = scheduled(recipe, model)
+    own = str(model.scheduler_config["_class_name"])
+    name = own if recipe.scheduler is None else recipe.scheduler
     spaced = recipe.sigmas not in (None, "uniform")
+    listed = recipe.timesteps is not None or recipe.sigmas_list is not None
+    spacing = f" {recipe.sigmas}" if spaced else " as listed" if listed else ""
     return Curve(
-        name=f"{name} {recipe.sigmas}" if spaced else name,
+        name=f"{name}{spacing}",
         levels=tuple(
             Level(step=step, timestep=float(t), sigma=sigma)
             for step, (t, sigma) in enumerate(zip(timesteps, sigmas, strict=True))

@@ -9,7 +9,7 @@ from sdloop.errors import SettingError
 from sdloop.learned import parse_embedding
 from sdloop.png.a1111 import NEGATIVE, Parameters
 from sdloop.recipe import Lora, Recipe
-from sdloop.scheduler_names import SCHEDULERS, parse_scheduler
+from sdloop.scheduler_names import AYS, SCHEDULERS, parse_scheduler
 
 # "Automatic" means these for A1111; for the other samplers it means their own, uniform, spacing.
 _AUTOMATIC = {
@@ -19,6 +19,7 @@ _AUTOMATIC = {
     "dpmpp-sde": "karras",
     "dpmpp-2m-sde": "exponential",
 }
+_AYS = "Align Your Steps"
 _UPSCALERS = {None: "Lanczos", "lanczos": "Lanczos", "latent": "Latent (bicubic)"}
 _EMPHASES = {"a1111": "Original", "no-norm": "No norm", "none": "None"}
 # These set nothing; where the noise came from (RNG) is told in words of its own.
@@ -102,6 +103,8 @@ def _embedding_hashes(recipe: Recipe) -> str | None:
 
 def _schedule_type(recipe: Recipe) -> str | None:
     """A1111's word for the recipe's sigmas; the schedulers without a choice have "Automatic"."""
+    if recipe.sigmas == AYS:
+        return _AYS
     if recipe.sigmas:
         return recipe.sigmas.capitalize()
     if recipe.scheduler and "sigmas" not in SCHEDULERS[recipe.scheduler].knows:
@@ -170,6 +173,8 @@ def _schedule(text: str, settings: _Settings) -> _Settings:
     if "scheduler" not in settings:
         raise SettingError(f"Schedule type needs a known Sampler, got {text!r}")
     scheduler, name = settings["scheduler"], text.lower()
+    if text == _AYS:
+        return {"sigmas": AYS}
     sigmas = _AUTOMATIC.get(scheduler, "uniform") if name == "automatic" else name
     if sigmas == "uniform" and "sigmas" not in SCHEDULERS[scheduler].knows:
         return {}

@@ -34,11 +34,12 @@ class _Piece:
     is_value: bool
 
 
-def expand_name(template: str, recipe: Recipe, *, index: int = 0) -> str:
+def expand_name(template: str, recipe: Recipe, *, index: int = 0, file: str | None = None) -> str:
     """The name that ``template`` means for this Recipe, the ``index``-th picture of its run.
 
     Fields are the Recipe's own and ``index``, with format specs as in Python; ``{{`` is a brace.
-    ``image`` is the name of the picture without its folder and suffix.
+    ``image`` is the name of the picture without its folder and suffix, and so is ``file``, of the
+    picture that this one is made after, where there is one.
     A value with nothing left for a file name becomes ``_``. Where a name is longer than file
     systems allow, the longest value gives way, so that seed and suffix stay.
 
@@ -48,7 +49,7 @@ def expand_name(template: str, recipe: Recipe, *, index: int = 0) -> str:
     'out/00004-frogs-stilts.png'
     """
     components: list[list[_Piece]] = [[]]
-    for piece in _pieces(template, recipe, index):
+    for piece in _pieces(template, recipe, index, file):
         first, *others = [piece.text] if piece.is_value else re.split(r"(?<=/)", piece.text)
         components[-1].append(_Piece(first, piece.is_value))
         components += [[_Piece(text, False)] for text in others]
@@ -81,7 +82,7 @@ def numbered(path: Path, number: int) -> Path:
     return path.with_name(_cut(path.stem, _MAX_BYTES - len(os.fsencode(ending))) + ending)
 
 
-def _pieces(template: str, recipe: Recipe, index: int) -> list[_Piece]:
+def _pieces(template: str, recipe: Recipe, index: int, file: str | None) -> list[_Piece]:
     _check_encodable(template)
     pieces = []
     try:
@@ -91,8 +92,10 @@ def _pieces(template: str, recipe: Recipe, index: int) -> list[_Piece]:
     for literal, field, spec, conversion in parsed:
         pieces.append(_Piece(literal, False))
         if field is not None:
-            _check_field(template, field, spec or "", conversion)
-            value = index if field == "index" else getattr(recipe, field)
+            _check_field(template, field, spec or "", conversion, is_after=file is not None)
+            value = {"index": index, "file": PurePath(file or "").stem}.get(field)
+            if field in FIELDS:
+                value = getattr(recipe, field)
             if field == "image" and recipe.image is not None:
                 value = "stdin" if recipe.image == "-" else PurePath(recipe.image).stem
             pieces.append(_Piece(_formatted(template, field, value, spec or ""), True))
@@ -109,9 +112,11 @@ def _check_encodable(template: str) -> None:
         raise SettingError(f"a file name cannot hold NUL, got {template!r}")
 
 
-def _check_field(template: str, field: str, spec: str, conversion: str | None) -> None:
+def _check_field(
+    template: str, field: str, spec: str, conversion: str | None, *, is_after: bool
+) -> None:
     """Only plain fields: ``{seed.__class__}`` and ``{seed[0]}`` would reach into the program."""
-    if field not in _NAMES:
+    if field not in _NAMES and not (field == "file" and is_after):
         near = difflib.get_close_matches(field, _NAMES, n=1)
         hint = f"did you mean {{{near[0]}}}?" if near else f"it knows {', '.join(_NAMES)}"
         raise SettingError(f"the name template {template!r} has an unknown {{{field}}}: {hint}")

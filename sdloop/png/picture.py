@@ -136,6 +136,17 @@ def _options(kind: str, texts: Mapping[str, str]) -> dict[str, Any]:
     return {"lossless": True, "exif": exif.pack(texts)}
 
 
+def as_saved(image: "Image.Image", path: Path) -> "Image.Image":
+    """``image`` as it is read from a file of this name: a JPEG loses some of it."""
+    from PIL import Image
+
+    kind = format_of(path)
+    if kind != "JPEG":
+        return image
+    with Image.open(io.BytesIO(_encoded(image, kind, {}))) as read:
+        return read.convert(image.mode)
+
+
 def _png_info(texts: Mapping[str, str]) -> Any:
     from PIL.PngImagePlugin import PngInfo
 

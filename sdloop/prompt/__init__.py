@@ -4,6 +4,7 @@ A prompt is read in A1111's order: ``parts`` (AND), of each part the ``alternati
 which step), of each of these what is ``emphasised``.
 """
 
+from sdloop.prompt.caret import refusal
 from sdloop.prompt.check import check_prompt, is_plain
 from sdloop.prompt.chunks import (
     EMPHASES,
@@ -38,6 +39,7 @@ __all__ = [
     "is_plain",
     "parts",
     "plain_words",
+    "refusal",
     "spans_of",
     "unseen",
 ]

@@ -11,10 +11,13 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.inputs import BACK, RESIZES, settled_colour
 from sdloop.learned import parse_embedding, parse_replacement
+from sdloop.losses import parse_loss
 from sdloop.prompt import EMPHASES, check_prompt, parts
 from sdloop.recipe.guidance import settled_guidance
 from sdloop.recipe.loras import checked_loras
 from sdloop.recipe.mix import settled_mix
+from sdloop.recipe.steering import GUIDE_MODES, settled_guides
+from sdloop.recipe.steps import MAX_STEPS, settled_steps
 from sdloop.rules import (
     MAX_SIDE,
     check_choice,
@@ -23,10 +26,9 @@ from sdloop.rules import (
     check_whole,
     checked_pair,
 )
-from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS, check_known, parse_scheduler
+from sdloop.scheduler_names import AYS, SCHEDULERS, SIGMAS, SPACINGS, check_known, parse_scheduler
 
 MAX_SEED = 2**32 - 1
-MAX_STEPS = 1000
 ENLARGES = ("lanczos", "latent")
 
 PROMPTS = ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")
@@ -35,6 +37,7 @@ TEXTS = (
     *("emphasis", "model", "revision", "variant", "vae", "scheduler", "sigmas"),
     *("timestep_spacing", "image", "image_sha256", "resize", "background", "mask", "mask_sha256"),
     *("enlarge", "guidance", "guidance_interval", "guidance_schedule", "pag_layers", "slg_layers"),
+    *("guide_mode", "guide_clip", "guide_clip_sha256"),
 )
 FLAGS = ("exact_steps", "invert_mask", "no_keep", "slerp")
 WHOLES = {
@@ -53,6 +56,7 @@ WHOLES = {
     "up": (1, MAX_SIDE),
     "down": (1, MAX_SIDE),
     "overlap": (1, MAX_SIDE),
+    "guide_every": (1, MAX_STEPS),
 }
 NUMBERS = {
     "guidance_scale": (0.0, 1e4),
@@ -65,22 +69,34 @@ NUMBERS = {
     "hires": (1.0, 16.0),
     "mask_blur": (0.0, 1e3),
     "variation_strength": (0.0, 1.0),
+    "learning_rate": (1e-4, 1e4),
+    "weight_decay": (0.0, 1e2),
+    "stop_noise": (0.0, 1e2),
 }
 PAIRS = ("original_size", "crop_top_left", "target_size")
 CHOICES = {
-    "sigmas": SIGMAS,
+    "sigmas": (*SIGMAS, AYS),
     "timestep_spacing": SPACINGS,
     "resize": (*RESIZES, BACK),
     "enlarge": ENLARGES,
     "emphasis": EMPHASES,
+    "guide_mode": GUIDE_MODES,
 }
+# What means something to some schedulers alone.
+SCHEDULE_FIELDS = (
+    *("sigmas", "timestep_spacing", "timesteps", "sigmas_list"),
+    *("learning_rate", "weight_decay", "stop_noise"),
+)
 FILES = ("image", "mask")
-HASHES = ("image_sha256", "mask_sha256")
-LISTS = ("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256")
+HASHES = ("image_sha256", "mask_sha256", "guide_clip_sha256")
+LISTS = (
+    *("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256"),
+    *("guides", "guides_sha256"),
+)
 # None would be no answer here: these have a default.
 NEEDED = frozenset(
     {
-        *("prompt", "emphasis", "model", "seed", "steps", "clip_skip", "guidance_rescale", "eta"),
+        *("prompt", "emphasis", "model", "seed", "clip_skip", "guidance_rescale", "eta"),
         *("loras", *FLAGS),
     }
 )
@@ -98,10 +114,12 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     if "background" in given:
         given["background"] = settled_colour("background", given["background"])
     given |= _settled_scheduler(given)
+    given |= settled_steps(given)
     given |= settled_guidance(given)
     check_together(given)
     _check_prompts(given)
     given |= settled_mix(given)
+    given |= settled_guides(given)
     return {**values, **given}
 
 
@@ -125,6 +143,21 @@ def _check(name: str, value: Any) -> None:
         _check_hash(name, value)
 
 
+def check_alone(name: str, value: Any) -> None:
+    """Raise ``SettingError`` for what no Recipe can have in this field, whatever the others are."""
+    if value is None and name not in NEEDED:
+        return
+    _check(name, value)
+    if name in PAIRS:
+        checked_pair(name, value)
+    elif name == "scheduler":
+        parse_scheduler(value)
+    elif name == "loras":
+        checked_loras(value)
+    elif name == "background":
+        settled_colour(name, value)
+
+
 def _check_list(name: str, value: Any) -> None:
     if not isinstance(value, list | tuple) or not value:
         raise SettingError(f"{name} must be a list of one text or more, got {value!r}")
@@ -134,6 +167,8 @@ def _check_list(name: str, value: Any) -> None:
             parse_embedding(one)
         elif name == "replace_tokens":
             parse_replacement(one)
+        elif name == "guides":
+            parse_loss(one)
         else:
             _check_hash(name, one)
 
@@ -210,5 +245,5 @@ def _check_prompts(given: Mapping[str, Any]) -> None:
 
 def check_scheduler(scheduler: str, knows: frozenset[str], values: Mapping[str, Any]) -> None:
     """Raise ``SettingError`` for what is set and means nothing to the scheduler."""
-    asked = {name: values.get(name) for name in ("sigmas", "timestep_spacing")}
-    check_known(scheduler, knows, {**asked, "eta": values["eta"]})
+    asked = {name: values.get(name) for name in SCHEDULE_FIELDS}
+    check_known(scheduler, knows, {**asked, "eta": values["eta"] if values["eta"] > 0 else None})

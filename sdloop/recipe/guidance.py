@@ -25,6 +25,7 @@ class _Number(NamedTuple):
     lowest: float
     highest: float
     usual: float | None
+    whole: bool = False
 
 
 # "cfg" is classifier-free guidance as it is, and what a Recipe has where it names none.
@@ -35,9 +36,9 @@ GUIDANCES: Mapping[str, Mapping[str, _Number]] = {
         "momentum": _Number(-1, 1, -0.5),
         "norm": _Number(0, 1e6, None),
     },
-    "cfg-zero": {"zero": _Number(0, 1000, 0)},
+    "cfg-zero": {"zero": _Number(0, 1000, 0, whole=True)},
     "cfg++": {},
-    "threshold": {"percentile": _Number(0.5, 1, 0.995), "limit": _Number(0.01, 1e3, None)},
+    "threshold": {"percentile": _Number(0.5, 1, 0.995), "limit": _Number(0.01, 1e3, 3)},
 }
 # Those that work on what the UNet takes the clean picture to be.
 ON_CLEAN = frozenset({"apg", "threshold", "cfg++"})
@@ -54,9 +55,7 @@ class Guidance:
     numbers: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def __str__(self) -> str:
-        return ":".join(
-            [self.name, *(f"{key}={value:.12g}" for key, value in self.numbers.items())]
-        )
+        return ":".join([self.name, *(f"{key}={_told(n)}" for key, n in self.numbers.items())])
 
 
 def parse_guidance(text: str) -> Guidance:
@@ -76,9 +75,10 @@ def parse_guidance(text: str) -> Guidance:
         if key not in known:
             takes = f"takes {', '.join(known)}" if known else "takes no numbers"
             raise SettingError(f"guidance {name} {takes}, got {one!r}")
-        numbers[key] = _number(
-            f"guidance {name}:{key}", value, known[key].lowest, known[key].highest
-        )
+        lowest, highest, _, whole = known[key]
+        numbers[key] = _number(f"guidance {name}:{key}", value, lowest, highest)
+        if whole and numbers[key] != int(float(value)):
+            raise SettingError(f"guidance {name}:{key} must be a whole number, got {value!r}")
     return Guidance(name=name, numbers={k: v for k, v in numbers.items() if v is not None})
 
 
@@ -126,6 +126,11 @@ def _number(name: str, text: str, lowest: float, highest: float) -> float:
     return value
 
 
+def _told(number: float) -> str:
+    """The number and no other, as short as it goes."""
+    return str(number).removesuffix(".0")
+
+
 def settled_guidance(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of guidance in their one form; raises ``SettingError`` for what contradicts."""
     settled: dict[str, Any] = {}
@@ -134,11 +139,11 @@ def settled_guidance(given: Mapping[str, Any]) -> dict[str, Any]:
         settled["guidance"] = None if guidance.name == "cfg" else str(guidance)
     if "guidance_interval" in given:
         lowest, highest = parse_interval(given["guidance_interval"])
-        end = "" if math.isinf(highest) else f"{highest:.12g}"
-        settled["guidance_interval"] = f"{lowest:.12g}..{end}"
+        end = "" if math.isinf(highest) else _told(highest)
+        settled["guidance_interval"] = f"{_told(lowest)}..{end}"
     if "guidance_schedule" in given:
         shape, scales = parse_schedule(given["guidance_schedule"])
-        told = (".." if shape in SHAPES else ",").join(f"{scale:.12g}" for scale in scales)
+        told = (".." if shape in SHAPES else ",").join(map(_told, scales))
         settled["guidance_schedule"] = f"{shape}:{told}" if shape in SHAPES else told
         _check_schedule(given, scales)
     _check_together(given, settled)

@@ -22,6 +22,8 @@ from sdloop.recipe.growth import with_growth
 from sdloop.recipe.guidance import check_guidance, with_guidance
 from sdloop.recipe.learned import with_learned
 from sdloop.recipe.loras import with_hashes
+from sdloop.recipe.steering import with_guides
+from sdloop.recipe.steps import check_trained, with_descent
 from sdloop.recipe.task import (
     HIRES_FIELDS,
     IMAGE_FIELDS,
@@ -32,7 +34,14 @@ from sdloop.recipe.task import (
     with_noise_level,
 )
 from sdloop.rules import check_multiple, check_whole
-from sdloop.scheduler_names import check_suits, known_to, name_of, sigmas_of
+from sdloop.scheduler_names import (
+    check_packages,
+    check_suits,
+    class_of,
+    known_to,
+    name_of,
+    sigmas_of,
+)
 from sdloop.strength import DEFAULT_STRENGTH, check_strength, least_strength
 
 if TYPE_CHECKING:
@@ -40,7 +49,7 @@ if TYPE_CHECKING:
 
 
 def resolve(
-    recipe: "Recipe", model: Defaults, picture: InputFacts | None, lora_hashes: Mapping[str, str]
+    recipe: "Recipe", model: Defaults, picture: InputFacts | None, hashes: Mapping[str, str]
 ) -> "Recipe":
     """``recipe`` with the choices of the model and the picture written in, checked against both.
 
@@ -52,9 +61,9 @@ def resolve(
     check_task(recipe, model)
     recipe = _with_size(recipe, model) if picture is None else _framed(recipe, model, picture)
     recipe = _with_scheduler(recipe, model)
-    recipe = with_learned(recipe, model)
+    recipe = with_guides(with_learned(recipe, model), hashes.get("guide_clip"))
     _check_model(recipe, model)
-    return with_hashes(with_tile(recipe, model), lora_hashes)
+    return with_hashes(with_tile(recipe, model), hashes)
 
 
 def facts_of(recipe: "Recipe", open_image: OpenImage) -> InputFacts | None:
@@ -161,7 +170,8 @@ def _with_scheduler(recipe: "Recipe", model: Defaults) -> "Recipe":
     config = model.scheduler_config
     scheduler = name_of(config) if recipe.scheduler is None else recipe.scheduler
     knows = known_to(scheduler, config)
-    sigmas = sigmas_of(config) if "sigmas" in knows else None
+    listed = recipe.timesteps is not None or recipe.sigmas_list is not None
+    sigmas = sigmas_of(config) if "sigmas" in knows and not listed else None
     recipe = dataclasses.replace(
         recipe,
         scheduler=scheduler,
@@ -170,8 +180,10 @@ def _with_scheduler(recipe: "Recipe", model: Defaults) -> "Recipe":
     name = config["_class_name"] if scheduler is None else scheduler
     check_scheduler(name, knows, recipe.to_dict())
     check_suits(name, knows, config)
+    check_trained(recipe, config)
+    check_packages(class_of(scheduler, config), recipe.sigmas)
     check_guidance(recipe, name, knows)
-    return with_guidance(recipe, model)
+    return with_guidance(with_descent(recipe), model)
 
 
 def _check_model(recipe: "Recipe", model: Defaults) -> None:

@@ -20,11 +20,12 @@ from sdloop.errors import SettingError
 from sdloop.inputs import ALPHA, InputFacts
 from sdloop.passes import SIDES, Growth, Pass, passes
 from sdloop.prompt import is_plain
-from sdloop.recipe.check import PROMPTS, settled
+from sdloop.recipe.check import MAX_SEED, PROMPTS, settled
 from sdloop.recipe.learned import keyed_words
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.resolve import resolve
-from sdloop.rules import Size
+from sdloop.recipe.steering import GUIDE_FIELDS, keyed_guides
+from sdloop.rules import Size, check_whole
 from sdloop.strength import first_step, schedule_for
 
 
@@ -49,7 +50,8 @@ class Recipe:
     width, height
         Pixels, multiples of the VAE's factor.
     steps
-        At least 1; diffusers' ``num_inference_steps``.
+        At least 1; diffusers' ``num_inference_steps``. Where ``timesteps`` or ``sigmas_list`` are
+        given, as many as these say, else 25.
     guidance_scale, guidance_rescale
         1 switches guidance off, 0 ignores the prompt; rescale is 0 to 1 (Lin et al. 2023,
         arXiv:2305.08891, eq. 15).
@@ -65,6 +67,12 @@ class Recipe:
     scheduler, sigmas, timestep_spacing, eta
         A name of ``scheduler_names.SCHEDULERS``; how its noise levels and its timesteps are
         spaced; the share of DDIM's (and TCD's) noise, 0 to 1.
+    timesteps, sigmas_list
+        Where the steps lie instead: the timestep of each, or the sigma of each and then 0, falling.
+    learning_rate, weight_decay, stop_noise
+        Of the schedulers that are optimisers, see ``sdloop.descent``: how far they step; how much
+        they pull the latents towards 0; and the noise at which a picture is finished, before all
+        steps are taken.
     clip_skip
         1 is the layer that the model was trained with, 2 the one before it: A1111's numbers,
         diffusers' plus one.
@@ -117,6 +125,13 @@ class Recipe:
     replace_tokens, replace_tokens_sha256
         What the text encoder reads in the place of a word: "puppy=0.5*puppy+0.5*skunk"; the sha256
         of each file that is named there, in their order.
+    guides, guides_sha256, guide_every, guide_mode
+        Losses that pull the picture, as ``sdloop.losses`` writes them: "blue=200"; the sha256 of
+        each picture and each module that they name, in their order; in every how manieth step they
+        pull; and "cheap", past the UNet, or "exact", back through it.
+    guide_clip, guide_clip_sha256
+        The CLIP of their texts, "mini" for the embedded one, a folder or a hub id; and the
+        sha256 of its weights.
     """
 
     prompt: str
@@ -131,7 +146,7 @@ class Recipe:
     vae: str | None = None
     width: int | None = None
     height: int | None = None
-    steps: int = 25
+    steps: int = None  # type: ignore[assignment]  # not left open: `settled` knows how many
     guidance_scale: float | None = None
     guidance_rescale: float = 0.0
     guidance: str | None = None
@@ -145,6 +160,11 @@ class Recipe:
     sigmas: str | None = None
     timestep_spacing: str | None = None
     eta: float = 0.0
+    timesteps: tuple[int, ...] | None = None
+    sigmas_list: tuple[float, ...] | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    stop_noise: float | None = None
     clip_skip: int = 1
     original_size: Size | None = None
     crop_top_left: Size | None = None
@@ -182,6 +202,12 @@ class Recipe:
     embeddings_sha256: tuple[str, ...] | None = None
     replace_tokens: tuple[str, ...] | None = None
     replace_tokens_sha256: tuple[str, ...] | None = None
+    guides: tuple[str, ...] | None = None
+    guides_sha256: tuple[str, ...] | None = None
+    guide_every: int | None = None
+    guide_mode: str | None = None
+    guide_clip: str | None = None
+    guide_clip_sha256: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in settled({name: getattr(self, name) for name in FIELDS}).items():
@@ -236,7 +262,8 @@ class Recipe:
         """This Recipe with the model's choices written in, checked against the model.
 
         ``picture`` is what ``image`` names, if it names one; ``lora_hashes`` are the sha256 of what
-        each name of ``loras`` stands for. Raises what ``resolve`` does.
+        each name of ``loras`` stands for, and "guide_clip" (see ``checkpoint.clip_hashes``).
+        Raises what ``resolve`` does.
         """
         return resolve(self, model, picture, lora_hashes)
 
@@ -255,6 +282,10 @@ class Recipe:
         the model give way to ``weights`` (file name → sha256). Nor does it matter in whose words
         the steps are counted, or how a prompt without emphasis would be emphasised.
         """
+        return hashlib.sha256(self.key_text(weights).encode()).hexdigest()
+
+    def key_text(self, weights: Mapping[str, str]) -> str:
+        """The JSON that the key is the hash of."""
         fields = {name: value for name, value in self.to_dict().items() if name not in _UNKEYED}
         if self.image is not None:
             fields["steps"], fields["start_step"] = self.schedule
@@ -262,7 +293,7 @@ class Recipe:
                 del fields["enlarge"]
         elif self.hires is not None:
             fields["start_step"] = list(self.schedule)
-        fields |= keyed_words(self)
+        fields |= keyed_words(self) | keyed_guides(self)
         for kind in ("pag", "slg"):
             if fields.get(f"{kind}_scale") == 0:  # off
                 fields = {k: v for k, v in fields.items() if not k.startswith(kind)}
@@ -273,14 +304,22 @@ class Recipe:
         prompts = [fields[name] for name in PROMPTS if name in fields]
         if all(map(is_plain, [*prompts, *(self.mix_prompts or ())])):
             del fields["emphasis"]
-        text = json.dumps(
+        return json.dumps(
             {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
         )
-        return hashlib.sha256(text.encode()).hexdigest()
+
+    def with_seed(self, seed: int) -> "Recipe":
+        """The same from another seed, which no other field depends on: nothing else is checked."""
+        check_whole("seed", seed, 0, MAX_SEED)
+        other = object.__new__(type(self))
+        for name in FIELDS:
+            object.__setattr__(other, name, getattr(self, name))
+        object.__setattr__(other, "seed", seed)
+        return other
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the field names, for JSON and TOML: of what is set, and not off."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        values = {name: getattr(self, name) for name in FIELDS}
         values["loras"] = [lora.to_dict() for lora in self.loras] or None
         return {
             name: list(value) if isinstance(value, tuple) else value
@@ -303,7 +342,7 @@ class Recipe:
 _UNKEYED = frozenset(
     {
         *("model", "revision", "variant", "vae", "loras", "image", "mask"),
-        *("strength", "exact_steps", "scale"),
+        *("strength", "exact_steps", "scale", *GUIDE_FIELDS),
     }
 )
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))

@@ -17,8 +17,8 @@ from sdloop.cli.inspect.shared import (
 )
 from sdloop.cli.model_options import ModelOptions
 from sdloop.cli.screen import emit
-from sdloop.cli.values import parse_pair
 from sdloop.errors import SettingError
+from sdloop.recipe import parse_pair
 from sdloop.sheet import sheet
 
 if TYPE_CHECKING:

@@ -12,12 +12,13 @@ from sdloop.cli.flags import given, option, with_options
 from sdloop.cli.image_files import image_opener
 from sdloop.cli.inspect.shared import asked, ready
 from sdloop.cli.model_options import Revision, Variant
+from sdloop.cli.options import LearningRate, SigmasList, StopNoise, Timesteps, WeightDecay
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import Settings, standing_settings
 from sdloop.errors import SettingError
 from sdloop.png.atomic import Exists, check_writable, write_whole
-from sdloop.recipe import Recipe
-from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
+from sdloop.recipe import LISTED_STEPS, Recipe, parse_numbers
+from sdloop.scheduler_names import AYS, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
 from sdloop.sheet import captioned
 
 if TYPE_CHECKING:
@@ -44,7 +45,13 @@ class ScheduleOptions:
     ] = None
     sigmas: Annotated[
         str | None,
-        option("Schedule", f"{', '.join(SIGMAS)}.", "--sigmas", metavar="NAME", choices=SIGMAS),
+        option(
+            "Schedule",
+            f"{', '.join(SIGMAS)}, or {AYS}, Align Your Steps.",
+            "--sigmas",
+            metavar="NAME",
+            choices=(*SIGMAS, AYS),
+        ),
     ] = None
     timestep_spacing: Annotated[
         str | None,
@@ -57,6 +64,11 @@ class ScheduleOptions:
         ),
     ] = None
     steps: Annotated[int | None, option("Schedule", "How many.", "--steps", metavar="N")] = None
+    timesteps: Timesteps = None
+    sigmas_list: SigmasList = None
+    learning_rate: LearningRate = None
+    weight_decay: WeightDecay = None
+    stop_noise: StopNoise = None
     compare: Annotated[
         str | None,
         option(
@@ -203,9 +215,10 @@ def _schedules(wanted: ScheduleOptions) -> "Sequence[Curve]":
     from sdloop.checkpoint import find_checkpoint
 
     asked = {name: value for name, value in given(wanted).items() if name != "compare"}
+    lists = {name: parse_numbers(name, asked[name]) for name in LISTED_STEPS if name in asked}
     standing = standing_settings(None).recipe
     usual = {name: standing[name] for name in ("model", "revision", "variant") if name in standing}
-    settings = Settings.of(asked).over(Settings(recipe=usual)).recipe
+    settings = Settings.of(asked | lists).over(Settings(recipe=usual)).recipe
     recipe = Recipe(**{"prompt": "", "seed": 0, **settings})
     others = [_other(recipe, name) for name in _names("compare", wanted.compare)]
     checkpoint = find_checkpoint(recipe.model, revision=recipe.revision, variant=recipe.variant)
@@ -216,7 +229,7 @@ def _schedules(wanted: ScheduleOptions) -> "Sequence[Curve]":
 def _schedule(recipe: Recipe, checkpoint: "Checkpoint") -> "Curve":
     from sdloop.inspection.schedules import schedule_of
 
-    return schedule_of(recipe, checkpoint.scheduler_config)
+    return schedule_of(recipe, checkpoint)
 
 
 def _other(recipe: Recipe, name: str) -> Recipe:

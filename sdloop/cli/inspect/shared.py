@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from sdloop.batch.loras import lora_files, lora_finder, with_loras
 from sdloop.cli.flags import option
 from sdloop.cli.image_files import image_opener
 from sdloop.cli.loading import loaded
-from sdloop.cli.loras import lora_files, lora_finder, with_loras
 from sdloop.cli.screen import emit, say
 from sdloop.cli.seeds import random_seed
 from sdloop.cli.settings import CommandSettings, Settings, standing_settings
@@ -100,13 +100,13 @@ def without_loras(fields: Mapping[str, Any]) -> Recipe:
 
 def ready(recipe: Recipe, settings: Settings) -> "tuple[Components, Recipe]":
     """The model of a Recipe, loaded, and the Recipe resolved for it before anything was loaded."""
-    from sdloop.checkpoint import find_checkpoint
+    from sdloop.checkpoint import clip_hashes, find_checkpoint
 
     checkpoint = find_checkpoint(
         recipe.model, revision=recipe.revision, variant=recipe.variant, vae=recipe.vae
     )
     files = lora_files(recipe, checkpoint, lora_finder(may_fetch=True))
-    hashes = {file.name: file.sha256 for file in files}
+    hashes = {file.name: file.sha256 for file in files} | clip_hashes(recipe)
     facts = facts_of(recipe, image_opener())
     resolved = recipe.resolved(checkpoint, facts, lora_hashes=hashes)
     return loaded(checkpoint, CommandSettings(**settings.command)), resolved

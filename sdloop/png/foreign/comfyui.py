@@ -8,9 +8,9 @@ An input is a value, or a link: a node's name and which of its outputs. Simple g
 which one ``KSampler`` starts from an ``EmptyLatentImage`` with two ``CLIPTextEncode``.
 
 Sources, of comfyanonymous/ComfyUI: ``SaveImage``, ``KSampler``, ``CLIPTextEncode``,
-``EmptyLatentImage``, ``LoraLoader`` and ``CLIPSetLastLayer`` in ``nodes.py``; ``KSAMPLER_NAMES`` and
-the schedulers in ``comfy/samplers.py``; ``prepare_noise`` in ``comfy/sample.py``, whose noise is
-that of torch's CPU generator, as ours.
+``EmptyLatentImage``, ``LoraLoader`` and ``CLIPSetLastLayer`` in ``nodes.py``; ``KSAMPLER_NAMES``
+and the schedulers in ``comfy/samplers.py``; ``prepare_noise`` in ``comfy/sample.py``, whose noise
+is that of torch's CPU generator, as ours.
 """
 
 from collections.abc import Iterator, Mapping

@@ -4,8 +4,8 @@ Sources, all of invoke-ai/InvokeAI: ``CoreMetadataInvocation`` in
 ``invokeai/app/invocations/metadata.py`` for the names of today; ``save`` of
 ``image_files_disk.py`` for the text's keyword; ``SCHEDULER_MAP`` in
 ``backend/stable_diffusion/schedulers`` for the schedulers, where "_k" is Karras' spacing; and
-``metadata_dumps`` in ``ldm/invoke/args.py`` for the older text, whose prompt is a list of parts with
-weights, and what stands in square brackets the negative prompt.
+``metadata_dumps`` in ``ldm/invoke/args.py`` for the older text, whose prompt is a list of parts
+with weights, and what stands in square brackets the negative prompt.
 """
 
 import re

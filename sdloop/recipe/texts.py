@@ -6,7 +6,8 @@ from types import NoneType
 from typing import Any, get_args
 
 from sdloop.errors import SettingError
-from sdloop.recipe import Recipe
+from sdloop.recipe.steps import LISTED_STEPS
+from sdloop.recipe.value import Recipe
 from sdloop.rules import Size
 
 _TYPES = {field.name: field.type for field in dataclasses.fields(Recipe)}
@@ -24,6 +25,10 @@ def parse_value(name: str, text: str) -> Any:
         return parse_whole(name, text)
     if kinds == [float]:
         return parse_number(name, text)
+    if kinds == [bool]:
+        return parse_flag(name, text)
+    if name in LISTED_STEPS:
+        return parse_numbers(name, text)
     return parse_pair(name, text) if kinds == [Size] else text
 
 
@@ -38,6 +43,23 @@ def parse_number(name: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise SettingError(f"{name} must be a number, got {text!r}") from None
+
+
+def parse_flag(name: str, text: str) -> bool:
+    found = {"true": True, "false": False}.get(text.strip().lower())
+    if found is None:
+        raise SettingError(f"{name} must be true or false, got {text!r}")
+    return found
+
+
+def parse_numbers(name: str, text: str) -> tuple[float, ...]:
+    """Numbers with commas between them; timesteps are whole.
+
+    >>> parse_numbers("timesteps", "999, 500,1")
+    (999, 500, 1)
+    """
+    parse = parse_whole if name == "timesteps" else parse_number
+    return tuple(parse(name, part) for part in text.split(","))
 
 
 def parse_pair(name: str, text: str) -> Size:

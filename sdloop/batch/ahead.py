@@ -1,0 +1,74 @@
+"""What can be refused of a plan before the first of its pictures is made."""
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+
+from sdloop.batch.cross import Asked, Crossing
+from sdloop.batch.planning import Planner
+from sdloop.batch.prompts import Prompt, blaming
+from sdloop.errors import SettingError
+
+AHEAD = 10_000  # prompts, and combinations of axes
+
+
+def check_ahead(planner: Planner, crossing: Crossing, prompts: Sequence[Prompt]) -> None:
+    """Raise what ``planner`` would, of each prompt alone and of each combination of the axes alone.
+
+    ``prompts`` are the first of the plan. Those of a line with a key are looked at when their turn
+    comes: they were all right when the plan was printed.
+    """
+    one_seed = dataclasses.replace(crossing, seeds=tuple(itertools.islice(crossing.seeds, 1)))
+    first = [one for one in prompts if one.key is None]
+    every = itertools.chain(
+        (next(iter(one_seed([one]))) for one in first),
+        itertools.islice(one_seed(first[:1]), AHEAD),
+    )
+    for asked in every:
+        with blaming(asked.prompt.where):
+            planner.base(asked)
+
+
+def check_names(
+    planner: Planner, crossing: Crossing, prompts: Sequence[Prompt], template: str
+) -> None:
+    """Raise ``SettingError`` where ``template`` leaves out what its pictures differ in.
+
+    Names that only look alike, because prompts begin alike or are cut, are numbered in their turn.
+    """
+    told = set(re.findall(r"\{(\w+)", template.replace("{{", "")))
+    named = [one for one in prompts if one.output is None and one.key is None]
+    if "index" in told or not named:
+        return
+    alone = [axis.first(1) for axis in crossing.axes]
+    single = dataclasses.replace(
+        crossing, axes=alone, seeds=tuple(itertools.islice(crossing.seeds, 1))
+    )
+    others: list[tuple[str, Iterator[Asked]]] = []
+    if "prompt" not in told:
+        others.append(("prompt", single(named)))
+    if not crossing.zipped:
+        for place, axis in enumerate(crossing.axes):
+            if not told & {*axis.fields, axis.name}:
+                axes = [*alone[:place], axis.first(2), *alone[place + 1 :]]
+                others.append((axis.name, dataclasses.replace(single, axes=axes)(named[:1])))
+    elif not told & {field for axis in crossing.axes for field in axis.fields}:
+        both = dataclasses.replace(single, axes=[axis.first(2) for axis in crossing.axes])
+        others.append((crossing.axes[0].name, both(named[:1])))
+    if "seed" not in told:
+        seeds = tuple(itertools.islice(crossing.seeds, 2))
+        others.append(("seed", dataclasses.replace(single, seeds=seeds)(named[:1])))
+    for name, some in others:
+        _check_pair(planner, name, list(itertools.islice(some, 2)), template)
+
+
+def _check_pair(planner: Planner, name: str, pair: Sequence[Asked], template: str) -> None:
+    if len(pair) < 2:
+        return
+    one, other = (planner.planned(asked, 0) for asked in pair)
+    if one.path == other.path and one.key != other.key:
+        raise SettingError(
+            f"output must name each picture differently, and {template!r} does not tell {name}: "
+            f"use {{{name}}} or {{index}} in it"
+        )

@@ -1,0 +1,67 @@
+"""What a resolved Recipe will take, in tokens and steps; the vocabulary is all that is read."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+from sdloop.defaults import Defaults
+from sdloop.learned import WordTokenizer, embedding_facts, parse_embedding, parse_replacement
+from sdloop.prompt import alternatives, bare_ids, chunks_of, parts
+from sdloop.recipe import Recipe
+
+if TYPE_CHECKING:
+    from sdloop.checkpoint import Checkpoint
+
+Words = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def steps_run(recipe: Recipe, model: Defaults) -> int:
+    """How many steps really run, in all stages and passes of the picture."""
+    steps, start = recipe.schedule
+    if recipe.growth is not None:
+        return (steps - start) * len(recipe.passes(model))
+    return steps - start + (recipe.steps if recipe.hires is not None else 0)
+
+
+def token_counter() -> "Callable[[Recipe, Checkpoint], int]":
+    """What counts the tokens that the first text encoder reads of a Recipe's prompt.
+
+    Begin, end and padding are not counted. Of a prompt that changes on the way it is the longest
+    text, of several that are combined all of them. Vocabularies and learned words are read once.
+    """
+    tokenizers: dict[tuple[object, ...], Any] = {}
+
+    def tokenizer(checkpoint: "Checkpoint", words: Words) -> Any:
+        from sdloop.checkpoint import load_tokenizer
+
+        found = checkpoint.tokenizers["tokenizer"], checkpoint.family, checkpoint.max_tokens, words
+        if found not in tokenizers:
+            loaded = load_tokenizer(checkpoint, "tokenizer")
+            tokenizers[found] = WordTokenizer(loaded, word_counts(*words))
+        return tokenizers[found]
+
+    @lru_cache(maxsize=1000)
+    def counted(text: str, emphasis: str, window: int, tokenize: Any) -> int:
+        length = window - 2
+        chunks = chunks_of(text, partial(bare_ids, tokenize), length=length, emphasis=emphasis)
+        return sum(map(len, chunks))
+
+    def count(recipe: Recipe, checkpoint: "Checkpoint") -> int:
+        read = tokenizer(checkpoint, (recipe.embeddings or (), recipe.replace_tokens or ()))
+        plain = recipe.emphasis == "none"
+        total = 0
+        for part, _ in ((recipe.prompt, 1.0),) if plain else parts(recipe.prompt):
+            texts = [part] if plain else {text for _, text in alternatives(part, recipe.steps)}
+            window = read.model_max_length
+            total += max(counted(text, recipe.emphasis, window, read) for text in texts)
+        return total
+
+    return count
+
+
+def word_counts(embeddings: Sequence[str], replace_tokens: Sequence[str]) -> dict[str, int]:
+    """How many vectors each learned word has; one that is replaced has one."""
+    learned = [parse_embedding(text) for text in embeddings]
+    replaced = [parse_replacement(text) for text in replace_tokens]
+    counts = {str(one.token): embedding_facts(one.file).count for one in learned}
+    return counts | {one.word: 1 for one in replaced}

@@ -1,0 +1,57 @@
+"""How many pictures a GPU can make at once, measured on the first of them."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sdloop.inputs import OpenImage
+from sdloop.recipe import Recipe
+
+if TYPE_CHECKING:
+    from sdloop.kit import Kit
+
+# Of a card's memory; the rest is for the decoder, and for what torch cannot use between its blocks.
+SHARE = 0.8
+# More at once is hardly faster, and an interrupt waits for all of them.
+MOST = 32
+
+
+def fitting(taken: Callable[[int], int], room: int) -> int:
+    """The largest power of two of pictures that fit into ``room`` bytes.
+
+    ``taken`` tells the peak for so many. Of two peaks one is the weights and one picture, and their
+    difference another picture. Powers of two, and the whole card and not what is free of it just
+    now: the answer decides a plan's batches, and must be the same in each run.
+
+    >>> fitting(lambda count: 4 + 2 * count, room=25)
+    8
+    """
+    one, two = taken(1), taken(2)
+    more = (room - one) // max(1, two - one)
+    size = 1
+    while 2 * size - 1 <= more and 2 * size <= MOST:
+        size *= 2
+    return size
+
+
+def largest_batch(kit: "Kit", recipe: Recipe, open_image: OpenImage) -> int:
+    """How many pictures of this shape to make at once: on a CPU one, on a GPU what fits."""
+    import torch
+
+    from sdloop.components import peak_memory, reset_peak_memory
+    from sdloop.conductor import sampled
+
+    device = kit.components.device
+    if device.type != "cuda":
+        return 1
+
+    def taken(count: int) -> int:
+        """The peak of one step; the last one's decoding is done one by one, whatever the batch."""
+        torch.cuda.empty_cache()
+        reset_peak_memory(device)
+        events = sampled(kit, [recipe] * count, count, open_image)
+        next(events)
+        peak = peak_memory(device)
+        assert peak is not None  # CUDA tells
+        return peak
+
+    return fitting(taken, int(SHARE * torch.cuda.get_device_properties(device).total_memory))

@@ -1,0 +1,64 @@
+"""A plan as JSON lines: what each picture's Recipe is, and what one wants to know of it before.
+
+A line is the resolved Recipe, and beside its fields::
+
+    output       the file that it becomes
+    key          its content key
+    tokens       how many tokens the text encoder reads of its prompt
+    steps_run    how many steps really run
+
+Whoever takes a line back makes this picture: a line with a key is final, and the key has to be that
+of the line's own settings. The last two are only told.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdloop.batch.counts import steps_run
+from sdloop.batch.planned import Planned
+from sdloop.errors import SettingError
+from sdloop.recipe import Recipe
+from sdloop.rules import check_whole
+
+if TYPE_CHECKING:
+    from sdloop.checkpoint import Checkpoint
+
+TOLD = ("tokens", "steps_run")
+ADDED = ("output", "key", *TOLD)
+
+
+def line_of(planned: Planned, count_tokens: "Callable[[Recipe, Checkpoint], int]") -> str:
+    """The line of a planned picture whose key is known."""
+    recipe = planned.recipe
+    values = recipe.to_dict() | {
+        "output": output_of(planned.path),
+        "key": planned.key,
+        "tokens": count_tokens(recipe, planned.checkpoint),
+        "steps_run": steps_run(recipe, planned.checkpoint),
+    }
+    return json.dumps(values, ensure_ascii=False)
+
+
+def output_of(path: Path) -> str:
+    """``path`` as a line tells it: what lies outside of the folder that we are in, from the root.
+
+    Such a line is taken back with that folder as ``--outdir`` alone.
+    """
+    inside = not path.is_absolute() and ".." not in path.parts
+    return str(path) if inside else os.path.abspath(path)  # noqa: PTH100
+
+
+def check_added(values: Mapping[str, Any]) -> None:
+    """Raise ``SettingError`` for what cannot stand beside the fields of a Recipe."""
+    output, key = values.get("output"), values.get("key")
+    if not isinstance(output, str | None):
+        raise SettingError(f"output must be text, got {output!r}")
+    if key is not None and not (isinstance(key, str) and re.fullmatch("[0-9a-f]{64}", key)):
+        raise SettingError(f"key must be 64 hex digits, got {key!r}")
+    for name in TOLD:
+        if name in values:
+            check_whole(name, values[name], 0, 2**32)

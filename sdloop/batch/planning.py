@@ -1,0 +1,147 @@
+"""What is asked for becomes a plan: Recipes that are resolved, with their keys and their files."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sdloop.batch.cross import Asked
+from sdloop.batch.names import Naming, Taken, path_of
+from sdloop.batch.planned import ModelNames, Planned, model_of
+from sdloop.batch.prompts import Prompt, blaming
+from sdloop.batch.resolving import Resolved, Resolver
+from sdloop.errors import SettingError
+from sdloop.png.atomic import Exists
+from sdloop.png.names import check_inside
+from sdloop.recipe import Recipe
+
+# The fields of a Recipe with what had to wait for the final text of its prompt.
+Complete = Callable[[Asked], Mapping[str, Any]]
+
+_KEPT = 4096  # Recipes that differ in more than their seeds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Base:
+    """A resolved Recipe, and the texts around the seed in what its key is the hash of."""
+
+    resolved: Resolved
+    around: tuple[str, str]
+
+    def key(self, seed: int) -> str:
+        before, after = self.around
+        return hashlib.sha256(f'{before}"seed": {seed}{after}'.encode()).hexdigest()
+
+
+class Planner:
+    """Plans pictures one after the other; what is equal among them is decided once.
+
+    ``exists`` says what a file that is there already means to a picture, given its own name.
+    ``twice`` counts those that were named before, with the same key and the same file.
+    """
+
+    def __init__(
+        self,
+        resolve: Resolver,
+        naming: Naming,
+        *,
+        complete: Complete,
+        exists: Callable[[str | None], Exists],
+    ) -> None:
+        self.twice = 0
+        self._resolve = resolve
+        self._naming = naming
+        self._exists = exists
+        self._complete = complete
+        self._bases: Callable[[str], list[Base]] = lru_cache(maxsize=_KEPT)(lambda said: [])
+        self._weights: dict[ModelNames, Mapping[str, str]] = {}
+        self._last: tuple[Mapping[str, Any], Base] | None = None
+
+    def __call__(self, asked: Iterable[Asked]) -> Iterator[Planned]:
+        """The plan, in the order of what is asked for.
+
+        Raises, naming the line, what ``Recipe.resolved`` does, and ``SettingError`` for a name that
+        no file can have, or a line of a plan that has changed since.
+        """
+        taken = Taken()
+        for index, one in enumerate(asked):
+            with blaming(one.prompt.where):
+                planned = self.planned(one, index)
+            assert planned.key is not None
+            path = taken.free(planned.path, planned.key)
+            if path is None:
+                self.twice += 1
+                continue
+            yield planned if path is planned.path else _at(planned, path)
+
+    def planned(self, one: Asked, index: int) -> Planned:
+        """One picture, whatever the others are called."""
+        base = self.base(one)
+        resolved, key = base.resolved, base.key(one.seed)
+        recipe = resolved.recipe.with_seed(one.seed)
+        if one.prompt.key not in (None, key):
+            raise SettingError(
+                "key is not that of these settings and weights, which have changed since it was "
+                f"printed; to make the picture all the same leave the key out, got {one.prompt.key}"
+            )
+        return Planned(
+            recipe=recipe,
+            picture=resolved.picture,
+            checkpoint=resolved.checkpoint,
+            path=self._path(one.prompt, recipe, index),
+            exists=self._exists(one.prompt.output),
+            output=one.prompt.output,
+            loras=resolved.loras,
+            key=key,
+        )
+
+    def base(self, one: Asked) -> Base:
+        """What is resolved once for all seeds."""
+        if self._last is not None and self._last[0] is one.fields:
+            return self._last[1]
+        fields = one.fields
+        if one.prompt.key is None:
+            fields = self._complete(one)
+        found = self._bases(repr(sorted(fields.items())))
+        if not found:
+            found.append(self._new(fields, one.seed))
+        self._last = one.fields, found[0]
+        return found[0]
+
+    def _new(self, fields: Mapping[str, Any], seed: int) -> Base:
+        resolved = self._resolve(Recipe.from_dict({**fields, "seed": seed}))
+        names = model_of(resolved.recipe)
+        if names not in self._weights:
+            from sdloop.checkpoint import model_hashes
+
+            self._weights[names] = model_hashes(resolved.checkpoint)
+        text = resolved.recipe.key_text(self._weights[names])
+        # Once: in a value the quotes would have backslashes before them.
+        before, after = text.split(f'"seed": {seed}', 1)
+        return Base(resolved=resolved, around=(before, after))
+
+    def _path(self, prompt: Prompt, recipe: Recipe, index: int) -> Path:
+        if prompt.key is None or prompt.output is None:
+            return path_of(recipe, index, self._naming, own=prompt.output)
+        return _told(prompt.output, self._naming.outdir)
+
+
+def _told(output: str, outdir: str | None) -> Path:
+    """The file that a line of a plan names, as it stands there; see ``lines.output_of``."""
+    path = Path(output)
+    home = os.path.abspath(Path("" if outdir is None else outdir).expanduser())  # noqa: PTH100
+    if path.is_absolute() and ".." not in path.parts and path.is_relative_to(home):
+        return path
+    if not output or output.endswith("/"):
+        raise SettingError(f"output must name a file, got {output!r}")
+    if path.is_absolute():
+        raise SettingError(f"output must be in {home!r}, or its folder --outdir, got {output!r}")
+    return Path("" if outdir is None else outdir).expanduser() / check_inside(output)
+
+
+def _at(planned: Planned, path: Path) -> Planned:
+    return dataclasses.replace(planned, path=path)

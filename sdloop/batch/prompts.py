@@ -1,0 +1,33 @@
+"""A prompt with the settings that stand beside it, and where it stands."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sdloop.errors import SdloopError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """A prompt with the settings that stand beside it: all others come from the command.
+
+    ``where`` names its line for error messages; ``output`` is the file name in it. ``key`` is the
+    content key of a line that a plan was printed in: that one is a whole Recipe, and final.
+    """
+
+    settings: Mapping[str, Any]
+    where: str = ""
+    output: str | None = None
+    key: str | None = None
+
+
+@contextmanager
+def blaming(where: str) -> Iterator[None]:
+    """Begin the message of an error with the place in a file that it comes from, if it does."""
+    try:
+        yield
+    except SdloopError as error:
+        if not where:
+            raise
+        raise type(error)(f"{where}: {error}") from error

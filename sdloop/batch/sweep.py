@@ -1,0 +1,229 @@
+r"""Axes of a plan: ``guidance_scale=3,5,7.5``, ``seed=1..200``, ``size=512x768,768x512``.
+
+Every field of a Recipe can be one. Values are parted by commas (``\,`` is a comma in a value) and
+read as the field is; numbers may be a range, ``1..9``, with a step, ``0.2..0.8..0.2``. A JSON list
+is taken as it is, for values that have no other form: ``mix_weights=[[1,3],[2,2]]``. A value left
+empty leaves the choice to the model.
+"""
+
+import dataclasses
+import difflib
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sdloop.errors import SettingError
+from sdloop.recipe import FIELDS, PROMPTS, Recipe, check_alone, parse_pair, parse_value
+from sdloop.recipe.check import NUMBERS, WHOLES
+
+MOST = 100_000  # values of a range of decimal numbers
+
+_RANGE = re.compile(r"\s*([+-]?[0-9.]+?)\.\.([+-]?[0-9.]+?)(?:\.\.([0-9.]+))?\s*", re.ASCII)
+_COMMA = re.compile(r"(?<!\\),")
+_OTHER_NAMES = {"cfg": "guidance_scale", "cfg_scale": "guidance_scale", "sampler": "scheduler"}
+_OTHER_NAMES |= {"lora": "loras", "embedding": "embeddings", "replace_token": "replace_tokens"}
+_OTHER_NAMES |= {"guide": "guides"}
+_UNSET = {f.name for f in dataclasses.fields(Recipe) if f.default is None} - {*PROMPTS}
+_LISTS = frozenset({"loras", "embeddings", "replace_tokens", "mix_prompts", "guides"})
+_NUMBERS = frozenset({*WHOLES, *NUMBERS})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Axis:
+    """The values of a field, or of what stands for several: stretches of them, one after another.
+
+    ``fields`` are those that a value sets; ``size`` sets two.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    stretches: tuple[Sequence[Any], ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.stretches))
+
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.chain.from_iterable(self.stretches)
+
+    def __contains__(self, value: object) -> bool:
+        return any(value in stretch for stretch in self.stretches)
+
+    def first(self, count: int) -> "Axis":
+        """The same with as many values."""
+        values = list(itertools.islice(self, count))
+        return dataclasses.replace(self, stretches=(values,))
+
+    def settings(self, value: Any) -> dict[str, Any]:
+        """What a value of the axis sets."""
+        if len(self.fields) == 1:
+            return {self.fields[0]: value}
+        return dict(zip(self.fields, value, strict=True))
+
+
+def parse_axis(text: str) -> Axis:
+    """The axis that ``FIELD=VALUE,VALUE,…`` means, each of its values checked by itself.
+
+    Raises ``SettingError`` for an unknown field, for a value that no Recipe can have in it, and for
+    one that is named twice.
+
+    >>> list(parse_axis("steps=10..30..10,50"))
+    [10, 20, 30, 50]
+    """
+    name, equals, values = text.partition("=")
+    name = name.strip().replace("-", "_")
+    name = _OTHER_NAMES.get(name, name)
+    if not equals:
+        raise SettingError(f"sweep must be like guidance_scale=3,5,7.5, got {text!r}")
+    if name not in FIELDS and name != "size":
+        near = difflib.get_close_matches(name, [*FIELDS, "size"], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FIELDS)}"
+        raise SettingError(f"sweep has an unknown field {name!r}: {hint}")
+    axis = Axis(
+        name=name,
+        fields=("width", "height") if name == "size" else (name,),
+        stretches=_from_json(name, values) or tuple(_stretches(name, values)),
+    )
+    _check(axis)
+    return axis
+
+
+def combinations(axes: Sequence[Axis], *, zipped: bool) -> Iterator[dict[str, Any]]:
+    """What the axes set together: each value with each of the others, the last changes first.
+
+    ``zipped`` pairs them instead, first with first. Nothing is kept but the axes themselves.
+    """
+    if zipped:
+        for values in zip(*axes, strict=True):
+            yield _together(axes, values)
+    elif not axes:
+        yield {}
+    else:
+        first, *others = axes
+        for value in first:
+            here = first.settings(value)
+            for there in combinations(others, zipped=False):
+                yield here | there
+
+
+def check_axes(axes: Sequence[Axis], given: Mapping[str, Any], *, zipped: bool) -> None:
+    """Raise ``SettingError`` for axes that contradict each other, or the settings that are given.
+
+    ``zipped`` ones have to be equally long.
+    """
+    fields = [field for axis in axes for field in axis.fields]
+    for field in fields:
+        if fields.count(field) > 1:
+            raise SettingError(f"{field} must be swept once")
+        if field in given:
+            raise SettingError(f"{field} is swept, and given as {given[field]!r} too: drop one")
+    if not zipped:
+        return
+    if len(axes) < 2:
+        raise SettingError(f"zip pairs axes, and there are {len(axes)}: give --sweep twice or more")
+    if len({len(axis) for axis in axes}) > 1:
+        told = ", ".join(f"{axis.name} {len(axis)}" for axis in axes)
+        raise SettingError(f"zip needs axes that are equally long, got {told}")
+
+
+def _together(axes: Sequence[Axis], values: Sequence[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for axis, value in zip(axes, values, strict=True):
+        found |= axis.settings(value)
+    return found
+
+
+def _from_json(name: str, text: str) -> tuple[Sequence[Any], ...]:
+    """The values of a JSON list; none if it is none, for a prompt may begin with a bracket."""
+    if not text.lstrip().startswith("["):
+        return ()
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return ()
+    if not values:
+        raise SettingError(f"sweep must name a value of {name}, got {text!r}")
+    return (values,)
+
+
+def _stretches(name: str, text: str) -> Iterator[Sequence[Any]]:
+    """Ranges, and between them lists of single values."""
+    alone: list[Any] = []
+    for part in _COMMA.split(text):
+        found = _RANGE.fullmatch(part) if name in _NUMBERS else None
+        stretch = [_value(name, part)] if found is None else _range(name, found)
+        if not isinstance(stretch, range):
+            alone += stretch
+            continue
+        if alone:
+            yield alone
+        yield stretch
+        alone = []
+    if alone:
+        yield alone
+
+
+def _value(name: str, text: str) -> Any:
+    text = text.replace("\\,", ",")
+    if name not in PROMPTS:
+        text = text.strip()
+    if not text and name in _UNSET | _LISTS:
+        return () if name == "loras" else None
+    if name == "size":
+        return parse_pair(name, text)
+    return (text,) if name in _LISTS else parse_value(name, text)
+
+
+def _range(name: str, found: re.Match[str]) -> Sequence[Any]:
+    """Both ends belong to it, the last one if a step reaches it."""
+    first, last = parse_value(name, found[1]), parse_value(name, found[2])
+    whole = isinstance(first, int)
+    if found[3] is None and not whole:
+        raise SettingError(f"{name} needs a step in a range, as in 1..9..0.5, got {found[0]!r}")
+    step = Decimal(1 if found[3] is None else str(parse_value(name, found[3])))
+    if step <= 0 or last < first:
+        raise SettingError(f"{name} must name a range upwards, got {found[0]!r}")
+    if whole:
+        return range(first, last + 1, int(step))
+    start = Decimal(found[1])
+    count = (Decimal(found[2]) - start) // step
+    if count >= MOST:
+        raise SettingError(f"{name} has too many values in {found[0]!r}")
+    return [float(start + step * number) for number in range(int(count) + 1)]
+
+
+def _check(axis: Axis) -> None:
+    """Each value alone, and once; of a range of whole numbers its ends: none between is worse."""
+    seen: set[str] = set()
+    for stretch in axis.stretches:
+        for value in (stretch[0], stretch[-1]) if isinstance(stretch, range) else stretch:
+            for field, one in _parts(axis, value):
+                check_alone(field, one)
+        for value in () if isinstance(stretch, range) else stretch:
+            _refuse_twice(axis, value, repr(value) in seen)
+            seen.add(repr(value))
+    ranges = [stretch for stretch in axis.stretches if isinstance(stretch, range)]
+    for stretch in ranges:
+        for other in axis.stretches:
+            if other is not stretch and not (other[-1] < stretch[0] or stretch[-1] < other[0]):
+                _refuse_twice(axis, *_shared(other, stretch))
+
+
+def _parts(axis: Axis, value: Any) -> Iterable[tuple[str, Any]]:
+    if len(axis.fields) > 1 and not (isinstance(value, tuple | list) and len(value) == 2):
+        raise SettingError(f"{axis.name} must be two whole numbers like 512x768, got {value!r}")
+    return axis.settings(value).items()
+
+
+def _shared(values: Sequence[Any], among: range) -> tuple[Any, bool]:
+    """The first of the values that is in the range, if one is."""
+    found = next((value for value in values if value in among), None)
+    return found, found is not None
+
+
+def _refuse_twice(axis: Axis, value: Any, is_there: bool) -> None:
+    if is_there:
+        raise SettingError(f"{axis.name} must name each value once, got {value!r} twice")

@@ -1,0 +1,298 @@
+r"""Prompts with variants: one template, many texts.
+
+::
+
+    {a|b|c}            one of them; they nest, and one may be empty
+    {2$$a|b|c}         two of them in their order, with ", " between; {1-2$$a|b|c} one or two
+    {2$$ and $$a|b|c}  with another text between
+    __animals__        one line of the file animals.txt
+    \{ \} \|           the character itself; \__ is two underscores
+
+In ``(…)`` and ``[…]`` within braces a ``|`` is the prompt's own: ``{[frog|cat]|dog}`` has two
+variants. Backslashes before anything else stay, for the prompt's grammar to read.
+
+A template knows how many texts it has and what each of them is without making the others, so that
+a plan of millions costs nothing before it is made.
+"""
+
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from sdloop.errors import PromptError
+from sdloop.prompt import refusal
+
+MAX_DEPTH = 50  # of braces, and of files that name files
+MAX_TAKEN = 20  # of {n$$…}
+
+_TOKEN = re.compile(
+    r"""
+    (?P<escape> \\(?:__|.)? )
+    | (?<![^\W_]) __ (?P<wildcard> [^\W_] (?:[\w./-]*?[^\W_])? ) __ (?![^\W_])
+    | (?P<mark> [{}|()\[\]] )
+    | _+ | [^\\{}|()\[\]_]+
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_TAKES = re.compile(r"\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?\s*\$\$(?:([^{}|$\\()\[\]]*)\$\$)?")
+_OPENER = {")": "(", "]": "["}
+_MEANT = {r"\{": "{", r"\}": "}", r"\__": "__"}
+
+# What a template that names a file gets for it: the templates of its lines.
+Lookup = Callable[[str], "tuple[Template, ...]"]
+Draw = Callable[[int], int]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Between ``least`` and ``most`` of the options, in their order."""
+
+    options: "tuple[Template, ...]"
+    least: int = 1
+    most: int = 1
+    between: str = ", "
+    is_file: bool = False
+
+    @cached_property
+    def table(self) -> tuple[tuple[int, ...], ...]:
+        """``table[i][n]``: in how many ways ``n`` of the options from the ``i``-th on are taken."""
+        rows = [(1, *(0,) * self.most)]
+        for option in reversed(self.options):
+            last = rows[-1]
+            rows.append(
+                (1, *(last[n] + option.count * last[n - 1] for n in range(1, self.most + 1)))
+            )
+        return tuple(reversed(rows))
+
+    @cached_property
+    def count(self) -> int:
+        return sum(self.table[0][self.least :])
+
+    @cached_property
+    def depth(self) -> int:
+        return 1 + max(option.depth for option in self.options)
+
+    def text(self, index: int) -> str:
+        """The text of the ``index``-th way: fewer options first, then those that stand first."""
+        taken = self.least
+        while index >= self.table[0][taken]:
+            index -= self.table[0][taken]
+            taken += 1
+        texts, place = [], 0
+        while taken:
+            left = self.table[place][taken] - index  # of the ways from here on, with this one
+            place = self._first(place, taken, left)
+            index = self.table[place][taken] - left
+            taken, place = taken - 1, place + 1
+            index, rest = divmod(index, self.table[place][taken])
+            texts.append(self.options[place - 1].text(index))
+            index = rest
+        return self._joined(texts)
+
+    def _first(self, place: int, taken: int, left: int) -> int:
+        """The option from ``place`` on that stands first in the last but ``left`` ways."""
+
+        def passed(place: int) -> bool:
+            return self.table[place + 1][taken] < left
+
+        return place + bisect_left(range(place, len(self.options)), True, key=passed)
+
+    def drawn(self, draw: Draw) -> str:
+        taken = self.least + draw(self.most - self.least + 1)
+        left = list(range(len(self.options)))
+        chosen = sorted(left.pop(draw(len(left))) for _ in range(taken))
+        return self._joined([self.options[place].drawn(draw) for place in chosen])
+
+    def _joined(self, texts: list[str]) -> str:
+        return texts[0] if self.most == 1 and texts else self.between.join(t.strip() for t in texts)
+
+
+@dataclass(frozen=True)
+class Template:
+    """A text with choices in it."""
+
+    items: tuple[str | Choice, ...]
+
+    @cached_property
+    def count(self) -> int:
+        """How many texts it stands for; equal ones count."""
+        return math.prod(item.count for item in self.items if isinstance(item, Choice))
+
+    @cached_property
+    def depth(self) -> int:
+        return max((item.depth for item in self.items if isinstance(item, Choice)), default=0)
+
+    def text(self, index: int) -> str:
+        """The ``index``-th text; what stands last in the template changes first."""
+        texts = []
+        for item in reversed(self.items):
+            if isinstance(item, str):
+                texts.append(item)
+            else:
+                index, place = divmod(index, item.count)
+                texts.append(item.text(place))
+        return "".join(reversed(texts))
+
+    def drawn(self, draw: Draw) -> str:
+        """One of the texts; ``draw(n)`` is a number below n."""
+        return "".join(i if isinstance(i, str) else i.drawn(draw) for i in self.items)
+
+
+class _Frame:
+    """Braces that are open, or the whole text."""
+
+    def __init__(self, place: int, takes: tuple[int, int, str] | None = None) -> None:
+        self.place = place
+        self.takes = takes
+        self.options: list[list[str | Choice]] = [[]]
+        self.brackets = 0  # of the prompt's own grammar, open around here and closed later
+
+    def add(self, item: str | Choice) -> None:
+        self.options[-1].append(item)
+
+    def templates(self) -> tuple[Template, ...]:
+        return tuple(Template(_merged(option)) for option in self.options)
+
+
+def parsed(text: str, lookup: Lookup) -> Template:
+    r"""The template that ``text`` is; ``lookup`` gives what ``__name__`` stands for.
+
+    Raises ``PromptError`` with a caret for braces that are not balanced or nest too deep, and for
+    what takes more than there is; and what ``lookup`` raises.
+
+    >>> template = parsed("{red|green} frog, \\{new\\}", no_wildcards)
+    >>> [template.text(index) for index in range(template.count)]
+    ['red frog, {new}', 'green frog, {new}']
+    """
+    if not _MAY_VARY.search(text):
+        return Template((text,) if text else ())
+    matched = _matched(text)
+    frames = [_Frame(0)]
+    place = 0
+    while token := _TOKEN.match(text, place):
+        top, place, mark = frames[-1], token.end(), token["mark"]
+        if token["wildcard"] is not None:
+            top.add(_looked_up(token["wildcard"], lookup, text, token.start()))
+        elif token["escape"] is not None:
+            top.add(_meant(token["escape"], top, inside=len(frames) > 1))
+        elif mark == "{":
+            if len(frames) > MAX_DEPTH:
+                raise refusal(f"braces nest deeper than {MAX_DEPTH}", text, token.start())
+            found = _TAKES.match(text, place)
+            frames.append(_Frame(token.start(), _takes(found, text) if found else None))
+            place = found.end() if found else place
+        elif mark == "}":
+            if len(frames) == 1:
+                raise refusal(r"a } closes nothing: write \} for the text", text, token.start())
+            frames.pop()
+            frames[-1].add(_choice(top, text))
+        elif mark == "|" and len(frames) > 1 and not top.brackets:
+            top.options.append([])
+        else:
+            top.brackets += matched.get(token.start(), 0)
+            top.add(token.group())
+    if len(frames) > 1:
+        raise refusal(r"a { is never closed: write \{ for the text", text, frames[-1].place)
+    return _shallow(frames[0].templates()[0], text)
+
+
+_MAY_VARY = re.compile(r"[{}]|__")
+
+
+def no_wildcards(name: str) -> tuple[Template, ...]:
+    """The lookup of those who have no files."""
+    raise PromptError(rf"__{name}__ needs --wildcards DIR: write \__{name}__ for the text")
+
+
+def varies(text: str) -> bool:
+    """Whether there is anything in ``text`` for ``parsed`` to read."""
+    return _MAY_VARY.search(text) is not None
+
+
+def _matched(text: str) -> dict[int, int]:
+    """Where the brackets of the prompt's grammar open (1) and close (-1) within one pair of braces.
+
+    All others are text.
+    """
+    found: dict[int, int] = {}
+    opened: list[dict[str, list[tuple[int, int]]]] = [{"(": [], "[": []}]
+    for number, token in enumerate(_TOKEN.finditer(text)):
+        mark, here = token["mark"], opened[-1]
+        if mark == "{":
+            opened.append({"(": [], "[": []})
+        elif mark == "}" and len(opened) > 1:
+            opened.pop()
+        elif mark in ("(", "["):
+            here[mark].append((number, token.start()))
+        elif mark in _OPENER and here[_OPENER[mark]]:
+            order, start = here[_OPENER[mark]].pop()
+            for others in here.values():  # those that opened later are never closed
+                while others and others[-1][0] > order:
+                    others.pop()
+            found |= {start: 1, token.start(): -1}
+    return found
+
+
+def _meant(escape: str, top: _Frame, *, inside: bool) -> str:
+    if escape == r"\|" and inside and not top.brackets:
+        return "|"
+    return _MEANT.get(escape, escape)
+
+
+def _takes(found: re.Match[str], text: str) -> tuple[int, int, str]:
+    least = int(found[1])
+    most = least if found[2] is None else int(found[2])
+    if not least <= most <= MAX_TAKEN or most == 0:
+        what = f"{found[1]}-{found[2]}" if found[2] else found[1]
+        raise refusal(
+            f"how many are taken must be 1 to {MAX_TAKEN}, or a range of them, got {what}",
+            text,
+            found.start(1),
+        )
+    return least, most, ", " if found[3] is None else found[3]
+
+
+def _choice(frame: _Frame, text: str) -> Choice:
+    options = frame.templates()
+    if frame.takes is None:
+        return Choice(options)
+    # Of __animals__ alone two lines are two, and not two words of one line.
+    flat = tuple(one for option in options for one in _lines(option))
+    least, most, between = frame.takes
+    if most > len(flat):
+        raise refusal(f"{most} cannot be taken of {len(flat)}", text, frame.place)
+    return Choice(flat, least, most, between)
+
+
+def _lines(option: Template) -> tuple[Template, ...]:
+    stripped = [i for i in option.items if not (isinstance(i, str) and not i.strip())]
+    only = stripped[0] if len(stripped) == 1 else None
+    return only.options if isinstance(only, Choice) and only.is_file else (option,)
+
+
+def _looked_up(name: str, lookup: Lookup, text: str, place: int) -> Choice:
+    try:
+        return Choice(lookup(name), is_file=True)
+    except PromptError as error:
+        if "\n" in str(error):  # it shows a place of its own
+            raise
+        raise refusal(str(error), text, place) from error
+
+
+def _shallow(template: Template, text: str) -> Template:
+    if template.depth > 2 * MAX_DEPTH:
+        raise refusal("braces in files that are named in braces nest too deep", text, 0)
+    return template
+
+
+def _merged(items: list[str | Choice]) -> tuple[str | Choice, ...]:
+    """The items with neighbouring texts in one."""
+    merged: list[str | Choice] = []
+    for item in items:
+        if isinstance(item, str) and merged and isinstance(merged[-1], str):
+            item = merged.pop() + item  # type: ignore[operator]
+        merged.append(item)
+    return tuple(merged)

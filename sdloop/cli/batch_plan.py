@@ -1,0 +1,210 @@
+"""From the flags of ``sdloop batch`` to its plan, which is as long as one likes and not kept."""
+
+import dataclasses
+import itertools
+import random
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from sdloop.batch import Planned
+from sdloop.batch.ahead import AHEAD, check_ahead, check_names
+from sdloop.batch.cross import Asked, Crossing, Fill
+from sdloop.batch.grouping import WINDOW
+from sdloop.batch.loras import with_loras
+from sdloop.batch.planning import Complete, Planner
+from sdloop.batch.prompts import Prompt, blaming
+from sdloop.batch.sweep import Axis, check_axes, parse_axis
+from sdloop.batch.variants import no_wildcards
+from sdloop.batch.wildcards import wildcards
+from sdloop.cli.batch_options import PlanOptions
+from sdloop.cli.brought import check_stdin
+from sdloop.cli.files import exists_rule, naming_of
+from sdloop.cli.image_files import image_files
+from sdloop.cli.options import SeedOptions
+from sdloop.cli.output_options import OutputOptions
+from sdloop.cli.plan import resolver
+from sdloop.cli.prompt_file import stream_prompts
+from sdloop.cli.screen import say
+from sdloop.cli.settings import CommandSettings, Settings
+from sdloop.cli.shared_words import texts_in, words_for
+from sdloop.cli.telling import tell_choices, tell_steps, tell_unknown, tell_unseen
+from sdloop.cli.text_files import read_text
+from sdloop.errors import SettingError
+from sdloop.inputs import OpenImage
+from sdloop.recipe import MAX_SEED
+from sdloop.rules import check_whole
+
+_EXAMPLE = 'sdloop batch "a {red|green} frog" --seed 1..4'
+
+
+def plan_of(
+    arguments: Sequence[str] | None,
+    flags: Mapping[str, Any],
+    settings: Settings,
+    command: CommandSettings,
+    options: PlanOptions,
+    seeds: SeedOptions,
+    output: OutputOptions,
+    open_image: OpenImage,
+) -> tuple[Iterator[Planned], int | None]:
+    """The plan, and how many pictures it has, if that can be known; people are told of both.
+
+    Raises all that can be refused before the first picture: values of axes, prompts, names.
+    """
+    _check_readers(arguments, flags, seeds)
+    axes, settings = _axes(flags, settings, options, seeds)
+    explicit = [*Settings.of(flags).recipe, *(axis.name for axis in axes)]
+    prompts = _open(_prompts(arguments, seeds.from_file, axes, settings), explicit)
+    head = list(itertools.islice(prompts, AHEAD))
+    numbers = _seeds(head, axes, settings, seeds)
+    crossing = Crossing(
+        fill=_filler(settings),
+        seeds=numbers,
+        axes=axes,
+        zipped=options.zip,
+        lookup=no_wildcards if options.wildcards is None else wildcards(options.wildcards),
+        pick="all" if options.pick is None else options.pick,
+    )
+    swept = tuple(field for axis in axes if len(axis) > 1 for field in axis.fields)
+    planner = Planner(
+        resolver(output, open_image),
+        dataclasses.replace(naming_of(command), swept=swept),
+        complete=_completer(head, crossing, settings, command),
+        exists=lambda own: exists_rule(own, command, overwrite=output.overwrite),
+    )
+    check_ahead(planner, crossing, head)
+    if command.output is not None:
+        check_names(planner, crossing, head, command.output)
+    total = None if len(head) == AHEAD else sum(map(crossing.count, head))
+    plan = planner(crossing(itertools.chain(head, prompts)))
+    if output.quiet:
+        return plan, total
+    return _told(plan, head, crossing, settings, seeds, planner), total
+
+
+def _check_readers(
+    arguments: Sequence[str] | None, flags: Mapping[str, Any], seeds: SeedOptions
+) -> None:
+    """Standard input can be read once, and prompts come from one place."""
+    if arguments and seeds.from_file is not None:
+        raise SettingError(
+            f"prompt must come from one place, got {arguments[0]!r} and a file of them"
+        )
+    texts = list(arguments) if arguments else []
+    readers = {"mask": flags.get("mask"), "from_file": seeds.from_file, "config": seeds.config}
+    readers |= {f"prompt {number}": text for number, text in enumerate(texts, start=1)}
+    check_stdin(flags.get("images", []), readers)
+
+
+def _axes(
+    flags: Mapping[str, Any], settings: Settings, options: PlanOptions, seeds: SeedOptions
+) -> tuple[list[Axis], Settings]:
+    """The axes, several pictures among them; and the settings, with the only picture in them."""
+    axes = [parse_axis(text) for text in options.sweep or ()]
+    images = image_files(flags.get("images", []))
+    explicit = dict(Settings.of(flags).recipe)
+    explicit |= {name: getattr(seeds, name) for name in ("seed",) if getattr(seeds, name)}
+    if len(images) == 1:
+        explicit["image"] = images[0]
+        settings = Settings(recipe={"image": images[0]}).over(settings)
+    elif images:
+        axes.insert(0, Axis(name="image", fields=("image",), stretches=(images,)))
+    check_axes(axes, explicit, zipped=options.zip)
+    return axes, settings
+
+
+def _prompts(
+    arguments: Sequence[str] | None,
+    from_file: str | None,
+    axes: Sequence[Axis],
+    settings: Settings,
+) -> Iterator[Prompt]:
+    if from_file is not None:
+        return stream_prompts(from_file)
+    if arguments:
+        texts = (read_text("-").rstrip("\r\n") if text == "-" else text for text in arguments)
+        return (Prompt(settings={"prompt": text}) for text in texts)
+    if "prompt" in settings.recipe or any(axis.name == "prompt" for axis in axes):
+        return iter([Prompt(settings={})])
+    raise SettingError(f"prompt must be given, as in: {_EXAMPLE}")
+
+
+def _open(prompts: Iterator[Prompt], explicit: Sequence[str]) -> Iterator[Prompt]:
+    """The same prompts, as long as what flags say means something to them."""
+    for prompt in prompts:
+        if prompt.key is not None and explicit:
+            with blaming(prompt.where):
+                raise SettingError(f"{explicit[0]} means nothing to a line with a key: it is final")
+        yield prompt
+
+
+def _seeds(
+    head: Sequence[Prompt], axes: Sequence[Axis], settings: Settings, options: SeedOptions
+) -> Collection[int]:
+    """The seeds for all prompts that bring none: those of the flags, or random ones."""
+    count = settings.command.get("count", 1)
+    check_whole("count", count, 1, MAX_SEED)
+    swept = any("seed" in axis.fields for axis in axes)
+    if swept or all("seed" in one.settings for one in head):
+        if options.seed is not None or options.count is not None:
+            raise SettingError("seed and count mean nothing here: every picture has its own seed")
+        return ()
+    first = settings.recipe.get("seed", random.randrange(MAX_SEED - count + 2))
+    if options.seed is not None:
+        axis = parse_axis(f"seed={options.seed}")
+        if len(axis) > 1:
+            if options.count is not None:
+                raise SettingError(f"count needs a single seed, got {len(axis)} seeds")
+            return axis
+        first = next(iter(axis))
+    check_whole("seed", first, 0, MAX_SEED - count + 1)
+    return range(first, first + count)
+
+
+def _filler(settings: Settings) -> Fill:
+    """What completes the settings of a prompt, and of a combination, with those of the command."""
+    below = Settings(recipe={n: v for n, v in settings.recipe.items() if n != "seed"})
+
+    def fill(prompt: Prompt, combination: Mapping[str, Any]) -> dict[str, Any]:
+        swept = Settings(recipe=combination).over(below)
+        return dict(Settings(recipe=prompt.settings).over(swept).recipe)
+
+    return fill
+
+
+def _completer(
+    head: Sequence[Prompt], crossing: Crossing, settings: Settings, command: CommandSettings
+) -> Complete:
+    """What gives each Recipe the learned words in its prompts, and the LoRAs that these call."""
+    texts = [text for one in head for text in texts_in(one.settings)]
+    texts += texts_in(settings.recipe)
+    texts += [str(value) for axis in crossing.axes if axis.name == "prompt" for value in axis]
+    hidden = len(head) == AHEAD or crossing.lookup is not no_wildcards
+    take = words_for(settings, None if hidden else texts)
+
+    def complete(one: Asked) -> dict[str, Any]:
+        return with_loras(take(one.fields, own=one.prompt.settings), command.lora_dir)
+
+    return complete
+
+
+def _told(
+    plan: Iterator[Planned],
+    head: Sequence[Prompt],
+    crossing: Crossing,
+    settings: Settings,
+    seeds: SeedOptions,
+    planner: Planner,
+) -> Iterator[Planned]:
+    """The plan; people are told what was decided for them, as far as its first pictures show."""
+    first = list(itertools.islice(plan, WINDOW))
+    free = [one for one in head if one.key is None]
+    if free:
+        numbers = list(itertools.islice(crossing.seeds, 1)) or None
+        tell_choices(free, settings, seeds.seed, numbers)
+    tell_steps(first)
+    tell_unknown(first)
+    tell_unseen(first)
+    yield from itertools.chain(first, plan)
+    if planner.twice:
+        say(f"{planner.twice} of the pictures were in the plan before: each is in it once")

@@ -1,0 +1,166 @@
+"""``sdloop pick``: look through a folder of pictures in the browser, and pick the nice ones."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdloop.cli.flags import option, with_options
+from sdloop.cli.screen import emit, say
+from sdloop.cli.settings import standing_settings
+from sdloop.errors import FileError, SettingError
+from sdloop.pick import Choices, check_gallery, choices_of, write_gallery
+from sdloop.pick.choices import PICKS
+from sdloop.pick.index import Index
+from sdloop.pick.thumbnails import cache_folder
+from sdloop.png.atomic import check_writable
+from sdloop.rules import check_whole
+
+FolderArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="FOLDER", help="Pictures, in folders or not.", show_default=False),
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageOptions:
+    """Where the page is, and what becomes of the picks."""
+
+    port: Annotated[
+        int | None,
+        option("Page", "Of 127.0.0.1. Default: one that is free.", "--port", metavar="N"),
+    ] = None
+    no_browser: Annotated[
+        bool, option("Page", "Print the address, and open nothing.", "--no-browser")
+    ] = False
+    copy_to: Annotated[
+        str | None,
+        option(
+            "Page",
+            "Where the page copies picks to when it is told so. Default: FOLDER-picks.",
+            "--copy-to",
+            metavar="DIR",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GalleryOptions:
+    """A page of files instead."""
+
+    export: Annotated[
+        str | None,
+        option(
+            "Gallery",
+            "Write a page that needs no server, with its pictures, to this folder, and end.",
+            "--export",
+            metavar="DIR",
+        ),
+    ] = None
+    picked: Annotated[
+        bool, option("Gallery", "Of the picks alone, in their order.", "--picked")
+    ] = False
+    overwrite: Annotated[
+        bool, option("Gallery", "Write into a folder that is there already.", "--overwrite")
+    ] = False
+    quiet: Annotated[
+        bool, option("Output", "Say nothing but errors on stderr.", *("--quiet", "-q"))
+    ] = False
+
+
+@with_options
+def pick(folder: FolderArgument = None, *, page: PageOptions, gallery: GalleryOptions) -> None:
+    """Look through a folder in the browser; picks are written to picks.txt in it, one path a line.
+
+    The page is for this machine alone, and for whoever has its address. Ctrl-C ends it.
+
+    [bold]Examples:[/bold]
+
+    sdloop pick out/
+
+    sdloop pick out/ --export gallery --picked
+    """
+    if folder is None:
+        raise SettingError("a folder must be given, as in: sdloop pick out/")
+    shown = Path(folder)
+    root = _root(shown)
+    if gallery.export is not None:
+        _refuse_page_options(page)
+        _export(root, shown, Path(gallery.export), gallery)
+        return
+    for name in ("picked", "overwrite"):
+        if getattr(gallery, name):
+            raise SettingError(f"{name} is for --export, and there is none")
+    _serve(root, shown, page, quiet=gallery.quiet)
+
+
+def _root(folder: Path) -> Path:
+    """The folder without links on the way, which must be one."""
+    try:
+        root = folder.resolve(strict=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"cannot read {str(folder)!r}: {reason}") from error
+    if not root.is_dir():
+        raise FileError(f"cannot read {str(folder)!r}: it is not a folder")
+    return root
+
+
+def _refuse_page_options(page: PageOptions) -> None:
+    for name in ("port", "no_browser", "copy_to"):
+        if getattr(page, name) not in (None, False):
+            raise SettingError(f"{name} is for the page, and --export makes files instead")
+
+
+def _export(root: Path, shown: Path, target: Path, options: GalleryOptions) -> None:
+    check_gallery(root, target, overwrite=options.overwrite)
+    index = Index(root)
+    pictures = {str(facts["path"]): facts for facts in index.read_all()}
+    if options.picked:
+        picks = choices_of(root).picks
+        gone = [path for path in picks if path not in pictures]
+        if gone and not options.quiet:
+            say(f"left out {len(gone)} of the picks, which are gone, such as {gone[0]!r}")
+        pictures = {path: pictures[path] for path in picks if path in pictures}
+    if not pictures:
+        what = "no picture of it was picked" if options.picked else "it holds no picture"
+        raise FileError(f"cannot make a gallery of {str(shown)!r}: {what}")
+    seen = [(index.picture(str(facts["id"])), facts) for facts in pictures.values()]
+    there = [(one, facts) for one, facts in seen if one is not None]
+    emit(str(write_gallery(root, there, target, shown=shown, cache=cache_folder())))
+
+
+def _serve(root: Path, shown: Path, page: PageOptions, *, quiet: bool) -> None:
+    from sdloop.pick.serve import check_framework, serve
+
+    port = 0 if page.port is None else page.port
+    check_whole("port", port, 0, 65535)
+    check_framework()
+    check_writable(root / PICKS, exists="overwrite")
+    from sdloop.pick.app import Desk
+
+    desk = Desk(
+        root=root,
+        shown=shown,
+        copies=_copies(root, shown, page.copy_to),
+        cache=cache_folder(),
+        index=Index(root),
+        standing=frozenset(standing_settings(None).recipe),
+    )
+    serve(desk, port=port, browser=not page.no_browser, tell=emit)
+    if not quiet:
+        _tell(choices_of(root), shown)
+
+
+def _copies(root: Path, shown: Path, asked: str | None) -> Path:
+    """Beside the folder, so that the copies are not shown in it."""
+    target = root.with_name(f"{root.name}-picks") if asked is None else Path(asked)
+    place = target.resolve()
+    if place == root or root in place.parents:
+        raise SettingError(f"copy_to must lie outside of {str(shown)!r}, got {str(target)!r}")
+    return target
+
+
+def _tell(choices: Choices, shown: Path) -> None:
+    say(f"{len(choices.picks)} picked, {len(choices.rejects)} rejected; see {shown / PICKS}")

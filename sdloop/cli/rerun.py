@@ -1,0 +1,125 @@
+"""``sdloop rerun``: pictures made again from what stands in their files, with changes."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from sdloop.cli.again import Asked, resolver, wanted_again
+from sdloop.cli.flags import given, with_options
+from sdloop.cli.image_files import image_opener
+from sdloop.cli.image_options import MaskOptions, ScaleOptions, SideOptions, UpscaleRecipeOptions
+from sdloop.cli.model_options import ModelOptions
+from sdloop.cli.output_options import OutputOptions
+from sdloop.cli.pictures import make_pictures
+from sdloop.cli.plan import plan_pictures, print_recipes
+from sdloop.cli.recipes import Wanted, recipe_settings
+from sdloop.cli.recorded import FilesArgument, Recorded, recorded_files
+from sdloop.cli.rerun_options import ChangeOptions, OtherImageOptions, OtherSeedOptions
+from sdloop.cli.screen import say
+from sdloop.cli.settings import CommandSettings, Settings, read_settings, standing_settings
+from sdloop.cli.telling import tell_steps, tell_unseen
+from sdloop.errors import SettingError
+from sdloop.recipe import FIELDS
+
+
+@with_options
+def rerun(
+    files: FilesArgument = None,
+    *,
+    change: ChangeOptions,
+    scale: ScaleOptions,
+    start: OtherImageOptions,
+    mask: MaskOptions,
+    sides: SideOptions,
+    recipe: UpscaleRecipeOptions,
+    seeds: OtherSeedOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+) -> None:
+    """Make pictures again from their own files, with changes or without.
+
+    Without changes the pixels are the same. The files may also be A1111's, stable-diffusion.cpp's,
+    InvokeAI's, mflux's and, of simple graphs, ComfyUI's: what could not be taken over is told.
+    {file} in a name is that of the old picture, without its suffix.
+
+    [bold]Examples:[/bold]
+
+    sdloop rerun frog-4.png --steps 80 --hires 2
+
+    sdloop rerun picked/ --seed 1..4 -o "more/{file}-{seed}.png"
+
+    sdloop rerun frog-4.png --variation-seed 9 --variation-strength 0.15
+
+    sdloop rerun from-elsewhere.png --model stable-diffusion-v1-5/stable-diffusion-v1-5
+    """
+    if not files:
+        raise SettingError("a picture must be named, as in: sdloop rerun frog-4.png --steps 80")
+    flags = {**given(change, scale, start, mask, sides, model, output), **recipe_settings(recipe)}
+    _check_drop(change.drop or [])
+    changes, command, standing_model = _asked(flags, seeds)
+    asked = Asked(
+        changes=changes,
+        drop=change.drop or (),
+        seed=seeds.seed,
+        count=seeds.count,
+        model=standing_model,
+        lora_dir=command.lora_dir,
+    )
+    found = recorded_files(files, quiet=output.quiet)
+    open_image = image_opener()
+    resolve = resolver(open_image, may_fetch=not output.dry_run)
+    wanted = _wanted(found, asked, resolve, quiet=output.quiet)
+    plan = plan_pictures(wanted, command, output, open_image)
+    if not output.quiet:
+        tell_steps(plan)
+        tell_unseen(plan)
+    if output.dry_run:
+        print_recipes(plan)
+    else:
+        make_pictures(plan, command, output, open_image)
+
+
+def _asked(
+    flags: dict[str, Any], seeds: OtherSeedOptions
+) -> tuple[dict[str, Any], CommandSettings, str | None]:
+    """What is changed of Recipes; how pictures are made and where they go; the user's own model."""
+    images = flags.pop("images", [])
+    if len(images) > 1:
+        raise SettingError(f"image must be one picture here, got {len(images)}")
+    flags |= {"image": images[0]} if images else {}
+    named = read_settings(seeds.config) if seeds.config is not None else Settings()
+    asked = Settings.of(flags).over(named)
+    standing = standing_settings(None)
+    # A settings file of the user's own must not change what a picture's file says.
+    command = asked.over(Settings(command=standing.command)).command
+    if "seed" in asked.recipe:
+        raise SettingError("seed in a settings file changes nothing here: use --seed")
+    own = standing.recipe.get("model")
+    values = {name: value for name, value in command.items() if name != "count"}
+    return dict(asked.recipe), CommandSettings(**values), own
+
+
+def _check_drop(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in FIELDS:
+            near = difflib.get_close_matches(name.replace("-", "_"), FIELDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "a Recipe's, such as negative_prompt"
+            raise SettingError(f"drop must name a setting, got {name!r}: {hint}")
+
+
+def _wanted(found: Sequence[Recorded], asked: Asked, resolve: Any, *, quiet: bool) -> list[Wanted]:
+    """All pictures that are asked for; what is to be told, once with the files it is about."""
+    told: dict[str, list[str]] = {}
+    wanted = []
+    for one in found:
+        lines: list[str] = []
+        wanted += wanted_again(one, asked, resolve, lines.append)
+        if one.record.step:
+            number, of = one.record.step.get("number"), one.record.step.get("of")
+            lines.append(f"it shows step {number} of {of}: the finished picture is made")
+        for line in lines:
+            told.setdefault(line, []).append(str(one.path))
+    for line, paths in told.items() if not quiet else ():
+        others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        say(f"{paths[0]}{others}: {line}")
+    return wanted

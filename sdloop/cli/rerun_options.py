@@ -1,0 +1,78 @@
+"""The flags of ``sdloop rerun``: all that decides a picture, as changes of what is in its file."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from sdloop.cli.flags import option
+from sdloop.cli.image_options import ImageOptions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeOptions:
+    """What is changed, beside the settings that other commands have flags for as well."""
+
+    prompt: Annotated[
+        str | None,
+        option("Picture", "What the picture shows, in place of what it did.", "--prompt"),
+    ] = None
+    hires: Annotated[
+        float | None,
+        option(
+            "Enlarge",
+            "Make the picture, then make it this many times larger, from a partial strength.",
+            "--hires",
+            metavar="X",
+        ),
+    ] = None
+    drop: Annotated[
+        list[str] | None,
+        option(
+            "Picture",
+            "Leave a setting out, as if it had never been given; may be repeated.",
+            "--drop",
+            metavar="FIELD",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OtherImageOptions(ImageOptions):
+    """Another picture to start from, or more or less of the same."""
+
+    images: Annotated[
+        list[str] | None,
+        option(
+            "Start",
+            "The picture to start from, in place of that in the Recipe.",
+            *("--image", "-i", "--init-image"),
+            metavar="IMAGE",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OtherSeedOptions:
+    """Which pictures of each Recipe, and where changes may come from."""
+
+    seed: Annotated[
+        str | None,
+        option(
+            "Prompts and seeds",
+            "Other seeds, for each of the files: 4, or 4,7,9, or 1..100.",
+            "--seed",
+            metavar="SEEDS",
+        ),
+    ] = None
+    count: Annotated[
+        int | None,
+        option("Prompts and seeds", "As many pictures: seed, seed + 1 …", "--count", metavar="N"),
+    ] = None
+    config: Annotated[
+        str | None,
+        option(
+            "Prompts and seeds",
+            "Changes in TOML; flags win. Your own settings file changes no picture.",
+            "--config",
+            metavar="FILE.toml",
+        ),
+    ] = None

@@ -1,0 +1,275 @@
+"""``sdloop verify``: pictures made again and compared with their files."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sdloop.batch import Planned, model_of
+from sdloop.batch.prompts import blaming
+from sdloop.cli.again import Asked, located, resolver, wanted_again
+from sdloop.cli.circumstances import differing, flat, short
+from sdloop.cli.entries import safe
+from sdloop.cli.flags import given, option, with_options
+from sdloop.cli.image_files import image_opener
+from sdloop.cli.model_options import LoraDir, Model
+from sdloop.cli.output_options import OutputOptions
+from sdloop.cli.plan import plan_pictures
+from sdloop.cli.progress import Progress
+from sdloop.cli.recipes import Wanted
+from sdloop.cli.recorded import FilesArgument, Recorded, recorded_files
+from sdloop.cli.screen import emit, say
+from sdloop.cli.settings import DTYPES, CommandSettings, Settings, standing_settings
+from sdloop.compare import Difference, difference
+from sdloop.errors import BatchError, FileError, SdloopError, SettingError
+from sdloop.inputs import OpenImage, open_image
+from sdloop.png.picture import as_saved
+from sdloop.rules import check_whole
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from sdloop.components import Components
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyOptions:
+    """Where it is computed, and what counts as equal."""
+
+    model: Model = None
+    lora_dir: LoraDir = None
+    device: Annotated[
+        str | None, option("Model", "auto, cuda, cuda:1, mps or cpu.", "--device", metavar="NAME")
+    ] = None
+    dtype: Annotated[
+        str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
+    ] = None
+    tolerance: Annotated[
+        int | None,
+        option(
+            "Output",
+            "So many levels of 255 are no difference; batches may be one apart. "
+            "[dim]\\[default: 0][/dim]",
+            "--tolerance",
+            metavar="N",
+        ),
+    ] = None
+    json: Annotated[bool, option("Output", "One line of JSON per picture.", "--json")] = False
+    quiet: Annotated[
+        bool, option("Output", "Say nothing but errors on stderr.", "--quiet", "-q")
+    ] = False
+
+    def __post_init__(self) -> None:
+        if self.tolerance is not None:
+            check_whole("tolerance", self.tolerance, 0, 255)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What came of one picture; without a ``difference`` the sizes are not even the same.
+
+    ``made`` are the circumstances that differ, as they were and as they are.
+    """
+
+    path: str
+    difference: Difference | None
+    sizes: tuple[tuple[int, int], tuple[int, int]]
+    made: Mapping[str, tuple[Any, Any]]
+    notes: tuple[str, ...]
+
+    def is_equal(self, tolerance: int) -> bool:
+        return self.difference is not None and self.difference.largest <= tolerance
+
+
+@with_options
+def verify(files: FilesArgument = None, *, how: VerifyOptions) -> None:
+    """Make pictures again, and say whether they are the same, or how far off and why.
+
+    Nothing is written. A JPEG is compared with the new picture saved as a JPEG, a picture of
+    --save-steps with the same step. The exit code is 0 if all are equal, 5 if some are not, and 3
+    if the others are, but some could not be made again.
+
+    [bold]Example:[/bold] sdloop verify out/ --json
+    """
+    if not files:
+        raise SettingError("a picture must be named, as in: sdloop verify frog-4.png")
+    found = recorded_files(files, quiet=how.quiet)
+    open_named = image_opener()
+    plan = _planned(found, how, open_named)
+    tolerance = how.tolerance or 0
+    differ = 0
+    with Progress(pictures=len(plan), quiet=how.quiet) as progress:
+        for verdict in _verdicts(plan, _command(how), open_named, progress):
+            emit(_json_line(verdict) if how.json else _text(verdict))
+            differ += not verdict.is_equal(tolerance)
+    if differ:
+        raise BatchError(f"{differ} of {len(plan)} pictures are not what their Recipes make here")
+    if len(plan) < len(found):
+        raise typer.Exit(FileError.exit_code)
+
+
+def _command(how: VerifyOptions) -> CommandSettings:
+    standing = Settings(command=standing_settings(None).command)
+    command = Settings.of(given(how)).over(standing).command
+    return CommandSettings(
+        **{name: command[name] for name in ("device", "dtype", "lora_dir") if name in command}
+    )
+
+
+def _planned(
+    found: Sequence[Recorded], how: VerifyOptions, open_named: OpenImage
+) -> list[tuple[Recorded, Planned]]:
+    """Each file with what it takes to make its picture again; what cannot be made is told."""
+    resolve = resolver(open_named, may_fetch=True)
+    changes = {} if how.model is None else {"model": how.model}
+    asked = Asked(changes=changes, lora_dir=how.lora_dir)
+    ready, wanted = [], []
+    for one in found:
+        try:
+            again = _wanted(one, asked, resolve, quiet=how.quiet)
+            with blaming(again.where):
+                resolve(again.recipe)
+        except SdloopError as error:
+            say(f"error: {error}")
+            if how.json:
+                emit(json.dumps({"path": str(one.path), "error": str(error)}, ensure_ascii=False))
+            continue
+        ready.append(one)
+        wanted.append(again)
+    output = OutputOptions(quiet=how.quiet)
+    plan = plan_pictures(wanted, CommandSettings(), output, open_named, check=False)
+    return list(zip(ready, plan, strict=True))
+
+
+def _wanted(one: Recorded, asked: Asked, resolve: Callable[..., Any], *, quiet: bool) -> Wanted:
+    """The Recipe of one file; with a model that lies elsewhere now it stays what it is."""
+    recipe = one.record.recipe
+    with blaming(str(one.path)):
+        if one.record.moving:
+            raise FileError("it moves, and only single pictures are compared")
+    if recipe is None:
+        told: list[str] = []
+        (wanted,) = wanted_again(one, asked, resolve, told.append)
+        for line in told if not quiet else ():
+            say(f"{one.path}: {line}")
+        return wanted
+    with blaming(str(one.path)):
+        recipe = located(recipe, one.path.parent, {})
+    moved = replace(recipe, **asked.changes)
+    return Wanted(recipe=moved, where=str(one.path), name="{file}.png", file=str(one.path))
+
+
+def _verdicts(
+    plan: Sequence[tuple[Recorded, Planned]],
+    command: CommandSettings,
+    open_named: OpenImage,
+    progress: Progress,
+) -> Iterator[Verdict]:
+    """One after the other, each model loaded once for as many of its pictures as follow."""
+    from sdloop.checkpoint import model_hashes
+    from sdloop.cli.loading import loaded
+
+    last, weights = None, {}
+    for one, planned in sorted(plan, key=lambda pair: _order(plan, pair)):
+        if last != model_of(planned.recipe):
+            progress.loading(planned.checkpoint.name)
+            components = loaded(planned.checkpoint, command)
+            weights = model_hashes(planned.checkpoint)
+            last = model_of(planned.recipe)
+        image, made = _remade(one, planned, components, weights, open_named, progress)
+        progress.picture()
+        yield _verdict(one, image, made)
+
+
+def _order(plan: Sequence[tuple[Recorded, Planned]], pair: tuple[Recorded, Planned]) -> int:
+    """That of the first picture of the same model."""
+    models = [model_of(planned.recipe) for _, planned in plan]
+    return models.index(model_of(pair[1].recipe))
+
+
+def _remade(
+    one: Recorded,
+    planned: Planned,
+    components: "Components",
+    weights: Mapping[str, str],
+    open_named: OpenImage,
+    progress: Progress,
+) -> "tuple[Image, Mapping[str, Any]]":
+    """The picture once more, or what it was at the step that the file shows."""
+    from sdloop.cli.made import circumstances, surroundings
+    from sdloop.conductor import Picture, stream
+    from sdloop.image import decode, to_images
+
+    number = one.record.step.get("number")
+    for event in stream(components, planned.recipe, open_image=open_named):
+        if isinstance(event, Picture):
+            return event.image, circumstances(event, components, planned, weights)
+        progress.step(event)
+        if number == event.index + 1:
+            image = to_images(decode(components.vae, event.denoised))[0]
+            return image, surroundings(components, planned, weights)
+    raise FileError(f"{one.path}: it shows step {number}, which its Recipe does not take")
+
+
+def _verdict(one: Recorded, image: "Image", made: Mapping[str, Any]) -> Verdict:
+    there = open_image(str(one.path)).image.convert(image.mode)
+    notes = []
+    if one.record.step:
+        notes.append(f"step {one.record.step.get('number')} of {one.record.step.get('of')}")
+    again = as_saved(image, one.path) if one.record.recipe is not None else image
+    if again is not image:
+        notes.append("compared as JPEG saves it")
+    apart = difference(there, again) if there.size == again.size else None
+    return Verdict(
+        path=str(one.path),
+        difference=apart,
+        sizes=(there.size, again.size),
+        made=differing(flat(one.record.made), flat(made)) if one.record.made else {},
+        notes=(*notes, *_reasons(one, made, apart)),
+    )
+
+
+def _reasons(one: Recorded, made: Mapping[str, Any], apart: Difference | None) -> Iterator[str]:
+    """What is known of why, beside the circumstances that differ."""
+    if apart is not None and apart.equal:
+        return
+    then = one.record.made
+    if one.record.recipe is None:
+        yield f"it was made by another program, {one.record.source}"
+    elif not then:
+        yield "its file does not say with which weights, versions and device it was made"
+    elif then.get("weights") == made["weights"] and then.get("key") != made.get("key"):
+        yield "its Recipe is not the one that it was made with: the key is another"
+    if apart is not None and apart.largest == 1:
+        yield "one level apart, as pictures of a batch may be from those made alone"
+
+
+def _text(verdict: Verdict) -> str:
+    (width, height), (other_width, other_height) = verdict.sizes
+    what = str(verdict.difference)
+    if verdict.difference is None:
+        what = f"it is {width}x{height}, and made again {other_width}x{other_height}"
+    lines = [f"{safe(verdict.path)}: {what}", *(f"  {safe(note)}" for note in verdict.notes)]
+    if verdict.difference is None or not verdict.difference.equal:
+        for name, (then, now) in verdict.made.items():
+            lines.append(f"  {safe(f'{name}: {short(name, then)}, now {short(name, now)}')}")
+    return "\n".join(lines)
+
+
+def _json_line(verdict: Verdict) -> str:
+    apart = verdict.difference
+    line = {
+        "path": verdict.path,
+        "equal": apart is not None and apart.equal,
+        "largest": None,
+        "share": None,
+        "psnr": None,
+        **({} if apart is None else apart.to_dict()),
+        "size": verdict.sizes[0],
+        "size_again": verdict.sizes[1],
+        "made": verdict.made,
+        "notes": verdict.notes,
+    }
+    return json.dumps(line, ensure_ascii=False)

@@ -1,0 +1,111 @@
+"""The pictures in a folder and in those below it, and nothing that lies elsewhere.
+
+Whoever asks for a picture names it by an id that was made here, never by a path: so there is no
+path from outside that could lead out of the folder. Links are not followed, in no part of a path.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdloop.errors import FileError
+
+# Those that every browser shows, and what it is told that they are.
+CONTENT_TYPES = {
+    ".png": "image/png",
+    ".apng": "image/apng",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """A picture file, as one look at the folder found it.
+
+    ``path`` is relative to the folder, with slashes; ``changed_ns`` is when its content changed, in
+    nanoseconds since 1970; ``size`` is in bytes.
+    """
+
+    path: str
+    changed_ns: int
+    size: int
+
+    @property
+    def id(self) -> str:
+        """As ``id_of`` makes it of the path."""
+        return id_of(self.path)
+
+    @property
+    def version(self) -> str:
+        """Another one for every other content, so that a browser may keep what it has."""
+        return f"{self.changed_ns:x}-{self.size:x}"
+
+    @property
+    def content_type(self) -> str:
+        return CONTENT_TYPES[os.path.splitext(self.path)[1].lower()]  # noqa: PTH122
+
+
+def id_of(path: str) -> str:
+    """What stands for a relative path wherever a browser names a picture.
+
+    >>> id_of("frogs/4.png")
+    'b428d34940902155'
+    """
+    return hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()
+
+
+def scan(root: Path) -> Iterator[Seen]:
+    """Every picture below ``root``, in no order; hidden files, and what links name, are left out.
+
+    What vanishes or is closed to us meanwhile is not there. Raises ``FileError`` when ``root``
+    itself cannot be read.
+    """
+    try:
+        entries = list(os.scandir(root))
+    except OSError as error:
+        raise FileError(f"cannot read {str(root)!r}: {error.strerror or error}") from error
+    yield from _scanned(entries, "")
+
+
+def _scanned(entries: list[os.DirEntry[str]], above: str) -> Iterator[Seen]:
+    for entry in entries:
+        # A list of paths has one a line, so that a name with a line break has no place in it.
+        if entry.name.startswith(".") or "\n" in entry.name or "\r" in entry.name:
+            continue
+        with suppress(OSError):
+            if entry.is_dir(follow_symlinks=False):
+                yield from _scanned(list(os.scandir(entry.path)), f"{above}{entry.name}/")
+            elif _is_shown(entry):
+                found = entry.stat(follow_symlinks=False)
+                path = f"{above}{entry.name}"
+                yield Seen(path=path, changed_ns=found.st_mtime_ns, size=found.st_size)
+
+
+def _is_shown(entry: os.DirEntry[str]) -> bool:
+    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+    return suffix in CONTENT_TYPES and entry.is_file(follow_symlinks=False)
+
+
+def content_of(root: Path, path: str) -> bytes:
+    """What is in the file ``path`` below ``root``, which is absolute and leads over no link.
+
+    Raises ``FileError`` when it is gone, or is meanwhile a link or anything but a file.
+    """
+    full = root / path
+    try:
+        if full.resolve() != full:
+            raise FileError(f"cannot read {path!r}: it leads out of the folder")
+        handle = os.open(full, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise FileError(f"cannot read {path!r}: it is not a file")
+            return file.read()
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {path!r}: {getattr(error, 'strerror', error)}") from error

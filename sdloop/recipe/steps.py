@@ -1,0 +1,99 @@
+"""A Recipe's steps where they are listed, one by one, and not spaced by the scheduler."""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sdloop.errors import SettingError
+from sdloop.rules import check_number, check_whole
+from sdloop.scheduler_names import SCHEDULERS
+
+if TYPE_CHECKING:
+    from sdloop.recipe.value import Recipe
+
+USUAL_STEPS = 25
+MAX_STEPS = 1000
+LISTED_STEPS = ("timesteps", "sigmas_list")
+MAX_TIMESTEP = 10**5
+MAX_SIGMA = 1e4
+STOP_NOISE = 0.1  # nobody sees as much in a picture
+
+
+def settled_steps(given: Mapping[str, Any]) -> dict[str, Any]:
+    """How many steps there are, and the lists of them in their one form.
+
+    Raises ``SettingError`` for lists that are none, that disagree with ``steps``, or beside which
+    another setting would be ignored.
+    """
+    listed = [name for name in LISTED_STEPS if name in given]
+    if not listed:
+        return {"steps": given.get("steps", USUAL_STEPS)}
+    if len(listed) > 1:
+        raise SettingError("timesteps and sigmas_list both say where the steps lie: drop one")
+    (name,) = listed
+    for other in ("sigmas", "timestep_spacing"):
+        if other in given:
+            raise SettingError(f"{other} and {name} both say where the steps lie: drop one")
+    if given["exact_steps"]:
+        raise SettingError(f"exact_steps needs steps that can be made more, and {name} lists them")
+    values = _timesteps(given[name]) if name == "timesteps" else _sigmas(given[name])
+    steps = len(values) - (name == "sigmas_list")
+    if given.get("steps", steps) != steps:
+        raise SettingError(f"steps must agree with {name}, which are {steps}, got {given['steps']}")
+    return {"steps": steps, name: values}
+
+
+def check_trained(recipe: "Recipe", config: Mapping[str, Any]) -> None:
+    """Raise ``SettingError`` for listed timesteps that the model was not trained at."""
+    trained = config.get("num_train_timesteps", 1000)
+    if recipe.timesteps is not None and recipe.timesteps[0] >= trained:
+        raise SettingError(
+            f"timesteps must be less than the model's {trained}, got {recipe.timesteps[0]}"
+        )
+
+
+def with_descent(recipe: "Recipe") -> "Recipe":
+    """With what its optimiser takes where ``recipe`` leaves it open, if its scheduler is one."""
+    entry = None if recipe.scheduler is None else SCHEDULERS[recipe.scheduler]
+    if entry is None or "descent" not in entry.knows:
+        return recipe
+    usual = {"stop_noise": STOP_NOISE, **entry.options}
+    fields: dict[str, Any] = {
+        name: usual.get(name) if getattr(recipe, name) is None else getattr(recipe, name)
+        for name in ("learning_rate", "weight_decay", "stop_noise")
+    }
+    return dataclasses.replace(recipe, **fields)
+
+
+def _timesteps(values: Any) -> tuple[int, ...]:
+    _check_list("timesteps", values, 1)
+    for one in values:
+        check_whole("timesteps", one, 0, MAX_TIMESTEP)
+    _check_falling("timesteps", values)
+    return tuple(values)
+
+
+def _sigmas(values: Any) -> tuple[float, ...]:
+    _check_list("sigmas_list", values, 2)
+    for one in values:
+        check_number("sigmas_list", one, 0.0, MAX_SIGMA)
+    _check_falling("sigmas_list", values)
+    if values[-1] != 0:
+        raise SettingError(
+            f"sigmas_list must end with 0, where no noise is left, got {values[-1]:g} at its end"
+        )
+    return tuple(float(one) for one in values)
+
+
+def _check_list(name: str, values: Any, least: int) -> None:
+    if not isinstance(values, list | tuple) or len(values) < least:
+        raise SettingError(f"{name} must be a list of {least} numbers or more, got {values!r}")
+    if len(values) > MAX_STEPS:
+        raise SettingError(f"{name} must be at most {MAX_STEPS} numbers, got {len(values)}")
+
+
+def _check_falling(name: str, values: Sequence[float]) -> None:
+    for one, following in itertools.pairwise(values):
+        if following >= one:
+            raise SettingError(f"{name} must fall, got {following:g} after {one:g}")

@@ -1,0 +1,106 @@
+"""What guidance costs, and what an interval of it saves: times of the loop.
+
+    python tests/benchmarks/guidance_time.py          # the mini model, 25 steps
+    python tests/benchmarks/guidance_time.py --sd15   # an SD1.5-shaped random UNet at 256x256
+
+Times are shares of the one with guidance at every step, on the CPU of the processor's time and not
+of the clock on the wall: that means something on a noisy machine. The last column is what they
+would be if a turn took as long as it has rows.
+"""
+
+import argparse
+import statistics
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+
+import sdloop
+from sdloop.conditioning import Conditioning, condition
+from sdloop.guides import guided_by
+from sdloop.latents import noise, seeded_generators
+from sdloop.perturbed import Perturbed, looking_away
+from sdloop.recipe import Recipe, guidance_scales
+from sdloop.schedule import make_scheduler, set_steps
+
+CASES: dict[str, dict[str, Any]] = {
+    "every step": {},
+    "sigma 0.28..5.42": {"guidance_interval": "0.28..5.42"},
+    "sigma 0.28..2": {"guidance_interval": "0.28..2"},
+    "off": {"guidance_scale": 1.0},
+    "apg": {"guidance": "apg"},
+    "threshold": {"guidance": "threshold"},
+    "cfg-zero": {"guidance": "cfg-zero"},
+    "cfg++": {"guidance": "cfg++", "guidance_scale": 0.6},
+    "pag": {"pag_scale": 3.0},
+}
+
+
+def now() -> float:
+    if not torch.cuda.is_available():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def seconds(
+    unet: Any, conditioning: Conditioning, components: sdloop.Components, wanted: Recipe, side: int
+) -> tuple[float, int]:
+    """One run of the loop, and how many rows the UNet has seen in it."""
+    recipe = wanted.resolved(components)
+    scheduler = make_scheduler(components.scheduler_config, scheduler="euler")
+    timesteps, sigmas = set_steps(scheduler, recipe.steps)
+    scales = guidance_scales(recipe, sigmas=sigmas, places=[0.0] * len(sigmas))
+    latents = noise(seeded_generators([4]), 4, side, side).to(unet.device)
+    latents = latents * scheduler.init_noise_sigma
+    rows = sum(1 if scale == 1 else 2 for scale in scales)
+    seen: Any = unet
+    if recipe.pag_scale:
+        seen = Perturbed(unet=unet, worse=[(looking_away(unet, "mid"), 3.0)], pictures=1)
+        rows += len(scales)
+    guide, scheduler = guided_by(recipe, scheduler)
+    started = now()
+    for _ in sdloop.denoise(
+        seen, scheduler, latents, conditioning, timesteps=timesteps, sigmas=sigmas,
+        guidance_scale=scales, guide=guide,
+    ):  # fmt: skip
+        pass
+    return now() - started, rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sd15", action="store_true", help="an SD1.5-shaped UNet at 256x256")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    components = sdloop.load_components(device=device)
+    wanted = Recipe(prompt="a red frog in a park", seed=4, guidance_scale=4.0, scheduler="euler")
+    conditioning = condition(components, wanted.resolved(components))
+    unet, steps, side = components.unet, 25, components.unet.config.sample_size
+    if options.sd15:
+        unet, steps, side = UNet2DConditionModel(cross_attention_dim=768).to(device).eval(), 8, 32
+        embeds = torch.randn(1, 77, 768).to(device)
+        conditioning = Conditioning(prompt_embeds=embeds, negative_prompt_embeds=embeds)
+    wanted = replace(wanted, steps=options.steps or steps)
+    times: dict[str, list[float]] = {name: [] for name in CASES}
+    rows: dict[str, int] = {}
+    for repeat in range(-1, options.repeats):  # the first warms up
+        for name, settings in CASES.items():
+            one = replace(wanted, **settings)
+            taken, rows[name] = seconds(unet, conditioning, components, one, side)
+            if repeat >= 0:
+                times[name].append(taken)
+    whole = times["every step"]
+    print(f"on {device}, {wanted.steps} steps, {statistics.median(whole):.3f} s with guidance")
+    for name, taken in times.items():
+        shares = [one / other for one, other in zip(taken, whole, strict=True)]
+        expected = rows[name] / rows["every step"]
+        print(f"{name:18} {statistics.median(shares):.3f}  {expected:.3f}")
+
+
+if __name__ == "__main__":
+    main()
