@@ -67,7 +67,7 @@ ROOMS = [
     "serve",
 ]
 LIGHT = [
-    *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
+    *("errors", "worker", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     *("passes", "losses", "sheet", "compare", "learned", "recipe", "mixture", "batches"),
     *("checkpoint", "png", "ranking", "pick", "moving", "batch", "cli"),
 ]

@@ -7,12 +7,14 @@ fraction of a second; what needs torch imports it inside its function.
 import io
 import signal
 import sys
+from functools import lru_cache
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from sdloop.cli.animate import animate
+from sdloop.cli.bench import bench
 from sdloop.cli.batch import batch
 from sdloop.cli.config import config
 from sdloop.cli.diff import diff
@@ -76,6 +78,7 @@ app.command()(show)
 app.command()(models)
 app.add_typer(config, name="config")
 app.add_typer(worker, name="worker")
+app.add_typer(bench, name="bench")
 
 
 def _print_versions(asked: bool) -> None:
@@ -111,4 +114,10 @@ def main() -> None:
     # Whoever reads our output shall not need to know the locale; and a file name need not be text.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-    app(prog_name="sdloop")
+    _command()(prog_name="sdloop")
+
+
+@lru_cache
+def _command() -> Any:
+    """The command line, built once: a worker runs it for each call."""
+    return typer.main.get_command(app)
