@@ -98,7 +98,7 @@ SCHEDULERS: Mapping[str, SchedulerName] = {
         _optimiser("nadam", "NAdam", 1.2, betas=(0.5, 0.9)),
         _optimiser("radam", "RAdam", 0.6),
         _optimiser("adamax", "Adamax", 0.9, betas=(0.5, 0.9)),
-        _optimiser("adagrad", "Adagrad", 1.8),
+        _optimiser("adagrad", "Adagrad", 1.6),
         _optimiser("adadelta", "Adadelta", 300.0),
         _optimiser("rmsprop", "RMSprop", 0.3, alpha=0.9),
         _optimiser("rprop", "Rprop", 0.3, ""),

@@ -81,6 +81,15 @@ def test_with_a_size_the_photo_is_brought_to_it_first() -> None:
     assert np.array_equal(kept[inside], raw[inside])
 
 
+def test_a_jpeg_that_cannot_keep_them_says_so() -> None:
+    box_mask().save("mask.png")
+    flags = ("photo.png", "a cat", "--mask", "mask.png", "--seed", "4", "--dry-run")
+    told = inpaint(*flags, "-o", "x.jpg").stderr
+    assert "x.jpg: a JPEG changes all pixels a little" in told
+    assert "JPEG" not in inpaint(*flags, "-o", "x.webp").stderr
+    assert "JPEG" not in inpaint(*flags, "-o", "x.jpg", "--no-keep").stderr
+
+
 def test_an_inverted_mask_paints_the_rest() -> None:
     make("photo.png", "a hat", "--mask", "mask.png", "--invert-mask", "--seed", "4", "-o", "a.png")
     where = changed("a.png")

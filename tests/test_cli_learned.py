@@ -1,6 +1,8 @@
 """Learned and replaced words on the command line, and in the file of the picture."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +78,7 @@ def test_several_words_and_a_token_of_ones_own(tiny_model: Path, frog: Path) -> 
         (("--embedding", "frog"), 2, "embeddings must be like FILE or FILE:TOKEN"),
         (("--embedding", "frog.safetensors"), 2, "'<frog>' is not in the prompt 'a man'"),
         (("--replace-token", "man"), 2, "replace_tokens must be like puppy=cat"),
-        (("--replace-token", "man=zyzzyva"), 2, "'zyzzyva' must be one token"),
+        (("--replace-token", "man=zyzzyva"), 2, "replace_tokens: 'zyzzyva' must be one token"),
     ],
 )
 def test_refusals_are_one_line(
@@ -86,6 +88,17 @@ def test_refusals_are_one_line(
     assert result.exit_code == code
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_word_of_several_tokens_is_refused_before_the_model_is_loaded(tiny_model: Path) -> None:
+    code = (
+        "import sys\nfrom sdloop.cli import app\n"
+        "words = ['--replace-token', 'man=zyzzyva']\n"
+        f"try: app(['txt2img', 'a man', *words, '--model', {str(tiny_model)!r}])\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "2 False\n"
 
 
 def test_tokens_shows_where_the_vectors_are() -> None:

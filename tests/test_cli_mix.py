@@ -65,9 +65,9 @@ def test_where_it_is_mixed_is_in_the_recipe() -> None:
     assert prediction["prompt"] == "a cat :1 AND a dog :-0.5"
     (time,) = plan(*PAIR, "--at", "time", "--weight", "0.25", "--seed", "4")
     assert time["prompt"] == "[a cat:a dog:0.75]"
-    (token,) = plan("--at", "token", "a {cat|dog} sits", "--seed", "4")
-    assert token["prompt"] == "a cat sits"
-    assert token["replace_tokens"] == ["cat=0.5*cat+0.5*dog"]
+    (token,) = plan("--at", "token", "a {man|king} sits", "--seed", "4")
+    assert token["prompt"] == "a man sits"
+    assert token["replace_tokens"] == ["man=0.5*man+0.5*king"]
 
 
 def test_a_slider_and_its_strip() -> None:
@@ -91,8 +91,16 @@ def test_the_strip_in_json_and_never_over_another() -> None:
     lines = make(*PAIR, "--slider", "2", "--seed", "4", "--json")
     told = json.loads(lines[-1])
     assert told["pictures"] == [json.loads(line)["path"] for line in lines[:-1]]
-    assert told["pictures"] == ["a-cat-4-2.png", "a-dog-4-2.png"]
-    assert told["path"] == "a-cat-4-2-strip.png"
+    assert told["pictures"] == ["a-cat-a-dog-0.00-4-2.png", "a-cat-a-dog-1.00-4-2.png"]
+    assert told["path"] == "a-cat-a-dog-0.00-4-2-strip.png"
+
+
+def test_a_sliders_pictures_are_named_by_what_they_are_between() -> None:
+    lines = make(*PAIR, "--slider", "5", "--seed", "4")
+    shares = ("0.00", "0.25", "0.50", "0.75", "1.00")
+    assert lines[:5] == [f"a-cat-a-dog-{share}-4.png" for share in shares]
+    (first, _) = make("--at", "token", "a {man|king}", "--slider", "2", "--seed", "4")[:2]
+    assert first == "a-man-king-0.00-4.png"
 
 
 def test_a_walk_is_a_file_that_moves_and_whose_frames_can_be_made_again() -> None:
@@ -144,6 +152,9 @@ def test_settings_come_from_a_file_too() -> None:
         ((*PAIR, "--at", "prediction", "--cfg", "1"), "AND combines what guidance follows"),
         ((*PAIR, "a fish", "--slerp"), "slerp is for two prompts, got 3"),
         (("a cat", "--walk", "4", "--seed", "4"), "walk needs two prompts at least, or two seeds"),
+        (("a cat", "a cat", "--walk", "3", "--seed", "4"), "walk needs two prompts at least"),
+        (("a cat", "a cat", "--slider", "3"), "slider needs two prompts that differ, got 'a cat'"),
+        (("--at", "token", "a {man|man}", "--walk", "3", "--seed", "4"), "walk needs two prompts"),
         ((*PAIR, "--walk", "4", "--seed", "4", "-o", "x.txt"), "must end in"),
         ((*PAIR, "--variation-seed", "4"), "must be given together"),
         ((*PAIR, "--from-file", "x.txt"), "from_file is for txt2img"),

@@ -16,7 +16,9 @@ import pytest
 from commands import Command, work_in
 from pick_folder import picture, three
 
+from sdloop.cli.ranking import RankOptions
 from sdloop.pick.folder import id_of
+from sdloop.ranking import Ranked
 
 PICK = Command("pick")
 
@@ -151,6 +153,42 @@ def test_a_gallery_of_the_picks() -> None:
     assert len(told("gallery")) == 3
 
 
+def test_a_gallery_of_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By scores that a CLIP gave; what has no prompt has none, and comes last."""
+
+    def ranked(names: list[str], options: RankOptions, *, quiet: bool) -> list[Ranked]:
+        assert options.top is None
+        scores = {Path(name).name: number for number, name in enumerate(names)}
+        assert list(scores) == ["4.png", "cat.png"]
+        return [Ranked(name=name, words="", score=scores[Path(name).name]) for name in names]
+
+    # The package has the command under its module's name.
+    monkeypatch.setattr(sys.modules["sdloop.cli.pick"], "ranked", ranked)
+    three(Path("out"))
+    PICK.run("out", "--export", "all", "--rank", "clip")
+    assert [one["path"] for one in told("all")] == ["cat.png", "frogs/4.png", "plain.jpg"]
+    settings = told("all")[0]["settings"]
+    assert isinstance(settings, dict)
+    assert settings["clip"] == 1
+    PICK.run("out", "--export", "best", "--rank", "clip", "--top", "1")
+    assert [one["path"] for one in told("best")] == ["cat.png"]
+
+
+@pytest.mark.slow
+def test_the_clip_itself(tmp_path: Path) -> None:
+    """A random one, to which red, green and blue are not the same, at least."""
+    from tiny import save_tiny_clip
+
+    three(Path("out"))
+    clip = str(save_tiny_clip(tmp_path / "clip"))
+    how = ("--rank", "clip", "--rank-prompt", "a frog", "--clip-model", clip)
+    result = PICK.run("out", "--export", "g", *how)
+    assert result.exit_code == 0, result.stderr
+    scores = [one["settings"]["clip"] for one in told("g")]  # type: ignore[index]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint", "code"),
     [
@@ -165,6 +203,8 @@ def test_a_gallery_of_the_picks() -> None:
         (["out", "--export", "a.txt", "--overwrite"], "'a.txt' is already there", 3),
         (["out", "--export", "g", "--picked"], "cannot make a gallery of 'out': no picture of", 3),
         (["empty", "--export", "g"], "cannot make a gallery of 'empty': it holds no picture", 3),
+        (["out", "--top", "3"], "top says how to rank, and without --rank clip it means", 2),
+        (["out", "--rank", "clip", "--top", "3"], "top is for --export: the page shows all", 2),
         (["out", "--port", "65536"], "port must be at most 65535, got 65536", 2),
         (["out", "--copy-to", "out/best"], "copy_to must lie outside of 'out', got 'out/best'", 2),
     ],

@@ -77,7 +77,7 @@ def test_a_json_line_takes_the_names_of_a_recipe(tmp_path: Path) -> None:
         ('{"prompt": "a cat", "stps": 4}', "unknown key 'stps': did you mean 'steps'"),
         ('{"seed": 4}', "line 2: prompt must be given"),
         ('{"prompt": "a cat", "output": 4}', "output must be text"),
-        ("{" * 9999, "not valid JSON"),
+        ('{"' * 9999, "not valid JSON"),
         ('{"a":' * 99999, "not valid JSON"),
     ],
 )

@@ -178,3 +178,8 @@ def test_numbers_go_before_the_suffix_and_fit() -> None:
     long = numbered(Path("東" * 83 + "x.png"), 2)
     assert len(os.fsencode(long)) <= 255
     assert long.name.endswith("東-2.png")
+
+
+def test_standard_output_is_no_file() -> None:
+    with pytest.raises(SettingError, match="output must name a file, for standard output has the"):
+        expand_name("-", Recipe(prompt="a cat", seed=4))

@@ -28,8 +28,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """Six pictures; the newest has the largest number, and the last two look alike in Recipes."""
-    folder = tmp_path / "out"
+    return six(tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a page for tests that change nothing."""
+    with serving(six(tmp_path_factory.mktemp("shared") / "out")) as (_, address):
+        yield address
+
+
+def six(folder: Path) -> Path:
+    """Six pictures, of which the newest has the largest number."""
     for number, (prompt, scale, colour) in enumerate(
         [("a cat", 1.5, "red"), ("a cat", 3.0, "lime"), ("a frog at night", 1.5, "blue"),
          ("a frog", 3.0, "navy"), ("a <b>dog</b>", 7.5, "gold")]
@@ -137,48 +147,46 @@ def test_keys_pick_and_reject(out: Path, page: Page) -> None:
         assert all(url.startswith((address, "data:")) for url in page.asked[-8:])
 
 
-def test_filter_and_sort(out: Path, page: Page) -> None:
-    with serving(out) as (_, address):
-        page.see(address, 6)
-        words = page.page.locator("#words")
-        for query, expected in [
-            ("cat", ["sub/1.png", "sub/0.png"]),
-            ("frog -night", ["sub/3.png"]),
-            ('"a frog at"', ["sub/2.png"]),
-            ("guidance_scale>=3 seed<9", ["sub/4.png", "sub/3.png"]),
-            ('prompt="A Cat" guidance_scale!=3', ["sub/0.png"]),
-            ("path:sub/4", ["sub/4.png"]),
-            ("nothing=3", []),
-        ]:
-            words.fill(query)
-            page.has(".cell", len(expected))
-            assert page.names() == expected, query
-        assert page.page.locator("#nothing").text_content() == "No picture fits the filter."
-        words.fill("")
-        page.page.select_option("#sort", "seed")
-        assert page.names() == [*(f"sub/{number}.png" for number in (4, 3, 2, 1, 0)), "5.png"]
-        page.page.click("#reverse")
-        assert page.names() == [*(f"sub/{number}.png" for number in range(5)), "5.png"]
-        page.page.reload()
-        page.has(".cell", 6)
-        assert page.names()[0] == "sub/0.png"
+def test_filter_and_sort(shared: str, page: Page) -> None:
+    page.see(shared, 6)
+    words = page.page.locator("#words")
+    for query, expected in [
+        ("cat", ["sub/1.png", "sub/0.png"]),
+        ("frog -night", ["sub/3.png"]),
+        ('"a frog at"', ["sub/2.png"]),
+        ("guidance_scale>=3 seed<9", ["sub/4.png", "sub/3.png"]),
+        ('prompt="A Cat" guidance_scale!=3', ["sub/0.png"]),
+        ("path:sub/4", ["sub/4.png"]),
+        ("nothing=3", []),
+    ]:
+        words.fill(query)
+        page.has(".cell", len(expected))
+        assert page.names() == expected, query
+    assert page.page.locator("#nothing").text_content() == "No picture fits the filter."
+    words.fill("")
+    page.page.select_option("#sort", "seed")
+    assert page.names() == [*(f"sub/{number}.png" for number in (4, 3, 2, 1, 0)), "5.png"]
+    page.page.click("#reverse")
+    assert page.names() == [*(f"sub/{number}.png" for number in range(5)), "5.png"]
+    page.page.reload()
+    page.has(".cell", 6)
+    assert page.names()[0] == "sub/0.png"
 
 
-def test_the_recipe_and_its_values(out: Path, page: Page) -> None:
+def test_the_recipe_and_its_values(shared: str, page: Page) -> None:
     """Text from a file is text, whatever it looks like; a click on a value filters by it."""
-    with serving(out) as (_, address):
-        page.see(address, 6)
-        page.page.locator(".cell", has_text="sub/4.png").click()
-        page.has("aside pre", 2)
-        assert page.page.locator("aside pre").first.text_content().startswith(
-            "sdloop txt2img 'a <b>dog</b>' --seed=6 "
-        )  # fmt: skip
-        assert page.page.locator("aside .prompt").first.text_content() == "a <b>dog</b>"
-        page.page.get_by_role("button", name="7.5").click()
-        page.has(".cell", 1)
-        assert page.page.locator("#words").input_value() == "guidance_scale=7.5"
-        page.press("i")
-        assert page.page.locator("aside").is_hidden()
+    page.see(shared, 6)
+    page.page.locator(".cell", has_text="sub/4.png").click()
+    page.has("aside pre", 2)
+    assert page.page.locator("aside pre").first.text_content().startswith(
+        "sdloop txt2img 'a <b>dog</b>' --seed=6 "
+    )  # fmt: skip
+    assert page.page.locator("aside .prompt").first.text_content() == "a <b>dog</b>"
+    page.page.get_by_role("button", name="7.5").click()
+    page.has(".cell", 1)
+    assert page.page.locator("#words").input_value() == "guidance_scale=7.5"
+    page.press("i")
+    assert page.page.locator("aside").is_hidden()
 
 
 def test_side_by_side(out: Path, page: Page) -> None:
@@ -226,20 +234,19 @@ def test_what_appears_and_what_goes(out: Path, page: Page) -> None:
     assert picks(out) == ["sub/3.png"]
 
 
-def test_every_picture_is_seen(out: Path, page: Page) -> None:
+def test_every_picture_is_seen(shared: str, page: Page) -> None:
     """A thumbnail of a large one, and what is small itself."""
-    with serving(out) as (_, address):
-        page.see(address, 6)
-        sizes: list[list[int]] = []
-        for _ in range(200):
-            sizes = page.page.evaluate(
-                "[...document.images].filter((i) => i.closest('.cell'))"
-                ".map((i) => [i.naturalWidth, i.naturalHeight])"
-            )
-            if all(width for width, _ in sizes):
-                break
-            page.page.wait_for_timeout(50)
-        assert sizes == [[384, 256], *[[64, 64]] * 5]
+    page.see(shared, 6)
+    sizes: list[list[int]] = []
+    for _ in range(200):
+        sizes = page.page.evaluate(
+            "[...document.images].filter((i) => i.closest('.cell'))"
+            ".map((i) => [i.naturalWidth, i.naturalHeight])"
+        )
+        if all(width for width, _ in sizes):
+            break
+        page.page.wait_for_timeout(50)
+    assert sizes == [[384, 256], *[[64, 64]] * 5]
 
 
 def test_picks_are_copied_and_commands_shown(out: Path, page: Page) -> None:
@@ -256,21 +263,20 @@ def test_picks_are_copied_and_commands_shown(out: Path, page: Page) -> None:
     assert (out.with_name("out-picks") / "sub" / "3.png").is_file()
 
 
-def test_all_of_it_without_a_mouse_and_in_the_dark(out: Path, page: Page) -> None:
-    with serving(out) as (_, address):
-        page.page.emulate_media(color_scheme="dark")
-        page.see(address, 6)
-        colour = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert colour == "rgb(22, 21, 20)"
-        reached = []
-        for _ in range(14):
-            page.press("Tab")
-            reached.append(page.page.evaluate("document.activeElement.id"))
-        for name in ("words", "show", "sort", "reverse", "compare", "copy", "larger", "help"):
-            assert name in reached
-        assert any(name.startswith("p-") for name in reached)
-        page.press("?")
-        page.has("#keys[open]")
+def test_all_of_it_without_a_mouse_and_in_the_dark(shared: str, page: Page) -> None:
+    page.page.emulate_media(color_scheme="dark")
+    page.see(shared, 6)
+    colour = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert colour == "rgb(22, 21, 20)"
+    reached = []
+    for _ in range(14):
+        page.press("Tab")
+        reached.append(page.page.evaluate("document.activeElement.id"))
+    for name in ("words", "show", "sort", "reverse", "compare", "copy", "larger", "help"):
+        assert name in reached
+    assert any(name.startswith("p-") for name in reached)
+    page.press("?")
+    page.has("#keys[open]")
 
 
 def test_a_gallery_from_a_disk(out: Path, page: Page, tmp_path: Path) -> None:

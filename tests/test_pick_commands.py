@@ -31,6 +31,22 @@ ASKED = [
     ["txt2img", "a frog", "--lora", "examples/lora/cyanotype.safetensors:0.00001"],
     ["txt2img", "a <my-penguin>", "--embedding", PENGUIN],
     ["txt2img", "a rabbit", "--replace-token", "rabbit=frog - green"],
+    ["txt2img", "a frog", "--timesteps", "999,600,300,1"],
+    ["txt2img", "a frog", "--sigmas-list", "14.6,3.7,0.1,0"],
+    ["txt2img", "a frog", "--scheduler", "adam", "--learning-rate", "0.0002"],
+    ["txt2img", "a frog", "--guidance", "apg", "--guidance-interval", "0.2..0.8"],
+    ["txt2img", "a frog", "--guidance-schedule", "cosine:9..1", "--pag-scale", "2"],
+    ["txt2img", "a frog", "--slg-scale", "2.5", "--slg-layers", "mid"],
+    [
+        "txt2img",
+        "a frog",
+        "--guide",
+        "blue=2",
+        "--guide",
+        "palette=gold,red:5",
+        "--guide-every",
+        "3",
+    ],
     ["mix", "a rabbit", "a frog", "a cat", "--weights", "1,1,1.5"],
     ["mix", "a rabbit", "a frog", "--slerp", "--weight", "0.3"],
     ["img2img", PARK, "a rabbit", "--strength", "0.6"],
@@ -81,7 +97,7 @@ def test_every_field_has_a_place_in_a_command() -> None:
     others = {
         *("prompt", "image", "mix_prompts", "mix_weights", "loras", "embeddings"),
         *("replace_tokens", "image_sha256", "mask_sha256", "embeddings_sha256"),
-        "replace_tokens_sha256",
+        *("replace_tokens_sha256", "guides", "guides_sha256", "guide_clip_sha256"),
     }
     from typer.main import get_command
 
@@ -93,8 +109,8 @@ def test_every_field_has_a_place_in_a_command() -> None:
 
 def test_what_the_user_has_set_otherwise_is_told() -> None:
     recipe = planned("txt2img", "a frog", "--seed", "4")
-    assert "--steps" not in str(remaking(recipe))
-    assert "--steps=25" in str(remaking(recipe, standing={"steps"}))
+    assert "--eta" not in str(remaking(recipe))
+    assert "--eta=0" in str(remaking(recipe, standing={"eta"}))
 
 
 def test_sdxls_pairs(tiny_sdxl_model: Path) -> None:

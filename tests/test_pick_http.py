@@ -13,6 +13,7 @@ pytest.importorskip("starlette", reason="pip install 'sdloop[pick]'")
 
 from pick_folder import desk, picture, plain, three
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from starlette.testclient import TestClient
 
 from sdloop.pick.app import Desk, guarded_app
@@ -242,11 +243,37 @@ def test_picks_are_made_larger_when_that_is_asked_for(out: Path) -> None:
     for state in ("failed", "done"):
         browser.post("larger")
         until(lambda state=state: of.jobs.all()[-1]["state"] == state)  # type: ignore[misc]
-    assert browser.post("larger").json() == {"commands": []}
+    assert browser.post("larger").json() == {"commands": [], "by_hand": 0}
     told = [(job["path"], job["state"], job["told"]) for job in news(browser)["jobs"]]
     assert told == [("frogs/4.png", "failed", "no room"), ("frogs/4.png", "done", "made")]
     assert [str(one) for one in ran] == [command, command]
     of.jobs.end()
+
+
+def test_no_code_is_run_that_a_picture_names(out: Path) -> None:
+    """Whoever knows it may run the command; a click does not."""
+    picture(out / "cat.png", guides=["os:system=100"], guides_sha256=["0" * 64])
+    (out / "picks.txt").write_text("cat.png\n")
+    of = desk(out)
+    browser = client(of)
+    news(browser)
+    told = browser.post("larger").json()
+    assert told["by_hand"] == 1
+    assert "--guide=os:system=100" in told["commands"][0]
+    assert of.jobs.all() == []
+
+
+def test_pictures_of_others_are_for_rerun(out: Path) -> None:
+    info = PngInfo()
+    info.add_text(
+        "parameters", "a hen\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 5, Size: 8x8"
+    )
+    Image.new("RGB", (8, 8)).save(out / "a1111.png", pnginfo=info)
+    browser = client(out)
+    first = news(browser)["pictures"][0]
+    assert (first["path"], first["settings"]["seed"]) == ("a1111.png", 5)
+    facts = browser.get(f"facts/{id_of('a1111.png')}").json()
+    assert facts["command"] == f"sdloop rerun {out / 'a1111.png'}"
 
 
 def test_what_runs_ends_with_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,22 +8,30 @@ from collections.abc import Iterator, Sequence
 from sdloop.batch.cross import Asked, Crossing
 from sdloop.batch.planning import Planner
 from sdloop.batch.prompts import Prompt, blaming
+from sdloop.batch.sweep import Axis
 from sdloop.errors import SettingError
 
-AHEAD = 10_000  # prompts, and combinations of axes
+AHEAD = 10_000  # prompts
+_COMBINATIONS = 1000  # of the axes, and values of each
 
 
 def check_ahead(planner: Planner, crossing: Crossing, prompts: Sequence[Prompt]) -> None:
-    """Raise what ``planner`` would, of each prompt alone and of each combination of the axes alone.
+    """Raise what ``planner`` would: of each prompt, of each value of an axis, of combinations.
 
-    ``prompts`` are the first of the plan. Those of a line with a key are looked at when their turn
+    Of these so many as take no more than a second. ``prompts`` are the first of the plan. Those of a line with a key are looked at when their turn
     comes: they were all right when the plan was printed.
     """
-    one_seed = dataclasses.replace(crossing, seeds=tuple(itertools.islice(crossing.seeds, 1)))
     first = [one for one in prompts if one.key is None]
+    axes = list(crossing.axes)
+    alone = [axis.first(1) for axis in axes]
+    walks: list[Iterator[Asked]] = []
+    if not crossing.zipped:
+        ways = ([*alone[:place], axis, *alone[place + 1 :]] for place, axis in enumerate(axes))
+        walks += [_first_seed(crossing, way)(first[:1]) for way in ways]
+    walks.append(_first_seed(crossing, axes)(first[:1]))
     every = itertools.chain(
-        (next(iter(one_seed([one]))) for one in first),
-        itertools.islice(one_seed(first[:1]), AHEAD),
+        (next(_first_seed(crossing, alone)([one])) for one in first),
+        *(itertools.islice(walk, _COMBINATIONS) for walk in walks),
     )
     for asked in every:
         with blaming(asked.prompt.where):
@@ -42,9 +50,7 @@ def check_names(
     if "index" in told or not named:
         return
     alone = [axis.first(1) for axis in crossing.axes]
-    single = dataclasses.replace(
-        crossing, axes=alone, seeds=tuple(itertools.islice(crossing.seeds, 1))
-    )
+    single = _first_seed(crossing, alone)
     others: list[tuple[str, Iterator[Asked]]] = []
     if "prompt" not in told:
         others.append(("prompt", single(named)))
@@ -61,6 +67,12 @@ def check_names(
         others.append(("seed", dataclasses.replace(single, seeds=seeds)(named[:1])))
     for name, some in others:
         _check_pair(planner, name, list(itertools.islice(some, 2)), template)
+
+
+def _first_seed(crossing: Crossing, axes: Sequence[Axis]) -> Crossing:
+    """The same with these ``axes`` and a single seed."""
+    seeds = tuple(itertools.islice(crossing.seeds, 1))
+    return dataclasses.replace(crossing, axes=axes, seeds=seeds)
 
 
 def _check_pair(planner: Planner, name: str, pair: Sequence[Asked], template: str) -> None:

@@ -12,13 +12,15 @@ from sdloop.errors import SdloopError
 class Prompt:
     """A prompt with the settings that stand beside it: all others come from the command.
 
-    ``where`` names its line for error messages; ``output`` is the file name in it. ``key`` is the
-    content key of a line that a plan was printed in: that one is a whole Recipe, and final.
+    ``where`` names its line for error messages; ``output`` is the file name in it, and ``name`` a
+    template for the file where nobody names it. ``key`` is the content key of a line that a plan
+    was printed in: that one is a whole Recipe, and final.
     """
 
     settings: Mapping[str, Any]
     where: str = ""
     output: str | None = None
+    name: str | None = None
     key: str | None = None
 
 

@@ -39,6 +39,7 @@ class Resolver:
         self._may_fetch = may_fetch
         self._find_lora = lora_finder(may_fetch=may_fetch)
         self._checkpoints: dict[ModelNames, Checkpoint] = {}
+        self._known_words: set[tuple[ModelNames, tuple[str, ...]]] = set()
         told: set[str] = set()
 
         def opened(name: str) -> InputImage:
@@ -76,6 +77,7 @@ class Resolver:
 
         picture = self.look(recipe)
         checkpoint = self.checkpoint(recipe)
+        self._check_words(recipe, checkpoint)
         files = lora_files(recipe, checkpoint, self._find_lora)
         hashes = {file.name: file.sha256 for file in files}
         hashes |= clip_hashes(recipe, may_fetch=self._may_fetch)
@@ -85,3 +87,12 @@ class Resolver:
             checkpoint=checkpoint,
             loras=files,
         )
+
+    def _check_words(self, recipe: Recipe, checkpoint: "Checkpoint") -> None:
+        """Look up the words that stand in the place of others, in the model's vocabulary."""
+        from sdloop.checkpoint import check_replacements
+
+        asked = model_of(recipe), recipe.replace_tokens or ()
+        if asked not in self._known_words:
+            check_replacements(checkpoint, asked[1])
+            self._known_words.add(asked)

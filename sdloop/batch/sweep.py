@@ -64,11 +64,11 @@ class Axis:
         return dict(zip(self.fields, value, strict=True))
 
 
-def parse_axis(text: str) -> Axis:
+def parse_axis(text: str, *, flag: str = "sweep") -> Axis:
     """The axis that ``FIELD=VALUE,VALUE,…`` means, each of its values checked by itself.
 
-    Raises ``SettingError`` for an unknown field, for a value that no Recipe can have in it, and for
-    one that is named twice.
+    ``flag`` is what messages call it. Raises ``SettingError`` for an unknown field, for a value
+    that no Recipe can have in it, and for one that is named twice.
 
     >>> list(parse_axis("steps=10..30..10,50"))
     [10, 20, 30, 50]
@@ -77,11 +77,11 @@ def parse_axis(text: str) -> Axis:
     name = name.strip().replace("-", "_")
     name = _OTHER_NAMES.get(name, name)
     if not equals:
-        raise SettingError(f"sweep must be like guidance_scale=3,5,7.5, got {text!r}")
+        raise SettingError(f"{flag} must be like guidance_scale=3,5,7.5, got {text!r}")
     if name not in FIELDS and name != "size":
         near = difflib.get_close_matches(name, [*FIELDS, "size"], n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FIELDS)}"
-        raise SettingError(f"sweep has an unknown field {name!r}: {hint}")
+        raise SettingError(f"{flag} has an unknown field {name!r}: {hint}")
     axis = Axis(
         name=name,
         fields=("width", "height") if name == "size" else (name,),

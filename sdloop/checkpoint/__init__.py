@@ -9,7 +9,7 @@ from sdloop.checkpoint.lora import FindLora, LoraFile, check_lora, find_lora, lo
 from sdloop.checkpoint.parts import Part, bytes_on_disk, parts_of
 from sdloop.checkpoint.tokenizer import load_tokenizer
 from sdloop.checkpoint.value import Checkpoint
-from sdloop.checkpoint.words import knows_a_word, unknown_words
+from sdloop.checkpoint.words import check_replacements, knows_a_word, unknown_words
 
 __all__ = [
     "LAYOUTS",
@@ -25,6 +25,7 @@ __all__ = [
     "bytes_on_disk",
     "cached_checkpoints",
     "check_lora",
+    "check_replacements",
     "clip_hashes",
     "find_checkpoint",
     "find_clip",

@@ -2,10 +2,14 @@
 
 import functools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from sdloop.checkpoint.folder import read_json
+from sdloop.checkpoint.tokenizer import load_tokenizer
 from sdloop.checkpoint.value import Checkpoint
+from sdloop.errors import SettingError
+from sdloop.learned import parse_replacement, token_id
 
 # Words that are in every caption and say nothing.
 _SMALL = frozenset(
@@ -33,6 +37,22 @@ def unknown_words(checkpoint: Checkpoint, prompt: str) -> tuple[str, ...]:
         return ()
     known = _whole_words(folder)
     return tuple(word for word in _words(prompt) if word not in known)
+
+
+def check_replacements(checkpoint: Checkpoint, replacements: Sequence[str]) -> None:
+    """Raise ``SettingError`` for a word in ``replace_tokens`` that is not one token of the model.
+
+    That takes its vocabulary alone, and is known before the weights are loaded.
+    """
+    for part in checkpoint.tokenizers if replacements else ():
+        tokenizer = load_tokenizer(checkpoint, part)
+        for text in replacements:
+            one = parse_replacement(text)
+            for word in (one.word, *(term.name for term in one.terms if not term.is_file)):
+                try:
+                    token_id(tokenizer, word)
+                except SettingError as error:
+                    raise SettingError(f"replace_tokens: {error}, in {text!r}") from error
 
 
 def _words(prompt: str) -> tuple[str, ...]:

@@ -3,13 +3,12 @@
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sdloop.batch import model_of
-from sdloop.batch.loras import lora_files, lora_finder, with_loras
+from sdloop.batch.loras import with_loras
 from sdloop.batch.prompts import blaming
+from sdloop.batch.resolving import Resolver
 from sdloop.cli.changes import Changed, Resolve, changed, with_changes
 from sdloop.cli.recipes import Wanted
 from sdloop.cli.recorded import Recorded
@@ -17,10 +16,7 @@ from sdloop.cli.seeds import count_from, parse_seeds, random_seed
 from sdloop.errors import FileError, ModelError, SdloopError, SettingError
 from sdloop.inputs import ALPHA, OpenImage
 from sdloop.png.picture import FORMATS
-from sdloop.recipe import Recipe, facts_of
-
-if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint
+from sdloop.recipe import Recipe
 
 NAME = "{file}-again.png"
 SEEDS_NAME = "{file}-again-{seed}.png"
@@ -43,28 +39,10 @@ class Asked:
     lora_dir: str | None = None
 
 
-def resolver(open_image: OpenImage, *, may_fetch: bool) -> Resolve:
+def resolving(open_image: OpenImage, *, may_fetch: bool) -> Resolve:
     """How Recipes meet their models here: these are found once each, and not loaded."""
-    find, find_lora = cache(_find(may_fetch=may_fetch)), lora_finder(may_fetch=may_fetch)
-    last_opened = lru_cache(maxsize=4)(open_image)
-
-    def resolve(recipe: Recipe) -> Recipe:
-        model = find(*model_of(recipe))
-        hashes = {file.name: file.sha256 for file in lora_files(recipe, model, find_lora)}
-        return recipe.resolved(model, facts_of(recipe, last_opened), lora_hashes=hashes)
-
-    return resolve
-
-
-def _find(*, may_fetch: bool) -> "Callable[[str, str | None, str | None, str | None], Checkpoint]":
-    from sdloop.checkpoint import find_checkpoint
-
-    def find(model: str, revision: str | None, variant: str | None, vae: str | None) -> Any:
-        return find_checkpoint(
-            model, revision=revision, variant=variant, vae=vae, may_fetch=may_fetch
-        )
-
-    return find
+    resolver = Resolver(open_image, may_fetch=may_fetch, tell=lambda _: None)
+    return lambda recipe: resolver(recipe).recipe
 
 
 def wanted_again(one: Recorded, asked: Asked, resolve: Resolve, told: Told) -> list[Wanted]:

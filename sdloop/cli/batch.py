@@ -57,6 +57,8 @@ def batch(
     flags = {**given(model, output, start, mask), **recipe_settings(recipe)}
     settings = asked_settings(flags, seeds)
     command, open_image = CommandSettings(**settings.command), image_opener()
+    if running.batch_size is None and "batch_size" in settings.command:
+        running = replace(running, batch_size=str(settings.command["batch_size"]))
     output = replace(output, overwrite=output.overwrite or running.redo)
     plan, total = plan_of(prompts, flags, settings, command, planning, seeds, output, open_image)
     if output.dry_run:

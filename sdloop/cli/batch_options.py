@@ -70,6 +70,15 @@ class PlanOptions:
 class StartOptions(ImageOptions):
     """What pictures start from, or what becomes of those that start from noise."""
 
+    images: Annotated[
+        list[str] | None,
+        option(
+            "Start",
+            "A picture to start from, or a folder of them; may be repeated.",
+            *("--image", "-i", "--init-image"),
+            metavar="IMAGE",
+        ),
+    ] = None
     hires: Annotated[
         float | None,
         option(

@@ -56,11 +56,11 @@ def plan_of(
     explicit = [*Settings.of(flags).recipe, *(axis.name for axis in axes)]
     prompts = _open(_prompts(arguments, seeds.from_file, axes, settings), explicit)
     head = list(itertools.islice(prompts, AHEAD))
-    numbers = _seeds(head, axes, settings, seeds)
     crossing = Crossing(
         fill=_filler(settings),
-        seeds=numbers,
-        axes=axes,
+        seeds=_seeds(head, axes, settings, seeds),
+        # Seeds change last, where nothing pairs them: all else is decided once for them.
+        axes=[axis for axis in axes if options.zip or axis.name != "seed"],
         zipped=options.zip,
         lookup=no_wildcards if options.wildcards is None else wildcards(options.wildcards),
         pick="all" if options.pick is None else options.pick,
@@ -144,11 +144,12 @@ def _seeds(
     """The seeds for all prompts that bring none: those of the flags, or random ones."""
     count = settings.command.get("count", 1)
     check_whole("count", count, 1, MAX_SEED)
-    swept = any("seed" in axis.fields for axis in axes)
-    if swept or all("seed" in one.settings for one in head):
-        if options.seed is not None or options.count is not None:
+    swept = next((axis for axis in axes if axis.name == "seed"), None)
+    own = all("seed" in one.settings for one in head)
+    if swept is not None or own:
+        if options.seed is not None or options.count is not None or (own and swept is not None):
             raise SettingError("seed and count mean nothing here: every picture has its own seed")
-        return ()
+        return () if swept is None else swept
     first = settings.recipe.get("seed", random.randrange(MAX_SEED - count + 2))
     if options.seed is not None:
         axis = parse_axis(f"seed={options.seed}")

@@ -64,7 +64,8 @@ def run_plan(
             "metadata must be full for a batch, whose pictures are known by the key in their "
             f"files, got {command.metadata}"
         )
-    tally = Tally(counts=Counts(total=total), quiet=quiet)
+    known = total if running.shard is None else None
+    tally = Tally(counts=Counts(total=known), quiet=quiet)
     keys = Keys() if keys is None else keys
     with Stopping(quiet=quiet) as stopping:
 
@@ -76,6 +77,8 @@ def run_plan(
         told = spread(devices, work, stopping) if devices else work(local_device(command.device))
         for kind, _, line in told:
             _hear(kind, line, tally)
+    if not stopping():
+        tally.counts.finish()
     tally.end()
     if stopping():
         say("interrupted; the same command makes the rest")

@@ -9,7 +9,7 @@ from typing import Any
 from sdloop.batch.prompts import Prompt
 from sdloop.cli.asked import asked_settings, fulfil
 from sdloop.cli.flags import given, with_options
-from sdloop.cli.mix_options import MixOptions, PromptsArgument, ways
+from sdloop.cli.mix_options import MixOptions, PromptsArgument, named, ways
 from sdloop.cli.model_options import ModelOptions
 from sdloop.cli.options import RecipeOptions, SeedOptions
 from sdloop.cli.output_options import OutputOptions
@@ -18,8 +18,9 @@ from sdloop.cli.screen import emit
 from sdloop.cli.settings import Settings
 from sdloop.cli.walk import walk
 from sdloop.errors import SettingError
-from sdloop.mixture import mixture, words_of
+from sdloop.mixture import mixture
 from sdloop.png.atomic import write_whole
+from sdloop.png.names import plain
 from sdloop.sheet import sheet
 
 
@@ -52,17 +53,26 @@ def mix(
         Prompt(
             settings=_beside(
                 mixture(prompts, weights, at=how.at, slerp=_arc(how, weights)), settings
-            )
+            ),
+            name=_name(prompts, how, place),
         )
-        for weights in ways(prompts, how)
+        for place, weights in enumerate(ways(prompts, how))
     ]
     if how.walk is not None:
         walk(prompts, wanted, how, settings, seeds, output)
         return
     paths = fulfil(wanted, settings, seeds, output)
     if how.slider is not None and paths:
-        names = words_of(prompts) if how.at == "token" else prompts
-        _write_strip(paths, _labels(names, ways(prompts, how)), output)
+        _write_strip(paths, _labels(named(prompts, how), ways(prompts, how)), output)
+
+
+def _name(prompts: Sequence[str], how: MixOptions, place: int) -> str | None:
+    """The file of a slider's picture, where nobody names it: between what, and how far it is."""
+    if how.slider is None:
+        return None
+    first, last = (plain(text, 30) for text in (prompts[0], prompts[-1]))
+    between = first if how.at == "token" else f"{first}-{last}"
+    return f"{between}-{place / (how.slider - 1):.2f}-{{seed}}.png"
 
 
 def _beside(fields: Mapping[str, Any], settings: Settings) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def ways(prompts: Sequence[str], options: MixOptions) -> list[list[float]]:
     Raises ``SettingError`` for flags that contradict each other or would be ignored.
     """
     check_choice("at", options.at, PLACES)
-    count = len(words_of(prompts)) if options.at == "token" else len(prompts)
+    count = len(named(prompts, options))
     asked = [name for name in ("weight", "weights", "slider", "walk") if _given(options, name)]
     if len(asked) > 1:
         raise SettingError(f"{asked[0]} and {asked[1]} both say how much of each: drop one")
@@ -100,12 +100,19 @@ def ways(prompts: Sequence[str], options: MixOptions) -> list[list[float]]:
     if options.slider is not None:
         check_whole("slider", options.slider, 2, MAX_SLIDER)
         _check_several(count, "slider")
+        if len(set(named(prompts, options))) == 1:
+            raise SettingError(f"slider needs two prompts that differ, got {prompts[0]!r} alone")
         return [along(count, place / (options.slider - 1)) for place in range(options.slider)]
     if options.walk is not None:
         check_whole("walk", options.walk, 2, MAX_FRAMES)
         return [along(count, place / (options.walk - 1)) for place in range(options.walk)]
     _check_several(count, "mix")
     return [_weights(count, options)]
+
+
+def named(prompts: Sequence[str], options: MixOptions) -> Sequence[str]:
+    """What is mixed: the prompts, or at token the words in the slot of the only one."""
+    return words_of(prompts) if options.at == "token" else prompts
 
 
 def _given(options: MixOptions, name: str) -> bool:

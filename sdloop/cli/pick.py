@@ -1,12 +1,14 @@
 """``sdloop pick``: look through a folder of pictures in the browser, and pick the nice ones."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sdloop.cli.flags import option, with_options
+from sdloop.cli.ranking import RankOptions, check_rank, ranked
 from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import standing_settings
 from sdloop.errors import FileError, SettingError
@@ -16,6 +18,8 @@ from sdloop.pick.index import Index
 from sdloop.pick.thumbnails import cache_folder
 from sdloop.png.atomic import check_writable
 from sdloop.rules import check_whole
+
+Facts = Mapping[str, Any]
 
 FolderArgument = Annotated[
     str | None,
@@ -70,7 +74,13 @@ class GalleryOptions:
 
 
 @with_options
-def pick(folder: FolderArgument = None, *, page: PageOptions, gallery: GalleryOptions) -> None:
+def pick(
+    folder: FolderArgument = None,
+    *,
+    page: PageOptions,
+    gallery: GalleryOptions,
+    ranking: RankOptions,
+) -> None:
     """Look through a folder in the browser; picks are written to picks.txt in it, one path a line.
 
     The page is for this machine alone, and for whoever has its address. Ctrl-C ends it.
@@ -80,19 +90,24 @@ def pick(folder: FolderArgument = None, *, page: PageOptions, gallery: GalleryOp
     sdloop pick out/
 
     sdloop pick out/ --export gallery --picked
+
+    sdloop pick out/ --rank clip
     """
     if folder is None:
         raise SettingError("a folder must be given, as in: sdloop pick out/")
     shown = Path(folder)
     root = _root(shown)
+    check_rank(ranking)
     if gallery.export is not None:
         _refuse_page_options(page)
-        _export(root, shown, Path(gallery.export), gallery)
+        _export(root, shown, gallery, ranking)
         return
-    for name in ("picked", "overwrite"):
-        if getattr(gallery, name):
+    for name, given in (("picked", gallery.picked), ("overwrite", gallery.overwrite)):
+        if given:
             raise SettingError(f"{name} is for --export, and there is none")
-    _serve(root, shown, page, quiet=gallery.quiet)
+    if ranking.top is not None:
+        raise SettingError("top is for --export: the page shows all, sorted by their scores")
+    _serve(root, shown, page, ranking, quiet=gallery.quiet)
 
 
 def _root(folder: Path) -> Path:
@@ -113,16 +128,17 @@ def _refuse_page_options(page: PageOptions) -> None:
             raise SettingError(f"{name} is for the page, and --export makes files instead")
 
 
-def _export(root: Path, shown: Path, target: Path, options: GalleryOptions) -> None:
+def _export(root: Path, shown: Path, options: GalleryOptions, ranking: RankOptions) -> None:
+    target = Path(str(options.export))
     check_gallery(root, target, overwrite=options.overwrite)
-    index = Index(root)
+    scores = _scores(root, ranking, quiet=options.quiet)
+    index = Index(root, scores=scores)
     pictures = {str(facts["path"]): facts for facts in index.read_all()}
     if options.picked:
-        picks = choices_of(root).picks
-        gone = [path for path in picks if path not in pictures]
-        if gone and not options.quiet:
-            say(f"left out {len(gone)} of the picks, which are gone, such as {gone[0]!r}")
-        pictures = {path: pictures[path] for path in picks if path in pictures}
+        pictures = _picked(pictures, root, quiet=options.quiet)
+    if ranking.rank is not None:
+        best = sorted(pictures, key=lambda path: -scores.get(path, float("-inf")))
+        pictures = {path: pictures[path] for path in best[: ranking.top]}
     if not pictures:
         what = "no picture of it was picked" if options.picked else "it holds no picture"
         raise FileError(f"cannot make a gallery of {str(shown)!r}: {what}")
@@ -131,11 +147,40 @@ def _export(root: Path, shown: Path, target: Path, options: GalleryOptions) -> N
     emit(str(write_gallery(root, there, target, shown=shown, cache=cache_folder())))
 
 
-def _serve(root: Path, shown: Path, page: PageOptions, *, quiet: bool) -> None:
+def _picked(pictures: Mapping[str, Facts], root: Path, *, quiet: bool) -> dict[str, Facts]:
+    """Those of them that were picked, in that order."""
+    picks = choices_of(root).picks
+    gone = [path for path in picks if path not in pictures]
+    if gone and not quiet:
+        say(f"left out {len(gone)} of the picks, which are gone, such as {gone[0]!r}")
+    return {path: pictures[path] for path in picks if path in pictures}
+
+
+def _scores(root: Path, ranking: RankOptions, *, quiet: bool) -> dict[str, float]:
+    """How well each picture fits its prompt, by its path, where that is asked for.
+
+    One without a prompt of its own has none, unless all are compared with the same words.
+    """
+    if ranking.rank is None:
+        return {}
+    paths = [
+        str(facts["path"])
+        for facts in Index(root).read_all()
+        if "prompt" in facts["settings"] or ranking.rank_prompt is not None
+    ]
+    names = {str(root / path): path for path in paths}
+    found = ranked(list(names), replace(ranking, top=None), quiet=quiet) if names else []
+    return {names[one.name]: one.score for one in found}
+
+
+def _serve(
+    root: Path, shown: Path, page: PageOptions, ranking: RankOptions, *, quiet: bool
+) -> None:
     from sdloop.pick.serve import check_framework, serve
 
     port = 0 if page.port is None else page.port
     check_whole("port", port, 0, 65535)
+    copies = _copies(root, shown, page.copy_to)
     check_framework()
     check_writable(root / PICKS, exists="overwrite")
     from sdloop.pick.app import Desk
@@ -143,9 +188,9 @@ def _serve(root: Path, shown: Path, page: PageOptions, *, quiet: bool) -> None:
     desk = Desk(
         root=root,
         shown=shown,
-        copies=_copies(root, shown, page.copy_to),
+        copies=copies,
         cache=cache_folder(),
-        index=Index(root),
+        index=Index(root, scores=_scores(root, ranking, quiet=quiet)),
         standing=frozenset(standing_settings(None).recipe),
     )
     serve(desk, port=port, browser=not page.no_browser, tell=emit)

@@ -31,6 +31,9 @@ KOHYA = {
     "f": "output",
 }
 
+# {red|blue} begins a prompt, and {"prompt": … an object.
+_JSON = re.compile(r'\{\s*["}]')
+
 # An option starts at a word, so that "fields -- and a river" stays one prompt.
 _OPTION = re.compile(r"(?:^|(?<=\s))--([A-Za-z][\w-]*)(?=\s|$)")
 
@@ -64,7 +67,7 @@ def _parsed(lines: Iterable[str], source: str) -> Iterator[Prompt]:
         if line and not line.startswith("#"):
             where = f"{source}, line {number}"
             with blaming(where):
-                settings = _parse_json(line) if line.startswith("{") else parse_line(line)
+                settings = _parse_json(line) if _JSON.match(line) else parse_line(line)
             output, key = settings.pop("output", None), settings.pop("key", None)
             yield Prompt(where=where, settings=settings, output=output, key=key)
 

@@ -103,6 +103,7 @@ def recipes_of(
             fields = with_loras(fields, settings.command.get("lora_dir"))
             recipes = [Recipe.from_dict({**fields, "seed": seed}) for seed in own]
         wanted += [
-            Wanted(recipe=recipe, where=prompt.where, output=prompt.output) for recipe in recipes
+            Wanted(recipe=recipe, where=prompt.where, output=prompt.output, name=prompt.name)
+            for recipe in recipes
         ]
     return wanted

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from sdloop.cli.again import Asked, resolver, wanted_again
+from sdloop.cli.again import Asked, resolving, wanted_again
 from sdloop.cli.flags import given, with_options
 from sdloop.cli.image_files import image_opener
 from sdloop.cli.image_options import MaskOptions, ScaleOptions, SideOptions, UpscaleRecipeOptions
@@ -67,7 +67,7 @@ def rerun(
     )
     found = recorded_files(files, quiet=output.quiet)
     open_image = image_opener()
-    resolve = resolver(open_image, may_fetch=not output.dry_run)
+    resolve = resolving(open_image, may_fetch=not output.dry_run)
     wanted = _wanted(found, asked, resolve, quiet=output.quiet)
     plan = plan_pictures(wanted, command, output, open_image)
     if not output.quiet:

@@ -28,6 +28,10 @@ class Counts:
         elif kind == "failed":
             self.failed += times
 
+    def finish(self) -> None:
+        """The plan is at its end: what it named twice was not to come."""
+        self.total = self.there + self.made + self.failed
+
     @property
     def left(self) -> int | None:
         if self.total is None:

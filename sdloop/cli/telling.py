@@ -37,6 +37,7 @@ def tell_steps(plan: Sequence[Planned]) -> None:
     """Say how much is run where a picture is started from: it is seldom all of the steps."""
     told = [_rounded(planned) for planned in plan]
     told += [_steps(planned.recipe, planned.checkpoint) for planned in plan]
+    told += [_lossy(planned) for planned in plan]
     for line in dict.fromkeys(told):
         if line:
             say(line)
@@ -54,6 +55,18 @@ def _rounded(planned: Planned) -> str:
     return (
         f"{recipe.scale:g} times {_by(picture.size)} is {_by(asked)}, and becomes "
         f"{_by(recipe.size)}: sides are multiples of {multiple}"
+    )
+
+
+def _lossy(planned: Planned) -> str:
+    """Where pixels are to stay as they are, and the file cannot hold them so."""
+    recipe = planned.recipe
+    stays = recipe.growth is not None or (recipe.mask is not None and not recipe.no_keep)
+    if not stays or planned.path.suffix.lower() not in (".jpg", ".jpeg"):
+        return ""
+    return (
+        f"{safe(planned.path.name)}: a JPEG changes all pixels a little, those outside of what is "
+        "painted as well; PNG and WebP keep them"
     )
 
 

@@ -56,7 +56,7 @@ def upscale(
     may_fetch = not output.dry_run
     asked = Settings.of(flags).over(standing_settings(seeds.config)).recipe
     # Among the flags, so that a settings file's width and height, meant for others, give way.
-    flags["scale"] = asked["scale"] if "scale" in asked else _usual_scale(asked, may_fetch)
+    flags["scale"] = asked["scale"] if "scale" in asked else _untold_scale(flags, asked, may_fetch)
 
     def with_scale(prompt: Prompt, settings: Settings) -> Prompt:
         """A line of a prompt file may name another model, which another scale suits."""
@@ -76,6 +76,18 @@ def upscale(
         own_prompts=True,
         complete=with_scale,
     )
+
+
+def _untold_scale(flags: Mapping[str, Any], asked: Mapping[str, Any], may_fetch: bool) -> float:
+    """The usual one; who names a size is told what to name in its place, and not of that scale."""
+    scale = _usual_scale(asked, may_fetch)
+    sides = [name for name in ("width", "height") if name in flags]
+    if sides and scale == DEFAULT_SCALE:
+        raise SettingError(
+            f"{sides[0]} follows from scale here: give --scale, how many times larger, and not a "
+            f"size, got {flags[sides[0]]}"
+        )
+    return scale
 
 
 def _usual_scale(asked: Mapping[str, Any], may_fetch: bool) -> float:

@@ -9,7 +9,7 @@ import typer
 
 from sdloop.batch import Planned, model_of
 from sdloop.batch.prompts import blaming
-from sdloop.cli.again import Asked, located, resolver, wanted_again
+from sdloop.cli.again import Asked, located, resolving, wanted_again
 from sdloop.cli.circumstances import differing, flat, short
 from sdloop.cli.entries import safe
 from sdloop.cli.flags import given, option, with_options
@@ -122,7 +122,7 @@ def _planned(
     found: Sequence[Recorded], how: VerifyOptions, open_named: OpenImage
 ) -> list[tuple[Recorded, Planned]]:
     """Each file with what it takes to make its picture again; what cannot be made is told."""
-    resolve = resolver(open_named, may_fetch=True)
+    resolve = resolving(open_named, may_fetch=True)
     changes = {} if how.model is None else {"model": how.model}
     asked = Asked(changes=changes, lora_dir=how.lora_dir)
     ready, wanted = [], []

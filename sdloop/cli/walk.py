@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sdloop.batch.prompts import Prompt
 from sdloop.cli.asked import planned
 from sdloop.cli.image_files import image_opener
-from sdloop.cli.mix_options import MixOptions
+from sdloop.cli.mix_options import MixOptions, named
 from sdloop.cli.options import SeedOptions
 from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.pictures import each_picture
@@ -50,7 +50,7 @@ def walk(
         Prompt(settings={**one.settings, **between_seeds(numbers, place / (len(prompts) - 1))})
         for place, one in enumerate(prompts)
     ]
-    if all(frame.settings == frames[0].settings for frame in frames):
+    if len(set(named(texts, how))) == 1 and len(set(numbers)) == 1:
         raise SettingError("walk needs two prompts at least, or two seeds, to lead anywhere")
     # Frames have no files of their own.
     own = {name: v for name, v in settings.command.items() if name not in ("output", "outdir")}

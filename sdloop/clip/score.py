@@ -52,12 +52,12 @@ def embed_texts(clip: Clip, prompts: Sequence[str]) -> Tensor:
     """What the CLIP makes of texts: unit vectors (texts, width), on its device."""
     ids = clip.tokenizer(
         list(prompts),
-        padding="max_length",
+        padding=True,
         max_length=clip.max_tokens,
         truncation=True,
         return_tensors="pt",
     )
-    # Without a mask, as OpenAI's code and diffusers: what follows the end token changes nothing.
+    # No mask, and no padding beyond the longest: what follows the end token changes nothing.
     pooled = clip.model.get_text_features(ids.input_ids.to(clip.device)).pooler_output
     return F.normalize(pooled, dim=-1)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sdloop.components import Components
-from sdloop.errors import FileError, SettingError
+from sdloop.errors import FileError
 from sdloop.learned import (
     Term,
     Terms,
@@ -26,6 +26,7 @@ from sdloop.learned import (
     parse_replacement,
     read_bytes,
     tensors_in,
+    token_id,
 )
 from sdloop.recipe import Recipe
 
@@ -101,18 +102,6 @@ def word_vector(tokenizer: Any, encoder: Any, word: str) -> Tensor:
     """The input embedding of a word of one token, (1, width): a copy in float32."""
     table: Tensor = encoder.get_input_embeddings().weight
     return table[token_id(tokenizer, word)].detach().float()[None].clone()
-
-
-def token_id(tokenizer: Any, word: str) -> int:
-    """The id of a word that is one token; raises ``SettingError`` naming the tokens of others."""
-    ids = tokenizer(word, verbose=False).input_ids[1:-1]
-    if len(ids) != 1:
-        pieces = " ".join(repr(piece) for piece in tokenizer.convert_ids_to_tokens(ids))
-        raise SettingError(
-            f"{word!r} must be one token for a vector to stand in its place, "
-            f"and is {len(ids)}: {pieces or 'none'}"
-        )
-    return int(ids[0])
 
 
 class WordEmbedding(nn.Module):

@@ -18,6 +18,7 @@ from sdloop.learned.grammar import (
     parse_terms,
 )
 from sdloop.learned.places import MARKS, mentions, places
+from sdloop.learned.single import token_id
 from sdloop.learned.tokenizer import WordTokenizer
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "places",
     "read_bytes",
     "tensors_in",
+    "token_id",
 ]

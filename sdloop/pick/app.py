@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from sdloop.errors import FileError
 from sdloop.pick.choices import Choice, Choices, choices_of, choose
+from sdloop.pick.commands import runs_code
 from sdloop.pick.copies import copy_whole
 from sdloop.pick.facts import full, larger_of, record_or_none
 from sdloop.pick.folder import Seen, content_of, id_of
@@ -108,7 +109,8 @@ def app(desk: Desk) -> Starlette:
         jobs = _larger(desk)
         if request.method == "POST":
             desk.jobs.add(jobs)
-        return _json({"commands": [str(job.command) for job in jobs]})
+        by_hand = sum(job.by_hand for job in jobs)
+        return _json({"commands": [str(job.command) for job in jobs], "by_hand": by_hand})
 
     return Starlette(
         routes=[
@@ -167,11 +169,11 @@ def _larger(desk: Desk) -> list[Job]:
     jobs = []
     for seen in _picks(desk)[0]:
         record = record_or_none(desk.root, seen)
-        whole = record is not None and record.recipe is not None
-        if record is None or not whole or record.moving or record.step or seen.path in begun:
+        if record is None or record.recipe is None or record.moving or record.step:
             continue
-        command = larger_of(record, seen, shown=desk.shown, standing=desk.standing)
-        jobs.append(Job(path=seen.path, command=command))
+        if seen.path not in begun:
+            command = larger_of(record, seen, shown=desk.shown, standing=desk.standing)
+            jobs.append(Job(path=seen.path, command=command, by_hand=runs_code(record.recipe)))
     return jobs
 
 

@@ -5,23 +5,29 @@ import json
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sdloop.inputs import BACK
+from sdloop.losses import parse_loss
 from sdloop.passes import SIDES
 from sdloop.recipe import FIELDS, Recipe
 
 LARGER = 2.0
 
 # What the command finds out from the files that it is given, and checks nothing by.
-_FOUND = ("image_sha256", "mask_sha256", "embeddings_sha256", "replace_tokens_sha256")
+_FOUND = (
+    *("image_sha256", "mask_sha256", "embeddings_sha256", "replace_tokens_sha256"),
+    *("guides_sha256", "guide_clip_sha256"),
+)
 _ARGUMENTS = ("prompt", "image", "mix_prompts")
-_FLAGS = {
+_REPEATED = {
     "loras": "--lora",
     "embeddings": "--embedding",
     "replace_tokens": "--replace-token",
-    "mix_weights": "--weights",
+    "guides": "--guide",
 }
+_FLAGS = {**_REPEATED, "mix_weights": "--weights"}
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Recipe)}
 
 
@@ -80,9 +86,19 @@ def larger(recipe: Recipe, path: str, output: str, *, standing: Collection[str] 
             name, *others = command.arguments
             flags = (f"--hires={LARGER:g}", f"--output={_template(output)}")
             return Command(arguments=(name, *flags, *others))
-    place = f"./{path}" if path.startswith("-") else path
+    place = plain_path(path)
     scale, seed = f"--scale={LARGER:g}", f"--seed={recipe.seed}"
     return Command(arguments=("upscale", place, scale, seed, f"--output={_template(output)}"))
+
+
+def plain_path(path: str | Path) -> str:
+    """A path that is not taken for a flag."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
+def runs_code(recipe: Recipe) -> bool:
+    """Whether making the picture runs Python that the Recipe names: not for whoever only looks."""
+    return any(parse_loss(guide).module is not None for guide in recipe.guides or ())
 
 
 def _name(recipe: Recipe) -> str:
@@ -121,7 +137,7 @@ def _flag(name: str, value: Any) -> Iterator[str]:
         yield flag
     elif name == "loras":
         yield from (f"{flag}={lora.name}:{_number(lora.scale)}" for lora in value)
-    elif name in ("embeddings", "replace_tokens"):
+    elif name in _REPEATED:
         yield from (f"{flag}={one}" for one in value)
     elif isinstance(value, tuple):
         separator = "x" if name.endswith("_size") else ","

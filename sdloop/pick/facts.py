@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.errors import FileError
-from sdloop.pick.commands import larger, remaking
+from sdloop.pick.commands import Command, larger, plain_path, remaking
 from sdloop.pick.folder import Seen
 from sdloop.png import Record, read_record
 from sdloop.png.names import numbered
@@ -33,8 +33,9 @@ def brief(root: Path, seen: Seen) -> dict[str, Any]:
 def full(root: Path, seen: Seen, *, shown: Path, standing: Collection[str] = ()) -> dict[str, Any]:
     """All that its file says, and the commands that make the picture again and make it larger.
 
-    ``shown`` is the folder as commands shall name it, ``standing`` as ``remaking`` takes it. Of a
-    picture whose Recipe is not known in full there are no commands.
+    ``shown`` is the folder as commands shall name it, ``standing`` as ``remaking`` takes it. Of one
+    that another program made, ``sdloop rerun`` says what can be taken over; one that moves, or was
+    not finished, has no command.
     """
     record = record_or_none(root, seen)
     if record is None:
@@ -48,6 +49,8 @@ def full(root: Path, seen: Seen, *, shown: Path, standing: Collection[str] = ())
     if record.recipe is not None and not record.moving and not record.step:
         told["command"] = str(remaking(record.recipe, standing=standing))
         told["larger"] = str(larger_of(record, seen, shown=shown, standing=standing))
+    elif record.recipe is None:
+        told["command"] = str(Command(arguments=("rerun", plain_path(shown / seen.path))))
     return told
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sdloop.pick.facts import brief
@@ -32,10 +33,15 @@ class News:
 
 
 class Index:
-    """The pictures of ``root`` by their ids. Several threads may ask at once."""
+    """The pictures of ``root`` by their ids. Several threads may ask at once.
 
-    def __init__(self, root: Path) -> None:
+    ``scores`` are numbers that somebody gave to pictures, by path: they are told as the setting
+    "clip", the CLIP score.
+    """
+
+    def __init__(self, root: Path, *, scores: Mapping[str, float] = MappingProxyType({})) -> None:
         self._root = root
+        self._scores = scores
         self._lock = threading.Lock()
         self._seen: dict[str, Seen] = {}
         self._told: dict[str, tuple[int, Mapping[str, Any]]] = {}
@@ -85,5 +91,8 @@ class Index:
         while self._unread and time.monotonic() < until:
             seen = self._unread.pop()
             self._number += 1
-            self._told[seen.id] = self._number, brief(self._root, seen)
+            facts = brief(self._root, seen)
+            if seen.path in self._scores:
+                facts["settings"]["clip"] = round(self._scores[seen.path], 6)
+            self._told[seen.id] = self._number, facts
             self._gone.pop(seen.id, None)

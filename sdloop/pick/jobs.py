@@ -18,10 +18,14 @@ State = Literal["waiting", "running", "done", "failed"]
 
 @dataclass(kw_only=True, slots=True)
 class Job:
-    """``command`` for the picture at ``path``; ``told`` is the last line of what it said."""
+    """``command`` for the picture at ``path``; ``told`` is the last line of what it said.
+
+    One that is ``by_hand`` is never run from here.
+    """
 
     path: str
     command: Command
+    by_hand: bool = False
     state: State = "waiting"
     told: str = ""
 
@@ -29,8 +33,8 @@ class Job:
 class Jobs:
     """A queue of commands, each a process of its own, of which one runs at a time.
 
-    They run offline: a Recipe comes out of a file, and whatever model that names, looking at
-    pictures shall not download it.
+    They run offline, and none that runs code of its own: a Recipe comes out of a file, and whatever
+    that names, looking at pictures shall not fetch or start it.
     """
 
     def __init__(self) -> None:
@@ -43,8 +47,9 @@ class Jobs:
 
     def add(self, jobs: Sequence[Job]) -> None:
         with self._changed:
-            self._jobs += jobs
-            self._waiting += jobs
+            wanted = [job for job in jobs if not job.by_hand]
+            self._jobs += wanted
+            self._waiting += wanted
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, daemon=True)
                 self._thread.start()

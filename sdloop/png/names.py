@@ -48,6 +48,8 @@ def expand_name(template: str, recipe: Recipe, *, index: int = 0, file: str | No
     >>> expand_name("out/{seed:05d}-{prompt:.30}.png", Recipe(prompt="frogs / stilts", seed=4))
     'out/00004-frogs-stilts.png'
     """
+    if template == "-":
+        raise SettingError("output must name a file, for standard output has the paths, got '-'")
     components: list[list[_Piece]] = [[]]
     for piece in _pieces(template, recipe, index, file):
         first, *others = [piece.text] if piece.is_value else re.split(r"(?<=/)", piece.text)
@@ -80,6 +82,15 @@ def numbered(path: Path, number: int) -> Path:
         return path
     ending = f"-{number}{path.suffix}"
     return path.with_name(_cut(path.stem, _MAX_BYTES - len(os.fsencode(ending))) + ending)
+
+
+def plain(text: str, letters: int) -> str:
+    """``text`` as a piece of a template, cut to so many letters.
+
+    >>> plain("a {red|green} frog", 12)
+    'a-red-green'
+    """
+    return _plain(text[:letters])
 
 
 def _pieces(template: str, recipe: Recipe, index: int, file: str | None) -> list[_Piece]:

@@ -13,7 +13,7 @@ from sdloop.inputs import BACK, RESIZES, settled_colour
 from sdloop.learned import parse_embedding, parse_replacement
 from sdloop.losses import parse_loss
 from sdloop.prompt import EMPHASES, check_prompt, parts
-from sdloop.recipe.guidance import settled_guidance
+from sdloop.recipe.guidance import SPOKEN, settled_guidance
 from sdloop.recipe.loras import checked_loras
 from sdloop.recipe.mix import settled_mix
 from sdloop.recipe.steering import GUIDE_MODES, settled_guides
@@ -156,6 +156,8 @@ def check_alone(name: str, value: Any) -> None:
         checked_loras(value)
     elif name == "background":
         settled_colour(name, value)
+    elif name in SPOKEN:
+        SPOKEN[name](value)
 
 
 def _check_list(name: str, value: Any) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -124,6 +124,14 @@ def _number(name: str, text: str, lowest: float, highest: float) -> float:
         raise SettingError(f"{name} must be a number, got {text!r}") from None
     check_number(name, value, lowest, highest)
     return value
+
+
+# Fields with a grammar of their own, and what reads them.
+SPOKEN: Mapping[str, Callable[[str], object]] = {
+    "guidance": parse_guidance,
+    "guidance_interval": parse_interval,
+    "guidance_schedule": parse_schedule,
+}
 
 
 def _told(number: float) -> str:

@@ -1,9 +1,9 @@
 """``sdloop inspect noise``: what few and many steps, and much guidance or little, make of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
+from sdloop.batch.sweep import Axis, parse_axis
 from sdloop.cli.flags import given, option, with_options
 from sdloop.cli.inspect.shared import Seed, SheetOptions, asked, ready, sheet_path, write_sheet
 from sdloop.cli.model_options import ModelOptions
@@ -11,16 +11,18 @@ from sdloop.cli.options import PromptArgument, RecipeOptions
 from sdloop.cli.recipes import recipe_settings
 from sdloop.cli.settings import Settings
 from sdloop.errors import SettingError
-from sdloop.recipe import IMAGE_FIELDS, Recipe, check_keys, parse_value
+from sdloop.recipe import IMAGE_FIELDS, Recipe
 from sdloop.sheet import sheet
 
 _STEPS = "steps=1,2,5,10,50"
 _GUIDANCE = "guidance_scale=0,1,3,7.5,12"
-# What is not of one noise, one model or one value.
-_NO_AXES = (
-    *("seed", "model", "revision", "variant", "vae", "width", "height", "tile", "hires"),
-    *("prompt", "loras", "mix_prompts", "mix_weights", "embeddings", "embeddings_sha256"),
-    *("replace_tokens", "replace_tokens_sha256", *IMAGE_FIELDS),
+_SHORT = 20  # letters beside each other in a label
+# These would need another noise or another model.
+_NO_AXES = frozenset(
+    {
+        *("seed", "model", "revision", "variant", "vae", "size", "width", "height", "hires"),
+        *IMAGE_FIELDS,
+    }
 )
 
 
@@ -66,49 +68,32 @@ def noise(
     path = sheet_path(out, "noise.png")
     flags = {"prompt": prompt, **given(model), **recipe_settings(recipe)}
     settings, fields = asked(flags, seed=seed, quiet=out.quiet)
-    recipes = [
-        _cell(fields, across.name, x, down.name, y) for y in down.values for x in across.values
-    ]
+    recipes = [_cell(fields, across.settings(x), down.settings(y)) for y in down for x in across]
     components, _ = ready(recipes[0], settings)
     from sdloop.conductor import generate
 
     images = [picture.image for picture in generate(components, recipes)]
-    wide = len(across.values)
-    grid = [images[row : row + wide] for row in range(0, len(images), wide)]
-    write_sheet(sheet(grid, columns=across.labels, rows=down.labels), path, out)
+    grid = [images[at : at + len(across)] for at in range(0, len(images), len(across))]
+    labels, beside = ([_label(axis.name, one) for one in axis] for axis in (across, down))
+    write_sheet(sheet(grid, columns=labels, rows=beside), path, out)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Axis:
-    """A setting, the values that it has along the axis, and what is written beside them."""
-
-    name: str
-    values: list[Any]
-
-    @property
-    def labels(self) -> list[str]:
-        return [_label(self.name, value) for value in self.values]
-
-
-def _axis(flag: str, text: str) -> _Axis:
-    name, equals, values = text.partition("=")
-    name = name.strip().replace("-", "_")
-    if not equals:
-        raise SettingError(f"{flag} must be a setting and values, as in steps=1,5,25, got {text!r}")
-    check_keys({name: values}, source=flag)
-    if name in _NO_AXES:
-        raise SettingError(f"{flag} must be a setting of one noise and one model, got {name}")
-    return _Axis(name=name, values=[parse_value(name, one.strip()) for one in values.split(",")])
+def _axis(flag: str, text: str) -> Axis:
+    axis = parse_axis(text, flag=flag)
+    if axis.name in _NO_AXES:
+        raise SettingError(f"{flag} must be a setting of one noise and one model, got {axis.name}")
+    return axis
 
 
 def _label(name: str, value: Any) -> str:
     if name == "steps":
         return "1 step" if value == 1 else f"{value} steps"
     told: str = f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{'guidance' if name == 'guidance_scale' else name} {told}"
+    name = "guidance" if name == "guidance_scale" else name
+    return f"{name} {told}" if len(name) + len(told) < _SHORT else f"{name}\n{told}"
 
 
-def _cell(fields: Mapping[str, Any], across: str, x: Any, down: str, y: Any) -> Recipe:
+def _cell(fields: Mapping[str, Any], across: Mapping[str, Any], down: Mapping[str, Any]) -> Recipe:
     """The settings of one cell: as flags, the axes put aside what they take the place of."""
-    axes = Settings(recipe={across: x, down: y})
+    axes = Settings(recipe={**across, **down})
     return Recipe.from_dict(axes.over(Settings(recipe=fields)).recipe)

@@ -49,6 +49,8 @@ def sheet_path(options: SheetOptions, default: str, *, moving: tuple[str, ...] =
 
     ``moving`` are the other suffixes that the command knows: a moving picture instead of a sheet.
     """
+    if options.output == "-":
+        raise SettingError("output must name a file, for standard output has the paths, got '-'")
     path = Path(default if options.output is None else options.output)
     suffix = path.suffix.lower()
     if suffix in moving:

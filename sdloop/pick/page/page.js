@@ -111,6 +111,7 @@
       "": (one) => -one.time,
       "path": (one) => one.path,
       "pick": (one) => rank.get(one.path),
+      "clip": (one) => one.settings.clip === undefined ? undefined : -one.settings.clip,
     }[by] ?? ((one) => one.settings[by]);
     const sign = reversed ? -1 : 1;
     return (a, b) => {
@@ -156,18 +157,18 @@
   }
   function remember() {
     const state = new URLSearchParams();
-    for (const id of ["words", "show", "sort", "size"]) if ($(id).value) state.set(id, $(id).value);
+    for (const id of ["words", "show", "sort", "size"]) if ($(id).value || id === "sort") state.set(id, $(id).value);
     if ($("reverse").getAttribute("aria-pressed") === "true") state.set("reverse", "");
     history.replaceState(null, "", `#${state}`);
   }
   function recall() {
     const state = new URLSearchParams(location.hash.slice(1));
     for (const id of ["words", "show", "size"]) if (state.has(id)) $(id).value = state.get(id);
-    wantedSort = state.get("sort") ?? "";
+    wantedSort = state.get("sort");
     if (state.has("reverse")) $("reverse").setAttribute("aria-pressed", "true");
     resize();
   }
-  let wantedSort = "";
+  let wantedSort = null; // what the address asks for, before it is known whether there is such
   function offerFields() {
     const before = known;
     known = fields();
@@ -175,9 +176,10 @@
     const choice = (value, label) => make("option", { value }, label);
     const first = [choice("", "newest"), choice("path", "name")];
     if (!gallery) first.push(choice("pick", "order of picking"));
+    if (known.has("clip")) first.push(choice("clip", "CLIP score"));
     const group = make("optgroup", { label: "Settings" },
-      ...[...known.keys()].sort().map((name) => choice(name, name.replaceAll("_", " "))));
-    const chosen = $("sort").value || wantedSort;
+      ...[...known.keys()].filter((name) => name !== "clip").sort().map((name) => choice(name, name.replaceAll("_", " "))));
+    const chosen = $("sort").value || (wantedSort ?? (known.has("clip") ? "clip" : ""));
     $("sort").replaceChildren(...first, ...(known.size ? [group] : []));
     $("sort").value = known.has(chosen) || ["path", "pick"].includes(chosen) ? chosen : "";
   }
@@ -457,7 +459,9 @@
     try {
       const told = await ask("larger");
       $("commands").value = told.commands.join("\n");
-      $("enlarge-run").disabled = !told.commands.length;
+      $("enlarge-run").disabled = told.commands.length === told.by_hand;
+      $("by-hand").hidden = !told.by_hand;
+      $("by-hand").textContent = `${told.by_hand} of them run Python code that the Recipe names, and are left to you.`;
       $("enlarge").showModal();
     } catch (error) { notify(error.message, true); }
   }
