@@ -119,10 +119,10 @@ def served(warm: User, monkeypatch: pytest.MonkeyPatch) -> User:
     """The same in every test: a worker serves those alone who have its environment."""
     monkeypatch.setenv("HOME", str(warm.runtime))
     monkeypatch.setenv("HF_HOME", str(warm.runtime / "huggingface"))
-    for path in warm.folder.iterdir():
-        path.unlink()
     if not warm.workers():
         warm.make(*FROG, "1", "-o", "first.png")
+    shutil.rmtree(warm.folder)
+    warm.folder.mkdir()
     return warm
 
 
@@ -145,7 +145,6 @@ def test_a_call_is_what_it_is_without_a_worker(served: User, tmp_path: Path) -> 
     assert pixels_in(served.folder / "out") == pixels_in(alone.folder / "out")
     assert pixels_in(served.folder) == pixels_in(alone.folder)
     assert served.worker() == pid
-    shutil.rmtree(served.folder / "out")
 
 
 def pixels_in(folder: Path) -> dict[str, bytes]:

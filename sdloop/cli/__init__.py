@@ -14,8 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from sdloop.cli.animate import animate
-from sdloop.cli.bench import bench
 from sdloop.cli.batch import batch
+from sdloop.cli.bench import bench
 from sdloop.cli.config import config
 from sdloop.cli.diff import diff
 from sdloop.cli.img2img import img2img
