@@ -14,7 +14,7 @@ from sdloop.inputs import OpenImage, open_image
 from sdloop.kit import Kit, kit_of
 from sdloop.looking import Look, looking
 from sdloop.loop import Step
-from sdloop.measures import Stopwatch, memory_errors
+from sdloop.measures import Stopwatch, free_memory, memory_errors
 from sdloop.outpaint import growing_from, window_recipes
 from sdloop.recipe import Recipe
 from sdloop.rules import check_whole
@@ -101,6 +101,7 @@ def _fitting(
         if len(batch) == 1:
             raise
     # Not within the handler, whose traceback holds what has to be given back first.
+    free_memory()
     rest = batch[done:]
     half = (len(rest) + 1) // 2
     warnings.warn(

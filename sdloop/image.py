@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from sdloop.errors import NonFiniteError
 from sdloop.latents import noise
-from sdloop.measures import is_out_of_memory
+from sdloop.measures import free_memory, is_out_of_memory
 
 # What the VAE takes in one piece: SDXL's own area, and half of it again.
 WHOLE_PIXELS = 1536 * 1024
@@ -57,6 +57,7 @@ def _somehow_decoded(vae: Any, latents: Tensor) -> Tensor:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
+        free_memory()
         warnings.warn(_NO_ROOM, RuntimeWarning, stacklevel=2)
     device, dtype = vae.device, vae.dtype
     vae.to("cpu", torch.float32)

@@ -1,5 +1,6 @@
 """What a run takes: time, and memory that is not there."""
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,13 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     """CUDA has a class of its own for it, the CPU's allocator only says so."""
     full = ("not enough memory", "can't allocate memory")
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in full)
+
+
+def free_memory() -> None:
+    """Give back what a failed attempt held, for a smaller one: cycles, and torch's own cache."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @contextmanager

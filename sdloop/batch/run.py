@@ -44,15 +44,16 @@ class RunOptions:
         missing, and must always answer the same.
     shard
         (3, 8) makes the third of every eight batches.
-    redo
-        Make all of them again, over those that are there.
+    redo_since
+        Make all of them again, but those that were written since then, in seconds of the clock: by
+        another process, which makes them again too.
     """
 
     folder: Path
     depth: int | None = None
     size_for: Callable[[Planned], int] = lambda planned: 1
     shard: tuple[int, int] = (1, 1)
-    redo: bool = False
+    redo_since: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +70,6 @@ def run(
     options: RunOptions,
     means: Means,
     *,
-    keys: Keys | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> "Iterator[Step | Outcome]":
     """Make what is missing of ``plan``, and tell of each picture as it is known to be there.
@@ -81,7 +81,7 @@ def run(
     be written to, and what ``plan`` raises.
     """
     with ExitStack() as stack:
-        runner = _Runner(options, means, keys or Keys(), stopping, stack)
+        runner = _Runner(options, means, stopping, stack)
         yield from runner.first_pass(plan)
         yield from runner.second_pass()
 
@@ -93,12 +93,12 @@ class _Runner:
         self,
         options: RunOptions,
         means: Means,
-        keys: Keys,
         stopping: Callable[[], bool],
         stack: ExitStack,
     ) -> None:
-        self._options, self._means, self._keys, self._stopping = options, means, keys, stopping
-        self._started = time.time() if options.redo else 0.0
+        self._options, self._means, self._stopping = options, means, stopping
+        self._keys = Keys()
+        self._since = 0.0 if options.redo_since is None else options.redo_since
         self._stack = stack
         self._claims: Claims | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -107,7 +107,8 @@ class _Runner:
         self._folders: set[Path] = set()
         self._model: tuple[ModelNames, Kit] | None = None
         # Those that are there, and those in flight.
-        self._found = Found() if options.redo else found_in(options.folder, depth=options.depth)
+        look = options.redo_since is None
+        self._found = found_in(options.folder, depth=options.depth) if look else Found()
         if self._found.leftovers:  # by somebody who was killed: they go in the end
             self._open()
 
@@ -169,7 +170,7 @@ class _Runner:
             self._later.append(task)
             return
         for item in task.wanted:
-            if is_there(item.planned.path, item.key, since=self._started):
+            if is_there(item.planned.path, item.key, since=self._since):
                 self._found.add(item.key)
                 wanted.remove(item)
                 yield _there(item)

@@ -1,9 +1,12 @@
 """From a plan to its pictures: what ``sdloop batch`` does when all is planned."""
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+import time
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,6 @@ import typer
 
 from sdloop.batch import (
     Failed,
-    Keys,
     Means,
     Planned,
     RunOptions,
@@ -48,14 +50,12 @@ def run_plan(
     open_image: OpenImage,
     *,
     total: int | None,
-    keys: Keys | None = None,
     json_lines: bool = False,
     quiet: bool = False,
 ) -> None:
     """Make what is missing of the plan, which is read as it is needed; print what is made.
 
-    ``total`` is how many pictures the plan has, if that is known; ``keys`` are those of the plan,
-    where somebody has hashed its models already.
+    ``total`` is how many pictures the plan has, if that is known.
 
     Raises ``BatchError`` when some failed, and ends with 130 when it was interrupted.
     """
@@ -64,17 +64,10 @@ def run_plan(
             "metadata must be full for a batch, whose pictures are known by the key in their "
             f"files, got {command.metadata}"
         )
-    known = total if running.shard is None else None
-    tally = Tally(counts=Counts(total=known), quiet=quiet)
-    keys = Keys() if keys is None else keys
-    with Stopping(quiet=quiet) as stopping:
-
-        def work(device: str) -> Iterator[Message]:
-            there = replace(command, device=device)
-            return _messages(plan, there, running, open_image, keys, stopping, json_lines)
-
-        devices = [] if running.gpus is None else devices_of(running.gpus)
-        told = spread(devices, work, stopping) if devices else work(local_device(command.device))
+    tally = Tally(counts=Counts(total=total if running.shard is None else None), quiet=quiet)
+    job = _Job(plan=plan, running=running, open_image=open_image, json_lines=json_lines)
+    # Closed, or an error in here would leave claims behind until Python ends.
+    with Stopping(quiet=quiet) as stopping, closing(job.told(command, stopping)) as told:
         for kind, _, line in told:
             _hear(kind, line, tally)
     if not stopping():
@@ -90,36 +83,55 @@ def run_plan(
         )
 
 
-def _messages(
-    plan: Iterable[Planned],
-    command: CommandSettings,
-    running: RunningOptions,
-    open_image: OpenImage,
-    keys: Keys,
-    stopping: Stopping,
-    json_lines: bool,
-) -> Iterator[Message]:
-    """Make what is missing, in this process; tell of each picture what there is to print."""
-    load = _keeping(lambda checkpoint: loaded(checkpoint, command))
-    means = Means(load=load, circumstances=circumstances, open_image=open_image)
-    folder, depth = folder_of(command)
-    options = RunOptions(
-        folder=folder,
-        depth=depth,
-        size_for=_sizes(command, running, means),
-        shard=parse_shard(running.shard),
-        redo=running.redo,
-    )
-    for event in run(plan, options, means, keys=keys, stopping=stopping):
-        if isinstance(event, There):
-            yield "there", event.key, ""
-        elif isinstance(event, Failed):
-            recipe = json.dumps(event.planned.recipe.to_dict(), ensure_ascii=False)
-            yield "failed", event.key, f"{event.error}; its recipe: {recipe}"
-        elif isinstance(event, Written):
-            yield "made", event.key, _json_line(event) if json_lines else str(event.path)
-        elif event.index == 0:
-            yield "begun", "", ""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Job:
+    """A plan and how it is run, wherever that is."""
+
+    plan: Iterable[Planned]
+    running: RunningOptions
+    open_image: OpenImage
+    json_lines: bool
+    began: float = field(default_factory=time.time)
+
+    def told(self, command: CommandSettings, stopping: Stopping) -> Generator[Message, None, None]:
+        """What happens to each picture, here or in a process for each GPU."""
+        if self.running.gpus is None:
+            device = local_device(command.device)
+            return self.messages(replace(command, device=device), stopping)
+        rest = iter(self.plan)
+        first = list(itertools.islice(rest, 1))  # what people are told of a plan is told once
+        job = replace(self, plan=itertools.chain(first, rest))
+        return spread(
+            devices_of(self.running.gpus),
+            lambda device: job.messages(replace(command, device=device), stopping),
+            stopping,
+        )
+
+    def messages(
+        self, command: CommandSettings, stopping: Stopping
+    ) -> Generator[Message, None, None]:
+        """Make what is missing, in this process; tell of each picture what there is to print."""
+        load = _keeping(lambda checkpoint: loaded(checkpoint, command))
+        means = Means(load=load, circumstances=circumstances, open_image=self.open_image)
+        folder, depth = folder_of(command)
+        options = RunOptions(
+            folder=folder,
+            depth=depth,
+            size_for=_sizes(command, self.running, means),
+            shard=parse_shard(self.running.shard),
+            redo_since=self.began if self.running.redo else None,
+        )
+        for event in run(self.plan, options, means, stopping=stopping):
+            if isinstance(event, There):
+                yield "there", event.key, ""
+            elif isinstance(event, Failed):
+                recipe = json.dumps(event.planned.recipe.to_dict(), ensure_ascii=False)
+                yield "failed", event.key, f"{event.error}; its recipe: {recipe}"
+            elif isinstance(event, Written):
+                line = _json_line(event) if self.json_lines else str(event.path)
+                yield "made", event.key, line
+            elif event.index == 0:
+                yield "begun", "", ""
 
 
 def _hear(kind: str, line: str, tally: Tally) -> None:

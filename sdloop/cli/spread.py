@@ -13,7 +13,7 @@ import selectors
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -44,13 +44,14 @@ def devices_of(text: str) -> list[str]:
 def local_device(device: str) -> str:
     """``device``, or that of this process where ``accelerate launch`` has started one a GPU."""
     rank = os.environ.get("LOCAL_RANK")
-    several = os.environ.get("LOCAL_WORLD_SIZE", "1") != "1"
-    return f"cuda:{rank}" if device == "auto" and several and rank is not None else device
+    if device != "auto" or rank is None or os.environ.get("LOCAL_WORLD_SIZE", "1") == "1":
+        return device
+    return "cpu" if os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" else f"cuda:{rank}"
 
 
 def spread(
     devices: Sequence[str], work: Callable[[str], Iterable[Message]], stopping: Callable[[], bool]
-) -> Iterator[Message]:
+) -> Generator[Message, None, None]:
     """What ``work`` tells in a process for each device, of each picture once.
 
     The processes have the signal handlers of this one, and are sent what it hears. Raises
