@@ -16,11 +16,7 @@ from sdloop.guidance import (
 )
 from sdloop.prediction import predict_denoised, predict_from_denoised
 from sdloop.recipe import Recipe, parse_guidance
-from sdloop.schedule import (
-    Scheduler,
-    noise_levels,
-    steps_of,
-)
+from sdloop.schedule import Scheduler, noise_levels, steps_of
 
 
 class Guide(Protocol):

@@ -12,6 +12,10 @@ from sdloop.recipe import Lora, Recipe, facts_of
 
 Encoder = Callable[[Words], Encode]
 
+# As many prompts can come back within a window of a batch's plan: ``batch.grouping.WINDOW``
+# pictures, of two shapes at least. Of SDXL they take 160 MB in half precision.
+_TEXTS = 512
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kit:
@@ -50,7 +54,7 @@ def kit_of(components: Components) -> Kit:
 
         @lru_cache(maxsize=8)
         def encoder(words: Words) -> Encode:
-            return lru_cache(maxsize=64)(partial(encode_prompt, with_words(wanted, words)))
+            return lru_cache(maxsize=_TEXTS)(partial(encode_prompt, with_words(wanted, words)))
 
         return wanted, encoder
 

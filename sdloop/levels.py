@@ -34,9 +34,10 @@ def scheduled(recipe: Recipe, model: Defaults) -> tuple[Scheduler, Tensor, list[
     steps, start = recipe.schedule
     timesteps, sigmas = recipe.timesteps, recipe.sigmas_list
     if recipe.sigmas == AYS:
-        sigmas = ays(steps, sdxl=model.takes_sizes)
-        if "sigmas_list" not in knows:
-            timesteps, sigmas = nearest_timesteps(scheduler, sigmas[:-1]), None
+        if "sigmas_list" in knows:
+            sigmas = ays(steps, sdxl=model.takes_sizes)
+        else:
+            timesteps = ays_timesteps(scheduler, steps, sdxl=model.takes_sizes)
     ready = set_steps(scheduler, steps, start=start, timesteps=timesteps, sigmas=sigmas)
     return scheduler, *ready
 
@@ -62,18 +63,23 @@ def ays(steps: int, *, sdxl: bool) -> tuple[float, ...]:
     return (*map(float, between[:-1]), 0.0)
 
 
-def nearest_timesteps(scheduler: Scheduler, sigmas: tuple[float, ...]) -> tuple[int, ...]:
-    """The timesteps of the model's training at which the noise is most like ``sigmas``.
+def ays_timesteps(scheduler: Scheduler, steps: int, *, sdxl: bool) -> tuple[int, ...]:
+    """The same as timesteps of the model's training, whose noise is nearest to those levels.
 
-    Raises ``SettingError`` where two of them are the same.
+    Ten steps of a model that was trained with Stable Diffusion's noise are the paper's own, one of
+    which it rounds another way. Raises ``SettingError`` where two of them are the same.
     """
     signal = scheduler.alphas_cumprod.double()
-    trained = ((1 - signal) / signal).log() / 2
-    found = [int((trained - np.log(sigma)).abs().argmin()) for sigma in sigmas]
+    trained = ((1 - signal) / signal).sqrt().numpy()
+    sigmas = ays(steps, sdxl=sdxl)[:-1]
+    table = AysSchedules["StableDiffusionXLTimesteps" if sdxl else "StableDiffusionTimesteps"]
+    if steps == len(table) and np.allclose(trained[table], sigmas, rtol=0.01):
+        return tuple(table)
+    found = [int(abs(np.log(trained) - np.log(sigma)).argmin()) for sigma in sigmas]
     for one, following in itertools.pairwise(found):
         if following >= one:
             raise SettingError(
-                f"steps must be fewer for sigmas 'ays', got {len(sigmas)}: two of them would be at "
+                f"steps must be fewer for sigmas 'ays', got {steps}: two of them would be at "
                 f"timestep {one}"
             )
     return tuple(found)

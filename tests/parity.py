@@ -146,6 +146,8 @@ def reference(
         "generator": [torch.Generator("cpu").manual_seed(seed) for seed in seeds],
         "output_type": "latent",
     }
+    listed = {"timesteps": recipe.timesteps, "sigmas": recipe.sigmas_list}
+    options |= {name: list(values) for name, values in listed.items() if values is not None}
     if components.low_res_scheduler_config is not None:
         return _enlarged(pipe, options, recipe, [image] * len(seeds), pixels=pixels)
     if image is not None:

@@ -191,6 +191,8 @@ def test_a_plan_begins_before_its_prompts_end(place: Path) -> None:
         (("a", "--sweep", "eta=0,0.5"), "eta means nothing to the scheduler"),
         (("a", "--sweep", "width=32,33"), "width must be a multiple"),
         (("a", "--pick", "some"), "pick must be one of all, random"),
+        (("a", "--pick", "random"), "pick means nothing here"),
+        (("a", "--wildcards", "."), "wildcards mean nothing here"),
         (("a", "--preview"), "save_steps and preview are for few pictures"),
         (("a", "--count", "2", "--seed", "4294967295"), "seed must be at most 4294967294"),
         (("a", "--count", "2", "--seed", "1,2"), "count needs a single seed"),

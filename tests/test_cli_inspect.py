@@ -128,10 +128,10 @@ def test_a_grid_over_any_settings() -> None:
     columns = ["--columns", "guidance=cfg,apg,threshold:limit=1"]
     made("noise", "a cat", *rows, *columns, *flags, "-o", "grid.png")
     sheet = Image.open("grid.png")
-    assert sheet.height == 2 * 132 - 4 + 25
+    assert sheet.height == 2 * 132 - 4 + 42
     cells = [
-        sheet.crop((sheet.width - 392 + 132 * x, 25 + 132 * y, sheet.width - 264 + 132 * x,
-                    153 + 132 * y)).tobytes()
+        sheet.crop((sheet.width - 392 + 132 * x, 42 + 132 * y, sheet.width - 264 + 132 * x,
+                    170 + 132 * y)).tobytes()
         for y in range(2) for x in range(3)
     ]  # fmt: skip
     assert len(set(cells)) == 6

@@ -93,7 +93,7 @@ def test_the_version_names_what_it_stands_on() -> None:
         ("sdloop txt2img x --sigmas ka", ["karras"]),
         ("sdloop txt2img x --dtype b", ["bf16"]),
         ("sdloop txt2img x --format ", ["png", "jpg", "webp"]),
-        ("sdloop config set st", ["steps"]),
+        ("sdloop config set ste", ["steps"]),
         ("sdloop tx", ["txt2img"]),
     ],
 )

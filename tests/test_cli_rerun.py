@@ -11,6 +11,7 @@ from commands import Command, pixels, work_in
 from foreign import A1111, COMFYUI, every_kind, png_with
 from PIL import Image
 from test_parity_img2img import sketch
+from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2, tiny_sdxl
 
 from sdloop.png import read_record, write_picture
 from sdloop.recipe import Recipe
@@ -35,6 +36,14 @@ def _told(*arguments: str) -> tuple[dict[str, Any], list[str]]:
     result = RERUN.run(*arguments, "--dry-run")
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout), result.stderr.splitlines()
+
+
+def _file(command: Command, *arguments: str) -> None:
+    """A file as ``command`` would write it, but for its pixels: nothing is sampled."""
+    *flags, dash_o, name = arguments
+    assert dash_o == "-o"
+    (recipe,) = command.plan(*flags)
+    write_picture(Image.new("RGB", (32, 32)), Path(name), recipe=Recipe.from_dict(recipe))
 
 
 def _bytes(name: str) -> bytes:
@@ -77,9 +86,15 @@ def test_every_kind_of_picture_is_remade(tiny_model: Path) -> None:
     assert [_bytes(name) for name in names] == [_bytes(name) for name in again]
 
 
-@pytest.mark.parametrize("family", ["tiny_model", "tiny_sdxl_model"])
-def test_variations_of_a_good_one(request: pytest.FixtureRequest, family: str) -> None:
-    model = str(request.getfixturevalue(family))
+@pytest.mark.parametrize(
+    "family",
+    ["sd1", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sd2", "sdxl", "mini"))],
+)
+def test_variations_of_a_good_one(tmp_path: Path, family: str) -> None:
+    make = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
+    model = family
+    if family in make:
+        model = str(save_diffusers_folder(make[family](), tmp_path / "model"))
     TXT2IMG.make("a cat", "--seed", "4", "--model", model, "-o", "cat.png")
     vary = ("--variation-seed", "9", "--variation-strength")
     _again("cat.png", *vary, "0.15", "-o", "near.png")
@@ -119,19 +134,19 @@ def test_many_files_folders_seeds_and_names() -> None:
 
 def test_a_new_size_lets_go_of_what_followed_from_the_old(tiny_sdxl_model: Path) -> None:
     sketch(24, 18).save("sketch.png")
-    IMG2IMG.make("sketch.png", "a cat", "--seed", "4", "-o", "cat.png")
+    _file(IMG2IMG, "sketch.png", "a cat", "--seed", "4", "-o", "cat.png")
     recipe, _ = _told("cat.png")
     assert (recipe["width"], recipe["height"]) == (36, 28)
     recipe, _ = _told("cat.png", "--width", "48")
     assert (recipe["width"], recipe["height"]) == (48, 36)
-    UPSCALE.make("sketch.png", "--scale", "2", "--seed", "4", "-o", "large.png")
+    _file(UPSCALE, "sketch.png", "--scale", "2", "--seed", "4", "-o", "large.png")
     recipe, told = _told("large.png", "--size", "60x40")
     assert (recipe["width"], recipe.get("scale"), recipe.get("enlarge")) == (60, None, None)
     assert "sdloop: large.png: scale 2 gives way" in told
     recipe, _ = _told("large.png", "--scale", "3")
     assert (recipe["width"], recipe["height"], recipe["scale"]) == (72, 54, 3)
     sizes = ("--original-size", "32x32", "--target-size", "64x64")
-    TXT2IMG.make("a cat", "--model", str(tiny_sdxl_model), *sizes, "--seed", "4", "-o", "xl.png")
+    _file(TXT2IMG, "a cat", "--model", str(tiny_sdxl_model), *sizes, "--seed", "4", "-o", "xl.png")
     recipe, told = _told("xl.png", "--size", "48x32")
     assert recipe["target_size"] == [64, 64]
     assert "original_size" not in recipe
@@ -139,11 +154,11 @@ def test_a_new_size_lets_go_of_what_followed_from_the_old(tiny_sdxl_model: Path)
 
 
 def test_another_model_decides_what_the_old_one_decided(tiny_sdxl_model: Path) -> None:
-    TXT2IMG.make("a cat", "--seed", "4", "-W", "40", "-o", "cat.png")
+    _file(TXT2IMG, "a cat", "--seed", "4", "-W", "40", "-o", "cat.png")
     recipe, _ = _told("cat.png", "--model", "mini")
     assert (recipe["width"], recipe["height"]) == (40, 64)
     assert recipe["guidance_scale"] == 1.5
-    TXT2IMG.make("a cat", "--seed", "4", "-g", "3", "--scheduler", "ddim", "-o", "dog.png")
+    _file(TXT2IMG, "a cat", "--seed", "4", "-g", "3", "--scheduler", "ddim", "-o", "dog.png")
     recipe, _ = _told("dog.png", "--model", "mini")
     assert (recipe["guidance_scale"], recipe["scheduler"], recipe["width"]) == (3, "ddim", 64)
     moved = read_record(Path("dog.png")).recipe
@@ -157,7 +172,9 @@ def test_another_model_decides_what_the_old_one_decided(tiny_sdxl_model: Path) -
 
 
 def test_what_a_change_makes_meaningless_is_left_out_and_told() -> None:
-    TXT2IMG.make("a cat", "-n", "a dog", "--guidance-rescale", "0.5", "--seed", "4", "-o", "a.png")
+    _file(
+        TXT2IMG, "a cat", "-n", "a dog", "--guidance-rescale", "0.5", "--seed", "4", "-o", "a.png"
+    )
     recipe, told = _told("a.png", "-g", "1")
     assert recipe["guidance_rescale"] == 0
     assert "negative_prompt" not in recipe
@@ -165,13 +182,13 @@ def test_what_a_change_makes_meaningless_is_left_out_and_told() -> None:
         line.startswith("sdloop: a.png: left out negative_prompt a dog: negative_prompt needs")
         for line in told
     )
-    TXT2IMG.make(
-        "a cat", "--scheduler", "euler", "--sigmas", "karras", "--seed", "4", "-o", "b.png"
+    _file(
+        TXT2IMG, "a cat", "--scheduler", "euler", "--sigmas", "karras", "--seed", "4", "-o", "b.png"
     )
     recipe, told = _told("b.png", "--scheduler", "ddim")
     assert "sigmas" not in recipe
     assert any("left out sigmas karras" in line for line in told)
-    MIX.make("a cat", "a dog", "--seed", "4", "-o", "c.png")
+    _file(MIX, "a cat", "a dog", "--seed", "4", "-o", "c.png")
     recipe, told = _told("c.png", "--prompt", "a bird")
     assert "mix_prompts" not in recipe
     assert "sdloop: c.png: mix_prompts ['a dog'] gives way" in told
@@ -179,7 +196,7 @@ def test_what_a_change_makes_meaningless_is_left_out_and_told() -> None:
 
 def test_what_would_be_another_picture_is_refused_with_a_way_out() -> None:
     sketch(24, 18).save("sketch.png")
-    IMG2IMG.make("sketch.png", "a cat", "--start-step", "3", "--seed", "4", "-o", "a.png")
+    _file(IMG2IMG, "sketch.png", "a cat", "--start-step", "3", "--seed", "4", "-o", "a.png")
     assert RERUN.refused("a.png", "--steps", "2") == (
         "a.png: start_step must be at most 1, got 3; or leave it out: --drop start_step"
     )
@@ -190,7 +207,7 @@ def test_what_would_be_another_picture_is_refused_with_a_way_out() -> None:
     assert "sdloop: a.png: start_step 3 gives way" in told
     assert RERUN.refused("a.png", "--hires", "2").startswith("a.png: hires is for pictures that")
     assert "did you mean 'negative_prompt'" in RERUN.refused("a.png", "--drop", "negative")
-    TXT2IMG.make("a cat", "--seed", "4", "-o", "b.png")
+    _file(TXT2IMG, "a cat", "--seed", "4", "-o", "b.png")
     assert RERUN.refused("b.png", "--strength", "0.5").startswith("b.png: strength is for pictures")
     assert RERUN.refused().startswith("a picture must be named")
 

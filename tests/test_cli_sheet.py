@@ -63,6 +63,20 @@ def test_axes_from_the_files() -> None:
     assert (found.columns, found.rows) == (["seed 9", "seed 10"], ())
 
 
+def test_pictures_in_folders_of_the_folder() -> None:
+    """As a batch lays them out; what does not say how it was made has no place on an axis."""
+    for prompt, colour in (("frog", "lime"), ("cat", "red")):
+        for seed in (2, 10):
+            picture(f"made/{prompt}/{seed}.png", colour, prompt=f"a {prompt}", seed=seed)
+    Image.new("RGB", (64, 64), "black").save("made/frog/other.png")
+    Path("made/.hidden").mkdir()
+    Path("made/frog/back").symlink_to(Path("made").resolve())
+    sheet, told = made("made", "--columns", "seed", "--rows", "prompt")
+    red, lime = (255, 0, 0), (0, 255, 0)
+    assert cells(sheet, 2, 2) == [[red, red], [lime, lime]]
+    assert told == "sdloop: left out 1 picture without seed and prompt\n"
+
+
 def test_long_prompts_are_shortened() -> None:
     picture("out/1.png", "red", prompt="a very long walk " * 40)
     picture("out/2.png", "lime", prompt="a cat")

@@ -26,6 +26,7 @@ COMMANDS = {
     "weigh_a_word.py": ["a (red:{}) and yellow house"],
     "hopping_sketch.py": ["a wooden carving of a rabbit"],
     "mix_prompts.py": ["a {}", "rabbit", "frog"],
+    "more_blue.py": ["a frog on a stage", "1"],
     "change_the_loop.py": ["a green frog in a park", "a white rabbit in a park"],
 }
 

@@ -24,14 +24,9 @@ from sdloop.guidance import (
 )
 from sdloop.guides import Guide, guided_by
 from sdloop.loop import Step
+from sdloop.prediction import predict_denoised, predict_from_denoised
 from sdloop.recipe import Recipe
-from sdloop.schedule import (
-    make_scheduler,
-    noise_levels,
-    predict_denoised,
-    predict_from_denoised,
-    set_steps,
-)
+from sdloop.schedule import make_scheduler, noise_levels, set_steps
 
 FAMILIES: dict[str, Callable[[], Components]] = {
     "sd1": tiny_sd1,
@@ -320,3 +315,23 @@ def test_a_batch_is_guided_as_each_of_it_alone() -> None:
         for one, picture in zip(pair, together, strict=True):
             alone = last_latents(components, one)
             torch.testing.assert_close(picture.latents, alone, atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize("mode", ["cheap", "exact"])
+def test_a_loss_pulls_beside_every_guidance(mode: str) -> None:
+    components = tiny_sd1()
+    usual = {"scheduler": "euler", "guide_every": 2, "guide_mode": mode}
+    for settings in (
+        *({"guidance": name} for name in GUIDANCES if name != "cfg++"),  # which is refused
+        {"pag_scale": 2, "slg_scale": 1},
+        {"guidance_interval": "0.1..5"},
+    ):
+        free = last_latents(components, recipe(**settings, scheduler="euler"))
+        steps = [
+            one
+            for one in stream(components, recipe(**settings, **usual, guides=("blue=30",)))
+            if isinstance(one, Step)
+        ]
+        assert not any(step.latents.requires_grad for step in steps)
+        assert steps[-1].latents.isfinite().all()
+        assert not torch.allclose(steps[-1].latents[0], free)

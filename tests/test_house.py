@@ -14,6 +14,7 @@ ROOT = Path(sdloop.__file__).parent
 # Each room may import only from the rooms before it.
 ROOMS = [
     "errors",
+    "worker",
     "rules",
     "prompt",
     "scheduler_names",
@@ -63,9 +64,10 @@ ROOMS = [
     "inspection",
     "batch",
     "cli",
+    "serve",
 ]
 LIGHT = [
-    *("errors", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
+    *("errors", "worker", "rules", "prompt", "scheduler_names", "defaults", "strength", "inputs"),
     *("passes", "losses", "sheet", "compare", "learned", "recipe", "mixture", "batches"),
     *("checkpoint", "png", "ranking", "pick", "moving", "batch", "cli"),
 ]

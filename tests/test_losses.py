@@ -17,7 +17,7 @@ from sdloop.steering import losses
 @pytest.mark.parametrize(
     ("text", "written"),
     [
-        ("blue", "blue=100"),
+        ("blue", "blue=50"),
         ("blue=200", "blue=200"),
         ("brightness = -5e1", "brightness=-50"),
         ("palette=#112233, gold", "palette=#112233,#ffd700:400"),

@@ -238,7 +238,7 @@ def test_every_picture_is_seen(shared: str, page: Page) -> None:
     """A thumbnail of a large one, and what is small itself."""
     page.see(shared, 6)
     sizes: list[list[int]] = []
-    for _ in range(200):
+    for _ in range(600):
         sizes = page.page.evaluate(
             "[...document.images].filter((i) => i.closest('.cell'))"
             ".map((i) => [i.naturalWidth, i.naturalHeight])"
@@ -281,10 +281,14 @@ def test_all_of_it_without_a_mouse_and_in_the_dark(shared: str, page: Page) -> N
 
 def test_a_gallery_from_a_disk(out: Path, page: Page, tmp_path: Path) -> None:
     """By its path, without a server: the pictures, the filter, side by side; nothing is picked."""
+    (out / "picks.txt").write_text("".join(f"sub/{n}.png\n" for n in (3, 0, 4, 2, 1)) + "5.png\n")
     command = [sys.executable, "-m", "sdloop", "pick", str(out), "--export", str(tmp_path / "g")]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run([*command, "--picked"], check=True, capture_output=True)
     page.see((tmp_path / "g" / "index.html").as_uri(), 6)
-    for _ in range(200):
+    assert page.names() == [*(f"sub/{number}.png" for number in (3, 0, 4, 2, 1)), "5.png"]
+    page.page.select_option("#sort", "time")
+    assert page.names()[:2] == ["5.png", "sub/4.png"]
+    for _ in range(600):
         if page.page.evaluate("[...document.images].every((i) => i.complete && i.naturalWidth)"):
             break
         page.page.wait_for_timeout(50)

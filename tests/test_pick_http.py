@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="pip install 'sdloop[pick]'")
 
+from commands import Command as Shell
 from pick_folder import desk, picture, plain, three
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -216,7 +217,7 @@ def test_picks_are_copied(out: Path) -> None:
 
 
 def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not true():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -247,6 +248,28 @@ def test_picks_are_made_larger_when_that_is_asked_for(out: Path) -> None:
     told = [(job["path"], job["state"], job["told"]) for job in news(browser)["jobs"]]
     assert told == [("frogs/4.png", "failed", "no room"), ("frogs/4.png", "done", "made")]
     assert [str(one) for one in ran] == [command, command]
+    of.jobs.end()
+
+
+@pytest.mark.slow
+def test_a_pick_becomes_larger(tmp_path: Path, tiny_model: Path) -> None:
+    """The whole way: the new picture is news, and beside the old one."""
+    out = tmp_path / "out"
+    made = Shell("txt2img").make(
+        *("a frog", "-m", str(tiny_model), "--seed", "4", "-o", str(out / "4.png"))
+    )
+    assert made == [str(out / "4.png")]
+    (out / "picks.txt").write_text("4.png\n")
+    of = desk(out)
+    browser = client(of)
+    number = news(browser)["number"]
+    browser.post("larger")
+    until(lambda: of.jobs.all()[0]["state"] in ("done", "failed"))
+    assert of.jobs.all()[0] == {"path": "4.png", "state": "done", "told": str(out / "4-x2.png")}
+    told = news(browser, number)["pictures"]
+    assert [(one["path"], one["settings"]["hires"]) for one in told] == [("4-x2.png", 2)]
+    with Image.open(out / "4-x2.png") as image:
+        assert image.size == (64, 64)
     of.jobs.end()
 
 

@@ -294,9 +294,9 @@ def mean_blue(picture: Picture) -> float:
         (tiny_sd2, {}),
         (tiny_sdxl, {}),
         (tiny_sd1, {"prompt": "a cat AND a dog :0.5"}),
-        (tiny_sd1, {"width": 48, "tile": 32}),
+        (tiny_sd1, {"width": 48, "tile": 32, "steps": 2}),
         (tiny_sd1, {"guidance_scale": 1}),
-        (tiny_sd1, {"hires": 2, "strength": 0.5}),
+        (tiny_sd1, {"hires": 1.5, "strength": 0.5, "steps": 2}),
     ],
     ids=["v", "sdxl", "AND", "windows", "unguided", "hires"],
 )
@@ -360,3 +360,48 @@ def test_the_mask_and_the_inpainting_unet_go_with_it(tmp_path: Any) -> None:
         for guides in (None, ("blue=20000",))
     )
     assert mean_blue(steered) > mean_blue(plain)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"guidance": "apg"},
+        {"guidance": "threshold"},
+        {"pag_scale": 2.0},
+        {"guidance_schedule": "linear:1..5"},
+    ],
+    ids=str,
+)
+def test_other_guidance_leaves_nothing_behind(settings: dict[str, Any]) -> None:
+    """Some of it remembers what it saw: a way back through that would grow with every step."""
+    guide = {"guides": ("blue=3000",), "guide_mode": "exact", "guide_every": 2}
+    for step in stream(COMPONENTS, wanted(**settings, **guide)):
+        assert not step.latents.requires_grad
+        if isinstance(step, Step):
+            assert not step.denoised.requires_grad
+
+
+def test_a_picture_in_tiles_is_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdloop.image.WHOLE_PIXELS", 64 * 64)
+    monkeypatch.setattr("sdloop.image.TILE", 48)
+    large = {"width": 80, "height": 80, "guidance_scale": 1, "steps": 1}
+    plain, steered = (
+        generate(COMPONENTS, wanted(**large, **guide))[0]
+        for guide in ({}, {"guides": ("blue=20000",), "guide_every": 1})
+    )
+    assert mean_blue(steered) > mean_blue(plain)
+
+
+@MODES
+def test_bfloat16_is_steered(exact: bool) -> None:
+    parts = {"unet": tiny_sd1().unet.bfloat16(), "vae": tiny_sd1().vae.bfloat16()}
+    half = replace(COMPONENTS, **parts, text_encoder=tiny_sd1().text_encoder.bfloat16())
+    pull = Watched(Pull(vae=half.vae, losses=[blue], exact=exact))
+    unet = Through(unet=half.unet) if exact else half.unet
+    next(steps(half, unet=unet, pull=pull))
+    reference = Watched(Pull(vae=COMPONENTS.vae, losses=[blue], exact=exact))
+    next(steps(pull=reference))
+    ((before, after, _),), ((start, expected, _),) = pull.moves, reference.moves
+    assert torch.equal(before, start)
+    ours, theirs = (after - before).flatten(), (expected - start).flatten()
+    assert torch.nn.functional.cosine_similarity(ours, theirs, dim=0) > 0.95

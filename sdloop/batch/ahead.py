@@ -18,8 +18,8 @@ _COMBINATIONS = 1000  # of the axes, and values of each
 def check_ahead(planner: Planner, crossing: Crossing, prompts: Sequence[Prompt]) -> None:
     """Raise what ``planner`` would: of each prompt, of each value of an axis, of combinations.
 
-    Of these so many as take no more than a second. ``prompts`` are the first of the plan. Those of a line with a key are looked at when their turn
-    comes: they were all right when the plan was printed.
+    Of these so many as take no more than a second. ``prompts`` are the first of the plan; those
+    with a key are looked at when their turn comes, for they were all right when they were printed.
     """
     first = [one for one in prompts if one.key is None]
     axes = list(crossing.axes)

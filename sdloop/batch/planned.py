@@ -20,7 +20,8 @@ class Planned:
 
     ``picture`` is what it starts from, ``output`` the name or template for it that stood in a
     prompt file, and ``loras`` are the files of the Recipe's. ``key`` is the content key, where it
-    is known already.
+    is known already. ``made`` is the file of a picture that a worker made for this call before it
+    died.
     """
 
     recipe: Recipe
@@ -31,6 +32,7 @@ class Planned:
     output: str | None
     loras: "tuple[LoraFile, ...]"
     key: str | None = None
+    made: Path | None = None
 
 
 def model_of(recipe: Recipe) -> ModelNames:

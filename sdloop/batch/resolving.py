@@ -77,12 +77,13 @@ class Resolver:
 
         picture = self.look(recipe)
         checkpoint = self.checkpoint(recipe)
-        self._check_words(recipe, checkpoint)
         files = lora_files(recipe, checkpoint, self._find_lora)
         hashes = {file.name: file.sha256 for file in files}
         hashes |= clip_hashes(recipe, may_fetch=self._may_fetch)
+        resolved = recipe.resolved(checkpoint, picture, lora_hashes=hashes)
+        self._check_words(resolved, checkpoint)
         return Resolved(
-            recipe=recipe.resolved(checkpoint, picture, lora_hashes=hashes),
+            recipe=resolved,
             picture=picture,
             checkpoint=checkpoint,
             loras=files,

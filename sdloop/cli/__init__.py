@@ -7,6 +7,7 @@ fraction of a second; what needs torch imports it inside its function.
 import io
 import signal
 import sys
+from functools import lru_cache
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from typer.core import TyperGroup
 
 from sdloop.cli.animate import animate
 from sdloop.cli.batch import batch
+from sdloop.cli.bench import bench
 from sdloop.cli.config import config
 from sdloop.cli.diff import diff
 from sdloop.cli.img2img import img2img
@@ -33,6 +35,7 @@ from sdloop.cli.txt2img import txt2img
 from sdloop.cli.upscale import upscale
 from sdloop.cli.verify import verify
 from sdloop.cli.version import installed
+from sdloop.cli.worker import worker
 
 
 class _Commands(TyperGroup):
@@ -74,6 +77,8 @@ app.command()(pick)
 app.command()(show)
 app.command()(models)
 app.add_typer(config, name="config")
+app.add_typer(worker, name="worker")
+app.add_typer(bench, name="bench")
 
 
 def _print_versions(asked: bool) -> None:
@@ -109,4 +114,10 @@ def main() -> None:
     # Whoever reads our output shall not need to know the locale; and a file name need not be text.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-    app(prog_name="sdloop")
+    _command()(prog_name="sdloop")
+
+
+@lru_cache
+def _command() -> Any:
+    """The command line, built once: a worker runs it for each call."""
+    return typer.main.get_command(app)

@@ -11,7 +11,7 @@ from sdloop.cli.batch_run import run_plan
 from sdloop.cli.flags import given, with_options
 from sdloop.cli.image_files import image_opener
 from sdloop.cli.image_options import MaskOptions
-from sdloop.cli.model_options import WeightsOptions
+from sdloop.cli.model_options import WarmOptions
 from sdloop.cli.options import RecipeOptions, SeedOptions
 from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.recipes import recipe_settings
@@ -31,7 +31,7 @@ def batch(
     recipe: RecipeOptions,
     seeds: SeedOptions,
     running: RunningOptions,
-    model: WeightsOptions,
+    model: WarmOptions,
     output: OutputOptions,
 ) -> None:
     """Make all the pictures of a plan that are not there yet, and print their paths.

@@ -14,7 +14,7 @@ from sdloop.batch.loras import with_loras
 from sdloop.batch.planning import Complete, Planner
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.sweep import Axis, check_axes, parse_axis
-from sdloop.batch.variants import no_wildcards
+from sdloop.batch.variants import no_wildcards, varies
 from sdloop.batch.wildcards import wildcards
 from sdloop.cli.batch_options import PlanOptions
 from sdloop.cli.brought import check_stdin
@@ -31,7 +31,7 @@ from sdloop.cli.telling import tell_choices, tell_steps, tell_unknown, tell_unse
 from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
 from sdloop.inputs import OpenImage
-from sdloop.recipe import MAX_SEED
+from sdloop.recipe import MAX_SEED, PROMPTS
 from sdloop.rules import check_whole
 
 _EXAMPLE = 'sdloop batch "a {red|green} frog" --seed 1..4'
@@ -65,6 +65,8 @@ def plan_of(
         lookup=no_wildcards if options.wildcards is None else wildcards(options.wildcards),
         pick="all" if options.pick is None else options.pick,
     )
+    if len(head) < AHEAD:
+        _check_variants(crossing, head, settings, options)
     swept = tuple(field for axis in axes if len(axis) > 1 for field in axis.fields)
     planner = Planner(
         resolver(output, open_image),
@@ -162,6 +164,24 @@ def _seeds(
     return range(first, first + count)
 
 
+def _check_variants(
+    crossing: Crossing, head: Sequence[Prompt], settings: Settings, options: PlanOptions
+) -> None:
+    """Whoever says how variants are meant has some; ``head`` are all prompts."""
+    texts = _texts(head, crossing, settings)
+    if options.pick == "random" and not any(map(varies, texts)):
+        raise SettingError("pick means nothing here: no prompt has variants, as in {red|green}")
+    if options.wildcards is not None and not any("__" in text for text in texts):
+        raise SettingError("wildcards mean nothing here: no prompt names a file, as in __animals__")
+
+
+def _texts(head: Sequence[Prompt], crossing: Crossing, settings: Settings) -> list[str]:
+    """All texts that prompts are made from, as they were typed."""
+    texts = [text for one in head for text in texts_in(one.settings)]
+    texts += texts_in(settings.recipe)
+    return texts + [str(v) for axis in crossing.axes if axis.name in PROMPTS for v in axis]
+
+
 def _filler(settings: Settings) -> Fill:
     """What completes the settings of a prompt, and of a combination, with those of the command."""
     below = Settings(recipe={n: v for n, v in settings.recipe.items() if n != "seed"})
@@ -177,9 +197,7 @@ def _completer(
     head: Sequence[Prompt], crossing: Crossing, settings: Settings, command: CommandSettings
 ) -> Complete:
     """What gives each Recipe the learned words in its prompts, and the LoRAs that these call."""
-    texts = [text for one in head for text in texts_in(one.settings)]
-    texts += texts_in(settings.recipe)
-    texts += [str(value) for axis in crossing.axes if axis.name == "prompt" for value in axis]
+    texts = _texts(head, crossing, settings)
     hidden = len(head) == AHEAD or crossing.lookup is not no_wildcards
     take = words_for(settings, None if hidden else texts)
 

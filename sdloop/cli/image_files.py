@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -11,31 +11,38 @@ from sdloop.errors import FileError
 from sdloop.inputs import InputImage, OpenImage, is_picture_name, open_image, read_image
 
 
-def image_files(names: Sequence[str]) -> list[str]:
+def image_files(names: Sequence[str], *, inner: bool = False) -> list[str]:
     """``names`` with each folder replaced by the pictures in it, 2.png before 10.png.
 
-    Hidden files and those with the suffix of something else are left out, and folders in folders.
-    Raises ``FileError`` for a folder that cannot be read or holds no picture.
+    Hidden files and those with the suffix of something else are left out, and folders in folders
+    unless ``inner`` ones are meant as well: then each comes after the files beside it. Raises
+    ``FileError`` for a folder that cannot be read or holds no picture.
     """
-    return [file for name in names for file in _files_of(name)]
+    return [file for name in names for file in _files_of(name, inner)]
 
 
-def _files_of(name: str) -> list[str]:
+def _files_of(name: str, inner: bool) -> list[str]:
     path = Path(name)
     try:
         if name == "-" or not path.is_dir():
             return [name]
-        inside = sorted(path.iterdir(), key=by_number)
+        files = [str(one) for one in _pictures_in(path, inner)]
     except (OSError, ValueError) as error:
         raise FileError(f"cannot read {name!r}: {error}") from error
-    files = [
-        str(one)
-        for one in inside
-        if not one.name.startswith(".") and is_picture_name(one) and one.is_file()
-    ]
     if not files:
         raise FileError(f"the folder {name!r} holds no picture")
     return files
+
+
+def _pictures_in(folder: Path, inner: bool) -> Iterator[Path]:
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    inside.sort(key=by_number)
+    yield from (path for path in inside if is_picture_name(path) and path.is_file())
+    if inner:
+        # A link may lead back to where it lies.
+        for path in inside:
+            if path.is_dir() and not path.is_symlink():
+                yield from _pictures_in(path, inner)
 
 
 def by_number(path: Path) -> list[tuple[int, str]]:

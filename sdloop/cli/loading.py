@@ -1,9 +1,11 @@
 """A command's model, loaded where and how its settings say."""
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sdloop.cli.settings import CommandSettings
+from sdloop.worker.inside import HOST
 
 if TYPE_CHECKING:
     from sdloop.checkpoint import Checkpoint
@@ -14,7 +16,13 @@ _SMALL = 50_000_000
 
 
 def loaded(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
-    """The parts of a model that was found, ready for the loop."""
+    """The parts of a model that was found, ready for the loop; a worker may have them already."""
+    load = partial(_load, checkpoint, command)
+    components: Components = HOST.get().load(load, checkpoint, command.device, command.dtype)
+    return components
+
+
+def _load(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
     from sdloop.components import load_components
 
     components = load_components(checkpoint, device=command.device, dtype=command.dtype)

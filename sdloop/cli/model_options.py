@@ -5,6 +5,9 @@ from typing import Annotated
 
 from sdloop.cli.flags import option
 from sdloop.cli.settings import DTYPES
+from sdloop.errors import SettingError
+from sdloop.rules import check_choice
+from sdloop.worker.asked import MODES, seconds
 
 Model = Annotated[
     str | None,
@@ -67,7 +70,40 @@ class WeightsOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelOptions(WeightsOptions):
+class WarmOptions(WeightsOptions):
+    """Which weights, and whether a worker keeps them for the next call."""
+
+    worker: Annotated[
+        str | None,
+        option(
+            "Model",
+            "A process that keeps the model for the next calls: auto starts one when a second call "
+            "comes within two minutes. Default: SDLOOP_WORKER, then auto.",
+            "--worker",
+            choices=MODES,
+        ),
+    ] = None
+    keep_alive: Annotated[
+        str | None,
+        option(
+            "Model",
+            "How long it stays after the last call: 90s, 5m, 2h; 0 for none, -1 for ever. "
+            "Default: SDLOOP_KEEP_ALIVE, then 5m.",
+            "--keep-alive",
+            metavar="TIME",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_choice("worker", self.worker, MODES)
+        if self.keep_alive is not None and seconds(self.keep_alive) is None:
+            raise SettingError(
+                f"keep_alive must be like 90s, 5m, 2h or -1, got {self.keep_alive!r}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOptions(WarmOptions):
     """Which weights, and how many pictures they make at once."""
 
     batch_size: Annotated[

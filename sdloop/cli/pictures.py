@@ -1,5 +1,6 @@
 """The pipe that every command making pictures ends in: Recipes → model → loop → files."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,11 @@ from sdloop.cli.screen import emit
 from sdloop.cli.settings import CommandSettings
 from sdloop.cli.step_files import StepFiles
 from sdloop.cli.telling import tell_stop
+from sdloop.cli.unfinished import was_printed
 from sdloop.inputs import OpenImage
 from sdloop.png import Made, write_picture
+from sdloop.worker.inside import HOST
+from sdloop.worker.messages import Carried
 
 if TYPE_CHECKING:
     from sdloop.conductor import Picture
@@ -31,8 +35,12 @@ def make_pictures(
 
     Returns their paths, in the order of the plan.
     """
-    paths: dict[int, Path] = {}
-    for planned, picture, made in each_picture(plan, command, options, open_image):
+    paths = {id(planned): planned.made for planned in plan if planned.made is not None}
+    for path in paths.values():
+        if not was_printed(path):
+            _tell(json.dumps({"path": str(path)}) if options.json else str(path), path)
+    missing = [planned for planned in plan if planned.made is None]
+    for planned, picture, made in each_picture(missing, command, options, open_image):
         written = write_picture(
             picture.image,
             planned.path,
@@ -44,8 +52,14 @@ def make_pictures(
         # A name is printed as it was typed, even where it is a link to the file.
         path = written if planned.exists == "number" else planned.path
         paths[id(planned)] = path
-        emit(json_line(picture, path, made) if options.json else str(path))
+        _tell(json_line(picture, path, made) if options.json else str(path), path)
     return [paths[id(planned)] for planned in plan if id(planned) in paths]
+
+
+def _tell(line: str, path: Path) -> None:
+    """Print what is finished; should this process die, the next one need not print it again."""
+    emit(line)
+    HOST.get().carry(Carried(path=str(path)))
 
 
 def each_picture(

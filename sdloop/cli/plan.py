@@ -12,6 +12,7 @@ from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.recipes import Wanted
 from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import CommandSettings
+from sdloop.cli.unfinished import made_before
 from sdloop.inputs import OpenImage
 from sdloop.png import check_output
 
@@ -49,11 +50,14 @@ def plan_pictures(
             exists=exists_rule(one.output, command, overwrite=options.overwrite),
             output=one.output,
             loras=each.loras,
+            made=made_before(path, each.recipe),
         )
         for one, each, path in zip(wanted, resolved, paths, strict=True)
     ]
     if check and not options.dry_run:
         for one, planned in zip(wanted, plan, strict=True):
+            if planned.made is not None:
+                continue
             with blaming(one.where):
                 check_output(
                     planned.path,

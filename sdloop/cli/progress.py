@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sdloop.cli.screen import say
 from sdloop.cli.terminal import Frame, draw_for
+from sdloop.worker.inside import HOST
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,6 +43,7 @@ class Progress:
 
         A ``picture`` is shown above the bar, in place of the one before it.
         """
+        HOST.get().turn()
         if not self._shown:
             return
         if self._bar is None:

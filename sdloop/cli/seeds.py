@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from sdloop.errors import SettingError
 from sdloop.recipe import MAX_SEED
 from sdloop.rules import check_whole
+from sdloop.worker.inside import HOST
+from sdloop.worker.messages import Carried
 
 # Every Recipe and file name is checked before the first picture is made; this keeps that short.
 MAX_PICTURES = 100_000
@@ -76,4 +78,9 @@ def count_from(seeds: Sequence[int], count: int) -> list[int]:
 def random_seed(count: int) -> int:
     """A seed that nobody chose, low enough that ``count`` seeds fit above it."""
     check_whole("count", count, 1, MAX_PICTURES)
-    return random.randrange(MAX_SEED - count + 2)
+    host = HOST.get()
+    if host.unfinished is not None and host.unfinished.seed is not None:
+        return host.unfinished.seed
+    seed = random.randrange(MAX_SEED - count + 2)
+    host.carry(Carried(seed=seed))
+    return seed

@@ -28,7 +28,11 @@ _MAX_PIXELS = 2**27
 def sheet(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE", help="Pictures, or folders of them.", show_default=False),
+        typer.Argument(
+            metavar="FILE",
+            help="Pictures, or folders of them and of folders in them.",
+            show_default=False,
+        ),
     ] = None,
     *,
     columns: Annotated[
@@ -71,7 +75,7 @@ def sheet(
     if ranking.rank is not None and (columns is not None or rows is not None):
         raise SettingError("rank gives the pictures their places, and so do columns and rows")
     path = sheet_path(out, "sheet.png")
-    names = image_files(files)
+    names = image_files(files, inner=True)
     shown = records_of(names, needed=columns is not None or rows is not None)
     if ranking.rank is not None:
         shown = in_order(shown, ranked(names, ranking, quiet=out.quiet))

@@ -26,7 +26,7 @@ MAX_SCALE = 1e7
 
 # A scale that one sees, and that leaves the embedded model's pictures pictures.
 USUAL_SCALES: Mapping[str, float] = {
-    **dict.fromkeys(LEVELS, 100.0),
+    **dict.fromkeys(LEVELS, 50.0),
     "palette": 400.0,
     "like": 200.0,
     "ssim": 50.0,
@@ -94,7 +94,7 @@ def parse_loss(text: str) -> NamedLoss:
     """What a loss is, as it is written; raises ``SettingError``, which names what there is.
 
     >>> parse_loss("blue").scale, str(parse_loss("like=park.png,ssim"))
-    (100.0, 'like=park.png,ssim:50')
+    (50.0, 'like=park.png,ssim:50')
     """
     call = _CALL.fullmatch(text.strip())
     if call is not None:

@@ -77,7 +77,10 @@ class Jobs:
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            code, last = self._run(job.command)
+            try:
+                code, last = self._run(job.command)
+            except OSError as error:  # no process could be started
+                code, last = 1, str(error)
             with self._changed:
                 job.state, job.told = ("failed" if code else "done"), last
 

@@ -74,6 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sd15", action="store_true", help="an SD1.5-shaped UNet at 256x256")
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--cases", nargs="*", choices=[*CASES], default=[*CASES])
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -86,10 +87,11 @@ def main() -> None:
         embeds = torch.randn(1, 77, 768).to(device)
         conditioning = Conditioning(prompt_embeds=embeds, negative_prompt_embeds=embeds)
     wanted = replace(wanted, steps=options.steps or steps)
-    times: dict[str, list[float]] = {name: [] for name in CASES}
+    cases = {name: CASES[name] for name in dict.fromkeys(["every step", *options.cases])}
+    times: dict[str, list[float]] = {name: [] for name in cases}
     rows: dict[str, int] = {}
     for repeat in range(-1, options.repeats):  # the first warms up
-        for name, settings in CASES.items():
+        for name, settings in cases.items():
             one = replace(wanted, **settings)
             taken, rows[name] = seconds(unet, conditioning, components, one, side)
             if repeat >= 0:

@@ -108,7 +108,8 @@
   function order(by, reversed) {
     const rank = new Map(picks.map((path, index) => [path, index]));
     const key = {
-      "": (one) => -one.time,
+      "": (one) => gallery ? one.place : -one.time,
+      "time": (one) => -one.time,
       "path": (one) => one.path,
       "pick": (one) => rank.get(one.path),
       "clip": (one) => one.settings.clip === undefined ? undefined : -one.settings.clip,
@@ -174,14 +175,14 @@
     known = fields();
     if (before.size === known.size && [...known.keys()].every((name) => before.has(name))) return;
     const choice = (value, label) => make("option", { value }, label);
-    const first = [choice("", "newest"), choice("path", "name")];
-    if (!gallery) first.push(choice("pick", "order of picking"));
+    const first = [choice("", gallery ? "its own order" : "newest"), choice("path", "name")];
+    first.push(gallery ? choice("time", "newest") : choice("pick", "order of picking"));
     if (known.has("clip")) first.push(choice("clip", "CLIP score"));
     const group = make("optgroup", { label: "Settings" },
       ...[...known.keys()].filter((name) => name !== "clip").sort().map((name) => choice(name, name.replaceAll("_", " "))));
-    const chosen = $("sort").value || (wantedSort ?? (known.has("clip") ? "clip" : ""));
+    const chosen = $("sort").value || (wantedSort ?? (known.has("clip") && !gallery ? "clip" : ""));
     $("sort").replaceChildren(...first, ...(known.size ? [group] : []));
-    $("sort").value = known.has(chosen) || ["path", "pick"].includes(chosen) ? chosen : "";
+    $("sort").value = known.has(chosen) || ["path", "pick", "time"].includes(chosen) ? chosen : "";
   }
   function hint() {
     const base = $("words").value.replace(/\S*$/, "");
@@ -516,6 +517,7 @@
   }
   function add(news) {
     for (const one of news) {
+      one.place = pictures.size;
       one.text = `${one.path}\n${one.settings.prompt ?? ""}`.toLowerCase();
       pictures.set(one.id, one);
       byPath.set(one.path, one.id);
@@ -576,6 +578,7 @@
   }
 
   function start() {
+    document.documentElement.classList.add("scripts");
     recall();
     if (matchMedia("(max-width: 760px)").matches) toggleFacts();
     document.addEventListener("keydown", pressed);

@@ -1,0 +1,155 @@
+"""``sdloop bench``: what things cost on this machine, as ratios that a neighbour cannot skew."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+
+from sdloop.cli.flags import option
+from sdloop.cli.screen import emit, say
+from sdloop.errors import SdloopError
+from sdloop.rules import check_whole
+
+bench = typer.Typer(no_args_is_help=True, help="Measure this machine.")
+
+_PROMPT = "a frog in a park"
+_COLD = 3  # calls, whose median is told
+
+
+@bench.callback()
+def _bench() -> None:
+    """Measure this machine: each figure beside what it is compared with, from one run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Place:
+    """A folder for pictures and a runtime folder for one worker, both gone in the end."""
+
+    folder: Path
+    model: str
+    steps: int
+
+    def run(self, *arguments: str, worker: str) -> float:
+        """The seconds that a command takes."""
+        return self.timed([sys.executable, "-m", "sdloop", *arguments, "-q"], worker=worker)
+
+    def timed(self, command: Sequence[str], *, worker: str = "never") -> float:
+        own = {"XDG_RUNTIME_DIR": str(self.folder), "SDLOOP_WORKER": worker}
+        started = time.perf_counter()
+        done = subprocess.run(
+            command,
+            env={**os.environ, **own, "HF_HUB_OFFLINE": "1"},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        seconds = time.perf_counter() - started
+        if done.returncode:
+            raise SdloopError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+        return seconds
+
+    def call(self, seed: int, *, worker: str, steps: int | None = None) -> float:
+        count = self.steps if steps is None else steps
+        flags = ["--seed", str(seed), "--steps", str(count), "-m", self.model]
+        return self.run("txt2img", _PROMPT, *flags, "--overwrite", worker=worker)
+
+
+@bench.command()
+def loop(
+    calls: Annotated[
+        int, option("Options", "In the shell loop, and pictures in the batch.", "--calls")
+    ] = 50,
+    steps: Annotated[int, option("Options", "Of each picture.", "--steps")] = 25,
+    model: Annotated[str, option("Options", "As for txt2img.", *("--model", "-m"))] = "mini",
+    json_lines: Annotated[bool, option("Options", "One line of JSON.", "--json")] = False,
+) -> None:
+    """Compare a shell loop of calls with one batch, and a warm call with a cold one.
+
+    [bold]Example:[/bold] sdloop bench loop --calls 50
+    """
+    check_whole("calls", calls, 2, 10_000)
+    check_whole("steps", steps, 1, 1000)
+    with _place(model, steps) as place:
+        found = _measured(place, calls)
+    if json_lines:
+        emit(json.dumps({name: round(value, 4) for name, value in found.items()}))
+        return
+    for name, value in found.items():
+        unit = "" if name.startswith("ratio") else " s"
+        emit(f"{name.replace('_', ' '):40} {value:8.3f}{unit}")
+
+
+def _measured(place: _Place, calls: int) -> dict[str, float]:
+    say("cold calls")
+    cold = median(place.call(seed, worker="never") for seed in range(_COLD))
+    place.call(0, worker="always")  # which starts the worker
+    place.call(1, worker="always")
+    say(f"a shell loop of {calls}, and a batch of {calls}, in turns")
+    warm, batch = 0.0, 0.0
+    # A machine's mood changes within minutes: halves in turns see the same.
+    for half in range(2):
+        seeds = range(half * calls // 2, (half + 1) * calls // 2)
+        warm += sum(place.call(seed, worker="always") for seed in seeds)
+        batch += _batch(place, seeds, worker="always")
+    say("what is around the picture")
+    around = median(place.call(seed, worker="always", steps=1) for seed in range(11))
+    python = median(place.timed([sys.executable, "-c", "pass"]) for _ in range(11))
+    found = {
+        "cold_call": cold,
+        "warm_call": warm / calls,
+        "picture_of_the_batch": batch / calls,
+        "warm_call_of_one_step": around,
+        "bare_python": python,
+        "ratio_shell_loop_to_warm_batch": warm / batch,
+        "ratio_shell_loop_to_cold_batch": warm / (batch + cold - warm / calls),
+        "ratio_cold_to_warm_call": cold * calls / warm,
+    }
+    return found | _diffusers(place, warm / calls)
+
+
+def _batch(place: _Place, seeds: range, *, worker: str) -> float:
+    flags = ["--seed", f"{seeds[0]}..{seeds[-1]}", "--steps", str(place.steps), "-m", place.model]
+    return place.run("batch", _PROMPT, *flags, "--outdir", "batch", "--redo", worker=worker)
+
+
+def _diffusers(place: _Place, warm: float) -> dict[str, float]:
+    """A call of diffusers' own command line, where the model is a folder or one of the hub."""
+    program = Path(sys.executable).with_name("diffusers-cli")
+    if not program.exists() or place.model.endswith(".safetensors"):
+        return {}
+    model = place.model
+    if model == "mini":
+        from sdloop.checkpoint import find_checkpoint
+
+        model = str(find_checkpoint("mini").path)
+    settings: dict[str, Any] = {"prompt": _PROMPT, "num_inference_steps": place.steps}
+    command = [str(program), "run", "-m", model, "--seed", "4"]
+    command += ["--pipeline-kwargs", json.dumps(settings), "--device-map", "cpu"]
+    seconds = median(place.timed(command) for _ in range(_COLD))
+    return {"call_of_diffusers_cli": seconds, "ratio_diffusers_cli_to_warm_call": seconds / warm}
+
+
+@contextmanager
+def _place(model: str, steps: int) -> Iterator[_Place]:
+    folder = Path(tempfile.mkdtemp(prefix="sdloop-bench-"))
+    where = Path(model)
+    place = _Place(
+        folder=folder, model=str(where.absolute()) if where.exists() else model, steps=steps
+    )
+    try:
+        yield place
+    finally:
+        place.timed([sys.executable, "-m", "sdloop", "worker", "stop"])
+        shutil.rmtree(folder, ignore_errors=True)

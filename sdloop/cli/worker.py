@@ -1,0 +1,123 @@
+"""``sdloop worker``: the processes that keep models for the next calls."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdloop.cli.flags import option
+from sdloop.cli.screen import emit, say
+from sdloop.errors import SdloopError, SettingError
+from sdloop.worker.asked import KEEP_ALIVE, seconds
+from sdloop.worker.messages import Ask, BadMessage, Status
+from sdloop.worker.place import folder, identity
+from sdloop.worker.reach import connected
+from sdloop.worker.start import started
+
+worker = typer.Typer(
+    no_args_is_help=True, help="The processes that keep models for the next calls."
+)
+
+_STOPPING = 30.0  # seconds
+
+
+@worker.callback()
+def _worker() -> None:
+    """The processes that keep models for the next calls: see --worker of what makes pictures."""
+
+
+@worker.command()
+def status() -> None:
+    """Print what the workers of this user do; exit code 1 where there are none."""
+    found = _workers()
+    for _, told in found:
+        emit(_sentence(told))
+    if not found:
+        say("no worker is running")
+        raise typer.Exit(1)
+
+
+@worker.command()
+def start(
+    keep_alive: Annotated[
+        str | None,
+        option(
+            "Options",
+            "How long it stays after the last call: 90s, 5m, 2h; -1 for ever.",
+            "--keep-alive",
+            metavar="TIME",
+        ),
+    ] = None,
+) -> None:
+    """Start a worker now, for calls from this environment."""
+    stay = keep_alive or os.environ.get("SDLOOP_KEEP_ALIVE")
+    stays = KEEP_ALIVE if stay is None else seconds(stay)
+    if stays is None or stays == 0:
+        raise SettingError(f"keep_alive must be like 90s, 5m, 2h or -1, got {stay!r}")
+    path = _home() / identity(os.environ)
+    if not started(path, stays) and _asked(path, "status") is None:
+        raise SdloopError("the worker has not come up")
+    told = _asked(path, "status")
+    if told is not None:
+        emit(_sentence(told))
+
+
+@worker.command()
+def stop() -> None:
+    """End all workers of this user, each after the call that it is at; free their memory."""
+    found = _workers()
+    for path, _ in found:
+        _asked(path, "stop")
+    deadline = time.monotonic() + _STOPPING
+    for path, told in found:
+        while path.exists() and not told.busy and time.monotonic() < deadline:
+            time.sleep(0.02)
+        after = ", after the call that it is at" if told.busy else ""
+        emit(f"stopped worker {told.pid}{after}")
+    if not found:
+        say("no worker is running")
+
+
+def _home() -> Path:
+    home = folder()
+    if home is None:
+        raise SdloopError("workers need a folder of the user's own, with sockets, and have none")
+    return home
+
+
+def _workers() -> list[tuple[Path, Status]]:
+    """All that answer; the sockets of those that were killed are taken away."""
+    found = []
+    for path in sorted(_home().iterdir()):
+        if not path.is_socket():
+            continue
+        told = _asked(path, "status")
+        if told is not None:
+            found.append((path, told))
+        elif connected(path) is None:
+            path.unlink(missing_ok=True)
+    return found
+
+
+def _asked(path: Path, what: str) -> Status | None:
+    line = connected(path)
+    if line is None:
+        return None
+    try:
+        line.send(Ask(what=what))
+        answer = line.receive()
+    except (OSError, BadMessage):
+        return None
+    finally:
+        line.close()
+    return answer if isinstance(answer, Status) else None
+
+
+def _sentence(told: Status) -> str:
+    model = f"keeps {told.model}" if told.model else "keeps no model yet"
+    now = f"busy, {told.waiting} waiting" if told.busy else f"idle for {told.idle_seconds:.0f} s"
+    left = told.keep_alive - told.idle_seconds
+    leaves = "" if told.busy or told.keep_alive < 0 else f", leaves in {max(left, 0):.0f} s"
+    return f"worker {told.pid}: {model}, {told.calls} calls, {now}{leaves}"

@@ -1,0 +1,136 @@
+"""A call in the midst of its client: the client's streams, folder, variables and umask."""
+
+import io
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from sdloop.worker.inside import HOST, Host
+from sdloop.worker.messages import INTERRUPTED, Call
+
+_STREAMS = ("stdin", "stdout", "stderr")
+
+
+def run(call: Call, descriptors: Sequence[int], host: Host, stopped: Callable[[], bool]) -> int:
+    """Run a command line as if in the client's process, and return its exit code.
+
+    ``stopped`` tells whether the client has given it up before signals were heard.
+    """
+    with _client(call, descriptors), _heard_by(host):
+        return _command(call.argv, stopped)
+
+
+def _command(argv: Sequence[str], stopped: Callable[[], bool]) -> int:
+    from sdloop.cli import main
+
+    sys.argv = ["sdloop", *argv]
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if stopped():
+            return INTERRUPTED
+        main()
+    except SystemExit as ending:
+        return _code(ending)
+    except KeyboardInterrupt:  # before the command line was ready to say so itself
+        return INTERRUPTED
+    except BaseException:
+        # The edge of what the client takes for its process: it ends as Python itself would.
+        sys.excepthook(*sys.exc_info())
+        return 1
+    finally:
+        quiet()
+    return 0
+
+
+def _code(ending: SystemExit) -> int:
+    if isinstance(ending.code, str):
+        print(ending.code, file=sys.stderr)
+        return 1
+    return 0 if ending.code is None else int(ending.code)
+
+
+@contextmanager
+def _heard_by(host: Host) -> Iterator[None]:
+    token = HOST.set(host)
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        HOST.reset(token)
+
+
+@contextmanager
+def _client(call: Call, descriptors: Sequence[int]) -> Iterator[None]:
+    """Be where the client is. One call runs at a time, so the whole process may go there."""
+    before, argv = dict(os.environ), sys.argv
+    for number, descriptor in enumerate(descriptors[:3]):
+        os.dup2(descriptor, number)
+    os.fchdir(descriptors[3])
+    os.umask(call.umask)
+    os.environ.clear()
+    os.environ.update(call.environment)
+    with _new_streams():
+        try:
+            yield
+        finally:
+            sys.argv = argv
+            os.environ.clear()
+            os.environ.update(before)
+            os.umask(0o077)
+            os.chdir("/")
+
+
+@contextmanager
+def _new_streams() -> Iterator[None]:
+    """Python's own objects for them, since the old ones remember what they were connected to."""
+    before = {name: getattr(sys, name) for name in _STREAMS}
+    for number, name in enumerate(_STREAMS):
+        setattr(sys, name, _stream(number))
+    try:
+        yield
+    finally:
+        for number, (name, old) in enumerate(before.items()):
+            _give_up(getattr(sys, name), number)
+            setattr(sys, name, old)
+
+
+def _stream(number: int) -> io.TextIOWrapper:
+    """As Python opens them when it starts: errors are told whatever letters are in them."""
+    told = sys.__stderr__ if number == 2 else sys.__stdout__
+    encoding = "utf-8" if told is None else told.encoding
+    terminal = os.isatty(number)
+    raw = open(number, "rb" if number == 0 else "wb", closefd=False)  # noqa: SIM115
+    return io.TextIOWrapper(
+        raw,
+        encoding=encoding,
+        errors="backslashreplace" if number == 2 else "surrogateescape",
+        line_buffering=terminal or number == 2,
+    )
+
+
+def _give_up(stream: io.TextIOWrapper, number: int) -> None:
+    """Write what is left, and let go of the client's stream; it may not listen any more."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    with suppress(OSError, ValueError):
+        stream.flush()
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+    with suppress(OSError, ValueError):
+        stream.detach()
+
+
+def quiet() -> None:
+    """Signals that come too late for their call are for nobody."""
+    while True:
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, _ignore)
+        except KeyboardInterrupt:
+            continue
+        return
+
+
+def _ignore(*_: object) -> None: ...

@@ -1,0 +1,73 @@
+"""What a command line says about workers, read without parsing it: that takes half a second."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+MODES = ("auto", "always", "never")
+KEEP_ALIVE = 300.0
+
+# What makes pictures; all else is quick, or asks for another process's life.
+COMMANDS = frozenset(
+    (
+        *("txt2img", "img2img", "inpaint", "outpaint", "upscale", "animate", "mix"),
+        *("batch", "rerun", "verify", "inspect"),
+    )
+)
+_ELSEWHERE = frozenset(("--help", "--dry-run", "--cold"))
+# Calls that differ in one of these are not for the same model.
+_MODEL = ("--model", "-m", "--revision", "--variant", "--vae", "--device", "--dtype", "--config")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """``mode`` is one of ``MODES``; ``model`` is equal for calls that ask for the same one."""
+
+    mode: str
+    keep_alive: float
+    model: tuple[str, ...]
+    quiet: bool
+
+
+def asked(argv: Sequence[str], environment: Mapping[str, str]) -> Asked | None:
+    """What is asked of a worker; None where none is wanted, or the flags are not as they must be.
+
+    Then the command line itself runs here, and refuses what is wrong.
+    """
+    words = [word for word in argv if word != "--debug"]
+    if not words or words[0] not in COMMANDS or not _ELSEWHERE.isdisjoint(words):
+        return None
+    mode = _value(words, "--worker") or environment.get("SDLOOP_WORKER") or "auto"
+    stay = _value(words, "--keep-alive") or environment.get("SDLOOP_KEEP_ALIVE")
+    keep_alive = KEEP_ALIVE if stay is None else seconds(stay)
+    if mode not in MODES or mode == "never" or keep_alive is None or keep_alive == 0:
+        return None
+    model = tuple(f"{flag}={_value(words, flag)}" for flag in _MODEL)
+    standing = environment.get("SDLOOP_MODEL", ""), environment.get("SDLOOP_CONFIG", "")
+    quiet = not {"-q", "--quiet"}.isdisjoint(words)
+    return Asked(mode=mode, keep_alive=keep_alive, model=(*model, *standing), quiet=quiet)
+
+
+def _value(words: Sequence[str], flag: str) -> str | None:
+    """The value of a flag, the last one where there are several."""
+    found = None
+    for place, word in enumerate(words):
+        if word == "--":
+            break
+        if word == flag and place + 1 < len(words):
+            found = words[place + 1]
+        elif word.startswith(f"{flag}="):
+            found = word.removeprefix(f"{flag}=")
+    return found
+
+
+def seconds(text: str) -> float | None:
+    """How long ``90``, ``90s``, ``5m`` or ``2h`` is; negative for ever. None for anything else.
+
+    >>> seconds("5m")
+    300.0
+    """
+    found = re.fullmatch(r"(-?\d+(?:\.\d+)?)([smh]?)", text, re.ASCII)
+    if found is None:
+        return None
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]

@@ -1,0 +1,196 @@
+"""What client and worker say to each other: typed JSON of limited size, a line each."""
+
+import dataclasses
+import json
+import socket
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar, get_args, get_origin
+
+# The longest command line that Linux takes is 2 MiB, and the environment counts in it.
+MAX_BYTES = 8 << 20
+INTERRUPTED = 130
+
+
+class BadMessage(Exception):
+    """What came is no message: the connection ends, and nothing else."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """A client's command line. With it come the descriptors of its stdin, stdout, stderr, folder.
+
+    ``argv`` is without the name of the program. ``keep_alive`` is how many seconds the worker stays
+    when all calls are done: for ever if negative.
+    """
+
+    kind: ClassVar = "call"
+    argv: list[str]
+    environment: dict[str, str]
+    umask: int
+    keep_alive: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signal:
+    """The client was asked to stop, by this number."""
+
+    kind: ClassVar = "signal"
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """What ``sdloop worker`` wants: ``status``, or ``stop``."""
+
+    kind: ClassVar = "ask"
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """So many calls are before this one; 0 when it runs."""
+
+    kind: ClassVar = "waiting"
+    place: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alive:
+    """Said every few seconds. ``turns`` grows while the call gets on."""
+
+    kind: ClassVar = "alive"
+    turns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Carried:
+    """What must outlive the worker: the ``seed`` that was drawn, or a ``path`` that was printed.
+
+    The other one is -1, or empty.
+    """
+
+    kind: ClassVar = "carried"
+    seed: int = -1
+    path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Done:
+    """The command has ended so."""
+
+    kind: ClassVar = "done"
+    code: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """What a worker says about itself; ``models`` are those that it keeps."""
+
+    kind: ClassVar = "status"
+    pid: int
+    model: str
+    calls: int
+    waiting: int
+    busy: bool
+    idle_seconds: float
+    keep_alive: float
+
+
+Message = Call | Signal | Ask | Waiting | Alive | Carried | Done | Status
+_KINDS: Mapping[str, type[Any]] = {one.kind: one for one in get_args(Message)}
+
+
+def encoded(message: Message) -> bytes:
+    """A line of ASCII: file names that are no text keep their odd bytes as lone surrogates."""
+    fields = {field.name: getattr(message, field.name) for field in dataclasses.fields(message)}
+    line = json.dumps({"kind": message.kind, **fields}).encode() + b"\n"
+    if len(line) > MAX_BYTES:
+        raise BadMessage(f"a message must be at most {MAX_BYTES} bytes, got {len(line)}")
+    return line
+
+
+def decoded(line: bytes) -> Message:
+    """The message of a line; raises ``BadMessage`` for all else."""
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadMessage("not JSON") from error
+    if not isinstance(values, dict) or not isinstance(values.get("kind"), str):
+        raise BadMessage("not an object with a kind")
+    kind = _KINDS.get(values.pop("kind"))
+    if kind is None:
+        raise BadMessage("not a kind that is known")
+    types = {field.name: field.type for field in dataclasses.fields(kind)}
+    if values.keys() != types.keys():
+        raise BadMessage(f"{kind.kind} takes {', '.join(types)}")
+    for name, value in values.items():
+        if not _fits(value, types[name]):
+            raise BadMessage(f"{kind.kind}: {name} is of another type")
+    message: Message = kind(**values)
+    return message
+
+
+def _fits(value: object, wanted: Any) -> bool:
+    if get_origin(wanted) is list:
+        return isinstance(value, list) and all(_fits(one, str) for one in value)
+    if get_origin(wanted) is dict:
+        return isinstance(value, dict) and all(_fits(one, str) for one in value.values())
+    if wanted is float:
+        return type(value) in (int, float)
+    return type(value) is wanted
+
+
+class Line:
+    """A connection, message by message; several threads may send."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._read = b""
+        self._sending = threading.Lock()
+
+    def set_patience(self, seconds: float | None) -> None:
+        """How long the other end may be silent before ``TimeoutError``; None for ever."""
+        self._connection.settimeout(seconds)
+
+    def send(self, message: Message, descriptors: tuple[int, ...] = ()) -> None:
+        """Raises ``OSError`` when nobody listens any more."""
+        data = encoded(message)
+        with self._sending:
+            sent = socket.send_fds(self._connection, [data], descriptors) if descriptors else 0
+            self._connection.sendall(data[sent:])
+
+    def mention(self, message: Message) -> None:
+        """Send what may be lost, to one who may be suspended or gone: without waiting for them."""
+        with self._sending, suppress(OSError):
+            self._connection.send(encoded(message), socket.MSG_DONTWAIT)
+
+    def receive(self) -> Message | None:
+        """The next message; None when the other end is closed."""
+        message, descriptors = self.receive_with(0)
+        assert not descriptors
+        return message
+
+    def receive_with(self, count: int) -> tuple[Message | None, list[int]]:
+        """The next message, and the descriptors that came along, at most ``count``."""
+        descriptors: list[int] = []
+        while b"\n" not in self._read:
+            if len(self._read) > MAX_BYTES:
+                raise BadMessage(f"a message must be at most {MAX_BYTES} bytes")
+            data, came, _, _ = socket.recv_fds(self._connection, 1 << 16, count)
+            descriptors += came
+            if not data:
+                return None, descriptors
+            self._read += data
+        line, _, self._read = self._read.partition(b"\n")
+        return decoded(line), descriptors
+
+    def end(self) -> None:
+        """Whoever waits for a message here, in any thread, hears that there is none."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,63 @@
+"""Where a worker is found: a folder of the user's own, and in it a socket for each identity."""
+
+import hashlib
+import json
+import os
+import socket
+import stat
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent
+
+# What is read when a library is imported, or decides how it computes, finds files and writes text:
+# a worker serves those alone whose environment agrees in these.
+_PREFIXES = (
+    *("CUDA_", "NVIDIA_", "CUBLAS_", "CUDNN_", "PYTORCH_", "TORCH", "OMP_", "MKL_", "OPENBLAS_"),
+    *("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "DIFFUSERS_", "XDG_CACHE_HOME", "HOME"),
+    *("PYTHON", "LD_", "LC_", "LANG", "TZ", "KMP_", "HIP_", "ROCR_", "TMPDIR"),
+)
+
+
+def identity(environment: Mapping[str, str]) -> str:
+    """What a worker must agree in with those that it serves: the code, the Python, the variables.
+
+    Sixteen hex digits. The model is not in it: a worker looks at its files at each call.
+    """
+    facts = {
+        "code": _code(),
+        "python": [sys.executable, sys.prefix, sys.version],
+        "path": [one for one in sys.path[1:] if one],
+        "variables": {
+            name: value for name, value in sorted(environment.items()) if name.startswith(_PREFIXES)
+        },
+    }
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _code() -> list[tuple[str, int, int]]:
+    """Every source file's size and time: an edited one, or another version, is other code."""
+    told = ((path, path.stat()) for path in PACKAGE.rglob("*.py"))
+    return sorted((str(path), one.st_size, one.st_mtime_ns) for path, one in told)
+
+
+def folder() -> Path | None:
+    """The user's own folder for sockets, made if it is not there, closed to all others.
+
+    None where there can be none: the system has no such sockets, or somebody else made it.
+    """
+    if not hasattr(socket, "AF_UNIX") or not hasattr(socket, "send_fds"):
+        return None
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    home = Path(runtime or "")
+    if not (runtime and home.is_dir()):
+        home = Path(os.environ.get("TMPDIR", "/tmp"))
+    path = home / f"sdloop-{os.getuid()}"
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        told = path.lstat()
+    except OSError:
+        return None
+    ours = stat.S_ISDIR(told.st_mode) and told.st_uid == os.getuid()
+    return path if ours and stat.S_IMODE(told.st_mode) == 0o700 else None

@@ -1,0 +1,35 @@
+"""Connections between processes of one user."""
+
+import os
+import socket
+import struct
+from pathlib import Path
+
+from sdloop.worker.messages import Line
+
+_CONNECT = 10.0  # seconds
+
+
+def connected(path: Path) -> Line | None:
+    """A connection to the worker whose socket this is; None where nobody of ours listens."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(_CONNECT)
+    try:
+        connection.connect(str(path))
+        if same_user(connection):
+            return Line(connection)
+    except OSError:
+        pass
+    connection.close()
+    return None
+
+
+def same_user(connection: socket.socket) -> bool:
+    """Whether the other end of a connection is a process of this user."""
+    if hasattr(socket, "SO_PEERCRED"):
+        size = struct.calcsize("3i")
+        told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        return bool(struct.unpack("3i", told)[1] == os.getuid())
+    # macOS and the BSDs: struct xucred, whose second word is the user.
+    told = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
+    return bool(struct.unpack_from("2I", told)[1] == os.getuid())

@@ -1,0 +1,66 @@
+"""Start a worker: one, however many clients want to."""
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sdloop.worker import recent
+from sdloop.worker.place import PACKAGE
+from sdloop.worker.reach import connected
+
+
+def started(path: Path, keep_alive: float) -> bool:
+    """Start a worker that listens at ``path``, and wait until it does.
+
+    Whether it was us who started it: of twenty clients one does, and the others wait for it.
+    """
+    with _alone(path.parent):
+        there = connected(path)
+        if there is not None:
+            there.close()
+            return False
+        ready, told = os.pipe()
+        _start(path, told, keep_alive)
+        os.close(told)
+        with os.fdopen(ready, "rb") as pipe:
+            listens = pipe.read(1) == b"1"  # or it ended, and closed its end
+        recent.forget(path)
+    return listens
+
+
+# Not -m, which would look for the package in the folder that we are in, which is the client's.
+_CODE = """
+import sys
+sys.path.insert(0, {home!r})
+from sdloop.serve.main import main
+main()
+"""
+
+
+def _start(path: Path, told: int, keep_alive: float) -> None:
+    code = _CODE.format(home=str(PACKAGE.parent))
+    nowhere = subprocess.DEVNULL
+    subprocess.Popen(
+        [sys.executable, "-c", code, str(path), str(told), str(keep_alive)],
+        stdin=nowhere,
+        stdout=nowhere,
+        stderr=nowhere,
+        cwd="/",
+        start_new_session=True,
+        pass_fds=[told],
+    )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other process of the user is here meanwhile; the folder itself is the lock."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

@@ -1,0 +1,42 @@
+"""The embedded model follows a loss: the harder it pulls, the further."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from PIL import ImageStat
+
+from sdloop.components import load_components
+from sdloop.conductor import generate
+from sdloop.recipe import Recipe
+
+
+def mean_blue(prompt: str, seeds: Sequence[int], **settings: Any) -> float:
+    recipes = [Recipe(prompt=prompt, seed=seed, **settings) for seed in seeds]
+    images = [picture.image for picture in generate(load_components(), recipes)]
+    return sum(ImageStat.Stat(image).mean[2] for image in images) / len(images)
+
+
+def test_the_mean_blue_rises_with_the_scale() -> None:
+    steered = [mean_blue("a frog", (7,), steps=6, guides=(f"blue={s}",)) for s in (0, 25, 100)]
+    assert all(more > less + 10 for less, more in pairwise(steered))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prompt", ["a frog on a stage", "a red house in a park"])
+def test_it_does_over_eight_seeds(prompt: str) -> None:
+    scales = (0, 25, 50, 100, 200)
+    steered = [mean_blue(prompt, range(1, 9), guides=(f"blue={scale}",)) for scale in scales]
+    assert all(more > less + 2 for less, more in pairwise(steered)), steered
+
+
+@pytest.mark.slow
+def test_through_the_unet_it_does_too() -> None:
+    exact = {"guide_mode": "exact", "guide_every": 1}
+    scales = (0, 200, 1000, 5000)
+    steered = [
+        mean_blue("a frog on a stage", range(1, 3), guides=(f"blue={scale}",), **exact)
+        for scale in scales
+    ]
+    assert all(more > less + 2 for less, more in pairwise(steered)), steered
