@@ -152,6 +152,8 @@ def _fork(device: str, work: Callable[[str], Iterable[Message]]) -> _Child:
         os.close(reading)
         with os.fdopen(writing, "w", encoding="utf-8", errors="surrogateescape") as pipe:
             code = _be_child(work(device), pipe)
+    except KeyboardInterrupt:  # asked to stop before it had begun
+        code = INTERRUPTED
     finally:
         if sys.exc_info()[0] is not None:  # a defect of ours, which os._exit would hide
             traceback.print_exc()
