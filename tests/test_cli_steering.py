@@ -43,6 +43,7 @@ def nothing(pictures):
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> Path:
     folder = work_in(tmp_path / "here", monkeypatch, tiny_model)
     (folder / "warm.py").write_text(WARM, encoding="utf-8")
+    (folder / "broken.py").write_text("import nothing_that_is_there", encoding="utf-8")
     Image.new("RGB", (20, 30), "gold").save("gold.png")
     Image.new("L", (20, 30), 255).save("mask.png")
     sys.modules.pop("warm", None)
@@ -99,6 +100,7 @@ def test_the_key_is_that_of_what_the_files_hold(here: Path) -> None:
         (["--guide", "like=none.png"], "cannot read 'none.png'", 3),
         (["--guide", "like=warm.py"], "'warm.py' is not a picture", 3),
         (["--guide", "cold:warmth"], "there is no module 'cold'", 3),
+        (["--guide", "broken:loss"], "the module 'broken' cannot be imported: ", 3),
         (["--guide", "warm:cold"], "there is no function 'cold' in 'warm'", 2),
         (["--guide", "clip=a cat", "--guide-clip", "./nowhere"], "nowhere", 3),
         (["--guide", "blue", "--guidance", "cfg++"], "guides move the latents between", 2),
@@ -108,6 +110,12 @@ def test_what_means_nothing_is_refused(
     here: Path, flags: list[str], message: str, code: int
 ) -> None:
     assert message in TXT2IMG.refused(*SAME, *flags, code=code)
+
+
+def test_a_module_with_the_name_of_another_is_not_taken_for_it(here: Path) -> None:
+    (here / "json.py").write_text("", encoding="utf-8")
+    error = TXT2IMG.refused(*SAME, "--guide", "json:dumps")
+    assert "'json' is the name of a module that is in use: rename yours" in error
 
 
 @pytest.mark.parametrize(

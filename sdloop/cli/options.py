@@ -321,7 +321,7 @@ class RecipeOptions:
         str | None,
         option(
             "Steering",
-            "The CLIP of clip=TEXT: a folder or a hub id.",
+            "The CLIP of clip=TEXT: a folder or a hub id. Default: the embedded one.",
             "--guide-clip",
             metavar="MODEL",
         ),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from torch import Tensor
 
 from sdloop.clip import Clip, embed_texts, load_clip
 from sdloop.components import Components
-from sdloop.errors import SettingError
+from sdloop.errors import FileError, SettingError
 from sdloop.image import to_pixels
 from sdloop.inputs import check_sha256, opaque, open_image, placed
-from sdloop.losses import LEVELS, NamedLoss, parse_loss, source_sha256
+from sdloop.losses import LEVELS, NamedLoss, parse_loss, source_of, source_sha256
 from sdloop.recipe import Recipe
 from sdloop.rules import Size
 from sdloop.steering import losses
@@ -127,8 +128,7 @@ def _called(named: NamedLoss, sha256: str) -> Loss:
     assert named.module is not None and named.function is not None
     name = f"{named.module}:{named.function}"
     check_sha256(repr(name), sha256, source_sha256(named.module), what="function")
-    with _from_here():
-        module = importlib.import_module(named.module)
+    module = _imported(named.module)
     function: Callable[[Tensor], Any] | None = getattr(module, named.function, None)
     if not callable(function):
         raise SettingError(f"guides: there is no function {named.function!r} in {named.module!r}")
@@ -139,6 +139,18 @@ def _called(named: NamedLoss, sha256: str) -> Loss:
         return value  # type: ignore[no-any-return]
 
     return loss
+
+
+def _imported(name: str) -> ModuleType:
+    """The module, from the very file that was hashed."""
+    try:
+        with _from_here():
+            module = importlib.import_module(name)
+    except (ImportError, SyntaxError) as error:
+        raise FileError(f"guides: the module {name!r} cannot be imported: {error}") from error
+    if not Path(str(module.__file__)).samefile(source_of(name)):
+        raise SettingError(f"guides: {name!r} is the name of a module that is in use: rename yours")
+    return module
 
 
 def _check_value(name: str, value: Any, picture: Tensor) -> None:
