@@ -19,6 +19,7 @@ from sdloop.batch.claims import NAME, Claims, remove_leftovers
 from sdloop.batch.fitting import fitting, largest_batch
 from sdloop.batch.found import found_in, key_of
 from sdloop.checkpoint import find_checkpoint
+from sdloop.cli.spread import local_device
 from sdloop.components import load_components
 from sdloop.errors import FileError
 from sdloop.inputs import open_image
@@ -298,6 +299,18 @@ def test_one_that_never_fits_does_not_end_the_batch(place: Path) -> None:
 )
 def test_as_many_as_fit_are_made_at_once(one: int, more: int, room: int, size: int) -> None:
     assert fitting(lambda count: one + (count - 1) * more, room) == size
+
+
+def test_each_process_of_a_launcher_has_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variables that ``accelerate launch`` sets."""
+    assert local_device("auto") == "auto"
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    assert local_device("auto") == "auto"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert [local_device(name) for name in ("auto", "cuda:0")] == ["cuda:1", "cuda:0"]
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    assert local_device("auto") == "cpu"
 
 
 def test_on_a_cpu_it_is_one(tiny_model: Path) -> None:

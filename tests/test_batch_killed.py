@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from forked import Nursery
 
 from sdloop.batch.claims import NAME
@@ -148,6 +149,15 @@ def test_one_of_them_that_dies_leaves_its_part_to_the_others(
     assert nursery.wait(child) == 0
     assert files(work / "out") == expected
     assert "the process on cpu was ended by signal 9" in (work / "log.err").read_text()
+
+
+def test_where_there_is_no_gpu_all_are_refused(
+    nursery: Nursery, work: Path, tiny_model: Path
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert nursery.run([*command(tiny_model, 4), "--gpus", "all"], work, work / "log") == 2
+    assert "torch sees none" in (work / "log.err").read_text()
 
 
 def test_interrupts_are_handed_on_to_them(nursery: Nursery, work: Path, tiny_model: Path) -> None:

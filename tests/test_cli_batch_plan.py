@@ -95,9 +95,11 @@ def test_a_sweep_can_bring_the_prompts(place: Path) -> None:
 
 
 def test_each_prompt_takes_the_words_that_are_in_it(place: Path) -> None:
-    plan = BATCH.plan("a {puppy|cat}", "--seed", "4", "--replace-token", "puppy=cat")
-    assert [line.get("replace_tokens") for line in plan] == [["puppy=cat"], None]
-    assert "would change nothing" in BATCH.refused("a cat", "--replace-token", "puppy=cat")
+    plan = BATCH.plan("a {frog|cat}", "--seed", "4", "--replace-token", "frog=cat", "-m", "mini")
+    assert [line.get("replace_tokens") for line in plan] == [["frog=cat"], None]
+    assert "would change nothing" in BATCH.refused(
+        "a cat", "--replace-token", "frog=cat", "-m", "mini"
+    )
 
 
 def test_a_plan_goes_through_again_unchanged(place: Path) -> None:

@@ -129,6 +129,9 @@ def test_many_files_folders_seeds_and_names() -> None:
     ]  # fmt: skip
     result = RERUN.run("-", "-o", "more/{file}.png", stdin="in/cat 10.png\n\nin/cat 2.webp\n")
     assert result.stdout.splitlines() == ["more/cat-10.png", "more/cat-2.png"]
+    Path("in/picks.txt").write_text("cat 10.png\ndeep/bird.jpg\n")
+    plan = RERUN.run("in/picks.txt", "--dry-run").stdout.splitlines()
+    assert [json.loads(line)["seed"] for line in plan] == [4, 9]
     assert "{file}" in TXT2IMG.refused("a cat", "-o", "{file}.png")
 
 
@@ -292,3 +295,14 @@ def test_a_graph_that_cannot_be_read_is_refused(here: Path) -> None:
 def test_loras_of_foreign_prompts_are_looked_up(here: Path) -> None:
     png_with(here / "a.png", parameters=A1111.replace("a red frog", "a red frog <lora:ink:0.8>"))
     assert "give its folder with --lora-dir" in RERUN.refused("a.png", "--model", "mini")
+
+
+def test_python_that_a_file_names_is_not_run_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("mine.py").write_text("print('run!')\n\ndef dim(image):\n    return image.mean()\n")
+    monkeypatch.syspath_prepend(".")
+    (recipe,) = TXT2IMG.plan("a cat", "--seed", "4", "--guide", "mine:dim=0.1")
+    write_picture(Image.new("RGB", (32, 32)), Path("a.png"), recipe=Recipe.from_dict(recipe))
+    refused = RERUN.refused("a.png")
+    assert "guides would run the Python of 'mine:dim=0.1', which this file names" in refused
+    assert Command("verify").run("a.png").exit_code == 3
+    assert RERUN.run("a.png", "--run-code", "--dry-run").exit_code == 0

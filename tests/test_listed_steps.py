@@ -161,9 +161,7 @@ def test_lists_that_cannot_be_followed_are_refused(settings: dict[str, Any], mes
 
 
 def test_what_the_model_does_not_know_is_refused() -> None:
-    with pytest.raises(
-        SettingError, match="timesteps must be less than the model's 1000"
-    ):
+    with pytest.raises(SettingError, match="timesteps must be less than the model's 1000"):
         recipe(timesteps=(1000, 1)).resolved(Model())
     ddim = Model(scheduler_config={"_class_name": "DDIMScheduler"})
     with pytest.raises(SettingError, match="timesteps means nothing to the scheduler ddim"):

@@ -268,14 +268,20 @@ def test_a_line_of_json_holds_no_line_end() -> None:
 
 
 def held_by(pictures: Iterator[Planned], *, after: int, count: int) -> int:
-    """How much memory the next ``count`` pictures leave behind, once some have been planned."""
+    """How much memory each ``count`` pictures leave behind, once some have been planned.
+
+    The least of three times: a leak is there each time, and what another thread does is not.
+    """
+    held = []
     for _ in itertools.islice(pictures, after):
         pass
     tracemalloc.start()
-    assert sum(1 for _ in itertools.islice(pictures, count)) == count
-    held, _ = tracemalloc.get_traced_memory()
+    for _ in range(3):
+        before, _peak = tracemalloc.get_traced_memory()
+        assert sum(1 for _ in itertools.islice(pictures, count)) == count
+        held.append(tracemalloc.get_traced_memory()[0] - before)
     tracemalloc.stop()
-    return held
+    return min(held)
 
 
 def test_a_plan_of_millions_begins_at_once_and_keeps_nothing() -> None:
@@ -287,14 +293,14 @@ def test_a_plan_of_millions_begins_at_once_and_keeps_nothing() -> None:
     )
     assert crossing.count(prompt(text)) == 4**10 * 19 * 2**32
     pictures = planner()(crossing(itertools.repeat(prompt(text))))
-    assert held_by(pictures, after=200, count=2000) < 100_000
+    assert held_by(pictures, after=200, count=700) < 50_000
 
 
 def test_of_many_different_recipes_only_the_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sdloop.batch.planning._KEPT", 8)
     crossing = Crossing(fill=fill, seeds=[4], axes=[parse_axis("guidance_scale=1..100..0.1")])
     pictures = planner()(crossing([prompt()]))
-    assert held_by(pictures, after=20, count=200) < 100_000
+    assert held_by(pictures, after=20, count=70) < 50_000
 
 
 @pytest.mark.slow

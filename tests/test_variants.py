@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdloop.batch.variants import Template, no_wildcards, parsed, varies
+from sdloop.batch.templates import Template
+from sdloop.batch.variants import no_wildcards, parsed, varies
 from sdloop.batch.wildcards import wildcards
 from sdloop.errors import FileError, PromptError
 

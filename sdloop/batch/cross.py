@@ -13,7 +13,8 @@ from typing import Any
 
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.sweep import Axis, combinations
-from sdloop.batch.variants import Lookup, Template, no_wildcards, parsed, varies
+from sdloop.batch.templates import Template
+from sdloop.batch.variants import Lookup, no_wildcards, parsed, varies
 from sdloop.errors import PromptError, SettingError
 from sdloop.recipe import PROMPTS
 

@@ -3,7 +3,8 @@
 import difflib
 from pathlib import Path, PurePosixPath
 
-from sdloop.batch.variants import MAX_DEPTH, Lookup, Template, parsed
+from sdloop.batch.templates import Template
+from sdloop.batch.variants import MAX_DEPTH, Lookup, parsed
 from sdloop.errors import FileError, PromptError
 
 

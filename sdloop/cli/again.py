@@ -15,6 +15,7 @@ from sdloop.cli.recorded import Recorded
 from sdloop.cli.seeds import count_from, parse_seeds, random_seed
 from sdloop.errors import FileError, ModelError, SdloopError, SettingError
 from sdloop.inputs import ALPHA, OpenImage
+from sdloop.losses import parse_loss
 from sdloop.png.picture import FORMATS
 from sdloop.recipe import Recipe
 
@@ -28,7 +29,8 @@ Told = Callable[[str], None]
 class Asked:
     """What is asked of every file: changes under the Recipe's names, settings to leave out, seeds.
 
-    ``model`` is for files that name none; ``lora_dir`` for prompts that call LoRAs.
+    ``model`` is for files that name none; ``lora_dir`` for prompts that call LoRAs. Without
+    ``run_code`` no Python is run that a file names.
     """
 
     changes: Mapping[str, Any]
@@ -37,6 +39,7 @@ class Asked:
     count: int | None = None
     model: str | None = None
     lora_dir: str | None = None
+    run_code: bool = False
 
 
 def resolving(open_image: OpenImage, *, may_fetch: bool) -> Resolve:
@@ -55,6 +58,7 @@ def wanted_again(one: Recorded, asked: Asked, resolve: Resolve, told: Told) -> l
     with blaming(str(one.path)):
         _check_still(one)
         found = _own(one, asked, resolve) if one.record.recipe else _foreign(one, asked, resolve)
+        check_code(found.recipe, asked)
         for line in found.told:
             told(line)
         seeds = _seeds(found.recipe.seed, asked)
@@ -66,6 +70,17 @@ def wanted_again(one: Recorded, asked: Asked, resolve: Resolve, told: Told) -> l
         Wanted(recipe=recipe, where=str(one.path), name=name, file=str(one.path))
         for recipe in recipes
     ]
+
+
+def check_code(recipe: Recipe, asked: Asked) -> None:
+    """Refuse to run what whoever made the file has chosen, unless that was asked for."""
+    guides = recipe.guides if "guides" not in asked.changes else None
+    for guide in guides or () if not asked.run_code else ():
+        if parse_loss(guide).module is not None:
+            raise SettingError(
+                f"guides would run the Python of {guide!r}, which this file names: look at it "
+                "first, and give --run-code"
+            )
 
 
 def _check_still(one: Recorded) -> None:

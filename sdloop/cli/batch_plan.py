@@ -2,8 +2,7 @@
 
 import dataclasses
 import itertools
-import random
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sdloop.batch import Planned
@@ -12,29 +11,22 @@ from sdloop.batch.cross import Asked, Crossing, Fill
 from sdloop.batch.grouping import WINDOW
 from sdloop.batch.loras import with_loras
 from sdloop.batch.planning import Complete, Planner
-from sdloop.batch.prompts import Prompt, blaming
-from sdloop.batch.sweep import Axis, check_axes, parse_axis
+from sdloop.batch.prompts import Prompt
 from sdloop.batch.variants import no_wildcards, varies
 from sdloop.batch.wildcards import wildcards
 from sdloop.cli.batch_options import PlanOptions
-from sdloop.cli.brought import check_stdin
+from sdloop.cli.batch_sources import axes_of, check_readers, prompts_of, seeds_for, still_open
 from sdloop.cli.files import exists_rule, naming_of
-from sdloop.cli.image_files import image_files
 from sdloop.cli.options import SeedOptions
 from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.plan import resolver
-from sdloop.cli.prompt_file import stream_prompts
 from sdloop.cli.screen import say
 from sdloop.cli.settings import CommandSettings, Settings
 from sdloop.cli.shared_words import texts_in, words_for
 from sdloop.cli.telling import tell_choices, tell_steps, tell_unknown, tell_unseen
-from sdloop.cli.text_files import read_text
 from sdloop.errors import SettingError
 from sdloop.inputs import OpenImage
-from sdloop.recipe import MAX_SEED, PROMPTS
-from sdloop.rules import check_whole
-
-_EXAMPLE = 'sdloop batch "a {red|green} frog" --seed 1..4'
+from sdloop.recipe import PROMPTS
 
 
 def plan_of(
@@ -51,14 +43,14 @@ def plan_of(
 
     Raises all that can be refused before the first picture: values of axes, prompts, names.
     """
-    _check_readers(arguments, flags, seeds)
-    axes, settings = _axes(flags, settings, options, seeds)
+    check_readers(arguments, flags, seeds)
+    axes, settings = axes_of(flags, settings, options, seeds)
     explicit = [*Settings.of(flags).recipe, *(axis.name for axis in axes)]
-    prompts = _open(_prompts(arguments, seeds.from_file, axes, settings), explicit)
+    prompts = still_open(prompts_of(arguments, seeds.from_file, axes, settings), explicit)
     head = list(itertools.islice(prompts, AHEAD))
     crossing = Crossing(
         fill=_filler(settings),
-        seeds=_seeds(head, axes, settings, seeds),
+        seeds=seeds_for(head, axes, settings, seeds),
         # Seeds change last, where nothing pairs them: all else is decided once for them.
         axes=[axis for axis in axes if options.zip or axis.name != "seed"],
         zipped=options.zip,
@@ -82,86 +74,6 @@ def plan_of(
     if output.quiet:
         return plan, total
     return _told(plan, head, crossing, settings, seeds, planner), total
-
-
-def _check_readers(
-    arguments: Sequence[str] | None, flags: Mapping[str, Any], seeds: SeedOptions
-) -> None:
-    """Standard input can be read once, and prompts come from one place."""
-    if arguments and seeds.from_file is not None:
-        raise SettingError(
-            f"prompt must come from one place, got {arguments[0]!r} and a file of them"
-        )
-    texts = list(arguments) if arguments else []
-    readers = {"mask": flags.get("mask"), "from_file": seeds.from_file, "config": seeds.config}
-    readers |= {f"prompt {number}": text for number, text in enumerate(texts, start=1)}
-    check_stdin(flags.get("images", []), readers)
-
-
-def _axes(
-    flags: Mapping[str, Any], settings: Settings, options: PlanOptions, seeds: SeedOptions
-) -> tuple[list[Axis], Settings]:
-    """The axes, several pictures among them; and the settings, with the only picture in them."""
-    axes = [parse_axis(text) for text in options.sweep or ()]
-    images = image_files(flags.get("images", []))
-    explicit = dict(Settings.of(flags).recipe)
-    explicit |= {name: getattr(seeds, name) for name in ("seed",) if getattr(seeds, name)}
-    if len(images) == 1:
-        explicit["image"] = images[0]
-        settings = Settings(recipe={"image": images[0]}).over(settings)
-    elif images:
-        axes.insert(0, Axis(name="image", fields=("image",), stretches=(images,)))
-    check_axes(axes, explicit, zipped=options.zip)
-    return axes, settings
-
-
-def _prompts(
-    arguments: Sequence[str] | None,
-    from_file: str | None,
-    axes: Sequence[Axis],
-    settings: Settings,
-) -> Iterator[Prompt]:
-    if from_file is not None:
-        return stream_prompts(from_file)
-    if arguments:
-        texts = (read_text("-").rstrip("\r\n") if text == "-" else text for text in arguments)
-        return (Prompt(settings={"prompt": text}) for text in texts)
-    if "prompt" in settings.recipe or any(axis.name == "prompt" for axis in axes):
-        return iter([Prompt(settings={})])
-    raise SettingError(f"prompt must be given, as in: {_EXAMPLE}")
-
-
-def _open(prompts: Iterator[Prompt], explicit: Sequence[str]) -> Iterator[Prompt]:
-    """The same prompts, as long as what flags say means something to them."""
-    for prompt in prompts:
-        if prompt.key is not None and explicit:
-            with blaming(prompt.where):
-                raise SettingError(f"{explicit[0]} means nothing to a line with a key: it is final")
-        yield prompt
-
-
-def _seeds(
-    head: Sequence[Prompt], axes: Sequence[Axis], settings: Settings, options: SeedOptions
-) -> Collection[int]:
-    """The seeds for all prompts that bring none: those of the flags, or random ones."""
-    count = settings.command.get("count", 1)
-    check_whole("count", count, 1, MAX_SEED)
-    swept = next((axis for axis in axes if axis.name == "seed"), None)
-    own = all("seed" in one.settings for one in head)
-    if swept is not None or own:
-        if options.seed is not None or options.count is not None or (own and swept is not None):
-            raise SettingError("seed and count mean nothing here: every picture has its own seed")
-        return () if swept is None else swept
-    first = settings.recipe.get("seed", random.randrange(MAX_SEED - count + 2))
-    if options.seed is not None:
-        axis = parse_axis(f"seed={options.seed}")
-        if len(axis) > 1:
-            if options.count is not None:
-                raise SettingError(f"count needs a single seed, got {len(axis)} seeds")
-            return axis
-        first = next(iter(axis))
-    check_whole("seed", first, 0, MAX_SEED - count + 1)
-    return range(first, first + count)
 
 
 def _check_variants(

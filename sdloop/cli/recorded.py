@@ -20,8 +20,8 @@ FilesArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="FILE...",
-        help="Pictures, or folders of them and of folders in them; "
-        '"-" reads their names from standard input, one a line.',
+        help="Pictures, folders of them and of folders in them, or a .txt with a name in each "
+        'line, as seen from where it lies; "-" reads such names from standard input.',
         show_default=False,
     ),
 ]
@@ -43,11 +43,17 @@ def files_of(names: Sequence[str]) -> Iterator[tuple[Path, bool]]:
     """
     for name in names:
         if name == "-":
-            yield from files_of([line for line in read_text("-").splitlines() if line.strip()])
+            yield from files_of(_lines("-"))
+        elif name.lower().endswith(".txt"):
+            yield from files_of([str(Path(name).parent / line) for line in _lines(name)])
         elif os.path.isdir(name):  # noqa: PTH112 - which raises for no name
             yield from ((path, False) for path in _inside(Path(name)))
         else:
             yield Path(name), True
+
+
+def _lines(name: str) -> list[str]:
+    return [line for line in read_text(name).splitlines() if line.strip()]
 
 
 def _inside(folder: Path) -> Iterator[Path]:

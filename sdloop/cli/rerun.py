@@ -64,6 +64,7 @@ def rerun(
         count=seeds.count,
         model=standing_model,
         lora_dir=command.lora_dir,
+        run_code=change.run_code,
     )
     found = recorded_files(files, quiet=output.quiet)
     open_image = image_opener()

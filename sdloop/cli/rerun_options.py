@@ -6,10 +6,17 @@ from typing import Annotated
 from sdloop.cli.flags import option
 from sdloop.cli.image_options import ImageOptions
 
+RunCode = Annotated[
+    bool,
+    option("Guidance", "Run the Python that the files' own guides name.", "--run-code"),
+]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeOptions:
     """What is changed, beside the settings that other commands have flags for as well."""
+
+    run_code: RunCode = False
 
     prompt: Annotated[
         str | None,

@@ -9,7 +9,7 @@ import typer
 
 from sdloop.batch import Planned, model_of
 from sdloop.batch.prompts import blaming
-from sdloop.cli.again import Asked, located, resolving, wanted_again
+from sdloop.cli.again import Asked, check_code, located, resolving, wanted_again
 from sdloop.cli.circumstances import differing, flat, short
 from sdloop.cli.entries import safe
 from sdloop.cli.flags import given, option, with_options
@@ -20,6 +20,7 @@ from sdloop.cli.plan import plan_pictures
 from sdloop.cli.progress import Progress
 from sdloop.cli.recipes import Wanted
 from sdloop.cli.recorded import FilesArgument, Recorded, recorded_files
+from sdloop.cli.rerun_options import RunCode
 from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import DTYPES, CommandSettings, Settings, standing_settings
 from sdloop.compare import Difference, difference
@@ -40,6 +41,7 @@ class VerifyOptions:
 
     model: Model = None
     lora_dir: LoraDir = None
+    run_code: RunCode = False
     device: Annotated[
         str | None, option("Model", "auto, cuda, cuda:1, mps or cpu.", "--device", metavar="NAME")
     ] = None
@@ -124,7 +126,7 @@ def _planned(
     """Each file with what it takes to make its picture again; what cannot be made is told."""
     resolve = resolving(open_named, may_fetch=True)
     changes = {} if how.model is None else {"model": how.model}
-    asked = Asked(changes=changes, lora_dir=how.lora_dir)
+    asked = Asked(changes=changes, lora_dir=how.lora_dir, run_code=how.run_code)
     ready, wanted = [], []
     for one in found:
         try:
@@ -156,6 +158,7 @@ def _wanted(one: Recorded, asked: Asked, resolve: Callable[..., Any], *, quiet: 
             say(f"{one.path}: {line}")
         return wanted
     with blaming(str(one.path)):
+        check_code(recipe, asked)
         recipe = located(recipe, one.path.parent, {})
     moved = replace(recipe, **asked.changes)
     return Wanted(recipe=moved, where=str(one.path), name="{file}.png", file=str(one.path))

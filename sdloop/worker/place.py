@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
+_LONGEST = 84
 
 # What is read when a library is imported, or decides how it computes, finds files and writes text:
 # a worker serves those alone whose environment agrees in these.
@@ -49,11 +50,11 @@ def folder() -> Path | None:
     """
     if not hasattr(socket, "AF_UNIX") or not hasattr(socket, "send_fds"):
         return None
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    home = Path(runtime or "")
-    if not (runtime and home.is_dir()):
-        home = Path(os.environ.get("TMPDIR", "/tmp"))
-    path = home / f"sdloop-{os.getuid()}"
+    named = [os.environ.get(name) for name in ("XDG_RUNTIME_DIR", "TMPDIR")]
+    homes = [Path(name) for name in (*named, "/tmp") if name and Path(name).is_dir()]
+    paths = [home / f"sdloop-{os.getuid()}" for home in homes]
+    # The name of a socket takes 108 bytes at most, and on macOS 104.
+    path = next(path for path in paths if len(os.fsencode(path)) <= _LONGEST)
     try:
         path.mkdir(mode=0o700, exist_ok=True)
         told = path.lstat()

@@ -1,6 +1,6 @@
 """How long the page of ``sdloop pick`` takes to show a folder of 5,000 small pictures.
 
-    python tests/benchmarks/pick_folder.py
+    python tests/benchmarks/picking.py
 
 Needs Chromium, and what ``pip install '.[test]'`` brings.
 """
