@@ -70,7 +70,7 @@ def find(
 ) -> Iterator[Found]:
     """Prompt by prompt."""
     components = sdloop.load_components(args.model)
-    settings = Settings(steps=args.steps)
+    settings = Settings(steps=args.steps, guidance_scale=args.guidance_scale)
     for number, question in enumerate(asked):
         folder = args.out / f"{number:03d}"
         files = make_pictures(components, question, folder, seeds=args.seeds, settings=settings)
@@ -104,6 +104,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, default=10, help="how many held-out ones")
     parser.add_argument("--seeds", type=int, default=64, help="pictures of each")
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--guidance-scale", type=float, help="default: the model's own")
     return parser.parse_args(argv)
 
 
