@@ -64,7 +64,7 @@ def theirs(components: Components, wanted: Recipe, layers: list[str]) -> Tensor:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("guidance_scale", [1, 7.5])
-@pytest.mark.parametrize("layers", ["mid", "down,mid,up"])
+@pytest.mark.parametrize("layers", ["mid", pytest.param("down,mid,up", marks=pytest.mark.slow)])
 def test_perturbed_attention_is_that_of_diffusers_pipelines(
     family: str, guidance_scale: float, layers: str
 ) -> None:

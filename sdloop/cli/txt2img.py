@@ -1,7 +1,11 @@
 """``sdloop txt2img``: pictures from text."""
 
+from contextlib import nullcontext
+from typing import Annotated
+
 from sdloop.cli.asked import asked_prompts, asked_settings, fulfil
-from sdloop.cli.flags import given, with_options
+from sdloop.cli.cold import cold as told_cold
+from sdloop.cli.flags import given, option, with_options
 from sdloop.cli.image_options import HiresOptions
 from sdloop.cli.model_options import ModelOptions
 from sdloop.cli.options import PromptArgument, RecipeOptions, SeedOptions
@@ -18,6 +22,10 @@ def txt2img(
     seeds: SeedOptions,
     model: ModelOptions,
     output: OutputOptions,
+    cold: Annotated[
+        bool,
+        option("Output", "Tell how long imports, weights and the first step take.", "--cold"),
+    ] = False,
 ) -> None:
     """Make pictures from a prompt, or from a file of them, and print their paths.
 
@@ -34,4 +42,5 @@ def txt2img(
     settings = asked_settings({**given(model, output, hires), **recipe_settings(recipe)}, seeds)
     example = 'sdloop txt2img "two green frogs on stilts"'
     prompts = asked_prompts(prompt, seeds.from_file, settings, example=example)
-    fulfil(prompts, settings, seeds, output)
+    with told_cold() if cold else nullcontext():
+        fulfil(prompts, settings, seeds, output)

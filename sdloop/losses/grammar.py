@@ -27,8 +27,8 @@ MAX_SCALE = 1e7
 # A scale that one sees, and that leaves the embedded model's pictures pictures.
 USUAL_SCALES: Mapping[str, float] = {
     **dict.fromkeys(LEVELS, 50.0),
-    "palette": 400.0,
-    "like": 200.0,
+    "palette": 200.0,
+    "like": 100.0,
     "ssim": 50.0,
     "symmetry": 500.0,
     "smooth": 200.0,
