@@ -269,6 +269,15 @@ def test_weights_that_change_are_noticed(served: User, tmp_path: Path) -> None:
     assert after == pixels(tmp_path / "alone.png") != pixels(served.folder / "before.png")
 
 
+def test_a_loss_that_changes_is_noticed(served: User) -> None:
+    code = "def loss(picture):\n    return picture[:, {}].mean(dim=(1, 2))\n"
+    guided = [*FROG, "4", "--guide", "mine:loss=150", "-o"]
+    for number, channel in enumerate((0, 2)):
+        (served.folder / "mine.py").write_text(code.format(channel) + "#" * number)
+        served.make(*guided, f"{channel}.png")
+    assert pixels(served.folder / "0.png") != pixels(served.folder / "2.png")
+
+
 def test_only_the_second_call_starts_a_worker(user: User) -> None:
     careful = User(runtime=user.runtime, folder=user.folder, mode="auto")
     first = careful.run(*FROG, "1")

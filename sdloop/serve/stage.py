@@ -7,9 +7,11 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from sdloop.worker.inside import HOST, Host
 from sdloop.worker.messages import INTERRUPTED, Call
+from sdloop.worker.place import PACKAGE
 
 _STREAMS = ("stdin", "stdout", "stderr")
 
@@ -65,7 +67,7 @@ def _heard_by(host: Host) -> Iterator[None]:
 @contextmanager
 def _client(call: Call, descriptors: Sequence[int]) -> Iterator[None]:
     """Be where the client is. One call runs at a time, so the whole process may go there."""
-    before, argv = dict(os.environ), sys.argv
+    before, argv, modules = dict(os.environ), sys.argv, set(sys.modules)
     for number, descriptor in enumerate(descriptors[:3]):
         os.dup2(descriptor, number)
     os.fchdir(descriptors[3])
@@ -77,10 +79,20 @@ def _client(call: Call, descriptors: Sequence[int]) -> Iterator[None]:
             yield
         finally:
             sys.argv = argv
+            _forget_modules(set(sys.modules) - modules)
             os.environ.clear()
             os.environ.update(before)
             os.umask(0o077)
             os.chdir("/")
+
+
+def _forget_modules(names: set[str]) -> None:
+    """Forget what was imported from the client's own files: they may be others the next time."""
+    homes = (sys.prefix, sys.base_prefix, PACKAGE)
+    for name in names:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file is not None and not any(Path(file).is_relative_to(home) for home in homes):
+            del sys.modules[name]
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def _like(named: NamedLoss, hashes: Sequence[str], size: Size, device: torch.dev
 
 def _clip(recipe: Recipe, named: NamedLoss, device: torch.device) -> Loss:
     assert recipe.guide_clip is not None and named.text is not None  # resolved
-    clip = _loaded(recipe.guide_clip, str(device))
+    clip = _loaded(recipe.guide_clip, str(device), recipe.guide_clip_sha256)
     generator = torch.Generator("cpu").manual_seed(recipe.seed)  # the loop's own draws stay
     return partial(
         far_from_text, clip=clip, text_embeds=_read(clip, named.text), generator=generator
@@ -114,7 +114,8 @@ def _clip(recipe: Recipe, named: NamedLoss, device: torch.device) -> Loss:
 
 
 @lru_cache(maxsize=1)
-def _loaded(name: str, device: str) -> Clip:
+def _loaded(name: str, device: str, sha256: str | None) -> Clip:
+    """The CLIP of this name; one whose files have changed since is another."""
     return load_clip(name, device=device)
 
 
