@@ -1,7 +1,12 @@
 """``sdloop batch``: a plan of many pictures, of which none is lost, and none made twice."""
 
+import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
+from sdloop.batch import Planned
 from sdloop.batch.counts import token_counter
 from sdloop.batch.lines import line_of
 from sdloop.cli.asked import asked_settings
@@ -14,11 +19,12 @@ from sdloop.cli.image_options import MaskOptions
 from sdloop.cli.model_options import WarmOptions
 from sdloop.cli.options import RecipeOptions, SeedOptions
 from sdloop.cli.output_options import OutputOptions
+from sdloop.cli.ranking import OrderOptions, check_rank, ranked
 from sdloop.cli.recipes import recipe_settings
 from sdloop.cli.running_options import RunningOptions
 from sdloop.cli.screen import emit
 from sdloop.cli.settings import CommandSettings
-from sdloop.errors import SettingError
+from sdloop.errors import BatchError, SettingError
 
 
 @with_options
@@ -33,6 +39,7 @@ def batch(
     running: RunningOptions,
     model: WarmOptions,
     output: OutputOptions,
+    order: OrderOptions,
 ) -> None:
     """Make all the pictures of a plan that are not there yet, and print their paths.
 
@@ -49,6 +56,7 @@ def batch(
 
     sdloop batch "a frog" --seed 1..9 --dry-run | grep -v '"seed": 4' | sdloop batch --from-file -
     """
+    check_rank(order)
     if output.save_steps is not None or output.preview:
         raise SettingError("save_steps and preview are for few pictures: use txt2img")
     if running.gpus is not None and (seeds.from_file == "-" or model.device is not None):
@@ -66,12 +74,37 @@ def batch(
         for planned in plan:
             emit(line_of(planned, count_tokens))
         return
-    run_plan(
-        plan,
-        command,
-        running,
-        open_image,
-        total=total,
-        json_lines=output.json,
-        quiet=output.quiet,
-    )
+    make = partial(run_plan, command=command, running=running, open_image=open_image, total=total)
+    if order.rank is None:
+        make(plan, json_lines=output.json, quiet=output.quiet)
+    else:
+        _ranked(plan, make, order, output, device=command.device)
+
+
+def _ranked(
+    plan: Iterable[Planned],
+    make: Callable[..., None],
+    order: OrderOptions,
+    output: OutputOptions,
+    *,
+    device: str,
+) -> None:
+    """Make the pictures, and print all that are there in the order that was asked for."""
+    paths: list[Path] = []
+    failed: BatchError | None = None
+    try:
+        make(_noted(plan, paths), quiet=output.quiet, show=lambda line: None)
+    except BatchError as error:  # told when the others are
+        failed = error
+    names = [str(path) for path in paths if path.exists()]
+    for one in ranked(names, order, quiet=output.quiet, device=device) if names else []:
+        line = {"path": one.name, "score": round(one.score, 4), "words": one.words}
+        emit(json.dumps(line, ensure_ascii=False) if output.json else one.name)
+    if failed is not None:
+        raise failed
+
+
+def _noted(plan: Iterable[Planned], paths: list[Path]) -> Iterator[Planned]:
+    for one in plan:
+        paths.append(one.path)
+        yield one

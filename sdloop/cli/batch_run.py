@@ -52,10 +52,11 @@ def run_plan(
     total: int | None,
     json_lines: bool = False,
     quiet: bool = False,
+    show: Callable[[str], None] = emit,
 ) -> None:
     """Make what is missing of the plan, which is read as it is needed; print what is made.
 
-    ``total`` is how many pictures the plan has, if that is known.
+    ``total`` is how many pictures the plan has, if that is known; ``show`` prints a line.
 
     Raises ``BatchError`` when some failed, and ends with 130 when it was interrupted.
     """
@@ -69,7 +70,7 @@ def run_plan(
     # Closed, or an error in here would leave claims behind until Python ends.
     with Stopping(quiet=quiet) as stopping, closing(job.told(command, stopping)) as told:
         for kind, _, line in told:
-            _hear(kind, line, tally)
+            _hear(kind, line, tally, show)
     if not stopping():
         tally.counts.finish()
     tally.end()
@@ -134,7 +135,7 @@ class _Job:
                 yield "begun", "", ""
 
 
-def _hear(kind: str, line: str, tally: Tally) -> None:
+def _hear(kind: str, line: str, tally: Tally, show: Callable[[str], None]) -> None:
     """Count what happened, and print what there is to print of it."""
     tally.clear()
     if kind == "begun":
@@ -144,7 +145,7 @@ def _hear(kind: str, line: str, tally: Tally) -> None:
     else:
         tally.counts.add(kind)
     if kind == "made":
-        emit(line)
+        show(line)
     elif kind == "failed":
         say(f"error: {line}")
     tally.tell()

@@ -17,7 +17,7 @@ RANKS = ("clip",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RankOptions:
+class OrderOptions:
     """By what pictures are sorted, and how many of them are kept."""
 
     rank: Annotated[
@@ -52,13 +52,19 @@ class RankOptions:
             choices=("mini",),
         ),
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankOptions(OrderOptions):
+    """The same for commands that have no other use for a device."""
+
     device: Annotated[
         str | None,
         option("Rank", "Where the CLIP runs: auto, cuda, cuda:1, mps or cpu.", "--device"),
     ] = None
 
 
-def check_rank(options: RankOptions) -> None:
+def check_rank(options: OrderOptions) -> None:
     """Raise ``SettingError`` for what breaks a rule, or means nothing without ``--rank``."""
     check_choice("rank", options.rank, RANKS)
     if options.top is not None:
@@ -69,12 +75,18 @@ def check_rank(options: RankOptions) -> None:
         raise SettingError(f"{name} says how to rank, and without --rank clip it means nothing")
 
 
-def ranked(names: Sequence[str], options: RankOptions, *, quiet: bool) -> list[Ranked]:
-    """The pictures in their order. What cannot be ranked is refused before the CLIP is loaded."""
+def ranked(
+    names: Sequence[str], options: OrderOptions, *, quiet: bool, device: str | None = None
+) -> list[Ranked]:
+    """The pictures in their order. What cannot be ranked is refused before the CLIP is loaded.
+
+    ``device`` is where the CLIP runs, if ``options`` do not say it.
+    """
     from sdloop.checkpoint import find_clip
 
     words = words_of(names, prompt=options.rank_prompt)
-    own = Settings.of(given(options)).over(standing_settings(None))
+    flags = given(options) | ({} if device is None else {"device": device})
+    own = Settings.of(flags).over(standing_settings(None))
     command = CommandSettings(**own.command)
     found = find_clip(command.clip_model)
 
