@@ -14,7 +14,6 @@ from sdloop.worker.asked import KEEP_ALIVE, seconds
 from sdloop.worker.messages import Ask, BadMessage, Status
 from sdloop.worker.place import folder, identity
 from sdloop.worker.reach import connected
-from sdloop.worker.start import started
 
 worker = typer.Typer(
     no_args_is_help=True, help="The processes that keep models for the next calls."
@@ -57,6 +56,8 @@ def start(
     if stays is None or stays == 0:
         raise SettingError(f"keep_alive must be like 90s, 5m, 2h or -1, got {stay!r}")
     path = _home() / identity(os.environ)
+    from sdloop.worker.start import started  # what it imports is not on every system
+
     if not started(path, stays) and _asked(path, "status") is None:
         raise SdloopError("the worker has not come up")
     told = _asked(path, "status")

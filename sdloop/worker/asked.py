@@ -14,7 +14,8 @@ COMMANDS = frozenset(
         *("batch", "rerun", "verify", "inspect"),
     )
 )
-_ELSEWHERE = frozenset(("--help", "--dry-run", "--cold"))
+# What is quick, what measures a process of its own, and what has a process for each GPU.
+_ELSEWHERE = ("--help", "--dry-run", "--cold", "--gpus")
 # Calls that differ in one of these are not for the same model.
 _MODEL = ("--model", "-m", "--revision", "--variant", "--vae", "--device", "--dtype", "--config")
 
@@ -35,7 +36,7 @@ def asked(argv: Sequence[str], environment: Mapping[str, str]) -> Asked | None:
     Then the command line itself runs here, and refuses what is wrong.
     """
     words = [word for word in argv if word != "--debug"]
-    if not words or words[0] not in COMMANDS or not _ELSEWHERE.isdisjoint(words):
+    if not words or words[0] not in COMMANDS or any(w.startswith(_ELSEWHERE) for w in words):
         return None
     mode = _value(words, "--worker") or environment.get("SDLOOP_WORKER") or "auto"
     stay = _value(words, "--keep-alive") or environment.get("SDLOOP_KEEP_ALIVE")

@@ -28,7 +28,6 @@ from sdloop.worker.messages import (
 )
 from sdloop.worker.place import folder, identity
 from sdloop.worker.reach import connected
-from sdloop.worker.start import started
 
 # A worker says something every two seconds, whatever its model does; and a turn of the loop, or
 # the loading of a model, takes less than a quarter of an hour.
@@ -61,6 +60,8 @@ def call(argv: Sequence[str]) -> int | Unfinished | None:
 
 def _new(path: Path, wanted: Asked) -> Line | None:
     """A worker that is started now, or has been in the meantime."""
+    from sdloop.worker.start import started  # what it imports is not on every system
+
     ours = started(path, wanted.keep_alive)
     line = connected(path)
     if ours and line is not None and wanted.mode == "auto" and not wanted.quiet:
