@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,26 +94,28 @@ def until(true: Callable[[], object], seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
+@contextmanager
+def somebody(folder: Path) -> Iterator[User]:
+    """The runtime folder has a short name, as a socket's must be."""
+    with tempfile.TemporaryDirectory(prefix="sdloop-run-") as runtime:
+        one = User(runtime=Path(runtime), folder=folder / "pictures")
+        one.folder.mkdir()
+        yield one
+        for pid in one.workers():
+            os.kill(pid, signal.SIGKILL)
+
+
 @pytest.fixture
 def user(tmp_path: Path) -> Iterator[User]:
-    one = User(runtime=tmp_path / "run", folder=tmp_path / "pictures")
-    one.runtime.mkdir()
-    one.folder.mkdir()
-    yield one
-    for pid in one.workers():
-        os.kill(pid, signal.SIGKILL)
+    with somebody(tmp_path) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     """A user whose worker has made a picture already."""
-    home = tmp_path_factory.mktemp("warm")
-    one = User(runtime=home / "run", folder=home / "pictures")
-    one.runtime.mkdir()
-    one.folder.mkdir()
-    yield one
-    for pid in one.workers():
-        os.kill(pid, signal.SIGKILL)
+    with somebody(tmp_path_factory.mktemp("warm")) as one:
+        yield one
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def plainly(scene: Scene) -> str:
 
     >>> from scenes import sample_scene
     >>> plainly(sample_scene(4))
-    'a watercolour of three black dogs on a plain background'
+    'a cartoon of a pink leopard on stilts at night'
     """
     several = scene.count > 1
     noun = PLURAL[scene.subject] if several else scene.subject

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
-_LONGEST = 84
+_LONGEST = 86
 
 # What is read when a library is imported, or decides how it computes, finds files and writes text:
 # a worker serves those alone whose environment agrees in these.
