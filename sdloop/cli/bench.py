@@ -24,7 +24,7 @@ from sdloop.rules import check_whole
 bench = typer.Typer(no_args_is_help=True, help="Measure this machine.")
 
 _PROMPT = "a frog in a park"
-_COLD = 3  # calls, whose median is told
+_COLD, _SHORT = 3, 7  # calls, whose median is told
 
 
 @bench.callback()
@@ -104,8 +104,8 @@ def _measured(place: _Place, calls: int) -> dict[str, float]:
         warm += sum(place.call(seed, worker="always") for seed in seeds)
         batch += _batch(place, seeds, worker="always")
     say("what is around the picture")
-    around = median(place.call(seed, worker="always", steps=1) for seed in range(11))
-    python = median(place.timed([sys.executable, "-c", "pass"]) for _ in range(11))
+    around = median(place.call(seed, worker="always", steps=1) for seed in range(_SHORT))
+    python = median(place.timed([sys.executable, "-c", "pass"]) for _ in range(_SHORT))
     found = {
         "cold_call": cold,
         "warm_call": warm / calls,

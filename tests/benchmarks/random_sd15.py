@@ -1,0 +1,44 @@
+"""A model of SD1.5's shape with random weights, in diffusers' layout: what it draws is noise.
+
+    python tests/benchmarks/random_sd15.py /tmp/sd15
+    sdloop bench loop -m /tmp/sd15 --calls 2 --steps 1
+
+Its pictures are 256x256, so that a step takes seconds on a CPU.
+"""
+
+import sys
+from pathlib import Path
+
+from diffusers import (
+    AutoencoderKL,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+import sdloop
+
+LAYOUTS = Path(sdloop.__file__).parent / "layouts"
+
+
+def main() -> None:
+    (folder,) = sys.argv[1:]
+    own = LAYOUTS / "sd15"
+    unet = UNet2DConditionModel.load_config(own / "unet")
+    StableDiffusionPipeline(
+        tokenizer=CLIPTokenizer.from_pretrained(LAYOUTS / "clip_tokenizer"),
+        text_encoder=CLIPTextModel(CLIPTextConfig.from_pretrained(own / "text_encoder")),
+        unet=UNet2DConditionModel.from_config({**unet, "sample_size": 32}),
+        vae=AutoencoderKL.from_config(AutoencoderKL.load_config(own / "vae")),
+        scheduler=EulerDiscreteScheduler.from_config(
+            EulerDiscreteScheduler.load_config(own / "scheduler")
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    main()

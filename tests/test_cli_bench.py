@@ -1,0 +1,55 @@
+"""What is measured: the parts of a cold call, and a shell loop beside a batch."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sdloop.cli import app
+
+
+def test_a_cold_call_tells_its_parts(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sdloop", "txt2img", "a frog", "--steps", "1", "-q"]
+    done = subprocess.run(
+        [*command, "--seed", "4", "--cold", "--worker", "always"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
+    seconds = [float(number) for number in re.findall(r"(\d+\.\d+) s", done.stderr)]
+    *parts, whole = seconds
+    assert len(parts) == 4
+    assert all(0 < part < whole for part in parts)
+    assert sum(parts) <= whole + 0.05
+    run = Path(os.environ["XDG_RUNTIME_DIR"])
+    assert [path for path in run.rglob("*") if not path.is_dir()] == []  # nor was a worker started
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--calls", "1"], "calls must be at least 2, got 1"),
+        (["--steps", "0"], "steps must be at least 1, got 0"),
+    ],
+)
+def test_bad_input_is_refused(flags: list[str], complaint: str) -> None:
+    result = CliRunner().invoke(app, ["bench", "loop", *flags])
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+
+
+@pytest.mark.slow
+def test_a_shell_loop_is_as_fast_as_a_batch() -> None:
+    result = CliRunner().invoke(app, ["bench", "loop", "--calls", "20", "--json"])
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["ratio_shell_loop_to_cold_batch"] < 1.15
+    assert found["ratio_shell_loop_to_warm_batch"] < 1.5
+    assert found["ratio_cold_to_warm_call"] > 3
+    assert found["warm_call_of_one_step"] < 0.35
