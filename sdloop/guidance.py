@@ -1,7 +1,7 @@
 """Formulas that combine the UNet's predictions into the one that the scheduler steps along.
 
 All tensors are predictions, or clean latents, of shape (batch, channels, height, width), and each
-picture of the batch is treated by itself. ``guides`` brings them into the loop.
+picture of the batch is treated by itself. ``guiders`` brings them into the loop.
 """
 
 from collections.abc import Sequence

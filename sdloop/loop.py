@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from sdloop.conditioning import Conditioning
 from sdloop.guidance import composed
-from sdloop.guides import Guide, plain
+from sdloop.guiders import Guide, plain
 from sdloop.mask import Kept
 from sdloop.schedule import Scheduler, denoised_latents, step_options, steps_of
 from sdloop.steering import Pull
@@ -62,7 +62,7 @@ def denoise(
     picture, feed the schedulers that draw noise on the way. ``guidance_scale`` is one for all
     turns, or one for each: at 1 the UNet runs on the prompt alone, else on the unconditional twin
     beside it, and on each prompt where several are combined. ``guide`` makes one prediction of the
-    two: classifier-free guidance, or what ``guides`` has instead. ``kept`` is what stays of a
+    two: classifier-free guidance, or what ``guiders`` has instead. ``kept`` is what stays of a
     picture that is painted only within a mask, and ``pull`` leads to pictures with less of a loss.
 
     The latents stay float32 in half precision too: a rounding error a step would add up.

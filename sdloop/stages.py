@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from sdloop.components import Components
 from sdloop.conditioning import Conditioning, with_sizes
 from sdloop.errors import NonFiniteError, SettingError
-from sdloop.guides import guided_by
+from sdloop.guiders import guided_by
 from sdloop.image import decode, encode, scale, to_images, to_pixels
 from sdloop.inputs import placed
 from sdloop.latents import enlarge, latent_size, noise, seeded_generators

@@ -22,7 +22,7 @@ from sdloop.guidance import (
     threshold_dynamically,
     with_momentum,
 )
-from sdloop.guides import Guide, guided_by
+from sdloop.guiders import Guide, guided_by
 from sdloop.loop import Step
 from sdloop.prediction import predict_denoised, predict_from_denoised
 from sdloop.recipe import Recipe

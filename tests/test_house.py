@@ -36,7 +36,7 @@ ROOMS = [
     "descent",
     "schedule",
     "levels",
-    "guides",
+    "guiders",
     "checkpoint",
     "components",
     "clip",

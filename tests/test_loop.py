@@ -15,7 +15,7 @@ from sdloop.components import Components
 from sdloop.conditioning import condition
 from sdloop.conductor import stream
 from sdloop.errors import SettingError
-from sdloop.guides import Guide, plain
+from sdloop.guiders import Guide, plain
 from sdloop.latents import noise, seeded_generators
 from sdloop.loop import Step, denoise
 from sdloop.recipe import Recipe

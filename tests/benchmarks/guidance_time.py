@@ -19,7 +19,7 @@ from diffusers import UNet2DConditionModel
 
 import sdloop
 from sdloop.conditioning import Conditioning, condition
-from sdloop.guides import guided_by
+from sdloop.guiders import guided_by
 from sdloop.latents import noise, seeded_generators
 from sdloop.perturbed import Perturbed, looking_away
 from sdloop.recipe import Recipe, guidance_scales
