@@ -18,6 +18,7 @@ from sdloop.worker.messages import (
     Message,
     Signal,
     Status,
+    Streams,
     Waiting,
     decoded,
     encoded,
@@ -33,6 +34,7 @@ STATUS = Status(
     "message",
     [
         Call(argv=["txt2img", "東京\udc80\n"], environment={"A": "1"}, umask=18, keep_alive=300.0),
+        Streams(),
         Signal(number=2),
         Ask(what="stop"),
         Waiting(place=3),

@@ -6,8 +6,10 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty
 
 from sdloop.serve.kept import Kept
 from sdloop.serve.queue import Guest, Queue
@@ -23,13 +25,16 @@ from sdloop.worker.messages import (
     Line,
     Signal,
     Status,
+    Streams,
+    Waiting,
 )
 from sdloop.worker.reach import same_user
 
 _BEAT = 2.0  # seconds
 _STREAMS = 4
-# As C's struct timeval: how long somebody may take to say something, or not to listen.
-_PATIENCE, _FOR_EVER = struct.pack("ll", 10, 0), struct.pack("ll", 0, 0)
+_PATIENCE = 10  # seconds that somebody may take to say something, or not to listen
+# The same as C's struct timeval.
+_LIMIT, _FOR_EVER = struct.pack("ll", _PATIENCE, 0), struct.pack("ll", 0, 0)
 
 
 class Worker:
@@ -51,16 +56,22 @@ class Worker:
                 self._run(guest)
             finally:
                 self._queue.finished()
-                for descriptor in guest.descriptors:
-                    os.close(descriptor)
 
     def _run(self, guest: Guest) -> None:
-        def tell(message: Carried | Done) -> None:
+        def tell(message: Waiting | Carried | Done) -> None:
             with suppress(OSError):  # its client is gone
                 guest.line.send(message)
 
+        tell(Waiting(place=0))
+        try:
+            descriptors = guest.streams.get(timeout=_PATIENCE)
+        except Empty:
+            return  # its client has none to give
         host = Host(load=self._kept.load, carry=tell, turn=self._turn)
-        tell(Done(code=run(guest.call, guest.descriptors, host, lambda: guest.stopped)))
+        try:
+            tell(Done(code=run(guest.call, descriptors, host, lambda: guest.stopped)))
+        finally:
+            _close(descriptors)
 
     def _turn(self) -> None:
         self._turns += 1
@@ -76,7 +87,7 @@ class Worker:
         while True:
             connection, _ = self._listener.accept()
             for limit in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
-                connection.setsockopt(socket.SOL_SOCKET, limit, _PATIENCE)
+                connection.setsockopt(socket.SOL_SOCKET, limit, _LIMIT)
             threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
 
     def _attend(self, connection: socket.socket) -> None:
@@ -84,35 +95,37 @@ class Worker:
         line = Line(connection)
         with suppress(OSError, BadMessage):
             if same_user(connection):
-                message, descriptors = line.receive_with(_STREAMS)
+                message = line.receive()
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _FOR_EVER)
-                if not self._answer(line, message, descriptors):
-                    for descriptor in descriptors:
-                        os.close(descriptor)
+                self._answer(line, message)
         line.close()
 
-    def _answer(self, line: Line, message: object, descriptors: list[int]) -> bool:
-        """Whether a call was run, which closes its descriptors."""
+    def _answer(self, line: Line, message: object) -> None:
         match message:
-            case Call() if len(descriptors) == _STREAMS:
-                guest = Guest(line=line, call=message, descriptors=descriptors)
+            case Call():
+                guest = Guest(line=line, call=message)
                 if self._queue.add(guest):
                     self._follow(guest)
-                return guest.taken
             case Ask(what="status"):
                 line.send(self._status())
             case Ask(what="stop"):
                 line.send(self._status())
                 self._queue.close()
-        return False
 
     def _follow(self, guest: Guest) -> None:
-        """Hear the signals of a client, until it has gone."""
+        """Hear what a client says, until it has gone."""
         with suppress(OSError, BadMessage):
-            while (message := guest.line.receive()) is not None:
+            while (heard := guest.line.receive_with(_STREAMS))[0] is not None:
+                message, descriptors = heard
+                if isinstance(message, Streams) and len(descriptors) == _STREAMS:
+                    guest.streams.put(descriptors)
+                    continue
+                _close(descriptors)
                 if isinstance(message, Signal):
                     self._queue.signal(guest, message.number)
         self._queue.leave(guest)
+        with suppress(Empty):  # what came too late
+            _close(guest.streams.get_nowait())
 
     def _status(self) -> Status:
         queue = self._queue
@@ -125,6 +138,11 @@ class Worker:
             idle_seconds=queue.idle_seconds,
             keep_alive=queue.keep_alive,
         )
+
+
+def _close(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def listening(path: Path) -> socket.socket:

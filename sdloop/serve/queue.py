@@ -5,21 +5,22 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 from sdloop.worker.messages import INTERRUPTED, Call, Done, Line, Waiting
 
 
 @dataclass(eq=False, kw_only=True, slots=True)
 class Guest:
-    """A client whose call waits, or was ``taken`` to be run.
+    """A client whose call waits, or runs.
 
-    ``descriptors`` are its streams and its folder; whoever takes the call closes them.
+    In ``streams`` are, when its turn has come, the descriptors of its streams and its folder;
+    whoever takes them closes them.
     """
 
     line: Line
     call: Call
-    descriptors: list[int]
-    taken: bool = False
+    streams: "SimpleQueue[list[int]]" = field(default_factory=SimpleQueue)
     stopped: bool = False
 
 
@@ -61,8 +62,6 @@ class Queue:
             if not self._open:
                 return None
             self._running = self._waiting.popleft()
-            self._running.taken = True
-            self._running.line.mention(Waiting(place=0))
             self._tell()
             return self._running
 

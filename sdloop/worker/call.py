@@ -24,6 +24,7 @@ from sdloop.worker.messages import (
     Done,
     Line,
     Signal,
+    Streams,
     Waiting,
 )
 from sdloop.worker.place import folder, identity
@@ -90,8 +91,8 @@ class _Conversation:
         with _streams() as streams, self._signals():
             try:
                 self._line.set_patience(_FIRST_WORD)
-                self._line.send(self._call(argv), streams)
-                code = self._heard()
+                self._line.send(self._call(argv))
+                code = self._heard(streams)
             except (OSError, BadMessage) as error:
                 code = None
                 why = "is stuck" if isinstance(error, TimeoutError) else "has gone"
@@ -114,7 +115,7 @@ class _Conversation:
             keep_alive=self._wanted.keep_alive,
         )
 
-    def _heard(self) -> int | None:
+    def _heard(self, streams: tuple[int, ...]) -> int | None:
         """The exit code; None when the worker has gone. Raises ``TimeoutError`` for a stuck one."""
         while (message := self._line.receive()) is not None:
             self._heard_of = True
@@ -122,7 +123,9 @@ class _Conversation:
             match message:
                 case Done():
                     return message.code
-                case Waiting(place=place) if place and not self._wanted.quiet:
+                case Waiting(place=0):
+                    self._line.send(Streams(), streams)
+                case Waiting(place=place) if not self._wanted.quiet:
                     _say(f"waiting for the worker: {place} before this call")
                 case Carried(seed=seed, path=path):
                     self._seed = seed if seed >= 0 else self._seed

@@ -20,7 +20,7 @@ class BadMessage(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """A client's command line. With it come the descriptors of its stdin, stdout, stderr, folder.
+    """A client's command line.
 
     ``argv`` is without the name of the program. ``keep_alive`` is how many seconds the worker stays
     when all calls are done: for ever if negative.
@@ -31,6 +31,16 @@ class Call:
     environment: dict[str, str]
     umask: int
     keep_alive: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Streams:
+    """With it come the descriptors of the client's stdin, stdout, stderr and folder.
+
+    Only when its turn has come: a worker that is stuck would hold its output open for ever.
+    """
+
+    kind: ClassVar = "streams"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +61,7 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
-    """So many calls are before this one; 0 when it runs."""
+    """So many calls are before this one; with 0 the worker waits for its ``Streams``."""
 
     kind: ClassVar = "waiting"
     place: int
@@ -99,7 +109,7 @@ class Status:
     keep_alive: float
 
 
-Message = Call | Signal | Ask | Waiting | Alive | Carried | Done | Status
+Message = Call | Streams | Signal | Ask | Waiting | Alive | Carried | Done | Status
 _KINDS: Mapping[str, type[Any]] = {one.kind: one for one in get_args(Message)}
 
 
