@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from PIL import ImageStat
 
+from sdloop.clip import clip_scores, load_clip
 from sdloop.components import load_components
 from sdloop.conductor import generate
 from sdloop.recipe import Recipe
@@ -21,6 +22,20 @@ def mean_blue(prompt: str, seeds: Sequence[int], **settings: Any) -> float:
 def test_the_mean_blue_rises_with_the_scale() -> None:
     steered = [mean_blue("a frog", (7,), steps=6, guides=(f"blue={s}",)) for s in (0, 25, 100)]
     assert all(more > less + 10 for less, more in pairwise(steered))
+
+
+def test_the_embedded_clip_pulls_towards_its_text() -> None:
+    text = "a red frog on a stage"
+    scores = {}
+    for guides in (None, (f"clip={text}",)):
+        recipes = [
+            Recipe(prompt="a frog on a stage", seed=seed, steps=15, guides=guides)
+            for seed in (1, 2, 3)
+        ]
+        images = [picture.image for picture in generate(load_components(), recipes)]
+        scores[guides] = sum(clip_scores(load_clip(device="cpu"), images, [text] * 3)) / 3
+    plain, steered = scores.values()
+    assert steered > plain + 1.5, scores
 
 
 @pytest.mark.slow

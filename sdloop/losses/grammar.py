@@ -5,7 +5,7 @@
     loss  := NAME [ "=" SCALE ]                                   blue=200
            | "palette=" COLOUR { "," COLOUR } [ ":" SCALE ]       palette=#112233,gold:400
            | "like=" FILE [ ",ssim" ] [ ",mask=" FILE ] [ ":" SCALE ]
-           | "clip=" TEXT [ ":" SCALE ]                           clip=a red sky:300
+           | "clip=" TEXT [ ":" SCALE ]                           clip=a red sky:15
            | MODULE ":" FUNCTION [ "=" SCALE ]                    my_losses:warmth=100
 
 A NAME is one of ``LEVELS``, "symmetry" or "smooth". Without a SCALE a loss has its usual one; a
@@ -32,7 +32,7 @@ USUAL_SCALES: Mapping[str, float] = {
     "ssim": 50.0,
     "symmetry": 500.0,
     "smooth": 200.0,
-    "clip": 200.0,
+    "clip": 10.0,
     "call": 100.0,
 }
 NAMES = tuple(name for name in USUAL_SCALES if name not in ("ssim", "call"))
