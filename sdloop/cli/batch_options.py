@@ -7,7 +7,7 @@ import typer
 
 from sdloop.batch.cross import PICKS
 from sdloop.cli.flags import option
-from sdloop.cli.image_options import Enlarge, ImageOptions
+from sdloop.cli.image_options import Enlarge, Hires, ImageOptions
 from sdloop.errors import SettingError
 from sdloop.rules import check_choice
 
@@ -79,13 +79,5 @@ class StartOptions(ImageOptions):
             metavar="IMAGE",
         ),
     ] = None
-    hires: Annotated[
-        float | None,
-        option(
-            "Enlarge",
-            "Make the picture, then make it this many times larger, from a partial strength.",
-            "--hires",
-            metavar="X",
-        ),
-    ] = None
+    hires: Hires = None
     enlarge: Enlarge = None

@@ -168,6 +168,15 @@ class GrowthOptions(SideOptions):
     ] = None
 
 
+Hires = Annotated[
+    float | None,
+    option(
+        "Enlarge",
+        "Make the picture, then make it this many times larger, from a partial strength.",
+        "--hires",
+        metavar="X",
+    ),
+]
 Enlarge = Annotated[
     str | None,
     option(
@@ -184,15 +193,7 @@ Enlarge = Annotated[
 class HiresOptions:
     """The second stage of a picture that starts from noise."""
 
-    hires: Annotated[
-        float | None,
-        option(
-            "Enlarge",
-            "Make the picture, then make it this many times larger, from a partial strength.",
-            "--hires",
-            metavar="X",
-        ),
-    ] = None
+    hires: Hires = None
     strength: Annotated[
         float | None,
         option(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from sdloop.cli.flags import option
-from sdloop.cli.image_options import ImageOptions
+from sdloop.cli.image_options import Hires, ImageOptions
 
 RunCode = Annotated[
     bool,
@@ -22,15 +22,7 @@ class ChangeOptions:
         str | None,
         option("Picture", "What the picture shows, in place of what it did.", "--prompt"),
     ] = None
-    hires: Annotated[
-        float | None,
-        option(
-            "Enlarge",
-            "Make the picture, then make it this many times larger, from a partial strength.",
-            "--hires",
-            metavar="X",
-        ),
-    ] = None
+    hires: Hires = None
     drop: Annotated[
         list[str] | None,
         option(
