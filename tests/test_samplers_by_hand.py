@@ -33,6 +33,7 @@ def test_their_orders_are_one_two_and_more() -> None:
     assert rows["lms"][-2] < rows["heun"][-2] / 10
 
 
+@pytest.mark.slow
 def test_their_pictures_are_diffusers_own(tmp_path: Path) -> None:
     pytest.importorskip("scipy", reason="pip install 'sdloop[schedulers]'")
     file = tmp_path / "frogs.png"
