@@ -117,6 +117,7 @@ def test_other_ways_of_making_pictures_are_guided_as_well() -> None:
         assert pixels(f"{command}0.png") != pixels(f"{command}1.png")
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own() -> None:
     command = [sys.executable, "-m", "sdloop", "txt2img", *FLAGS, "--steps", "2", "-q"]
     command += ["--guidance", "apg", "--guidance-interval", "..20", "-o", "a.png"]

@@ -243,6 +243,7 @@ def test_several_photos_seeds_and_masks_in_a_batch_are_as_each_alone() -> None:
         assert abs(one - other).max() <= 1
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own() -> None:
     flags = ["a hat", "--mask", "mask.png", "--seed", "4", "--steps", "2", "--json"]
     command = [sys.executable, "-m", "sdloop", "inpaint", "photo.png", *flags]

@@ -165,6 +165,7 @@ def test_what_makes_no_sense_is_refused(arguments: tuple[str, ...], message: str
     assert message in refused(*arguments)
 
 
+@pytest.mark.slow
 def test_the_command_itself() -> None:
     command = [sys.executable, "-m", "sdloop", "mix", *PAIR, "--seed", "4", "--steps", "2"]
     result = subprocess.run(command, capture_output=True, text=True)

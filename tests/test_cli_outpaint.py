@@ -102,6 +102,7 @@ def test_growing_step_by_step_goes_on_and_on() -> None:
     assert np.array_equal(two[:32], np.asarray(Image.open("one.png")))
 
 
+@pytest.mark.slow
 def test_an_inpainting_model_in_a_real_process(tmp_path: Path) -> None:
     """And once more in this one, to the same bytes."""
     model = save_diffusers_folder(tiny_inpaint("sd1"), tmp_path / "painter")

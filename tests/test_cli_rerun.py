@@ -61,6 +61,7 @@ def test_without_changes_the_file_is_the_same(
     assert _again("cat.png") == ["cat-again-2.png"]
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own() -> None:
     TXT2IMG.make("a cat", "--seed", "4", "-o", "cat.png")
     command = [sys.executable, "-m", "sdloop", "rerun", "cat.png", "--steps", "5"]

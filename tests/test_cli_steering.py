@@ -181,6 +181,7 @@ def test_what_grows_by_parts_is_like_no_picture(here: Path) -> None:
     outpaint.make(*flags, "--guide", "blue=3000", "-o", "grown.png")
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_finds_the_module_beside_it(here: Path) -> None:
     command = [sys.executable, "-m", "sdloop", "txt2img", *SAME, "--steps", "2"]
     command += ["--guide", "warm:warmth=9000", "-o", "warm.png"]

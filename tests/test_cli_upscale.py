@@ -129,6 +129,7 @@ def test_a_missing_picture_ends_with_3() -> None:
     assert "cannot read 'no.png'" in UPSCALE.refused("no.png", code=3)
 
 
+@pytest.mark.slow
 def test_the_real_command(tiny_model: Path) -> None:
     command = [sys.executable, "-m", "sdloop", "upscale", "sketch.png", "--seed", "4"]
     done = subprocess.run([*command, "--steps", "4"], capture_output=True, text=True)

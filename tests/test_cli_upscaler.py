@@ -94,6 +94,7 @@ def test_txt2img_is_refused(upscaler: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own() -> None:
     command = [sys.executable, "-m", "sdloop", "upscale", "small.png", "a cat", "--seed", "4"]
     flags = ["--steps", "2", "-o", "own.png", "--noise-level", "0"]

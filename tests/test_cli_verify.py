@@ -64,6 +64,7 @@ def test_pictures_that_are_equal_and_nothing_is_written(here: Path) -> None:
     assert sorted(here.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own() -> None:
     _rewritten("other.png", level=255)
     command = [sys.executable, "-m", "sdloop", "verify", "cat.png", "other.png"]
