@@ -16,6 +16,8 @@ A message is one line that stands alone on stderr: what is wrong, with the value
 about it. Only that of a ``PromptError`` has further lines.
 """
 
+INTERRUPTED = 130  # the exit code of whoever was asked to stop, as shells have it
+
 
 class SdloopError(Exception):
     """The root: catch this to catch whatever sdloop refuses or fails at."""

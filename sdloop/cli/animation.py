@@ -15,10 +15,10 @@ from sdloop.cli.animate_options import MovingOutput
 from sdloop.cli.loading import loaded
 from sdloop.cli.made import circumstances
 from sdloop.cli.progress import Progress
-from sdloop.cli.screen import INTERRUPTED, emit, say
+from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import CommandSettings
 from sdloop.cli.telling import tell_steps
-from sdloop.errors import FileError
+from sdloop.errors import INTERRUPTED, FileError
 from sdloop.moving import Clip, Flicker, clip_recipe, moving_facts, write_moving
 from sdloop.png import Made, read_record, texts_of, write_picture
 from sdloop.png.atomic import Exists, check_writable

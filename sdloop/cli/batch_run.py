@@ -28,12 +28,12 @@ from sdloop.batches import shape_of
 from sdloop.cli.loading import loaded
 from sdloop.cli.made import circumstances, line_of
 from sdloop.cli.running_options import RunningOptions, parse_batch_size, parse_shard
-from sdloop.cli.screen import INTERRUPTED, emit, say
+from sdloop.cli.screen import emit, say
 from sdloop.cli.settings import CommandSettings
 from sdloop.cli.spread import Message, devices_of, local_device, spread
 from sdloop.cli.stopping import Stopping
 from sdloop.cli.tally import Counts, Tally
-from sdloop.errors import BatchError, SettingError
+from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.inputs import OpenImage
 
 if TYPE_CHECKING:

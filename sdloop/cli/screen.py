@@ -9,9 +9,8 @@ from pathlib import Path
 
 import typer
 
-from sdloop.errors import FileError, PromptError, SdloopError
+from sdloop.errors import INTERRUPTED, FileError, PromptError, SdloopError
 
-INTERRUPTED = 130
 STDOUT_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
 
 

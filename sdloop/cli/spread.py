@@ -17,8 +17,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from sdloop.cli.screen import INTERRUPTED, say
-from sdloop.errors import BatchError, SdloopError, SettingError
+from sdloop.cli.screen import say
+from sdloop.errors import INTERRUPTED, BatchError, SdloopError, SettingError
 
 # What happened ("begun", "there", "made", "failed"), to the picture of which key, and what is
 # printed; "taken back" says what happened instead of what was told before.

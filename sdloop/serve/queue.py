@@ -7,7 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from sdloop.worker.messages import INTERRUPTED, Call, Done, Line, Waiting
+from sdloop.errors import INTERRUPTED
+from sdloop.worker.messages import Call, Done, Line, Waiting
 
 
 @dataclass(eq=False, kw_only=True, slots=True)

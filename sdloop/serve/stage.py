@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sdloop.errors import INTERRUPTED
 from sdloop.worker.inside import HOST, Host
-from sdloop.worker.messages import INTERRUPTED, Call
+from sdloop.worker.messages import Call
 from sdloop.worker.place import PACKAGE
 
 _STREAMS = ("stdin", "stdout", "stderr")

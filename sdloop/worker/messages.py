@@ -11,7 +11,6 @@ from typing import Any, ClassVar, get_args, get_origin
 
 # The longest command line that Linux takes is 2 MiB, and the environment counts in it.
 MAX_BYTES = 8 << 20
-INTERRUPTED = 130
 
 
 class BadMessage(Exception):
