@@ -7,6 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdloop.batch.names import home
 from sdloop.errors import SettingError
 from sdloop.recipe import Lora, Recipe, checked_loras, split_tags
 
@@ -41,8 +42,7 @@ def _in_folder(lora: Lora, folder: str | None) -> Lora:
 
     if folder is None:
         raise SettingError(f"prompt calls the LoRA {lora.name!r}: give its folder with --lora-dir")
-    home = Path(folder).expanduser() if folder.startswith("~/") else Path(folder)
-    return replace(lora, name=str(lora_in(home, lora.name)))
+    return replace(lora, name=str(lora_in(home(folder), lora.name)))
 
 
 def lora_finder(*, may_fetch: bool) -> "FindLora":

@@ -32,6 +32,20 @@ LoraDir = Annotated[
     option("Model", "The folder of LoRAs that have names.", "--lora-dir", metavar="DIR"),
 ]
 
+Device = Annotated[
+    str | None,
+    option(
+        "Model",
+        "auto, cuda, cuda:1, mps or cpu.",
+        "--device",
+        metavar="NAME",
+        choices=("auto", "cuda", "mps", "cpu"),
+    ),
+]
+Dtype = Annotated[
+    str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
+]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightsOptions:
@@ -54,19 +68,8 @@ class WeightsOptions:
         ),
     ] = None
     lora_dir: LoraDir = None
-    device: Annotated[
-        str | None,
-        option(
-            "Model",
-            "auto, cuda, cuda:1, mps or cpu.",
-            "--device",
-            metavar="NAME",
-            choices=("auto", "cuda", "mps", "cpu"),
-        ),
-    ] = None
-    dtype: Annotated[
-        str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
-    ] = None
+    device: Device = None
+    dtype: Dtype = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -354,6 +354,12 @@ class RecipeOptions:
     ] = None
 
 
+Count = Annotated[
+    int | None,
+    option("Prompts and seeds", "As many pictures: seed, seed + 1 …", "--count", metavar="N"),
+]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeedOptions:
     """Which pictures of one Recipe, and which Recipes."""
@@ -367,10 +373,7 @@ class SeedOptions:
             metavar="SEEDS",
         ),
     ] = None
-    count: Annotated[
-        int | None,
-        option("Prompts and seeds", "As many pictures: seed, seed + 1 …", "--count", metavar="N"),
-    ] = None
+    count: Count = None
     from_file: Annotated[
         str | None,
         option(

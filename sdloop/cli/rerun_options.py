@@ -5,6 +5,7 @@ from typing import Annotated
 
 from sdloop.cli.flags import option
 from sdloop.cli.image_options import Hires, ImageOptions
+from sdloop.cli.options import Count
 
 RunCode = Annotated[
     bool,
@@ -62,10 +63,7 @@ class OtherSeedOptions:
             metavar="SEEDS",
         ),
     ] = None
-    count: Annotated[
-        int | None,
-        option("Prompts and seeds", "As many pictures: seed, seed + 1 …", "--count", metavar="N"),
-    ] = None
+    count: Count = None
     config: Annotated[
         str | None,
         option(

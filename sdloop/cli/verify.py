@@ -14,7 +14,7 @@ from sdloop.cli.circumstances import differing, flat, short
 from sdloop.cli.entries import safe
 from sdloop.cli.flags import given, option, with_options
 from sdloop.cli.image_files import image_opener
-from sdloop.cli.model_options import LoraDir, Model
+from sdloop.cli.model_options import Device, Dtype, LoraDir, Model
 from sdloop.cli.output_options import OutputOptions
 from sdloop.cli.plan import plan_pictures
 from sdloop.cli.progress import Progress
@@ -22,7 +22,7 @@ from sdloop.cli.recipes import Wanted
 from sdloop.cli.recorded import FilesArgument, Recorded, recorded_files
 from sdloop.cli.rerun_options import RunCode
 from sdloop.cli.screen import emit, say
-from sdloop.cli.settings import DTYPES, CommandSettings, Settings, standing_settings
+from sdloop.cli.settings import CommandSettings, Settings, standing_settings
 from sdloop.compare import Difference, difference
 from sdloop.errors import BatchError, FileError, SdloopError, SettingError
 from sdloop.inputs import OpenImage, open_image
@@ -42,12 +42,8 @@ class VerifyOptions:
     model: Model = None
     lora_dir: LoraDir = None
     run_code: RunCode = False
-    device: Annotated[
-        str | None, option("Model", "auto, cuda, cuda:1, mps or cpu.", "--device", metavar="NAME")
-    ] = None
-    dtype: Annotated[
-        str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
-    ] = None
+    device: Device = None
+    dtype: Dtype = None
     tolerance: Annotated[
         int | None,
         option(
