@@ -201,12 +201,14 @@ def test_ctrl_c_ends_that_call_and_not_the_worker(served: User) -> None:
 
 
 def test_a_call_whose_client_is_killed_stops(served: User) -> None:
+    pid = served.worker()
     process = served.start(*FROG[:3], "1000", "--seed", "1..9")
     until(lambda: "busy" in served.run("worker", "status").stdout)
     process.kill()
     process.communicate()
     until(lambda: "idle" in served.run("worker", "status").stdout)
     served.make(*FROG, "4", "-o", "after.png")
+    assert served.worker() == pid
 
 
 def test_who_waits_is_told_so_and_may_leave(served: User) -> None:

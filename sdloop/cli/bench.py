@@ -102,7 +102,7 @@ def _measured(place: _Place, calls: int) -> dict[str, float]:
     for half in range(2):
         seeds = range(half * calls // 2, (half + 1) * calls // 2)
         warm += sum(place.call(seed, worker="always") for seed in seeds)
-        batch += _batch(place, seeds, worker="always")
+        batch += _batch(place, seeds)
     say("what is around the picture")
     around = median(place.call(seed, worker="always", steps=1) for seed in range(_SHORT))
     python = median(place.timed([sys.executable, "-c", "pass"]) for _ in range(_SHORT))
@@ -119,9 +119,9 @@ def _measured(place: _Place, calls: int) -> dict[str, float]:
     return found | _diffusers(place, warm / calls)
 
 
-def _batch(place: _Place, seeds: range, *, worker: str) -> float:
+def _batch(place: _Place, seeds: range) -> float:
     flags = ["--seed", f"{seeds[0]}..{seeds[-1]}", "--steps", str(place.steps), "-m", place.model]
-    return place.run("batch", _PROMPT, *flags, "--outdir", "batch", "--redo", worker=worker)
+    return place.run("batch", _PROMPT, *flags, "--outdir", "batch", "--redo", worker="always")
 
 
 def _diffusers(place: _Place, warm: float) -> dict[str, float]:

@@ -65,11 +65,11 @@ def _files(checkpoint: "Checkpoint") -> Iterator[object]:
     """Name, size, time and place on the disk of every file that the model is read from."""
     yield checkpoint.name, checkpoint.revision, checkpoint.variant
     folders = [path for path in (checkpoint.path, checkpoint.vae_path) if path is not None]
-    files = {file for part in checkpoint.weights.values() for file in part}
-    for path in sorted({*files, *folders, *checkpoint.tokenizers.values()}):
-        for file in sorted(_within(path)):
-            told = file.stat()
-            yield str(file), told.st_size, told.st_mtime_ns, told.st_ino
+    weights = (file for part in checkpoint.weights.values() for file in part)
+    paths = {*weights, *folders, *checkpoint.tokenizers.values()}
+    for file in sorted({file for path in paths for file in _within(path)}):
+        told = file.stat()
+        yield str(file), told.st_size, told.st_mtime_ns, told.st_ino
 
 
 def _within(path: Path) -> Iterator[Path]:
