@@ -8,11 +8,11 @@ import sys
 import torch
 
 import sdloop
-from sdloop.conditioning import condition
-from sdloop.guidance import classifier_free_guidance
-from sdloop.image import decode, to_images
-from sdloop.latents import noise, seeded_generators
-from sdloop.schedule import make_scheduler, set_steps
+from sdloop.conditioning.encode import condition
+from sdloop.guidance.formulas import classifier_free_guidance
+from sdloop.latents.vae import decode, to_images
+from sdloop.latents.noise import noise, seeded_generators
+from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 first, second, file = sys.argv[1:]
 components = sdloop.load_components()

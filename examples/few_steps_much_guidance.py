@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 
 import sdloop
-from sdloop.sheet import sheet
+from sdloop.images.sheet import sheet
 
 prompt, file = sys.argv[1:]
 components = sdloop.load_components()

@@ -6,10 +6,10 @@ python examples/five_stages.py "a green frog in a park" out.png
 import sys
 
 import sdloop
-from sdloop.conditioning import condition
-from sdloop.image import decode, to_images
-from sdloop.latents import noise, seeded_generators
-from sdloop.schedule import make_scheduler, set_steps
+from sdloop.conditioning.encode import condition
+from sdloop.latents.vae import decode, to_images
+from sdloop.latents.noise import noise, seeded_generators
+from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 prompt, file = sys.argv[1:]
 components = sdloop.load_components()

@@ -11,8 +11,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 import sdloop
-from sdloop.animate import Frame, animate
-from sdloop.moving import open_clip, write_moving
+from sdloop.pipeline.animate import Frame, animate
+from sdloop.animation.read import open_clip
+from sdloop.animation.write import write_moving
 
 
 def page(index: int) -> Image.Image:

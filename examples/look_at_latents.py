@@ -9,7 +9,7 @@ from PIL import Image
 
 import sdloop
 from sdloop.inspection.latents import channel_images, round_trip
-from sdloop.sheet import sheet
+from sdloop.images.sheet import sheet
 
 source, file = sys.argv[1:]
 components = sdloop.load_components()

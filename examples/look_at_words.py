@@ -8,7 +8,7 @@ import sys
 import sdloop
 from sdloop.inspection.attention import heat, recorded
 from sdloop.inspection.words import walk
-from sdloop.sheet import captioned
+from sdloop.images.sheet import captioned
 
 prompt, file = sys.argv[1:]
 components = sdloop.load_components()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from PIL import ImageStat
 
 import sdloop
-from sdloop.sheet import sheet
+from sdloop.images.sheet import sheet
 
 SCALES = (0, 25, 50, 100, 200)
 

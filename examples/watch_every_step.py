@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import sdloop
-from sdloop.image import decode, to_images
+from sdloop.latents.vae import decode, to_images
 
 prompt, file = sys.argv[1:]
 components = sdloop.load_components()

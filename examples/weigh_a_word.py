@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import sdloop
-from sdloop.sheet import sheet
+from sdloop.images.sheet import sheet
 
 WEIGHTS = (0.5, 0.8, 1.0, 1.1, 1.25, 1.5)
 

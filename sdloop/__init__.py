@@ -11,10 +11,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sdloop.components import Components, load_components
-    from sdloop.conductor import Picture, generate, stream
+    from sdloop.models.components.load import Components, load_components
+    from sdloop.pipeline.generate import generate, stream
+    from sdloop.pipeline.picture import Picture
     from sdloop.loop import Step, denoise
-    from sdloop.recipe import Recipe
+    from sdloop.recipe.recipe import Recipe
 
 __all__ = [
     "Components",

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from sdloop.conditioning import Conditioning
-from sdloop.guidance import composed
-from sdloop.guiders import Guide, plain
-from sdloop.mask import Kept
-from sdloop.schedule import Scheduler, denoised_latents, step_options, steps_of
-from sdloop.steering import Pull
+from sdloop.conditioning.value import Conditioning
+from sdloop.guidance.formulas import composed
+from sdloop.guidance.guiders import Guide, plain
+from sdloop.latents.mask import Kept
+from sdloop.schedulers.schedule import Scheduler, denoised_latents, step_options, steps_of
+from sdloop.guidance.losses.pull import Pull
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Pictures as other programs write them, to the letter: see ``sdloop.png.foreign`` for sources."""
+"""Pictures as other programs write them, to the letter: see ``sdloop.metadata.foreign`` for sources."""
 
 import json
 import struct

@@ -61,15 +61,15 @@ class Nursery:
 def _serve(model: Path) -> None:
     import torch
 
-    import sdloop.cli.batch_run
-    import sdloop.conductor  # what a child would import
-    import sdloop.kit
-    from sdloop.checkpoint import find_checkpoint
-    from sdloop.components import load_components
+    import sdloop.cli.make.batch_run
+    import sdloop.pipeline.generate  # what a child would import
+    import sdloop.pipeline.loaded_model
+    from sdloop.models.checkpoint.find import find_checkpoint
+    from sdloop.models.components.load import load_components
 
     torch.set_num_threads(1)
     components = load_components(find_checkpoint(str(model)))
-    sdloop.cli.batch_run.loaded = lambda checkpoint, command: components
+    sdloop.cli.make.batch_run.loaded = lambda checkpoint, command: components
     for line in sys.stdin:
         request = json.loads(line)
         answer: Any = True

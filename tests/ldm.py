@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sdloop.components import Components
+from sdloop.models.components.load import Components
 
 _RESNET = {
     "norm1": "in_layers.0",

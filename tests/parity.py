@@ -16,8 +16,8 @@ from diffusers import (
 from PIL import Image
 from torch import Tensor
 
-from sdloop.components import Components
-from sdloop.recipe import Recipe
+from sdloop.models.components.load import Components
+from sdloop.recipe.recipe import Recipe
 
 # As a user of diffusers would write them; sdloop's own table is what they are compared with.
 _2M = {"algorithm_type": "dpmsolver++", "solver_order": 2}

@@ -6,10 +6,10 @@ from typing import Any
 
 from PIL import Image
 
-from sdloop.pick.app import Desk
-from sdloop.pick.index import Index
-from sdloop.png import write_picture
-from sdloop.recipe import Recipe
+from sdloop.gallery.app import Desk
+from sdloop.gallery.index import Index
+from sdloop.metadata.picture import write_picture
+from sdloop.recipe.recipe import Recipe
 
 
 def picture(path: Path, *, seconds: float = 1e9, colour: str = "red", **fields: Any) -> Path:

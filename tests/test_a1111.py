@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdloop.png.a1111 import Parameters, format_parameters, parse_parameters
-from sdloop.png.a1111_recipe import parameters_of, settings_of
-from sdloop.recipe import Recipe
-from sdloop.scheduler_names import SCHEDULERS, SIGMAS
+from sdloop.metadata.a1111 import Parameters, format_parameters, parse_parameters
+from sdloop.metadata.a1111_recipe import parameters_of, settings_of
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.names import SCHEDULERS, SIGMAS
 
 RECIPE = Recipe(
     prompt="a frog, <lora:stilts:0.8>",

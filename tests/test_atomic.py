@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sdloop.errors import FileError
-from sdloop.png.atomic import check_writable, write_whole
+from sdloop.metadata.atomic import check_writable, write_whole
 
 DATA = b"picture" * 1000
 CALLS = ("mkdir", "open", "fsync", "link", "unlink", "close")
@@ -154,7 +154,7 @@ def test_when_any_call_fails_there_is_a_whole_file_or_none(tmp_path: Path, numbe
 def test_a_killed_process_leaves_no_half_file(tmp_path: Path, call: str) -> None:
     path = tmp_path / "a.png"
     code = (
-        "import os, pathlib, signal; from sdloop.png.atomic import write_whole\n"
+        "import os, pathlib, signal; from sdloop.metadata.atomic import write_whole\n"
         f"os.{call} = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"write_whole(pathlib.Path({str(path)!r}), {DATA!r})"
     )

@@ -18,14 +18,14 @@ from PIL import Image
 from sdloop.batch.claims import NAME, Claims, remove_leftovers
 from sdloop.batch.fitting import fitting, largest_batch
 from sdloop.batch.found import found_in, key_of
-from sdloop.checkpoint import find_checkpoint
-from sdloop.cli.spread import local_device
-from sdloop.components import load_components
+from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.batch.gpu_processes import local_device
+from sdloop.models.components.load import load_components
 from sdloop.errors import FileError
-from sdloop.inputs import open_image
-from sdloop.kit import kit_of
-from sdloop.png import read_record
-from sdloop.recipe import Recipe
+from sdloop.images.input.read import open_image
+from sdloop.pipeline.loaded_model import kit_of
+from sdloop.metadata.picture import read_record
+from sdloop.recipe.recipe import Recipe
 
 BATCH = Command("batch")
 PLAN = ("a red house", "--seed", "1..5", "--outdir", "out")
@@ -124,15 +124,15 @@ def test_a_picture_that_is_missing_gets_the_neighbours_it_had(place: Path) -> No
     sizes: list[int] = []
     Path(made[1]).unlink()
     with pytest.MonkeyPatch.context() as patch:
-        import sdloop.conductor
+        import sdloop.pipeline.generate
 
-        real = sdloop.conductor.stages_of
+        real = sdloop.pipeline.generate.stages_of
 
         def counted(components: Any, batch: Sequence[Any]) -> Any:
             sizes.append(len(batch))
             return real(components, batch)
 
-        patch.setattr(sdloop.conductor, "stages_of", counted)
+        patch.setattr(sdloop.pipeline.generate, "stages_of", counted)
         assert BATCH.make(*plan) == [made[1]]
     assert sizes == [4]
     assert Path(made[1]).read_bytes() == before
@@ -190,9 +190,9 @@ def test_what_cannot_be_meant_is_refused(
 
 def failing(patch: pytest.MonkeyPatch, seeds: dict[int, int], error: Exception) -> None:
     """Let the pictures of these seeds fail so many times."""
-    import sdloop.conductor
+    import sdloop.pipeline.generate
 
-    real = sdloop.conductor.stages_of
+    real = sdloop.pipeline.generate.stages_of
 
     def stages_of(components: Any, batch: Sequence[Any]) -> Any:
         for recipe in batch:
@@ -201,7 +201,7 @@ def failing(patch: pytest.MonkeyPatch, seeds: dict[int, int], error: Exception) 
                 raise error
         return real(components, batch)
 
-    patch.setattr(sdloop.conductor, "stages_of", stages_of)
+    patch.setattr(sdloop.pipeline.generate, "stages_of", stages_of)
 
 
 @pytest.mark.parametrize("size", ["1", "4"])
@@ -351,7 +351,7 @@ def test_another_process_has_claims_of_its_own(tmp_path: Path) -> None:
 
 
 def test_half_written_files_go_unless_somebody_writes_them(tmp_path: Path) -> None:
-    from sdloop.png.atomic import _new_temporary
+    from sdloop.metadata.atomic import _new_temporary
 
     old = tmp_path / ".sdloop-0011223344556677.part"
     old.write_bytes(b"half")

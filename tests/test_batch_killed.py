@@ -13,7 +13,7 @@ import torch
 from forked import Nursery
 
 from sdloop.batch.claims import NAME
-from sdloop.png import read_record
+from sdloop.metadata.picture import read_record
 
 # Two shapes of seven seeds: batches of four and of three.
 PLAN = ["batch", "--from-file", "prompts.txt", "--seed", "1..7", "--steps", "2"]

@@ -24,12 +24,14 @@ from tiny import (
     write_json,
 )
 
-from sdloop.checkpoint import LAYOUTS, Advice, find_checkpoint, local_path, model_hashes
-from sdloop.checkpoint.headers import read_header
-from sdloop.checkpoint.legacy import settled_scheduler
+from sdloop.models.checkpoint.advice import Advice
+from sdloop.models.checkpoint.find import LAYOUTS, find_checkpoint, local_path
+from sdloop.models.checkpoint.hashes import model_hashes
+from sdloop.models.checkpoint.headers import read_header
+from sdloop.models.checkpoint.legacy import settled_scheduler
 from sdloop.errors import ModelError, SettingError
-from sdloop.schedule import make_scheduler
-from sdloop.scheduler_names import SCHEDULERS
+from sdloop.schedulers.schedule import make_scheduler
+from sdloop.schedulers.names import SCHEDULERS
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +196,7 @@ def _json_configs(_: str, names: list[str]) -> list[str]:
 
 def test_finding_a_model_imports_nothing_heavy(saved: Path) -> None:
     code = (
-        "import sys; from sdloop.checkpoint import find_checkpoint, model_hashes; "
+        "import sys; from sdloop.models.checkpoint import find_checkpoint, model_hashes; "
         f"model_hashes(find_checkpoint({str(saved / 'sdxl')!r})); "
         "print([m for m in ('torch', 'numpy', 'diffusers', 'transformers', 'huggingface_hub') "
         "if m in sys.modules])"

@@ -17,12 +17,13 @@ from PIL import Image, ImageDraw, ImageSequence
 from tiny import tiny_sd1
 from typer.testing import CliRunner
 
-from sdloop.animate import Frame, animate
+from sdloop.pipeline.animate import Frame, animate
 from sdloop.cli import app
-from sdloop.inputs import InputImage
-from sdloop.moving import open_clip, write_moving
-from sdloop.png import read_record
-from sdloop.recipe import Recipe
+from sdloop.images.input.read import InputImage
+from sdloop.animation.read import open_clip
+from sdloop.animation.write import write_moving
+from sdloop.metadata.picture import read_record
+from sdloop.recipe.recipe import Recipe
 
 COUNT = 4
 

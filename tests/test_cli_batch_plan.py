@@ -10,7 +10,7 @@ import pytest
 from commands import Command, work_in
 from PIL import Image
 
-from sdloop.recipe import FIELDS
+from sdloop.recipe.recipe import FIELDS
 
 BATCH = Command("batch")
 

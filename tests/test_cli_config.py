@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sdloop.cli import app
-from sdloop.cli.settings import (
+from sdloop.batch.settings import (
     CommandSettings,
     Settings,
     read_settings,

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sdloop.cli import app
-from sdloop.cli.settings import read_settings
+from sdloop.batch.settings import read_settings
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.toml"))

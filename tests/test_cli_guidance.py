@@ -10,7 +10,7 @@ from commands import Command, pixels, work_in
 from typer.testing import CliRunner
 
 from sdloop.cli import app
-from sdloop.png import read_record
+from sdloop.metadata.picture import read_record
 
 TXT2IMG = Command("txt2img")
 FLAGS = ["a cat", "--seed", "4", "--size", "32x32", "--scheduler", "euler"]

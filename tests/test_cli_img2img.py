@@ -11,8 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from sdloop.cli import app
-from sdloop.png import read_record
-from sdloop.recipe import Recipe
+from sdloop.metadata.picture import read_record
+from sdloop.recipe.recipe import Recipe
 
 
 def sketch(width: int = 48, height: int = 32) -> Image.Image:

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 from test_cli_img2img import sketch
 from tiny import save_diffusers_folder, tiny_inpaint
 
-from sdloop.png import read_record
-from sdloop.recipe import Recipe
+from sdloop.metadata.picture import read_record
+from sdloop.recipe.recipe import Recipe
 
 COMMAND = Command("inpaint")
 inpaint, make, plan, refused = COMMAND.run, COMMAND.make, COMMAND.plan, COMMAND.refused

@@ -12,12 +12,12 @@ from PIL import Image
 from test_cli_img2img import sketch
 from tiny import tiny_sd1, tiny_sdxl
 
-from sdloop.conductor import generate, stream
-from sdloop.image import decode
+from sdloop.pipeline.generate import generate, stream
+from sdloop.latents.vae import decode
 from sdloop.inspection.latents import channel_images, round_trip
 from sdloop.inspection.steps import LatentColours, see
 from sdloop.loop import Step
-from sdloop.recipe import Recipe
+from sdloop.recipe.recipe import Recipe
 
 INSPECT = Command("inspect")
 

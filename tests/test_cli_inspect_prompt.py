@@ -12,11 +12,11 @@ from PIL import Image
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 
 import sdloop
-from sdloop.components import Components
-from sdloop.conductor import generate
+from sdloop.models.components.load import Components
+from sdloop.pipeline.generate import generate
 from sdloop.inspection.attention import AttentionMaps, heat, recorded
 from sdloop.inspection.words import parting, walk
-from sdloop.recipe import Recipe
+from sdloop.recipe.recipe import Recipe
 
 INSPECT = Command("inspect")
 

@@ -14,11 +14,11 @@ from PIL import Image
 from test_cli_img2img import sketch
 from tiny import tiny_sd1
 
-from sdloop.components import load_components
-from sdloop.conductor import generate
+from sdloop.models.components.load import load_components
+from sdloop.pipeline.generate import generate
 from sdloop.inspection.latents import noised, round_trip
 from sdloop.inspection.schedules import Level
-from sdloop.recipe import Recipe
+from sdloop.recipe.recipe import Recipe
 
 INSPECT = Command("inspect")
 

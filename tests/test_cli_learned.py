@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from sdloop.cli import app
-from sdloop.png import read_record
+from sdloop.metadata.picture import read_record
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from tiny import tiny_sd1, tiny_sdxl
 from typer.testing import CliRunner
 
 from sdloop.cli import app
-from sdloop.png import read_record
-from sdloop.png.a1111 import parse_parameters
-from sdloop.png.a1111_recipe import settings_of
-from sdloop.png.chunks import read_texts
+from sdloop.metadata.picture import read_record
+from sdloop.metadata.a1111 import parse_parameters
+from sdloop.metadata.a1111_recipe import settings_of
+from sdloop.metadata.chunks import read_texts
 
 pytestmark = pytest.mark.skipif(find_spec("peft") is None, reason="pip install 'sdloop[lora]'")
 TXT2IMG = Command("txt2img")

@@ -9,7 +9,7 @@ import pytest
 from commands import Command, pixels, work_in
 from PIL import Image
 
-from sdloop.png import read_record
+from sdloop.metadata.picture import read_record
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,8 @@ from tiny import save_diffusers_folder, tiny_inpaint
 from typer.testing import CliRunner
 
 from sdloop.cli import app
-from sdloop.png import read_record
-from sdloop.recipe import Recipe
+from sdloop.metadata.picture import read_record
+from sdloop.recipe.recipe import Recipe
 
 COMMAND = Command("outpaint")
 outpaint, make, plan, refused = COMMAND.run, COMMAND.make, COMMAND.plan, COMMAND.refused

@@ -16,9 +16,9 @@ import pytest
 from commands import Command, work_in
 from pick_folder import picture, three
 
-from sdloop.cli.ranking import RankOptions
-from sdloop.pick.folder import id_of
-from sdloop.ranking import Ranked
+from sdloop.cli.read.ranking import RankOptions
+from sdloop.gallery.folder import id_of
+from sdloop.inspection.ranking import Ranked
 
 PICK = Command("pick")
 
@@ -91,7 +91,7 @@ def test_only_this_machine_is_answered() -> None:
 
 def test_neither_torch_nor_diffusers_is_imported() -> None:
     code = (
-        "import sys\nimport sdloop.pick.app, sdloop.pick.serve, sdloop.cli.pick\n"
+        "import sys\nimport sdloop.gallery.app, sdloop.gallery.serve, sdloop.cli.pick\n"
         "from sdloop.cli import app\n"
         "try: app(['pick', 'out', '--export', 'gallery'])\n"
         "except SystemExit: pass\n"

@@ -21,9 +21,9 @@ from commands import Command, pixels, work_in
 from PIL import Image
 from tiny import tiny_sd1
 
-from sdloop.cli.output_options import OutputOptions
-from sdloop.cli.preview import Preview
-from sdloop.cli.terminal import (
+from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.terminal.preview import Preview
+from sdloop.cli.terminal.graphics import (
     Frame,
     draw_for,
     few_half_blocks,
@@ -133,7 +133,7 @@ def test_half_blocks_have_two_pixels_each() -> None:
 
 
 def test_sixels_are_the_picture_in_64_colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sdloop.cli.terminal._cell", lambda: (8, 17))
+    monkeypatch.setattr("sdloop.cli.terminal.graphics._cell", lambda: (8, 17))
     picture = Image.effect_mandelbrot((40, 40), (-2, -1.5, 1, 1.5), 60).convert("RGB")
     columns, lines = 5, 3  # 40x51 pixels, of which eight bands of six rows fit
     drawn = sixel(picture, columns, lines)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sdloop.png import read_record
+from sdloop.metadata.picture import read_record
 
 HEAVY = ("torch", "diffusers", "transformers", "numpy", "PIL", "huggingface_hub")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sdloop.cli.progress import Progress
+from sdloop.cli.terminal.progress import Progress
 
 
 class Terminal(io.StringIO):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdloop.cli.prompt_file import parse_line, read_prompts
+from sdloop.batch.prompt_file import parse_line, read_prompts
 from sdloop.errors import FileError, SettingError
 
 

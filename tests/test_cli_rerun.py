@@ -13,8 +13,8 @@ from PIL import Image
 from test_parity_img2img import sketch
 from tiny import save_diffusers_folder, tiny_sd1, tiny_sd2, tiny_sdxl
 
-from sdloop.png import read_record, write_picture
-from sdloop.recipe import Recipe
+from sdloop.metadata.picture import read_record, write_picture
+from sdloop.recipe.recipe import Recipe
 
 RERUN, TXT2IMG, IMG2IMG = Command("rerun"), Command("txt2img", steps=3), Command("img2img", steps=4)
 INPAINT, UPSCALE, MIX = Command("inpaint", steps=4), Command("upscale", steps=4), Command("mix")

@@ -10,7 +10,7 @@ from test_cli_img2img import sketch
 from typer.testing import CliRunner
 
 from sdloop.cli import app
-from sdloop.png import read_record
+from sdloop.metadata.picture import read_record
 
 TXT2IMG = Command("txt2img", steps=5)
 FLAGS = ["a cat", "--scheduler", "euler", "--seed", "4"]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdloop.cli.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
+from sdloop.batch.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
 from sdloop.errors import SettingError
-from sdloop.recipe import MAX_SEED
+from sdloop.recipe.check import MAX_SEED
 
 SEEDS = st.integers(0, MAX_SEED)
 

@@ -9,9 +9,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from sdloop.cli import app
-from sdloop.cli.axes import arranged, records_of
-from sdloop.png import write_picture
-from sdloop.recipe import Recipe
+from sdloop.cli.read.sheet_axes import arranged, records_of
+from sdloop.metadata.picture import write_picture
+from sdloop.recipe.recipe import Recipe
 
 SHEET = Command("sheet")
 

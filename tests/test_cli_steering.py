@@ -10,7 +10,7 @@ from commands import Command, pixels, work_in
 from PIL import Image
 from tiny import save_tiny_clip
 
-from sdloop.png import read_record
+from sdloop.metadata.picture import read_record
 
 TXT2IMG = Command("txt2img")
 SAME = ("a cat", "--seed", "4", "-q")

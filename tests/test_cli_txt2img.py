@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from commands import Command, pixels, work_in
 
-from sdloop.png import read_record
-from sdloop.recipe import Recipe
+from sdloop.metadata.picture import read_record
+from sdloop.recipe.recipe import Recipe
 
 
 @pytest.fixture(autouse=True)
@@ -279,28 +279,28 @@ def test_flags_that_typer_refuses_end_with_2() -> None:
 
 
 def test_numbers_that_are_not_finite_end_with_4(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sdloop.conductor
+    import sdloop.pipeline.generate
     from sdloop.errors import NonFiniteError
 
     def stream(*_: object, **__: object) -> Any:
         raise NonFiniteError("the latents are not finite")
         yield
 
-    monkeypatch.setattr(sdloop.conductor, "stream", stream)
+    monkeypatch.setattr(sdloop.pipeline.generate, "stream", stream)
     result = txt2img("a cat", "--seed", "4")
     assert result.exit_code == 4
     assert result.stderr == "sdloop: error: the latents are not finite\n"
 
 
 def test_each_warning_is_told_once_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sdloop.conductor
+    import sdloop.pipeline.generate
 
     def stream(*_: object, **__: object) -> Any:
         for _ in range(2):
             warnings.warn("the eyes\nare tired", stacklevel=1)
         yield from ()
 
-    monkeypatch.setattr(sdloop.conductor, "stream", stream)
+    monkeypatch.setattr(sdloop.pipeline.generate, "stream", stream)
     result = txt2img("a cat", "--seed", "4,7", "-o", "{seed}.png")
     assert result.exit_code == 0
     assert result.stderr == "sdloop: warning: the eyes are tired\n"
@@ -309,16 +309,16 @@ def test_each_warning_is_told_once_on_one_line(monkeypatch: pytest.MonkeyPatch) 
 def test_two_models_take_turns_without_being_loaded_twice(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sdloop.components
+    import sdloop.models.components
 
     loaded = []
-    load = sdloop.components.load_components
+    load = sdloop.models.components.load.load_components
 
     def counting(checkpoint: Any, **options: Any) -> Any:
         loaded.append(checkpoint.name)
         return load(checkpoint, **options)
 
-    monkeypatch.setattr(sdloop.components, "load_components", counting)
+    monkeypatch.setattr(sdloop.models.components, "load_components", counting)
     other = tmp_path / "other"
     other.symlink_to(tiny_model)
     lines = [
@@ -368,7 +368,7 @@ def test_words_are_told_once_and_only_of_models_that_list_them() -> None:
 def test_warnings_between_programmers_stay_between_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from sdloop.cli.screen import one_line_endings
+    from sdloop.cli.terminal.output import one_line_endings
 
     with one_line_endings(debug=False):
         warnings.warn("old", DeprecationWarning, stacklevel=1)

@@ -10,7 +10,7 @@ from commands import Command, pixels, work_in
 from PIL import Image
 from test_parity_img2img import sketch
 
-from sdloop.png import read_record
+from sdloop.metadata.picture import read_record
 
 UPSCALE, TXT2IMG = Command("upscale", steps=4), Command("txt2img", steps=4)
 

@@ -12,8 +12,8 @@ from PIL import Image
 from test_parity_img2img import sketch
 from tiny import save_diffusers_folder, tiny_upscaler
 
-from sdloop.png import read_record
-from sdloop.recipe import Recipe
+from sdloop.metadata.picture import read_record
+from sdloop.recipe.recipe import Recipe
 
 COMMAND = Command("upscale")
 upscale, make, plan, refused = COMMAND.run, COMMAND.make, COMMAND.plan, COMMAND.refused

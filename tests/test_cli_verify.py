@@ -12,9 +12,9 @@ from foreign import A1111, png_with
 from PIL import Image
 from test_parity_img2img import sketch
 
-from sdloop.compare import difference
-from sdloop.png import read_record, write_picture
-from sdloop.recipe import Recipe
+from sdloop.images.compare import difference
+from sdloop.metadata.picture import read_record, write_picture
+from sdloop.recipe.recipe import Recipe
 
 VERIFY, DIFF = Command("verify"), Command("diff")
 TXT2IMG, IMG2IMG = Command("txt2img", steps=3), Command("img2img", steps=4)

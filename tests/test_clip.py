@@ -17,10 +17,11 @@ from safetensors.torch import load_file, save_file
 from tiny import save_tiny_clip
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from sdloop.checkpoint import find_clip
-from sdloop.clip import Clip, clip_scores, embed_pixels, embed_texts, load_clip, tokens_left_out
+from sdloop.models.checkpoint.clip import find_clip
+from sdloop.models.clip.load import Clip, load_clip
+from sdloop.models.clip.score import clip_scores, embed_pixels, embed_texts, tokens_left_out
 from sdloop.errors import ModelError
-from sdloop.prompt import plain_words
+from sdloop.prompt.plain import plain_words
 
 TEXTS = ["a frog", "a red house at night", "three cats, by the sea " * 30]
 

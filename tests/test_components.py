@@ -24,9 +24,9 @@ from tiny import (
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from sdloop.checkpoint import VOCABULARY, find_checkpoint
-from sdloop.components import Components, load_components
-from sdloop.components.device import pick_device, pick_dtype
+from sdloop.models.checkpoint.find import VOCABULARY, find_checkpoint
+from sdloop.models.components.load import Components, load_components
+from sdloop.models.components.device import pick_device, pick_dtype
 from sdloop.errors import ModelError, SettingError
 
 PARTS = {

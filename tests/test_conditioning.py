@@ -6,8 +6,10 @@ import pytest
 import torch
 from tiny import tiny_sd1, tiny_sdxl
 
-from sdloop.conditioning import Conditioning, condition, stack, tokenize
-from sdloop.recipe import Recipe
+from sdloop.conditioning.encode import condition
+from sdloop.conditioning.tokens import tokenize
+from sdloop.conditioning.value import Conditioning, stack
+from sdloop.recipe.recipe import Recipe
 
 SD1, SDXL = tiny_sd1(), tiny_sdxl()
 

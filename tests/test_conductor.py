@@ -11,13 +11,13 @@ from PIL import Image
 from tiny import tiny_sd1, tiny_sdxl
 
 import sdloop
-from sdloop.batches import batches
-from sdloop.conductor import generate, stream
+from sdloop.recipe.batchable import batches
+from sdloop.pipeline.generate import generate, stream
 from sdloop.errors import FileError, NonFiniteError, OutOfMemory, SettingError
-from sdloop.inputs import InputImage
+from sdloop.images.input.read import InputImage
 from sdloop.loop import Step
-from sdloop.recipe import Recipe
-from sdloop.schedule import make_scheduler, set_steps
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 COMPONENTS = tiny_sd1()
 DRAWING = ["euler-a", "ddpm", "dpm2-a", "dpmpp-2m-sde", "dpmpp-sde", "sa-solver", "lcm"]

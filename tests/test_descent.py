@@ -13,17 +13,18 @@ from test_recipe import Model
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 
 import sdloop
-from sdloop import stages
-from sdloop.components import Components
-from sdloop.conditioning import condition
-from sdloop.conductor import Picture, generate, stream
+from sdloop.pipeline import passes as stages
+from sdloop.models.components.load import Components
+from sdloop.conditioning.encode import condition
+from sdloop.pipeline.generate import generate, stream
+from sdloop.pipeline.picture import Picture
 from sdloop.errors import SettingError
 from sdloop.loop import Step, denoise
-from sdloop.mask import Kept
-from sdloop.png import read_record
-from sdloop.recipe import Recipe
-from sdloop.schedule import make_scheduler, set_steps
-from sdloop.scheduler_names import SCHEDULERS, parse_scheduler
+from sdloop.latents.mask import Kept
+from sdloop.metadata.picture import read_record
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import make_scheduler, set_steps
+from sdloop.schedulers.names import SCHEDULERS, parse_scheduler
 
 JUDGE = Path(__file__).parent.parent / "examples" / "train_mini" / "judge"
 DESCENTS = [name for name, entry in SCHEDULERS.items() if "descent" in entry.knows]

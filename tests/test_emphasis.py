@@ -9,11 +9,13 @@ from parity import pipeline, reference
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 from torch import Tensor
 
-from sdloop.components import Components
-from sdloop.conditioning import Encoded, TextInput, condition, encode_prompt
-from sdloop.conductor import batches, generate
+from sdloop.models.components.load import Components
+from sdloop.conditioning.encode import Encoded, condition, encode_prompt
+from sdloop.conditioning.reading import TextInput
+from sdloop.pipeline.generate import generate
+from sdloop.recipe.batchable import batches
 from sdloop.errors import PromptError, SettingError
-from sdloop.recipe import Recipe
+from sdloop.recipe.recipe import Recipe
 
 FAMILIES = {"sd1": tiny_sd1(), "sd2": tiny_sd2(), "sdxl": tiny_sdxl()}
 SD1, SDXL = FAMILIES["sd1"], FAMILIES["sdxl"]
@@ -295,7 +297,7 @@ def test_the_key_knows_emphasis_where_there_is_some() -> None:
 def test_a_picture_from_before_emphasis_is_remade_without() -> None:
     import json
 
-    from sdloop.png.record import record_of
+    from sdloop.metadata.record import record_of
 
     old = {name: v for name, v in recipe("a (cat)").to_dict().items() if name != "emphasis"}
     record = record_of({"sdloop": json.dumps({"schema": 1, "recipe": old})})

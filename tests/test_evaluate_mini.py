@@ -33,7 +33,7 @@ from questions import PROMPTS, Question, questions, tally
 from scenes import Scene
 
 import sdloop
-from sdloop.components import Components
+from sdloop.models.components.load import Components
 
 SCENE = Scene(
     subject="frog", colour="green", setting="park", style="cartoon", count=1, doing="stilts",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sdloop.png import read_record
+from sdloop.metadata.picture import read_record
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

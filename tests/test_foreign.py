@@ -17,8 +17,9 @@ from foreign import (
 )
 
 from sdloop.errors import FileError
-from sdloop.png import Record, read_record
-from sdloop.recipe import Recipe
+from sdloop.metadata.picture import read_record
+from sdloop.metadata.record import Record
+from sdloop.recipe.recipe import Recipe
 
 COMMON = {"seed": 4, "steps": 4, "width": 32, "height": 32}
 

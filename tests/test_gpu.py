@@ -8,10 +8,10 @@ import pytest
 import torch
 from tiny import save_diffusers_folder, tiny_sd1, tiny_sdxl
 
-from sdloop.components import load_components
-from sdloop.conductor import generate
-from sdloop.recipe import Recipe
-from sdloop.scheduler_names import SCHEDULERS
+from sdloop.models.components.load import load_components
+from sdloop.pipeline.generate import generate
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.names import SCHEDULERS
 
 pytestmark = pytest.mark.gpu
 

@@ -11,10 +11,10 @@ from diffusers.guiders import AdaptiveProjectedGuidance, ClassifierFreeZeroStarG
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 from torch import Tensor
 
-from sdloop.components import Components
-from sdloop.conductor import generate, stream
+from sdloop.models.components.load import Components
+from sdloop.pipeline.generate import generate, stream
 from sdloop.errors import SettingError
-from sdloop.guidance import (
+from sdloop.guidance.formulas import (
     classifier_free_guidance,
     guidance_from_zero_star,
     project_guidance,
@@ -22,11 +22,11 @@ from sdloop.guidance import (
     threshold_dynamically,
     with_momentum,
 )
-from sdloop.guiders import Guide, guided_by
+from sdloop.guidance.guiders import Guide, guided_by
 from sdloop.loop import Step
-from sdloop.prediction import predict_denoised, predict_from_denoised
-from sdloop.recipe import Recipe
-from sdloop.schedule import make_scheduler, noise_levels, set_steps
+from sdloop.schedulers.prediction import predict_denoised, predict_from_denoised
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import make_scheduler, noise_levels, set_steps
 
 FAMILIES: dict[str, Callable[[], Components]] = {
     "sd1": tiny_sd1,
@@ -288,7 +288,7 @@ def test_a_schedule_is_over_the_steps(
         told.append(scale)
         return text
 
-    monkeypatch.setattr("sdloop.stages.guided_by", lambda recipe, scheduler: (guide, scheduler))
+    monkeypatch.setattr("sdloop.pipeline.passes.guided_by", lambda recipe, scheduler: (guide, scheduler))
     for scheduler, turns in (("euler", 1), ("heun", 2)):
         told.clear()
         generate(tiny_sd1(), recipe(steps=5, scheduler=scheduler, guidance_schedule=schedule))

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sdloop.checkpoint import find_checkpoint, hash_cache, model_hashes
-from sdloop.checkpoint.hash_cache import cache_folder, file_sha256
+from sdloop.models.checkpoint import hash_cache
+from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.checkpoint.hashes import model_hashes
+from sdloop.models.checkpoint.hash_cache import cache_folder, file_sha256
 
 
 @pytest.fixture

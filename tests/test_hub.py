@@ -15,8 +15,9 @@ from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 from tiny import save_diffusers_folder, tiny_sd1, write_json
 
-from sdloop.checkpoint import find_checkpoint, model_hashes
-from sdloop.components import load_components
+from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.checkpoint.hashes import model_hashes
+from sdloop.models.components.load import load_components
 from sdloop.errors import ModelError
 
 CLOSED = "http://127.0.0.1:9"

@@ -10,7 +10,7 @@ from PIL import Image
 from tiny import tiny_sdxl
 
 from sdloop.errors import NonFiniteError
-from sdloop.image import decode, encode, scale, to_images, to_pixels, unscale
+from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels, unscale
 
 
 @pytest.fixture

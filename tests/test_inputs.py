@@ -14,15 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sdloop.errors import FileError, SettingError
-from sdloop.inputs import (
+from sdloop.images.input.frame import framed, output_size, settled_colour
+from sdloop.images.input.read import (
     InputImage,
     check_sha256,
-    framed,
     is_picture_name,
     open_image,
-    output_size,
     read_image,
-    settled_colour,
 )
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255,) * 3, (0,) * 3

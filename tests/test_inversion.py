@@ -19,15 +19,15 @@ from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 from typer.testing import CliRunner, Result
 
 from sdloop.cli import app
-from sdloop.components import Components, load_components
-from sdloop.conditioning import pairs_of
+from sdloop.models.components.load import Components, load_components
+from sdloop.conditioning.words import pairs_of
 from sdloop.errors import FileError, NonFiniteError, SettingError
-from sdloop.inputs import open_image
-from sdloop.inversion.files import read_state, state_bytes
-from sdloop.inversion.loss import LEVELS, measure, noise_schedule
-from sdloop.inversion.pictures import Pictures, encoded_pictures
-from sdloop.inversion.settings import Training
-from sdloop.inversion.train import State, first_state, train
+from sdloop.images.input.read import open_image
+from sdloop.training.files import read_state, state_bytes
+from sdloop.training.loss import LEVELS, measure, noise_schedule
+from sdloop.training.pictures import Pictures, encoded_pictures
+from sdloop.training.settings import Training
+from sdloop.training.train import State, first_state, train
 
 PENGUIN = Path(__file__).parent.parent / "examples" / "penguin"
 FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}

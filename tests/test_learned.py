@@ -13,21 +13,16 @@ from safetensors.torch import save_file
 from tiny import tiny_sd1, tiny_sdxl
 from torch import Tensor
 
-from sdloop.conditioning import (
-    TextInput,
-    condition,
-    encode_prompt,
-    pairs_of,
-    tokenize,
-    with_vectors,
-    with_words,
-    word_vector,
-    words_of,
-)
-from sdloop.conductor import generate
+from sdloop.conditioning.encode import condition, encode_prompt
+from sdloop.conditioning.reading import TextInput
+from sdloop.conditioning.tokens import tokenize
+from sdloop.conditioning.words import pairs_of, with_vectors, with_words, word_vector, words_of
+from sdloop.pipeline.generate import generate
 from sdloop.errors import FileError, SettingError
-from sdloop.learned import embedding_facts, mentions, parse_embedding, parse_replacement, places
-from sdloop.recipe import Recipe
+from sdloop.prompt.learned.facts import embedding_facts
+from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
+from sdloop.prompt.learned.places import mentions, places
+from sdloop.recipe.recipe import Recipe
 
 SD1, SDXL = tiny_sd1(), tiny_sdxl()
 
@@ -433,7 +428,7 @@ def test_the_end_is_where_the_prompt_ends() -> None:
 
 
 def test_fields_are_for_one_command() -> None:
-    from sdloop.cli.settings import NOT_FOR_ALL
+    from sdloop.batch.settings import NOT_FOR_ALL
 
     fields = {f.name for f in dataclasses.fields(Recipe)}
     assert {name for name in fields if "embedding" in name or "token" in name} <= {*NOT_FOR_ALL}

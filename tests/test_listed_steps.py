@@ -17,14 +17,14 @@ from test_cli_img2img import sketch
 from test_recipe import Model
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 
-from sdloop.components import Components
-from sdloop.conductor import generate
+from sdloop.models.components.load import Components
+from sdloop.pipeline.generate import generate
 from sdloop.errors import SettingError
-from sdloop.inputs import open_image
-from sdloop.levels import ays, scheduled
-from sdloop.png import read_record
-from sdloop.recipe import Recipe
-from sdloop.scheduler_names import SCHEDULERS
+from sdloop.images.input.read import open_image
+from sdloop.pipeline.steps import ays, scheduled
+from sdloop.metadata.picture import read_record
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.names import SCHEDULERS
 
 FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
 KNOWS = {
@@ -250,7 +250,7 @@ def test_inspect_schedule_shows_them(here: Path) -> None:
 def test_a_missing_package_is_told_while_planning(
     here: Path, flags: list[str], package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sdloop import scheduler_names
+    from sdloop.schedulers import names as scheduler_names
 
     find = scheduler_names.importlib.util.find_spec
     monkeypatch.setattr(

@@ -11,16 +11,16 @@ import torch
 from tiny import tiny_sd1, tiny_sd2
 from torch import Tensor
 
-from sdloop.components import Components
-from sdloop.conditioning import condition
-from sdloop.conductor import stream
+from sdloop.models.components.load import Components
+from sdloop.conditioning.encode import condition
+from sdloop.pipeline.generate import stream
 from sdloop.errors import SettingError
-from sdloop.guiders import Guide, plain
-from sdloop.latents import noise, seeded_generators
+from sdloop.guidance.guiders import Guide, plain
+from sdloop.latents.noise import noise, seeded_generators
 from sdloop.loop import Step, denoise
-from sdloop.recipe import Recipe
-from sdloop.schedule import make_scheduler, noise_levels, set_steps
-from sdloop.scheduler_names import SCHEDULERS
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import make_scheduler, noise_levels, set_steps
+from sdloop.schedulers.names import SCHEDULERS
 
 COMPONENTS = tiny_sd1()
 

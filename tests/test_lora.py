@@ -17,11 +17,15 @@ from loras import kohya_tensors, lora_pairs, save_kohya, save_peft
 from safetensors.torch import load_file, save_file
 from tiny import save_diffusers_folder, tiny_sd1, tiny_sdxl
 
-from sdloop.checkpoint import check_lora, find_checkpoint, find_lora, lora_in
-from sdloop.components import adapted, load_components
-from sdloop.conductor import Picture, generate, stream
+from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.checkpoint.lora import check_lora, find_lora, lora_in
+from sdloop.models.components.adapters import adapted
+from sdloop.models.components.load import load_components
+from sdloop.pipeline.generate import generate, stream
+from sdloop.pipeline.picture import Picture
 from sdloop.errors import FileError, ModelError, SettingError
-from sdloop.recipe import Lora, Recipe, split_tags
+from sdloop.recipe.loras import Lora, split_tags
+from sdloop.recipe.recipe import Recipe
 
 COMPONENTS = tiny_sd1()
 needs_peft = pytest.mark.skipif(find_spec("peft") is None, reason="pip install 'sdloop[lora]'")

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from sdloop.errors import FileError, SettingError
-from sdloop.losses import parse_loss, source_of
-from sdloop.losses.grammar import PLAIN
-from sdloop.steering import losses
+from sdloop.recipe.loss_grammar import parse_loss
+from sdloop.recipe.loss_source import source_of
+from sdloop.recipe.loss_grammar import PLAIN
+from sdloop.guidance.losses import losses
 
 
 @pytest.mark.parametrize(

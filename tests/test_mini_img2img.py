@@ -9,8 +9,9 @@ from PIL import Image
 from torch.nn.functional import avg_pool2d
 
 import sdloop
-from sdloop.image import decode, encode, scale, to_images, to_pixels
-from sdloop.inputs import framed, open_image
+from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
+from sdloop.images.input.frame import framed
+from sdloop.images.input.read import open_image
 
 SKETCH = str(Path(__file__).parent.parent / "examples" / "sketch" / "rabbit.png")
 STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)

@@ -10,8 +10,8 @@ import pytest
 from judge import Judge, load_judge, look_at
 
 import sdloop
-from sdloop.components import Components
-from sdloop.mixture import mixture
+from sdloop.models.components.load import Components
+from sdloop.recipe.mixture import mixture
 
 JUDGE = Path(__file__).parent.parent / "examples" / "train_mini" / "judge"
 RABBIT, FROG = "a rabbit", "a frog"

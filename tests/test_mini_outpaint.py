@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 import sdloop
-from sdloop import outpaint
-from sdloop.inputs import InputImage
-from sdloop.recipe import Recipe
+from sdloop.pipeline import outpaint
+from sdloop.images.input.read import InputImage
+from sdloop.recipe.recipe import Recipe
 
 PROMPTS = (
     "a frog in a park",

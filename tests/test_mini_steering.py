@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from PIL import ImageStat
 
-from sdloop.clip import clip_scores, load_clip
-from sdloop.components import load_components
-from sdloop.conductor import generate
-from sdloop.recipe import Recipe
+from sdloop.models.clip.load import load_clip
+from sdloop.models.clip.score import clip_scores
+from sdloop.models.components.load import load_components
+from sdloop.pipeline.generate import generate
+from sdloop.recipe.recipe import Recipe
 
 
 def mean_blue(prompt: str, seeds: Sequence[int], **settings: Any) -> float:

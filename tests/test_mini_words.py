@@ -6,7 +6,7 @@ import pytest
 from judge import load_judge, look_at
 
 import sdloop
-from sdloop.components import Components
+from sdloop.models.components.load import Components
 
 JUDGE = Path(__file__).parent.parent / "examples" / "train_mini" / "judge"
 SEEDS = range(4)

@@ -9,16 +9,18 @@ import torch
 from tiny import tiny_sd1, tiny_sdxl
 from torch import Tensor
 
-from sdloop.conditioning import Conditioning, condition, stack
-from sdloop.conductor import Picture, generate
+from sdloop.conditioning.encode import condition
+from sdloop.conditioning.value import Conditioning, stack
+from sdloop.pipeline.generate import generate
+from sdloop.pipeline.picture import Picture
 from sdloop.errors import SettingError
-from sdloop.guidance import classifier_free_guidance, composed
-from sdloop.latents import noise, seeded_generators, slerp, varied
-from sdloop.mixture import along, mixture
-from sdloop.png.a1111 import Parameters
-from sdloop.png.a1111_recipe import parameters_of, settings_of
-from sdloop.recipe import Recipe
-from sdloop.schedule import make_scheduler, set_steps, steps_of
+from sdloop.guidance.formulas import classifier_free_guidance, composed
+from sdloop.latents.noise import noise, seeded_generators, slerp, varied
+from sdloop.recipe.mixture import along, mixture
+from sdloop.metadata.a1111 import Parameters
+from sdloop.metadata.a1111_recipe import parameters_of, settings_of
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import make_scheduler, set_steps, steps_of
 
 SD1, SDXL = tiny_sd1(), tiny_sdxl()
 LONG = "a dog " * 60

@@ -18,9 +18,10 @@ from safetensors.torch import save_file
 from tiny import save_diffusers_folder, tiny_inpaint, tiny_sd1, tiny_sdxl, tiny_upscaler, write_json
 from typer.testing import CliRunner, Result
 
-from sdloop.checkpoint import MINI, find_checkpoint, knows_a_word
+from sdloop.models.checkpoint.find import MINI, find_checkpoint
+from sdloop.models.checkpoint.words import knows_a_word
 from sdloop.cli import app
-from sdloop.cli.model_card import bytes_text
+from sdloop.cli.read.model_card import bytes_text
 
 OTHER = "f" * 40
 

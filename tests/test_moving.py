@@ -10,10 +10,13 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageSequence
 
 from sdloop.errors import FileError, SettingError
-from sdloop.moving import Flicker, check_moving, open_clip, write_moving
-from sdloop.png import read_record, texts_of
-from sdloop.png.chunks import read_texts
-from sdloop.recipe import Recipe
+from sdloop.animation.flicker import Flicker
+from sdloop.animation.read import open_clip
+from sdloop.animation.write import check_moving, write_moving
+from sdloop.metadata.picture import read_record
+from sdloop.metadata.record import texts_of
+from sdloop.metadata.chunks import read_texts
+from sdloop.recipe.recipe import Recipe
 
 FORMATS = [".gif", ".webp", ".png"]
 needs_av = pytest.mark.skipif(not importlib.util.find_spec("av"), reason="the extra video")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdloop.errors import SettingError
-from sdloop.png.names import DEFAULT_NAME, check_inside, expand_name, numbered
-from sdloop.recipe import FIELDS, Recipe
+from sdloop.metadata.names import DEFAULT_NAME, check_inside, expand_name, numbered
+from sdloop.recipe.recipe import FIELDS, Recipe
 
 RECIPE = Recipe(
     prompt="a frog on stilts",

@@ -9,12 +9,13 @@ import torch
 from PIL import Image
 from test_parity_inpaint import MODELS
 
-from sdloop.conductor import Picture, generate, stream
+from sdloop.pipeline.generate import generate, stream
+from sdloop.pipeline.picture import Picture
 from sdloop.errors import FileError, SettingError
-from sdloop.inputs import InputImage
+from sdloop.images.input.read import InputImage
 from sdloop.loop import Step
-from sdloop.outpaint import nearest_pixels, pass_seed, soft_mask
-from sdloop.recipe import Recipe
+from sdloop.pipeline.outpaint import nearest_pixels, pass_seed, soft_mask
+from sdloop.recipe.recipe import Recipe
 
 
 def opened(name: str, image: Image.Image) -> InputImage:

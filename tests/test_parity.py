@@ -15,13 +15,13 @@ import torch
 from parity import reference
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 
-from sdloop.checkpoint.legacy import settled_scheduler
-from sdloop.components import Components
-from sdloop.conductor import generate
+from sdloop.models.checkpoint.legacy import settled_scheduler
+from sdloop.models.components.load import Components
+from sdloop.pipeline.generate import generate
 from sdloop.errors import SettingError
-from sdloop.recipe import Recipe
-from sdloop.schedule import make_scheduler, set_steps
-from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import make_scheduler, set_steps
+from sdloop.schedulers.names import SCHEDULERS, SIGMAS, SPACINGS
 
 FAMILIES = {name: functools.cache(make) for name, make in
             {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}.items()}  # fmt: skip

@@ -20,11 +20,11 @@ from parity import reference
 from PIL import Image
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 
-from sdloop.components import Components
-from sdloop.conductor import generate
-from sdloop.inputs import InputImage
-from sdloop.recipe import Recipe
-from sdloop.scheduler_names import SCHEDULERS, SIGMAS, SPACINGS
+from sdloop.models.components.load import Components
+from sdloop.pipeline.generate import generate
+from sdloop.images.input.read import InputImage
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.names import SCHEDULERS, SIGMAS, SPACINGS
 
 FAMILIES = {name: functools.cache(make) for name, make in
             {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}.items()}  # fmt: skip

@@ -16,10 +16,10 @@ from PIL import Image
 from test_parity_img2img import NAMES, sketch
 from tiny import tiny_inpaint, tiny_sd1, tiny_sd2, tiny_sdxl
 
-from sdloop.components import Components
-from sdloop.conductor import generate
-from sdloop.inputs import InputImage
-from sdloop.recipe import Recipe
+from sdloop.models.components.load import Components
+from sdloop.pipeline.generate import generate
+from sdloop.images.input.read import InputImage
+from sdloop.recipe.recipe import Recipe
 
 ORDINARY = {name: functools.cache(make) for name, make in
             {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}.items()}  # fmt: skip

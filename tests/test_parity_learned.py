@@ -14,9 +14,9 @@ from test_parity import recipe
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 from torch import Tensor
 
-from sdloop.components import Components
-from sdloop.conductor import generate
-from sdloop.recipe import Recipe
+from sdloop.models.components.load import Components
+from sdloop.pipeline.generate import generate
+from sdloop.recipe.recipe import Recipe
 
 PROMPTS = ["a photo of a <frog>", "<frog>, two <frog>s at night", "<frog> <frog>"]
 

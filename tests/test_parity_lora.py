@@ -10,9 +10,9 @@ from parity import pipeline, reference
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 from torch import Tensor
 
-from sdloop.components import Components
-from sdloop.conductor import generate
-from sdloop.recipe import Recipe
+from sdloop.models.components.load import Components
+from sdloop.pipeline.generate import generate
+from sdloop.recipe.recipe import Recipe
 
 pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
 

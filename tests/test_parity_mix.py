@@ -8,9 +8,9 @@ from parity import pipeline
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 from torch import Tensor
 
-from sdloop.components import Components
-from sdloop.conductor import generate
-from sdloop.recipe import Recipe
+from sdloop.models.components.load import Components
+from sdloop.pipeline.generate import generate
+from sdloop.recipe.recipe import Recipe
 
 FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
 CAT, DOG = "a cat", "a dog on the moon"

@@ -13,11 +13,12 @@ from test_parity_img2img import sketch
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 from torch.nn.functional import interpolate
 
-from sdloop.components import Components
-from sdloop.conductor import Picture, generate, stream
-from sdloop.inputs import InputImage
+from sdloop.models.components.load import Components
+from sdloop.pipeline.generate import generate, stream
+from sdloop.pipeline.picture import Picture
+from sdloop.images.input.read import InputImage
 from sdloop.loop import Step
-from sdloop.recipe import Recipe
+from sdloop.recipe.recipe import Recipe
 
 FAMILIES = {name: functools.cache(make) for name, make in
             {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}.items()}  # fmt: skip

@@ -15,9 +15,9 @@ from parity import reference
 from test_parity_img2img import NAMES, PACED, SPACED, sketch
 from tiny import tiny_upscaler
 
-from sdloop.conductor import generate
-from sdloop.inputs import InputImage
-from sdloop.recipe import Recipe
+from sdloop.pipeline.generate import generate
+from sdloop.images.input.read import InputImage
+from sdloop.recipe.recipe import Recipe
 
 LEVELS = [0, 20, 350]
 upscaler = functools.cache(tiny_upscaler)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdloop.inputs import Box
-from sdloop.passes import Growth, Pass, passes
+from sdloop.images.input.read import Box
+from sdloop.recipe.outpaint_windows import Growth, Pass, passes
 
 MULTIPLES = st.sampled_from([2, 4, 8])
 

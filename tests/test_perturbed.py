@@ -14,12 +14,12 @@ from parity import pipeline, their_scheduler
 from tiny import tiny_inpaint, tiny_sd1, tiny_sd2, tiny_sdxl, tiny_upscaler
 from torch import Tensor
 
-from sdloop.components import Components
-from sdloop.conditioning import condition
-from sdloop.conductor import generate
+from sdloop.models.components.load import Components
+from sdloop.conditioning.encode import condition
+from sdloop.pipeline.generate import generate
 from sdloop.errors import SettingError
-from sdloop.perturbed import Perturbed, looking_away, skipping
-from sdloop.recipe import Recipe
+from sdloop.guidance.perturbed_attention import Perturbed, looking_away, skipping
+from sdloop.recipe.recipe import Recipe
 
 FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
 
@@ -170,7 +170,7 @@ def test_beside_windows_loras_intervals_and_other_guidance(tmp_path: Path) -> No
 
 def test_through_one_window_it_is_the_whole() -> None:
     components = tiny_sd1()
-    from sdloop.windows import Windows
+    from sdloop.pipeline.tiled_unet import Windows
 
     wanted = recipe(pag_scale=3).resolved(components)
     inputs = condition(components, wanted).unet_inputs(guided=True)

@@ -11,11 +11,11 @@ from pick_folder import picture, plain, three
 from PIL import Image
 
 from sdloop.errors import FileError
-from sdloop.pick import Choices, choices_of, choose
-from sdloop.pick.copies import copy_whole
-from sdloop.pick.folder import content_of, id_of, scan
-from sdloop.pick.index import Index
-from sdloop.pick.thumbnails import SIDE, cache_folder, forget_old, thumbnail
+from sdloop.gallery.choices import Choices, choices_of, choose
+from sdloop.gallery.copies import copy_whole
+from sdloop.gallery.folder import content_of, id_of, scan
+from sdloop.gallery.index import Index
+from sdloop.gallery.thumbnails import SIDE, cache_folder, forget_old, thumbnail
 
 
 def paths(folder: Path) -> list[str]:
@@ -85,7 +85,7 @@ def test_a_choice_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None
 
 
 def test_news_are_what_changed_since(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sdloop.pick.index._EVERY", 0)
+    monkeypatch.setattr("sdloop.gallery.index._EVERY", 0)
     out = three(tmp_path / "out")
     index = Index(out)
     first = index.news(0)
@@ -113,8 +113,8 @@ def test_news_are_what_changed_since(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_large_folder_is_told_bit_by_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest first; and nobody is told anything twice."""
     clock = SimpleNamespace(monotonic=iter(range(1, 1000)).__next__)
-    monkeypatch.setattr("sdloop.pick.index.time", clock)
-    monkeypatch.setattr("sdloop.pick.index._AT_ONCE", 2)
+    monkeypatch.setattr("sdloop.gallery.index.time", clock)
+    monkeypatch.setattr("sdloop.gallery.index._AT_ONCE", 2)
     index = Index(three(tmp_path / "out"))
     first = index.news(0)
     second = index.news(first.number)

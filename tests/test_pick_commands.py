@@ -11,9 +11,9 @@ from commands import Command, pixels
 from typer.testing import CliRunner
 
 from sdloop.cli import app
-from sdloop.pick import larger, remaking
-from sdloop.png import read_record
-from sdloop.recipe import FIELDS, Recipe
+from sdloop.gallery.commands import larger, remaking
+from sdloop.metadata.picture import read_record
+from sdloop.recipe.recipe import FIELDS, Recipe
 
 ROOT = Path(__file__).parent.parent
 PARK, MASK = "examples/sketch/park.png", "examples/sketch/mask.png"

@@ -17,10 +17,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from starlette.testclient import TestClient
 
-from sdloop.pick.app import Desk, guarded_app
-from sdloop.pick.commands import Command
-from sdloop.pick.folder import id_of
-from sdloop.pick.jobs import Job, Jobs
+from sdloop.gallery.app import Desk, guarded_app
+from sdloop.gallery.commands import Command
+from sdloop.gallery.folder import id_of
+from sdloop.gallery.jobs import Job, Jobs
 
 TOKEN = "a-token"
 HERE = "http://127.0.0.1:8000"
@@ -29,7 +29,7 @@ HERE = "http://127.0.0.1:8000"
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No folder is too new to be looked at again."""
-    monkeypatch.setattr("sdloop.pick.index._EVERY", 0)
+    monkeypatch.setattr("sdloop.gallery.index._EVERY", 0)
 
 
 @pytest.fixture
@@ -301,7 +301,7 @@ def test_pictures_of_others_are_for_rerun(out: Path) -> None:
 
 def test_what_runs_ends_with_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As at a polite kill; and what waits is not begun."""
-    monkeypatch.setattr("sdloop.pick.jobs._PROGRAM", ("sh", "-c", "exec sleep 60", "sh"))
+    monkeypatch.setattr("sdloop.gallery.jobs._PROGRAM", ("sh", "-c", "exec sleep 60", "sh"))
     jobs = Jobs()
     jobs.add([Job(path=name, command=Command(arguments=("touch", name))) for name in "ab"])
     until(lambda: jobs.all()[0]["state"] == "running" and jobs.running())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sdloop
 
-PAGE = Path(sdloop.__file__).parent / "pick" / "page"
+PAGE = Path(sdloop.__file__).parent / "gallery" / "page"
 HTML = (PAGE / "page.html").read_text("utf-8")
 CSS = (PAGE / "page.css").read_text("utf-8")
 SCRIPT = (PAGE / "page.js").read_text("utf-8")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sdloop.batch import Planned
+from sdloop.batch.planned import Planned
 from sdloop.batch.counts import steps_run, token_counter
 from sdloop.batch.cross import Crossing
 from sdloop.batch.lines import line_of, output_of
@@ -19,11 +19,12 @@ from sdloop.batch.planning import Planner
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.resolving import Resolver
 from sdloop.batch.sweep import parse_axis
-from sdloop.batches import batches, shape_of
-from sdloop.checkpoint import find_checkpoint, model_hashes
+from sdloop.recipe.batchable import batches, shape_of
+from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.errors import ModelError, PromptError, SettingError
-from sdloop.inputs import open_image
-from sdloop.recipe import Recipe
+from sdloop.images.input.read import open_image
+from sdloop.recipe.recipe import Recipe
 
 
 def fill(prompt: Prompt, combination: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from sdloop.errors import FileError, SettingError
-from sdloop.png import Made, check_output, read_record, write_picture
-from sdloop.png.a1111 import format_parameters
-from sdloop.png.a1111_recipe import parameters_of
-from sdloop.png.chunks import read_texts
-from sdloop.png.record import SCHEMA
-from sdloop.recipe import Recipe
+from sdloop.metadata.picture import check_output, read_record, write_picture
+from sdloop.metadata.record import Made
+from sdloop.metadata.a1111 import format_parameters
+from sdloop.metadata.a1111_recipe import parameters_of
+from sdloop.metadata.chunks import read_texts
+from sdloop.metadata.record import SCHEMA
+from sdloop.recipe.recipe import Recipe
 
 RECIPE = Recipe(
     prompt="東京, a frog on 🐎\n<lora:x:0.8> \"quoted\" 'too'\nSteps: 1, Sampler: forged, Seed: 2",
@@ -355,7 +356,7 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
 def test_reading_imports_neither_pillow_nor_anything_heavy(tmp_path: Path, image) -> None:
     path = write_picture(image, tmp_path / "a.webp", recipe=RECIPE)
     code = (
-        "import sys, pathlib; from sdloop.png import read_record\n"
+        "import sys, pathlib; from sdloop.metadata import read_record\n"
         f"read_record(pathlib.Path({str(path)!r}))\n"
         "print({'PIL', 'torch', 'numpy', 'diffusers', 'transformers'} & set(sys.modules))"
     )

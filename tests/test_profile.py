@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from sdloop.inputs import read_image
+from sdloop.images.input.read import read_image
 
 # The columns are the primaries under D50, as profiles have them: Display P3's, and sRGB's.
 P3 = np.array([[0.5151, 0.2920, 0.1571], [0.2412, 0.6922, 0.0666], [-0.0011, 0.0419, 0.7841]])

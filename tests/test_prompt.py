@@ -8,18 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sdloop.errors import PromptError
-from sdloop.prompt import (
-    BREAK,
-    Chunk,
-    alternatives,
-    check_prompt,
-    chunks_of,
-    emphasised,
-    escaped,
-    is_plain,
-    parts,
-    unseen,
-)
+from sdloop.prompt.check import check_prompt, is_plain
+from sdloop.prompt.chunks import Chunk, chunks_of
+from sdloop.prompt.compose import parts
+from sdloop.prompt.emphasis import BREAK, emphasised, escaped
+from sdloop.prompt.schedule import alternatives, unseen
 
 STEPS = 10
 # Anything, and what is more likely to mean something.

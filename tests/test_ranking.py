@@ -12,12 +12,13 @@ from tiny import save_tiny_clip
 from typer.testing import CliRunner, Result
 
 from sdloop.cli import app
-from sdloop.cli.axes import arranged, in_order, records_of
-from sdloop.clip import clip_scores, load_clip
+from sdloop.cli.read.sheet_axes import arranged, in_order, records_of
+from sdloop.models.clip.load import load_clip
+from sdloop.models.clip.score import clip_scores
 from sdloop.errors import FileError
-from sdloop.png import write_picture
-from sdloop.ranking import rank_by_clip, words_of
-from sdloop.recipe import Recipe
+from sdloop.metadata.picture import write_picture
+from sdloop.inspection.ranking import rank_by_clip, words_of
+from sdloop.recipe.recipe import Recipe
 
 SHEET = Command("sheet")
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdloop.errors import FileError, SettingError
-from sdloop.inputs import InputFacts
-from sdloop.recipe import FIELDS, Recipe
-from sdloop.scheduler_names import SCHEDULERS, name_of, parse_scheduler
+from sdloop.images.input.read import InputFacts
+from sdloop.recipe.recipe import FIELDS, Recipe
+from sdloop.schedulers.names import SCHEDULERS, name_of, parse_scheduler
 
 
 @dataclasses.dataclass

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tiny import tiny_sd1, tiny_sd2
 
 from sdloop.errors import SettingError
-from sdloop.recipe import GUIDANCES, Recipe, guidance_scales, parse_guidance
+from sdloop.recipe.guidance import GUIDANCES, guidance_scales, parse_guidance
+from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.guidance import parse_interval, parse_schedule
 
 

@@ -7,13 +7,13 @@ import torch
 from tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 from torch import Tensor
 
-from sdloop.components import Components
-from sdloop.conditioning import condition, with_sizes
-from sdloop.conductor import generate
+from sdloop.models.components.load import Components
+from sdloop.conditioning.encode import condition, with_sizes
+from sdloop.pipeline.generate import generate
 from sdloop.errors import SettingError
-from sdloop.latents import noise, seeded_generators
-from sdloop.recipe import Recipe
-from sdloop.schedule import make_scheduler, set_steps
+from sdloop.latents.noise import noise, seeded_generators
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from tiny import tiny_sd1
 
-from sdloop.conductor import stream
+from sdloop.pipeline.generate import stream
 from sdloop.errors import ModelError, SettingError
-from sdloop.latents import noise, seeded_generators
+from sdloop.latents.noise import noise, seeded_generators
 from sdloop.loop import Step
-from sdloop.recipe import Recipe
-from sdloop.schedule import denoised_latents, make_scheduler, set_steps, step_options
-from sdloop.scheduler_names import SCHEDULERS
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import denoised_latents, make_scheduler, set_steps, step_options
+from sdloop.schedulers.names import SCHEDULERS
 
 COMPONENTS = tiny_sd1()
 NAMES = [name for name, e in SCHEDULERS.items() if not e.knows & {"edm", "descent"}]

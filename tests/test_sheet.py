@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdloop.sheet import sheet
+from sdloop.images.sheet import sheet
 
 
 def colour(name: str, width: int = 64, height: int = 64) -> Image.Image:

@@ -15,8 +15,9 @@ from PIL import Image, PngImagePlugin
 from typer.testing import CliRunner
 
 from sdloop.cli.show import show
-from sdloop.png import Made, write_picture
-from sdloop.recipe import FIELDS, Recipe
+from sdloop.metadata.picture import write_picture
+from sdloop.metadata.record import Made
+from sdloop.recipe.recipe import FIELDS, Recipe
 
 RECIPE = Recipe(
     prompt="東京, a frog\non 🐎",

@@ -16,11 +16,12 @@ from tiny import save_diffusers_folder, tiny_inpaint, tiny_sd1, tiny_sd2
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from sdloop.checkpoint import LAYOUTS, VOCABULARY, find_checkpoint, model_hashes
-from sdloop.checkpoint.folder import read_json
-from sdloop.checkpoint.headers import read_header
-from sdloop.checkpoint.ldm import layout_of_file
-from sdloop.components import Components, load_components
+from sdloop.models.checkpoint.find import LAYOUTS, VOCABULARY, find_checkpoint
+from sdloop.models.checkpoint.hashes import model_hashes
+from sdloop.models.checkpoint.folder import read_json
+from sdloop.models.checkpoint.headers import read_header
+from sdloop.models.checkpoint.ldm import layout_of_file
+from sdloop.models.components.load import Components, load_components
 from sdloop.errors import ModelError
 
 

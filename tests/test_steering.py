@@ -10,17 +10,20 @@ import torch
 from tiny import tiny_inpaint, tiny_sd1, tiny_sd2, tiny_sdxl
 from torch import Tensor
 
-from sdloop.components import Components
-from sdloop.conditioning import condition
-from sdloop.conductor import Picture, generate, stream
+from sdloop.models.components.load import Components
+from sdloop.conditioning.encode import condition
+from sdloop.pipeline.generate import generate, stream
+from sdloop.pipeline.picture import Picture
 from sdloop.errors import SamplingError
-from sdloop.image import unscale
-from sdloop.latents import noise, seeded_generators
+from sdloop.latents.vae import unscale
+from sdloop.latents.noise import noise, seeded_generators
 from sdloop.loop import Step, denoise
-from sdloop.recipe import Recipe
-from sdloop.schedule import denoised_latents, make_scheduler, moved, set_steps, signal
-from sdloop.scheduler_names import SCHEDULERS
-from sdloop.steering import Pull, Through, losses
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import denoised_latents, make_scheduler, moved, set_steps, signal
+from sdloop.schedulers.names import SCHEDULERS
+from sdloop.guidance.losses import losses
+from sdloop.guidance.losses.pull import Pull
+from sdloop.guidance.losses.ways import Through
 
 COMPONENTS = tiny_sd1()
 MODES = pytest.mark.parametrize("exact", [False, True], ids=["cheap", "exact"])
@@ -382,8 +385,8 @@ def test_other_guidance_leaves_nothing_behind(settings: dict[str, Any]) -> None:
 
 
 def test_a_picture_in_tiles_is_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sdloop.image.WHOLE_PIXELS", 64 * 64)
-    monkeypatch.setattr("sdloop.image.TILE", 48)
+    monkeypatch.setattr("sdloop.latents.vae.WHOLE_PIXELS", 64 * 64)
+    monkeypatch.setattr("sdloop.latents.vae.TILE", 48)
     large = {"width": 80, "height": 80, "guidance_scale": 1, "steps": 1}
     plain, steered = (
         generate(COMPONENTS, wanted(**large, **guide))[0]

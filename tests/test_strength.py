@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdloop.errors import SettingError
-from sdloop.strength import MAX_SCHEDULE, check_strength, first_step, schedule_for
+from sdloop.recipe.strength import MAX_SCHEDULE, check_strength, first_step, schedule_for
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sdloop.batch.sweep import check_axes, combinations, parse_axis
 from sdloop.errors import SettingError
-from sdloop.recipe import FIELDS, check_alone
+from sdloop.recipe.check import check_alone
+from sdloop.recipe.recipe import FIELDS
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from tiny import tiny_sd1
 
-from sdloop import image
-from sdloop.checkpoint import LAYOUTS
-from sdloop.components import Components, load_components
-from sdloop.image import decode, encode, scale, to_images, to_pixels
+from sdloop.latents import vae as image
+from sdloop.models.checkpoint.find import LAYOUTS
+from sdloop.models.components.load import Components, load_components
+from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
 
 SKETCH = Path(__file__).parent.parent / "examples" / "sketch" / "rabbit.png"
 

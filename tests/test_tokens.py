@@ -11,9 +11,11 @@ import torch
 from tiny import tiny_sdxl
 from typer.testing import CliRunner, Result
 
-from sdloop.checkpoint import find_checkpoint, load_tokenizer, unknown_words
+from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.checkpoint.tokenizer import load_tokenizer
+from sdloop.models.checkpoint.words import unknown_words
 from sdloop.cli import app
-from sdloop.conditioning import tokenize
+from sdloop.conditioning.tokens import tokenize
 
 
 def tokens(*arguments: object) -> Result:

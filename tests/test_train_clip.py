@@ -27,9 +27,9 @@ from tiny import save_tiny_clip
 from transformers import CLIPModel, CLIPTokenizer
 
 import sdloop
-from sdloop.checkpoint import find_clip
-from sdloop.clip import load_clip
-from sdloop.ranking import words_of
+from sdloop.models.checkpoint.clip import find_clip
+from sdloop.models.clip.load import load_clip
+from sdloop.inspection.ranking import words_of
 
 MINI = Path(sdloop.__file__).parent / "mini"
 JUDGE = Path(train_clip.__file__).parent / "judge"

@@ -40,7 +40,7 @@ from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 from typer.testing import CliRunner
 
-from sdloop.checkpoint import find_checkpoint
+from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.cli import app
 
 TRAINING = Path(__file__).parent.parent / "examples/train_mini"

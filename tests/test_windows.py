@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tiny import tiny_sd1, tiny_sdxl
 from torch import Tensor, nn
 
-from sdloop import windows
-from sdloop.conditioning import condition
-from sdloop.recipe import Recipe
-from sdloop.windows import Windows, bump, spans
+from sdloop.pipeline import tiled_unet as windows
+from sdloop.conditioning.encode import condition
+from sdloop.recipe.recipe import Recipe
+from sdloop.pipeline.tiled_unet import Windows, bump, spans
 
 
 class Seeing:

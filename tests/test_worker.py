@@ -71,7 +71,7 @@ class User:
                     line = (entry / "cmdline").read_bytes()
                 except OSError:
                     continue
-                if b"sdloop.serve" in line and os.fsencode(self.runtime) in line:
+                if b"sdloop.cli.server" in line and os.fsencode(self.runtime) in line:
                     found.append(int(entry.name))
         return found
 

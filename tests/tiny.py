@@ -26,7 +26,7 @@ from transformers import (
 )
 
 import sdloop
-from sdloop.components import Components
+from sdloop.models.components.load import Components
 
 VOCABULARY = Path(sdloop.__file__).parent / "layouts" / "clip_tokenizer"
 

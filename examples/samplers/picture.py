@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 import sdloop
-from sdloop.conditioning import condition
-from sdloop.image import decode, to_images
-from sdloop.latents import noise, seeded_generators
-from sdloop.prediction import predict_denoised
-from sdloop.schedule import make_scheduler, set_steps
+from sdloop.conditioning.encode import condition
+from sdloop.latents.vae import decode, to_images
+from sdloop.latents.noise import noise, seeded_generators
+from sdloop.schedulers.prediction import predict_denoised
+from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 prompt, file = sys.argv[1:]
 components = sdloop.load_components()

@@ -24,7 +24,7 @@ from questions import Question, questions
 from report import print_report, print_sweep
 
 import sdloop
-from sdloop.components import Components
+from sdloop.models.components.load import Components
 
 SWEEPS: dict[str, tuple[float, ...]] = {
     "guidance": (1, 2, 4, 7.5, 12),

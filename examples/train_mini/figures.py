@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from words import PROMPTS
 
 import sdloop
-from sdloop.components import Components
+from sdloop.models.components.load import Components
 
 Labelled = tuple[str, Image.Image]
 """A label and the picture above it."""

@@ -16,7 +16,7 @@ from measures import frechet_distance, pairwise_rms, psnr, rms, through_vae
 from questions import PROMPTS, Question, tally
 from scenes import STYLES, sample_scene
 
-from sdloop.components import Components
+from sdloop.models.components.load import Components
 
 Size = tuple[int, int]
 Numbers = dict[str, Any]

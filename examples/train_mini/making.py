@@ -8,11 +8,12 @@ import torch
 from PIL.Image import Image
 
 import sdloop
-from sdloop.components import Components
-from sdloop.conditioning import Conditioning, condition, stack
-from sdloop.image import decode, to_images
-from sdloop.latents import latent_size, noise, seeded_generators
-from sdloop.schedule import make_scheduler, set_steps
+from sdloop.models.components.load import Components
+from sdloop.conditioning.encode import condition
+from sdloop.conditioning.value import Conditioning, stack
+from sdloop.latents.vae import decode, to_images
+from sdloop.latents.noise import latent_size, noise, seeded_generators
+from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

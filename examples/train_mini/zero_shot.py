@@ -24,7 +24,8 @@ from measures import Share, share_of
 from scenes import Scene, sample_scene
 from torch import Tensor
 
-from sdloop.clip import Clip, embed_pixels, embed_texts, load_clip
+from sdloop.models.clip.load import Clip, load_clip
+from sdloop.models.clip.score import embed_pixels, embed_texts
 
 TOLD_BY = 64
 """Captions that a choice is the mean of."""

@@ -4,13 +4,17 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from sdloop.defaults import Defaults
-from sdloop.learned import WordTokenizer, embedding_facts, parse_embedding, parse_replacement
-from sdloop.prompt import alternatives, bare_ids, chunks_of, parts
-from sdloop.recipe import Recipe
+from sdloop.recipe.model_facts import Defaults
+from sdloop.prompt.learned.facts import embedding_facts
+from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
+from sdloop.prompt.learned.tokenizer import WordTokenizer
+from sdloop.prompt.chunks import bare_ids, chunks_of
+from sdloop.prompt.compose import parts
+from sdloop.prompt.schedule import alternatives
+from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint
+    from sdloop.models.checkpoint.value import Checkpoint
 
 Words = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -32,7 +36,7 @@ def token_counter() -> "Callable[[Recipe, Checkpoint], int]":
     tokenizers: dict[tuple[object, ...], Any] = {}
 
     def tokenizer(checkpoint: "Checkpoint", words: Words) -> Any:
-        from sdloop.checkpoint import load_tokenizer
+        from sdloop.models.checkpoint.tokenizer import load_tokenizer
 
         found = checkpoint.tokenizers["tokenizer"], checkpoint.family, checkpoint.max_tokens, words
         if found not in tokenizers:

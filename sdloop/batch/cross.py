@@ -16,7 +16,7 @@ from sdloop.batch.sweep import Axis, combinations
 from sdloop.batch.templates import Template
 from sdloop.batch.variants import Lookup, no_wildcards, parsed, varies
 from sdloop.errors import PromptError, SettingError
-from sdloop.recipe import PROMPTS
+from sdloop.recipe.check import PROMPTS
 
 PICKS = ("all", "random")
 Fill = Callable[[Prompt, Mapping[str, Any]], dict[str, Any]]

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from sdloop.batch.grouping import Item
 from sdloop.batch.planned import Planned
 from sdloop.errors import ModelError, NonFiniteError, SdloopError, SettingError
-from sdloop.inputs import OpenImage
-from sdloop.png import Made, Metadata, write_picture
+from sdloop.images.input.read import OpenImage
+from sdloop.metadata.picture import write_picture
+from sdloop.metadata.record import Made, Metadata
 
 if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint
-    from sdloop.components import Components
-    from sdloop.conductor import Picture, Sampled
+    from sdloop.models.checkpoint.value import Checkpoint
+    from sdloop.models.components.load import Components
+    from sdloop.pipeline.picture import Picture, Sampled
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +73,7 @@ def finish(
     means: Means,
 ) -> list[Written | Failed]:
     """Decode what is ``wanted`` of a batch, and write it; None stands for what is there."""
-    from sdloop.conductor import Picture
+    from sdloop.pipeline.picture import Picture
 
     items = [item for item in wanted if item is not None]
     if not items:

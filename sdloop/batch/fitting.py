@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sdloop.inputs import OpenImage
-from sdloop.recipe import Recipe
+from sdloop.images.input.read import OpenImage
+from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
-    from sdloop.kit import Kit
+    from sdloop.pipeline.loaded_model import Kit
 
 # Of a card's memory; the rest is for the decoder, and for what torch cannot use between its blocks.
 SHARE = 0.8
@@ -37,8 +37,8 @@ def largest_batch(kit: "Kit", recipe: Recipe, open_image: OpenImage) -> int:
     """How many pictures of this shape to make at once: on a CPU one, on a GPU what fits."""
     import torch
 
-    from sdloop.components import peak_memory, reset_peak_memory
-    from sdloop.conductor import sampled
+    from sdloop.models.components.device import peak_memory, reset_peak_memory
+    from sdloop.pipeline.generate import sampled
 
     device = kit.components.device
     if device.type != "cuda":

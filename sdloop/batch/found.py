@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sdloop.errors import FileError
-from sdloop.png import chunks
-from sdloop.png.names import numbered
-from sdloop.png.picture import FORMATS
+from sdloop.metadata import chunks
+from sdloop.metadata.names import numbered
+from sdloop.metadata.picture import FORMATS
 
 
 class Found:

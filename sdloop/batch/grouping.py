@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sdloop.batch.planned import Planned, model_of
-from sdloop.batches import shape_of
+from sdloop.recipe.batchable import shape_of
 
 # So many pictures are looked at together: models and shapes that alternate within them are sorted,
 # and more of a plan is never in memory.

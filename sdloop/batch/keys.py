@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sdloop.batch.planned import ModelNames, Planned, model_of
-from sdloop.checkpoint import model_hashes
+from sdloop.models.checkpoint.hashes import model_hashes
 
 
 class Keys:

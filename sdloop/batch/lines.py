@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 from sdloop.batch.counts import steps_run
 from sdloop.batch.planned import Planned
 from sdloop.errors import SettingError
-from sdloop.recipe import Recipe
+from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_whole
 
 if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint
+    from sdloop.models.checkpoint.value import Checkpoint
 
 TOLD = ("tokens", "steps_run")
 ADDED = ("output", "key", *TOLD)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from sdloop.batch.names import home
 from sdloop.errors import SettingError
-from sdloop.recipe import Lora, Recipe, checked_loras, split_tags
+from sdloop.recipe.loras import Lora, checked_loras, split_tags
+from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint, FindLora, LoraFile
+    from sdloop.models.checkpoint.lora import FindLora, LoraFile
+    from sdloop.models.checkpoint.value import Checkpoint
 
 
 def with_loras(fields: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def _is_name(lora: Lora, folder: str | None) -> bool:
 
 
 def _in_folder(lora: Lora, folder: str | None) -> Lora:
-    from sdloop.checkpoint import lora_in
+    from sdloop.models.checkpoint.lora import lora_in
 
     if folder is None:
         raise SettingError(f"prompt calls the LoRA {lora.name!r}: give its folder with --lora-dir")
@@ -47,7 +49,7 @@ def _in_folder(lora: Lora, folder: str | None) -> Lora:
 
 def lora_finder(*, may_fetch: bool) -> "FindLora":
     """How this command finds LoRAs: each is read once, however many pictures it is for."""
-    from sdloop.checkpoint import find_lora
+    from sdloop.models.checkpoint.lora import find_lora
 
     return cache(partial(find_lora, may_fetch=may_fetch))
 
@@ -56,7 +58,7 @@ def lora_files(
     recipe: Recipe, checkpoint: "Checkpoint", find_lora: "FindLora"
 ) -> "tuple[LoraFile, ...]":
     """What the names of ``recipe.loras`` stand for; raises for one that cannot be added."""
-    from sdloop.checkpoint import check_lora
+    from sdloop.models.checkpoint.lora import check_lora
 
     files = tuple(find_lora(lora.name) for lora in recipe.loras)
     for file in files:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdloop.errors import SettingError
-from sdloop.png import format_of
-from sdloop.png.names import DEFAULT_NAME, ENLARGED_NAME, check_inside, expand_name, numbered
-from sdloop.recipe import Recipe
+from sdloop.metadata.picture import format_of
+from sdloop.metadata.names import DEFAULT_NAME, ENLARGED_NAME, check_inside, expand_name, numbered
+from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.check import NUMBERS
 
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdloop.inputs import InputFacts
-from sdloop.png.atomic import Exists
-from sdloop.recipe import Recipe
+from sdloop.images.input.read import InputFacts
+from sdloop.metadata.atomic import Exists
+from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint, LoraFile
+    from sdloop.models.checkpoint.lora import LoraFile
+    from sdloop.models.checkpoint.value import Checkpoint
 
 ModelNames = tuple[str, str | None, str | None, str | None]
 

@@ -15,9 +15,9 @@ from sdloop.batch.planned import ModelNames, Planned, model_of
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.resolving import Resolved, Resolver
 from sdloop.errors import SettingError
-from sdloop.png.atomic import Exists
-from sdloop.png.names import check_inside
-from sdloop.recipe import Recipe
+from sdloop.metadata.atomic import Exists
+from sdloop.metadata.names import check_inside
+from sdloop.recipe.recipe import Recipe
 
 # The fields of a Recipe with what had to wait for the final text of its prompt.
 Complete = Callable[[Asked], Mapping[str, Any]]
@@ -116,7 +116,7 @@ class Planner:
         resolved = self._resolve(Recipe.from_dict({**fields, "seed": seed}))
         names = model_of(resolved.recipe)
         if names not in self._weights:
-            from sdloop.checkpoint import model_hashes
+            from sdloop.models.checkpoint.hashes import model_hashes
 
             self._weights[names] = model_hashes(resolved.checkpoint)
         text = resolved.recipe.key_text(self._weights[names])

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from sdloop.batch.loras import lora_files, lora_finder
 from sdloop.batch.planned import ModelNames, model_of
-from sdloop.inputs import InputFacts, InputImage, OpenImage, look
-from sdloop.recipe import Recipe
+from sdloop.images.input.mask import look
+from sdloop.images.input.read import InputFacts, InputImage, OpenImage
+from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint, LoraFile
+    from sdloop.models.checkpoint.lora import LoraFile
+    from sdloop.models.checkpoint.value import Checkpoint
 
 _PICTURES = 10_000  # whose facts are kept
 
@@ -62,7 +64,7 @@ class Resolver:
         return self._looked(recipe.image, recipe.mask, recipe.mask_blur, recipe.invert_mask)
 
     def checkpoint(self, recipe: Recipe) -> "Checkpoint":
-        from sdloop.checkpoint import find_checkpoint
+        from sdloop.models.checkpoint.find import find_checkpoint
 
         names = model, revision, variant, vae = model_of(recipe)
         if names not in self._checkpoints:
@@ -73,7 +75,7 @@ class Resolver:
 
     def __call__(self, recipe: Recipe) -> Resolved:
         """Raises what ``Recipe.resolved`` does, and for what is named and is not there."""
-        from sdloop.checkpoint import clip_hashes
+        from sdloop.models.checkpoint.clip import clip_hashes
 
         picture = self.look(recipe)
         checkpoint = self.checkpoint(recipe)
@@ -91,7 +93,7 @@ class Resolver:
 
     def _check_words(self, recipe: Recipe, checkpoint: "Checkpoint") -> None:
         """Look up the words that stand in the place of others, in the model's vocabulary."""
-        from sdloop.checkpoint import check_replacements
+        from sdloop.models.checkpoint.words import check_replacements
 
         asked = model_of(recipe), recipe.replace_tokens or ()
         if asked not in self._known_words:

@@ -21,11 +21,11 @@ from sdloop.batch.grouping import Item, grouped, windows
 from sdloop.batch.keys import Keys
 from sdloop.batch.planned import ModelNames, Planned, model_of
 from sdloop.errors import SdloopError
-from sdloop.png.atomic import check_writable
+from sdloop.metadata.atomic import check_writable
 
 if TYPE_CHECKING:
-    from sdloop.conductor import Picture, Sampled
-    from sdloop.kit import Kit
+    from sdloop.pipeline.picture import Picture, Sampled
+    from sdloop.pipeline.loaded_model import Kit
     from sdloop.loop import Step
 
 Outcome = There | Written | Failed
@@ -188,7 +188,8 @@ class _Runner:
 
     def _make(self, task: _Task) -> "Iterator[Step | Outcome]":
         """Sample the batch; what the loop raises ends only this batch."""
-        from sdloop.conductor import Picture, Sampled, sampled
+        from sdloop.pipeline.generate import sampled
+        from sdloop.pipeline.picture import Picture, Sampled
 
         for item in task.wanted:
             self._found.add(item.key)
@@ -210,7 +211,7 @@ class _Runner:
 
     def _kit(self, item: Item) -> "Kit":
         """Its model, loaded; one at a time."""
-        from sdloop.kit import kit_of
+        from sdloop.pipeline.loaded_model import kit_of
 
         planned = item.planned
         names = model_of(planned.recipe)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from sdloop.batch.templates import Choice, Template
 from sdloop.errors import PromptError
-from sdloop.prompt import refusal
+from sdloop.prompt.caret import refusal
 
 MAX_DEPTH = 50  # of braces, and of files that name files
 MAX_TAKEN = 20  # of {n$$…}

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sdloop.cli.flags import option
-from sdloop.cli.screen import emit, say
+from sdloop.cli.options.groups import option
+from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SdloopError
 from sdloop.rules import check_whole
 
@@ -131,7 +131,7 @@ def _diffusers(place: _Place, warm: float) -> dict[str, float]:
         return {}
     model = place.model
     if model == "mini":
-        from sdloop.checkpoint import find_checkpoint
+        from sdloop.models.checkpoint.find import find_checkpoint
 
         model = str(find_checkpoint("mini").path)
     settings: dict[str, Any] = {"prompt": _PROMPT, "num_inference_steps": place.steps}

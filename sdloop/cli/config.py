@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sdloop.cli.screen import emit, say
-from sdloop.cli.settings import (
+from sdloop.cli.terminal.output import emit, say
+from sdloop.batch.settings import (
     COMMAND_FIELDS,
     NOT_FOR_ALL,
     Settings,
@@ -15,8 +15,9 @@ from sdloop.cli.settings import (
     user_settings,
 )
 from sdloop.errors import SettingError
-from sdloop.png.atomic import write_whole
-from sdloop.recipe import FIELDS, parse_value, parse_whole
+from sdloop.metadata.atomic import write_whole
+from sdloop.recipe.parse import parse_value, parse_whole
+from sdloop.recipe.recipe import FIELDS
 
 KEYS = tuple(name for name in (*FIELDS, *COMMAND_FIELDS) if name not in NOT_FOR_ALL)
 

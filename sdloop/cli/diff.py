@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from sdloop.cli.circumstances import differing, flat, short
-from sdloop.cli.entries import columns, safe
-from sdloop.cli.screen import emit
-from sdloop.compare import Difference, difference
-from sdloop.inputs import open_image
-from sdloop.png import Record, read_record
-from sdloop.recipe import FIELDS
+from sdloop.cli.terminal.columns import columns, safe
+from sdloop.cli.terminal.output import emit
+from sdloop.images.compare import Difference, difference
+from sdloop.images.input.read import open_image
+from sdloop.metadata.picture import read_record
+from sdloop.metadata.record import Record
+from sdloop.recipe.recipe import FIELDS
 
 _WIDTH = 38  # letters in a line of a cell
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from sdloop.batch.names import Naming, path_of
 from sdloop.batch.prompts import blaming
-from sdloop.cli.recipes import Wanted
-from sdloop.cli.settings import CommandSettings
+from sdloop.cli.make.recipes import Wanted
+from sdloop.batch.settings import CommandSettings
 from sdloop.errors import SettingError
-from sdloop.png.atomic import Exists
-from sdloop.png.names import numbered
-from sdloop.recipe import Recipe
+from sdloop.metadata.atomic import Exists
+from sdloop.metadata.names import numbered
+from sdloop.recipe.recipe import Recipe
 
 
 def name_pictures(

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdloop.cli.entries import columns
-from sdloop.cli.flags import option
-from sdloop.cli.model_card import (
+from sdloop.cli.terminal.columns import columns
+from sdloop.cli.options.groups import option
+from sdloop.cli.read.model_card import (
     Asked,
     bytes_text,
     card,
@@ -16,12 +16,12 @@ from sdloop.cli.model_card import (
     size_text,
     summary,
 )
-from sdloop.cli.model_options import Revision, Variant
-from sdloop.cli.screen import emit, say
+from sdloop.cli.options.model import Revision, Variant
+from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SettingError
 
 if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint
+    from sdloop.models.checkpoint.value import Checkpoint
 
 Model = Annotated[
     str | None,
@@ -66,7 +66,7 @@ def models(
 
 
 def _tell(asked: Asked, *, hashes: bool, json_lines: bool) -> None:
-    from sdloop.checkpoint import find_checkpoint
+    from sdloop.models.checkpoint.find import find_checkpoint
 
     found = find_checkpoint(
         asked.model, revision=asked.revision, variant=asked.variant, may_fetch=False
@@ -76,7 +76,8 @@ def _tell(asked: Asked, *, hashes: bool, json_lines: bool) -> None:
 
 
 def _list(*, json_lines: bool) -> None:
-    from sdloop.checkpoint import cached_checkpoints, find_checkpoint
+    from sdloop.models.checkpoint.cache import cached_checkpoints
+    from sdloop.models.checkpoint.find import find_checkpoint
 
     found: list[tuple[Checkpoint, str | None]] = [(find_checkpoint("mini"), None)]
     found += cached_checkpoints()

@@ -7,16 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from sdloop.cli.flags import option, with_options
-from sdloop.cli.ranking import RankOptions, check_rank, ranked
-from sdloop.cli.screen import emit, say
-from sdloop.cli.settings import standing_settings
+from sdloop.cli.options.groups import option, with_options
+from sdloop.cli.read.ranking import RankOptions, check_rank, ranked
+from sdloop.cli.terminal.output import emit, say
+from sdloop.batch.settings import standing_settings
 from sdloop.errors import FileError, SettingError
-from sdloop.pick import Choices, check_gallery, choices_of, write_gallery
-from sdloop.pick.choices import PICKS
-from sdloop.pick.index import Index
-from sdloop.pick.thumbnails import cache_folder
-from sdloop.png.atomic import check_writable
+from sdloop.gallery.choices import Choices, choices_of
+from sdloop.gallery.gallery import check_gallery, write_gallery
+from sdloop.gallery.choices import PICKS
+from sdloop.gallery.index import Index
+from sdloop.gallery.thumbnails import cache_folder
+from sdloop.metadata.atomic import check_writable
 from sdloop.rules import check_whole
 
 Facts = Mapping[str, Any]
@@ -176,14 +177,14 @@ def _scores(root: Path, ranking: RankOptions, *, quiet: bool) -> dict[str, float
 def _serve(
     root: Path, shown: Path, page: PageOptions, ranking: RankOptions, *, quiet: bool
 ) -> None:
-    from sdloop.pick.serve import check_framework, serve
+    from sdloop.gallery.serve import check_framework, serve
 
     port = 0 if page.port is None else page.port
     check_whole("port", port, 0, 65535)
     copies = _copies(root, shown, page.copy_to)
     check_framework()
     check_writable(root / PICKS, exists="overwrite")
-    from sdloop.pick.app import Desk
+    from sdloop.gallery.app import Desk
 
     desk = Desk(
         root=root,

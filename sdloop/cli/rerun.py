@@ -4,22 +4,22 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from sdloop.cli.again import Asked, resolving, wanted_again
-from sdloop.cli.flags import given, with_options
-from sdloop.cli.image_files import image_opener
-from sdloop.cli.image_options import MaskOptions, ScaleOptions, SideOptions, UpscaleRecipeOptions
-from sdloop.cli.model_options import ModelOptions
-from sdloop.cli.output_options import OutputOptions
-from sdloop.cli.pictures import make_pictures
-from sdloop.cli.plan import plan_pictures, print_recipes
-from sdloop.cli.recipes import Wanted, recipe_settings
-from sdloop.cli.recorded import FilesArgument, Recorded, recorded_files
-from sdloop.cli.rerun_options import ChangeOptions, OtherImageOptions, OtherSeedOptions
-from sdloop.cli.screen import say
-from sdloop.cli.settings import CommandSettings, Settings, read_settings, standing_settings
-from sdloop.cli.telling import tell_steps, tell_unseen
+from sdloop.batch.remake import Asked, resolving, wanted_again
+from sdloop.cli.options.groups import given, with_options
+from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.options.image import MaskOptions, ScaleOptions, SideOptions, UpscaleRecipeOptions
+from sdloop.cli.options.model import ModelOptions
+from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.make.pictures import make_pictures
+from sdloop.cli.make.plan import plan_pictures, print_recipes
+from sdloop.cli.make.recipes import Wanted, recipe_settings
+from sdloop.cli.read.recorded import FilesArgument, Recorded, recorded_files
+from sdloop.cli.options.rerun import ChangeOptions, OtherImageOptions, OtherSeedOptions
+from sdloop.cli.terminal.output import say
+from sdloop.batch.settings import CommandSettings, Settings, read_settings, standing_settings
+from sdloop.cli.terminal.notices import tell_steps, tell_unseen
 from sdloop.errors import SettingError
-from sdloop.recipe import FIELDS
+from sdloop.recipe.recipe import FIELDS
 
 
 @with_options

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdloop.cli.axes import AXES, Cells, Shown, arranged, in_order, records_of
-from sdloop.cli.flags import option, with_options
-from sdloop.cli.image_files import image_files
+from sdloop.cli.read.sheet_axes import AXES, Cells, Shown, arranged, in_order, records_of
+from sdloop.cli.options.groups import option, with_options
+from sdloop.cli.make.image_files import image_files
 from sdloop.cli.inspect.shared import SheetOptions, sheet_path, write_sheet
-from sdloop.cli.ranking import RankOptions, check_rank, ranked
-from sdloop.cli.screen import say
+from sdloop.cli.read.ranking import RankOptions, check_rank, ranked
+from sdloop.cli.terminal.output import say
 from sdloop.errors import SettingError
-from sdloop.inputs import open_image
-from sdloop.sheet import sheet as drawn
+from sdloop.images.input.read import open_image
+from sdloop.images.sheet import sheet as drawn
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from sdloop.cli.entries import entry, safe
-from sdloop.cli.recorded import FilesArgument, Recorded, files_of
-from sdloop.cli.screen import emit, say
-from sdloop.cli.show_table import csv_lines
+from sdloop.cli.terminal.columns import entry, safe
+from sdloop.cli.read.recorded import FilesArgument, Recorded, files_of
+from sdloop.cli.terminal.output import emit, say
+from sdloop.cli.read.table import csv_lines
 from sdloop.errors import FileError, SettingError
-from sdloop.png import Record, read_record
-from sdloop.recipe import PROMPTS
+from sdloop.metadata.picture import read_record
+from sdloop.metadata.record import Record
+from sdloop.recipe.check import PROMPTS
 
 Json = Annotated[
     bool,

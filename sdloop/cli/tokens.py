@@ -6,16 +6,24 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from sdloop.batch.loras import with_loras
-from sdloop.cli.asked import asked_prompts
-from sdloop.cli.entries import columns, safe
-from sdloop.cli.flags import option
-from sdloop.cli.model_options import LoraDir, Model, Revision, Variant
-from sdloop.cli.options import Embeddings, Emphasis, Prompt2, PromptArgument, ReplaceTokens, Steps
-from sdloop.cli.screen import emit
-from sdloop.cli.settings import Settings, standing_settings
-from sdloop.cli.token_facts import Seen, TokenFacts, seen_of
+from sdloop.cli.make.run import asked_prompts
+from sdloop.cli.terminal.columns import columns, safe
+from sdloop.cli.options.groups import option
+from sdloop.cli.options.model import LoraDir, Model, Revision, Variant
+from sdloop.cli.options.recipe import (
+    Embeddings,
+    Emphasis,
+    Prompt2,
+    PromptArgument,
+    ReplaceTokens,
+    Steps,
+)
+from sdloop.cli.terminal.output import emit
+from sdloop.batch.settings import Settings, standing_settings
+from sdloop.cli.read.token_facts import Seen, TokenFacts, seen_of
 from sdloop.errors import SettingError
-from sdloop.recipe import Recipe, split_tags
+from sdloop.recipe.loras import split_tags
+from sdloop.recipe.recipe import Recipe
 
 _MOST = 4  # stretches of steps that are told of one text
 
@@ -54,7 +62,7 @@ def tokens(
 
     sdloop tokens "a zebra" --strict || echo "it does not know these words"
     """
-    from sdloop.checkpoint import find_checkpoint
+    from sdloop.models.checkpoint.find import find_checkpoint
 
     given: dict[str, Any] = {"prompt_2": prompt_2, "emphasis": emphasis, "steps": steps}
     given["embeddings"] = embeddings if embeddings else None

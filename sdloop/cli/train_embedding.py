@@ -5,21 +5,21 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdloop.cli.flags import given, with_options
-from sdloop.cli.image_files import image_files
-from sdloop.cli.loading import loaded
-from sdloop.cli.model_options import WeightsOptions
-from sdloop.cli.screen import emit, say
-from sdloop.cli.settings import CommandSettings, Settings, standing_settings
-from sdloop.cli.training_options import PicturesArgument, TrainingOptions
+from sdloop.cli.options.groups import given, with_options
+from sdloop.cli.make.image_files import image_files
+from sdloop.cli.make.model import loaded
+from sdloop.cli.options.model import WeightsOptions
+from sdloop.cli.terminal.output import emit, say
+from sdloop.batch.settings import CommandSettings, Settings, standing_settings
+from sdloop.cli.options.training import PicturesArgument, TrainingOptions
 from sdloop.errors import SettingError
-from sdloop.inputs import open_image
-from sdloop.png.atomic import check_writable
+from sdloop.images.input.read import open_image
+from sdloop.metadata.atomic import check_writable
 from sdloop.rules import check_whole
 
 if TYPE_CHECKING:
-    from sdloop.components import Components
-    from sdloop.inversion.settings import Training
+    from sdloop.models.components.load import Components
+    from sdloop.training.settings import Training
 
 _EXAMPLE = 'sdloop train-embedding pictures/ --token "<my-frog>" --init frog -o my-frog.safetensors'
 # Beside the word's file, what --resume goes on from.
@@ -59,7 +59,7 @@ def train_embedding(
 
 
 def _training(options: TrainingOptions) -> "Training":
-    from sdloop.inversion.settings import Training
+    from sdloop.training.settings import Training
 
     values = {name: value for name, value in given(options).items() if name in _TRAINING}
     for name in ("token", "init"):
@@ -89,7 +89,7 @@ def _files(names: list[str], field: str) -> list[str]:
 
 
 def _load(settings: Settings, *, quiet: bool) -> "Components":
-    from sdloop.checkpoint import find_checkpoint
+    from sdloop.models.checkpoint.find import find_checkpoint
 
     recipe, command = settings.recipe, CommandSettings(**settings.command)
     checkpoint = find_checkpoint(
@@ -111,9 +111,9 @@ def _run(
     output: Path,
     options: TrainingOptions,
 ) -> Path:
-    from sdloop.checkpoint import model_hashes
-    from sdloop.cli.lesson import Lesson
-    from sdloop.inversion.pictures import encoded_pictures
+    from sdloop.models.checkpoint.hashes import model_hashes
+    from sdloop.cli.make.training import Lesson
+    from sdloop.training.pictures import encoded_pictures
 
     assert components.checkpoint is not None  # it was loaded from one
     hashes = json.dumps(model_hashes(components.checkpoint), sort_keys=True)

@@ -6,19 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from sdloop.batch.prompts import Prompt
-from sdloop.cli.brought import fulfil_from_pictures
-from sdloop.cli.flags import given, with_options
-from sdloop.cli.image_options import (
-    ImageArgument,
-    ImageOptions,
-    ScaleOptions,
-    UpscaleRecipeOptions,
-)
-from sdloop.cli.model_options import ModelOptions
-from sdloop.cli.options import PromptArgument, SeedOptions
-from sdloop.cli.output_options import OutputOptions
-from sdloop.cli.recipes import recipe_settings
-from sdloop.cli.settings import Settings, standing_settings
+from sdloop.cli.make.from_images import fulfil_from_pictures
+from sdloop.cli.options.groups import given, with_options
+from sdloop.cli.options.image import ImageArgument, ImageOptions, ScaleOptions, UpscaleRecipeOptions
+from sdloop.cli.options.model import ModelOptions
+from sdloop.cli.options.recipe import PromptArgument, SeedOptions
+from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.make.recipes import recipe_settings
+from sdloop.batch.settings import Settings, standing_settings
 from sdloop.errors import ModelError, SettingError
 
 DEFAULT_SCALE = 2.0
@@ -92,7 +87,7 @@ def _untold_scale(flags: Mapping[str, Any], asked: Mapping[str, Any], may_fetch:
 
 def _usual_scale(asked: Mapping[str, Any], may_fetch: bool) -> float:
     """What suits the model that is ``asked`` for: an upscaler knows one scale alone."""
-    from sdloop.checkpoint import find_checkpoint
+    from sdloop.models.checkpoint.find import find_checkpoint
 
     named = {name: asked.get(name) for name in ("revision", "variant", "vae")}
     # Whoever needs the model says what is wrong with it.

@@ -7,32 +7,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sdloop.batch import Planned, model_of
+from sdloop.batch.planned import Planned, model_of
 from sdloop.batch.prompts import blaming
-from sdloop.cli.again import Asked, check_code, located, resolving, wanted_again
+from sdloop.batch.remake import Asked, check_code, located, resolving, wanted_again
 from sdloop.cli.circumstances import differing, flat, short
-from sdloop.cli.entries import safe
-from sdloop.cli.flags import given, option, with_options
-from sdloop.cli.image_files import image_opener
-from sdloop.cli.model_options import Device, Dtype, LoraDir, Model
-from sdloop.cli.output_options import OutputOptions
-from sdloop.cli.plan import plan_pictures
-from sdloop.cli.progress import Progress
-from sdloop.cli.recipes import Wanted
-from sdloop.cli.recorded import FilesArgument, Recorded, recorded_files
-from sdloop.cli.rerun_options import RunCode
-from sdloop.cli.screen import emit, say
-from sdloop.cli.settings import CommandSettings, Settings, standing_settings
-from sdloop.compare import Difference, difference
+from sdloop.cli.terminal.columns import safe
+from sdloop.cli.options.groups import given, option, with_options
+from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.options.model import Device, Dtype, LoraDir, Model
+from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.make.plan import plan_pictures
+from sdloop.cli.terminal.progress import Progress
+from sdloop.cli.make.recipes import Wanted
+from sdloop.cli.read.recorded import FilesArgument, Recorded, recorded_files
+from sdloop.cli.options.rerun import RunCode
+from sdloop.cli.terminal.output import emit, say
+from sdloop.batch.settings import CommandSettings, Settings, standing_settings
+from sdloop.images.compare import Difference, difference
 from sdloop.errors import BatchError, FileError, SdloopError, SettingError
-from sdloop.inputs import OpenImage, open_image
-from sdloop.png.picture import as_saved
+from sdloop.images.input.read import OpenImage, open_image
+from sdloop.metadata.picture import as_saved
 from sdloop.rules import check_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from sdloop.components import Components
+    from sdloop.models.components.load import Components
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,8 +167,8 @@ def _verdicts(
     progress: Progress,
 ) -> Iterator[Verdict]:
     """One after the other, each model loaded once for as many of its pictures as follow."""
-    from sdloop.checkpoint import model_hashes
-    from sdloop.cli.loading import loaded
+    from sdloop.models.checkpoint.hashes import model_hashes
+    from sdloop.cli.make.model import loaded
 
     last, weights = None, {}
     for one, planned in sorted(plan, key=lambda pair: _order(plan, pair)):
@@ -197,9 +197,10 @@ def _remade(
     progress: Progress,
 ) -> "tuple[Image, Mapping[str, Any]]":
     """The picture once more, or what it was at the step that the file shows."""
-    from sdloop.cli.made import circumstances, surroundings
-    from sdloop.conductor import Picture, stream
-    from sdloop.image import decode, to_images
+    from sdloop.cli.make.record import circumstances, surroundings
+    from sdloop.pipeline.generate import stream
+    from sdloop.pipeline.picture import Picture
+    from sdloop.latents.vae import decode, to_images
 
     number = one.record.step.get("number")
     for event in stream(components, planned.recipe, open_image=open_named):

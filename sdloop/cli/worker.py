@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sdloop.cli.flags import option
-from sdloop.cli.screen import emit, say
+from sdloop.cli.options.groups import option
+from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SdloopError, SettingError
 from sdloop.worker.asked import KEEP_ALIVE, seconds
 from sdloop.worker.messages import Ask, BadMessage, Status
@@ -56,7 +56,7 @@ def start(
     if stays is None or stays == 0:
         raise SettingError(f"keep_alive must be like 90s, 5m, 2h or -1, got {stay!r}")
     path = _home() / identity(os.environ)
-    from sdloop.worker.start import started  # what it imports is not on every system
+    from sdloop.worker.start import started
 
     if not started(path, stays) and _asked(path, "status") is None:
         raise SdloopError("the worker has not come up")

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sdloop.components import Components
+from sdloop.models.components.load import Components
 from sdloop.conditioning.emphasis import weighted
 from sdloop.conditioning.mix import mixed
 from sdloop.conditioning.reading import Reading, TextInput, readings, weights_of
 from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning
 from sdloop.conditioning.words import with_words, words_of
-from sdloop.recipe import Recipe
+from sdloop.recipe.recipe import Recipe
 
 
 class Encoded(NamedTuple):

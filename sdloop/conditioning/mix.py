@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from sdloop.latents import slerp
+from sdloop.latents.noise import slerp
 
 
 def mixed(embeds: Sequence[Tensor], weights: Sequence[float], *, arc: bool) -> Tensor:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sdloop.prompt import Alternatives, alternatives, parts
-from sdloop.recipe import PROMPTS, Recipe
+from sdloop.prompt.compose import parts
+from sdloop.prompt.schedule import Alternatives, alternatives
+from sdloop.recipe.check import PROMPTS
+from sdloop.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

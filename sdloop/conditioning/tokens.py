@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sdloop.prompt import Chunk, bare_ids, chunks_of
+from sdloop.prompt.chunks import Chunk, bare_ids, chunks_of
 
 
 class Ids(NamedTuple):

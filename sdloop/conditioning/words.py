@@ -15,20 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sdloop.components import Components
+from sdloop.models.components.load import Components
 from sdloop.errors import FileError
-from sdloop.learned import (
-    Term,
-    Terms,
-    WordTokenizer,
-    facts_in,
-    parse_embedding,
-    parse_replacement,
-    read_bytes,
-    tensors_in,
-    token_id,
-)
-from sdloop.recipe import Recipe
+from sdloop.prompt.learned.facts import facts_in, read_bytes, tensors_in
+from sdloop.prompt.learned.grammar import Term, Terms, parse_embedding, parse_replacement
+from sdloop.prompt.learned.single import token_id
+from sdloop.prompt.learned.tokenizer import WordTokenizer
+from sdloop.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

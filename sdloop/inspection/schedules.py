@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sdloop.defaults import Defaults
-from sdloop.levels import scheduled
-from sdloop.recipe import Recipe
+from sdloop.recipe.model_facts import Defaults
+from sdloop.pipeline.steps import scheduled
+from sdloop.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

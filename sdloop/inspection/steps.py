@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sdloop.image import decode, to_images
+from sdloop.latents.vae import decode, to_images
 from sdloop.loop import Step
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdloop.conditioning import tokenize
+from sdloop.conditioning.tokens import tokenize
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,13 +3,14 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from sdloop.defaults import Defaults
+from sdloop.recipe.model_facts import Defaults
 from sdloop.errors import SettingError
-from sdloop.inputs import InputFacts, scaled_size
+from sdloop.images.input.frame import scaled_size
+from sdloop.images.input.read import InputFacts
 from sdloop.rules import check_multiple, check_whole
 
 if TYPE_CHECKING:
-    from sdloop.recipe.value import Recipe
+    from sdloop.recipe.recipe import Recipe
 
 # An enlarged picture of more than this many times a model's own area is seen through windows: up
 # to there, models see a whole picture more truly than its parts. From noise they do so at any

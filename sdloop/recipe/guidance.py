@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sdloop.defaults import Defaults
+from sdloop.recipe.model_facts import Defaults
 from sdloop.errors import SettingError
 from sdloop.rules import check_choice, check_number
 
 if TYPE_CHECKING:
-    from sdloop.recipe.value import Recipe
+    from sdloop.recipe.recipe import Recipe
 
 MAX_SCALE = 1e4
 PLUS_PLUS_SCALE = 0.6  # for CFG++ what 7.5 is elsewhere (arXiv:2406.08070, section 4.1)

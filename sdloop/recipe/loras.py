@@ -10,7 +10,7 @@ from sdloop.errors import FileError, SettingError
 from sdloop.rules import check_number, check_text
 
 if TYPE_CHECKING:
-    from sdloop.recipe.value import Recipe
+    from sdloop.recipe.recipe import Recipe
 
 MAX_SCALE = 100.0
 

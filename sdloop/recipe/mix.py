@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdloop.errors import SettingError
-from sdloop.prompt import check_prompt, parts
+from sdloop.prompt.check import check_prompt
+from sdloop.prompt.compose import parts
 from sdloop.rules import check_number, check_text
 
 MIX_FIELDS = ("mix_prompts", "mix_weights", "slerp")

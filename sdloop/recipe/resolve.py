@@ -4,25 +4,19 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sdloop.defaults import Defaults
+from sdloop.recipe.model_facts import Defaults
 from sdloop.errors import SettingError
-from sdloop.inputs import (
-    BACK,
-    InputFacts,
-    MaskFacts,
-    OpenImage,
-    check_sha256,
-    look,
-    output_size,
-    surroundings,
-)
+from sdloop.images.input.canvas import surroundings
+from sdloop.images.input.frame import BACK, output_size
+from sdloop.images.input.mask import look
+from sdloop.images.input.read import InputFacts, MaskFacts, OpenImage, check_sha256
 from sdloop.recipe.check import PROMPTS, check_scheduler
 from sdloop.recipe.enlarge import with_hires, with_scale, with_tile
-from sdloop.recipe.growth import with_growth
+from sdloop.recipe.outpaint import with_growth
 from sdloop.recipe.guidance import check_guidance, with_guidance
-from sdloop.recipe.learned import with_learned
+from sdloop.recipe.words import with_learned
 from sdloop.recipe.loras import with_hashes
-from sdloop.recipe.steering import with_guides
+from sdloop.recipe.losses import with_guides
 from sdloop.recipe.steps import check_trained, with_descent
 from sdloop.recipe.task import (
     HIRES_FIELDS,
@@ -34,7 +28,7 @@ from sdloop.recipe.task import (
     with_noise_level,
 )
 from sdloop.rules import check_multiple, check_whole
-from sdloop.scheduler_names import (
+from sdloop.schedulers.names import (
     check_packages,
     check_suits,
     class_of,
@@ -42,10 +36,10 @@ from sdloop.scheduler_names import (
     name_of,
     sigmas_of,
 )
-from sdloop.strength import DEFAULT_STRENGTH, check_strength, least_strength
+from sdloop.recipe.strength import DEFAULT_STRENGTH, check_strength, least_strength
 
 if TYPE_CHECKING:
-    from sdloop.recipe.value import Recipe
+    from sdloop.recipe.recipe import Recipe
 
 
 def resolve(

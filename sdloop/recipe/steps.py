@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sdloop.errors import SettingError
 from sdloop.rules import check_number, check_whole
-from sdloop.scheduler_names import SCHEDULERS
+from sdloop.schedulers.names import SCHEDULERS
 
 if TYPE_CHECKING:
-    from sdloop.recipe.value import Recipe
+    from sdloop.recipe.recipe import Recipe
 
 USUAL_STEPS = 25
 MAX_STEPS = 1000

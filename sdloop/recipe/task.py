@@ -4,13 +4,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sdloop.defaults import Defaults
+from sdloop.recipe.model_facts import Defaults
 from sdloop.errors import SettingError
-from sdloop.passes import GROWTH_FIELDS
+from sdloop.recipe.outpaint_windows import GROWTH_FIELDS
 from sdloop.rules import Size, check_whole
 
 if TYPE_CHECKING:
-    from sdloop.recipe.value import Recipe
+    from sdloop.recipe.recipe import Recipe
 
 DEFAULT_NOISE_LEVEL = 20  # as in diffusers
 

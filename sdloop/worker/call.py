@@ -61,7 +61,7 @@ def call(argv: Sequence[str]) -> int | Unfinished | None:
 
 def _new(path: Path, wanted: Asked) -> Line | None:
     """A worker that is started now, or has been in the meantime."""
-    from sdloop.worker.start import started  # what it imports is not on every system
+    from sdloop.worker.start import started
 
     ours = started(path, wanted.keep_alive)
     line = connected(path)

@@ -36,7 +36,7 @@ def started(path: Path, keep_alive: float) -> bool:
 _CODE = """
 import sys
 sys.path.insert(0, {home!r})
-from sdloop.serve.main import main
+from sdloop.cli.server.main import main
 main()
 """
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdloop.png.picture import _encoded
-from sdloop.png.record import Made, texts_of
-from sdloop.recipe import FIELDS, Recipe
+from sdloop.metadata.picture import _encoded
+from sdloop.metadata.record import Made, texts_of
+from sdloop.recipe.recipe import FIELDS, Recipe
 
 PROMPT = "a red house at night"
 

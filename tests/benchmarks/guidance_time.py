@@ -18,12 +18,14 @@ import torch
 from diffusers import UNet2DConditionModel
 
 import sdloop
-from sdloop.conditioning import Conditioning, condition
-from sdloop.guiders import guided_by
-from sdloop.latents import noise, seeded_generators
-from sdloop.perturbed import Perturbed, looking_away
-from sdloop.recipe import Recipe, guidance_scales
-from sdloop.schedule import make_scheduler, set_steps
+from sdloop.conditioning.encode import condition
+from sdloop.conditioning.value import Conditioning
+from sdloop.guidance.guiders import guided_by
+from sdloop.latents.noise import noise, seeded_generators
+from sdloop.guidance.perturbed_attention import Perturbed, looking_away
+from sdloop.recipe.guidance import guidance_scales
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 CASES: dict[str, dict[str, Any]] = {
     "every step": {},

@@ -16,9 +16,9 @@ import torch
 from diffusers import UNet2DConditionModel
 
 import sdloop
-from sdloop.conditioning import Conditioning
-from sdloop.latents import noise, seeded_generators
-from sdloop.schedule import make_scheduler, set_steps
+from sdloop.conditioning.value import Conditioning
+from sdloop.latents.noise import noise, seeded_generators
+from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 EULER = {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear",
          "beta_start": 0.00085, "beta_end": 0.012}  # fmt: skip

@@ -17,8 +17,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from sdloop.png import write_picture
-from sdloop.recipe import Recipe
+from sdloop.metadata.picture import write_picture
+from sdloop.recipe.recipe import Recipe
 
 PICTURES = 5000
 

@@ -4,9 +4,9 @@ import json
 import math
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sdloop.cli.flags import given, option, with_options
-from sdloop.cli.image_files import image_opener
-from sdloop.cli.image_options import ImageArgument
+from sdloop.cli.options.groups import given, option, with_options
+from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.options.image import ImageArgument
 from sdloop.cli.inspect.shared import (
     SheetOptions,
     asked,
@@ -15,11 +15,11 @@ from sdloop.cli.inspect.shared import (
     without_loras,
     write_sheet,
 )
-from sdloop.cli.model_options import ModelOptions
-from sdloop.cli.screen import emit
+from sdloop.cli.options.model import ModelOptions
+from sdloop.cli.terminal.output import emit
 from sdloop.errors import SettingError
-from sdloop.recipe import parse_pair
-from sdloop.sheet import sheet
+from sdloop.recipe.parse import parse_pair
+from sdloop.images.sheet import sheet
 
 if TYPE_CHECKING:
     from sdloop.inspection.latents import RoundTrip
@@ -59,7 +59,7 @@ def latents(
     settings, wanted = asked(fields, seed=0, quiet=True)
     components, recipe = ready(without_loras(wanted), settings)
     from sdloop.inspection.latents import channel_images, round_trip
-    from sdloop.looking import canvas_of
+    from sdloop.pipeline.input_images import canvas_of
 
     trip = round_trip(components.vae, canvas_of(recipe, image_opener()).image)
     factor = components.vae_factor

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from sdloop.batch.sweep import Axis, parse_axis
-from sdloop.cli.flags import given, option, with_options
+from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.inspect.shared import Seed, SheetOptions, asked, ready, sheet_path, write_sheet
-from sdloop.cli.model_options import ModelOptions
-from sdloop.cli.options import PromptArgument, RecipeOptions
-from sdloop.cli.recipes import recipe_settings
-from sdloop.cli.settings import Settings
+from sdloop.cli.options.model import ModelOptions
+from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
+from sdloop.cli.make.recipes import recipe_settings
+from sdloop.batch.settings import Settings
 from sdloop.errors import SettingError
-from sdloop.recipe import IMAGE_FIELDS, Recipe
-from sdloop.sheet import sheet
+from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.task import IMAGE_FIELDS
+from sdloop.images.sheet import sheet
 
 _STEPS = "steps=1,2,5,10,50"
 _GUIDANCE = "guidance_scale=0,1,3,7.5,12"
@@ -70,7 +71,7 @@ def noise(
     settings, fields = asked(flags, seed=seed, quiet=out.quiet)
     recipes = [_cell(fields, across.settings(x), down.settings(y)) for y in down for x in across]
     components, _ = ready(recipes[0], settings)
-    from sdloop.conductor import generate
+    from sdloop.pipeline.generate import generate
 
     images = [picture.image for picture in generate(components, recipes)]
     grid = [images[at : at + len(across)] for at in range(0, len(images), len(across))]

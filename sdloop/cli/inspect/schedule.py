@@ -7,22 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sdloop.cli.entries import columns
-from sdloop.cli.flags import given, option, with_options
-from sdloop.cli.image_files import image_opener
+from sdloop.cli.terminal.columns import columns
+from sdloop.cli.options.groups import given, option, with_options
+from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.inspect.shared import asked, ready
-from sdloop.cli.model_options import Revision, Variant
-from sdloop.cli.options import LearningRate, SigmasList, StopNoise, Timesteps, WeightDecay
-from sdloop.cli.screen import emit
-from sdloop.cli.settings import Settings, standing_settings
+from sdloop.cli.options.model import Revision, Variant
+from sdloop.cli.options.recipe import LearningRate, SigmasList, StopNoise, Timesteps, WeightDecay
+from sdloop.cli.terminal.output import emit
+from sdloop.batch.settings import Settings, standing_settings
 from sdloop.errors import SettingError
-from sdloop.png.atomic import Exists, check_writable, write_whole
-from sdloop.recipe import LISTED_STEPS, Recipe, parse_numbers
-from sdloop.scheduler_names import AYS, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
-from sdloop.sheet import captioned
+from sdloop.metadata.atomic import Exists, check_writable, write_whole
+from sdloop.recipe.parse import parse_numbers
+from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.steps import LISTED_STEPS
+from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
+from sdloop.images.sheet import captioned
 
 if TYPE_CHECKING:
-    from sdloop.checkpoint import Checkpoint
+    from sdloop.models.checkpoint.value import Checkpoint
     from sdloop.inspection.schedules import Curve, Level
 
 _ACROSS = 8
@@ -185,8 +187,8 @@ def _noised(
     settings, values = asked(fields, seed=0, quiet=True)
     components, recipe = ready(Recipe.from_dict(values), settings)
     from sdloop.inspection.latents import noised
-    from sdloop.latents import seeded_generators
-    from sdloop.looking import canvas_of
+    from sdloop.latents.noise import seeded_generators
+    from sdloop.pipeline.input_images import canvas_of
 
     picture = canvas_of(recipe, image_opener()).image
     levels = curves[0].levels
@@ -212,7 +214,7 @@ def _training(wanted: ScheduleOptions) -> "Sequence[Curve]":
 
 
 def _schedules(wanted: ScheduleOptions) -> "Sequence[Curve]":
-    from sdloop.checkpoint import find_checkpoint
+    from sdloop.models.checkpoint.find import find_checkpoint
 
     asked = {name: value for name, value in given(wanted).items() if name != "compare"}
     lists = {name: parse_numbers(name, asked[name]) for name in LISTED_STEPS if name in asked}

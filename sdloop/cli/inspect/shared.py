@@ -6,21 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from sdloop.batch.loras import lora_files, lora_finder, with_loras
-from sdloop.cli.flags import option
-from sdloop.cli.image_files import image_opener
-from sdloop.cli.loading import loaded
-from sdloop.cli.screen import emit, say
-from sdloop.cli.seeds import random_seed
-from sdloop.cli.settings import CommandSettings, Settings, standing_settings
+from sdloop.cli.options.groups import option
+from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.make.model import loaded
+from sdloop.cli.terminal.output import emit, say
+from sdloop.batch.seeds import random_seed
+from sdloop.batch.settings import CommandSettings, Settings, standing_settings
 from sdloop.errors import SettingError
-from sdloop.moving import check_moving
-from sdloop.png.atomic import Exists, check_writable, write_whole
-from sdloop.recipe import Recipe, facts_of
+from sdloop.animation.write import check_moving
+from sdloop.metadata.atomic import Exists, check_writable, write_whole
+from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import facts_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from sdloop.components import Components
+    from sdloop.models.components.load import Components
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +103,8 @@ def without_loras(fields: Mapping[str, Any]) -> Recipe:
 
 def ready(recipe: Recipe, settings: Settings) -> "tuple[Components, Recipe]":
     """The model of a Recipe, loaded, and the Recipe resolved for it before anything was loaded."""
-    from sdloop.checkpoint import clip_hashes, find_checkpoint
+    from sdloop.models.checkpoint.clip import clip_hashes
+    from sdloop.models.checkpoint.find import find_checkpoint
 
     checkpoint = find_checkpoint(
         recipe.model, revision=recipe.revision, variant=recipe.variant, vae=recipe.vae

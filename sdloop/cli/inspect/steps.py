@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from sdloop.cli.flags import given, option, with_options
+from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.inspect.shared import (
     Seed,
     SheetOptions,
@@ -14,15 +14,15 @@ from sdloop.cli.inspect.shared import (
     sheet_path,
     write_sheet,
 )
-from sdloop.cli.model_options import ModelOptions
-from sdloop.cli.options import PromptArgument, RecipeOptions
-from sdloop.cli.recipes import recipe_settings
-from sdloop.cli.screen import emit
+from sdloop.cli.options.model import ModelOptions
+from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
+from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.terminal.output import emit
 from sdloop.errors import SettingError
-from sdloop.moving import write_moving
-from sdloop.recipe import Recipe
+from sdloop.animation.write import write_moving
+from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_whole
-from sdloop.sheet import sheet
+from sdloop.images.sheet import sheet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,7 +72,7 @@ def steps(
     if every is not None:
         check_whole("every", every, 1, wanted.steps)
     components, resolved = ready(wanted, settings)
-    from sdloop.conductor import stream
+    from sdloop.pipeline.generate import stream
     from sdloop.inspection.steps import see
     from sdloop.loop import Step
 

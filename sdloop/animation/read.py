@@ -1,0 +1,102 @@
+"""What moves, read: a file that moves, a video, or pictures in a row."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdloop.errors import FileError
+from sdloop.images.input.animated import read_animated
+from sdloop.images.input.read import InputImage, bytes_of, open_image
+from sdloop.animation.video import DEMUXERS, read_video
+from sdloop.rules import Size
+
+MAX_FRAMES = 10_000
+
+Frames = Iterator[tuple[str, InputImage, float | None]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """Frames that somebody brought, looked through once: whatever is wrong with them was found.
+
+    ``name`` is what it was called, and ``sha256`` that of its file, or of its pictures' hashes.
+    ``sha256s`` are each frame's. ``sizes`` are the sizes that its frames have. ``durations`` are
+    seconds per frame; pictures in a row have none. ``frames`` reads them again, one at a time: the
+    name of each, and the frame.
+    """
+
+    name: str
+    sha256: str
+    sha256s: tuple[str, ...]
+    sizes: tuple[Size, ...]
+    durations: tuple[float, ...] | None
+    frames: Callable[[], Iterator[tuple[str, InputImage]]]
+
+    def __len__(self) -> int:
+        return len(self.sha256s)
+
+
+def open_clip(files: Sequence[str], *, name: str | None = None) -> Clip:
+    """One file that moves, or several pictures in their order; ``name`` is what they are called.
+
+    A GIF, WebP or PNG keeps its frames' durations, a video its frame rate. Raises ``FileError``
+    for what cannot be read or is a single frame.
+    """
+    if len(files) == 1:
+        return _clip(lambda: _moving(files[0]), name or files[0], _file_sha256(files[0]))
+    return _clip(lambda: _row(files), name or _named(files), None)
+
+
+def _clip(read: Callable[[], Frames], name: str, sha256: str | None) -> Clip:
+    hashes: list[str] = []
+    sizes: dict[Size, None] = {}
+    durations: list[float] = []
+    for _, frame, seconds in read():
+        hashes.append(frame.sha256)
+        sizes[frame.image.size] = None
+        if seconds is not None:
+            durations.append(seconds)
+        if len(hashes) > MAX_FRAMES:
+            raise FileError(f"{name!r} has more frames than are read: {MAX_FRAMES}")
+    if len(hashes) < 2:
+        raise FileError(f"{name!r} is one frame and does not move: use sdloop img2img")
+    return Clip(
+        name=name,
+        sha256=sha256 or hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        sha256s=tuple(hashes),
+        sizes=tuple(sizes),
+        durations=tuple(durations) or None,
+        frames=lambda: ((one, frame) for one, frame, _ in read()),
+    )
+
+
+def _moving(file: str) -> Frames:
+    """The frames of one file, called file#1, file#2 …"""
+    if Path(file).suffix.lower() in DEMUXERS:
+        frames = read_video(Path(file))
+    else:
+        frames = read_animated(bytes_of(file), repr(file))
+    for index, (frame, seconds) in enumerate(frames, 1):
+        yield f"{file}#{index}", frame, seconds
+
+
+def _row(files: Sequence[str]) -> Frames:
+    for file in files:
+        frame = open_image(file)
+        if frame.animated:
+            raise FileError(f"{frame.name} moves by itself: give it alone")
+        yield file, frame, None
+
+
+def _file_sha256(file: str) -> str:
+    try:
+        with Path(file).open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"cannot read {file!r}: {reason}") from error
+
+
+def _named(files: Sequence[str]) -> str:
+    return f"{files[0]} … {files[-1]}" if files else "nothing"

@@ -1,0 +1,105 @@
+"""Videos, read and written through PyAV, which is the extra "video"."""
+
+import importlib.util
+import io
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from sdloop.errors import FileError, SettingError
+from sdloop.images.input.animated import frame_of
+from sdloop.images.input.read import InputImage, check_pixels
+from sdloop.metadata.containers import mp4_box
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# FFmpeg's names of what is read: no playlist, which would lead to other files.
+DEMUXERS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mp4",
+    ".mkv": "matroska",
+    ".webm": "matroska",
+    ".avi": "avi",
+}
+# Nearly without a loss: x264's scale from 0, lossless, to 51.
+_QUALITY = "12"
+
+
+def check_video() -> None:
+    """Raise ``SettingError`` where PyAV is missing."""
+    if importlib.util.find_spec("av") is None:
+        raise SettingError("videos need PyAV: pip install 'sdloop[video]'")
+
+
+def write_mp4(
+    file: BinaryIO,
+    frames: Iterator[tuple["Image", int]],
+    loop: int,
+    texts: Callable[[], Mapping[str, str]],
+) -> None:
+    """Write ``frames``, each in RGB with its milliseconds, as H.264. ``loop`` must be 0."""
+    import av
+
+    if loop:
+        raise SettingError(f"loop means nothing in .mp4 files, got {loop}")
+    with av.open(file, "w", format="mp4") as container:
+        stream: Any = None
+        now = 0
+        for image, milliseconds in frames:
+            if stream is None:
+                stream = _stream(container, image)
+            frame = av.VideoFrame.from_image(image)
+            frame.pts, frame.time_base = now, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+            now += milliseconds
+        container.mux(stream.encode())
+    file.seek(0, io.SEEK_END)
+    file.write(mp4_box(texts()))
+
+
+def _stream(container: Any, image: "Image") -> Any:
+    if image.width % 2 or image.height % 2:
+        raise SettingError(f"sides must be even in .mp4 files, got {image.width}x{image.height}")
+    stream = container.add_stream("libx264", options={"crf": _QUALITY})
+    stream.width, stream.height = image.size
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+    return stream
+
+
+def read_video(path: Path) -> Iterator[tuple[InputImage, float]]:
+    """Each frame of the video, upright, and its seconds: those of the mean frame rate.
+
+    Raises ``SettingError`` where PyAV is missing, ``FileError`` for what is not a whole video.
+    """
+    from PIL import Image
+
+    with _opened(path) as (video, stream):
+        check_pixels((stream.codec_context.width, stream.codec_context.height), repr(str(path)))
+        seconds = float(1 / stream.average_rate) if stream.average_rate else 1 / 25
+        for index, frame in enumerate(video.decode(stream), 1):
+            image = frame.to_image()
+            turned: Image.Image = image.rotate(frame.rotation, expand=True)
+            yield frame_of(turned, f"frame {index} of {str(path)!r}"), seconds
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The container and its first video stream. Raises ``FileError`` for what is not a video."""
+    check_video()
+    import av
+
+    name = str(path)
+    try:
+        with path.open("rb") as file, av.open(file, format=DEMUXERS[path.suffix.lower()]) as video:
+            if not video.streams.video:
+                raise FileError(f"{name!r} holds no moving picture")
+            yield video, video.streams.video[0]
+    except av.FFmpegError as error:
+        raise FileError(f"{name!r} is not a sound video: {error.strerror}") from error
+    except OSError as error:
+        raise FileError(f"cannot read {name!r}: {error.strerror or error}") from error

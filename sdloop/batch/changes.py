@@ -1,0 +1,151 @@
+"""A Recipe out of a file, with changes: what depends on what is changed is decided anew."""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sdloop.batch.settings import Settings
+from sdloop.errors import SdloopError, SettingError
+from sdloop.recipe.recipe import FIELDS, Recipe
+
+Resolve = Callable[[Recipe], Recipe]
+
+# What a model or a picture decides where nobody does, together where one follows from another.
+_DECIDED = (
+    ("scale", "width", "height", "resize"),
+    ("width", "height", "resize"),
+    ("width", "height"),
+    ("scheduler", "sigmas"),
+)
+_SHA = "_sha256"
+_HASHES = tuple(name for name in FIELDS if name.endswith(_SHA))
+# Fields that make a picture what it is: whoever changes another so that these cannot stay is told,
+# where of all others it is told that they were left out.
+_ESSENTIAL = frozenset(
+    {
+        *("prompt", "seed", "model", "width", "height", "steps", "image", "mask", "strength"),
+        *("start_step", "hires", "scale", "left", "right", "up", "down", "loras", "mix_prompts"),
+        *_HASHES,
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changed:
+    """What became of a Recipe, not resolved, and what is to be told of it."""
+
+    recipe: Recipe
+    told: tuple[str, ...] = ()
+
+
+def changed(
+    recipe: Recipe,
+    changes: Mapping[str, Any],
+    *,
+    drop: Collection[str] = (),
+    resolve: Resolve,
+    same_model: bool = True,
+) -> Changed:
+    """``recipe``, out of a file, with ``changes``, and without the settings in ``drop``.
+
+    Without either it is the Recipe as it stands there. Else it is taken back first to what
+    somebody must have said for the model to make this Recipe of it: a width that was the model's
+    own is that of another model then, and a height follows from the new width of a picture that is
+    started from. What a change makes meaningless is left out, and told; unless it is essential:
+    then the ``SettingError`` says so. With ``same_model`` false the model of the file is not there,
+    and all that a model decides is decided by the new one.
+    """
+    if not changes and not drop:
+        return Changed(recipe=recipe)
+    base = shortest(recipe, resolve) if same_model else _without_decided(recipe)
+    followers = _followers(recipe, changes)
+    told = [f"{_item(name, base)} gives way" for name in base if name in followers]
+    base = {name: value for name, value in base.items() if name not in followers}
+    found = with_changes(base, changes, drop=drop, resolve=resolve)
+    if not same_model:
+        told.append(f"{recipe.model} is not here: what it decided is decided anew")
+    return replace(found, told=(*told, *found.told))
+
+
+def with_changes(
+    base: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    *,
+    drop: Collection[str] = (),
+    resolve: Resolve,
+) -> Changed:
+    """The Recipe of the settings in ``base``, as somebody said them, with changes."""
+    base = {name: value for name, value in base.items() if name.removesuffix(_SHA) not in drop}
+    merged = dict(Settings(recipe=changes).over(Settings(recipe=base)).recipe)
+    told = [f"{_item(name, base)} gives way" for name in _gone(base, merged)]
+    return _fitted(merged, frozenset(changes), told, resolve)
+
+
+def _fitted(
+    fields: dict[str, Any], asked: Collection[str], told: list[str], resolve: Resolve
+) -> Changed:
+    """Leave out one by one what means nothing any more."""
+    while True:
+        try:
+            recipe = Recipe.from_dict(fields)
+            resolve(recipe)
+        except SettingError as error:
+            name = _subject(error)
+            if name not in fields or name in asked:
+                raise
+            if name in _ESSENTIAL:
+                raise SettingError(f"{error}; or leave it out: --drop {name}") from error
+            told.append(f"left out {_item(name, fields)}: {error}")
+            fields = {k: v for k, v in fields.items() if k.removesuffix(_SHA) != name}
+        else:
+            return Changed(recipe=recipe, told=tuple(told))
+
+
+def _subject(error: SettingError) -> str:
+    """The setting that an error is about: messages begin with its name."""
+    found = re.match(r"\w+", str(error))
+    return found[0] if found else ""
+
+
+def shortest(recipe: Recipe, resolve: Resolve) -> dict[str, Any]:
+    """The fewest settings that become ``recipe``, a resolved one, when they are resolved."""
+    fields = recipe.to_dict()
+    if not _becomes(fields, recipe, resolve):
+        return fields  # what decided these things decides otherwise today
+    alone = tuple((name,) for name in fields if name not in (*_HASHES, "prompt", "seed", "loras"))
+    for names in _DECIDED + alone:
+        fewer = {name: value for name, value in fields.items() if name not in names}
+        if len(fewer) < len(fields) and _becomes(fewer, recipe, resolve):
+            fields = fewer
+    return fields
+
+
+def _becomes(fields: Mapping[str, Any], recipe: Recipe, resolve: Resolve) -> bool:
+    try:
+        return resolve(Recipe.from_dict(fields)) == recipe
+    except SdloopError:
+        return False
+
+
+def _without_decided(recipe: Recipe) -> dict[str, Any]:
+    decided = {name for names in _DECIDED for name in names} | {"guidance_scale", "tile", "overlap"}
+    return {name: value for name, value in recipe.to_dict().items() if name not in decided}
+
+
+def _followers(recipe: Recipe, changes: Mapping[str, Any]) -> set[str]:
+    """What is no longer true of a picture of another size."""
+    if not changes.keys() & {"width", "height"}:
+        return set()
+    told = ("original_size", "target_size")
+    same = {name for name in told if getattr(recipe, name) == (recipe.width, recipe.height)}
+    return same | {"scale", "enlarge"} if recipe.scale is not None else same
+
+
+def _gone(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    return [name for name in FIELDS if name in before and name not in after and name not in _HASHES]
+
+
+def _item(name: str, fields: Mapping[str, Any]) -> str:
+    value = fields[name]
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"

@@ -1,0 +1,74 @@
+"""Learned and replaced words that are asked for once, for many prompts: to each prompt its own."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sdloop.batch.prompts import Prompt
+from sdloop.batch.settings import Settings
+from sdloop.prompt.learned.facts import embedding_facts
+from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
+from sdloop.prompt.learned.places import mentions
+from sdloop.recipe.check import PROMPTS
+
+Fields = Mapping[str, Any]
+
+
+def fields_of(prompts: Sequence[Prompt], settings: Settings) -> list[dict[str, Any]]:
+    """The fields of each prompt's Recipe: its own over ``settings``.
+
+    Of the words that ``settings`` bring, a Recipe takes those that stand in its prompts. A word
+    that stands in none of all is left in, so that it is refused.
+    """
+    every = [dict(Settings(recipe=one.settings).over(settings).recipe) for one in prompts]
+    take = words_for(settings, (text for fields in every for text in texts_in(fields)))
+    pairs = zip(every, prompts, strict=True)
+    return [take(fields, own=one.settings) for fields, one in pairs]
+
+
+def words_for(settings: Settings, texts: Iterable[str] | None) -> Callable[..., dict[str, Any]]:
+    """What leaves a Recipe's ``fields`` those of the settings' words that stand in its prompts.
+
+    A word that stands in none of ``texts``, those of all prompts, is left in, so that it is
+    refused; None says that nobody knows them all. What a prompt has of its ``own`` stays as it is.
+    """
+    asked = [
+        (name, {text: word_of(text) for text in settings.recipe[name]})
+        for name, word_of in (("embeddings", _token), ("replace_tokens", _replaced))
+        if settings.recipe.get(name) and f"{name}_sha256" not in settings.recipe
+    ]
+    every = () if texts is None or not asked else tuple(texts)
+
+    @cache
+    def used(word: str) -> bool:
+        return texts is None or any(mentions(text, word) for text in every)
+
+    def take(fields: Fields, *, own: Fields) -> dict[str, Any]:
+        taken = dict(fields)
+        for name, words in asked:
+            if name not in own:
+                kept = [t for t, word in words.items() if not used(word) or _in(fields, word)]
+                taken[name] = tuple(kept) if kept else None
+        return taken
+
+    return take
+
+
+def texts_in(fields: Fields) -> list[str]:
+    """All prompts among a Recipe's fields."""
+    mixed = fields.get("mix_prompts")
+    texts = [fields.get(name) for name in PROMPTS] + list(mixed if mixed is not None else ())
+    return [text for text in texts if isinstance(text, str)]
+
+
+def _in(fields: Fields, word: str) -> bool:
+    return any(mentions(text, word) for text in texts_in(fields))
+
+
+def _token(embedding: str) -> str:
+    asked = parse_embedding(embedding)
+    return embedding_facts(asked.file).token if asked.token is None else asked.token
+
+
+def _replaced(replacement: str) -> str:
+    return parse_replacement(replacement).word

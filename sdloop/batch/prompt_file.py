@@ -1,0 +1,118 @@
+"""Prompt files: one prompt a line, plain, with kohya's options, or as JSON.
+
+::
+
+    # a comment; blank lines are skipped
+    a red circle
+    a blue square --n blurry --w 512 --h 768 --s 30 --d 7 --l 6.5 --t 0.6 --f square.png
+    {"prompt": "a green star", "seed": 4, "scheduler": "euler"}
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sdloop.batch.lines import ADDED, TOLD, check_added
+from sdloop.batch.prompts import Prompt, blaming
+from sdloop.batch.text_input import label, read_text, text_lines
+from sdloop.errors import FileError, SettingError
+from sdloop.recipe.parse import parse_value
+from sdloop.recipe.recipe import check_keys
+
+# The letters of kohya's sd-scripts, the de-facto format of prompt files.
+KOHYA = {
+    "n": "negative_prompt",
+    "w": "width",
+    "h": "height",
+    "s": "steps",
+    "d": "seed",
+    "l": "guidance_scale",
+    "t": "strength",
+    "f": "output",
+}
+
+# {red|blue} begins a prompt, and {"prompt": … an object.
+_JSON = re.compile(r'\{\s*["}]')
+
+# An option starts at a word, so that "fields -- and a river" stays one prompt.
+_OPTION = re.compile(r"(?:^|(?<=\s))--([A-Za-z][\w-]*)(?=\s|$)")
+
+
+def read_prompts(name: str) -> list[Prompt]:
+    """The prompts in the file ``name`` (``-`` for standard input).
+
+    Raises ``FileError`` when it cannot be read or holds none, ``SettingError`` for a line that is
+    not understood; both name the file, the latter also the line.
+    """
+    # Not splitlines(): JSON may hold U+2028 and its like as they are.
+    prompts = list(_parsed(read_text(name).split("\n"), label(name)))
+    if not prompts:
+        raise FileError(f"{label(name)} holds no prompt")
+    return prompts
+
+
+def stream_prompts(name: str) -> Iterator[Prompt]:
+    """The same, each when its turn comes: of a file of millions none is kept."""
+    empty = True
+    for prompt in _parsed(text_lines(name), label(name)):
+        empty = False
+        yield prompt
+    if empty:
+        raise FileError(f"{label(name)} holds no prompt")
+
+
+def _parsed(lines: Iterable[str], source: str) -> Iterator[Prompt]:
+    for number, line in enumerate(lines, start=1):
+        line = line.strip()
+        if line and not line.startswith("#"):
+            where = f"{source}, line {number}"
+            with blaming(where):
+                settings = _parse_json(line) if _JSON.match(line) else parse_line(line)
+            output, key = settings.pop("output", None), settings.pop("key", None)
+            yield Prompt(where=where, settings=settings, output=output, key=key)
+
+
+def parse_line(line: str) -> dict[str, Any]:
+    """The settings of a plain line, under the Recipe's names (and ``output``, the file's name).
+
+    >>> parse_line("a cat --n a dog --s 30")
+    {'prompt': 'a cat', 'negative_prompt': 'a dog', 'steps': 30}
+    """
+    # split() with one group: text, letter, text, letter, text …
+    prompt, *rest = _OPTION.split(line)
+    settings: dict[str, Any] = {"prompt": prompt.strip()}
+    for letter, text in zip(rest[::2], rest[1::2], strict=True):
+        if letter.lower() not in KOHYA:
+            known = ", ".join(f"--{letter}" for letter in KOHYA)
+            raise SettingError(f"unknown option --{letter}: a line takes {known}")
+        field = KOHYA[letter.lower()]
+        if field in settings:
+            raise SettingError(f"--{letter} is given twice")
+        value = text.strip()
+        settings[field] = value if field == "output" else parse_value(field, value)
+    return settings
+
+
+def _parse_json(line: str) -> dict[str, Any]:
+    try:
+        settings = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise SettingError(f"it starts with {{ and is not valid JSON: {error}") from error
+    if isinstance(settings.get("recipe"), dict):
+        settings = _told_recipe(settings)
+    told = {key: value for key, value in settings.items() if key in ADDED}
+    check_keys({key: value for key, value in settings.items() if key not in told}, source="it")
+    check_added(told)
+    needed = ("prompt",) if told.get("key") is None else ("prompt", "seed")
+    for name in needed:
+        if name not in settings:
+            raise SettingError(f"{name} must be given")
+    return {key: value for key, value in settings.items() if key not in TOLD}
+
+
+def _told_recipe(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The Recipe in what --json of another command tells of a picture, `show` among them."""
+    if line.get("moving"):
+        raise SettingError("it is about a film, whose frames have Recipes of their own")
+    return dict(line["recipe"])

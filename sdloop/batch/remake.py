@@ -1,0 +1,188 @@
+"""From what a picture's file says to the Recipe that makes it again, with changes."""
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sdloop.batch.loras import with_loras
+from sdloop.batch.prompts import blaming
+from sdloop.batch.resolving import Resolver
+from sdloop.batch.changes import Changed, Resolve, changed, with_changes
+from sdloop.cli.make.recipes import Wanted
+from sdloop.cli.read.recorded import Recorded
+from sdloop.batch.seeds import count_from, parse_seeds, random_seed
+from sdloop.errors import FileError, ModelError, SdloopError, SettingError
+from sdloop.images.input.mask import ALPHA
+from sdloop.images.input.read import OpenImage
+from sdloop.recipe.loss_grammar import parse_loss
+from sdloop.metadata.picture import FORMATS
+from sdloop.recipe.recipe import Recipe
+
+NAME = "{file}-again.png"
+SEEDS_NAME = "{file}-again-{seed}.png"
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What is asked of every file: changes under the Recipe's names, settings to leave out, seeds.
+
+    ``model`` is for files that name none; ``lora_dir`` for prompts that call LoRAs. Without
+    ``run_code`` no Python is run that a file names.
+    """
+
+    changes: Mapping[str, Any]
+    drop: Collection[str] = ()
+    seed: str | None = None
+    count: int | None = None
+    model: str | None = None
+    lora_dir: str | None = None
+    run_code: bool = False
+
+
+def resolving(open_image: OpenImage, *, may_fetch: bool) -> Resolve:
+    """How Recipes meet their models here: these are found once each, and not loaded."""
+    resolver = Resolver(open_image, may_fetch=may_fetch, tell=lambda _: None)
+    return lambda recipe: resolver(recipe).recipe
+
+
+def wanted_again(one: Recorded, asked: Asked, resolve: Resolve, told: Told) -> list[Wanted]:
+    """The pictures that are asked for after one: with its own seed, or with each of others.
+
+    ``told`` hears what could not be taken over, and what gave way to a change. Raises
+    ``FileError`` for a file that holds no single picture, ``ModelError`` for a model that is not
+    here, ``SettingError`` for changes that do not fit.
+    """
+    with blaming(str(one.path)):
+        _check_still(one)
+        found = _own(one, asked, resolve) if one.record.recipe else _foreign(one, asked, resolve)
+        check_code(found.recipe, asked)
+        for line in found.told:
+            told(line)
+        seeds = _seeds(found.recipe.seed, asked)
+        recipes = [replace(found.recipe, seed=seed) for seed in seeds]
+    suffix = one.path.suffix.lower()
+    name = SEEDS_NAME if len(seeds) > 1 else NAME
+    name = name.replace(".png", suffix) if suffix in FORMATS else name
+    return [
+        Wanted(recipe=recipe, where=str(one.path), name=name, file=str(one.path))
+        for recipe in recipes
+    ]
+
+
+def check_code(recipe: Recipe, asked: Asked) -> None:
+    """Refuse to run what whoever made the file has chosen, unless that was asked for."""
+    guides = recipe.guides if "guides" not in asked.changes else None
+    for guide in guides or () if not asked.run_code else ():
+        if parse_loss(guide).module is not None:
+            raise SettingError(
+                f"guides would run the Python of {guide!r}, which this file names: look at it "
+                "first, and give --run-code"
+            )
+
+
+def _check_still(one: Recorded) -> None:
+    if one.record.moving:
+        raise FileError("it moves: `sdloop animate` and `sdloop mix --walk` make such files")
+    if one.record.recipe is None and "prompt" not in one.record.settings:
+        raise FileError(f"it has no prompt that can be read: {'; '.join(one.record.left_out)}")
+
+
+def _own(one: Recorded, asked: Asked, resolve: Resolve) -> Changed:
+    """Of a picture that was made here."""
+    assert one.record.recipe is not None
+    recipe = located(one.record.recipe, one.path.parent, asked.changes)
+    if not asked.changes and not asked.drop:
+        _check_model(recipe, resolve)
+        return Changed(recipe=recipe)
+    same_model = "model" not in asked.changes or _is_here(recipe, resolve)
+    changes = _with_loras(asked.changes, asked.lora_dir)
+    return changed(recipe, changes, drop=asked.drop, resolve=resolve, same_model=same_model)
+
+
+def _with_loras(changes: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
+    """``changes`` with the LoRAs that flags name, or a new prompt calls, as files."""
+    found = with_loras({"prompt": "", **changes}, folder)
+    return {name: value for name, value in found.items() if name in {*changes, "loras"}}
+
+
+def _check_model(recipe: Recipe, resolve: Resolve) -> None:
+    try:
+        resolve(recipe)
+    except ModelError as error:
+        raise ModelError(f"{error}; --model names another") from error
+
+
+def _is_here(recipe: Recipe, resolve: Resolve) -> bool:
+    try:
+        resolve(recipe)
+    except ModelError:
+        return False
+    except SdloopError:
+        return True
+    return True
+
+
+def located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
+    """``recipe`` with its pictures where they are: by their own paths, or beside the file."""
+    found: dict[str, Any] = {}
+    for name in ("image", "mask"):
+        path = getattr(recipe, name)
+        if path is None or (name == "mask" and path == ALPHA):
+            continue
+        if path == "-" and name not in changes:
+            raise FileError(f"its {name} came from standard input: name the file with --{name}")
+        places = [Path(path), folder / path, folder / Path(path).name]
+        sha256 = getattr(recipe, f"{name}_sha256")
+        same = (str(place) for place in places if _is(place, sha256))
+        found[name] = next(same, path)
+    return replace(recipe, **found)
+
+
+def _is(file: Path, sha256: str | None) -> bool:
+    """Whether it is this very file; of none that is told, any."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return sha256 in (None, hashlib.file_digest(opened, "sha256").hexdigest())
+
+
+def _foreign(one: Recorded, asked: Asked, resolve: Resolve) -> Changed:
+    """Of a picture that another program made."""
+    base = dict(one.record.settings)
+    told = [f"not taken over from {one.record.source}: {line}" for line in one.record.left_out]
+    if "seed" not in base and asked.seed is None:
+        base["seed"] = random_seed(1)
+        told.append(f"seed {base['seed']}, chosen at random: it names none")
+    base.setdefault("seed", 0)
+    if "model" not in asked.changes:
+        base["model"] = _model(one, asked, resolve)
+    base = with_loras(base, asked.lora_dir) if "loras" not in asked.drop else base
+    found = with_changes(base, asked.changes, drop=asked.drop, resolve=resolve)
+    if "model" not in asked.changes:  # the one that the file names
+        told = [line for line in told if ": Model: " not in line]
+    return replace(found, told=(*told, *found.told))
+
+
+def _model(one: Recorded, asked: Asked, resolve: Resolve) -> str:
+    """The model that a file names, if it is here; of one that names none, the user's own."""
+    named = one.record.model
+    if named is None:
+        return asked.model or "mini"
+    try:
+        resolve(Recipe(prompt="", seed=0, model=named))
+    except (ModelError, SettingError) as error:
+        short = one.record.fields.get("Model hash")
+        what = f"{named!r} (hash {short})" if short else repr(named)
+        raise ModelError(
+            f"it was made with the model {what}, which is not here: --model says which to take"
+        ) from error
+    return named
+
+
+def _seeds(own: int, asked: Asked) -> Sequence[int]:
+    seeds = [own] if asked.seed is None else parse_seeds(asked.seed)
+    return seeds if asked.count is None else count_from(seeds, asked.count)

@@ -1,0 +1,86 @@
+"""Which seeds a command makes: ``4``, ``4,7,9``, ``1..100``, or a random one; then its count."""
+
+import random
+import re
+from collections.abc import Sequence
+
+from sdloop.errors import SettingError
+from sdloop.recipe.check import MAX_SEED
+from sdloop.rules import check_whole
+from sdloop.worker.inside import HOST
+from sdloop.worker.messages import Carried
+
+# Every Recipe and file name is checked before the first picture is made; this keeps that short.
+MAX_PICTURES = 100_000
+
+_PART = re.compile(r"(?P<first>[0-9]+)(?:\.\.(?P<last>[0-9]+))?", re.ASCII)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """The seeds that a ``--seed`` names, in its order; both ends of a range belong to it.
+
+    Raises ``SettingError`` for anything else, for a seed beyond 32 bits and for one named twice.
+
+    >>> parse_seeds("4,7..9")
+    [4, 7, 8, 9]
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        seeds.extend(_parse_part(part.strip(), text))
+        check_pictures(len(seeds))
+    if len(set(seeds)) < len(seeds):
+        twice = next(seed for seed in seeds if seeds.count(seed) > 1)
+        raise SettingError(f"seed must name each seed once, got {twice} twice in {text!r}")
+    return seeds
+
+
+def _parse_part(part: str, text: str) -> range:
+    found = _PART.fullmatch(part)
+    if found is None:
+        hint = "; for a random seed leave it out" if part in ("-1", "random", "") else ""
+        raise SettingError(f"seed must be like 4 or 4,7 or 1..100, got {text!r}{hint}")
+    # More digits than any seed has are refused as text: int() of thousands of them is an error
+    # of another kind.
+    if any(len(end.lstrip("0")) > 10 for end in found.groups("")):
+        raise SettingError(f"seed must be at most {MAX_SEED}, got {text!r}")
+    first = int(found["first"])
+    last = first if found["last"] is None else int(found["last"])
+    check_whole("seed", first, 0, MAX_SEED)
+    check_whole("seed", last, 0, MAX_SEED)
+    if last < first:
+        raise SettingError(f"seed must name a range upwards, got {part!r}")
+    check_pictures(last - first + 1)
+    return range(first, last + 1)
+
+
+def check_pictures(pictures: int) -> None:
+    """Raise ``SettingError`` when one command is asked for more pictures than it plans."""
+    if pictures > MAX_PICTURES:
+        raise SettingError(f"one command makes at most {MAX_PICTURES} pictures, got {pictures}")
+
+
+def count_from(seeds: Sequence[int], count: int) -> list[int]:
+    """``count`` seeds: the one given and those that follow it.
+
+    They never wrap around: after 2**32 - 1 the pictures would be those of seed 0, 1 … once more.
+    """
+    check_whole("count", count, 1, MAX_PICTURES)
+    if count == 1:
+        return list(seeds)
+    if len(seeds) > 1:
+        raise SettingError(f"count needs a single seed to start from, got {len(seeds)} seeds")
+    last = seeds[0] + count - 1
+    if last > MAX_SEED:
+        raise SettingError(f"seed {seeds[0]} and count {count} end at {last}, beyond {MAX_SEED}")
+    return list(range(seeds[0], last + 1))
+
+
+def random_seed(count: int) -> int:
+    """A seed that nobody chose, low enough that ``count`` seeds fit above it."""
+    check_whole("count", count, 1, MAX_PICTURES)
+    host = HOST.get()
+    if host.unfinished is not None and host.unfinished.seed is not None:
+        return host.unfinished.seed
+    seed = random.randrange(MAX_SEED - count + 2)
+    host.carry(Carried(seed=seed))
+    return seed

@@ -1,0 +1,218 @@
+"""Settings files, and which of several sources decides.
+
+A settings file is TOML: fields of the Recipe at its top, what belongs to the command in a table::
+
+    steps = 30
+    scheduler = "dpmpp-2m"
+
+    [command]
+    device = "cuda"
+    outdir = "pictures"
+
+The first of these that names a setting decides it: the line of a prompt file, the flags,
+``--config``, the environment (``SDLOOP_MODEL``), the user's own settings file, the default.
+"""
+
+import dataclasses
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from sdloop.batch.text_input import read_text
+from sdloop.errors import SettingError
+from sdloop.metadata.record import METADATA, Metadata
+from sdloop.recipe.losses import GUIDE_FIELDS
+from sdloop.recipe.mix import MIX_FIELDS
+from sdloop.recipe.recipe import FIELDS, Recipe
+from sdloop.recipe.steps import LISTED_STEPS
+from sdloop.recipe.task import IMAGE_FIELDS
+from sdloop.recipe.words import WORD_FIELDS
+from sdloop.rules import check_choice, check_text, check_whole
+
+DTYPES = ("auto", "fp16", "bf16", "fp32")
+FORMATS = ("png", "jpg", "webp")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandSettings:
+    """How pictures are made and where they go: whatever is set here, they look the same.
+
+    ``count`` is here because it makes Recipes, and is in none of them.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int = 1
+    lora_dir: str | None = None
+    clip_model: str = "mini"
+    count: int = 1
+    output: str | None = None
+    outdir: str | None = None
+    format: str | None = None
+    metadata: Metadata = "full"
+
+    def __post_init__(self) -> None:
+        for name in ("device", "dtype", "clip_model", "metadata"):
+            check_text(name, getattr(self, name), optional=False)
+        for name in ("lora_dir", "output", "outdir", "format"):
+            check_text(name, getattr(self, name), optional=True)
+        for name in ("lora_dir", "clip_model", "output", "outdir", "format"):
+            if getattr(self, name) == "":
+                raise SettingError(f"{name} must not be empty")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):
+            raise SettingError(
+                f"device must be auto, cuda, cuda:1, mps or cpu, got {self.device!r}"
+            )
+        check_choice("dtype", self.dtype, DTYPES)
+        check_choice("format", self.format, FORMATS)
+        check_choice("metadata", self.metadata, METADATA)
+        check_whole("batch_size", self.batch_size, 1, 4096)
+        check_whole("count", self.count, 1, 2**32)
+
+
+COMMAND_FIELDS = tuple(f.name for f in dataclasses.fields(CommandSettings))
+
+# What must not be a silent default of every picture.
+NOT_FOR_ALL = (
+    *("prompt", "prompt_2", "seed", "variation_seed", "variation_strength", "count", "output"),
+    *("loras", "hires", "tile"),
+    *LISTED_STEPS,
+    *MIX_FIELDS,
+    *WORD_FIELDS,
+    *GUIDE_FIELDS,
+    *IMAGE_FIELDS,
+)
+
+# A source that names the first of these is not mixed with what the sources below it say of the
+# others: a revision belongs to its model, an exact file name needs no folder or format, and there
+# is one place to start at.
+_TOGETHER = {
+    "prompt": MIX_FIELDS,
+    "model": ("revision", "variant", "vae"),
+    "output": ("outdir", "format"),
+    "image": ("image_sha256",),
+    "mask": ("mask_sha256",),
+    "scale": ("width", "height"),
+    "embeddings": ("embeddings_sha256",),
+    "replace_tokens": ("replace_tokens_sha256",),
+    "guides": GUIDE_FIELDS,
+    "guidance_scale": ("guidance_schedule",),
+    "guidance_schedule": ("guidance_scale",),
+    "scheduler": ("learning_rate", "weight_decay", "stop_noise"),
+    "steps": LISTED_STEPS,
+    "sigmas": LISTED_STEPS,
+    "timestep_spacing": LISTED_STEPS,
+    "timesteps": ("steps", "sigmas_list", "sigmas", "timestep_spacing"),
+    "sigmas_list": ("steps", "timesteps", "sigmas", "timestep_spacing"),
+    "strength": ("start_step",),
+    "exact_steps": ("start_step",),
+    "start_step": ("strength", "exact_steps"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What one source says, or several together: only what is said, under the fields' names."""
+
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    command: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Settings":
+        """Sort values by where they belong; names that belong nowhere are left out."""
+        return cls(
+            recipe={name: values[name] for name in FIELDS if name in values},
+            command={name: values[name] for name in COMMAND_FIELDS if name in values},
+        )
+
+    def over(self, lower: "Settings") -> "Settings":
+        """Both, with these deciding where both speak."""
+        return Settings(
+            recipe=_over(self.recipe, lower.recipe), command=_over(self.command, lower.command)
+        )
+
+
+def _over(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> dict[str, Any]:
+    dropped = {other for name in _TOGETHER if name in upper for other in _TOGETHER[name]}
+    kept = {name: value for name, value in lower.items() if name not in dropped}
+    return kept | dict(upper)
+
+
+def standing_settings(config: str | None) -> Settings:
+    """All that is set before the flags: ``--config``, the environment, the user's own file."""
+    named = read_settings(config) if config is not None else Settings()
+    model = os.environ.get("SDLOOP_MODEL")
+    environment = Settings(recipe={"model": model} if model else {})
+    return named.over(environment).over(user_settings())
+
+
+def user_path() -> Path:
+    """The user's settings file: ``SDLOOP_CONFIG``, or config.toml where their system keeps such."""
+    named = os.environ.get("SDLOOP_CONFIG")
+    return Path(named) if named else Path(typer.get_app_dir("sdloop")) / "config.toml"
+
+
+def user_settings() -> Settings:
+    """What the user's settings file says; nothing when there is none."""
+    path = user_path()
+    # Path.exists() would raise for a folder that is closed to us.
+    if not os.path.exists(path):  # noqa: PTH110
+        return Settings()
+    settings = read_settings(str(path))
+    for name in NOT_FOR_ALL:
+        if name in settings.recipe or name in settings.command:
+            raise SettingError(f"{path}: {name} is for one command, and these settings for all")
+    return settings
+
+
+def read_settings(name: str) -> Settings:
+    """The settings in a TOML file, each checked, and all of them together.
+
+    Raises ``FileError`` when it cannot be read, ``SettingError`` naming the file for anything in
+    it that is unknown or breaks a rule.
+    """
+    try:
+        values = tomllib.loads(read_text(name))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"{name} is not valid TOML: {error}") from error
+    command = values.pop("command", {})
+    if not isinstance(command, dict):
+        raise SettingError(f"{name}: command must be a table, [command], got {command!r}")
+    _refuse_unknown(values, FIELDS, COMMAND_FIELDS, f"{name} has", "it belongs under [command]")
+    _refuse_unknown(command, COMMAND_FIELDS, FIELDS, f"[command] in {name} has", "it belongs above")
+    settings = Settings(recipe=values, command=command)
+    check_settings(settings, name)
+    return settings
+
+
+def check_settings(settings: Settings, source: str) -> None:
+    """Raise ``SettingError``, naming the source, for values that no picture can have."""
+    try:
+        Recipe(**{"prompt": "", "seed": 0, **settings.recipe})
+        CommandSettings(**settings.command)
+    except SettingError as error:
+        raise SettingError(f"{source}: {error}") from error
+
+
+def _refuse_unknown(
+    values: Mapping[str, Any],
+    known: Collection[str],
+    elsewhere: Collection[str],
+    subject: str,
+    direction: str,
+) -> None:
+    for key in values:
+        if key in known:
+            continue
+        if key in elsewhere:
+            raise SettingError(f"{subject} the key {key!r} in the wrong place: {direction}")
+        near = difflib.get_close_matches(key, [*known, *elsewhere], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+        raise SettingError(f"{subject} an unknown key {key!r}: {hint}")

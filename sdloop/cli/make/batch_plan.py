@@ -1,0 +1,141 @@
+"""From the flags of ``sdloop batch`` to its plan, which is as long as one likes and not kept."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sdloop.batch.planned import Planned
+from sdloop.batch.ahead import AHEAD, check_ahead, check_names
+from sdloop.batch.cross import Asked, Crossing, Fill
+from sdloop.batch.grouping import WINDOW
+from sdloop.batch.loras import with_loras
+from sdloop.batch.planning import Complete, Planner
+from sdloop.batch.prompts import Prompt
+from sdloop.batch.variants import no_wildcards, varies
+from sdloop.batch.wildcards import wildcards
+from sdloop.cli.options.batch import PlanOptions
+from sdloop.cli.make.batch_sources import axes_of, check_readers, prompts_of, seeds_for, still_open
+from sdloop.cli.files import exists_rule, naming_of
+from sdloop.cli.options.recipe import SeedOptions
+from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.make.plan import resolver
+from sdloop.cli.terminal.output import say
+from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.learned_words import texts_in, words_for
+from sdloop.cli.terminal.notices import tell_choices, tell_steps, tell_unknown, tell_unseen
+from sdloop.errors import SettingError
+from sdloop.images.input.read import OpenImage
+from sdloop.recipe.check import PROMPTS
+
+
+def plan_of(
+    arguments: Sequence[str] | None,
+    flags: Mapping[str, Any],
+    settings: Settings,
+    command: CommandSettings,
+    options: PlanOptions,
+    seeds: SeedOptions,
+    output: OutputOptions,
+    open_image: OpenImage,
+) -> tuple[Iterator[Planned], int | None]:
+    """The plan, and how many pictures it has, if that can be known; people are told of both.
+
+    Raises all that can be refused before the first picture: values of axes, prompts, names.
+    """
+    check_readers(arguments, flags, seeds)
+    axes, settings = axes_of(flags, settings, options, seeds)
+    explicit = [*Settings.of(flags).recipe, *(axis.name for axis in axes)]
+    prompts = still_open(prompts_of(arguments, seeds.from_file, axes, settings), explicit)
+    head = list(itertools.islice(prompts, AHEAD))
+    crossing = Crossing(
+        fill=_filler(settings),
+        seeds=seeds_for(head, axes, settings, seeds),
+        # Seeds change last, where nothing pairs them: all else is decided once for them.
+        axes=[axis for axis in axes if options.zip or axis.name != "seed"],
+        zipped=options.zip,
+        lookup=no_wildcards if options.wildcards is None else wildcards(options.wildcards),
+        pick="all" if options.pick is None else options.pick,
+    )
+    if len(head) < AHEAD:
+        _check_variants(crossing, head, settings, options)
+    swept = tuple(field for axis in axes if len(axis) > 1 for field in axis.fields)
+    planner = Planner(
+        resolver(output, open_image),
+        dataclasses.replace(naming_of(command), swept=swept),
+        complete=_completer(head, crossing, settings, command),
+        exists=lambda own: exists_rule(own, command, overwrite=output.overwrite),
+    )
+    check_ahead(planner, crossing, head)
+    if command.output is not None:
+        check_names(planner, crossing, head, command.output)
+    total = None if len(head) == AHEAD else sum(map(crossing.count, head))
+    plan = planner(crossing(itertools.chain(head, prompts)))
+    if output.quiet:
+        return plan, total
+    return _told(plan, head, crossing, settings, seeds, planner), total
+
+
+def _check_variants(
+    crossing: Crossing, head: Sequence[Prompt], settings: Settings, options: PlanOptions
+) -> None:
+    """Whoever says how variants are meant has some; ``head`` are all prompts."""
+    texts = _texts(head, crossing, settings)
+    if options.pick == "random" and not any(map(varies, texts)):
+        raise SettingError("pick means nothing here: no prompt has variants, as in {red|green}")
+    if options.wildcards is not None and not any("__" in text for text in texts):
+        raise SettingError("wildcards mean nothing here: no prompt names a file, as in __animals__")
+
+
+def _texts(head: Sequence[Prompt], crossing: Crossing, settings: Settings) -> list[str]:
+    """All texts that prompts are made from, as they were typed."""
+    texts = [text for one in head for text in texts_in(one.settings)]
+    texts += texts_in(settings.recipe)
+    return texts + [str(v) for axis in crossing.axes if axis.name in PROMPTS for v in axis]
+
+
+def _filler(settings: Settings) -> Fill:
+    """What completes the settings of a prompt, and of a combination, with those of the command."""
+    below = Settings(recipe={n: v for n, v in settings.recipe.items() if n != "seed"})
+
+    def fill(prompt: Prompt, combination: Mapping[str, Any]) -> dict[str, Any]:
+        swept = Settings(recipe=combination).over(below)
+        return dict(Settings(recipe=prompt.settings).over(swept).recipe)
+
+    return fill
+
+
+def _completer(
+    head: Sequence[Prompt], crossing: Crossing, settings: Settings, command: CommandSettings
+) -> Complete:
+    """What gives each Recipe the learned words in its prompts, and the LoRAs that these call."""
+    texts = _texts(head, crossing, settings)
+    hidden = len(head) == AHEAD or crossing.lookup is not no_wildcards
+    take = words_for(settings, None if hidden else texts)
+
+    def complete(one: Asked) -> dict[str, Any]:
+        return with_loras(take(one.fields, own=one.prompt.settings), command.lora_dir)
+
+    return complete
+
+
+def _told(
+    plan: Iterator[Planned],
+    head: Sequence[Prompt],
+    crossing: Crossing,
+    settings: Settings,
+    seeds: SeedOptions,
+    planner: Planner,
+) -> Iterator[Planned]:
+    """The plan; people are told what was decided for them, as far as its first pictures show."""
+    first = list(itertools.islice(plan, WINDOW))
+    free = [one for one in head if one.key is None]
+    if free:
+        numbers = list(itertools.islice(crossing.seeds, 1)) or None
+        tell_choices(free, settings, seeds.seed, numbers)
+    tell_steps(first)
+    tell_unknown(first)
+    tell_unseen(first)
+    yield from itertools.chain(first, plan)
+    if planner.twice:
+        say(f"{planner.twice} of the pictures were in the plan before: each is in it once")

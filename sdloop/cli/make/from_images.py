@@ -1,0 +1,108 @@
+"""Pictures that are brought to a command, crossed with its prompts."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sdloop.batch.prompts import Prompt, blaming
+from sdloop.cli.make.run import asked_prompts, asked_settings, fulfil
+from sdloop.cli.make.image_files import image_files
+from sdloop.cli.options.recipe import SeedOptions
+from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.make.recorded_prompts import prompts_of
+from sdloop.batch.settings import Settings
+from sdloop.errors import SettingError
+from sdloop.images.input.read import is_picture_name
+
+Complete = Callable[[Prompt, Settings], Prompt]
+
+
+def fulfil_from_pictures(
+    image: str | None,
+    prompt: str | None,
+    images: Sequence[str],
+    flags: Mapping[str, Any],
+    seeds: SeedOptions,
+    output: OutputOptions,
+    *,
+    example: str,
+    needs: Sequence[str] = (),
+    own_prompts: bool = False,
+    complete: Complete = lambda prompt, settings: prompt,
+) -> None:
+    """Make what is asked for from each picture: the argument ``image`` and the flag's ``images``.
+
+    ``example`` is a command that has all it needs; one of the fields in ``needs`` is part of that
+    for every picture, so that no line of a prompt file makes what another command is for. With
+    ``own_prompts`` it needs no prompt: where none is named, each picture has its own. ``complete``
+    adds to a prompt what the command decides by itself.
+    """
+    own = own_prompts and prompt is None and seeds.from_file is None
+    if prompt is None and images and seeds.from_file is None and not (own and _is_picture(image)):
+        image, prompt = None, image  # named by a flag, pictures leave the place to the prompt
+    _check_prompt(prompt)
+    names = [name for name in (image, *images) if name is not None]
+    readers = {"mask": flags.get("mask"), "prompt": prompt, "from_file": seeds.from_file}
+    check_stdin(names, {**readers, "config": seeds.config})
+    settings = asked_settings(flags, seeds)
+    if own and prompt is None and "prompt" not in settings.recipe:
+        found = prompts_of(image_files(names), settings, quiet=output.quiet, example=example)
+    else:
+        prompts = asked_prompts(prompt, seeds.from_file, settings, example=example)
+        found = _with_images(prompts, image_files(names), settings, example)
+    for one in found:
+        _check_needs(one, needs, settings, example)
+    fulfil([complete(one, settings) for one in found], settings, seeds, output)
+
+
+def _check_needs(prompt: Prompt, needs: Sequence[str], settings: Settings, example: str) -> None:
+    fields = {**settings.recipe, **prompt.settings}
+    if needs and all(fields.get(name) is None for name in needs):
+        *others, last = needs
+        what = f"{', '.join(others)} or {last}" if others else last
+        with blaming(prompt.where):
+            raise SettingError(f"{what} must be given, as in: {example}")
+
+
+def _check_prompt(prompt: str | None) -> None:
+    """Whoever lists pictures as one does for other commands has named one for a prompt."""
+    if _is_picture(prompt):
+        raise SettingError(
+            f"prompt must be a text, and {prompt!r} is a picture: name each picture after the "
+            "first with -i, or their folder"
+        )
+
+
+def _is_picture(name: str | None) -> bool:
+    # Path.is_file() would raise for a text that is too long.
+    is_file = name is not None and os.path.isfile(name)  # noqa: PTH113
+    return is_file and is_picture_name(Path(str(name)))
+
+
+def check_stdin(names: Sequence[str], others: Mapping[str, str | None]) -> None:
+    """It can be read once."""
+    readers = ["image"] * names.count("-") + [key for key, value in others.items() if value == "-"]
+    if len(readers) > 1:
+        raise SettingError(f'only one can be "-", standard input, got {" and ".join(readers)}')
+
+
+def _with_images(
+    prompts: Sequence[Prompt], images: Sequence[str], settings: Settings, example: str
+) -> list[Prompt]:
+    """Each image with every prompt; a line that brings its own image keeps that."""
+    own = [prompt for prompt in prompts if "image" in prompt.settings]
+    others = [prompt for prompt in prompts if "image" not in prompt.settings]
+    if images and not others:
+        raise SettingError("image means nothing here: every prompt has its own image")
+    if not images and others and "image" not in settings.recipe:
+        raise SettingError(f"image must be given, as in: {example}")
+    if not images:
+        return list(prompts)
+    crossed = [
+        replace(prompt, settings={**prompt.settings, "image": image})
+        for image in images
+        for prompt in others
+    ]
+    return [*own, *crossed]

@@ -1,0 +1,119 @@
+"""The pipe that every command making pictures ends in: Recipes → model → loop → files."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdloop.batch.planned import ModelNames, Planned, model_of
+from sdloop.cli.make.model import loaded
+from sdloop.cli.make.record import circumstances, json_line
+from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.terminal.preview import Preview
+from sdloop.cli.terminal.progress import Progress
+from sdloop.cli.terminal.output import emit
+from sdloop.batch.settings import CommandSettings
+from sdloop.cli.make.step_files import StepFiles
+from sdloop.cli.terminal.notices import tell_stop
+from sdloop.batch.unfinished import was_printed
+from sdloop.images.input.read import OpenImage
+from sdloop.metadata.picture import write_picture
+from sdloop.metadata.record import Made
+from sdloop.worker.inside import HOST
+from sdloop.worker.messages import Carried
+
+if TYPE_CHECKING:
+    from sdloop.pipeline.picture import Picture
+
+
+def make_pictures(
+    plan: Sequence[Planned],
+    command: CommandSettings,
+    options: OutputOptions,
+    open_image: OpenImage,
+) -> list[Path]:
+    """Make the pictures, and print the path of each, or its JSON, when it is on the disk.
+
+    Returns their paths, in the order of the plan.
+    """
+    paths = {id(planned): planned.made for planned in plan if planned.made is not None}
+    for path in paths.values():
+        if not was_printed(path):
+            _tell(json.dumps({"path": str(path)}) if options.json else str(path), path)
+    missing = [planned for planned in plan if planned.made is None]
+    for planned, picture, made in each_picture(missing, command, options, open_image):
+        written = write_picture(
+            picture.image,
+            planned.path,
+            recipe=picture.recipe,
+            made=made,
+            metadata=command.metadata,
+            exists=planned.exists,
+        )
+        # A name is printed as it was typed, even where it is a link to the file.
+        path = written if planned.exists == "number" else planned.path
+        paths[id(planned)] = path
+        _tell(json_line(picture, path, made) if options.json else str(path), path)
+    return [paths[id(planned)] for planned in plan if id(planned) in paths]
+
+
+def _tell(line: str, path: Path) -> None:
+    """Print what is finished; should this process die, the next one need not print it again."""
+    emit(line)
+    HOST.get().carry(Carried(path=str(path)))
+
+
+def each_picture(
+    plan: Sequence[Planned],
+    command: CommandSettings,
+    options: OutputOptions,
+    open_image: OpenImage,
+) -> "Iterator[tuple[Planned, Picture, Made]]":
+    """The pictures as they are finished, not written yet, and how each was made."""
+    # One model at a time, even where the lines of a file alternate between two.
+    groups: dict[ModelNames, list[Planned]] = {}
+    for one in plan:
+        groups.setdefault(model_of(one.recipe), []).append(one)
+    step_files = StepFiles(plan, command, options)
+    preview = Preview(options)
+    with Progress(pictures=len(plan), quiet=options.quiet) as progress:
+        for group in groups.values():
+            for made in _make(group, command, open_image, progress, step_files, preview):
+                if not options.quiet:
+                    tell_stop(made[1])
+                yield made
+
+
+def _make(
+    group: Sequence[Planned],
+    command: CommandSettings,
+    open_image: OpenImage,
+    progress: Progress,
+    step_files: StepFiles,
+    preview: Preview,
+) -> "Iterator[tuple[Planned, Picture, Made]]":
+    """Make the pictures of one model."""
+    from sdloop.models.checkpoint.hashes import model_hashes
+    from sdloop.pipeline.generate import stream
+    from sdloop.pipeline.picture import Picture
+
+    checkpoint = group[0].checkpoint
+    progress.loading(checkpoint.name)
+    components = loaded(checkpoint, command)
+    weights = model_hashes(checkpoint)
+    preview.new_model()
+    # stream() keeps the order, so the next picture is that of the next plan.
+    finished = 0
+    recipes = [planned.recipe for planned in group]
+    events = stream(components, recipes, batch_size=command.batch_size, open_image=open_image)
+    for event in events:
+        if not isinstance(event, Picture):
+            progress.step(event, preview.picture(event, components.vae))
+            pictures = group[finished : finished + len(event.latents)]
+            step_files.save(event, pictures, components, weights)
+            continue
+        planned = group[finished]
+        finished += 1
+        made = circumstances(event, components, planned, weights)
+        progress.picture()
+        yield planned, event, made

@@ -1,0 +1,129 @@
+"""``sdloop mix --walk``: a film on the way from prompt to prompt and from seed to seed."""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdloop.batch.prompts import Prompt
+from sdloop.cli.make.run import planned
+from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.options.mix import MixOptions, named
+from sdloop.cli.options.recipe import SeedOptions
+from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.make.pictures import each_picture
+from sdloop.cli.make.plan import print_recipes
+from sdloop.cli.make.recipes import seeds_of
+from sdloop.cli.terminal.output import emit, say
+from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.errors import SettingError
+from sdloop.animation.write import check_moving, write_moving
+from sdloop.metadata.record import Made, texts_of
+from sdloop.metadata.atomic import Exists
+from sdloop.metadata.names import DEFAULT_NAME, expand_name
+from sdloop.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FPS = 12.0
+_NOISY = ("ddpm", "euler-a", "dpm2-a", "dpmpp-2m-sde", "dpmpp-sde", "sa-solver", "lcm")
+
+
+def walk(
+    texts: Sequence[str],
+    prompts: Sequence[Prompt],
+    how: MixOptions,
+    settings: Settings,
+    seeds: SeedOptions,
+    output: OutputOptions,
+) -> None:
+    """Make the frames, one for each of ``prompts``, and write them as one moving picture.
+
+    ``texts`` are the prompts that the way leads through, and stand in the file. Each frame has a
+    Recipe of its own, which ``--dry-run`` and ``--json`` print.
+    """
+    numbers = seeds_of([Prompt(settings={})], settings, seeds)
+    assert numbers is not None
+    frames = [
+        Prompt(settings={**one.settings, **between_seeds(numbers, place / (len(prompts) - 1))})
+        for place, one in enumerate(prompts)
+    ]
+    if len(set(named(texts, how))) == 1 and len(set(numbers)) == 1:
+        raise SettingError("walk needs two prompts at least, or two seeds, to lead anywhere")
+    # Frames have no files of their own.
+    own = {name: v for name, v in settings.command.items() if name not in ("output", "outdir")}
+    command = CommandSettings(**{**own, "format": None})
+    open_image = image_opener()
+    plan = planned(frames, settings, seeds.seed, numbers, command, output, open_image)
+    if len(numbers) > 1 and not output.quiet and draws_noise(plan[0].recipe):
+        say(
+            f"{plan[0].recipe.scheduler} draws noise at each step, which is that of one seed: "
+            "the film will jump from seed to seed, where euler's would not"
+        )
+    if output.dry_run:
+        print_recipes(plan)
+        return
+    fps = FPS if how.fps is None else how.fps
+    path, exists = _target(plan[0].recipe, CommandSettings(**settings.command), output)
+    facts = {"at": how.at, "prompts": list(texts), "seeds": numbers, "walk": how.walk, "fps": fps}
+    recipes: list[dict[str, Any]] = []
+    made: Made = {}
+
+    def images() -> "Iterator[Image]":
+        for _, picture, circumstances in each_picture(plan, command, output, open_image):
+            recipes.append(picture.recipe.to_dict())
+            made.update(circumstances)
+            yield picture.image
+
+    def told() -> Mapping[str, str]:
+        own: Made = {**made}
+        own.pop("key", None)  # that of a frame
+        return texts_of(plan[0].recipe, own, command.metadata, moving=facts)
+
+    durations = itertools.repeat(1 / fps)
+    path = write_moving(path, images(), durations=durations, texts=told, exists=exists)
+    line = {"path": str(path), "recipes": recipes, "moving": facts}
+    emit(json.dumps(line, ensure_ascii=False) if output.json else str(path))
+
+
+def between_seeds(seeds: Sequence[int], share: float) -> dict[str, Any]:
+    """The seed at a place on the way through all, 0 (first) to 1 (last), as fields of a Recipe.
+
+    >>> between_seeds([4, 5, 6], 0.75)
+    {'seed': 5, 'variation_seed': 6, 'variation_strength': 0.5}
+    >>> between_seeds([4, 5, 6], 1.0)
+    {'seed': 6}
+    """
+    place = round(share * (len(seeds) - 1), 6)
+    first = int(place)
+    if place == first:
+        return {"seed": seeds[first]}
+    strength = round(place - first, 6)
+    return {
+        "seed": seeds[first],
+        "variation_seed": seeds[first + 1],
+        "variation_strength": strength,
+    }
+
+
+def draws_noise(recipe: Recipe) -> bool:
+    """Whether the loop of a resolved Recipe draws noise beside the first one.
+
+    TCD's own noise is that of its eta, which is 0 by default, and the same goes for DDIM.
+    """
+    return recipe.eta > 0 or recipe.scheduler in _NOISY
+
+
+def _target(recipe: Recipe, command: CommandSettings, output: OutputOptions) -> tuple[Path, Exists]:
+    """The file of the moving picture, which is not there yet."""
+    suffix = f".{command.format or 'gif'}"
+    named = command.output is not None
+    template = command.output if command.output is not None else DEFAULT_NAME
+    path = Path(command.outdir or "", expand_name(template, recipe)).expanduser()
+    if not named or not path.suffix:
+        path = path.with_suffix(suffix)
+    exists: Exists = "overwrite" if output.overwrite else "fail" if named else "number"
+    check_moving(path, exists=exists)
+    return path, exists

@@ -1,0 +1,87 @@
+"""``--save-steps``: what pictures look like on their way, as files."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from glob import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdloop.batch.planned import Planned
+from sdloop.cli.make.record import surroundings
+from sdloop.cli.options.output import OutputOptions
+from sdloop.batch.settings import CommandSettings
+from sdloop.errors import SettingError
+from sdloop.metadata.picture import write_picture
+from sdloop.metadata.atomic import check_writable
+from sdloop.metadata.names import numbered
+
+if TYPE_CHECKING:
+    from sdloop.models.components.load import Components
+    from sdloop.loop import Step
+
+
+class StepFiles:
+    """Where the steps of each picture of a plan go; nowhere, unless that was asked for.
+
+    A folder may hold the steps of many pictures of one name: the next one's are ``frog-2-step-…``.
+    """
+
+    def __init__(
+        self, plan: Sequence[Planned], command: CommandSettings, options: OutputOptions
+    ) -> None:
+        """Raises what can be refused before any sampling: ``FileError``, ``SettingError``."""
+        self._every = options.save_every or 1
+        self._metadata = command.metadata
+        self._overwrite = options.overwrite
+        self._names: dict[int, Path] = {}
+        if options.save_steps is None:
+            return
+        if command.batch_size > 1 and any(one.recipe.growth is not None for one in plan):
+            raise SettingError(
+                f"save_steps needs batch_size 1 for pictures that grow, got {command.batch_size}"
+            )
+        folder = Path(options.save_steps).expanduser()
+        check_writable(folder / "x.png", exists="number")
+        taken: set[Path] = set()
+        for one in plan:
+            name = self._free(folder / one.path.stem, taken)
+            taken.add(name)
+            self._names[id(one)] = name
+
+    def save(
+        self,
+        step: "Step",
+        pictures: Sequence[Planned],
+        components: "Components",
+        weights: Mapping[str, str],
+    ) -> None:
+        """Write what a step makes of the pictures that it is about, in the order of its rows."""
+        number = step.index + 1
+        if not self._names or (number % self._every and number != step.total):
+            return
+        from sdloop.latents.vae import decode, to_images
+
+        facts = {"number": number, "of": step.total, "timestep": step.timestep}
+        for one, image in zip(
+            pictures, to_images(decode(components.vae, step.denoised)), strict=True
+        ):
+            name = self._names[id(one)]
+            write_picture(
+                image,
+                name.with_name(f"{name.name}-step-{number:03d}.png"),
+                recipe=one.recipe,
+                made=surroundings(components, one, weights),
+                metadata=self._metadata,
+                exists="overwrite" if self._overwrite else "number",
+                step=facts,
+            )
+
+    def _free(self, name: Path, taken: set[Path]) -> Path:
+        """The first of name, name-2 … that no steps have, neither in the folder nor in the plan."""
+        for number in itertools.count(1):
+            # Names here have no suffix, and what looks like one belongs to them.
+            candidate = name.with_name(numbered(Path(f"{name.name}.png"), number).stem)
+            there = name.parent.glob(f"{escape(candidate.name)}-step-[0-9]*.png")
+            if candidate not in taken and (self._overwrite or not any(there)):
+                break
+        return candidate

@@ -1,0 +1,135 @@
+"""The flags of ``sdloop mix``, and what they come to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from sdloop.cli.options.groups import option
+from sdloop.errors import SettingError
+from sdloop.recipe.mixture import PLACES, along, words_of
+from sdloop.recipe.parse import parse_number
+from sdloop.rules import check_choice, check_number, check_whole
+
+PromptsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PROMPT...",
+        help='What is mixed. With --at token one prompt: "a picture of a {puppy|skunk}".',
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MixOptions:
+    """How much of each prompt, where, and from where to where."""
+
+    weight: Annotated[
+        float | None,
+        option(
+            "Mixture",
+            "0 is the first of two prompts, 1 the second. Default: as much of each.",
+            *("--weight", "-w"),
+            metavar="X",
+        ),
+    ] = None
+    weights: Annotated[
+        str | None,
+        option("Mixture", "Of several prompts, as in 2,1,1.", "--weights", metavar="X,Y,…"),
+    ] = None
+    at: Annotated[
+        str,
+        option(
+            "Mixture",
+            "Where: what the encoder made of the prompts; a word's vector before that; the "
+            "predictions, with weights as they are; or one prompt after the other "
+            "[dim]\\[default: embedding][/dim].",
+            "--at",
+            choices=PLACES,
+        ),
+    ] = "embedding"
+    slerp: Annotated[
+        bool,
+        option("Mixture", "At embedding: along the arc between two, not the line.", "--slerp"),
+    ] = False
+    slider: Annotated[
+        int | None,
+        option(
+            "Mixture",
+            "N pictures from the first prompt to the last, and a strip of them all.",
+            "--slider",
+            metavar="N",
+        ),
+    ] = None
+    walk: Annotated[
+        int | None,
+        option(
+            "Mixture",
+            "N frames of an animation from the first prompt to the last, and from the first seed "
+            "to the last.",
+            "--walk",
+            metavar="N",
+        ),
+    ] = None
+    fps: Annotated[
+        float | None,
+        option("Mixture", "Frames of a walk in a second. Default: 12.", "--fps", metavar="X"),
+    ] = None
+
+
+MAX_SLIDER = 100
+MAX_FRAMES = 10_000
+
+
+def ways(prompts: Sequence[str], options: MixOptions) -> list[list[float]]:
+    """The weights of each picture, or of each frame of a walk.
+
+    Raises ``SettingError`` for flags that contradict each other or would be ignored.
+    """
+    check_choice("at", options.at, PLACES)
+    count = len(named(prompts, options))
+    asked = [name for name in ("weight", "weights", "slider", "walk") if _given(options, name)]
+    if len(asked) > 1:
+        raise SettingError(f"{asked[0]} and {asked[1]} both say how much of each: drop one")
+    if options.fps is not None:
+        if options.walk is None:
+            raise SettingError("fps is for --walk, and there is none")
+        check_number("fps", options.fps, 0.1, 100.0)
+    if options.slider is not None:
+        check_whole("slider", options.slider, 2, MAX_SLIDER)
+        _check_several(count, "slider")
+        if len(set(named(prompts, options))) == 1:
+            raise SettingError(f"slider needs two prompts that differ, got {prompts[0]!r} alone")
+        return [along(count, place / (options.slider - 1)) for place in range(options.slider)]
+    if options.walk is not None:
+        check_whole("walk", options.walk, 2, MAX_FRAMES)
+        return [along(count, place / (options.walk - 1)) for place in range(options.walk)]
+    _check_several(count, "mix")
+    return [_weights(count, options)]
+
+
+def named(prompts: Sequence[str], options: MixOptions) -> Sequence[str]:
+    """What is mixed: the prompts, or at token the words in the slot of the only one."""
+    return words_of(prompts) if options.at == "token" else prompts
+
+
+def _given(options: MixOptions, name: str) -> bool:
+    return getattr(options, name) is not None
+
+
+def _check_several(count: int, what: str) -> None:
+    if count < 2:
+        raise SettingError(f"{what} needs two prompts at least, got {count}")
+
+
+def _weights(count: int, options: MixOptions) -> list[float]:
+    if options.weights is not None:
+        return [parse_number("weights", part) for part in options.weights.split(",")]
+    if options.weight is None:
+        return [1.0] * count
+    if count != 2:
+        raise SettingError(f"weight is for two prompts, got {count}: give --weights")
+    check_number("weight", options.weight, 0.0, 1.0)
+    return [1 - options.weight, options.weight]

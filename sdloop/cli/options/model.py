@@ -1,0 +1,120 @@
+"""The flags that say which weights, where and how precisely; see ``options``."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from sdloop.cli.options.groups import option
+from sdloop.batch.settings import DTYPES
+from sdloop.errors import SettingError
+from sdloop.rules import check_choice
+from sdloop.worker.asked import MODES, seconds
+
+Model = Annotated[
+    str | None,
+    option(
+        "Model",
+        "Hub id, diffusers folder or .safetensors file. "
+        "Default: SDLOOP_MODEL, then `sdloop config`, then the embedded mini.",
+        *("--model", "-m"),
+        metavar="MODEL",
+        choices=("mini",),
+    ),
+]
+Revision = Annotated[
+    str | None, option("Model", "Branch, tag or commit on the hub.", "--revision", metavar="NAME")
+]
+Variant = Annotated[
+    str | None,
+    option("Model", 'Of the weight files, such as "fp16".', "--variant", metavar="NAME"),
+]
+LoraDir = Annotated[
+    str | None,
+    option("Model", "The folder of LoRAs that have names.", "--lora-dir", metavar="DIR"),
+]
+
+Device = Annotated[
+    str | None,
+    option(
+        "Model",
+        "auto, cuda, cuda:1, mps or cpu.",
+        "--device",
+        metavar="NAME",
+        choices=("auto", "cuda", "mps", "cpu"),
+    ),
+]
+Dtype = Annotated[
+    str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsOptions:
+    """Which weights, where and how precisely."""
+
+    model: Model = None
+    revision: Revision = None
+    variant: Variant = None
+    vae: Annotated[
+        str | None, option("Model", "Another VAE than the model's.", "--vae", metavar="MODEL")
+    ] = None
+    loras: Annotated[
+        list[str] | None,
+        option(
+            "Model",
+            "A LoRA to add, and how much of it: a file, a hub id, or a name in --lora-dir; may be "
+            'repeated. In a prompt: "<lora:NAME:SCALE>". [dim]\\[default scale: 1][/dim]',
+            "--lora",
+            metavar="LORA[:SCALE]",
+        ),
+    ] = None
+    lora_dir: LoraDir = None
+    device: Device = None
+    dtype: Dtype = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WarmOptions(WeightsOptions):
+    """Which weights, and whether a worker keeps them for the next call."""
+
+    worker: Annotated[
+        str | None,
+        option(
+            "Model",
+            "A process that keeps the model for the next calls: auto starts one when a second call "
+            "comes within two minutes. Default: SDLOOP_WORKER, then auto.",
+            "--worker",
+            choices=MODES,
+        ),
+    ] = None
+    keep_alive: Annotated[
+        str | None,
+        option(
+            "Model",
+            "How long it stays after the last call: 90s, 5m, 2h; 0 for none, -1 for ever. "
+            "Default: SDLOOP_KEEP_ALIVE, then 5m.",
+            "--keep-alive",
+            metavar="TIME",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_choice("worker", self.worker, MODES)
+        if self.keep_alive is not None and seconds(self.keep_alive) is None:
+            raise SettingError(
+                f"keep_alive must be like 90s, 5m, 2h or -1, got {self.keep_alive!r}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOptions(WarmOptions):
+    """Which weights, and how many pictures they make at once."""
+
+    batch_size: Annotated[
+        int | None,
+        option(
+            "Model",
+            "Pictures made at once: faster on a GPU, the same noise.",
+            "--batch-size",
+            metavar="N",
+        ),
+    ] = None

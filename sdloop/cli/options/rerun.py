@@ -1,0 +1,75 @@
+"""The flags of ``sdloop rerun``: all that decides a picture, as changes of what is in its file."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from sdloop.cli.options.groups import option
+from sdloop.cli.options.image import Hires, ImageOptions
+from sdloop.cli.options.recipe import Count
+
+RunCode = Annotated[
+    bool,
+    option("Guidance", "Run the Python that the files' own guides name.", "--run-code"),
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeOptions:
+    """What is changed, beside the settings that other commands have flags for as well."""
+
+    run_code: RunCode = False
+
+    prompt: Annotated[
+        str | None,
+        option("Picture", "What the picture shows, in place of what it did.", "--prompt"),
+    ] = None
+    hires: Hires = None
+    drop: Annotated[
+        list[str] | None,
+        option(
+            "Picture",
+            "Leave a setting out, as if it had never been given; may be repeated.",
+            "--drop",
+            metavar="FIELD",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OtherImageOptions(ImageOptions):
+    """Another picture to start from, or more or less of the same."""
+
+    images: Annotated[
+        list[str] | None,
+        option(
+            "Start",
+            "The picture to start from, in place of that in the Recipe.",
+            *("--image", "-i", "--init-image"),
+            metavar="IMAGE",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OtherSeedOptions:
+    """Which pictures of each Recipe, and where changes may come from."""
+
+    seed: Annotated[
+        str | None,
+        option(
+            "Prompts and seeds",
+            "Other seeds, for each of the files: 4, or 4,7,9, or 1..100.",
+            "--seed",
+            metavar="SEEDS",
+        ),
+    ] = None
+    count: Count = None
+    config: Annotated[
+        str | None,
+        option(
+            "Prompts and seeds",
+            "Changes in TOML; flags win. Your own settings file changes no picture.",
+            "--config",
+            metavar="FILE.toml",
+        ),
+    ] = None

@@ -1,0 +1,76 @@
+"""The flags that say how a batch is run; see ``options``."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from sdloop.cli.options.groups import option
+from sdloop.errors import SettingError
+from sdloop.rules import check_whole
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunningOptions:
+    """How many at once, which part of the plan, and what of it is made anew."""
+
+    batch_size: Annotated[
+        str | None,
+        option(
+            "Batch",
+            "Pictures made at once: the same noise, last bits may differ. auto is 1 on a CPU, and "
+            "on a GPU what fits.",
+            "--batch-size",
+            metavar="N|auto",
+            default="auto",
+        ),
+    ] = None
+    shard: Annotated[
+        str | None,
+        option(
+            "Batch",
+            "Make the third of each eight batches, for job arrays. Processes on one folder share "
+            "the work without it.",
+            "--shard",
+            metavar="3/8",
+        ),
+    ] = None
+    gpus: Annotated[
+        str | None,
+        option(
+            "Batch",
+            "all, or numbers as in 0,1,3: a process for each of these GPUs, sharing the work.",
+            "--gpus",
+            metavar="all|N,N",
+        ),
+    ] = None
+    redo: Annotated[
+        bool, option("Batch", "Make all again, over the pictures that are there.", "--redo")
+    ] = False
+
+
+def parse_batch_size(text: str | int) -> int | None:
+    """A number of pictures, or None for "auto".
+
+    >>> parse_batch_size("4"), parse_batch_size("auto")
+    (4, None)
+    """
+    if text == "auto":
+        return None
+    if isinstance(text, str) and not re.fullmatch("[0-9]{1,9}", text, re.ASCII):
+        raise SettingError(f"batch_size must be a whole number or auto, got {text!r}")
+    check_whole("batch_size", int(text), 1, 4096)
+    return int(text)
+
+
+def parse_shard(text: str | None) -> tuple[int, int]:
+    """Which part of how many.
+
+    >>> parse_shard("3/8")
+    (3, 8)
+    """
+    if text is None:
+        return 1, 1
+    found = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text, re.ASCII)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise SettingError(f"shard must be like 3/8, from 1/8 to 8/8, got {text!r}")
+    return int(found[1]), int(found[2])

@@ -1,0 +1,163 @@
+"""What there is to say about a model that was found: for programs, and for people."""
+
+import dataclasses
+import re
+import shlex
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sdloop.cli.terminal.columns import columns, entry, safe
+from sdloop.batch.settings import standing_settings
+
+if TYPE_CHECKING:
+    from sdloop.models.checkpoint.value import Checkpoint
+
+_WIDTH = 66  # of lists of words: with their kind before them, they fit a terminal's 80 columns
+_SEED = 4  # prompts to try come with one, so that two who try them see the same
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A model by the words that ask for it; as text, what to type after ``--model``."""
+
+    model: str
+    revision: str | None = None
+    variant: str | None = None
+
+    def __str__(self) -> str:
+        words = [self.model]
+        words += ["--revision", self.revision] if self.revision is not None else []
+        words += ["--variant", self.variant] if self.variant is not None else []
+        return shlex.join(words)
+
+
+def summary(checkpoint: "Checkpoint") -> dict[str, Any]:
+    """What tells one model from another."""
+    from sdloop.models.checkpoint.parts import bytes_on_disk
+
+    return {
+        "model": checkpoint.name,
+        "revision": checkpoint.revision,
+        "variant": checkpoint.variant,
+        "path": str(checkpoint.path),
+        "family": checkpoint.family,
+        "paints": checkpoint.paints,
+        "native_size": checkpoint.native_size,
+        "prediction_type": checkpoint.prediction_type,
+        "bytes": bytes_on_disk(checkpoint),
+    }
+
+
+def full_facts(checkpoint: "Checkpoint", *, hashes: bool) -> dict[str, Any]:
+    """All that its files tell; with ``hashes`` their sha256, as pictures record them."""
+    from sdloop.models.checkpoint.hashes import model_hashes
+    from sdloop.models.checkpoint.parts import parts_of
+    from sdloop.schedulers.names import name_of
+
+    config = checkpoint.scheduler_config
+    return {
+        **summary(checkpoint),
+        "size_multiple": checkpoint.size_multiple,
+        "guidance_scale": checkpoint.guidance_scale,
+        "scheduler": name_of(config) or config["_class_name"],
+        "max_tokens": checkpoint.max_tokens,
+        "text_encoders": _text_encoders(checkpoint),
+        "parts": [dataclasses.asdict(part) for part in parts_of(checkpoint)],
+        "vocabulary": checkpoint.advice.vocabulary,
+        "prompts": checkpoint.advice.prompts,
+    } | ({"weights": model_hashes(checkpoint)} if hashes else {})
+
+
+def _text_encoders(checkpoint: "Checkpoint") -> list[dict[str, Any]]:
+    from sdloop.models.checkpoint.families import CLASSES
+
+    return [
+        {
+            "class": CLASSES[part][0],
+            "layers": config.get("num_hidden_layers", 12),
+            "width": config.get("hidden_size", 512),
+        }
+        for part, config in checkpoint.configs.items()
+        if part.startswith("text_encoder")
+    ]
+
+
+def card(facts: Mapping[str, Any], asked: Asked) -> Iterator[str]:
+    """The lines that people read: what it is, the words it knows, and commands to paste."""
+    yield safe(str(asked))
+    yield from _aligned(dict(_entries(facts)))
+    if facts["vocabulary"]:
+        yield "\n  Words that it knows:"
+        yield from _aligned({kind: _list(words) for kind, words in facts["vocabulary"].items()})
+    if facts["prompts"]:
+        yield "\n  To try:"
+    model = "" if asked == _standing() else f" --model {asked}"
+    for prompt in facts["prompts"]:
+        yield safe(f"  sdloop txt2img {_quoted(prompt)}{model} --seed {_SEED}")
+
+
+def _aligned(told: Mapping[str, str]) -> Iterator[str]:
+    width = max(map(len, told))
+    for name, text in told.items():
+        yield from entry(name, text, width)
+
+
+def _list(words: Sequence[str]) -> str:
+    """Words in lines of one length, "in a park" in one piece."""
+    unbroken = ", ".join(word.replace(" ", "\xa0") for word in words)
+    return textwrap.fill(unbroken, _WIDTH).replace("\xa0", " ")
+
+
+def _entries(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if facts["revision"] is not None:
+        yield "revision", facts["revision"]
+    yield "family", family_text(facts)
+    multiple = facts["size_multiple"]
+    yield "native_size", f"{size_text(facts['native_size'])}; sides are multiples of {multiple}"
+    yield "guidance_scale", f"{facts['guidance_scale']:g}"
+    yield "scheduler", facts["scheduler"]
+    yield "prediction_type", facts["prediction_type"]
+    texts = (
+        "{class}, {layers} layers of width {width}".format(**text)
+        for text in facts["text_encoders"]
+    )
+    yield "text_encoders", "\n".join(texts)
+    yield "max_tokens", f"{facts['max_tokens']}, start and end among them"
+    yield "parts", "\n".join(columns([_part_cells(part) for part in facts["parts"]]))
+    if "weights" in facts:
+        rows = [(name, sha256[:10]) for name, sha256 in facts["weights"].items()]
+        yield "weights", "\n".join(columns(rows))
+
+
+def _part_cells(part: Mapping[str, Any]) -> tuple[str, ...]:
+    size = "" if part["bytes"] is None else bytes_text(part["bytes"])
+    return part["name"], f"{part['parameters'] / 1e6:.1f} M", "+".join(part["dtypes"]), size
+
+
+def family_text(facts: Mapping[str, Any]) -> str:
+    return f"{facts['family']} inpainting" if facts["paints"] else str(facts["family"])
+
+
+def size_text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def bytes_text(count: int) -> str:
+    """
+    >>> bytes_text(11_236_592), bytes_text(6_938_040_682)
+    ('11.2 MB', '6.9 GB')
+    """
+    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+
+
+def _standing() -> Asked:
+    """The model that is taken where a command names none."""
+    settings = standing_settings(None).recipe
+    return Asked(settings.get("model", "mini"), settings.get("revision"), settings.get("variant"))
+
+
+def _quoted(prompt: str) -> str:
+    """For any shell where no character of it is special in one, else for those of POSIX."""
+    return shlex.quote(prompt) if re.search(r'["$`\\!%]', prompt) else f'"{prompt}"'

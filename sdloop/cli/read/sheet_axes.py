@@ -1,0 +1,156 @@
+"""Where each picture belongs on a sheet: its place along axes that are settings in its file."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from textwrap import shorten, wrap
+from typing import Any
+
+from sdloop.cli.terminal.columns import safe
+from sdloop.errors import FileError, SettingError
+from sdloop.metadata.picture import read_record
+from sdloop.metadata.record import Record
+from sdloop.inspection.ranking import Ranked
+from sdloop.recipe.recipe import FIELDS
+
+AXES = (*FIELDS, "step")
+
+_LABEL = 26  # letters in a line of a label
+_MAX_LABEL = 78
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """A picture file, what it says about its making, if it does, and its score, if it has one."""
+
+    name: str
+    record: Record | None
+    score: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cells:
+    """Pictures in rows of one length, None where there is none, and what is written beside them.
+
+    ``captions`` are labels of their own for all pictures, where there are no axes. ``told`` is
+    what people should know about pictures that are not shown.
+    """
+
+    grid: Sequence[Sequence[Shown | None]]
+    columns: Sequence[str] = ()
+    rows: Sequence[str] = ()
+    captions: Sequence[Sequence[str]] | None = None
+    told: Sequence[str] = ()
+
+
+def records_of(names: Sequence[str], *, needed: bool) -> list[Shown]:
+    """What each file says; nothing is read where no axis needs it but for the labels."""
+    shown = [Shown(name=name, record=_record(name)) for name in names]
+    if needed and all(one.record is None for one in shown):
+        raise FileError("none of these pictures says how it was made: a sheet without axes fits")
+    return shown
+
+
+def _record(name: str) -> Record | None:
+    try:
+        return read_record(Path(name))
+    except FileError:
+        # Any picture may be on a sheet; one that is none is refused when it is opened.
+        return None
+
+
+def in_order(shown: Sequence[Shown], order: Sequence[Ranked]) -> list[Shown]:
+    """The pictures that were ranked, in their order and with their scores."""
+    places = {one.name: one for one in shown}
+    return [replace(places[one.name], score=one.score) for one in order]
+
+
+def arranged(shown: Sequence[Shown], *, columns: str | None, rows: str | None) -> Cells:
+    """Give each picture its cell; without axes in a grid about as wide as it is high."""
+    if columns is None and rows is None:
+        return _plain(shown)
+    axes = [axis for axis in (columns, rows) if axis is not None]
+    told = [one for one in shown if _fits(one, axes)]
+    if not told:
+        raise SettingError(f"none of these pictures has {' and '.join(axes)}")
+    across, down = _values(told, columns), _values(told, rows)
+    places: dict[tuple[Any, Any], Shown] = {}
+    for one in told:
+        places.setdefault((_value(one, columns), _value(one, rows)), one)
+    lines = []
+    if len(told) < len(shown):
+        lines.append(f"left out {_count(len(shown) - len(told))} without {' and '.join(axes)}")
+    if len(places) < len(told):
+        hidden = _count(len(told) - len(places))
+        lines.append(f"left out {hidden} whose place is taken: the first of each is shown")
+    return Cells(
+        grid=[[places.get((x, y)) for x in across] for y in down],
+        columns=[_label(columns, x) for x in across] if columns is not None else (),
+        rows=[_label(rows, y) for y in down] if rows is not None else (),
+        told=lines,
+    )
+
+
+def _plain(shown: Sequence[Shown]) -> Cells:
+    """Labelled with their seeds, where these tell them apart, or else with their names."""
+    seeds = [None if one.record is None else one.record.settings.get("seed") for one in shown]
+    distinct = None not in seeds and len(set(seeds)) == len(seeds)
+    labels = [f"seed {seed}" for seed in seeds] if distinct else _names(shown)
+    labels = [
+        label if one.score is None else f"{label}\nclip {one.score:.1f}"
+        for label, one in zip(labels, shown, strict=True)
+    ]
+    width = math.ceil(math.sqrt(len(shown)))
+    padded = [*shown, *[None] * (-len(shown) % width)]
+    labels += [""] * (len(padded) - len(labels))
+    starts = range(0, len(padded), width)
+    return Cells(
+        grid=[padded[at : at + width] for at in starts],
+        captions=[labels[at : at + width] for at in starts],
+    )
+
+
+def _names(shown: Sequence[Shown]) -> list[str]:
+    return [safe(Path(one.name).name) for one in shown]
+
+
+def _fits(one: Shown, axes: Sequence[str]) -> bool:
+    """Whether it has a place on the axes; steps have one only on an axis of them."""
+    if one.record is None:
+        return False
+    if bool(one.record.step) != ("step" in axes):
+        return False
+    return all(axis in one.record.settings or axis == "step" or one.record.recipe for axis in axes)
+
+
+def _value(one: Shown, axis: str | None) -> Any:
+    """What a picture has for an axis, as something that can be compared; None without an axis."""
+    assert one.record is not None
+    if axis is None:
+        return None
+    if axis == "step":
+        return one.record.step.get("number")
+    value = one.record.settings.get(axis)
+    return str(value) if isinstance(value, list | tuple | dict) else value
+
+
+def _values(shown: Sequence[Shown], axis: str | None) -> list[Any]:
+    """Each once: numbers from the smallest on, texts as they come, nothing before all."""
+    values = list(dict.fromkeys(_value(one, axis) for one in shown))
+    numbers = sorted(value for value in values if isinstance(value, int | float))
+    others = [value for value in values if not isinstance(value, int | float)]
+    return sorted(others, key=lambda value: value is not None) + numbers
+
+
+def _label(axis: str | None, value: Any) -> str:
+    if isinstance(value, str):
+        short = shorten(safe(value), _MAX_LABEL, placeholder="…")
+        return "\n".join(wrap(short, _LABEL)) or '""'
+    if value is None or isinstance(value, bool):
+        return f"{axis} {'none' if value is None else 'yes' if value else 'no'}"
+    return f"{axis} {value:g}" if isinstance(value, float) else f"{axis} {value}"
+
+
+def _count(number: int) -> str:
+    return "1 picture" if number == 1 else f"{number} pictures"

@@ -1,0 +1,81 @@
+"""The model that a worker keeps: one, as long as its files and what is asked of it are the same."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sdloop.models.checkpoint.value import Checkpoint
+    from sdloop.models.components.load import Components
+
+Stamp = tuple[object, ...]
+
+
+@dataclass(kw_only=True)
+class Kept:
+    """``load`` gives the model that was kept, or lets go of it and loads another."""
+
+    _stamp: Stamp | None = field(default=None, init=False)
+    _components: "Components | None" = field(default=None, init=False)
+    _threads: int | None = field(default=None, init=False)
+
+    @property
+    def name(self) -> str:
+        found = self._components and self._components.checkpoint
+        return "" if not found else found.name
+
+    def load(
+        self,
+        load: "Callable[[], Components]",
+        checkpoint: "Checkpoint",
+        device: str,
+        dtype: str,
+    ) -> "Components":
+        """``load()``, or what it gave when all that it was told was the same."""
+        stamp = (*_files(checkpoint), device, dtype)
+        if self._components is None or stamp != self._stamp:
+            self.forget()
+            self._settle()
+            self._components = load()
+            # Read before the weights were: files that change meanwhile are noticed the next time.
+            self._stamp = stamp
+        return self._components
+
+    def forget(self) -> None:
+        """Let go of the model, and of the memory of the GPU that was its."""
+        self._stamp = self._components = None
+        import gc
+
+        import torch
+
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _settle(self) -> None:
+        """As many threads as at first: loading a small model takes all but one away."""
+        import torch
+
+        self._threads = self._threads or torch.get_num_threads()
+        torch.set_num_threads(self._threads)
+
+
+def _files(checkpoint: "Checkpoint") -> Iterator[object]:
+    """Name, size, time and place on the disk of every file that the model is read from."""
+    yield checkpoint.name, checkpoint.revision, checkpoint.variant
+    folders = [path for path in (checkpoint.path, checkpoint.vae_path) if path is not None]
+    weights = (file for part in checkpoint.weights.values() for file in part)
+    paths = {*weights, *folders, *checkpoint.tokenizers.values()}
+    for file in sorted({file for path in paths for file in _within(path)}):
+        told = file.stat()
+        yield str(file), told.st_size, told.st_mtime_ns, told.st_ino
+
+
+def _within(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    for found in path.rglob("*"):
+        if found.is_file():
+            yield found

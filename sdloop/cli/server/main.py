@@ -1,0 +1,172 @@
+"""The worker's process; ``sdloop.worker.start`` starts it."""
+
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty
+
+from sdloop.cli.server.kept import Kept
+from sdloop.cli.server.queue import Guest, Queue
+from sdloop.cli.server.stage import quiet, run
+from sdloop.worker.inside import Host
+from sdloop.worker.messages import (
+    Alive,
+    Ask,
+    BadMessage,
+    Call,
+    Carried,
+    Done,
+    Line,
+    Signal,
+    Status,
+    Streams,
+    Waiting,
+)
+from sdloop.worker.reach import same_user
+
+_BEAT = 2.0  # seconds
+_STREAMS = 4
+_PATIENCE = 10  # seconds that somebody may take to say something, or not to listen
+# The same as C's struct timeval.
+_LIMIT, _FOR_EVER = struct.pack("ll", _PATIENCE, 0), struct.pack("ll", 0, 0)
+
+
+class Worker:
+    """``serve`` until nobody comes for ``keep_alive`` seconds, or somebody says stop."""
+
+    def __init__(self, listener: socket.socket, keep_alive: float) -> None:
+        self._listener = listener
+        self._queue = Queue(keep_alive=keep_alive)
+        self._kept = Kept()
+        self._turns = 0
+
+    def serve(self) -> None:
+        """Run the calls, in the main thread, where Python hears signals."""
+        quiet()
+        for work in (self._accept, self._beat):
+            threading.Thread(target=work, daemon=True).start()
+        while (guest := self._queue.next()) is not None:
+            try:
+                self._run(guest)
+            finally:
+                self._queue.finished()
+
+    def _run(self, guest: Guest) -> None:
+        def tell(message: Waiting | Carried | Done) -> None:
+            with suppress(OSError):  # its client is gone
+                guest.line.send(message)
+
+        tell(Waiting(place=0))
+        try:
+            descriptors = guest.streams.get(timeout=_PATIENCE)
+        except Empty:
+            return  # its client has none to give
+        host = Host(load=self._kept.load, carry=tell, turn=self._turn)
+        try:
+            tell(Done(code=run(guest.call, descriptors, host, lambda: guest.stopped)))
+        finally:
+            _close(descriptors)
+
+    def _turn(self) -> None:
+        self._turns += 1
+
+    def _beat(self) -> None:
+        """Let all who wait know that this process lives, and whether its work goes on."""
+        while True:
+            for guest in self._queue.guests:
+                guest.line.mention(Alive(turns=self._turns))
+            time.sleep(_BEAT)
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            for limit in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+                connection.setsockopt(socket.SOL_SOCKET, limit, _LIMIT)
+            threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
+
+    def _attend(self, connection: socket.socket) -> None:
+        """Hear one client out. Whatever it says that is no message ends its connection only."""
+        line = Line(connection)
+        with suppress(OSError, BadMessage):
+            if same_user(connection):
+                message = line.receive()
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _FOR_EVER)
+                self._answer(line, message)
+        line.close()
+
+    def _answer(self, line: Line, message: object) -> None:
+        match message:
+            case Call():
+                guest = Guest(line=line, call=message)
+                if self._queue.add(guest):
+                    self._follow(guest)
+            case Ask(what="status"):
+                line.send(self._status())
+            case Ask(what="stop"):
+                line.send(self._status())
+                self._queue.close()
+
+    def _follow(self, guest: Guest) -> None:
+        """Hear what a client says, until it has gone."""
+        with suppress(OSError, BadMessage):
+            while (heard := guest.line.receive_with(_STREAMS))[0] is not None:
+                message, descriptors = heard
+                if isinstance(message, Streams) and len(descriptors) == _STREAMS:
+                    guest.streams.put(descriptors)
+                    continue
+                _close(descriptors)
+                if isinstance(message, Signal):
+                    self._queue.signal(guest, message.number)
+        self._queue.leave(guest)
+        with suppress(Empty):  # what came too late
+            _close(guest.streams.get_nowait())
+
+    def _status(self) -> Status:
+        queue = self._queue
+        return Status(
+            pid=os.getpid(),
+            model=self._kept.name,
+            calls=queue.served,
+            waiting=queue.waiting,
+            busy=queue.busy,
+            idle_seconds=queue.idle_seconds,
+            keep_alive=queue.keep_alive,
+        )
+
+
+def _close(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def listening(path: Path) -> socket.socket:
+    """A socket at ``path`` for this user alone, in place of one that nobody listens at."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    os.umask(0o177)
+    listener.bind(str(path))
+    os.umask(0o077)
+    listener.listen(128)
+    return listener
+
+
+def main() -> None:
+    """``SOCKET READY KEEP_ALIVE``: listen, write a byte into the descriptor, and serve."""
+    path, ready, keep_alive = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    listener = listening(path)
+    ours = path.stat().st_ino
+    os.write(ready, b"1")
+    os.close(ready)
+    try:
+        Worker(listener, keep_alive).serve()
+    finally:
+        # A client that found this process stuck may have put another one's there.
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == ours:
+                path.unlink()

@@ -1,0 +1,214 @@
+"""The page and all that it asks for, over HTTP; who may ask is ``guard``'s to say.
+
+::
+
+    GET  /                    the page; page.css and page.js beside it
+    GET  /news?after=N        what became known since, and what is picked
+    GET  /picture/ID          the file itself
+    GET  /thumbnail/ID        a small one
+    GET  /facts/ID            all that the file says, and its commands
+    POST /choose/ID/CHOICE    "pick", "reject" or "none"
+    POST /copy                the picks, to the folder that the command named
+    GET  /larger              the commands that make the picks larger
+    POST /larger              and run them
+"""
+
+import json
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sdloop.errors import FileError
+from sdloop.gallery.choices import Choice, Choices, choices_of, choose
+from sdloop.gallery.commands import runs_code
+from sdloop.gallery.copies import copy_whole
+from sdloop.gallery.facts import full, larger_of, record_or_none
+from sdloop.gallery.folder import Seen, content_of, id_of
+from sdloop.gallery.guard import Guard
+from sdloop.gallery.index import Index
+from sdloop.gallery.jobs import Job, Jobs
+from sdloop.gallery.thumbnails import thumbnail
+
+PAGE = Path(__file__).parent / "page"
+
+_KEEP = "private, max-age=31536000, immutable"  # each version has an address of its own
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk:
+    """All that one page works on.
+
+    ``root`` is the folder, absolute and without links, ``shown`` the same as people named it;
+    ``copies`` is where picks are copied to, ``cache`` where thumbnails are kept; ``standing`` as
+    ``remaking`` takes it.
+    """
+
+    root: Path
+    shown: Path
+    copies: Path
+    cache: Path
+    index: Index
+    standing: Collection[str] = ()
+    jobs: Jobs = field(default_factory=Jobs)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def guarded_app(desk: Desk, *, port: int, token: str) -> Guard:
+    """What is served: ``desk``, to whoever has the token."""
+    return Guard(app(desk), port=port, token=token)
+
+
+def app(desk: Desk) -> Starlette:
+    """Everything that the page can ask for. Whatever fails is told in a line of text."""
+
+    def page(request: Request) -> Response:
+        return _static("page.html", "text/html; charset=utf-8")
+
+    def style(request: Request) -> Response:
+        return _static("page.css", "text/css; charset=utf-8")
+
+    def script(request: Request) -> Response:
+        return _static("page.js", "text/javascript; charset=utf-8")
+
+    def news(request: Request) -> Response:
+        return _json(_news(desk, _whole(request.query_params.get("after", "0"))))
+
+    def picture(request: Request) -> Response:
+        seen = _seen(desk, request)
+        return _image(content_of(desk.root, seen.path), seen.content_type)
+
+    def small(request: Request) -> Response:
+        return _image(*thumbnail(desk.root, _seen(desk, request), desk.cache))
+
+    def facts(request: Request) -> Response:
+        seen = _seen(desk, request)
+        return _json(full(desk.root, seen, shown=desk.shown, standing=desk.standing))
+
+    def choosing(request: Request) -> Response:
+        choice = request.path_params["choice"]
+        if choice not in get_args(Choice):
+            raise HTTPException(404, f"choice must be pick, reject or none, got {choice!r}")
+        with desk.lock:
+            return _json(_chosen(choose(desk.root, _seen(desk, request).path, choice)))
+
+    def copying(request: Request) -> Response:
+        there, gone = _picks(desk)
+        new = copy_whole(desk.root, [seen.path for seen in there], desk.copies)
+        told = {"copied": len(new), "there": len(there) - len(new), "gone": gone}
+        return _json({**told, "folder": str(desk.copies)})
+
+    def larger(request: Request) -> Response:
+        jobs = _larger(desk)
+        if request.method == "POST":
+            desk.jobs.add(jobs)
+        by_hand = sum(job.by_hand for job in jobs)
+        return _json({"commands": [str(job.command) for job in jobs], "by_hand": by_hand})
+
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/page.css", style),
+            Route("/page.js", script),
+            Route("/news", news),
+            Route("/picture/{id}", picture),
+            Route("/thumbnail/{id}", small),
+            Route("/facts/{id}", facts),
+            Route("/choose/{id}/{choice}", choosing, methods=["POST"]),
+            Route("/copy", copying, methods=["POST"]),
+            Route("/larger", larger, methods=["GET", "POST"]),
+        ],
+        exception_handlers={FileError: _file_error},
+    )
+
+
+def _news(desk: Desk, after: int) -> dict[str, Any]:
+    news = desk.index.news(after)
+    with desk.lock:
+        choices = choices_of(desk.root)
+    return {
+        "folder": str(desk.shown),
+        "copies": str(desk.copies),
+        "number": news.number,
+        "pictures": news.pictures,
+        "gone": news.gone,
+        "unread": news.unread,
+        "jobs": desk.jobs.all(),
+        **_chosen(choices),
+    }
+
+
+def _chosen(choices: Choices) -> dict[str, list[str]]:
+    return {"picks": list(choices.picks), "rejects": list(choices.rejects)}
+
+
+def _picks(desk: Desk) -> tuple[list[Seen], list[str]]:
+    """Those that are there, in the order of picking, and the paths of those that are not.
+
+    A list may be edited by hand: what it names outside of the folder is not one of its pictures.
+    """
+    with desk.lock:
+        picks = choices_of(desk.root).picks
+    found = {path: desk.index.picture(id_of(path)) for path in picks}
+    return (
+        [seen for seen in found.values() if seen is not None],
+        [path for path, seen in found.items() if seen is None],
+    )
+
+
+def _larger(desk: Desk) -> list[Job]:
+    """Those of the picks that sdloop made, and that are not on their way already."""
+    begun = {job["path"] for job in desk.jobs.all() if job["state"] != "failed"}
+    jobs = []
+    for seen in _picks(desk)[0]:
+        record = record_or_none(desk.root, seen)
+        if record is None or record.recipe is None or record.moving or record.step:
+            continue
+        if seen.path not in begun:
+            command = larger_of(record, seen, shown=desk.shown, standing=desk.standing)
+            jobs.append(Job(path=seen.path, command=command, by_hand=runs_code(record.recipe)))
+    return jobs
+
+
+def _seen(desk: Desk, request: Request) -> Seen:
+    seen = desk.index.picture(request.path_params["id"])
+    if seen is None:
+        raise HTTPException(404, "there is no such picture in the folder")
+    return seen
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+        raise HTTPException(400, f"after must be a whole number, got {text!r}")
+    return int(text)
+
+
+def _file_error(request: Request, error: Exception) -> Response:
+    return _plain(str(error), 404 if request.method == "GET" else 500)
+
+
+def _plain(text: str, status: int) -> Response:
+    data = text.encode("utf-8", "backslashreplace")
+    return Response(data, status, media_type="text/plain; charset=utf-8")
+
+
+def _static(name: str, content_type: str) -> Response:
+    data = (PAGE / name).read_bytes()
+    return Response(data, headers={"content-type": content_type, "cache-control": "no-cache"})
+
+
+def _json(value: Any) -> Response:
+    """ASCII, since a file name that is no text has no UTF-8."""
+    headers = {"content-type": "application/json", "cache-control": "no-store"}
+    return Response(json.dumps(value), headers=headers)
+
+
+def _image(data: bytes, content_type: str) -> Response:
+    return Response(data, headers={"content-type": content_type, "cache-control": _KEEP})

@@ -1,0 +1,93 @@
+"""What a page is told about each picture: plain values for JSON, read without decoding a pixel."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from sdloop.errors import FileError
+from sdloop.gallery.commands import Command, larger, plain_path, remaking
+from sdloop.gallery.folder import Seen
+from sdloop.metadata.picture import read_record
+from sdloop.metadata.record import Record
+from sdloop.metadata.names import numbered
+
+# Of the circumstances, those that people compare pictures by.
+_MADE = ("seconds", "device", "dtype")
+
+
+def brief(root: Path, seen: Seen) -> dict[str, Any]:
+    """As much as the grid is filtered and sorted by; ``time`` is in seconds since 1970.
+
+    ``settings`` are a Recipe's fields, "step" for a picture that was not finished, and some of the
+    circumstances; nothing, where the file does not say how it was made.
+    """
+    record = record_or_none(root, seen)
+    return {
+        "id": seen.id,
+        "path": seen.path,
+        "version": seen.version,
+        "time": seen.changed_ns / 1e9,
+        "settings": {} if record is None else _settings(record),
+    }
+
+
+def full(root: Path, seen: Seen, *, shown: Path, standing: Collection[str] = ()) -> dict[str, Any]:
+    """All that its file says, and the commands that make the picture again and make it larger.
+
+    ``shown`` is the folder as commands shall name it, ``standing`` as ``remaking`` takes it. Of one
+    that another program made, ``sdloop rerun`` says what can be taken over; one that moves, or was
+    not finished, has no command.
+    """
+    record = record_or_none(root, seen)
+    if record is None:
+        return {"id": seen.id}
+    told: dict[str, Any] = {
+        "id": seen.id,
+        "source": record.source,
+        "made": dict(record.made),
+        "left_out": list(record.left_out),
+    }
+    if record.recipe is not None and not record.moving and not record.step:
+        told["command"] = str(remaking(record.recipe, standing=standing))
+        told["larger"] = str(larger_of(record, seen, shown=shown, standing=standing))
+    elif record.recipe is None:
+        told["command"] = str(Command(arguments=("rerun", plain_path(shown / seen.path))))
+    return told
+
+
+def larger_of(record: Record, seen: Seen, *, shown: Path, standing: Collection[str] = ()) -> Any:
+    """The command for a picture twice as large, beside the one that it is made from."""
+    assert record.recipe is not None
+    path = shown / seen.path
+    output = numbered(path.with_name(f"{path.stem}-x2.png"), 1)
+    return larger(record.recipe, str(path), str(output), standing=standing)
+
+
+def record_or_none(root: Path, seen: Seen) -> Record | None:
+    """Any picture can be picked, whoever made it."""
+    try:
+        return read_record(root / seen.path)
+    except FileError:
+        return None
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    settings = {name: _plain(value) for name, value in record.settings.items()}
+    made = {name: record.made[name] for name in _MADE if name in record.made}
+    step = {"step": record.step["number"]} if "number" in record.step else {}
+    return {
+        name: value
+        for name, value in {**settings, **step, **made}.items()
+        if isinstance(value, str | int | float)
+    }
+
+
+def _plain(value: Any) -> Any:
+    """One value that can be compared, where a setting has several."""
+    if not isinstance(value, list):
+        return value
+    return ", ".join(_named(one) if isinstance(one, dict) else str(one) for one in value)
+
+
+def _named(lora: dict[str, Any]) -> str:
+    return f"{lora.get('name')}:{lora.get('scale', 1):g}"

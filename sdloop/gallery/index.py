@@ -1,0 +1,98 @@
+"""What is known of a folder, kept up to date while pictures appear in it, change and go.
+
+Everything that becomes known gets the next number; whoever tells up to which number they have heard
+is told the rest. So a page of thousands of pictures asks every second, and is answered in a line.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sdloop.gallery.facts import brief
+from sdloop.gallery.folder import Seen, scan
+
+_EVERY = 0.5  # seconds between two looks at the folder, however many pages ask
+_AT_ONCE = 0.2  # seconds of reading before what is known is told
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class News:
+    """What became known after some number: ``number`` is the one to ask with next time.
+
+    ``gone`` are ids; ``unread`` is how many pictures are there and not told yet.
+    """
+
+    number: int
+    pictures: list[Mapping[str, Any]]
+    gone: list[str]
+    unread: int
+
+
+class Index:
+    """The pictures of ``root`` by their ids. Several threads may ask at once.
+
+    ``scores`` are numbers that somebody gave to pictures, by path: they are told as the setting
+    "clip", the CLIP score.
+    """
+
+    def __init__(self, root: Path, *, scores: Mapping[str, float] = MappingProxyType({})) -> None:
+        self._root = root
+        self._scores = scores
+        self._lock = threading.Lock()
+        self._seen: dict[str, Seen] = {}
+        self._told: dict[str, tuple[int, Mapping[str, Any]]] = {}
+        self._gone: dict[str, int] = {}
+        self._unread: list[Seen] = []
+        self._number = 0
+        self._looked = 0.0
+
+    def picture(self, id: str) -> Seen | None:
+        """The picture of that id, if there is one."""
+        return self._seen.get(id)
+
+    def news(self, after: int) -> News:
+        """What became known after ``after``; 0 asks for all. Raises ``FileError`` as ``scan``."""
+        with self._lock:
+            if not self._unread and time.monotonic() - self._looked >= _EVERY:
+                self._look()
+            self._read()
+            return News(
+                number=self._number,
+                pictures=[facts for number, facts in self._told.values() if number > after],
+                gone=[id for id, number in self._gone.items() if number > after],
+                unread=len(self._unread),
+            )
+
+    def read_all(self) -> list[Mapping[str, Any]]:
+        """All pictures at once, the newest first."""
+        while self.news(self._number).unread:
+            pass
+        told = [facts for _, facts in self._told.values()]
+        return sorted(told, key=lambda facts: -facts["time"])
+
+    def _look(self) -> None:
+        found = {seen.id: seen for seen in scan(self._root)}
+        for id in self._seen.keys() - found.keys():
+            self._number += 1
+            self._gone[id] = self._number
+            self._told.pop(id, None)
+        changed = [seen for id, seen in found.items() if self._seen.get(id) != seen]
+        # The last one is read first.
+        self._unread = sorted(changed, key=lambda seen: seen.changed_ns)
+        self._seen = found
+        self._looked = time.monotonic()
+
+    def _read(self) -> None:
+        until = time.monotonic() + _AT_ONCE
+        while self._unread and time.monotonic() < until:
+            seen = self._unread.pop()
+            self._number += 1
+            facts = brief(self._root, seen)
+            if seen.path in self._scores:
+                facts["settings"]["clip"] = round(self._scores[seen.path], 6)
+            self._told[seen.id] = self._number, facts
+            self._gone.pop(seen.id, None)

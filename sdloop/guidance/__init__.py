@@ -1,0 +1,1 @@
+"""What makes one prediction of several: formulas, guiders, perturbed attention, losses."""

@@ -1,0 +1,185 @@
+"""From the losses that Recipes name to functions of one picture, with their targets and scales."""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import ImageColor
+from torch import Tensor
+
+from sdloop.models.clip.load import Clip, load_clip
+from sdloop.models.clip.score import embed_texts
+from sdloop.models.components.load import Components
+from sdloop.errors import FileError, SettingError
+from sdloop.latents.vae import to_pixels
+from sdloop.images.input.frame import opaque, placed
+from sdloop.images.input.read import check_sha256, open_image
+from sdloop.recipe.loss_grammar import LEVELS, NamedLoss, parse_loss
+from sdloop.recipe.loss_source import source_of, source_sha256
+from sdloop.recipe.recipe import Recipe
+from sdloop.rules import Size
+from sdloop.guidance.losses import losses
+from sdloop.guidance.losses.cutouts import far_from_text
+from sdloop.guidance.losses.pull import Loss, Pull
+
+
+def pull_of(components: Components, batch: Sequence[Recipe], size: Size) -> Pull | None:
+    """What pulls the pictures of a batch, of (width, height); None where nothing does.
+
+    Raises ``FileError`` for a file that is not what the Recipe was made with, ``SettingError`` for
+    a function that is not there.
+    """
+    recipe = batch[0]  # they agree in it
+    if not any(parse_loss(text).scale for text in recipe.guides or ()):
+        return None
+    assert recipe.guide_every is not None  # resolved
+    losses = [_sum(components, one, size) for one in batch]
+    exact = recipe.guide_mode == "exact"
+    return Pull(vae=components.vae, losses=losses, every=recipe.guide_every, exact=exact)
+
+
+def _sum(components: Components, recipe: Recipe, size: Size) -> Loss:
+    """The sum of a picture's losses, each times its scale."""
+    hashes = iter(recipe.guides_sha256 or ())
+    terms: list[tuple[float, Loss]] = []
+    for named in map(parse_loss, recipe.guides or ()):
+        own = [next(hashes) for _ in named.sources]
+        if named.scale:
+            terms.append((named.scale, _bound(components, recipe, named, own, size)))
+
+    def total(picture: Tensor) -> Tensor:
+        values = [scale * loss(picture) for scale, loss in terms]
+        return torch.stack(values).sum(dim=0)
+
+    return total
+
+
+def _bound(
+    components: Components, recipe: Recipe, named: NamedLoss, hashes: Sequence[str], size: Size
+) -> Loss:
+    match named.kind:
+        case kind if kind in LEVELS:
+            return _LEVELS[kind]
+        case "symmetry":
+            return losses.asymmetry
+        case "smooth":
+            return losses.roughness
+        case "palette":
+            levels = torch.tensor([ImageColor.getrgb(one)[:3] for one in named.colours])
+            return partial(losses.palette, colours=levels / 255)
+        case "like":
+            return _like(named, hashes, size, components.vae.device)
+        case "clip":
+            return _clip(recipe, named, components.vae.device)
+        case _:
+            return _called(named, hashes[0])
+
+
+_LEVELS: dict[str, Loss] = {
+    "red": partial(losses.channel_level, channel=0),
+    "green": partial(losses.channel_level, channel=1),
+    "blue": partial(losses.channel_level, channel=2),
+    "brightness": losses.brightness,
+}
+
+
+def _like(named: NamedLoss, hashes: Sequence[str], size: Size, device: torch.device) -> Loss:
+    """Unlike a picture that is brought to ``size``; its mask is white where that counts."""
+    brought = []
+    for file, sha256, what in zip(named.files, hashes, ("picture", "mask"), strict=False):
+        picture = open_image(file)
+        check_sha256(picture.name, sha256, picture.sha256, what=what)
+        brought.append(placed(opaque(picture.image, "white"), size, resize="crop", around="white"))
+    target = (to_pixels(brought[0]) / 2 + 0.5).to(device)
+    mask = torch.ones(1, 1, *target.shape[-2:], device=device)
+    if named.mask is not None:
+        levels = np.array(brought[1].convert("L"), dtype=np.float32) / 255
+        mask = torch.from_numpy(levels)[None, None].to(device)
+        if not mask.any():
+            raise SettingError(f"guides: the mask {named.mask!r} is black, and nothing counts")
+    return partial(losses.dissimilar if named.ssim else losses.unlike, target=target, mask=mask)
+
+
+def _clip(recipe: Recipe, named: NamedLoss, device: torch.device) -> Loss:
+    assert recipe.guide_clip is not None and named.text is not None  # resolved
+    clip = _loaded(recipe.guide_clip, str(device), recipe.guide_clip_sha256)
+    generator = torch.Generator("cpu").manual_seed(recipe.seed)  # the loop's own draws stay
+    return partial(
+        far_from_text, clip=clip, text_embeds=_read(clip, named.text), generator=generator
+    )
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str, device: str, sha256: str | None) -> Clip:
+    """The CLIP of this name; one whose files have changed since is another."""
+    return load_clip(name, device=device)
+
+
+@torch.no_grad()
+def _read(clip: Clip, text: str) -> Tensor:
+    return embed_texts(clip, [text])
+
+
+def _called(named: NamedLoss, sha256: str) -> Loss:
+    """Somebody's own function, of which it is checked what it returns."""
+    assert named.module is not None and named.function is not None
+    name = f"{named.module}:{named.function}"
+    check_sha256(repr(name), sha256, source_sha256(named.module), what="function")
+    module = _imported(named.module)
+    function: Callable[[Tensor], Any] | None = getattr(module, named.function, None)
+    if not callable(function):
+        raise SettingError(f"guides: there is no function {named.function!r} in {named.module!r}")
+
+    def loss(picture: Tensor) -> Tensor:
+        value = function(picture)
+        _check_value(name, value, picture)
+        return value  # type: ignore[no-any-return]
+
+    return loss
+
+
+def _imported(name: str) -> ModuleType:
+    """The module, from the very file that was hashed."""
+    try:
+        with _from_here():
+            module = importlib.import_module(name)
+    except (ImportError, SyntaxError) as error:
+        raise FileError(f"guides: the module {name!r} cannot be imported: {error}") from error
+    if not Path(str(module.__file__)).samefile(source_of(name)):
+        raise SettingError(f"guides: {name!r} is the name of a module that is in use: rename yours")
+    return module
+
+
+def _check_value(name: str, value: Any, picture: Tensor) -> None:
+    """Raise ``SettingError`` for what is not a number for each picture, made from the pictures."""
+    must = (
+        f"guides: {name} must return a tensor of shape (batch,), one number for each picture of "
+        "(batch, 3, height, width)"
+    )
+    if not isinstance(value, Tensor):
+        raise SettingError(f"{must}, got a {type(value).__name__}")
+    if value.shape != picture.shape[:1]:
+        raise SettingError(f"{must}: {tuple(picture.shape[:1])} here, got {tuple(value.shape)}")
+    if not value.requires_grad:
+        raise SettingError(
+            f"guides: {name} must compute its numbers from the pictures by torch's own functions, "
+            "for a gradient to lead back, and none does"
+        )
+
+
+@contextmanager
+def _from_here() -> Iterator[None]:
+    """Let modules be imported from where we are, before those from elsewhere."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)

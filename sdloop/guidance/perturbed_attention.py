@@ -1,0 +1,133 @@
+"""A UNet that is led away from what it predicts with worse attention: PAG and skip-layer guidance.
+
+Both run the prompt's rows through a twin of the UNet that is hampered in some of its layers, and
+move the prediction by a multiple of what the hampering takes away.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.attention_processor import Attention
+from torch import Tensor
+
+from sdloop.models.components.adapters import shell
+from sdloop.errors import SettingError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Perturbed:
+    """A UNet to the loop, which calls it as one: every row is moved by the same difference.
+
+    So whatever guidance makes of the rows is moved by it as well, without guidance too. ``worse``
+    are hampered twins of ``unet``, each with its scale. A batch is of so many ``pictures``, and its
+    last rows are those of the prompts, combined with ``weights`` where there are several (see
+    ``Conditioning``): then so are their differences.
+
+    Source: Ahn et al. 2024 (arXiv:2403.17377), equation 15.
+    """
+
+    unet: Any
+    worse: Sequence[tuple[Any, float]]
+    pictures: int
+    weights: Tensor | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self.unet.dtype
+        return dtype
+
+    def __call__(
+        self, sample: Tensor, timestep: Tensor, *, return_dict: bool, **inputs: Any
+    ) -> tuple[Tensor]:
+        """The prediction for ``sample`` (rows, channels, height, width), moved, in float32."""
+        assert not return_dict, "the loop takes tuples"
+        seen = self.unet(sample, timestep, **inputs, return_dict=False)[0].float()
+        prompts = 1 if self.weights is None else len(self.weights)
+        first = len(sample) - prompts * self.pictures
+        told = _from_row(first, inputs)
+        moved = torch.zeros_like(seen[first:])
+        for twin, scale in self.worse:
+            worse = twin(sample[first:], timestep, **told, return_dict=False)[0].float()
+            moved = moved + scale * (seen[first:] - worse)
+        if self.weights is not None:
+            moved = (self.weights * moved.reshape(prompts, self.pictures, *moved.shape[1:])).sum(
+                dim=0
+            )
+        return (seen + torch.cat([moved] * (len(sample) // self.pictures)),)
+
+
+def _from_row(first: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The UNet's arguments for its later rows: all of them have a row for each."""
+    return {
+        name: _from_row(first, value) if isinstance(value, Mapping) else value[first:]
+        for name, value in inputs.items()
+    }
+
+
+def looking_away(unet: Any, layers: str) -> Any:
+    """A twin of ``unet`` whose self-attention in ``layers`` sees each place for itself alone.
+
+    ``layers`` are names of modules, separated by commas: "mid", "up_blocks.1". The weights are
+    shared, and ``unet`` is not touched. Raises ``SettingError`` for a name without such a layer.
+
+    Source: Ahn et al. 2024 (arXiv:2403.17377), equation 14: an identity for the attention's map.
+    """
+    twin = shell(unet)
+    for _, layer in _named(twin, "pag_layers", layers, Attention):
+        layer.set_processor(_Identity())
+    return twin
+
+
+def skipping(unet: Any, layers: str) -> Any:
+    """A twin of ``unet`` without the transformer blocks in ``layers``, named as above.
+
+    Source: Stability AI 2024, https://github.com/Stability-AI/sd3.5 (skip-layer guidance).
+    """
+    twin = shell(unet)
+    for name, _ in _named(twin, "slg_layers", layers, BasicTransformerBlock):
+        twin.set_submodule(name, _Skipped())
+    return twin
+
+
+class _Identity:
+    """Self-attention where each place looks at itself: its value, and what is made of it."""
+
+    def __call__(self, attn: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+        seen: Tensor = attn.to_out[0](attn.to_v(hidden_states))
+        return seen
+
+
+class _Skipped(torch.nn.Module):
+    def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+        return hidden_states
+
+
+def _named(unet: Any, field: str, layers: str, kind: type) -> list[tuple[str, Any]]:
+    """The layers of this kind under each of the names, which may leave ``_blocks`` out."""
+    able = dict(_layers(unet, kind))
+    found: dict[str, Any] = {}
+    for one in layers.split(","):
+        pattern = re.compile(rf"(.*\.)?{re.escape(one)}(_blocks?)?(\..*)?")
+        here = {name: layer for name, layer in able.items() if pattern.fullmatch(name)}
+        if not here:
+            blocks = dict.fromkeys(".".join(name.split(".")[:2]) for name in able)
+            raise SettingError(
+                f"{field} must name layers with self-attention, got {one!r}; this model has some "
+                f"in {', '.join(name.removesuffix('.attentions') for name in blocks) or 'none'}"
+            )
+        found |= here
+    return list(found.items())
+
+
+def _layers(unet: Any, kind: type) -> Iterator[tuple[str, Any]]:
+    """What attends to the picture itself: in some blocks of some UNets all see the prompt alone."""
+    for name, module in unet.named_modules():
+        if not isinstance(module, kind):
+            continue
+        attention: Any = module.attn1 if isinstance(module, BasicTransformerBlock) else module
+        if not attention.is_cross_attention and attention.group_norm is None:
+            yield name, module

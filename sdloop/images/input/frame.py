@@ -1,0 +1,119 @@
+"""A picture's own size → the size of what is made from it, and its pixels at that size."""
+
+import math
+from typing import TYPE_CHECKING
+
+from sdloop.errors import SettingError
+from sdloop.images.input.read import InputImage
+from sdloop.rules import Size
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+RESIZES = ("fit", "crop", "pad", "stretch")
+BACK = "back"  # only for masks: worked on at another size, and brought back into the picture
+
+
+def output_size(
+    picture: Size,
+    *,
+    native: Size,
+    multiple: int,
+    width: int | None,
+    height: int | None,
+    resize: str | None,
+) -> Size:
+    """Width and height of what is made from ``picture``, whose size is (width, height).
+
+    Sides that are given stay, and without ``resize`` the others follow the picture's proportions:
+    both of them at the area of ``native``, rounded to a ``multiple``. "fit" does the same, but
+    takes two sides that are given for the most there may be. The other ways take from ``native``
+    what is missing.
+
+    >>> sizes = {"native": (512, 512), "multiple": 8}
+    >>> output_size((1600, 1200), **sizes, width=None, height=None, resize=None)
+    (592, 440)
+    >>> output_size((1600, 1200), **sizes, width=512, height=512, resize="fit")
+    (512, 384)
+    """
+    if resize not in (None, "fit") or (resize is None and width and height):
+        return width or native[0], height or native[1]
+
+    def rounded(side: float) -> int:
+        return max(1, round(side / multiple)) * multiple
+
+    ratio = picture[0] / picture[1]
+    if width is None and height is None:
+        area = native[0] * native[1]
+        return rounded(math.sqrt(area * ratio)), rounded(math.sqrt(area / ratio))
+    if width is not None and (height is None or width <= height * ratio):
+        return width, rounded(width / ratio)
+    assert height is not None
+    return rounded(height * ratio), height
+
+
+def scaled_size(picture: Size, scale: float, multiple: int) -> Size:
+    """A picture's size times ``scale``, each side rounded to a ``multiple``, but not to 0.
+
+    >>> scaled_size((75, 50), 2, 8)
+    (152, 96)
+    """
+    width, height = (max(1, round(side * scale / multiple)) * multiple for side in picture)
+    return width, height
+
+
+def framed(picture: InputImage, size: Size, *, resize: str, background: str) -> "Image":
+    """``picture`` in RGB at exactly ``size``, on ``background`` where it is transparent.
+
+    "crop" fills the size and cuts off what stands out, as much on either side; "pad" shows it
+    whole, with the background around it; "stretch" gives up its proportions. A picture of that
+    size keeps its pixels, others go through Lanczos' filter.
+    """
+    return placed(opaque(picture.image, background), size, resize=resize, around=background)
+
+
+def placed(image: "Image", size: Size, *, resize: str, around: str) -> "Image":
+    """The same for an image of any mode that has no transparency; ``around`` is for "pad"."""
+    from PIL import Image, ImageOps
+
+    if image.size == size:
+        return image
+    if resize == "crop":
+        return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+    if resize in ("stretch", BACK):
+        return image.resize(size, Image.Resampling.LANCZOS)
+    scale = min(size[0] / image.width, size[1] / image.height)
+    inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    sheet = Image.new(image.mode, size, around)
+    corner = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    sheet.paste(image.resize(inner, Image.Resampling.LANCZOS), corner)
+    return sheet
+
+
+def opaque(image: "Image", background: str) -> "Image":
+    """``image`` in RGB, on ``background`` where it is transparent."""
+    from PIL import Image
+
+    if image.mode == "RGB":
+        return image
+    sheet = Image.new("RGBA", image.size, background)
+    sheet.alpha_composite(image)
+    return sheet.convert("RGB")
+
+
+def settled_colour(name: str, value: str) -> str:
+    """``value``, a colour's name or ``#rrggbb``, as the latter; raises ``SettingError``.
+
+    >>> settled_colour("background", "White")
+    '#ffffff'
+    """
+    from PIL import ImageColor
+
+    rule = f"{name} must be an opaque colour like white or #00a080, got {value!r}"
+    try:
+        colour = ImageColor.getrgb(value)
+    except ValueError as error:
+        raise SettingError(rule) from error
+    if len(colour) != 3:
+        raise SettingError(rule)
+    return "#" + "".join(f"{part:02x}" for part in colour)

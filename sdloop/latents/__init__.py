@@ -1,0 +1,1 @@
+"""Latents: seeded noise, the VAE's two directions, and masks."""

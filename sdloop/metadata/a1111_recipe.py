@@ -1,0 +1,225 @@
+"""Recipes in A1111's words, and A1111's words as Recipe fields."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from sdloop.errors import SettingError
+from sdloop.prompt.learned.grammar import parse_embedding
+from sdloop.metadata.a1111 import NEGATIVE, Parameters
+from sdloop.recipe.loras import Lora
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.names import AYS, SCHEDULERS, parse_scheduler
+
+# "Automatic" means these for A1111; for the other samplers it means their own, uniform, spacing.
+_AUTOMATIC = {
+    "dpm2": "karras",
+    "dpm2-a": "karras",
+    "dpmpp-2m": "karras",
+    "dpmpp-sde": "karras",
+    "dpmpp-2m-sde": "exponential",
+}
+_AYS = "Align Your Steps"
+_UPSCALERS = {None: "Lanczos", "lanczos": "Lanczos", "latent": "Latent (bicubic)"}
+_EMPHASES = {"a1111": "Original", "no-norm": "No norm", "none": "None"}
+# These set nothing; where the noise came from (RNG) is told in words of its own.
+_NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
+
+
+def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
+    """How A1111 would describe a picture of this resolved Recipe.
+
+    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.model_hashes`` names them),
+    ``lora_hashes`` (name → short hash) and ``versions``. LoRAs are called in the prompt, as there.
+    ``Model hash`` is that of a single file; a folder of files has none.
+    """
+    weights = made.get("weights", {})
+    fields = {
+        "Steps": recipe.steps,
+        "Sampler": SCHEDULERS[recipe.scheduler].label if recipe.scheduler else None,
+        "Schedule type": _schedule_type(recipe),
+        "CFG scale": None if recipe.guidance_scale is None else f"{recipe.guidance_scale:.12g}",
+        "Seed": recipe.seed,
+        "Size": f"{recipe.width}x{recipe.height}" if recipe.width and recipe.height else None,
+        "Model hash": _short_hash(weights, "model."),
+        "Model": _bare_name(recipe.model),
+        "VAE hash": _short_hash(weights, "vae.", "vae/") if recipe.vae else None,
+        "VAE": _bare_name(recipe.vae) if recipe.vae else None,
+        "Variation seed": recipe.variation_seed,
+        "Variation seed strength": (
+            None if recipe.variation_strength is None else f"{recipe.variation_strength:.12g}"
+        ),
+        "Denoising strength": _denoising_strength(recipe),
+        "Hires upscale": None if recipe.hires is None else f"{recipe.hires:.12g}",
+        "Hires upscaler": None if recipe.hires is None else _UPSCALERS[recipe.enlarge],
+        "Mask blur": None if recipe.mask_blur is None else f"{recipe.mask_blur:.12g}",
+        "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
+        "Emphasis": None if recipe.emphasis == "a1111" else _EMPHASES[recipe.emphasis],
+        "RNG": "CPU",
+        "TI hashes": _embedding_hashes(recipe),
+        "Lora hashes": ", ".join(f"{k}: {v}" for k, v in made.get("lora_hashes", {}).items())
+        or None,
+        "Version": f"sdloop {made.get('versions', {}).get('sdloop', '')}".rstrip(),
+    }
+    return Parameters(
+        prompt=recipe.prompt + "".join(map(_tag, recipe.loras)),
+        negative_prompt=recipe.negative_prompt or "",
+        fields={key: str(value) for key, value in fields.items() if value is not None},
+    )
+
+
+def _tag(lora: Lora) -> str:
+    return f" <lora:{_bare_name(lora.name)}:{lora.scale:g}>"
+
+
+def _lora_hashes(hashes: Mapping[str, str]) -> str | None:
+    return ", ".join(f"{name}: {short}" for name, short in hashes.items()) or None
+
+
+def _denoising_strength(recipe: Recipe) -> str | None:
+    from_noise = recipe.image is None and recipe.hires is None
+    if from_noise or recipe.noise_level is not None:
+        return None
+    if recipe.strength is not None:
+        return f"{recipe.strength:.12g}"
+    steps, start = recipe.schedule
+    return f"{(steps - start) / steps:.4g}"
+
+
+def _short_hash(weights: Mapping[str, str], *beginnings: str) -> str | None:
+    """A1111's hash of the one file whose name has such a beginning."""
+    hashes = [sha256[:10] for name, sha256 in weights.items() if name.startswith(beginnings)]
+    return hashes[0] if len(hashes) == 1 else None
+
+
+def _embedding_hashes(recipe: Recipe) -> str | None:
+    """``token: hash`` of each learned word, with the first twelve digits, as A1111 has them."""
+    if recipe.embeddings is None or recipe.embeddings_sha256 is None:
+        return None
+    tokens = (parse_embedding(one).token for one in recipe.embeddings)
+    pairs = zip(tokens, recipe.embeddings_sha256, strict=True)
+    return ", ".join(f"{token}: {sha256[:12]}" for token, sha256 in pairs)
+
+
+def _schedule_type(recipe: Recipe) -> str | None:
+    """A1111's word for the recipe's sigmas; the schedulers without a choice have "Automatic"."""
+    if recipe.sigmas == AYS:
+        return _AYS
+    if recipe.sigmas:
+        return recipe.sigmas.capitalize()
+    if recipe.scheduler and "sigmas" not in SCHEDULERS[recipe.scheduler].knows:
+        return "Automatic"
+    return None
+
+
+def _bare_name(model: str) -> str:
+    """The name that A1111 would show: without folders or an owner, and without a suffix."""
+    name = PurePath(model).name
+    return re.sub(r"\.(safetensors|ckpt|pt|bin)$", "", name) or model
+
+
+def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
+    """The Recipe fields that ``parameters`` translate to, and a line for each thing that does not.
+
+    The model is never among the fields: A1111 knows it by a name in its own folder.
+    """
+    fields, settings = parameters.fields, {"prompt": parameters.prompt}
+    # In the order of the translations, not of the file: a schedule needs to know its sampler.
+    taken = {
+        key: _take(settings, translate, fields[key])
+        for key, translate in _TRANSLATIONS.items()
+        if key in fields
+    }
+    left_out = [
+        f"{key}: {value}"
+        for key, value in fields.items()
+        if not taken.get(key) and key not in _NO_SETTINGS
+    ]
+    negative = parameters.negative_prompt
+    if negative and not _take(settings, _negative, negative):
+        left_out.append(f"{NEGATIVE} {negative}")
+    rng = fields.get("RNG", "GPU")
+    if fields and rng != "CPU":
+        left_out.append(f"RNG: {rng} (the same seed gives another picture here)")
+    return settings, left_out
+
+
+_Settings = dict[str, Any]
+
+
+def _take(settings: _Settings, translate: Callable[[str, _Settings], _Settings], text: str) -> bool:
+    """Add what ``text`` translates to, if a Recipe of it all would be valid."""
+    try:
+        found = translate(text, settings)
+        Recipe.from_dict({"seed": 0} | settings | found)
+    except (SettingError, ValueError):
+        return False
+    settings |= found
+    return True
+
+
+def _negative(text: str, _: _Settings) -> _Settings:
+    return {"negative_prompt": text}
+
+
+def _sampler(text: str, _: _Settings) -> _Settings:
+    scheduler, folded = parse_scheduler(text)
+    if "sigmas" not in SCHEDULERS[scheduler].knows:
+        return {"scheduler": scheduler}
+    return {"scheduler": scheduler, "sigmas": folded or "uniform"}
+
+
+def _schedule(text: str, settings: _Settings) -> _Settings:
+    if "scheduler" not in settings:
+        raise SettingError(f"Schedule type needs a known Sampler, got {text!r}")
+    scheduler, name = settings["scheduler"], text.lower()
+    if text == _AYS:
+        return {"sigmas": AYS}
+    sigmas = _AUTOMATIC.get(scheduler, "uniform") if name == "automatic" else name
+    if sigmas == "uniform" and "sigmas" not in SCHEDULERS[scheduler].knows:
+        return {}
+    return {"sigmas": sigmas}
+
+
+def _upscaler(text: str, settings: _Settings) -> _Settings:
+    found = {"Lanczos": "lanczos", "Latent": "latent", "Latent (bicubic)": "latent"}
+    if text not in found:
+        raise SettingError(f"Hires upscaler must be one of {', '.join(found)}, got {text!r}")
+    return {"enlarge": found[text]}
+
+
+def _hires_strength(text: str, settings: _Settings) -> _Settings:
+    """Of a picture that was made from another the picture is not told, so it stands alone."""
+    if "hires" not in settings:
+        raise SettingError(f"Denoising strength needs Hires upscale, got {text!r}")
+    return {"strength": float(text)}
+
+
+def _emphasis(text: str, _: _Settings) -> _Settings:
+    named = [ours for ours, theirs in _EMPHASES.items() if theirs == text]
+    if not named:
+        raise SettingError(f"Emphasis must be one of {', '.join(_EMPHASES.values())}, got {text!r}")
+    return {"emphasis": named[0]}
+
+
+def _size(text: str, _: _Settings) -> _Settings:
+    width, height = text.split("x")
+    return {"width": int(width), "height": int(height)}
+
+
+_TRANSLATIONS: Mapping[str, Callable[[str, _Settings], _Settings]] = {
+    "Steps": lambda text, _: {"steps": int(text)},
+    "Sampler": _sampler,
+    "Schedule type": _schedule,
+    "CFG scale": lambda text, _: {"guidance_scale": float(text)},
+    "Seed": lambda text, _: {"seed": int(text)},
+    "Variation seed": lambda text, _: {"variation_seed": int(text), "variation_strength": 0.0},
+    "Variation seed strength": lambda text, _: {"variation_strength": float(text)},
+    "Size": _size,
+    "Clip skip": lambda text, _: {"clip_skip": int(text)},
+    "Hires upscale": lambda text, _: {"hires": float(text)},
+    "Hires upscaler": _upscaler,
+    "Denoising strength": _hires_strength,
+    "Emphasis": _emphasis,
+}

@@ -1,0 +1,159 @@
+"""Where a picture file keeps its text, found without decoding a pixel.
+
+PNG has named text chunks, JPEG and WebP have EXIF, and ``containers`` reads GIF and MP4. Nothing
+here trusts the file: lengths are checked, compressed text is limited, and a file that was cut short
+is refused.
+"""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+from sdloop.errors import FileError
+from sdloop.metadata import containers, exif
+from sdloop.metadata.containers import MAX_TEXT
+from sdloop.metadata.foreign.read import KEYWORDS
+
+_KEYWORDS = ("parameters", "sdloop", *KEYWORDS)
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """The texts "parameters" and "sdloop" of a PNG, JPEG, WebP, GIF or MP4, as far as it has them.
+
+    And of a PNG those of other programs: ``foreign.KEYWORDS``, and what is in its EXIF. The content
+    decides the format, not the name. Raises ``FileError`` for anything that is not one of these
+    pictures, whole and sound.
+    """
+    try:
+        if not path.is_file():
+            reason = "is not a file" if path.exists() else "is not there"
+            raise FileError(f"cannot read {str(path)!r}: it {reason}")
+        with path.open("rb") as file:
+            return _texts(file)
+    except OSError as error:
+        raise FileError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, IndexError, struct.error, zlib.error) as error:
+        raise FileError(f"{str(path)!r} is not a sound picture: its text is damaged") from error
+    except ValueError as error:
+        raise FileError(f"{str(path)!r} is not a sound picture: {error}") from error
+
+
+def _texts(file: BinaryIO) -> dict[str, str]:
+    head = file.read(12)
+    if head.startswith(_PNG):
+        return _png_texts(file)
+    if head.startswith(b"\xff\xd8\xff"):
+        return exif.unpack(_jpeg_exif(file))
+    if head[:4] == b"RIFF" and head[8:] == b"WEBP":
+        return exif.unpack(_webp_exif(file, *struct.unpack("<I", head[4:8])))
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return containers.gif_texts(file)
+    if head[4:8] == b"ftyp":
+        return containers.mp4_texts(file)
+    raise ValueError("it is neither PNG, JPEG, WebP, GIF nor MP4")
+
+
+def _exactly(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) < size:
+        raise ValueError("it is cut short")
+    return data
+
+
+def _png_texts(file: BinaryIO) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    file.seek(len(_PNG))
+    kind = b""
+    while kind != b"IEND":
+        length, kind = struct.unpack(">I4s", _exactly(file, 8))
+        start = file.tell()
+        if kind in (b"tEXt", b"zTXt", b"iTXt"):
+            keyword = file.read(min(length, 80)).partition(b"\0")[0].decode("latin-1")
+            file.seek(start)
+            if keyword in _KEYWORDS and not (keyword in KEYWORDS and length > MAX_TEXT):
+                # The first one counts: a second can only have been added by someone else.
+                texts.setdefault(keyword, _png_text(kind, _checked(file, kind, length)))
+        if kind == b"eXIf" and length <= MAX_TEXT and not texts:
+            texts = exif.unpack(_checked(file, kind, length).removeprefix(b"Exif\0\0")) | texts
+        file.seek(start + length)
+        _exactly(file, 4)
+    return texts
+
+
+def _checked(file: BinaryIO, kind: bytes, length: int) -> bytes:
+    if length > 2 * MAX_TEXT:
+        raise ValueError(f"its text of {length} bytes is longer than {MAX_TEXT}")
+    data = _exactly(file, length)
+    if struct.pack(">I", zlib.crc32(kind + data)) != _exactly(file, 4):
+        raise ValueError("the checksum of its text is wrong")
+    return data
+
+
+def _png_text(kind: bytes, data: bytes) -> str:
+    """The text of a chunk: latin-1, compressed latin-1, or UTF-8 that may be compressed."""
+    rest = data.partition(b"\0")[2]
+    if kind == b"tEXt":
+        return _latin(rest)
+    if kind == b"zTXt":
+        return _latin(_inflated(rest[1:]))
+    compressed, body = rest[0], rest[2:].split(b"\0", 2)[2]
+    return (_inflated(body) if compressed else body).decode("utf-8")
+
+
+def _latin(data: bytes) -> str:
+    """Latin-1 by the standard; but programs in C write the UTF-8 they have.
+
+    What is valid UTF-8 is that: in latin-1 it would be words like "cafÃ©".
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _inflated(data: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    text = inflater.decompress(data, MAX_TEXT)
+    if not inflater.eof:
+        raise ValueError(f"its compressed text is cut short or longer than {MAX_TEXT} bytes")
+    return text
+
+
+def _jpeg_exif(file: BinaryIO) -> bytes:
+    block = b""
+    file.seek(2)
+    while True:
+        marker, length = struct.unpack(">HH", _exactly(file, 4))
+        if marker < 0xFF00 or length < 2:
+            raise ValueError("it is damaged")
+        data = _exactly(file, length - 2)
+        if marker == 0xFFE1 and data.startswith(b"Exif\0\0"):
+            block = block or data[6:]
+        if marker == 0xFFDA:
+            _check_jpeg_end(file)
+            return block
+
+
+def _check_jpeg_end(file: BinaryIO) -> None:
+    """Pixel data hold no end marker, and only a little padding may follow it."""
+    start = file.tell()
+    file.seek(max(start, file.seek(0, os.SEEK_END) - 2**16))
+    if b"\xff\xd9" not in file.read():
+        raise ValueError("it is cut short")
+
+
+def _webp_exif(file: BinaryIO, size: int) -> bytes:
+    end = 8 + size
+    if file.seek(0, os.SEEK_END) < end:
+        raise ValueError("it is cut short")
+    at, block = 12, b""
+    while at + 8 <= end:
+        file.seek(at)
+        kind, length = struct.unpack("<4sI", _exactly(file, 8))
+        if kind == b"EXIF" and length <= 4 * MAX_TEXT:
+            block = _exactly(file, length).removeprefix(b"Exif\0\0")
+        at += 8 + length + length % 2
+    return block

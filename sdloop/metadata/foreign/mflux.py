@@ -1,0 +1,55 @@
+"""What mflux writes: JSON in the comment of a picture's EXIF, which a PNG keeps in a chunk.
+
+Source: ``GeneratedImage._get_metadata`` and ``ImageUtil._embed_metadata`` of filipstrand/mflux,
+``src/mflux/utils``: ``mflux_version``, ``model``, ``seed``, ``steps``, ``guidance``, ``height``,
+``width``, ``lora_paths``, ``image_path`` …, ``prompt``, ``negative_prompt``, None where not used.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sdloop.metadata.foreign.value import Foreign, Item, gathered, noise, texts
+
+# How it was computed, and when.
+_NO_SETTINGS = frozenset(
+    {
+        *("mflux_version", "model", "base_model", "precision", "quantize", "created_at"),
+        *("generation_time_seconds", "prompt", "negative_prompt", "seed", "steps", "guidance"),
+        *("height", "width"),
+    }
+)
+
+
+def is_mflux(values: Mapping[str, Any]) -> bool:
+    return "mflux_version" in values
+
+
+def read_mflux(values: Mapping[str, Any]) -> Foreign:
+    """The settings in a JSON object that ``is_mflux``."""
+    settings, left_out = gathered(_items(values))
+    model = values.get("model")
+    return Foreign(
+        source="mflux",
+        settings=settings,
+        fields=texts(values),
+        left_out=tuple(left_out),
+        model=None if model is None else str(model),
+    )
+
+
+def _items(values: Mapping[str, Any]) -> Iterator[Item]:
+    for name in ("prompt", "negative_prompt", "seed", "steps", "width", "height"):
+        if values.get(name) is not None:
+            yield f"{name}: {values[name]}", {name: values[name]}
+    # Its brackets are letters, as in all models that have no CLIP.
+    yield "emphasis", {"emphasis": "none"}
+    guidance = values.get("guidance")
+    if guidance is not None and values.get("negative_prompt"):
+        yield f"guidance: {guidance}", {"guidance_scale": guidance}
+    elif guidance is not None:
+        # FLUX is told the number; nothing is extrapolated by it.
+        yield f"guidance: {guidance} (which the model is told, and is no guidance_scale)", None
+    for name, text in texts(values).items():
+        if name not in _NO_SETTINGS:
+            yield f"{name}: {text}", None
+    yield f"noise: {noise('MLX')}", None

@@ -1,0 +1,53 @@
+"""What stable-diffusion.cpp writes: A1111's text, with words of its own for some of the items.
+
+Source: ``get_image_params`` in leejet/stable-diffusion.cpp, ``examples/common/common.cpp``. The
+sampler and the schedule stand in one item ("Sampler: euler_a karras"), numbers have six digits, and
+newer versions end with all of it once more, as ``SDCPP: {json}``, which is not needed here.
+"""
+
+from dataclasses import replace
+
+from sdloop.metadata.a1111 import Parameters
+from sdloop.metadata.a1111_recipe import settings_of
+from sdloop.metadata.foreign.value import Foreign, noise, sampler
+
+# Of what SD models do not look at, and of these programs' versions.
+_NO_SETTINGS = frozenset({"Version", "Guidance", "RNG", "Sampler", "Model", "Eta", "SDCPP"})
+
+
+def is_sdcpp(parameters: Parameters) -> bool:
+    return parameters.fields.get("Version", "").startswith("stable-diffusion.cpp")
+
+
+def read_sdcpp(parameters: Parameters) -> Foreign:
+    """The settings in a text that ``is_sdcpp``.
+
+    Its "cuda" noise is what CUDA's generator would draw, its "cpu" noise that of torch on a CPU.
+    """
+    fields = parameters.fields
+    plain = {key: text for key, text in fields.items() if key not in _NO_SETTINGS}
+    settings, left_out = settings_of(replace(parameters, fields={**plain, "RNG": "CPU"}))
+    method, _, schedule = fields.get("Sampler", "").partition(" ")
+    found = _sampler(method, schedule)
+    if found is None:
+        left_out.append(f"Sampler: {fields.get('Sampler', '')}")
+    rng = fields.get("RNG", "cuda")
+    if rng != "cpu":
+        left_out.append(f"RNG: {noise(rng)}")
+    return Foreign(
+        source="sd.cpp",
+        settings={**settings, **(found or {})},
+        fields=fields,
+        left_out=tuple(left_out),
+        model=fields.get("Model") or fields.get("Unet"),
+    )
+
+
+def _sampler(method: str, schedule: str) -> dict[str, str] | None:
+    """``sample_method_to_str`` and ``scheduler_to_str`` of src/stable-diffusion.cpp."""
+    if method == "ddim_trailing" and schedule in ("", "discrete"):
+        return {"scheduler": "ddim", "timestep_spacing": "trailing"}
+    found = sampler(method)
+    if found is None or schedule in ("", "discrete"):
+        return found
+    return {**found, "sigmas": schedule} if schedule in ("karras", "exponential") else None

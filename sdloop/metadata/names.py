@@ -1,0 +1,196 @@
+"""File names from templates: ``{prompt:.30}-{seed}.png`` filled in from a Recipe.
+
+The text around the fields is the user's own and stays as typed, folders included. What the fields
+put in is not: a prompt holds slashes, dots, newlines and a thousand characters, so every value is
+made into a plain piece of one file name.
+"""
+
+import difflib
+import os
+import re
+import string
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from sdloop.errors import SettingError
+from sdloop.recipe.recipe import FIELDS, Recipe
+
+DEFAULT_NAME = "{prompt:.50}-{seed}.png"
+ENLARGED_NAME = "{image:.40}-{scale:g}x-{seed}.png"
+
+# File systems count bytes, not characters; the rest is room for the number of ``numbered``.
+_MAX_BYTES = 255
+_VALUE_MAX_BYTES = _MAX_BYTES - 8
+
+_NAMES = (*FIELDS, "index")
+_PLAIN_ASCII = frozenset(string.ascii_letters + string.digits + "._+=-")
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")  # by Windows
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    text: str
+    is_value: bool
+
+
+def expand_name(template: str, recipe: Recipe, *, index: int = 0, file: str | None = None) -> str:
+    """The name that ``template`` means for this Recipe, the ``index``-th picture of its run.
+
+    Fields are the Recipe's own and ``index``, with format specs as in Python; ``{{`` is a brace.
+    ``image`` is the name of the picture without its folder and suffix, and so is ``file``, of the
+    picture that this one is made after, where there is one.
+    A value with nothing left for a file name becomes ``_``. Where a name is longer than file
+    systems allow, the longest value gives way, so that seed and suffix stay.
+
+    Raises ``SettingError`` for a broken template, an unknown field and text that is too long.
+
+    >>> expand_name("out/{seed:05d}-{prompt:.30}.png", Recipe(prompt="frogs / stilts", seed=4))
+    'out/00004-frogs-stilts.png'
+    """
+    if template == "-":
+        raise SettingError("output must name a file, for standard output has the paths, got '-'")
+    components: list[list[_Piece]] = [[]]
+    for piece in _pieces(template, recipe, index, file):
+        first, *others = [piece.text] if piece.is_value else re.split(r"(?<=/)", piece.text)
+        components[-1].append(_Piece(first, piece.is_value))
+        components += [[_Piece(text, False)] for text in others]
+    return "".join(_fitted(component, template) for component in components)
+
+
+def check_inside(name: str) -> str:
+    """``name``, if it stays in the folder that it will be joined to; for names out of files.
+
+    Raises ``SettingError`` for an absolute path and for ``..``.
+
+    >>> check_inside("a/b.png")
+    'a/b.png'
+    """
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise SettingError(f"a file name must stay inside the output folder, got {name!r}")
+    return name
+
+
+def numbered(path: Path, number: int) -> Path:
+    """The ``number``-th name for a picture that would be called ``path``; the first is itself.
+
+    >>> numbered(Path("out/frog.png"), 2).as_posix()
+    'out/frog-2.png'
+    """
+    if number == 1:
+        return path
+    ending = f"-{number}{path.suffix}"
+    return path.with_name(_cut(path.stem, _MAX_BYTES - len(os.fsencode(ending))) + ending)
+
+
+def plain(text: str, letters: int) -> str:
+    """``text`` as a piece of a template, cut to so many letters.
+
+    >>> plain("a {red|green} frog", 12)
+    'a-red-green'
+    """
+    return _plain(text[:letters])
+
+
+def _pieces(template: str, recipe: Recipe, index: int, file: str | None) -> list[_Piece]:
+    _check_encodable(template)
+    pieces = []
+    try:
+        parsed = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise SettingError(f"the name template {template!r} is broken: {error}") from error
+    for literal, field, spec, conversion in parsed:
+        pieces.append(_Piece(literal, False))
+        if field is not None:
+            _check_field(template, field, spec or "", conversion, is_after=file is not None)
+            value = {"index": index, "file": PurePath(file or "").stem}.get(field)
+            if field in FIELDS:
+                value = getattr(recipe, field)
+            if field == "image" and recipe.image is not None:
+                value = "stdin" if recipe.image == "-" else PurePath(recipe.image).stem
+            pieces.append(_Piece(_formatted(template, field, value, spec or ""), True))
+    return pieces
+
+
+def _check_encodable(template: str) -> None:
+    """Bytes that are no text are fine (the shell gave them); what no file name can hold is not."""
+    try:
+        encoded = os.fsencode(template)
+    except UnicodeEncodeError as error:
+        raise SettingError(f"a file name must be valid text, got {template!r}") from error
+    if b"\0" in encoded:
+        raise SettingError(f"a file name cannot hold NUL, got {template!r}")
+
+
+def _check_field(
+    template: str, field: str, spec: str, conversion: str | None, *, is_after: bool
+) -> None:
+    """Only plain fields: ``{seed.__class__}`` and ``{seed[0]}`` would reach into the program."""
+    if field not in _NAMES and not (field == "file" and is_after):
+        near = difflib.get_close_matches(field, _NAMES, n=1)
+        hint = f"did you mean {{{near[0]}}}?" if near else f"it knows {', '.join(_NAMES)}"
+        raise SettingError(f"the name template {template!r} has an unknown {{{field}}}: {hint}")
+    if conversion or "{" in spec or re.search(r"\d{4}", spec):
+        raise SettingError(
+            f"the name template {template!r} must use {{{field}}} with a plain format, "
+            f"at most 999 wide"
+        )
+
+
+def _formatted(template: str, field: str, value: Any, spec: str) -> str:
+    if value is None:
+        value = ""
+    elif isinstance(value, tuple):
+        value = "x".join(map(str, value))
+    try:
+        return _plain(format(value, spec))
+    except (ValueError, OverflowError) as error:
+        raise SettingError(
+            f"the name template {template!r} cannot format {{{field}}}: {error}"
+        ) from error
+
+
+def _plain(value: str) -> str:
+    """``value`` as a piece of a file name that shells and all file systems take.
+
+    >>> _plain(" ../Frogs, on\\nstilts? 東京 ")
+    'Frogs-on-stilts-東京'
+    """
+    kept = (character if _is_plain(character) else "-" for character in value)
+    text = re.sub("-{2,}", "-", "".join(kept)).strip("-. ")
+    return f"_{text}" if not text or _RESERVED.match(text) else text
+
+
+def _is_plain(character: str) -> bool:
+    return character in _PLAIN_ASCII or (character > "\x7f" and character.isprintable())
+
+
+def _fitted(component: list[_Piece], template: str) -> str:
+    """The component's text, its longest values cut until it is short enough."""
+    while True:
+        text = "".join(piece.text for piece in component)
+        excess = len(os.fsencode(text.removesuffix("/"))) - _VALUE_MAX_BYTES
+        values = [i for i, piece in enumerate(component) if piece.is_value]
+        if excess <= 0 or not values:
+            break
+        longest = max(values, key=lambda i: len(os.fsencode(component[i].text)))
+        size = len(os.fsencode(component[longest].text))
+        if size <= 1:
+            break
+        shorter = _cut(component[longest].text, max(1, size - excess)).rstrip("-. ") or "_"
+        component = [*component[:longest], _Piece(shorter, True), *component[longest + 1 :]]
+    if excess > _MAX_BYTES - _VALUE_MAX_BYTES:
+        raise SettingError(
+            f"a file name must be at most {_MAX_BYTES} bytes long, and the fixed text of "
+            f"{template!r} is longer"
+        )
+    return text
+
+
+def _cut(text: str, size: int) -> str:
+    """The longest beginning of ``text`` that is at most ``size`` bytes of a file name."""
+    while len(os.fsencode(text)) > size:
+        excess = len(os.fsencode(text)) - size
+        text = text[: -max(1, excess // 4)]
+    return text

@@ -1,0 +1,86 @@
+"""What a model says about its own use: how hard to guide it, the words it knows, what to try.
+
+``model_index.json`` may hold it under ``_sdloop``; diffusers passes over keys that begin with an
+underscore::
+
+    "_sdloop": {
+      "guidance_scale": 2.0,
+      "upscale_strength": 0.08,
+      "vocabulary": {"subjects": ["frog", "rabbit"], "colours": ["red", "green"]},
+      "prompts": ["frogs on stilts", "a red house at night"]
+    }
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdloop.errors import ModelError, SettingError
+from sdloop.rules import check_number, check_text
+from sdloop.recipe.strength import UPSCALE_STRENGTH
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Advice:
+    """How a model is best used.
+
+    guidance_scale
+        The scale that suits it, where nobody names one.
+    upscale_strength
+        The same for an enlarged picture: models of few pixels forget what they see sooner.
+    vocabulary
+        Kind → the words of that kind that the model was taught; empty where it does not say.
+    prompts
+        What to try first.
+    """
+
+    guidance_scale: float
+    upscale_strength: float = UPSCALE_STRENGTH
+    vocabulary: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    prompts: tuple[str, ...] = ()
+
+
+def read_advice(name: str, family: str, index: Mapping[str, Any]) -> Advice:
+    """What ``index`` says under ``_sdloop``; else only diffusers' guidance scale for the family.
+
+    Raises ``ModelError``, with the field, the rule and the value, for what is not as above.
+
+    >>> read_advice("a model", "sdxl", {}).guidance_scale
+    5.0
+    """
+    own = index.get("_sdloop")
+    if own is None:
+        return Advice(guidance_scale={"sdxl": 5.0, "upscaler": 9.0}.get(family, 7.5))
+    try:
+        return _checked(own)
+    except SettingError as error:
+        raise ModelError(f"{name}: {error} (in model_index.json)") from error
+
+
+def _checked(own: Any) -> Advice:
+    if not isinstance(own, dict):
+        raise SettingError(f"_sdloop must be an object, got {own!r}")
+    scale: Any = own.get("guidance_scale")
+    check_number("_sdloop.guidance_scale", scale, 0.0, 1e4)
+    strength: Any = own.get("upscale_strength", UPSCALE_STRENGTH)
+    check_number("_sdloop.upscale_strength", strength, 0.0, 1.0)
+    return Advice(
+        guidance_scale=float(scale),
+        upscale_strength=float(strength),
+        vocabulary=_vocabulary("_sdloop.vocabulary", own.get("vocabulary", {})),
+        prompts=_texts("_sdloop.prompts", own.get("prompts", [])),
+    )
+
+
+def _vocabulary(name: str, kinds: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(kinds, dict):
+        raise SettingError(f"{name} must be lists of words by their kinds, got {kinds!r}")
+    return {kind: _texts(f"{name}.{kind}", words) for kind, words in kinds.items()}
+
+
+def _texts(name: str, values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise SettingError(f"{name} must be a list of texts, got {values!r}")
+    for number, value in enumerate(values):
+        check_text(f"{name}[{number}]", value, optional=False)
+    return tuple(values)

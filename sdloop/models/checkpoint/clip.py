@@ -1,0 +1,156 @@
+"""A CLIP on disk: the model that says how well a picture fits a text. Found, not loaded."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdloop.models.checkpoint import hub
+from sdloop.models.checkpoint.find import local_path
+from sdloop.models.checkpoint.folder import Incomplete, inside, own_files, read_json, weight_files
+from sdloop.models.checkpoint.hash_cache import file_sha256
+from sdloop.models.checkpoint.headers import read_header
+from sdloop.errors import ModelError
+from sdloop.recipe.losses import clip_of
+from sdloop.recipe.recipe import Recipe
+
+MINI_CLIP = Path(__file__).parent.parent.parent / "mini_clip"
+
+_SMALL = ("config.json", "preprocessor_config.json", "vocab.json", "merges.txt")
+_SETTINGS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+_WEIGHTS = ("model.safetensors", "model-?????-of-?????.safetensors", "model.safetensors.index.json")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """How a CLIP wants to see pictures: the shorter side resized to ``shortest_edge`` pixels by
+    Pillow's filter ``resample``, of that the middle square of ``side``, less ``mean`` and over
+    ``std`` of the channels in 0..1."""
+
+    shortest_edge: int
+    side: int
+    resample: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipCheckpoint:
+    """A CLIP's folder; ``name`` is what it was asked for by, ``revision`` the hub's commit."""
+
+    name: str
+    path: Path
+    config: Mapping[str, Any]
+    view: View
+    weights: tuple[Path, ...]
+    revision: str | None = None
+
+
+def find_clip(model: str = "mini", *, may_fetch: bool = True) -> ClipCheckpoint:
+    """Find a CLIP: the embedded "mini", a folder in Hugging Face's format, or a hub id.
+
+    What the hub's cache does not have is fetched, unless ``may_fetch`` says no. Raises
+    ``ModelError`` for what is not there, incomplete, damaged or no CLIP.
+    """
+    path = MINI_CLIP if model == "mini" else local_path(model)
+    if path is not None and not path.is_dir():
+        raise ModelError(f"{path} is a file, and a CLIP is a folder with a config.json")
+    if path is not None:
+        return _read(model, path, None)
+    path = _snapshot(model, may_fetch=may_fetch)
+    return _read(model, path, path.name)
+
+
+def clip_hashes(recipe: Recipe, *, may_fetch: bool = True) -> dict[str, str]:
+    """The sha256 of the CLIP that a Recipe's losses ask, as ``Recipe.resolved`` takes it.
+
+    Of several files it is that of their hashes; of no CLIP there is none.
+    """
+    name = clip_of(recipe)
+    if name is None:
+        return {}
+    hashes = [file_sha256(file) for file in find_clip(name, may_fetch=may_fetch).weights]
+    whole = hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+    return {"guide_clip": hashes[0] if len(hashes) == 1 else whole}
+
+
+def _snapshot(model: str, *, may_fetch: bool) -> Path:
+    """The folder of a hub model; its weights are fetched once its config is that of a CLIP."""
+    folder, command = hub.cached(model, None), hub.download_command(model, None)
+    why = f"{model} is not in the cache"
+    if folder is not None:
+        try:
+            _read(model, folder, None)
+        except Incomplete as error:
+            why = str(error)
+        else:
+            return folder
+    if not may_fetch:
+        raise ModelError(f"{why}; `{command}` gets it")
+    folder = hub.fetch(model, None, (*_SMALL, *_SETTINGS), why)
+    try:
+        _config(model, folder)
+        if not own_files(folder, "", "model", None):
+            folder = hub.fetch(model, None, _WEIGHTS, why)
+        _read(model, folder, None)
+    except Incomplete as error:
+        raise ModelError(f"{error}; if the hub has it, `{command}` gets it") from error
+    return folder
+
+
+def _read(name: str, folder: Path, revision: str | None) -> ClipCheckpoint:
+    config = _config(name, folder)
+    view = _view(folder, int(config["vision_config"].get("image_size", 224)))
+    if not inside(folder, "tokenizer.json").is_file():
+        for part in ("vocab.json", "merges.txt"):
+            if not inside(folder, part).is_file():
+                raise Incomplete(f"{folder} is no complete model: {part} is missing")
+    weights = weight_files(folder, "", "model", None)
+    for file in weights:
+        read_header(file)
+    return ClipCheckpoint(
+        name=name, path=folder, config=config, view=view, weights=weights, revision=revision
+    )
+
+
+def _config(name: str, folder: Path) -> Mapping[str, Any]:
+    if (folder / "model_index.json").exists():
+        raise ModelError(f"{name} is a model that makes pictures, and no CLIP, which compares them")
+    config = read_json(folder, "config.json")
+    kind = config.get("model_type")
+    if kind != "clip":
+        raise ModelError(f"{name} must be a CLIP, got a model of the type {kind!r}")
+    parts = ("text_config", "vision_config")
+    return {**config, **{part: config.get(part) or {} for part in parts}}
+
+
+def _view(folder: Path, image_size: int) -> View:
+    """What ``preprocessor_config.json`` says; where it says nothing, what transformers takes."""
+    told = read_json(folder, "preprocessor_config.json")
+    try:
+        view = View(
+            shortest_edge=_side(told.get("size", 224), "shortest_edge"),
+            side=_side(told.get("crop_size", 224), "height"),
+            resample=int(told.get("resample", 3)),
+            mean=_three(told.get("image_mean", (0.48145466, 0.4578275, 0.40821073))),
+            std=_three(told.get("image_std", (0.26862954, 0.26130258, 0.27577711))),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder / 'preprocessor_config.json'} is not a CLIP's") from error
+    if view.side != image_size or view.shortest_edge < view.side:
+        raise ModelError(
+            f"{folder}: pictures are cut to {view.side} pixels of {view.shortest_edge}, and the "
+            f"model looks at {image_size}"
+        )
+    return view
+
+
+def _side(size: Any, name: str) -> int:
+    """A side in pixels; old files hold a number, later ones an object with names."""
+    return int(size[name] if isinstance(size, Mapping) else size)
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue

@@ -1,0 +1,180 @@
+"""Find a model and say what it is, without loading it: standard library only, milliseconds.
+
+A model is the embedded ``mini``, a hub id, a folder in diffusers' layout, or a single file in the
+layout of CompVis. Whatever can be refused is refused here, before torch is imported.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sdloop.models.checkpoint import hub
+from sdloop.models.checkpoint.advice import read_advice
+from sdloop.models.checkpoint.families import check_vae, family_of_configs, max_noise_level
+from sdloop.models.checkpoint.folder import (
+    STEMS,
+    read_configs,
+    read_json,
+    read_weights,
+    tokenizer_folders,
+    weight_files,
+)
+from sdloop.models.checkpoint.headers import read_header
+from sdloop.models.checkpoint.ldm import channels_of_file, layout_of_file, parts_of_file, with_notes
+from sdloop.models.checkpoint.value import Checkpoint, vae_factor
+from sdloop.errors import ModelError, SettingError
+
+MINI = Path(__file__).parent.parent.parent / "mini"
+LAYOUTS = Path(__file__).parent.parent.parent / "layouts"
+
+# CLIP's, which all three families use and no single file holds.
+VOCABULARY = LAYOUTS / "clip_tokenizer"
+
+_ENDINGS = (".safetensors", ".ckpt")
+
+
+def find_checkpoint(
+    model: str,
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    vae: str | None = None,
+    layout: Path | None = None,
+    may_fetch: bool = True,
+) -> Checkpoint:
+    """Find ``model``, and fetch it when it is a hub id that the cache does not have.
+
+    Without ``may_fetch`` such a model is one that is not there.
+    ``vae`` (a folder, a single file or a hub id) takes the place of the model's own VAE.
+    ``layout`` is a folder of configs that describes a single file of an unusual shape.
+
+    Raises ``ModelError`` for a model that is not there, incomplete, damaged or of another family,
+    and ``SettingError`` for a revision or variant that would be ignored.
+    """
+    path = MINI if model == "mini" else local_path(model)
+    if path is None:
+        path = hub.snapshot(model, revision, variant, may_fetch=may_fetch)
+        found = read_folder(model, path, variant)
+        found = dataclasses.replace(found, revision=path.name)
+    elif revision is not None:
+        raise SettingError(f"revision is for models of the hub, and {model} is none: {revision!r}")
+    elif path.is_dir() or model == "mini":
+        found = read_folder(model, path, variant)
+    elif variant is not None:
+        raise SettingError(f"variant is for folders, and {model} is a single file: {variant!r}")
+    else:
+        found = _read_file(model, path, layout)
+    if vae is not None:
+        found = _with_vae(found, vae, may_fetch=may_fetch)
+    if "vae" not in found.weights:
+        raise ModelError(f"{model} holds no VAE: give one with --vae")
+    return found
+
+
+def local_path(model: str) -> Path | None:
+    """The path that ``model`` means, or None for a hub id.
+
+    A mistyped path must not be asked of the hub, so whatever looks like a path has to exist.
+    """
+    path = Path(model)
+    if model.startswith("~"):
+        try:
+            path = path.expanduser()
+        except RuntimeError as error:
+            raise ModelError(f"{model} is in the home of nobody known here") from error
+    if path.exists():
+        return path
+    if model.endswith(_ENDINGS):
+        raise ModelError(f"there is no file {path}")
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise ModelError(f"there is no folder {path}")
+    return None
+
+
+def read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
+    """The model in a folder; raises ``Incomplete`` where files of the ``variant`` are missing."""
+    configs, index = read_configs(name, folder)
+    family = family_of_configs(name, configs)
+    xl = "text_encoder_2" in configs
+    return Checkpoint(
+        name=name,
+        path=folder,
+        variant=variant,
+        family=family,
+        configs=configs,
+        weights=read_weights(folder, configs, variant),
+        tokenizers=tokenizer_folders(folder, configs),
+        # diffusers' default where an index says nothing
+        force_zeros_for_empty_prompt=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
+        advice=read_advice(name, family, index),
+        max_noise_level=max_noise_level(name, index, configs) if family == "upscaler" else None,
+    )
+
+
+def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
+    if path.suffix not in _ENDINGS:
+        raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
+    header = read_header(path)
+    known = layout_of_file(header)
+    told = {"in_channels": channels_of_file(header)} if layout is None else {}
+    layout = LAYOUTS / known if layout is None else layout
+    configs, index = read_configs(name, layout, unet=told)
+    family = family_of_configs(name, configs)
+    parts = [part for part in STEMS if part in configs]
+    there = parts_of_file(header)
+    for part in parts:
+        if part not in there and part != "vae":
+            raise ModelError(f"{path} holds no {part}")
+    if (layout / "tokenizer").is_dir():
+        tokenizers = tokenizer_folders(layout, configs)
+    else:
+        tokenizers = {
+            p.replace("text_encoder", "tokenizer"): VOCABULARY for p in parts if "text" in p
+        }
+    return Checkpoint(
+        name=name,
+        path=path,
+        family=family,
+        configs={**configs, "scheduler": with_notes(configs["scheduler"], header)},
+        weights={part: (path,) for part in parts if part in there},
+        tokenizers=tokenizers,
+        force_zeros_for_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
+        advice=read_advice(name, family, index),
+    )
+
+
+def _with_vae(found: Checkpoint, vae: str, *, may_fetch: bool) -> Checkpoint:
+    """``found`` with another VAE, whose latents have to be of the same size."""
+    path = local_path(vae)
+    if path is None:
+        path = hub.vae_snapshot(vae, may_fetch=may_fetch)
+    if path.is_dir():
+        home = "" if (path / "config.json").exists() else "vae/"
+        config: Mapping[str, Any] = read_json(path, f"{home}config.json")
+        files = weight_files(path, home, STEMS["vae"], None)
+        for file in files:
+            read_header(file)
+    else:
+        # A single file does not say how its latents are scaled: as those of the model.
+        config, files = found.configs["vae"], (path,)
+        if "vae" not in parts_of_file(read_header(path)):
+            raise ModelError(f"{path} holds no VAE")
+    check_vae(vae, config)
+    if vae_factor(config) != found.size_multiple:
+        raise ModelError(
+            f"the VAE {vae} makes {vae_factor(config)} pixels of a latent, and {found.name} needs "
+            f"{found.size_multiple}"
+        )
+    theirs, ours = (c.get("scaling_factor", 0.18215) for c in (config, found.configs["vae"]))
+    if theirs != ours:
+        raise ModelError(
+            f"the VAE {vae} is of another family than {found.name}: it scales its latents by "
+            f"{theirs}, not {ours}"
+        )
+    return dataclasses.replace(
+        found,
+        configs={**found.configs, "vae": config},
+        weights={**found.weights, "vae": files},
+        vae_path=path,
+    )

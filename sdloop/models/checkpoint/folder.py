@@ -1,0 +1,192 @@
+"""A model folder in diffusers' layout: its JSON files, weight files and vocabularies.
+
+Nothing outside of the folder is read, whatever its files name: a downloaded model may be
+malicious. The one exception is the Hugging Face cache, whose snapshots are links to its blobs.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sdloop.models.checkpoint.families import PAINTING, check_index, family_of_configs
+from sdloop.models.checkpoint.headers import read_header
+from sdloop.models.checkpoint.legacy import settled_scheduler, settled_unet, settled_vae
+from sdloop.errors import ModelError, SettingError
+
+# What the weight files of each part are called, less variant and ending.
+STEMS: Mapping[str, str] = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "model",
+    "text_encoder_2": "model",
+}
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".msgpack")
+
+Configs = Mapping[str, Mapping[str, Any]]
+_AS_READ: Mapping[str, Any] = {}
+
+
+class Incomplete(ModelError):
+    """A file of the model is not there; of a hub model it may still be fetched."""
+
+
+def inside(folder: Path, relative: str) -> Path:
+    """The path of ``relative`` in ``folder``; ``ModelError`` when it leads out of it."""
+    path, home = folder / relative, folder.resolve()
+    blobs = home.parent.parent / "blobs"
+    homes = [home, blobs] if home.parent.name == "snapshots" else [home]
+    if not any(path.resolve().is_relative_to(allowed) for allowed in homes):
+        raise ModelError(f"{path} leads out of the model's folder, to {path.resolve()}")
+    return path
+
+
+def read_json(folder: Path, relative: str) -> dict[str, Any]:
+    """The object in a JSON file of ``folder``; ``ModelError`` for whatever is wrong with it."""
+    path = inside(folder, relative)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Incomplete(f"{folder} is no complete model: {relative} is missing") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} must hold a JSON object, got {type(values).__name__}")
+    return values
+
+
+def read_configs(
+    name: str, folder: Path, *, unet: Mapping[str, Any] = _AS_READ
+) -> tuple[Configs, Mapping[str, Any]]:
+    """The configs of the parts by their names, and the index; ``name`` stands in messages.
+
+    ``unet`` is what is known better of the UNet than its config says.
+
+    Raises ``ModelError`` for a model of no family of ours, before its weights are looked at.
+    """
+    if not (folder / "model_index.json").exists():
+        _explain_no_index(name, folder)
+    index = read_json(folder, "model_index.json")
+    parts = check_index(name, index)
+    configs: dict[str, Mapping[str, Any]] = {
+        part: read_json(folder, f"{part}/config.json") for part in parts if part in STEMS
+    }
+    configs["unet"] = {**configs["unet"], **unet}
+    if "low_res_scheduler" in parts:
+        low_res = read_json(folder, "low_res_scheduler/scheduler_config.json")
+        configs["low_res_scheduler"] = low_res
+    family = family_of_configs(name, configs)
+    configs["unet"] = settled_unet(configs["unet"], family)
+    configs["vae"] = settled_vae(configs["vae"], family)
+    scheduler = read_json(folder, "scheduler/scheduler_config.json")
+    paints = configs["unet"].get("in_channels") == PAINTING
+    configs["scheduler"] = settled_scheduler(name, scheduler, family, paints=paints)
+    return configs, index
+
+
+def _explain_no_index(name: str, folder: Path) -> None:
+    """Raise ``ModelError`` where a folder without an index shows what was meant."""
+    if (folder / "config.json").exists():
+        kind = read_json(folder, "config.json").get("_class_name", "one part")
+        raise ModelError(f"{name} is {kind} alone, not a whole model with a model_index.json")
+    files = sorted(folder.glob("*.safetensors"))
+    if files:
+        raise ModelError(f"{name} is no model in diffusers' layout: did you mean {files[0]}?")
+
+
+def read_weights(
+    folder: Path, configs: Configs, variant: str | None
+) -> dict[str, tuple[Path, ...]]:
+    """Part → its weight files, whole as far as their headers tell."""
+    parts = [part for part in STEMS if part in configs]
+    there = sorted({v for part in parts for v in variants(folder, f"{part}/", STEMS[part])})
+    if variant is not None and not re.fullmatch(r"[\w.-]+", variant):
+        raise SettingError(f"variant must be a word like fp16, got {variant!r}")
+    # Some parts may lack the variant, as in diffusers; where all do, it is mistyped.
+    if variant is not None and variant not in there:
+        names = ", ".join(map(repr, there)) or "none"
+        raise Incomplete(f"{folder} has no variant {variant!r} (it has {names})")
+    weights = {part: weight_files(folder, f"{part}/", STEMS[part], variant) for part in parts}
+    for files in weights.values():
+        for file in files:
+            read_header(file)
+    return weights
+
+
+def weight_files(folder: Path, home: str, stem: str, variant: str | None) -> tuple[Path, ...]:
+    """The safetensors files of ``variant``, or the plain ones where there is no such variant.
+
+    ``home`` is the part's place in the folder ("unet/"). Raises ``Incomplete`` when there are none.
+    """
+    files = own_files(folder, home, stem, variant) or own_files(folder, home, stem, None)
+    if not files:
+        raise Incomplete(_explain_missing(folder, home, stem))
+    return files
+
+
+def own_files(folder: Path, home: str, stem: str, variant: str | None) -> tuple[Path, ...]:
+    """The files of ``variant`` alone: one, or the shards of an index, or none."""
+    dotted = f".{variant}" if variant else ""
+    whole = inside(folder, f"{home}{stem}{dotted}.safetensors")
+    if whole.is_file():
+        return (whole,)
+    index = f"{home}{stem}.safetensors.index{dotted}.json"
+    return _shards(folder, home, index) if inside(folder, index).is_file() else ()
+
+
+def _shards(folder: Path, home: str, index: str) -> tuple[Path, ...]:
+    names = read_json(folder, index).get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise ModelError(f"{folder / index} has no weight_map of tensor names to files")
+    shards = [inside(folder, f"{home}{name}") for name in sorted(set(names.values()))]
+    for shard in shards:
+        if shard.suffix != ".safetensors":
+            raise ModelError(f"{shard} is no .safetensors file")
+        if not shard.is_file():
+            raise Incomplete(f"{folder} is no complete model: {home}{shard.name} is missing")
+    return tuple(shards)
+
+
+def _explain_missing(folder: Path, home: str, stem: str) -> str:
+    missing = f"{folder} is no complete model: {home}{stem}.safetensors is missing"
+    there = variants(folder, home, stem)
+    if there:
+        return f"{missing}, but there is the variant {there[0]!r} (--variant {there[0]})"
+    place = folder / home
+    pickles = [p for p in sorted(place.glob("*")) if p.suffix in _PICKLES]
+    if pickles:
+        return (
+            f"{missing}; {home}{pickles[0].name} is a pickle, which may run code when it is "
+            "loaded: convert the model to safetensors"
+        )
+    return missing
+
+
+def variants(folder: Path, home: str, stem: str) -> list[str]:
+    """The variants that there are weight files of ("fp16")."""
+    place = folder / home
+    whole = {
+        p.name[len(stem) + 1 : -len(".safetensors")] for p in place.glob(f"{stem}.*.safetensors")
+    }
+    index = f"{stem}.safetensors.index."
+    sharded = {p.name[len(index) : -len(".json")] for p in place.glob(f"{index}*.json")}
+    return sorted(whole | sharded)
+
+
+def tokenizer_folders(folder: Path, configs: Configs) -> dict[str, Path]:
+    """Part → the folder of its vocabulary, all of whose files are the model's own."""
+    names = ["tokenizer", "tokenizer_2"] if "text_encoder_2" in configs else ["tokenizer"]
+    for name in names:
+        place = inside(folder, name)
+        for file in place.glob("*"):
+            inside(folder, f"{name}/{file.name}")
+        whole = (place / "tokenizer.json").is_file()
+        if not whole and not all((place / f).is_file() for f in ("vocab.json", "merges.txt")):
+            raise Incomplete(
+                f"{folder} is no complete model: {name}/vocab.json or {name}/merges.txt is missing"
+            )
+    return {name: folder / name for name in names}

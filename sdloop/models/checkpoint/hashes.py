@@ -1,0 +1,68 @@
+"""What decides a model's pictures, as hashes: weights, configs and vocabularies."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from sdloop.models.checkpoint.hash_cache import file_sha256
+from sdloop.models.checkpoint.value import Checkpoint
+
+
+def model_hashes(checkpoint: Checkpoint) -> dict[str, str]:
+    """The sha256 of all that decides a model's pictures, by names that say not where it lies.
+
+    "unet/diffusion_pytorch_model.safetensors" for weights in a folder, "model.safetensors" for a
+    single file, "vae.safetensors" for a single-file VAE in its place; "configs" for what all the
+    configs say together, and "tokenizer/merges.txt" and the like for the vocabularies.
+    """
+    files = {**_weights(checkpoint), **_vocabularies(checkpoint)}
+    hashes = {name: _sha256(file) for name, file in files.items()}
+    said: dict[str, Any] = {
+        part: {key: value for key, value in config.items() if key not in _SAYS_NOTHING}
+        for part, config in checkpoint.configs.items()
+    }
+    said["force_zeros_for_empty_prompt"] = checkpoint.force_zeros_for_empty_prompt
+    text = json.dumps(said, sort_keys=True, ensure_ascii=False)
+    return hashes | {"configs": hashlib.sha256(text.encode()).hexdigest()}
+
+
+# Which version wrote a config, and from where.
+_SAYS_NOTHING = frozenset(
+    {"_diffusers_version", "_name_or_path", "transformers_version", "torch_dtype", "dtype"}
+)
+
+
+def _weights(checkpoint: Checkpoint) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for part, files in checkpoint.weights.items():
+        for file in files:
+            if file == checkpoint.path:
+                named[f"model{file.suffix}"] = file
+            elif file == checkpoint.vae_path:
+                named[f"vae{file.suffix}"] = file
+            else:
+                named[f"{part}/{file.name}"] = file
+    return named
+
+
+def _vocabularies(checkpoint: Checkpoint) -> dict[str, Path]:
+    return {
+        f"{part}/{name}": folder / name
+        for part, folder in checkpoint.tokenizers.items()
+        for name in ("vocab.json", "merges.txt", "tokenizer.json")
+        if (folder / name).is_file()
+    }
+
+
+def _sha256(file: Path) -> str:
+    # The hub's cache names large files by their sha256 already; small ones by git's hash.
+    blob = file.resolve()
+    if (
+        file.is_symlink()
+        and blob.parent.name == "blobs"
+        and re.fullmatch(r"[0-9a-f]{64}", blob.name)
+    ):
+        return blob.name
+    return file_sha256(file)

@@ -1,0 +1,142 @@
+"""Single files in the layout of CompVis (latent diffusion models): what they are, by their names.
+
+They carry no configs, so the names and shapes of their tensors have to tell family and size.
+"""
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from sdloop.models.checkpoint.families import LATENTS, PAINTING, SUPPORTED, UPSCALING, check_unet
+from sdloop.models.checkpoint.headers import Header, read_numbers
+from sdloop.errors import ModelError
+
+# How the tensors' names of each part begin in a single file.
+UNET = "model.diffusion_model."
+VAE = ("first_stage_model.", "vae.")
+SD1_TEXT = "cond_stage_model.transformer."
+SD2_TEXT = "cond_stage_model.model."
+XL_TEXT = "conditioner.embedders.0.transformer."
+XL_TEXT_2 = "conditioner.embedders.1.model."
+PREFIXES: Mapping[str, tuple[str, ...]] = {
+    "unet": (UNET,),
+    "vae": VAE,
+    "text_encoder": (SD1_TEXT, SD2_TEXT, XL_TEXT),
+    "text_encoder_2": (XL_TEXT_2,),
+}
+
+# What a single file is, by how some tensor's name begins; the first that fits.
+_BY_NAME = {
+    "model.diffusion_model.joint_blocks.": "Stable Diffusion 3",
+    "joint_blocks.": "Stable Diffusion 3",
+    "model.diffusion_model.double_blocks.": "Flux",
+    "double_blocks.": "Flux",
+    "conditioner.embedders.0.model.": "an SDXL refiner",
+    "conditioner.embedders.0.open_clip.": "Stable Video Diffusion",
+    "edm_mean": "Playground 2.5",
+    "control_model.": "a ControlNet",
+    "controlnet_cond_embedding.": "a ControlNet",
+    "lora_": "a LoRA",
+    "emb_params": "a learned embedding",
+    "string_to_param": "a learned embedding",
+    "clip_txt_mapper.": "Stable Cascade",
+    "down_blocks.0.motion_modules.": "an AnimateDiff motion module",
+    "down_blocks.": "a UNet alone, in diffusers' names",
+    "text_model.": "a text encoder alone",
+    "decoder.": "a VAE alone (give it as --vae)",
+}
+
+
+def layout_of_file(header: Header) -> str:
+    """Which of the folders in ``layouts`` describes a single file: "sd15", "sdxl" …"""
+    starts = {start for start in _BY_NAME if any(n.startswith(start) for n in header.tensors)}
+    xl = any(name.startswith(XL_TEXT_2) for name in header.tensors)
+    for start, what in _BY_NAME.items():
+        if start in starts and not (xl and start.startswith("conditioner.")):
+            raise ModelError(f"{header.path} is {what}: {SUPPORTED}")
+    if not any(name.startswith(UNET) for name in header.tensors):
+        raise ModelError(f"{header.path} holds no UNet in the LDM layout: {SUPPORTED}")
+    described = {
+        "in_channels": channels_of_file(header),
+        "time_cond_proj_dim": 1 if f"{UNET}time_embed.cond_proj.weight" in header.tensors else None,
+        "num_class_embeds": 1 if f"{UNET}label_emb.weight" in header.tensors else None,
+    }
+    check_unet(str(header.path), described)
+    if described["in_channels"] == UPSCALING:
+        raise ModelError(
+            f"{header.path} is an upscaler in a single file, which sdloop takes as a folder in "
+            "diffusers' layout: stabilityai/stable-diffusion-x4-upscaler is one"
+        )
+    if xl:
+        return "sdxl"
+    if any(name.startswith(SD2_TEXT) for name in header.tensors):
+        if f"{UNET}label_emb.0.0.weight" in header.tensors:
+            raise ModelError(f"{header.path} is Stable unCLIP: {SUPPORTED}")
+        return "sd21" if predicts_velocity(header) else "sd21-base"
+    if any(name.startswith(SD1_TEXT) for name in header.tensors):
+        return "sd15"
+    raise ModelError(
+        f"{header.path} holds no text encoder of a known family (the keys begin with "
+        f"{min(header.tensors)!r}): {SUPPORTED}"
+    )
+
+
+def channels_of_file(header: Header) -> int:
+    """How many channels the UNet in a single file takes: 9 where it paints within a mask."""
+    first = header.tensors.get(f"{UNET}input_blocks.0.0.weight", (0, LATENTS))
+    return first[1] if len(first) > 1 else 0
+
+
+def parts_of_file(header: Header) -> frozenset[str]:
+    """The parts that a single file holds; a VAE may also lie in a file of its own, bare."""
+    found = {
+        part
+        for part, starts in PREFIXES.items()
+        if any(name.startswith(starts) for name in header.tensors)
+    }
+    if "decoder.conv_in.weight" in header.tensors:
+        found.add("vae")
+    return frozenset(found)
+
+
+def with_notes(scheduler: Mapping[str, Any], header: Header) -> Mapping[str, Any]:
+    """The scheduler config, with what a single file says about its own training.
+
+    ModelSpec declares the prediction; fine-tunes of SDXL mark themselves with empty tensors named
+    ``v_pred`` and ``ztsnr`` (no signal in the last training step), as ComfyUI reads them.
+    """
+    told = dict(scheduler)
+    if "v_pred" in header.tensors or header.notes.get(_DECLARED, "").startswith("v"):
+        told["prediction_type"] = "v_prediction"
+    if "ztsnr" in header.tensors:
+        told |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    return told
+
+
+_DECLARED = "modelspec.prediction_type"
+
+
+def predicts_velocity(header: Header) -> bool:
+    """Whether a Stable Diffusion 2 file is the 768-v model: its shapes are those of the base.
+
+    In this order: what the writer declares (ModelSpec); inpainting, which grew out of the base, as
+    diffusers takes it; the training step that both base models stopped at, as diffusers takes it;
+    the spread of one bias, which ComfyUI found to tell them apart (supported_models.py, SD20).
+    Else 768-v, as in diffusers.
+    """
+    declared = header.notes.get(_DECLARED)
+    if declared is not None:
+        return declared.startswith("v")
+    if channels_of_file(header) == PAINTING:
+        return False
+    if _whole(header, "global_step") == 875000:
+        return False
+    bias = read_numbers(header, f"{UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias")
+    return not bias or statistics.pstdev(bias) > 0.09
+
+
+def _whole(header: Header, name: str) -> int | None:
+    if name in header.notes and header.notes[name].isdigit():
+        return int(header.notes[name])
+    numbers = read_numbers(header, name)
+    return int(numbers[0]) if numbers else None

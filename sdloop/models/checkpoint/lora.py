@@ -1,0 +1,240 @@
+"""LoRAs on disk: found, recognised and hashed by their tables alone, before a model is loaded."""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdloop.models.checkpoint import hub
+from sdloop.models.checkpoint.find import local_path
+from sdloop.models.checkpoint.headers import PICKLES, Header, read_header
+from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.errors import ModelError
+
+# diffusers' name for the one LoRA of a folder or a hub repository.
+USUAL = "pytorch_lora_weights.safetensors"
+ENDINGS = (".safetensors", *PICKLES)
+
+# A LoRA's pair of matrices, and kohya's strength of them, in every layout that diffusers reads.
+_PAIR = re.compile(
+    r"(?:lora_down|lora_up|lora_A|lora_B|lora\.down|lora\.up|lora_linear_layer\.down"
+    r"|lora_linear_layer\.up|_lora\.down|_lora\.up)\.weight$|\.alpha$"
+)
+_DOWN = re.compile(r"(?:lora_down|lora_A|[._]lora\.down|lora_linear_layer\.down)\.weight$")
+# How the names of each part begin, in kohya's layout and in diffusers'.
+_STARTS = {
+    "unet": ("lora_unet_", "unet."),
+    "text_encoder": ("lora_te_", "lora_te1_", "text_encoder."),
+    "text_encoder_2": ("lora_te2_", "text_encoder_2."),
+}
+# What else a file may be, by some piece of a tensor's name; the first that fits.
+_OTHERS = {
+    "dora_scale": "a DoRA, which diffusers does not run",
+    "hada_w1": "a LoHa of LyCORIS, which diffusers does not run",
+    "lokr_w": "a LoKr of LyCORIS, which diffusers does not run on a UNet",
+    "oft_": "an OFT, which diffusers does not run",
+    "lora_mid": "a LoCon with three matrices a layer, which diffusers does not run",
+    "lora_unet_double_blocks": "a LoRA for Flux",
+    "lora_unet_joint_blocks": "a LoRA for Stable Diffusion 3",
+    "transformer.": "a LoRA for a transformer such as Flux or Stable Diffusion 3",
+    "diffusion_model.double_blocks": "a LoRA for Flux",
+    "lora_te3_": "a LoRA for Stable Diffusion 3",
+    "motion_modules": "an AnimateDiff motion module",
+    "lora_controlnet": "a Control-LoRA",
+    "emb_params": "a learned embedding",
+    "clip_l": "a learned embedding",
+    "model.diffusion_model.": "a whole model (give it as --model)",
+    "down_blocks.0.resnets.0.conv1.weight": "a UNet",
+}
+# The width of the text that a UNet attends to → whose that is.
+_FAMILIES = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoraFile:
+    """A LoRA on disk.
+
+    name
+        As it was given: a file, a folder or a hub id.
+    sha256, tensors_sha256
+        Of the whole file; and of what follows its table, as A1111 and Civitai name LoRAs (for a
+        pickle they are the same).
+    widths
+        Part → how wide its text is: what the UNet attends to, and a text encoder's layers; 0 where
+        no tensor tells.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    tensors_sha256: str
+    widths: Mapping[str, int]
+
+
+FindLora = Callable[[str], LoraFile]
+
+
+def find_lora(name: str, *, may_fetch: bool = True) -> LoraFile:
+    """The LoRA that ``name`` means, fetched if it is a hub id that the cache does not have.
+
+    ``owner/name/FILE.safetensors`` is one file of a hub repository.
+
+    Raises ``ModelError`` for one that is not there, damaged, or no LoRA for a UNet of ours.
+    """
+    path = _path(name, may_fetch=may_fetch)
+    header = read_header(path)
+    widths = _recognised(header)
+    sha256, tensors_sha256 = _hashes(path, header)
+    return LoraFile(
+        name=name, path=path, sha256=sha256, tensors_sha256=tensors_sha256, widths=widths
+    )
+
+
+def lora_in(folder: Path, name: str) -> Path:
+    """The LoRA called ``name`` in ``folder`` or a folder in it: a file's name without its suffix.
+
+    A name is looked up among the files that are there, so that it cannot lead anywhere else.
+    Raises ``ModelError``, with the nearest names, for one that is not there, or there twice.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"lora_dir must be a folder, got {str(folder)!r}")
+    files = sorted(path for path in folder.rglob("*") if path.suffix in ENDINGS and path.is_file())
+    within = {path: path.relative_to(folder).with_suffix("").as_posix() for path in files}
+    found = [path for path, inside in within.items() if name in (inside, f"{inside}{path.suffix}")]
+    found = found or [path for path in files if name in (path.stem, path.name)]
+    if len(found) > 1:
+        raise ModelError(f"there are {len(found)} LoRAs {name!r}: {_listed(map(str, found))}")
+    if not found:
+        near = difflib.get_close_matches(name, within.values(), n=3, cutoff=0.4)
+        known = near or sorted(within.values())
+        hint = f"there {'is' if len(known) == 1 else 'are'} {_listed(known)}" if known else "empty"
+        raise ModelError(f"there is no LoRA {name!r} in {folder}: {hint}")
+    return found[0]
+
+
+def check_lora(file: LoraFile, checkpoint: Checkpoint) -> None:
+    """Raise ``ModelError`` for a LoRA of another family than ``checkpoint``, naming the family."""
+    own = {
+        part: int(config.get("cross_attention_dim" if part == "unet" else "hidden_size", 0))
+        for part, config in checkpoint.configs.items()
+        if part in _STARTS
+    }
+    for part, width in file.widths.items():
+        if part not in own:
+            raise ModelError(
+                f"{file.name} is a LoRA for SDXL, with a second text encoder, and "
+                f"{checkpoint.name} has none"
+            )
+        if width not in (0, own[part]):
+            raise ModelError(
+                f"{file.name} is a LoRA for {_family(file.widths)}: its {part.replace('_', ' ')} "
+                f"is {width} wide, and that of {checkpoint.name} {own[part]}"
+            )
+
+
+def _family(widths: Mapping[str, int]) -> str:
+    if "text_encoder_2" in widths:
+        return "SDXL"
+    width = widths.get("unet") or widths.get("text_encoder", 0)
+    return _FAMILIES.get(width, "another model")
+
+
+def _path(name: str, *, may_fetch: bool) -> Path:
+    # owner/name/FILE is of the hub, unless its beginning is here: a mistyped path stays with us.
+    of_hub = name.count("/") > 1 and not name.startswith((".", "/", "~"))
+    of_hub = of_hub and not Path(name.partition("/")[0]).exists()
+    path = None if of_hub else local_path(name)
+    if path is None:
+        return _from_hub(name, may_fetch=may_fetch)
+    return _only_file(path, name) if path.is_dir() else path
+
+
+def _from_hub(name: str, *, may_fetch: bool) -> Path:
+    owner, _, rest = name.partition("/")
+    repository, _, file = rest.partition("/")
+    if not owner or not repository or (file and not file.endswith(ENDINGS)):
+        raise ModelError(
+            f"{name!r} is neither a file nor a hub id like owner/name (NAME[:SCALE]); a name alone "
+            "is looked up in --lora-dir"
+        )
+    model = f"{owner}/{repository}"
+    folder = hub.cached(model, None)
+    if folder is not None and (folder / (file or USUAL)).is_file():
+        return folder / (file or USUAL)
+    if folder is not None and not file and _files(folder):
+        return _only_file(folder, name)
+    why = f"{model} is not in the cache" if folder is None else f"{name} is not in the cache"
+    if not may_fetch:
+        raise ModelError(f"{why}; `hf download {model} {file or USUAL}` gets it")
+    folder = hub.fetch(model, None, (file or USUAL,), why)
+    if not (folder / (file or USUAL)).is_file():
+        which = "no such file" if file else f"no {USUAL}; name the file: {model}/FILE.safetensors"
+        raise ModelError(f"{name} cannot be fetched: {model} has {which}")
+    return folder / (file or USUAL)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.safetensors") if path.is_file())
+
+
+def _only_file(folder: Path, name: str) -> Path:
+    """The one LoRA in a folder: under the usual name, or alone."""
+    files = _files(folder)
+    usual = [path for path in files if path.name == USUAL] or files
+    if len(usual) == 1:
+        return usual[0]
+    if not files:
+        raise ModelError(f"{name} holds no .safetensors file")
+    raise ModelError(
+        f"{name} holds {len(files)} files: name one of {_listed(f.name for f in files)}"
+    )
+
+
+def _recognised(header: Header) -> dict[str, int]:
+    """Part → the width of its text; raises ``ModelError`` for what is no LoRA of a known layout."""
+    names = list(header.tensors)
+    for piece, what in _OTHERS.items():
+        if any(piece in name for name in names):
+            raise ModelError(f"{header.path} is {what}")
+    if not any(_DOWN.search(name) for name in names):
+        raise ModelError(f"{header.path} is no LoRA: its tensors are {_listed(names) or 'none'}")
+    starts = tuple(start for part in _STARTS.values() for start in part)
+    lost = [n for n in names if not n.startswith(starts) or not _PAIR.search(n)]
+    if lost:
+        raise ModelError(
+            f"{header.path} is a LoRA in a layout that is not known, neither kohya's nor "
+            f"diffusers': it has {_listed(lost)}"
+        )
+    parts = [part for part in _STARTS if any(name.startswith(_STARTS[part]) for name in names)]
+    return {part: _width(header, part) for part in parts}
+
+
+def _width(header: Header, part: str) -> int:
+    layer = "attn2[._].*to_k" if part == "unet" else "q_proj|k_proj|v_proj"
+    for name, shape in header.tensors.items():
+        told = name.startswith(_STARTS[part]) and _DOWN.search(name) and re.search(layer, name)
+        if told and len(shape) > 1:
+            return shape[1]
+    return 0
+
+
+def _hashes(path: Path, header: Header) -> tuple[str, str]:
+    """The sha256 of a file, and of what follows its table."""
+    start = min((first for _, first, _ in header.offsets.values()), default=0)
+    whole, tensors = hashlib.sha256(), hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            whole.update(file.read(start))
+            while block := file.read(2**20):
+                whole.update(block)
+                tensors.update(block)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    return whole.hexdigest(), tensors.hexdigest()
+
+
+def _listed(names: Iterable[str]) -> str:
+    known = list(names)
+    return ", ".join(known[:4]) + (f" and {len(known) - 4} more" if len(known) > 4 else "")

@@ -1,0 +1,71 @@
+"""How large the parts of a model are, and how precise: told by the tables of its weight files."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sdloop.models.checkpoint.headers import read_header
+from sdloop.models.checkpoint.ldm import PREFIXES
+from sdloop.models.checkpoint.value import Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """One part of a model on disk.
+
+    parameters
+        How many numbers it has, counters and positions not among them.
+    dtypes
+        Their types as ``--dtype`` calls them, the commonest first.
+    bytes
+        What they take in the file.
+
+    The table of a ``.ckpt`` has shapes alone: ``dtypes`` is empty and ``bytes`` None.
+    """
+
+    name: str
+    parameters: int
+    dtypes: tuple[str, ...]
+    bytes: int | None
+
+
+def parts_of(checkpoint: Checkpoint) -> tuple[Part, ...]:
+    """The parts that are loaded. Raises ``ModelError`` for a file that is damaged."""
+    return tuple(_part(name, checkpoint) for name in checkpoint.weights)
+
+
+def bytes_on_disk(checkpoint: Checkpoint) -> int:
+    """What the weight files take, including what a single file holds beside its parts."""
+    files = {file for files in checkpoint.weights.values() for file in files}
+    return sum(file.stat().st_size for file in files)
+
+
+def _part(name: str, checkpoint: Checkpoint) -> Part:
+    tensors = list(_tensors(name, checkpoint))
+    weighs: Counter[str] = Counter()
+    for kind, parameters, _ in tensors:
+        weighs[kind] += parameters
+    sizes = [size for _, _, size in tensors if size is not None]
+    return Part(
+        name=name,
+        parameters=weighs.total(),
+        dtypes=tuple(kind for kind, _ in weighs.most_common() if kind),
+        bytes=sum(sizes) if sizes else None,
+    )
+
+
+def _tensors(name: str, checkpoint: Checkpoint) -> Iterator[tuple[str, int, int | None]]:
+    """Type, numbers and bytes of each tensor of a part; type "" and None where nobody says."""
+    for file in checkpoint.weights[name]:
+        header = read_header(file)
+        # A single file holds all parts, told apart by how the names begin.
+        starts = PREFIXES[name] if file == checkpoint.path else ("",)
+        for tensor, shape in header.tensors.items():
+            if not tensor.startswith(starts):
+                continue
+            kind, start, end = header.offsets.get(tensor, ("", 0, 0))
+            if kind.startswith(("I", "U", "BOOL")):
+                continue
+            yield re.sub("^F", "fp", kind).lower(), math.prod(shape), end - start if kind else None

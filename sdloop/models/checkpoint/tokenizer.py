@@ -1,0 +1,32 @@
+"""A model's vocabulary, read without its weights."""
+
+from typing import TYPE_CHECKING
+
+from sdloop.models.checkpoint.find import VOCABULARY
+from sdloop.models.checkpoint.quiet import quiet
+from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+
+def load_tokenizer(model: Checkpoint, part: str) -> "CLIPTokenizer":
+    """The tokenizer for one of the text encoders: ``part`` is "tokenizer" or "tokenizer_2".
+
+    Raises ``ModelError`` for one that cannot be read.
+    """
+    from transformers.models.clip.tokenization_clip import CLIPTokenizer  # half a second, no torch
+
+    folder = model.tokenizers[part]
+    options = {}
+    if folder == VOCABULARY and (model.family == "sd2" or part == "tokenizer_2"):
+        options["pad_token"] = "!"  # OpenCLIP pads with the id 0, CLIP with the end token
+    try:
+        with quiet():
+            tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True, **options)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{part} in {folder} cannot be read: {error}") from error
+    # A vocabulary without a config of its own says that it takes any length.
+    tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_tokens)
+    return tokenizer

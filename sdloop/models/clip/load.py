@@ -1,0 +1,80 @@
+"""Load a CLIP whole, with its tokenizer and the way it wants to see pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+from sdloop.models.checkpoint.clip import ClipCheckpoint, View, find_clip
+from sdloop.models.checkpoint.quiet import quiet
+from sdloop.models.components.device import pick_device
+from sdloop.models.components.weights import BAD_CONFIG, fill, read_tensors, reason_of
+from sdloop.errors import ModelError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """A CLIP in float32 on one device, its parameters without gradients.
+
+    ``name`` is what it was asked for by ("mini", a folder, a hub id).
+    """
+
+    model: CLIPModel
+    tokenizer: CLIPTokenizer
+    view: View
+    name: str = "mini"
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest text that it reads, start and end token included: 77."""
+        return int(self.model.config.text_config.max_position_embeddings)
+
+
+def load_clip(model: str | ClipCheckpoint = "mini", *, device: str = "auto") -> Clip:
+    """Load a CLIP: the embedded "mini", a folder in Hugging Face's format, or a hub id.
+
+    It is float32 wherever it runs: its numbers are compared with each other, and pictures are
+    sorted by differences of a hundredth. The embedded one knows the embedded model's world alone.
+
+    Raises ``SettingError`` for a device that is not there, ``ModelError`` for whatever is wrong
+    with the model.
+    """
+    place = pick_device(device)
+    found = find_clip(model) if isinstance(model, str) else model
+    source = f"the CLIP in {found.path}"
+    module = _empty(found.config, source)
+    tensors = read_tensors(found.weights, place, torch.float32)
+    # Buffers of counted positions that transformers wrote until 4.31: 0, 1, 2 …
+    kept = {n: t for n, t in tensors.items() if not n.endswith("embeddings.position_ids")}
+    fill(module, kept, source, place)
+    tokenizer = _tokenizer(found)
+    words = module.config.text_config.vocab_size
+    if len(tokenizer) > words:
+        raise ModelError(f"{source}: its tokenizer has {len(tokenizer)} words, its model {words}")
+    return Clip(model=module, tokenizer=tokenizer, view=found.view, name=found.name)
+
+
+def _empty(config: Any, source: str) -> Any:
+    try:
+        with init_empty_weights(), quiet():
+            module = CLIPModel(CLIPConfig.from_dict(dict(config)))
+    except BAD_CONFIG as error:
+        raise ModelError(f"{source} has a config that builds none: {reason_of(error)}") from error
+    return module.eval().requires_grad_(False)
+
+
+def _tokenizer(found: ClipCheckpoint) -> Any:
+    try:
+        with quiet():
+            return CLIPTokenizer.from_pretrained(found.path, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"the tokenizer in {found.path} cannot be read: {error}") from error

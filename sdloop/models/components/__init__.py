@@ -1,0 +1,1 @@
+"""A model's parts, loaded: the only room that reads weights."""

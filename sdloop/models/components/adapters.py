@@ -1,0 +1,204 @@
+"""Components as a Recipe wants them: LoRAs beside the weights, and the weights as they were.
+
+A LoRA adds the product of two thin matrices to what a layer makes of its input: peft puts it into
+the layers, diffusers reads the files and names the layers. Both do so in place. Here they are
+given a shell, modules of its own around the very tensors of the model, so that the Components
+stay a value: whoever holds them makes the same pictures as before, at the same time even.
+
+Source: Hu et al. 2021 (arXiv:2106.09685), section 4.1.
+"""
+
+import copy
+import importlib.util
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.utils import logging as bars
+
+from sdloop.models.checkpoint.lora import LoraFile, check_lora
+from sdloop.models.checkpoint.quiet import quiet
+from sdloop.models.components.load import Components
+from sdloop.models.components.weights import Module, check_finite, read_tensors
+from sdloop.errors import ModelError, SettingError
+
+_PARTS = ("unet", "text_encoder", "text_encoder_2")
+
+
+def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> Components:
+    """``components`` with each LoRA added at its scale, in their order.
+
+    The weights are shared, the modules are not. At a scale of 0 a LoRA adds nothing and is left
+    out, to the bit.
+
+    Raises ``SettingError`` without peft, ``ModelError`` for a LoRA with a tensor that has no place
+    in the model, or that is not finite.
+    """
+    for file, _ in loras:
+        if components.checkpoint is not None:
+            check_lora(file, components.checkpoint)
+    active = [(file, scale) for file, scale in loras if scale]
+    if not active:
+        return components
+    if importlib.util.find_spec("peft") is None:
+        raise SettingError("loras need peft: pip install 'sdloop[lora]'")
+    whole = {part: getattr(components, part) for part in _PARTS}
+    shells = {part: shell(module) for part, module in whole.items() if module is not None}
+    scales: dict[str, dict[str, float]] = {part: {} for part in shells}
+    with quiet(), _no_bars(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # from the second on
+        for number, (file, scale) in enumerate(active):
+            name = f"lora_{number}"
+            for part in _add(shells, file, name):
+                scales[part][name] = scale
+        for part, named in scales.items():
+            _set_scales(shells[part], named)
+    return replace(components, **shells)
+
+
+def shell(module: Module) -> Module:
+    """A copy of ``module`` whose parameters and buffers are the tensors of the original."""
+    memo: dict[int, Any] = {
+        id(p): torch.nn.Parameter(p.data, requires_grad=p.requires_grad)
+        for p in module.parameters()
+    }
+    memo |= {id(buffer): buffer for buffer in module.buffers()}
+    return copy.deepcopy(module, memo)
+
+
+def _add(shells: Mapping[str, Module], file: LoraFile, adapter: str) -> list[str]:
+    """Put one LoRA into the parts that it is for, without a scale yet; returns these parts."""
+    tensors, alphas, metadata = _read(file.path, shells["unet"].config)
+    parts = _check(tensors, shells, file.name)
+    for part in parts:
+        _load(tensors, part, shells[part], alphas, metadata, adapter)
+        given = sum(name.startswith(f"{part}.") for name in tensors)
+        placed = sum(f".{adapter}." in name for name, _ in shells[part].named_parameters())
+        if placed != given:
+            raise ModelError(f"{file.name} has {given} tensors for the {part}, {placed} are taken")
+    return parts
+
+
+def _load(
+    tensors: Mapping[str, Tensor], part: str, shell: Module, alphas: Any, metadata: Any, name: str
+) -> None:
+    """Put the tensors of one part into its layers, by diffusers' own loaders."""
+    from diffusers.loaders.lora_pipeline import StableDiffusionXLLoraLoaderMixin as Loader
+
+    options = {"network_alphas": alphas, "metadata": metadata, "adapter_name": name}
+    options["low_cpu_mem_usage"] = True  # without random numbers first
+    if part == "unet":
+        Loader.load_lora_into_unet(tensors, unet=shell, **options)
+    else:
+        Loader.load_lora_into_text_encoder(tensors, text_encoder=shell, prefix=part, **options)
+
+
+def _read(path: Path, unet_config: Any) -> tuple[dict[str, Tensor], Any, Any]:
+    """A file's tensors under diffusers' names, kohya's alphas, and what peft noted beside them."""
+    from diffusers.loaders.lora_pipeline import StableDiffusionXLLoraLoaderMixin as Loader
+
+    safe = path.suffix == ".safetensors"
+    source: Any = str(path)
+    if not safe:  # diffusers would read it as well, and take any layout
+        source = read_tensors((path,), torch.device("cpu"), torch.float32)
+    try:
+        read: tuple[dict[str, Tensor], Any, Any] = Loader.lora_state_dict(
+            source,
+            unet_config=unet_config,
+            use_safetensors=safe,
+            local_files_only=True,
+            return_lora_metadata=True,
+        )
+    except (ValueError, KeyError, IndexError) as error:
+        raise ModelError(f"{path} has names that diffusers cannot place: {error}") from error
+    return read
+
+
+def _check(tensors: Mapping[str, Tensor], shells: Mapping[str, Module], source: str) -> list[str]:
+    """The parts that ``tensors`` change, each tensor having its place in one of them.
+
+    diffusers and peft let through what they find no place for: a picture with half a LoRA.
+    """
+    weights = {
+        name: _weight(name.removeprefix(f"{part}."), part, shells[part])
+        for name in tensors
+        for part in shells
+        if name.startswith(f"{part}.")
+    }
+    lost = [name for name in tensors if weights.get(name) is None]
+    if lost:
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        raise ModelError(
+            f"{source} does not fit the model, which has no place for {', '.join(lost[:3])}{more}"
+        )
+    for name, tensor in tensors.items():
+        shape, weight = tuple(tensor.shape), weights[name]
+        axis = 0 if _UP.search(name) else 1  # out of the layer, or into it
+        assert weight is not None
+        if len(shape) < 2 or shape[axis] != weight.shape[axis]:
+            raise ModelError(
+                f"{source} does not fit the model: {name} has the shape {shape}, for a weight of "
+                f"{tuple(weight.shape)}"
+            )
+    check_finite(source, tensors)
+    return [part for part in shells if any(name.startswith(f"{part}.") for name in tensors)]
+
+
+_UP = re.compile(r"(lora_B|up)\.weight$")
+# The layer of a LoRA's tensor, in the layouts of peft, of diffusers and of old diffusers.
+_LAYER = re.compile(
+    r"(?P<layer>.+?)(?:\.lora_[AB]|\.lora(?:_linear_layer)?\.(?:up|down)"
+    r"|(?P<old>_lora)\.(?:up|down))\.weight"
+)
+
+
+def _weight(name: str, part: str, module: Module) -> Tensor | None:
+    """The weight of ``module`` that a LoRA's tensor is for, None if there is none."""
+    found = _LAYER.fullmatch(name.replace(".processor.", "."))
+    if found is None:
+        return None
+    layer = found["layer"]
+    if part == "unet":
+        layer = f"{layer}.0" if found["old"] and layer.endswith(".to_out") else layer
+    elif found["old"]:
+        layer = re.sub(r"\.to_(q|k|v|out)$", r".\1_proj", layer)
+    if not hasattr(module, "text_model"):  # of CLIPTextModel since transformers 5.6
+        layer = layer.removeprefix("text_model.")
+    try:
+        wrapped = module.get_submodule(layer)
+    except AttributeError:
+        return None
+    weight: Tensor | None = getattr(getattr(wrapped, "base_layer", wrapped), "weight", None)
+    return weight
+
+
+def _set_scales(module: Module, scales: Mapping[str, float]) -> None:
+    """Switch a part's LoRAs on, as ``set_adapters`` of diffusers' pipelines does."""
+    from diffusers.loaders.lora_base import set_adapters_for_text_encoder
+
+    if not scales:
+        return
+    names, weights = list(scales), list(scales.values())
+    if hasattr(module, "set_adapters"):
+        module.set_adapters(names, weights)
+    else:
+        set_adapters_for_text_encoder(names, module, weights)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """transformers draws a bar for each text encoder, on terminals and into log files alike."""
+    if not bars.is_progress_bar_enabled():
+        yield
+        return
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        bars.enable_progress_bar()

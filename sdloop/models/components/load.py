@@ -1,0 +1,185 @@
+"""The loaded parts of a model, ready for the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.checkpoint.tokenizer import load_tokenizer
+from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.models.checkpoint.families import PAINTING
+from sdloop.models.components import single_file
+from sdloop.models.components.device import pick_device, pick_dtype
+from sdloop.models.components.weights import empty_module, fill, modern_names, read_tensors
+from sdloop.errors import ModelError, SettingError
+from sdloop.recipe.strength import UPSCALE_STRENGTH
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Components:
+    """A model's parts under the names of its ``model_index.json``, on one device.
+
+    Schedulers count their own steps, so here is only the config that a fresh one is built from.
+    ``tokenizer_2``, ``text_encoder_2`` and ``force_zeros_for_empty_prompt`` are SDXL's,
+    ``low_res_scheduler_config`` and ``max_noise_level`` an upscaler's: what puts noise on the
+    picture that it enlarges, and the most of it.
+    ``checkpoint`` is None for parts that were put together by hand.
+    """
+
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModel
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    scheduler_config: Mapping[str, Any]
+    tokenizer_2: CLIPTokenizer | None = None
+    text_encoder_2: CLIPTextModelWithProjection | None = None
+    force_zeros_for_empty_prompt: bool = False
+    low_res_scheduler_config: Mapping[str, Any] | None = None
+    max_noise_level: int | None = None
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.unet.device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The UNet's; the VAE's may be wider, see ``vae.dtype``."""
+        dtype: torch.dtype = self.unet.dtype
+        return dtype
+
+    @property
+    def vae_factor(self) -> int:
+        """Pixels per latent, along each side: every block of the VAE but the last halves it."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def size_multiple(self) -> int:
+        return self.vae_factor
+
+    @property
+    def native_size(self) -> tuple[int, int]:
+        """Width and height in pixels that the model was trained at."""
+        size = self.unet.config.sample_size
+        height, width = size if isinstance(size, list | tuple) else (size, size)
+        return width * self.vae_factor, height * self.vae_factor
+
+    @property
+    def takes_sizes(self) -> bool:
+        """Whether the UNet is told sizes and crop (SDXL)."""
+        return bool(self.unet.config.addition_embed_type == "text_time")
+
+    @property
+    def paints(self) -> bool:
+        """Whether the UNet sees a mask, and what lies outside of it, beside the latents."""
+        return bool(self.unet.config.in_channels == PAINTING)
+
+    @property
+    def guidance_scale(self) -> float:
+        """The scale that suits the model where nobody names one; by hand, diffusers' default."""
+        if self.checkpoint is not None:
+            return self.checkpoint.guidance_scale
+        if self.max_noise_level is not None:
+            return 9.0
+        return 7.5 if self.text_encoder_2 is None else 5.0
+
+    @property
+    def upscale_strength(self) -> float:
+        """The strength that suits an enlarged picture where nobody names one."""
+        return UPSCALE_STRENGTH if self.checkpoint is None else self.checkpoint.upscale_strength
+
+    @property
+    def text_layers(self) -> int:
+        """Layers of the text encoder, of the shallower one where there are two."""
+        encoders = (self.text_encoder, self.text_encoder_2)
+        return min(int(e.config.num_hidden_layers) for e in encoders if e is not None)
+
+    @property
+    def text_widths(self) -> tuple[int, ...]:
+        """The width of each text encoder's input embeddings."""
+        encoders = (self.text_encoder, self.text_encoder_2)
+        return tuple(int(e.config.hidden_size) for e in encoders if e is not None)
+
+    @property
+    def reads_twice(self) -> bool:
+        """Whether it has two text encoders (SDXL)."""
+        return self.text_encoder_2 is not None
+
+    @property
+    def max_tokens(self) -> int:
+        """The text encoder's window, start and end token included: 77."""
+        return int(self.text_encoder.config.max_position_embeddings)
+
+
+def load_components(
+    model: str | Checkpoint = "mini",
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    vae: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> Components:
+    """Load a model, or a checkpoint that was found before, straight to its device.
+
+    ``device`` is auto, cpu, mps, cuda or cuda:i, ``dtype`` auto, fp16, bf16 or fp32.
+
+    Raises ``SettingError`` for a device that is not there, ``ModelError`` for whatever is wrong
+    with the model, naming file, part and tensor.
+    """
+    place = pick_device(device)
+    precision = pick_dtype(dtype, place)
+    if isinstance(model, str):
+        model = find_checkpoint(model, revision=revision, variant=variant, vae=vae)
+    elif (revision, variant, vae) != (None, None, None):
+        raise SettingError("revision, variant and vae belong to find_checkpoint, and it has run")
+    parts = {part: _load_part(model, part, place, precision) for part in model.weights}
+    tokenizers = {part: load_tokenizer(model, part) for part in model.tokenizers}
+    for part, tokenizer in tokenizers.items():
+        words = parts[part.replace("tokenizer", "text_encoder")].config.vocab_size
+        if len(tokenizer) > words:
+            raise ModelError(
+                f"{model.name}: {part} has {len(tokenizer)} words, its encoder {words}"
+            )
+    return Components(
+        **parts,
+        **tokenizers,
+        scheduler_config=model.scheduler_config,
+        force_zeros_for_empty_prompt=model.force_zeros_for_empty_prompt,
+        low_res_scheduler_config=model.configs.get("low_res_scheduler"),
+        max_noise_level=model.max_noise_level,
+        checkpoint=model,
+    )
+
+
+def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.dtype) -> Any:
+    if part == "vae" and dtype == torch.float16 and _overflows(model):
+        dtype = torch.float32
+    config, files = model.configs[part], model.weights[part]
+    where = files[0] if len(files) == 1 else files[0].parent
+    source = f"{part} in {where}"
+    module = empty_module(part, config, source)
+    if files[0] in (model.path, model.vae_path):
+        tensors = single_file.read_part(part, files[0], module, device, dtype)
+    else:
+        tensors = read_tensors(files, device, dtype)
+    fill(module, modern_names(part, tensors, module), source, device)
+    return module
+
+
+def _overflows(model: Checkpoint) -> bool:
+    """Whether the VAE's activations leave the range of fp16: SDXL's do, and pictures turn black.
+
+    An old config that says nothing is of SD1 or SD2, whose VAEs are fine, or of SDXL or an
+    upscaler.
+    """
+    silent = model.family in ("sdxl", "upscaler")
+    return bool(model.configs["vae"].get("force_upcast", silent))

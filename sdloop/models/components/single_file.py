@@ -1,0 +1,99 @@
+"""Single-file checkpoints in the layout of CompVis (LDM): their tensors under diffusers' names.
+
+The conversion is diffusers' own; around it stands the check that it used every tensor of a part,
+for it drops what it does not know.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from diffusers.loaders.single_file_utils import (
+    convert_ldm_unet_checkpoint,
+    convert_ldm_vae_checkpoint,
+    convert_open_clip_checkpoint,
+)
+from torch import Tensor
+
+from sdloop.models.checkpoint.ldm import PREFIXES, SD1_TEXT, SD2_TEXT, VAE, XL_TEXT, XL_TEXT_2
+from sdloop.models.checkpoint.quiet import quiet
+from sdloop.models.components.weights import Module, read_tensors
+from sdloop.errors import ModelError
+
+# A VAE in a file of its own has no prefix, and the parts of its training loss beside it.
+_VAE_STARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
+
+# OpenCLIP's tensors outside of its layers; the temperature of its training and the causal mask
+# are in no text encoder, and the projection only in the second one of SDXL.
+_OPEN_CLIP = (
+    "attn_mask",
+    "ln_final.bias",
+    "ln_final.weight",
+    "logit_scale",
+    "positional_embedding",
+    "text_projection",
+    "token_embedding.weight",
+)
+
+
+def read_part(
+    part: str, file: Path, module: Module, device: torch.device, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """One part's tensors out of a single file, named as ``module`` names them."""
+    starts = PREFIXES[part] + (_VAE_STARTS if part == "vae" else ())
+    tensors = read_tensors((file,), device, dtype, starts)
+    try:
+        with quiet():
+            if part == "unet":
+                return _converted_unet(tensors, module, f"unet in {file}")
+            if part == "vae":
+                return _converted_vae(tensors, module, f"vae in {file}")
+            return _converted_text_encoder(tensors, module, f"{part} in {file}")
+    except KeyError as error:
+        raise ModelError(f"{part} in {file}: {error.args[0]} is missing") from error
+
+
+def _converted_unet(
+    tensors: Mapping[str, Tensor], module: Module, source: str
+) -> dict[str, Tensor]:
+    converted: dict[str, Tensor] = convert_ldm_unet_checkpoint(tensors, config=module.config)
+    _check_all_used(tensors, converted, source)
+    return converted
+
+
+def _converted_vae(tensors: Mapping[str, Tensor], module: Module, source: str) -> dict[str, Tensor]:
+    bare: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        for start in VAE:
+            name = name.removeprefix(start)
+        if name.startswith(_VAE_STARTS):
+            bare[name] = tensor
+    if any(".mid_block." in name for name in bare):
+        return bare  # diffusers' names already
+    converted: dict[str, Tensor] = convert_ldm_vae_checkpoint(bare, config=module.config)
+    _check_all_used(bare, converted, source)
+    return converted
+
+
+def _converted_text_encoder(
+    tensors: Mapping[str, Tensor], module: Module, source: str
+) -> dict[str, Tensor]:
+    for start in (SD1_TEXT, XL_TEXT):
+        if any(name.startswith(start) for name in tensors):
+            return {name.removeprefix(start): tensor for name, tensor in tensors.items()}
+    start = next((s for s in (SD2_TEXT, XL_TEXT_2) if any(n.startswith(s) for n in tensors)), "")
+    for name in (name.removeprefix(start) for name in tensors):
+        if not name.startswith("transformer.") and name not in _OPEN_CLIP:
+            raise ModelError(f"{source}: {start}{name} has no place in it")
+    converted: dict[str, Tensor] = convert_open_clip_checkpoint(module, tensors, prefix=start)
+    return converted
+
+
+def _check_all_used(
+    tensors: Mapping[str, Tensor], converted: Mapping[str, Tensor], source: str
+) -> None:
+    """The conversion moves tensors and at most drops their last, single-number dimensions."""
+    used = {tensor.data_ptr() for tensor in converted.values()}
+    extra = [name for name, tensor in tensors.items() if tensor.data_ptr() not in used]
+    if extra:
+        raise ModelError(f"{source}: {extra[0]} has no place in it")

@@ -1,0 +1,1 @@
+"""From Recipes and a model to pictures. Every command ends in ``generate``."""

@@ -1,0 +1,149 @@
+"""Where the loop starts: at pure noise, or at a picture under as much noise as is asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from PIL.Image import Image
+from torch import Generator, Tensor
+
+from sdloop.pipeline.extra_channels import Beside, around_masks, small_pictures
+from sdloop.models.components.load import Components
+from sdloop.conditioning.value import Conditioning
+from sdloop.latents.vae import scale, to_pixels
+from sdloop.latents.noise import enlarge, latent_size, noise, varied
+from sdloop.pipeline.input_images import Look, Seen
+from sdloop.latents.mask import Kept, latent_mask
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import Scheduler
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    """What a batch starts from.
+
+    ``latents`` are where the UNet is, as noisy as the first timestep. ``kept`` is what the loop
+    puts back at every step, and ``beside`` what an inpainting UNet or an upscaler sees beside the
+    latents.
+    """
+
+    latents: Tensor
+    kept: Kept | None = None
+    beside: Beside | None = None
+
+    def seen_with(self, conditioning: Conditioning) -> Conditioning:
+        """``conditioning`` with what the UNet sees beside the latents."""
+        if self.beside is None:
+            return conditioning
+        channels, class_labels = self.beside.channels, self.beside.class_labels
+        return replace(conditioning, channels=channels, class_labels=class_labels)
+
+
+def start(
+    components: Components,
+    batch: Sequence[Recipe],
+    scheduler: Scheduler,
+    timesteps: Tensor,
+    generators: Sequence[Generator],
+    *,
+    look: Look,
+) -> Start:
+    """What the loop starts from; ``set_steps`` must have run for ``timesteps``.
+
+    Each picture draws from its own generator, in diffusers' order.
+    """
+    draws = Draws(components=components, batch=batch, generators=generators)
+    recipe = batch[0]  # they all start in the same way
+    if recipe.image is None:
+        return Start(latents=draws.noise() * scheduler.init_noise_sigma)
+    seen = [look(one) for one in batch]
+    if components.max_noise_level is not None:
+        return _beside_small_pictures(draws, seen, scheduler)
+    if recipe.mask is not None:
+        return _within_masks(draws, seen, scheduler, timesteps)
+    clean = draws.clean(seen)
+    if recipe.enlarge == "latent":
+        clean = enlarge(clean, *draws.size)
+    return Start(latents=_noised(scheduler, clean, draws.noise(), timesteps))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draws:
+    """What is drawn for the pictures of a batch, from the generator of each."""
+
+    components: Components
+    batch: Sequence[Recipe]
+    generators: Sequence[Generator]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The height and width of the latents."""
+        return latent_size(*self.batch[0].size, self.components.vae_factor)
+
+    def noise(self) -> Tensor:
+        """The noise of each picture, with that of its variation seed in it, where the UNet is."""
+        channels = self.components.vae.config.latent_channels
+        drawn = torch.split(noise(self.generators, channels, *self.size), 1)
+        rows = [_varied(row, recipe) for row, recipe in zip(drawn, self.batch, strict=True)]
+        return torch.cat(rows).to(self.components.device)
+
+    def clean(self, seen: Sequence[Seen]) -> Tensor:
+        """The latents of the pictures that they start from."""
+        rows = []
+        for one, generator in zip(seen, self.generators, strict=True):
+            assert one.encoded is not None
+            rows.append(scale(self.components.vae, one.encoded.draw(generator)))
+        return torch.cat(rows)
+
+
+def _varied(row: Tensor, recipe: Recipe) -> Tensor:
+    if recipe.variation_seed is None or not recipe.variation_strength:
+        return row
+    return varied(row, recipe.variation_seed, recipe.variation_strength)
+
+
+def _noised(scheduler: Scheduler, clean: Tensor, drawn: Tensor, timesteps: Tensor) -> Tensor:
+    """As noisy as the first of ``timesteps``."""
+    noisy: Tensor = scheduler.add_noise(clean, drawn, timesteps[:1].repeat(len(clean)))
+    return noisy
+
+
+def _beside_small_pictures(draws: Draws, seen: Sequence[Seen], scheduler: Scheduler) -> Start:
+    """For an upscaler: noise, beside the pictures that it enlarges, whose own noise comes first."""
+    pictures = [to_pixels(one.canvas.image) for one in seen]
+    levels = [one.noise_level for one in draws.batch if one.noise_level is not None]  # resolved
+    beside = small_pictures(draws.components, pictures, levels, draws.generators)
+    return Start(latents=draws.noise() * scheduler.init_noise_sigma, beside=beside)
+
+
+def _within_masks(
+    draws: Draws, seen: Sequence[Seen], scheduler: Scheduler, timesteps: Tensor
+) -> Start:
+    """For pictures that are painted in part: by a UNet that sees the mask, or by any other.
+
+    Each picture's latents are drawn first, then the noise, then the latents of what the mask
+    leaves. Where they are painted over from the first step on, nothing of them is under the mask.
+    """
+    paints = draws.components.paints
+    from_noise = draws.batch[0].schedule[1] == 0
+    # Contiguous as in diffusers, or convolutions round in another order.
+    clean = None if from_noise and paints else draws.clean(seen).contiguous()
+    drawn = draws.noise()
+    latents = drawn * scheduler.init_noise_sigma
+    if not from_noise:
+        assert clean is not None
+        latents = _noised(scheduler, clean, drawn, timesteps)
+    masks = [latent_mask(_mask(one), draws.components.vae_factor) for one in seen]
+    if paints:
+        rests = [one.blanked for one in seen if one.blanked is not None]
+        beside = around_masks(draws.components, masks, rests, draws.generators)
+        return Start(latents=latents, beside=beside)
+    draws.noise()  # diffusers encodes what is left here, for whatever UNet
+    assert clean is not None
+    kept = Kept(clean=clean, noise=drawn, mask=torch.cat(masks).to(drawn.device))
+    return Start(latents=latents, kept=kept)
+
+
+def _mask(seen: Seen) -> Image:
+    assert seen.canvas.mask is not None
+    return seen.canvas.mask

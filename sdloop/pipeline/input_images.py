@@ -1,0 +1,95 @@
+"""How the pictures that Recipes name are seen: read, brought to size, encoded by the VAE."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from sdloop.models.components.load import Components
+from sdloop.latents.vae import Encoded, encode, to_pixels
+from sdloop.images.input.canvas import Canvas, canvas
+from sdloop.images.input.frame import scaled_size
+from sdloop.images.input.mask import ALPHA
+from sdloop.images.input.read import OpenImage, check_sha256
+from sdloop.latents.mask import blank
+from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.task import IMAGE_FIELDS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """A picture that was brought, as the VAE sees it.
+
+    ``blanked`` is the picture in grey wherever it is painted, for UNets that see it so. An upscaler
+    sees the picture itself, and the VAE never does.
+    """
+
+    canvas: Canvas
+    encoded: Encoded | None = None
+    blanked: Encoded | None = None
+
+
+Look = Callable[[Recipe], Seen]
+
+
+def looking(components: Components, open_image: OpenImage) -> Look:
+    """How the pictures that Recipes name are read and encoded: each once, while it is in use.
+
+    Raises ``FileError`` when a picture or a mask is not what its Recipe was resolved with.
+    """
+
+    @lru_cache(maxsize=16)
+    def seen(recipe: Recipe) -> Seen:
+        if components.max_noise_level is not None:
+            return Seen(canvas=canvas_of(_small_size(recipe, components.vae_factor), open_image))
+        if recipe.enlarge == "latent":
+            recipe = _at_own_size(recipe, open_image, components.size_multiple)
+        canvas = canvas_of(recipe, open_image)
+        pixels = to_pixels(canvas.image)
+        blanked = None
+        if canvas.mask is not None and components.paints:
+            blanked = encode(components.vae, blank(pixels, canvas.mask))
+        return Seen(canvas=canvas, encoded=encode(components.vae, pixels), blanked=blanked)
+
+    return lambda recipe: seen(_only_pictures(recipe))
+
+
+def _only_pictures(recipe: Recipe) -> Recipe:
+    """``recipe`` with nothing in it that makes no difference to how its picture is seen."""
+    fields = {name: getattr(recipe, name) for name in (*IMAGE_FIELDS, "width", "height")}
+    start = {"strength": None, "exact_steps": False, "start_step": None, "noise_level": None}
+    return Recipe(prompt="", seed=0, **(fields | start))
+
+
+def _small_size(recipe: Recipe, factor: int) -> Recipe:
+    """At the size of the picture that an upscaler enlarges: a pixel for each latent."""
+    width, height = recipe.size
+    return replace(recipe, width=width // factor, height=height // factor)
+
+
+def _at_own_size(recipe: Recipe, open_image: OpenImage, multiple: int) -> Recipe:
+    """For a picture whose latents are enlarged: it is encoded as small as it came."""
+    assert recipe.image is not None
+    width, height = scaled_size(open_image(recipe.image).image.size, 1, multiple)
+    return replace(recipe, width=width, height=height)
+
+
+def canvas_of(recipe: Recipe, open_image: OpenImage) -> Canvas:
+    """The picture that a resolved Recipe starts from, and its mask, as it is worked on."""
+    assert recipe.image and recipe.resize and recipe.background  # resolved
+    picture = open_image(recipe.image)
+    check_sha256(picture.name, recipe.image_sha256, picture.sha256)
+    drawn = None
+    if recipe.mask not in (None, ALPHA):
+        drawn = open_image(str(recipe.mask))
+        check_sha256(drawn.name, recipe.mask_sha256, drawn.sha256, what="mask")
+    return canvas(
+        picture,
+        drawn,
+        recipe.size,
+        resize=recipe.resize,
+        background=recipe.background,
+        masked=recipe.mask is not None,
+        blur=recipe.mask_blur,
+        invert=recipe.invert_mask,
+        margin=recipe.mask_margin,
+    )

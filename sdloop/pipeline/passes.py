@@ -1,0 +1,209 @@
+"""The runs of the loop for one batch of pictures: one, or with ``hires`` a second, larger one."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from sdloop.models.components.load import Components
+from sdloop.conditioning.encode import with_sizes
+from sdloop.conditioning.value import Conditioning
+from sdloop.errors import NonFiniteError, SettingError
+from sdloop.guidance.guiders import guided_by
+from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
+from sdloop.images.input.frame import placed
+from sdloop.latents.noise import enlarge, latent_size, noise, seeded_generators
+from sdloop.pipeline.steps import scheduled
+from sdloop.pipeline.input_images import Look
+from sdloop.loop import Step, denoise
+from sdloop.guidance.perturbed_attention import Perturbed, looking_away, skipping
+from sdloop.recipe.enlarge import stages
+from sdloop.recipe.guidance import guidance_scales
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import Scheduler, has_finished, looks, seed_brownian_noise, steps_of
+from sdloop.pipeline.initial_latents import Start, start
+from sdloop.guidance.losses.bound import pull_of
+from sdloop.guidance.losses.ways import Through
+from sdloop.pipeline.tiled_unet import Windows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One run of the loop before it begins: ``set_steps`` has run for its scheduler."""
+
+    batch: tuple[Recipe, ...]
+    scheduler: Scheduler
+    timesteps: Tensor
+    sigmas: tuple[float, ...]
+    guidance_scales: tuple[float, ...]
+
+
+def looked_at(planned: Sequence[Stage], row: int) -> tuple[float, ...]:
+    """The noise levels at which the UNet looked at the picture in a batch's ``row``."""
+    runs = [stage.sigmas[: looks(stage.scheduler, stage.timesteps, row)] for stage in planned]
+    return tuple(itertools.chain.from_iterable(runs))
+
+
+# From a scheduler, its timesteps and the generators of the pictures.
+Begin = Callable[[Scheduler, Tensor, Sequence[Generator]], Start]
+
+
+def stages_of(components: Components, batch: Sequence[Recipe]) -> list[Stage]:
+    """The stages of a batch, whose Recipes agree in all that decides them.
+
+    Raises ``SettingError`` for an interval of guidance that none of their steps lies in.
+    """
+    planned = [_stage(components, recipes) for recipes in zip(*map(stages, batch), strict=True)]
+    interval = batch[0].guidance_interval
+    if interval is not None and all({1} == set(stage.guidance_scales) for stage in planned):
+        sigmas = [sigma for stage in planned for sigma in stage.sigmas]
+        raise SettingError(
+            f"guidance_interval must hold the sigma of a step with guidance, got {interval}; they "
+            f"go from {max(sigmas):.4g} to {min(sigmas):.4g}"
+        )
+    return planned
+
+
+def _stage(components: Components, batch: tuple[Recipe, ...]) -> Stage:
+    recipe = batch[0]
+    scheduler, timesteps, sigmas = scheduled(recipe, components)
+    whole = steps_of(scheduler, scheduler.timesteps)
+    places = [step / max(1, whole[-1]) for step in whole[-len(timesteps) :]]
+    scales = guidance_scales(recipe, sigmas=sigmas, places=places)
+    return Stage(
+        batch=batch,
+        scheduler=scheduler,
+        timesteps=timesteps,
+        sigmas=tuple(sigmas),
+        guidance_scales=tuple(scales),
+    )
+
+
+def run(
+    components: Components, planned: Sequence[Stage], conditioning: Conditioning, *, look: Look
+) -> Iterator[Step]:
+    """The steps of all stages, counted as one run; the last one's latents are the pictures'.
+
+    Where a scheduler needs fewer steps than there are, the ``total`` of the last one says so.
+
+    The ``conditioning`` is that of all stages, but for the sizes that SDXL is told.
+
+    Raises ``NonFiniteError`` naming the step at which numbers ceased to be finite.
+    """
+    total = sum(len(stage.timesteps) for stage in planned)
+    done = 0
+    latents: Tensor | None = None
+    for stage in planned:
+        begin: Begin = partial(start, components, stage.batch, look=look)
+        if latents is not None:
+            begin = partial(enlarged_start, components, stage.batch, latents)
+        finite = []
+        for step in _denoised(components, stage, conditioning, begin):
+            latents = step.latents
+            finite.append(latents.isfinite().all())
+            index, ends = done + step.index, has_finished(stage.scheduler)
+            last = ends and stage is planned[-1]
+            yield replace(step, index=index, total=index + 1 if last else total)
+            if ends:
+                break
+        _check_finite(finite, done, total, components.dtype)
+        done += len(stage.timesteps)
+
+
+def _denoised(
+    components: Components, stage: Stage, conditioning: Conditioning, begin: Begin
+) -> Iterator[Step]:
+    """Run the loop for one stage."""
+    recipe = stage.batch[0]  # all of a batch agree in what is read from it here
+    seeds = [one.seed for one in stage.batch]
+    generators = seeded_generators(seeds)
+    begun = begin(stage.scheduler, stage.timesteps, generators)
+    seed_brownian_noise(stage.scheduler, begun.latents, seeds)
+    guide, scheduler = guided_by(recipe, stage.scheduler)
+    return denoise(
+        _unet(components, recipe, len(stage.batch), conditioning.weights),
+        scheduler,
+        begun.latents,
+        begun.seen_with(with_sizes(components, conditioning, stage.batch)),
+        timesteps=stage.timesteps,
+        sigmas=stage.sigmas,
+        guidance_scale=stage.guidance_scales,
+        guide=guide,
+        eta=recipe.eta,
+        generators=generators,
+        kept=begun.kept,
+        pull=pull_of(components, stage.batch, recipe.size),
+    )
+
+
+def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor | None) -> Any:
+    """The UNet, behind windows where the Recipe has some, and beside its hampered twins.
+
+    Where a loss is to pull through them, each has a way back.
+    """
+    unet, worse = components.unet, []
+    if recipe.pag_scale and recipe.pag_layers is not None:
+        worse.append((looking_away(unet, recipe.pag_layers), recipe.pag_scale))
+    if recipe.slg_scale and recipe.slg_layers is not None:
+        worse.append((skipping(unet, recipe.slg_layers), recipe.slg_scale))
+
+    def windowed(one: Any) -> Any:
+        one = Through(unet=one) if recipe.guide_mode == "exact" else one
+        side = None if recipe.tile is None else recipe.tile // components.vae_factor
+        return Windows(unet=one, side=side) if side else one
+
+    if not worse:
+        return windowed(unet)
+    hampered = [(windowed(twin), scale) for twin, scale in worse]
+    return Perturbed(unet=windowed(unet), worse=hampered, pictures=pictures, weights=weights)
+
+
+def enlarged_start(
+    components: Components,
+    batch: Sequence[Recipe],
+    latents: Tensor,
+    scheduler: Scheduler,
+    timesteps: Tensor,
+    generators: Sequence[Generator],
+) -> Start:
+    """What the second stage starts from: the pictures that the first one's ``latents`` are.
+
+    With the same draws as for a picture that was brought: both stages make what one would get by
+    making the small picture, and then enlarging its file.
+    """
+    size = latent_size(*batch[0].size, components.vae_factor)
+    if batch[0].enlarge == "latent":
+        clean = enlarge(latents, *size)
+    else:
+        clean = _through_pixels(components, batch[0], latents, generators)
+    drawn = noise(generators, components.vae.config.latent_channels, *size).to(clean.device)
+    noisy = scheduler.add_noise(clean, drawn, timesteps[:1].repeat(len(batch)))
+    return Start(latents=noisy)
+
+
+def _through_pixels(
+    components: Components, recipe: Recipe, latents: Tensor, generators: Sequence[Generator]
+) -> Tensor:
+    """The latents of the pictures after Lanczos' filter has enlarged them."""
+    vae, rows = components.vae, []
+    images = to_images(decode(vae, latents))
+    for image, generator in zip(images, generators, strict=True):
+        large = placed(image, recipe.size, resize="crop", around="white")
+        rows.append(scale(vae, encode(vae, to_pixels(large)).draw(generator)))
+    return torch.cat(rows)
+
+
+def _check_finite(finite: Sequence[Tensor], done: int, total: int, dtype: torch.dtype) -> None:
+    """Look at all steps at once, at the end: asking at every step would make a GPU wait."""
+    for index, flag in enumerate(torch.stack(tuple(finite)).tolist(), start=done + 1):
+        if not flag:
+            half = dtype != torch.float32
+            raise NonFiniteError(
+                f"the latents are not finite numbers after step {index} of {total} "
+                f"in {str(dtype).removeprefix('torch.')}; remedy: "
+                f"{'dtype fp32' if half else 'a lower guidance_scale'} or another scheduler"
+            )

@@ -1,0 +1,149 @@
+"""How the losses that steer a picture are written.
+
+::
+
+    loss  := NAME [ "=" SCALE ]                                   blue=200
+           | "palette=" COLOUR { "," COLOUR } [ ":" SCALE ]       palette=#112233,gold:400
+           | "like=" FILE [ ",ssim" ] [ ",mask=" FILE ] [ ":" SCALE ]
+           | "clip=" TEXT [ ":" SCALE ]                           clip=a red sky:15
+           | MODULE ":" FUNCTION [ "=" SCALE ]                    my_losses:warmth=100
+
+A NAME is one of ``LEVELS``, "symmetry" or "smooth". Without a SCALE a loss has its usual one; a
+negative one leads the other way.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sdloop.errors import SettingError
+from sdloop.images.input.frame import settled_colour
+from sdloop.rules import check_number
+
+LEVELS = ("red", "green", "blue", "brightness")
+MAX_SCALE = 1e7
+
+# A scale that one sees, and that leaves the embedded model's pictures pictures.
+USUAL_SCALES: Mapping[str, float] = {
+    **dict.fromkeys(LEVELS, 50.0),
+    "palette": 200.0,
+    "like": 100.0,
+    "ssim": 50.0,
+    "symmetry": 500.0,
+    "smooth": 200.0,
+    "clip": 10.0,
+    "call": 100.0,
+}
+NAMES = tuple(name for name in USUAL_SCALES if name not in ("ssim", "call"))
+PLAIN = (*LEVELS, "symmetry", "smooth")
+
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
+_CALL = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)(?:=(.*))?")
+_SCALED = re.compile(rf"(?P<rest>.*?):\s*(?P<scale>{_NUMBER})\s*", re.I | re.S)
+_LIKE = re.compile(r"(?P<file>.+?)(?P<ssim>,ssim)?(?:,mask=(?P<mask>.+))?", re.S)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamedLoss:
+    """A loss on the picture, and how hard it pulls.
+
+    ``kind`` is one of ``NAMES``, or "call". ``colours`` are those of a palette; ``file``, ``ssim``
+    and ``mask`` say what a picture shall be like, and how that is measured; ``text`` is what CLIP
+    compares it with; ``module`` and ``function`` name a function in Python. Written out, it is in
+    its one form.
+    """
+
+    kind: str
+    scale: float
+    colours: tuple[str, ...] = ()
+    file: str | None = None
+    ssim: bool = False
+    mask: str | None = None
+    text: str | None = None
+    module: str | None = None
+    function: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The pictures that it names."""
+        return tuple(file for file in (self.file, self.mask) if file is not None)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All that has a sha256 of its own: its pictures, or its module."""
+        return self.files if self.module is None else (self.module,)
+
+    def __str__(self) -> str:
+        scale = f"{self.scale:.12g}"
+        match self.kind:
+            case "palette":
+                return f"palette={','.join(self.colours)}:{scale}"
+            case "like":
+                ssim, mask = ",ssim" if self.ssim else "", f",mask={self.mask}" if self.mask else ""
+                return f"like={self.file}{ssim}{mask}:{scale}"
+            case "clip":
+                return f"clip={self.text}:{scale}"
+            case "call":
+                return f"{self.module}:{self.function}={scale}"
+            case plain:
+                return f"{plain}={scale}"
+
+
+def parse_loss(text: str) -> NamedLoss:
+    """What a loss is, as it is written; raises ``SettingError``, which names what there is.
+
+    >>> parse_loss("blue").scale, str(parse_loss("like=park.png,ssim"))
+    (50.0, 'like=park.png,ssim:50')
+    """
+    call = _CALL.fullmatch(text.strip())
+    if call is not None:
+        scale = _scale(call[3], "call", text)
+        return NamedLoss(kind="call", scale=scale, module=call["module"], function=call["function"])
+    kind, equals, rest = (part.strip() for part in text.partition("="))
+    if kind not in NAMES:
+        near = difflib.get_close_matches(kind, NAMES, n=1)
+        hint = f"did you mean {near[0]!r}? The others are" if near else "the losses are"
+        raise SettingError(f"guides: {kind!r} is no loss; {hint} {_listed()}, MODULE:FUNCTION")
+    if kind in PLAIN:
+        return NamedLoss(kind=kind, scale=_scale(rest if equals else None, kind, text))
+    scaled = _SCALED.fullmatch(rest)
+    if scaled is not None:
+        rest = scaled["rest"].strip()
+    number = scaled and scaled["scale"]
+    if not rest:
+        raise SettingError(f"guides: {kind} needs something after =, as in {_EXAMPLES[kind]!r}")
+    match kind:
+        case "palette":
+            colours = tuple(settled_colour("guides", one.strip()) for one in rest.split(","))
+            return NamedLoss(kind=kind, scale=_scale(number, kind, text), colours=colours)
+        case "like":
+            found = _LIKE.fullmatch(rest)
+            assert found is not None  # it takes any text
+            ssim = found["ssim"] is not None
+            scale = _scale(number, "ssim" if ssim else kind, text)
+            return NamedLoss(
+                kind=kind, scale=scale, file=found["file"], ssim=ssim, mask=found["mask"]
+            )
+        case _:
+            return NamedLoss(kind=kind, scale=_scale(number, kind, text), text=rest)
+
+
+_EXAMPLES = {
+    "palette": "palette=#112233,gold",
+    "like": "like=FILE",
+    "clip": "clip=a red sky",
+}
+
+
+def _listed() -> str:
+    return ", ".join(NAMES)
+
+
+def _scale(text: str | None, kind: str, whole: str) -> float:
+    if text is None:
+        return USUAL_SCALES[kind]
+    if not re.fullmatch(_NUMBER, text.strip(), re.I):
+        raise SettingError(f"guides must have a number for a scale, got {text!r} in {whole!r}")
+    check_number("the scale of a loss in guides", float(text), -MAX_SCALE, MAX_SCALE)
+    return float(text)

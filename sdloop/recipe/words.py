@@ -1,0 +1,133 @@
+"""A Recipe's learned and replaced words: looked up in their files, checked against the model."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from sdloop.recipe.model_facts import Defaults
+from sdloop.errors import FileError, SettingError
+from sdloop.prompt.learned.facts import EmbeddingFacts, embedding_facts, family_of
+from sdloop.prompt.learned.grammar import Embedding, Replacement, parse_embedding, parse_replacement
+from sdloop.prompt.learned.places import MARKS, mentions
+from sdloop.recipe.check import PROMPTS
+
+if TYPE_CHECKING:
+    from sdloop.recipe.recipe import Recipe
+
+# What means something only beside prompts with these words in them.
+WORD_FIELDS = ("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256")
+
+
+def with_learned(recipe: "Recipe", model: Defaults) -> "Recipe":
+    """``recipe`` with the tokens that its files name, and with their hashes.
+
+    Raises ``FileError`` for a file that holds no embedding, or another than the Recipe was made
+    with; ``SettingError`` for one of another family of models, for two that claim one token, and
+    for a word that is in neither prompt.
+    """
+    if recipe.embeddings is not None:
+        recipe = _with_embeddings(recipe, model, [parse_embedding(e) for e in recipe.embeddings])
+    elif recipe.embeddings_sha256 is not None:
+        raise SettingError("embeddings_sha256 is for embeddings, and none are given")
+    if recipe.replace_tokens is not None:
+        texts = recipe.replace_tokens
+        recipe = _with_replacements(recipe, model, [parse_replacement(text) for text in texts])
+    elif recipe.replace_tokens_sha256 is not None:
+        raise SettingError("replace_tokens_sha256 is for replace_tokens, and none are given")
+    return recipe
+
+
+def _with_embeddings(recipe: "Recipe", model: Defaults, asked: list[Embedding]) -> "Recipe":
+    facts = [_suiting("embeddings", one.file, recipe, model) for one in asked]
+    named = tuple(
+        Embedding(file=one.file, token=fact.token if one.token is None else one.token)
+        for one, fact in zip(asked, facts, strict=True)
+    )
+    _check_words("embeddings", [str(one.token) for one in named], recipe)
+    hashes = _checked_hashes("embeddings", facts, recipe.embeddings_sha256)
+    return dataclasses.replace(
+        recipe, embeddings=tuple(str(one) for one in named), embeddings_sha256=hashes
+    )
+
+
+def _with_replacements(recipe: "Recipe", model: Defaults, asked: list[Replacement]) -> "Recipe":
+    facts = [_suiting("replace_tokens", file, recipe, model) for one in asked for file in one.files]
+    for fact in facts:
+        if fact.count > 1:
+            raise SettingError(
+                f"replace_tokens must put one vector in a word's place, and {fact.file!r} holds "
+                f"{fact.count}: give it as an embedding"
+            )
+    learned = [parse_embedding(one).token for one in recipe.embeddings or ()]
+    _check_words("replace_tokens", [one.word for one in asked], recipe, taken=learned)
+    hashes = _checked_hashes("replace_tokens", facts, recipe.replace_tokens_sha256)
+    return dataclasses.replace(recipe, replace_tokens_sha256=hashes if hashes else None)
+
+
+def _suiting(field: str, file: str, recipe: "Recipe", model: Defaults) -> EmbeddingFacts:
+    facts = embedding_facts(file)
+    if facts.widths != model.text_widths:
+        raise SettingError(
+            f"{field}: {file!r} is for {family_of(facts.widths)}, with vectors of width "
+            f"{_listed(facts.widths)}; those of {recipe.model} have {_listed(model.text_widths)}"
+        )
+    return facts
+
+
+def _listed(widths: tuple[int, ...]) -> str:
+    return " and ".join(str(width) for width in widths)
+
+
+def _check_words(
+    field: str, words: list[str], recipe: "Recipe", *, taken: "list[str | None] | None" = None
+) -> None:
+    seen = {str(word).lower() for word in taken or []}
+    prompts = [getattr(recipe, name) or "" for name in PROMPTS]
+    prompts += recipe.mix_prompts or ()
+    for word in words:
+        if word.lower() in seen:
+            raise SettingError(f"{field} must give each word one meaning, got {word!r} twice")
+        seen.add(word.lower())
+        if any(mark in word for mark in MARKS):
+            raise SettingError(
+                f"{field} must have words without {MARKS}, which mean something in a prompt, got "
+                f"{word!r}: name another, as FILE:TOKEN"
+            )
+        if not any(mentions(prompt, word) for prompt in prompts):
+            raise SettingError(
+                f"{field} would change nothing: {word!r} is not in the prompt {recipe.prompt!r}"
+            )
+
+
+def _checked_hashes(
+    field: str, facts: list[EmbeddingFacts], expected: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    hashes = tuple(fact.sha256 for fact in facts)
+    if expected is not None and len(expected) != len(hashes):
+        raise SettingError(
+            f"{field}_sha256 must have one for each file, got {len(expected)} for {len(hashes)}"
+        )
+    for fact, wanted in zip(facts, expected or hashes, strict=True):
+        if fact.sha256 != wanted:
+            raise FileError(
+                f"{fact.file!r} is not the file that the recipe was made with: its sha256 is "
+                f"{fact.sha256[:12]}…, not {wanted[:12]}…"
+            )
+    return hashes
+
+
+def keyed_words(recipe: "Recipe") -> dict[str, Any]:
+    """What of the learned words decides the pixels: tokens and hashes, and not where a file is."""
+    if recipe.embeddings is None and recipe.replace_tokens is None:
+        return {}
+    tokens = [parse_embedding(one).token for one in recipe.embeddings or ()]
+    hashes = iter(recipe.replace_tokens_sha256 or ())
+    replaced = [
+        [one.word, *([t.factor, next(hashes) if t.is_file else t.name] for t in one.terms)]
+        for one in (parse_replacement(text) for text in recipe.replace_tokens or ())
+    ]
+    return {
+        "embeddings": [
+            list(pair) for pair in zip(tokens, recipe.embeddings_sha256 or (), strict=True)
+        ],
+        "replace_tokens": replaced,
+    }

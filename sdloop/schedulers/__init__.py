@@ -1,0 +1,1 @@
+"""Schedulers: their names, their steps, optimisers that act as one, and Align Your Steps."""

@@ -1,0 +1,270 @@
+"""What people call the schedulers, and which settings each of them knows.
+
+A scheduler has one short name here, the diffusers class behind it, and the options that make the
+class behave as its name says ("dpmpp-2m-sde" is ``DPMSolverMultistepScheduler`` with another
+``algorithm_type``). Labels of A1111 ("DPM++ 2M Karras"), of CompVis ("k_euler_a") and
+diffusers' own class names are understood as well.
+"""
+
+import difflib
+import importlib.util
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdloop.errors import SettingError
+
+SIGMAS = ("karras", "exponential", "beta", "uniform")
+AYS = "ays"  # Align Your Steps: a table, where the others are formulas
+SPACINGS = ("leading", "trailing", "linspace")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchedulerName:
+    """One scheduler as people know it.
+
+    ``knows`` lists the optional settings it understands: ``sigmas`` (its noise levels can be
+    respaced), ``spacing`` (``timestep_spacing``), ``timesteps`` and ``sigmas_list`` (they can be
+    listed), ``ays`` (and so they can be those of Align Your Steps) and ``eta``; whether it can step
+    on predictions of the clean ``sample``; and ``edm``, for UNets trained in EDM's terms alone
+    (Karras et al. 2022, arXiv:2206.00364). ``descent`` is an optimiser of torch in a scheduler's
+    place, see ``sdloop.schedulers.optimisers``, and ``decay`` says that it has a ``weight_decay``.
+    """
+
+    name: str
+    class_name: str
+    label: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    knows: frozenset[str] = frozenset()
+
+
+def _entry(
+    name: str, class_name: str, label: str, knows: str = "", **options: Any
+) -> SchedulerName:
+    return SchedulerName(
+        name=name,
+        class_name=f"{class_name}Scheduler",
+        label=label,
+        options=options,
+        knows=frozenset(knows.split()),
+    )
+
+
+def _optimiser(
+    name: str, class_name: str, learning_rate: float, knows: str = "decay", **options: Any
+) -> SchedulerName:
+    return SchedulerName(
+        name=name,
+        class_name=f"torch.optim.{class_name}",
+        label=class_name if name == class_name.lower() else name.capitalize(),
+        options={"learning_rate": learning_rate, **options},
+        knows=frozenset({"descent", "sample", *knows.split()}),
+    )
+
+
+_LISTED = "sigmas timesteps ays sample"
+_DPMPP = {"algorithm_type": "dpmsolver++", "solver_order": 2}
+_SDE = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
+
+SCHEDULERS: Mapping[str, SchedulerName] = {
+    entry.name: entry
+    for entry in (
+        _entry("ddim", "DDIM", "DDIM", "spacing eta sample"),
+        _entry("ddpm", "DDPM", "DDPM", "spacing timesteps ays sample"),
+        _entry("pndm", "PNDM", "PLMS", "spacing", skip_prk_steps=True),
+        _entry("lms", "LMSDiscrete", "LMS", "sigmas spacing sample"),
+        _entry(
+            "euler", "EulerDiscrete", "Euler", "sigmas spacing timesteps sigmas_list ays sample"
+        ),
+        _entry("euler-a", "EulerAncestralDiscrete", "Euler a", "spacing"),
+        _entry("heun", "HeunDiscrete", "Heun", "sigmas spacing timesteps ays sample"),
+        _entry("dpm2", "KDPM2Discrete", "DPM2", "sigmas spacing"),
+        _entry("dpm2-a", "KDPM2AncestralDiscrete", "DPM2 a", "sigmas spacing"),
+        _entry("dpmpp-2m", "DPMSolverMultistep", "DPM++ 2M", f"{_LISTED} spacing", **_DPMPP),
+        _entry("dpmpp-2m-sde", "DPMSolverMultistep", "DPM++ 2M SDE", f"{_LISTED} spacing", **_SDE),
+        _entry("dpmpp-2s", "DPMSolverSinglestep", "DPM++ 2S", _LISTED, **_DPMPP),
+        _entry("dpmpp-sde", "DPMSolverSDE", "DPM++ SDE", "sigmas spacing"),
+        _entry("deis", "DEISMultistep", "DEIS", "sigmas spacing sample"),
+        _entry("unipc", "UniPCMultistep", "UniPC", "sigmas spacing sample"),
+        _entry("sa-solver", "SASolver", "SA-Solver", "sigmas spacing sample"),
+        _entry("lcm", "LCM", "LCM", "timesteps sample"),
+        _entry("tcd", "TCD", "TCD", "eta timesteps sample"),
+        _entry("edm-euler", "EDMEuler", "EDM Euler", "edm"),
+        _entry("edm-dpmpp-2m", "EDMDPMSolverMultistep", "EDM DPM++ 2M", "edm"),
+        # Adam forgets sooner than it does elsewhere: of 15 steps, ten are no past to go by.
+        _optimiser("adam", "Adam", 1.2, betas=(0.5, 0.9)),
+        _optimiser("adamw", "AdamW", 1.2, betas=(0.5, 0.9), weight_decay=0.01),
+        _optimiser("nadam", "NAdam", 1.2, betas=(0.5, 0.9)),
+        _optimiser("radam", "RAdam", 0.6),
+        _optimiser("adamax", "Adamax", 0.9, betas=(0.5, 0.9)),
+        _optimiser("adagrad", "Adagrad", 1.6),
+        _optimiser("adadelta", "Adadelta", 300.0),
+        _optimiser("rmsprop", "RMSprop", 0.3, alpha=0.9),
+        _optimiser("rprop", "Rprop", 0.3, ""),
+        _optimiser("sgd", "SGD", 0.3),
+        _optimiser("asgd", "ASGD", 0.3),
+        _optimiser("momentum", "SGD", 0.2, momentum=0.5),
+    )
+}
+
+# What fingers type that is neither our name, nor a label, nor a class name. Spelled as `_plain`
+# leaves them.
+_ALIASES = {
+    "keuler": "euler",
+    "keulera": "euler-a",
+    "keulerancestral": "euler-a",
+    "eulerancestral": "euler-a",
+    "klms": "lms",
+    "kheun": "heun",
+    "kdpm2": "dpm2",
+    "kdpm2a": "dpm2-a",
+    "kdpm2ancestral": "dpm2-a",
+    "dpm2ancestral": "dpm2-a",
+    "kdpmpp2m": "dpmpp-2m",
+    "kdpmpp2msde": "dpmpp-2m-sde",
+    "kdpmpp2s": "dpmpp-2s",
+    "kdpmppsde": "dpmpp-sde",
+    "dpmsolver": "dpmpp-2m",
+    "dpmsolverpp": "dpmpp-2m",
+    "plms": "pndm",
+}
+
+
+def _plain(text: str) -> str:
+    """``DPM++ 2M`` and ``dpmpp-2m`` are one name: letters and digits alone, ``+`` spelled ``p``."""
+    return re.sub(r"[^a-z0-9]", "", text.lower().replace("+", "p"))
+
+
+def _known() -> dict[str, str]:
+    spellings = dict(_ALIASES)
+    # Later entries must not take a class name away from the plain variant of it that comes first.
+    for entry in reversed(list(SCHEDULERS.values())):
+        spellings[_plain(entry.class_name)] = entry.name
+        spellings[_plain(entry.class_name.removesuffix("Scheduler"))] = entry.name
+    for entry in SCHEDULERS.values():
+        spellings[_plain(entry.name)] = spellings[_plain(entry.label)] = entry.name
+    return spellings
+
+
+_SPELLINGS = _known()
+
+# What the classes do where a config does not mention the options that tell our names apart.
+_UNSAID = {"algorithm_type": "dpmsolver++", "solver_order": 2, "skip_prk_steps": False}
+
+
+def parse_scheduler(text: str) -> tuple[str, str | None]:
+    """The scheduler that ``text`` names, and the sigmas where a label folds both into one.
+
+    Raises ``SettingError`` with the nearest names when nothing is meant by it.
+
+    >>> parse_scheduler("DPM++ 2M Karras")
+    ('dpmpp-2m', 'karras')
+    >>> parse_scheduler("k_euler_a")
+    ('euler-a', None)
+    >>> parse_scheduler("EulerDiscreteScheduler")
+    ('euler', None)
+    """
+    plain = _plain(text)
+    if plain in _SPELLINGS:
+        return _SPELLINGS[plain], None
+    for sigmas in (*SIGMAS, AYS):
+        if plain.endswith(sigmas) and plain.removesuffix(sigmas) in _SPELLINGS:
+            return _SPELLINGS[plain.removesuffix(sigmas)], sigmas
+    near = difflib.get_close_matches(plain, _SPELLINGS, n=5, cutoff=0.4)
+    names = list(dict.fromkeys(_SPELLINGS[spelling] for spelling in near)) or list(SCHEDULERS)
+    raise SettingError(f"scheduler must be a known one ({', '.join(names)} …), got {text!r}")
+
+
+def name_of(config: Mapping[str, Any]) -> str | None:
+    """Our name for the scheduler that a checkpoint's ``scheduler_config.json`` describes.
+
+    A class that serves several names ("dpmpp-2m" and its SDE) is told apart by its options. Where
+    no name fits them, the answer is None: such a scheduler is the model's own and cannot be asked
+    for by name.
+
+    >>> name_of({"_class_name": "PNDMScheduler", "skip_prk_steps": True})
+    'pndm'
+    >>> name_of({"_class_name": "PNDMScheduler"}) is None
+    True
+    """
+    for entry in SCHEDULERS.values():
+        if entry.class_name != config["_class_name"] or "descent" in entry.knows:
+            continue
+        if all(config.get(key, _UNSAID[key]) == value for key, value in entry.options.items()):
+            return entry.name
+    return None
+
+
+def class_of(scheduler: str | None, config: Mapping[str, Any]) -> str:
+    """The class behind a name, or without one that in the checkpoint's config."""
+    return str(config["_class_name"]) if scheduler is None else SCHEDULERS[scheduler].class_name
+
+
+def known_to(scheduler: str | None, config: Mapping[str, Any]) -> frozenset[str]:
+    """What the named scheduler knows, or without a name the class in the checkpoint's config."""
+    if scheduler is not None:
+        return SCHEDULERS[scheduler].knows
+    kinds = (e for e in SCHEDULERS.values() if e.class_name == config["_class_name"])
+    return next((entry.knows for entry in kinds), frozenset())
+
+
+# What a setting is called in `knows`, where it has another name there.
+_SETTINGS = {
+    "timestep_spacing": "spacing",
+    "learning_rate": "descent",
+    "stop_noise": "descent",
+    "weight_decay": "decay",
+}
+
+
+def check_known(scheduler: str, knows: frozenset[str], settings: Mapping[str, Any]) -> None:
+    """Raise ``SettingError`` for a setting that is given and that ``scheduler`` would ignore."""
+    for name, value in settings.items():
+        setting = _SETTINGS.get(name, name)
+        if name == "sigmas" and value == AYS:
+            setting = "ays"
+        if value is not None and setting not in knows:
+            able = [entry.name for entry in SCHEDULERS.values() if setting in entry.knows]
+            raise SettingError(
+                f"{name} means nothing to the scheduler {scheduler}, got {value!r}; "
+                f"those that know it: {', '.join(able)}"
+            )
+
+
+def check_suits(scheduler: str, knows: frozenset[str], config: Mapping[str, Any]) -> None:
+    """Raise ``SettingError`` when ``scheduler`` cannot run a UNet trained as ``config`` says."""
+    # EDM's schedulers scale a UNet's input and output as its training did: all or none.
+    trained_edm = str(config["_class_name"]).startswith("EDM")
+    if ("edm" in knows) != trained_edm:
+        raise SettingError(
+            f"scheduler must be {'an' if trained_edm else 'no'} EDM one for this model, "
+            f"which was{'' if trained_edm else ' not'} trained that way, got {scheduler!r}"
+        )
+    if config.get("prediction_type") == "sample" and "sample" not in knows:
+        able = [entry.name for entry in SCHEDULERS.values() if "sample" in entry.knows]
+        raise SettingError(
+            f"scheduler must take this model's prediction of the sample itself, got {scheduler!r}; "
+            f"those that do: {', '.join(able)}"
+        )
+
+
+def sigmas_of(config: Mapping[str, Any]) -> str:
+    """Which spacing of the noise levels a scheduler's config asks for: one of ``SIGMAS``.
+
+    >>> sigmas_of({"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": True})
+    'karras'
+    """
+    return next((name for name in SIGMAS if config.get(f"use_{name}_sigmas")), "uniform")
+
+
+def check_packages(class_name: str, sigmas: str | None) -> None:
+    """Raise ``SettingError`` for a scheduler whose package is not installed; imports none."""
+    needs = {
+        "scipy": class_name == "LMSDiscreteScheduler" or sigmas == "beta",
+        "torchsde": class_name == "DPMSolverSDEScheduler",
+    }
+    for package, needed in needs.items():
+        if needed and importlib.util.find_spec(package) is None:
+            what = "sigmas 'beta'" if sigmas == "beta" else f"the scheduler {class_name}"
+            raise SettingError(f"{what} needs {package}: pip install 'sdloop[schedulers]'")

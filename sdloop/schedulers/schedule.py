@@ -1,0 +1,233 @@
+"""From names to scheduler objects, and from a scheduler to the noise levels of its steps."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import diffusers
+from torch import Generator, Tensor
+
+from sdloop.schedulers.optimisers import Descent
+from sdloop.errors import ModelError, SettingError
+from sdloop.schedulers.prediction import predict_denoised
+from sdloop.schedulers.names import SCHEDULERS, SIGMAS, check_packages, class_of
+
+# The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
+# step, and add_noise for what starts from a picture.
+Scheduler = Any
+
+
+def make_scheduler(
+    config: Mapping[str, Any],
+    *,
+    scheduler: str | None = None,
+    sigmas: str | None = None,
+    timestep_spacing: str | None = None,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    stop_noise: float = 0.0,
+) -> Scheduler:
+    """A fresh scheduler: the checkpoint's own, or another class on the same training schedule.
+
+    Schedulers count their own steps, so each run of the loop needs a new one. ``config`` is the
+    checkpoint's ``scheduler_config.json``. ``scheduler`` is a name of ``SCHEDULERS``, ``None``
+    keeps the checkpoint's; the others are a Recipe's fields, the last three for the schedulers that
+    are optimisers.
+
+    Raises ``SettingError`` when the scheduler needs a package that is not installed.
+    """
+    class_name = class_of(scheduler, config)
+    changes: dict[str, Any] = dict(SCHEDULERS[scheduler].options) if scheduler else {}
+    if sigmas is not None:
+        changes |= {f"use_{name}_sigmas": name == sigmas for name in SIGMAS if name != "uniform"}
+    if timestep_spacing is not None:
+        changes["timestep_spacing"] = timestep_spacing
+    check_packages(class_name, sigmas)
+    own = _class(config["_class_name"]).from_config(dict(config))
+    if scheduler is not None and "descent" in SCHEDULERS[scheduler].knows:
+        asked = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+        changes |= {name: value for name, value in asked.items() if value is not None}
+        return Descent.of(own, class_name, stop_noise=stop_noise, **changes)
+    # From `own.config`, which remembers what the checkpoint set: a plain copy of it would hand the
+    # defaults of one class to another as if somebody had chosen them.
+    return _class(class_name).from_config(own.config, **changes)
+
+
+def set_steps(
+    scheduler: Scheduler,
+    steps: int,
+    *,
+    start: int = 0,
+    timesteps: Sequence[int] | None = None,
+    sigmas: Sequence[float] | None = None,
+) -> tuple[Tensor, list[float]]:
+    """Prepare ``scheduler`` for ``steps`` and return its timesteps (CPU) and their sigmas.
+
+    The steps are spaced as the scheduler spaces them, or lie at the ``timesteps``, or the
+    ``sigmas`` (one more than there are steps), that are listed; not every scheduler takes a list.
+
+    ``start`` is the first step to run, counted from 0: what comes before it is left out, and
+    ``scheduler.add_noise`` brings a picture to where the others begin. There may be more
+    timesteps than steps: second-order schedulers look twice at each.
+    Raises ``SettingError`` where the scheduler cannot make that many.
+    """
+    try:
+        # On the CPU whatever the UNet's device: most schedulers would otherwise wait for the GPU
+        # at every step, to look a number up.
+        if timesteps is not None:
+            scheduler.set_timesteps(timesteps=list(timesteps), device="cpu")
+        elif sigmas is not None:
+            scheduler.set_timesteps(sigmas=list(sigmas), device="cpu")
+        else:
+            scheduler.set_timesteps(steps, device="cpu")
+    except ValueError as error:
+        raise SettingError(f"steps must suit the scheduler, got {steps}: {error}") from error
+    trained = scheduler.config.get("num_train_timesteps", 1000)
+    if scheduler.timesteps.max() >= trained and not hasattr(scheduler, "sigmas"):
+        raise SettingError(
+            f"steps must leave the scheduler within its {trained} timesteps, got {steps}"
+        )
+    begin = start * scheduler.order
+    if hasattr(scheduler, "set_begin_index"):
+        # Else the scheduler looks its first timestep up, and where rounding makes two alike, as
+        # beta sigmas of many steps do, takes the second: diffusers' own pipelines fail there.
+        scheduler.set_begin_index(begin)
+    return scheduler.timesteps[begin:], noise_levels(scheduler)[begin:]
+
+
+def steps_of(scheduler: Scheduler, timesteps: Tensor) -> list[int]:
+    """Which step each turn of the loop belongs to, counted from 0 at the first of ``timesteps``.
+
+    Second-order schedulers have two turns a step, and PNDM takes more for its first ones.
+    """
+    turns = range(len(scheduler.timesteps))
+    if type(scheduler).__name__ == "PNDMScheduler":
+        if len(scheduler.prk_timesteps):  # three steps of Runge and Kutta, of four turns each
+            steps = [turn // 4 if turn < 12 else turn - 9 for turn in turns]
+        else:
+            steps = [max(0, turn - 1) for turn in turns]
+    else:
+        steps = [turn // scheduler.order for turn in turns]
+    begin = len(turns) - len(timesteps)
+    return [step - steps[begin] for step in steps[begin:]]
+
+
+def noise_levels(scheduler: Scheduler) -> list[float]:
+    """The sigma at which the UNet looks, for each of ``scheduler.timesteps``.
+
+    Sigma is the noise's standard deviation over the signal's; infinite where no signal is left.
+    """
+    timesteps = scheduler.timesteps
+    if not hasattr(scheduler, "sigmas"):
+        signal = scheduler.alphas_cumprod[timesteps.long()].double()
+        return [float(sigma) for sigma in ((1 - signal) / signal).sqrt()]
+    levels: Tensor = scheduler.sigmas[: len(timesteps)].double()
+    middle = _MIDDLES.get(type(scheduler).__name__)
+    if middle is not None:
+        levels[1::2] = middle(scheduler)[: len(levels[1::2])].double()
+    return [float(level) for level in levels]
+
+
+def has_finished(scheduler: Scheduler) -> bool:
+    """Whether further steps would change nothing, as with an optimiser that has settled."""
+    return isinstance(scheduler, Descent) and scheduler.finished
+
+
+def looks(scheduler: Scheduler, timesteps: Tensor, row: int) -> int:
+    """At how many of ``timesteps`` the UNet looked at the picture in a batch's ``row``."""
+    return scheduler.looks[row] if isinstance(scheduler, Descent) else len(timesteps)
+
+
+def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[int]) -> None:
+    """Let DPM++ SDE draw its noise from each picture's own seed, on the CPU.
+
+    It draws Brownian paths from torchsde instead of noise from torch's generators; left alone it
+    takes random seeds, and on a GPU other paths than on the CPU. Other schedulers are left as
+    they are. ``set_steps`` must have run.
+    """
+    if type(scheduler).__name__ != "DPMSolverSDEScheduler":
+        return
+    from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
+
+    levels = scheduler.sigmas[scheduler.sigmas > 0]
+    path = BrownianTreeNoiseSampler(
+        latents.cpu(), levels.min().item(), levels.max().item(), list(seeds)
+    )
+    scheduler.noise_sampler = lambda sigma, sigma_next: path(sigma, sigma_next).to(latents.device)
+
+
+def step_options(
+    scheduler: Scheduler, eta: float, generators: Sequence[Generator]
+) -> dict[str, Any]:
+    """What this scheduler's ``step`` takes besides the prediction: not all have ``eta`` or draw."""
+    takes = inspect.signature(scheduler.step).parameters
+    options = {"eta": eta, "generator": list(generators) or None}
+    return {name: value for name, value in options.items() if name in takes}
+
+
+def denoised_latents(
+    scheduler: Scheduler, latents: Tensor, latent_input: Tensor, noise_pred: Tensor, sigma: float
+) -> Tensor:
+    """What the UNet believes the picture to be, in the terms of ``scheduler``.
+
+    ``latents`` are the scheduler's, ``latent_input`` what ``scale_model_input`` made of them.
+    """
+    if hasattr(scheduler, "precondition_outputs"):  # EDM scales its inputs and outputs itself
+        clean: Tensor = scheduler.precondition_outputs(latents, noise_pred, sigma)
+        return clean
+    return predict_denoised(latent_input, noise_pred, sigma, scheduler.config.prediction_type)
+
+
+def signal(scheduler: Scheduler, sigma: float) -> float:
+    """What the clean picture is multiplied by in latents of ``scheduler`` at ``sigma``.
+
+    Its latents are the picture plus noise, or that scaled to unit variance, as the UNet sees it:
+    these start from noise as it is drawn.
+    """
+    return 1.0 if scheduler.init_noise_sigma != 1 else 1 / math.sqrt(1 + sigma**2)
+
+
+def moved(
+    scheduler: Scheduler, latents: Tensor, noise_pred: Tensor, by: Tensor, sigma: float
+) -> tuple[Tensor, Tensor]:
+    """``latents`` whose clean picture has moved ``by`` so much, and the prediction that says so.
+
+    The noise in them stays what it was, and so does a prediction of the noise. ``sigma`` must be
+    finite: where no picture is left in the latents, none can be moved.
+    """
+    latents = latents + signal(scheduler, sigma) * by
+    if hasattr(scheduler, "precondition_outputs"):  # EDM's are sums of the latents and an output
+        nothing, one = by.new_zeros(()), by.new_ones(())
+        of_latents = scheduler.precondition_outputs(one, nothing, sigma)
+        return latents, noise_pred + by * (1 - of_latents) / scheduler.precondition_outputs(
+            nothing, one, sigma
+        )
+    match scheduler.config.prediction_type:
+        case "epsilon":
+            return latents, noise_pred
+        case "v_prediction":
+            return latents, noise_pred - by * sigma / math.sqrt(1 + sigma**2)
+        case _:
+            return latents, noise_pred + by
+
+
+# These look a second time between two levels of `sigmas`, each where its own formula puts it.
+_MIDDLES: Mapping[str, Callable[[Scheduler], Tensor]] = {
+    "KDPM2DiscreteScheduler": lambda s: s.sigmas_interpol[1::2],
+    "KDPM2AncestralDiscreteScheduler": lambda s: s.sigmas_interpol[0::2],
+    "DPMSolverSDEScheduler": lambda s: (s.sigmas[0:-1:2] * s.sigmas[1::2]).sqrt(),
+}
+
+_CLASS_NAMES = frozenset(
+    entry.class_name for entry in SCHEDULERS.values() if "descent" not in entry.knows
+)
+
+
+def _class(class_name: str) -> Any:
+    """A scheduler class by name: only those we know, whatever a model's files may say."""
+    if class_name not in _CLASS_NAMES:
+        raise ModelError(
+            f"the model's scheduler is a {class_name!r}, and sdloop knows {', '.join(SCHEDULERS)}"
+        )
+    return getattr(diffusers, class_name)

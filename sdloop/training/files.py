@@ -1,0 +1,77 @@
+"""What a training leaves behind: the word's file, and where it stood, to go on from."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from sdloop.errors import FileError, SettingError
+from sdloop.training.settings import Training
+from sdloop.training.train import State
+
+PARTS = ("rows", "means", "squares")
+
+
+def embedding_bytes(training: Training, state: State, told: Mapping[str, Any]) -> bytes:
+    """The file of the word, as diffusers has it; SDXL's two encoders under A1111's names.
+
+    Its metadata tell, as JSON, how it was trained and what ``told`` says.
+    """
+    names = (training.token,) if len(state.rows) == 1 else ("clip_l", "clip_g")
+    tensors = dict(zip(names, state.rows, strict=True))
+    note = {"schema": 1, "training": training.to_dict(), "step": state.step, **told}
+    return save(tensors, _noted(note))
+
+
+def state_bytes(training: Training, state: State, pictures: str, weights: str) -> bytes:
+    """The state with the settings, and the hashes of the pictures and weights that it is of."""
+    tensors = {
+        f"{part}.{number}": one for part in PARTS for number, one in enumerate(getattr(state, part))
+    }
+    note = {
+        "step": state.step,
+        "training": training.to_dict(),
+        "pictures": pictures,
+        "weights": weights,
+    }
+    return save(tensors, _noted(note))
+
+
+def _noted(note: Mapping[str, Any]) -> dict[str, str]:
+    """One entry: safetensors writes several in another order each time."""
+    return {"sdloop": json.dumps(note, sort_keys=True)}
+
+
+def read_state(path: Path, training: Training, pictures: str, weights: str) -> State:
+    """The state in ``path``, to go on from with the same settings; the steps may be more.
+
+    Raises ``FileError`` for what is no such file, ``SettingError`` naming what differs.
+    """
+    try:
+        with safe_open(path, framework="pt") as opened:
+            note = json.loads((opened.metadata() or {})["sdloop"])
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        before = Training.from_dict(note["training"])
+        state = State(step=int(note["step"]), **{part: _numbered(tensors, part) for part in PARTS})
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise FileError(f"{str(path)!r} is no training to go on with: {error}") from error
+    was, now = before.to_dict(), training.to_dict()
+    for name in was:
+        if was[name] != now[name] and name != "steps":
+            raise SettingError(
+                f"{name} must be that of the training to go on with, {was[name]!r}, "
+                f"got {now[name]!r}"
+            )
+    if (note["pictures"], note["weights"]) != (pictures, weights):
+        what = "pictures" if note["pictures"] != pictures else "model"
+        raise SettingError(f"the {what} must be that of the training to go on with, and is another")
+    return state
+
+
+def _numbered(tensors: Mapping[str, Tensor], part: str) -> tuple[Tensor, ...]:
+    count = sum(name.startswith(f"{part}.") for name in tensors)
+    return tuple(tensors[f"{part}.{number}"] for number in range(count))

@@ -1,0 +1,97 @@
+"""How badly the model takes the noise off pictures that it is told the new word of."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from sdloop.models.components.load import Components
+from sdloop.conditioning.encode import condition, encoded_prompt
+from sdloop.conditioning.value import Conditioning, stack
+from sdloop.conditioning.words import with_vectors
+from sdloop.errors import SettingError
+from sdloop.latents.vae import scale
+from sdloop.training.pictures import Pictures
+from sdloop.training.settings import Training
+from sdloop.latents.noise import noise
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import make_scheduler
+
+# How often each picture is looked at to measure the loss, at noise levels from low to high.
+LEVELS = 16
+
+
+def noise_schedule(components: Components) -> Any:
+    """The noise levels that the model was trained at, which say also what its UNet predicts."""
+    if components.scheduler_config["_class_name"].startswith("EDM"):
+        raise SettingError("training needs a model of discrete timesteps, and this is an EDM one")
+    return make_scheduler(components.scheduler_config, scheduler="ddpm")
+
+
+def loss_of(
+    components: Components,
+    schedule: Any,
+    latents: Tensor,
+    noise: Tensor,
+    timesteps: Tensor,
+    conditioning: Conditioning,
+) -> Tensor:
+    """The mean squared error of what the UNet predicts, each of ``timesteps`` counting the same.
+
+    Source: Ho et al. 2020 (arXiv:2006.11239) eq. 14; v: Salimans & Ho 2022 (arXiv:2202.00512).
+    """
+    noisy = schedule.add_noise(latents, noise, timesteps)
+    prompt = conditioning.unet_inputs(guided=False)
+    predicted = components.unet(noisy.to(components.dtype), timesteps, **prompt, return_dict=False)
+    match schedule.config.prediction_type:
+        case "v_prediction":
+            target = schedule.get_velocity(latents, noise, timesteps)
+        case "sample":
+            target = latents
+        case _:
+            target = noise
+    return F.mse_loss(predicted[0].float(), target)
+
+
+def told(
+    components: Components, token: str, rows: Sequence[Tensor], prompts: Sequence[str]
+) -> Conditioning:
+    """What the UNet is told by ``prompts`` in which ``token`` stands for ``rows``, one for each
+    encoder. Gradients flow back into them."""
+    knowing = with_vectors(components, [{token: vectors} for vectors in rows])
+    encode = partial(encoded_prompt, knowing)
+    width, height = components.native_size
+    each = {
+        prompt: condition(
+            knowing,
+            Recipe(prompt=prompt, seed=0, guidance_scale=1.0, width=width, height=height),
+            encode=encode,
+        )
+        for prompt in dict.fromkeys(prompts)
+    }
+    for prompt, one in each.items():
+        if one.prompt_embeds.shape[1] != knowing.max_tokens:
+            raise SettingError(f"templates must be shorter for this word, got {prompt!r}")
+    return stack([each[prompt] for prompt in prompts])
+
+
+@torch.no_grad()
+def measure(
+    components: Components, schedule: Any, pictures: Pictures, training: Training,
+    rows: Sequence[Tensor],
+) -> float:  # fmt: skip
+    """The mean loss on ``pictures``, always with the same noise: comparable from step to step."""
+    prompt = training.prompt(0)
+    conditioning = told(components, training.token, rows, [prompt] * LEVELS)
+    count = schedule.config.num_train_timesteps
+    timesteps = ((torch.arange(LEVELS) + 0.5) * count / LEVELS).long().to(components.device)
+    losses = []
+    for number, picture in enumerate(pictures.plain):
+        generators = [Generator("cpu").manual_seed(number * LEVELS + i) for i in range(LEVELS)]
+        latents = scale(components.vae, picture.mean).repeat(LEVELS, 1, 1, 1)
+        drawn = noise(generators, *latents.shape[1:]).to(latents.device)
+        losses.append(loss_of(components, schedule, latents, drawn, timesteps, conditioning))
+    return float(torch.stack(losses).mean())
