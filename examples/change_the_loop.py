@@ -10,8 +10,8 @@ import torch
 import sdloop
 from sdloop.conditioning.encode import condition
 from sdloop.guidance.formulas import classifier_free_guidance
-from sdloop.latents.vae import decode, to_images
 from sdloop.latents.noise import noise, seeded_generators
+from sdloop.latents.vae import decode, to_images
 from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 first, second, file = sys.argv[1:]

@@ -7,8 +7,8 @@ import sys
 
 import sdloop
 from sdloop.conditioning.encode import condition
-from sdloop.latents.vae import decode, to_images
 from sdloop.latents.noise import noise, seeded_generators
+from sdloop.latents.vae import decode, to_images
 from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 prompt, file = sys.argv[1:]

@@ -11,9 +11,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 import sdloop
-from sdloop.pipeline.animate import Frame, animate
 from sdloop.animation.read import open_clip
 from sdloop.animation.write import write_moving
+from sdloop.pipeline.animate import Frame, animate
 
 
 def page(index: int) -> Image.Image:

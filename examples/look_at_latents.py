@@ -8,8 +8,8 @@ import sys
 from PIL import Image
 
 import sdloop
-from sdloop.inspection.latents import channel_images, round_trip
 from sdloop.images.sheet import sheet
+from sdloop.inspection.latents import channel_images, round_trip
 
 source, file = sys.argv[1:]
 components = sdloop.load_components()

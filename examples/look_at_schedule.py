@@ -8,10 +8,10 @@ import sys
 from PIL import Image
 
 import sdloop
+from sdloop.images.sheet import captioned
 from sdloop.inspection.latents import noised
 from sdloop.inspection.schedules import schedule_of
 from sdloop.latents.noise import seeded_generators
-from sdloop.images.sheet import captioned
 
 source, file = sys.argv[1:]
 components = sdloop.load_components()

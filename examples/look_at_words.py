@@ -6,9 +6,9 @@ python examples/look_at_words.py "a red frog under a tree" words.png
 import sys
 
 import sdloop
+from sdloop.images.sheet import captioned
 from sdloop.inspection.attention import heat, recorded
 from sdloop.inspection.words import walk
-from sdloop.images.sheet import captioned
 
 prompt, file = sys.argv[1:]
 components = sdloop.load_components()

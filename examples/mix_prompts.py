@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import sdloop
-from sdloop.recipe.mixture import PLACES, mixture
 from sdloop.images.sheet import sheet
+from sdloop.recipe.mixture import PLACES, mixture
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 

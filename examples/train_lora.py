@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 import sdloop
 from sdloop.conditioning.encode import condition
-from sdloop.latents.vae import encode, scale, to_pixels
 from sdloop.images.sheet import sheet
+from sdloop.latents.vae import encode, scale, to_pixels
 
 SUBJECTS = ("a frog", "a red house", "a white cat", "a snail", "a castle", "a robot", "a blue boat")
 PLACES = ("on a plain background", "in a park", "at night", "on a beach")

@@ -11,10 +11,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sdloop.loop import Step, denoise
     from sdloop.models.components.load import Components, load_components
     from sdloop.pipeline.generate import generate, stream
     from sdloop.pipeline.picture import Picture
-    from sdloop.loop import Step, denoise
     from sdloop.recipe.recipe import Recipe
 
 __all__ = [
@@ -29,14 +29,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Components": "components",
-    "load_components": "components",
-    "Picture": "conductor",
-    "generate": "conductor",
-    "stream": "conductor",
+    "Components": "models.components.load",
+    "load_components": "models.components.load",
+    "Picture": "pipeline.picture",
+    "generate": "pipeline.generate",
+    "stream": "pipeline.generate",
     "Step": "loop",
     "denoise": "loop",
-    "Recipe": "recipe",
+    "Recipe": "recipe.recipe",
 }
 
 

@@ -17,9 +17,9 @@ from torch import Generator, Tensor
 from sdloop.conditioning.value import Conditioning
 from sdloop.guidance.formulas import composed
 from sdloop.guidance.guiders import Guide, plain
+from sdloop.guidance.losses.pull import Pull
 from sdloop.latents.mask import Kept
 from sdloop.schedulers.schedule import Scheduler, denoised_latents, step_options, steps_of
-from sdloop.guidance.losses.pull import Pull
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

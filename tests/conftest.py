@@ -49,7 +49,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random model of 32x32 pixels, whose pictures take milliseconds."""
-    from tiny import save_diffusers_folder, tiny_sd1
+    from helpers.tiny import save_diffusers_folder, tiny_sd1
 
     return save_diffusers_folder(tiny_sd1(), tmp_path_factory.mktemp("models") / "tiny")
 
@@ -57,6 +57,6 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_sdxl_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of SDXL's shape."""
-    from tiny import save_diffusers_folder, tiny_sdxl
+    from helpers.tiny import save_diffusers_folder, tiny_sdxl
 
     return save_diffusers_folder(tiny_sdxl(), tmp_path_factory.mktemp("models") / "tiny-sdxl")

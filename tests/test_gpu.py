@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import save_diffusers_folder, tiny_sd1, tiny_sdxl
+from helpers.tiny import save_diffusers_folder, tiny_sd1, tiny_sdxl
 
 from sdloop.models.components.load import load_components
 from sdloop.pipeline.generate import generate

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import tiny_sd1, tiny_sd2
+from helpers.tiny import tiny_sd1, tiny_sd2
 from torch import Tensor
 
-from sdloop.models.components.load import Components
 from sdloop.conditioning.encode import condition
-from sdloop.pipeline.generate import stream
 from sdloop.errors import SettingError
 from sdloop.guidance.guiders import Guide, plain
 from sdloop.latents.noise import noise, seeded_generators
 from sdloop.loop import Step, denoise
+from sdloop.models.components.load import Components
+from sdloop.pipeline.generate import stream
 from sdloop.recipe.recipe import Recipe
-from sdloop.schedulers.schedule import make_scheduler, noise_levels, set_steps
 from sdloop.schedulers.names import SCHEDULERS
+from sdloop.schedulers.schedule import make_scheduler, noise_levels, set_steps
 
 COMPONENTS = tiny_sd1()
 

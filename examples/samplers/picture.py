@@ -12,8 +12,8 @@ from torch import Tensor
 
 import sdloop
 from sdloop.conditioning.encode import condition
-from sdloop.latents.vae import decode, to_images
 from sdloop.latents.noise import noise, seeded_generators
+from sdloop.latents.vae import decode, to_images
 from sdloop.schedulers.prediction import predict_denoised
 from sdloop.schedulers.schedule import make_scheduler, set_steps
 

@@ -8,11 +8,11 @@ import torch
 from PIL.Image import Image
 
 import sdloop
-from sdloop.models.components.load import Components
 from sdloop.conditioning.encode import condition
 from sdloop.conditioning.value import Conditioning, stack
-from sdloop.latents.vae import decode, to_images
 from sdloop.latents.noise import latent_size, noise, seeded_generators
+from sdloop.latents.vae import decode, to_images
+from sdloop.models.components.load import Components
 from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 

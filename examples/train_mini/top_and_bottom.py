@@ -2,7 +2,7 @@
 
     python examples/train_mini/top_and_bottom.py --judge examples/train_mini/judge --out runs/ranked
 
-Of each held-out prompt it makes pictures of many seeds, sorts them with ``sdloop.inspection.ranking``, as
+Of each held-out prompt it makes pictures of many seeds, sorts them with ``inspection.ranking``, as
 ``sdloop sheet --rank clip`` does, and lets the judge, which knows nothing of CLIP or prompts, say
 which of them have all that their prompt names. Pictures that are there already are not made again.
 """
@@ -20,10 +20,10 @@ from PIL import Image
 from questions import Question, questions
 
 import sdloop
+from sdloop.inspection.ranking import rank_by_clip, words_of
+from sdloop.metadata.picture import write_picture
 from sdloop.models.clip.load import Clip, load_clip
 from sdloop.models.components.load import Components
-from sdloop.metadata.picture import write_picture
-from sdloop.inspection.ranking import rank_by_clip, words_of
 
 PART = 8
 """The top eighth is held against the bottom eighth."""

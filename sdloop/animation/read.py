@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdloop.animation.video import DEMUXERS, read_video
 from sdloop.errors import FileError
 from sdloop.images.input.animated import read_animated
 from sdloop.images.input.read import InputImage, bytes_of, open_image
-from sdloop.animation.video import DEMUXERS, read_video
 from sdloop.rules import Size
 
 MAX_FRAMES = 10_000

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sdloop.recipe.model_facts import Defaults
+from sdloop.animation.read import Clip
 from sdloop.errors import SettingError
 from sdloop.images.input.read import InputFacts
-from sdloop.animation.read import Clip
+from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.outpaint_windows import GROWTH_FIELDS
 from sdloop.recipe.recipe import Recipe
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from sdloop.errors import SettingError
 from sdloop.animation.apng import write_apng
 from sdloop.animation.gif import write_gif
 from sdloop.animation.video import check_video, write_mp4
 from sdloop.animation.webp import write_webp
+from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists, check_writable, write_filled
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from sdloop.recipe.model_facts import Defaults
+from sdloop.prompt.chunks import bare_ids, chunks_of
+from sdloop.prompt.compose import parts
 from sdloop.prompt.learned.facts import embedding_facts
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.prompt.learned.tokenizer import WordTokenizer
-from sdloop.prompt.chunks import bare_ids, chunks_of
-from sdloop.prompt.compose import parts
 from sdloop.prompt.schedule import alternatives
+from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import selectors
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from sdloop.cli.terminal.output import say
 from sdloop.errors import INTERRUPTED, BatchError, SdloopError, SettingError
 
 # What happened ("begun", "there", "made", "failed"), to the picture of which key, and what is
@@ -69,7 +69,7 @@ def spread(
     if all(child.error for child in children):
         raise BatchError("; ".join(errors))
     for error in errors:
-        say(f"warning: {error}: the others have made its part")
+        warnings.warn(f"{error}: the others have made its part", RuntimeWarning, stacklevel=2)
 
 
 @dataclass(kw_only=True, slots=True)

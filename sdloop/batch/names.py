@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdloop.errors import SettingError
-from sdloop.metadata.picture import format_of
 from sdloop.metadata.names import DEFAULT_NAME, ENLARGED_NAME, check_inside, expand_name, numbered
-from sdloop.recipe.recipe import Recipe
+from sdloop.metadata.picture import format_of
 from sdloop.recipe.check import NUMBERS
+from sdloop.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sdloop.batch.changes import Changed, Resolve, changed, with_changes
 from sdloop.batch.loras import with_loras
 from sdloop.batch.prompts import blaming
 from sdloop.batch.resolving import Resolver
-from sdloop.batch.changes import Changed, Resolve, changed, with_changes
-from sdloop.cli.make.recipes import Wanted
-from sdloop.cli.read.recorded import Recorded
 from sdloop.batch.seeds import count_from, parse_seeds, random_seed
+from sdloop.batch.wanted import Wanted
 from sdloop.errors import FileError, ModelError, SdloopError, SettingError
 from sdloop.images.input.mask import ALPHA
 from sdloop.images.input.read import OpenImage
-from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.metadata.picture import FORMATS
+from sdloop.metadata.recorded import Recorded
+from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.recipe.recipe import Recipe
 
 NAME = "{file}-again.png"

@@ -24,9 +24,9 @@ from sdloop.errors import SdloopError
 from sdloop.metadata.atomic import check_writable
 
 if TYPE_CHECKING:
-    from sdloop.pipeline.picture import Picture, Sampled
-    from sdloop.pipeline.loaded_model import Kit
     from sdloop.loop import Step
+    from sdloop.pipeline.loaded_model import Kit
+    from sdloop.pipeline.picture import Picture, Sampled
 
 Outcome = There | Written | Failed
 # How long to wait for a picture that another process makes, before looking again.

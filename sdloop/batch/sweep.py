@@ -17,10 +17,9 @@ from decimal import Decimal
 from typing import Any
 
 from sdloop.errors import SettingError
-from sdloop.recipe.check import PROMPTS, check_alone
+from sdloop.recipe.check import NUMBERS, PROMPTS, WHOLES, check_alone
 from sdloop.recipe.parse import parse_pair, parse_value
 from sdloop.recipe.recipe import FIELDS, Recipe
-from sdloop.recipe.check import NUMBERS, WHOLES
 
 MOST = 100_000  # values of a range of decimal numbers
 

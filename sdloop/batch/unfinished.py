@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from sdloop.errors import FileError
-from sdloop.metadata.picture import read_record
 from sdloop.metadata.names import numbered
+from sdloop.metadata.picture import read_record
 from sdloop.recipe.recipe import Recipe
 from sdloop.worker.inside import HOST
 

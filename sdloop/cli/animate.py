@@ -3,21 +3,21 @@
 import os
 from pathlib import Path
 
-from sdloop.cli.options.animate import MovingOptions, MovingOutput
-from sdloop.cli.make.animation import Animation, make_animation
-from sdloop.cli.make.run import asked_prompts, asked_settings
-from sdloop.cli.options.groups import given, with_options
-from sdloop.cli.make.image_files import image_files
-from sdloop.cli.options.image import ImageArgument, ImageOptions
-from sdloop.cli.options.model import ModelOptions
-from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
-from sdloop.cli.make.recipes import recipe_settings, recipes_of
-from sdloop.batch.seeds import parse_seeds, random_seed
-from sdloop.batch.settings import CommandSettings, Settings
-from sdloop.errors import SettingError
 from sdloop.animation.read import open_clip
 from sdloop.animation.settle import durations_of
 from sdloop.animation.write import check_moving
+from sdloop.batch.seeds import parse_seeds, random_seed
+from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.cli.make.animation import Animation, make_animation
+from sdloop.cli.make.image_files import image_files
+from sdloop.cli.make.recipes import recipe_settings, recipes_of
+from sdloop.cli.make.run import asked_prompts, asked_settings
+from sdloop.cli.options.animate import MovingOptions, MovingOutput
+from sdloop.cli.options.groups import given, with_options
+from sdloop.cli.options.image import ImageArgument, ImageOptions
+from sdloop.cli.options.model import ModelOptions
+from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
+from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, expand_name
 from sdloop.recipe.recipe import Recipe

@@ -6,24 +6,24 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from sdloop.batch.planned import Planned
 from sdloop.batch.counts import token_counter
 from sdloop.batch.lines import line_of
-from sdloop.cli.make.run import asked_settings
-from sdloop.cli.options.batch import PlanOptions, PromptsArgument, StartOptions
+from sdloop.batch.planned import Planned
+from sdloop.batch.settings import CommandSettings
 from sdloop.cli.make.batch_plan import plan_of
 from sdloop.cli.make.batch_run import run_plan
-from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.make.run import asked_settings
+from sdloop.cli.options.batch import PlanOptions, PromptsArgument, StartOptions
+from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import MaskOptions
 from sdloop.cli.options.model import WarmOptions
-from sdloop.cli.options.recipe import RecipeOptions, SeedOptions
 from sdloop.cli.options.output import OutputOptions
-from sdloop.cli.read.ranking import OrderOptions, check_rank, ranked
-from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.options.recipe import RecipeOptions, SeedOptions
 from sdloop.cli.options.running import RunningOptions
+from sdloop.cli.read.ranking import OrderOptions, check_rank, ranked
 from sdloop.cli.terminal.output import emit
-from sdloop.batch.settings import CommandSettings
 from sdloop.errors import BatchError, SettingError
 
 

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from sdloop.cli.terminal.output import emit, say
 from sdloop.batch.settings import (
     COMMAND_FIELDS,
     NOT_FOR_ALL,
@@ -14,6 +13,7 @@ from sdloop.batch.settings import (
     user_path,
     user_settings,
 )
+from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import write_whole
 from sdloop.recipe.parse import parse_value, parse_whole

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sdloop.batch.names import Naming, path_of
 from sdloop.batch.prompts import blaming
-from sdloop.cli.make.recipes import Wanted
 from sdloop.batch.settings import CommandSettings
+from sdloop.batch.wanted import Wanted
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import numbered

@@ -1,12 +1,12 @@
 """``sdloop inpaint``: a picture, painted anew within a mask."""
 
 from sdloop.cli.make.from_images import fulfil_from_pictures
+from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions, MaskOptions
 from sdloop.cli.options.model import ModelOptions
-from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
 from sdloop.cli.options.output import OutputOptions
-from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
 
 
 @with_options

@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.batch.prompts import Prompt
+from sdloop.batch.settings import Settings
+from sdloop.cli.make.prompt_walk import walk
+from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.make.run import asked_settings, fulfil
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.mix import MixOptions, PromptsArgument, named, ways
 from sdloop.cli.options.model import ModelOptions
-from sdloop.cli.options.recipe import RecipeOptions, SeedOptions
 from sdloop.cli.options.output import OutputOptions
-from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.options.recipe import RecipeOptions, SeedOptions
 from sdloop.cli.terminal.output import emit
-from sdloop.batch.settings import Settings
-from sdloop.cli.make.prompt_walk import walk
 from sdloop.errors import SettingError
-from sdloop.recipe.mixture import mixture
+from sdloop.images.sheet import sheet
 from sdloop.metadata.atomic import write_whole
 from sdloop.metadata.names import plain
-from sdloop.images.sheet import sheet
+from sdloop.recipe.mixture import mixture
 
 
 @with_options

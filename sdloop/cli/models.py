@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdloop.cli.terminal.columns import columns
 from sdloop.cli.options.groups import option
+from sdloop.cli.options.model import Revision, Variant
 from sdloop.cli.read.model_card import (
     Asked,
     bytes_text,
@@ -16,7 +16,7 @@ from sdloop.cli.read.model_card import (
     size_text,
     summary,
 )
-from sdloop.cli.options.model import Revision, Variant
+from sdloop.cli.terminal.columns import columns
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SettingError
 

@@ -7,14 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from sdloop.batch.settings import standing_settings
 from sdloop.cli.options.groups import option, with_options
 from sdloop.cli.read.ranking import RankOptions, check_rank, ranked
 from sdloop.cli.terminal.output import emit, say
-from sdloop.batch.settings import standing_settings
 from sdloop.errors import FileError, SettingError
-from sdloop.gallery.choices import Choices, choices_of
+from sdloop.gallery.choices import PICKS, Choices, choices_of
 from sdloop.gallery.gallery import check_gallery, write_gallery
-from sdloop.gallery.choices import PICKS
 from sdloop.gallery.index import Index
 from sdloop.gallery.thumbnails import cache_folder
 from sdloop.metadata.atomic import check_writable

@@ -5,20 +5,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from sdloop.batch.remake import Asked, resolving, wanted_again
-from sdloop.cli.options.groups import given, with_options
+from sdloop.batch.settings import CommandSettings, Settings, read_settings, standing_settings
+from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.make.pictures import make_pictures
+from sdloop.cli.make.plan import plan_pictures, print_recipes
+from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import MaskOptions, ScaleOptions, SideOptions, UpscaleRecipeOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
-from sdloop.cli.make.pictures import make_pictures
-from sdloop.cli.make.plan import plan_pictures, print_recipes
-from sdloop.cli.make.recipes import Wanted, recipe_settings
-from sdloop.cli.read.recorded import FilesArgument, Recorded, recorded_files
 from sdloop.cli.options.rerun import ChangeOptions, OtherImageOptions, OtherSeedOptions
-from sdloop.cli.terminal.output import say
-from sdloop.batch.settings import CommandSettings, Settings, read_settings, standing_settings
+from sdloop.cli.read.recorded import FilesArgument, recorded_files
 from sdloop.cli.terminal.notices import tell_steps, tell_unseen
+from sdloop.cli.terminal.output import say
 from sdloop.errors import SettingError
+from sdloop.metadata.recorded import Recorded
 from sdloop.recipe.recipe import FIELDS
 
 

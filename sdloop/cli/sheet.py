@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sdloop.cli.read.sheet_axes import AXES, Cells, Shown, arranged, in_order, records_of
-from sdloop.cli.options.groups import option, with_options
-from sdloop.cli.make.image_files import image_files
 from sdloop.cli.inspect.shared import SheetOptions, sheet_path, write_sheet
+from sdloop.cli.make.image_files import image_files
+from sdloop.cli.options.groups import option, with_options
 from sdloop.cli.read.ranking import RankOptions, check_rank, ranked
+from sdloop.cli.read.sheet_axes import AXES, Cells, Shown, arranged, in_order, records_of
 from sdloop.cli.terminal.output import say
 from sdloop.errors import SettingError
 from sdloop.images.input.read import open_image

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from sdloop.cli.terminal.columns import entry, safe
-from sdloop.cli.read.recorded import FilesArgument, Recorded, files_of
-from sdloop.cli.terminal.output import emit, say
+from sdloop.cli.read.recorded import FilesArgument, files_of
 from sdloop.cli.read.table import csv_lines
+from sdloop.cli.terminal.columns import entry, safe
+from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import FileError, SettingError
 from sdloop.metadata.picture import read_record
 from sdloop.metadata.record import Record
+from sdloop.metadata.recorded import Recorded
 from sdloop.recipe.check import PROMPTS
 
 Json = Annotated[

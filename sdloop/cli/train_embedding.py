@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdloop.cli.options.groups import given, with_options
+from sdloop.batch.settings import CommandSettings, Settings, standing_settings
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.make.model import loaded
+from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.model import WeightsOptions
-from sdloop.cli.terminal.output import emit, say
-from sdloop.batch.settings import CommandSettings, Settings, standing_settings
 from sdloop.cli.options.training import PicturesArgument, TrainingOptions
+from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SettingError
 from sdloop.images.input.read import open_image
 from sdloop.metadata.atomic import check_writable
@@ -111,8 +111,8 @@ def _run(
     output: Path,
     options: TrainingOptions,
 ) -> Path:
-    from sdloop.models.checkpoint.hashes import model_hashes
     from sdloop.cli.make.training import Lesson
+    from sdloop.models.checkpoint.hashes import model_hashes
     from sdloop.training.pictures import encoded_pictures
 
     assert components.checkpoint is not None  # it was loaded from one

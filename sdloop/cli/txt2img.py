@@ -3,14 +3,14 @@
 from contextlib import nullcontext
 from typing import Annotated
 
+from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.make.run import asked_prompts, asked_settings, fulfil
-from sdloop.cli.terminal.startup_times import cold as told_cold
 from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.image import HiresOptions
 from sdloop.cli.options.model import ModelOptions
-from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
 from sdloop.cli.options.output import OutputOptions
-from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
+from sdloop.cli.terminal.startup_times import cold as told_cold
 
 
 @with_options

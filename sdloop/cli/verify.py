@@ -10,23 +10,24 @@ import typer
 from sdloop.batch.planned import Planned, model_of
 from sdloop.batch.prompts import blaming
 from sdloop.batch.remake import Asked, check_code, located, resolving, wanted_again
+from sdloop.batch.settings import CommandSettings, Settings, standing_settings
+from sdloop.batch.wanted import Wanted
 from sdloop.cli.circumstances import differing, flat, short
-from sdloop.cli.terminal.columns import safe
-from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.make.plan import plan_pictures
+from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import Device, Dtype, LoraDir, Model
 from sdloop.cli.options.output import OutputOptions
-from sdloop.cli.make.plan import plan_pictures
-from sdloop.cli.terminal.progress import Progress
-from sdloop.cli.make.recipes import Wanted
-from sdloop.cli.read.recorded import FilesArgument, Recorded, recorded_files
 from sdloop.cli.options.rerun import RunCode
+from sdloop.cli.read.recorded import FilesArgument, recorded_files
+from sdloop.cli.terminal.columns import safe
 from sdloop.cli.terminal.output import emit, say
-from sdloop.batch.settings import CommandSettings, Settings, standing_settings
-from sdloop.images.compare import Difference, difference
+from sdloop.cli.terminal.progress import Progress
 from sdloop.errors import BatchError, FileError, SdloopError, SettingError
+from sdloop.images.compare import Difference, difference
 from sdloop.images.input.read import OpenImage, open_image
 from sdloop.metadata.picture import as_saved
+from sdloop.metadata.recorded import Recorded
 from sdloop.rules import check_whole
 
 if TYPE_CHECKING:
@@ -167,8 +168,8 @@ def _verdicts(
     progress: Progress,
 ) -> Iterator[Verdict]:
     """One after the other, each model loaded once for as many of its pictures as follow."""
-    from sdloop.models.checkpoint.hashes import model_hashes
     from sdloop.cli.make.model import loaded
+    from sdloop.models.checkpoint.hashes import model_hashes
 
     last, weights = None, {}
     for one, planned in sorted(plan, key=lambda pair: _order(plan, pair)):
@@ -198,9 +199,9 @@ def _remade(
 ) -> "tuple[Image, Mapping[str, Any]]":
     """The picture once more, or what it was at the step that the file shows."""
     from sdloop.cli.make.record import circumstances, surroundings
+    from sdloop.latents.vae import decode, to_images
     from sdloop.pipeline.generate import stream
     from sdloop.pipeline.picture import Picture
-    from sdloop.latents.vae import decode, to_images
 
     number = one.record.step.get("number")
     for event in stream(components, planned.recipe, open_image=open_named):

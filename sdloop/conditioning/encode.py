@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sdloop.models.components.load import Components
 from sdloop.conditioning.emphasis import weighted
 from sdloop.conditioning.mix import mixed
 from sdloop.conditioning.reading import Reading, TextInput, readings, weights_of
 from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning
 from sdloop.conditioning.words import with_words, words_of
+from sdloop.models.components.load import Components
 from sdloop.recipe.recipe import Recipe
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sdloop.models.components.load import Components
 from sdloop.errors import FileError
+from sdloop.models.components.load import Components
 from sdloop.prompt.learned.facts import facts_in, read_bytes, tensors_in
 from sdloop.prompt.learned.grammar import Term, Terms, parse_embedding, parse_replacement
 from sdloop.prompt.learned.single import token_id

@@ -7,9 +7,9 @@ from typing import Any
 from sdloop.errors import FileError
 from sdloop.gallery.commands import Command, larger, plain_path, remaking
 from sdloop.gallery.folder import Seen
+from sdloop.metadata.names import numbered
 from sdloop.metadata.picture import read_record
 from sdloop.metadata.record import Record
-from sdloop.metadata.names import numbered
 
 # Of the circumstances, those that people compare pictures by.
 _MADE = ("seconds", "device", "dtype")

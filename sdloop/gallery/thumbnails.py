@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from sdloop.errors import FileError
+from sdloop.gallery.folder import Seen, content_of
 from sdloop.images.input.frame import opaque
 from sdloop.images.input.read import read_image
-from sdloop.gallery.folder import Seen, content_of
 from sdloop.metadata.atomic import write_whole
 
 SIDE = 384  # pixels: a cell of the grid on a screen with two for one

@@ -14,8 +14,8 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
-from sdloop.models.components.adapters import shell
 from sdloop.errors import SettingError
+from sdloop.models.components.adapters import shell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,1 +1,1 @@
-"""Pictures: those that people bring, contact sheets, and how far two pictures are apart. No torch."""
+"""Pictures that people bring, contact sheets, and how far pictures are apart. No torch."""

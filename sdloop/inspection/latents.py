@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
 from sdloop.inspection.schedules import Level
 from sdloop.latents.noise import noise
+from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
 
 _ERROR_GAIN = 4  # or nobody would see where the errors are
 

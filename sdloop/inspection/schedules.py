@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sdloop.recipe.model_facts import Defaults
 from sdloop.pipeline.steps import scheduled
+from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 
 

@@ -6,8 +6,8 @@ from pathlib import PurePath
 from typing import Any
 
 from sdloop.errors import SettingError
-from sdloop.prompt.learned.grammar import parse_embedding
 from sdloop.metadata.a1111 import NEGATIVE, Parameters
+from sdloop.prompt.learned.grammar import parse_embedding
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.names import AYS, SCHEDULERS, parse_scheduler

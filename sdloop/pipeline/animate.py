@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
+from sdloop.animation.read import Clip
+from sdloop.animation.settle import clip_recipe
+from sdloop.images.input.animated import frame_of
+from sdloop.images.input.frame import framed
+from sdloop.images.input.read import InputImage, check_sha256
+from sdloop.loop import Step
 from sdloop.models.checkpoint.clip import clip_hashes
 from sdloop.models.checkpoint.lora import find_lora
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import stream
 from sdloop.pipeline.picture import Picture
-from sdloop.images.input.animated import frame_of
-from sdloop.images.input.frame import framed
-from sdloop.images.input.read import InputImage, check_sha256
-from sdloop.loop import Step
-from sdloop.animation.read import Clip
-from sdloop.animation.settle import clip_recipe
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_number
 

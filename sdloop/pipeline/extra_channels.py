@@ -7,9 +7,9 @@ import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Generator, Tensor
 
-from sdloop.models.components.load import Components
-from sdloop.latents.vae import Encoded, scale
 from sdloop.latents.noise import noise
+from sdloop.latents.vae import Encoded, scale
+from sdloop.models.components.load import Components
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

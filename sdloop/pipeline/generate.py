@@ -6,23 +6,23 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from sdloop.recipe.batchable import batches
-from sdloop.models.components.device import reset_peak_memory
-from sdloop.models.components.load import Components
 from sdloop.conditioning.encode import condition
 from sdloop.conditioning.value import Conditioning, stack
 from sdloop.conditioning.words import words_of
 from sdloop.errors import OutOfMemory
 from sdloop.images.input.read import OpenImage, open_image
-from sdloop.pipeline.loaded_model import Kit, kit_of
-from sdloop.pipeline.input_images import Look, looking
 from sdloop.loop import Step
+from sdloop.models.components.device import reset_peak_memory
+from sdloop.models.components.load import Components
 from sdloop.models.memory import Stopwatch, free_memory, memory_errors
+from sdloop.pipeline.input_images import Look, looking
+from sdloop.pipeline.loaded_model import Kit, kit_of
 from sdloop.pipeline.outpaint import growing_from, window_recipes
+from sdloop.pipeline.passes import looked_at, run, stages_of
+from sdloop.pipeline.picture import Picture, Sampled
+from sdloop.recipe.batchable import batches
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_whole
-from sdloop.pipeline.picture import Picture, Sampled
-from sdloop.pipeline.passes import looked_at, run, stages_of
 
 __all__ = ["MAX_BATCH", "Event", "Picture", "Sampled", "batches", "generate", "sampled", "stream"]
 

@@ -7,13 +7,13 @@ import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
 
-from sdloop.pipeline.extra_channels import Beside, around_masks, small_pictures
-from sdloop.models.components.load import Components
 from sdloop.conditioning.value import Conditioning
-from sdloop.latents.vae import scale, to_pixels
-from sdloop.latents.noise import enlarge, latent_size, noise, varied
-from sdloop.pipeline.input_images import Look, Seen
 from sdloop.latents.mask import Kept, latent_mask
+from sdloop.latents.noise import enlarge, latent_size, noise, varied
+from sdloop.latents.vae import scale, to_pixels
+from sdloop.models.components.load import Components
+from sdloop.pipeline.extra_channels import Beside, around_masks, small_pictures
+from sdloop.pipeline.input_images import Look, Seen
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.schedule import Scheduler
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from sdloop.models.components.load import Components
-from sdloop.latents.vae import Encoded, encode, to_pixels
 from sdloop.images.input.canvas import Canvas, canvas
 from sdloop.images.input.frame import scaled_size
 from sdloop.images.input.mask import ALPHA
 from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.latents.mask import blank
+from sdloop.latents.vae import Encoded, encode, to_pixels
+from sdloop.models.components.load import Components
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.task import IMAGE_FIELDS
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
+from sdloop.conditioning.encode import Encode, encode_prompt
+from sdloop.conditioning.words import Words, with_words
+from sdloop.images.input.read import OpenImage
 from sdloop.models.checkpoint.clip import clip_hashes
 from sdloop.models.checkpoint.lora import FindLora, find_lora
 from sdloop.models.components.adapters import adapted
 from sdloop.models.components.load import Components
-from sdloop.conditioning.encode import Encode, encode_prompt
-from sdloop.conditioning.words import Words, with_words
-from sdloop.images.input.read import OpenImage
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import facts_of

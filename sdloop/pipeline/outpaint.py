@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sdloop.recipe.model_facts import Defaults
 from sdloop.images.input.frame import opaque
 from sdloop.images.input.read import InputImage, OpenImage, check_sha256
+from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.outpaint_windows import GROWTH_FIELDS, Pass
 from sdloop.recipe.recipe import Recipe
 

@@ -9,26 +9,26 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from sdloop.models.components.load import Components
 from sdloop.conditioning.encode import with_sizes
 from sdloop.conditioning.value import Conditioning
 from sdloop.errors import NonFiniteError, SettingError
 from sdloop.guidance.guiders import guided_by
-from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
+from sdloop.guidance.losses.bound import pull_of
+from sdloop.guidance.losses.ways import Through
+from sdloop.guidance.perturbed_attention import Perturbed, looking_away, skipping
 from sdloop.images.input.frame import placed
 from sdloop.latents.noise import enlarge, latent_size, noise, seeded_generators
-from sdloop.pipeline.steps import scheduled
-from sdloop.pipeline.input_images import Look
+from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
 from sdloop.loop import Step, denoise
-from sdloop.guidance.perturbed_attention import Perturbed, looking_away, skipping
+from sdloop.models.components.load import Components
+from sdloop.pipeline.initial_latents import Start, start
+from sdloop.pipeline.input_images import Look
+from sdloop.pipeline.steps import scheduled
+from sdloop.pipeline.tiled_unet import Windows
 from sdloop.recipe.enlarge import stages
 from sdloop.recipe.guidance import guidance_scales
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.schedule import Scheduler, has_finished, looks, seed_brownian_noise, steps_of
-from sdloop.pipeline.initial_latents import Start, start
-from sdloop.guidance.losses.bound import pull_of
-from sdloop.guidance.losses.ways import Through
-from sdloop.pipeline.tiled_unet import Windows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

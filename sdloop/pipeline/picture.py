@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from PIL.Image import Image
 from torch import Tensor
 
+from sdloop.latents.vae import decode, to_images
 from sdloop.models.components.device import peak_memory
 from sdloop.models.components.load import Components
-from sdloop.latents.vae import decode, to_images
-from sdloop.pipeline.input_images import Look
 from sdloop.models.memory import Stopwatch, memory_errors
+from sdloop.pipeline.input_images import Look
 from sdloop.recipe.recipe import Recipe
 
 

@@ -6,11 +6,11 @@ import numpy as np
 from diffusers.schedulers.scheduling_utils import AysSchedules
 from torch import Tensor
 
-from sdloop.recipe.model_facts import Defaults
 from sdloop.errors import SettingError
+from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
-from sdloop.schedulers.schedule import Scheduler, make_scheduler, set_steps
 from sdloop.schedulers.names import AYS, known_to
+from sdloop.schedulers.schedule import Scheduler, make_scheduler, set_steps
 
 
 def scheduled(recipe: Recipe, model: Defaults) -> tuple[Scheduler, Tensor, list[float]]:

@@ -10,15 +10,15 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.images.input.frame import BACK, RESIZES, settled_colour
-from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
-from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.prompt.check import check_prompt
 from sdloop.prompt.chunks import EMPHASES
 from sdloop.prompt.compose import parts
+from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.recipe.guidance import SPOKEN, settled_guidance
 from sdloop.recipe.loras import checked_loras
-from sdloop.recipe.mix import settled_mix
+from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.recipe.losses import GUIDE_MODES, settled_guides
+from sdloop.recipe.mix import settled_mix
 from sdloop.recipe.steps import MAX_STEPS, settled_steps
 from sdloop.rules import MAX_SIDE, check_choice, check_number, check_text, check_whole, checked_pair
 from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS, check_known, parse_scheduler

@@ -3,10 +3,10 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from sdloop.recipe.model_facts import Defaults
 from sdloop.errors import SettingError
 from sdloop.images.input.frame import scaled_size
 from sdloop.images.input.read import InputFacts
+from sdloop.recipe.model_facts import Defaults
 from sdloop.rules import check_multiple, check_whole
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sdloop.recipe.model_facts import Defaults
 from sdloop.errors import SettingError
+from sdloop.recipe.model_facts import Defaults
 from sdloop.rules import check_choice, check_number
 
 if TYPE_CHECKING:

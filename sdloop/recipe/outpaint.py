@@ -3,9 +3,9 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from sdloop.recipe.model_facts import Defaults
 from sdloop.errors import SettingError
 from sdloop.images.input.read import MAX_PIXELS, InputFacts
+from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.outpaint_windows import SIDES, Growth
 from sdloop.recipe.task import MASK_FIELDS, START_FIELDS, refuse
 from sdloop.rules import MAX_SIDE, Size, check_multiple, check_whole

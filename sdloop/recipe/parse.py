@@ -6,8 +6,8 @@ from types import NoneType
 from typing import Any, get_args
 
 from sdloop.errors import SettingError
-from sdloop.recipe.steps import LISTED_STEPS
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.steps import LISTED_STEPS
 from sdloop.rules import Size
 
 _TYPES = {field.name: field.type for field in dataclasses.fields(Recipe)}

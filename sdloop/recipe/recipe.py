@@ -15,19 +15,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Self
 
-from sdloop.recipe.model_facts import Defaults
 from sdloop.errors import SettingError
 from sdloop.images.input.mask import ALPHA
 from sdloop.images.input.read import InputFacts
-from sdloop.recipe.outpaint_windows import SIDES, Growth, Pass, passes
 from sdloop.prompt.check import is_plain
 from sdloop.recipe.check import MAX_SEED, PROMPTS, settled
-from sdloop.recipe.words import keyed_words
 from sdloop.recipe.loras import Lora
-from sdloop.recipe.resolve import resolve
 from sdloop.recipe.losses import GUIDE_FIELDS, keyed_guides
-from sdloop.rules import Size, check_whole
+from sdloop.recipe.model_facts import Defaults
+from sdloop.recipe.outpaint_windows import SIDES, Growth, Pass, passes
+from sdloop.recipe.resolve import resolve
 from sdloop.recipe.strength import first_step, schedule_for
+from sdloop.recipe.words import keyed_words
+from sdloop.rules import Size, check_whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,9 +71,9 @@ class Recipe:
     timesteps, sigmas_list
         Where the steps lie instead: the timestep of each, or the sigma of each and then 0, falling.
     learning_rate, weight_decay, stop_noise
-        Of the schedulers that are optimisers, see ``sdloop.schedulers.optimisers``: how far they step; how much
-        they pull the latents towards 0; and the noise at which a picture is finished, before all
-        steps are taken.
+        Of the schedulers that are optimisers, see ``sdloop.schedulers.optimisers``: how far they
+        step; how much they pull the latents towards 0; and the noise at which a picture is
+        finished, before all steps are taken.
     clip_skip
         1 is the layer that the model was trained with, 2 the one before it: A1111's numbers,
         diffusers' plus one.

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sdloop.recipe.model_facts import Defaults
 from sdloop.errors import SettingError
 from sdloop.images.input.canvas import surroundings
 from sdloop.images.input.frame import BACK, output_size
@@ -12,12 +11,13 @@ from sdloop.images.input.mask import look
 from sdloop.images.input.read import InputFacts, MaskFacts, OpenImage, check_sha256
 from sdloop.recipe.check import PROMPTS, check_scheduler
 from sdloop.recipe.enlarge import with_hires, with_scale, with_tile
-from sdloop.recipe.outpaint import with_growth
 from sdloop.recipe.guidance import check_guidance, with_guidance
-from sdloop.recipe.words import with_learned
 from sdloop.recipe.loras import with_hashes
 from sdloop.recipe.losses import with_guides
+from sdloop.recipe.model_facts import Defaults
+from sdloop.recipe.outpaint import with_growth
 from sdloop.recipe.steps import check_trained, with_descent
+from sdloop.recipe.strength import DEFAULT_STRENGTH, check_strength, least_strength
 from sdloop.recipe.task import (
     HIRES_FIELDS,
     IMAGE_FIELDS,
@@ -27,6 +27,7 @@ from sdloop.recipe.task import (
     usual_size,
     with_noise_level,
 )
+from sdloop.recipe.words import with_learned
 from sdloop.rules import check_multiple, check_whole
 from sdloop.schedulers.names import (
     check_packages,
@@ -36,7 +37,6 @@ from sdloop.schedulers.names import (
     name_of,
     sigmas_of,
 )
-from sdloop.recipe.strength import DEFAULT_STRENGTH, check_strength, least_strength
 
 if TYPE_CHECKING:
     from sdloop.recipe.recipe import Recipe

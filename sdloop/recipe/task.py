@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sdloop.recipe.model_facts import Defaults
 from sdloop.errors import SettingError
+from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.outpaint_windows import GROWTH_FIELDS
 from sdloop.rules import Size, check_whole
 

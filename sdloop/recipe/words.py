@@ -3,12 +3,12 @@
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from sdloop.recipe.model_facts import Defaults
 from sdloop.errors import FileError, SettingError
 from sdloop.prompt.learned.facts import EmbeddingFacts, embedding_facts, family_of
 from sdloop.prompt.learned.grammar import Embedding, Replacement, parse_embedding, parse_replacement
 from sdloop.prompt.learned.places import MARKS, mentions
 from sdloop.recipe.check import PROMPTS
+from sdloop.recipe.model_facts import Defaults
 
 if TYPE_CHECKING:
     from sdloop.recipe.recipe import Recipe

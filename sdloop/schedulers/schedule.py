@@ -8,10 +8,10 @@ from typing import Any
 import diffusers
 from torch import Generator, Tensor
 
-from sdloop.schedulers.optimisers import Descent
 from sdloop.errors import ModelError, SettingError
-from sdloop.schedulers.prediction import predict_denoised
 from sdloop.schedulers.names import SCHEDULERS, SIGMAS, check_packages, class_of
+from sdloop.schedulers.optimisers import Descent
+from sdloop.schedulers.prediction import predict_denoised
 
 # The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
 # step, and add_noise for what starts from a picture.

@@ -8,17 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from sdloop.models.components.load import Components
 from sdloop.conditioning.encode import condition, encoded_prompt
 from sdloop.conditioning.value import Conditioning, stack
 from sdloop.conditioning.words import with_vectors
 from sdloop.errors import SettingError
-from sdloop.latents.vae import scale
-from sdloop.training.pictures import Pictures
-from sdloop.training.settings import Training
 from sdloop.latents.noise import noise
+from sdloop.latents.vae import scale
+from sdloop.models.components.load import Components
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.schedule import make_scheduler
+from sdloop.training.pictures import Pictures
+from sdloop.training.settings import Training
 
 # How often each picture is looked at to measure the loss, at noise levels from low to high.
 LEVELS = 16

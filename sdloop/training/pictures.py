@@ -8,10 +8,10 @@ import torch
 from PIL import ImageOps
 from torch import Generator, Tensor
 
-from sdloop.models.components.load import Components
-from sdloop.latents.vae import Encoded, encode, scale, to_pixels
 from sdloop.images.input.frame import framed
 from sdloop.images.input.read import InputImage
+from sdloop.latents.vae import Encoded, encode, scale, to_pixels
+from sdloop.models.components.load import Components
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from sdloop.models.components.load import Components
 from sdloop.conditioning.words import pairs_of, word_vector
 from sdloop.errors import NonFiniteError, SettingError
+from sdloop.latents.noise import noise
+from sdloop.models.components.load import Components
 from sdloop.training.loss import loss_of, noise_schedule, told
 from sdloop.training.pictures import Pictures, draw_latents
 from sdloop.training.settings import Training
-from sdloop.latents.noise import noise
 
 Rows = tuple[Tensor, ...]
 

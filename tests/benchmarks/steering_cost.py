@@ -20,8 +20,8 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 import sdloop
-from sdloop.models.components.load import Components
 from sdloop.guidance.losses.ways import Through
+from sdloop.models.components.load import Components
 
 WAYS = {
     "none": {},

@@ -4,9 +4,6 @@ import json
 import math
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sdloop.cli.options.groups import given, option, with_options
-from sdloop.cli.make.image_files import image_opener
-from sdloop.cli.options.image import ImageArgument
 from sdloop.cli.inspect.shared import (
     SheetOptions,
     asked,
@@ -15,11 +12,14 @@ from sdloop.cli.inspect.shared import (
     without_loras,
     write_sheet,
 )
+from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.options.groups import given, option, with_options
+from sdloop.cli.options.image import ImageArgument
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.terminal.output import emit
 from sdloop.errors import SettingError
-from sdloop.recipe.parse import parse_pair
 from sdloop.images.sheet import sheet
+from sdloop.recipe.parse import parse_pair
 
 if TYPE_CHECKING:
     from sdloop.inspection.latents import RoundTrip

@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+from sdloop.batch.settings import Settings
 from sdloop.batch.sweep import Axis, parse_axis
-from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.inspect.shared import Seed, SheetOptions, asked, ready, sheet_path, write_sheet
+from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
-from sdloop.cli.make.recipes import recipe_settings
-from sdloop.batch.settings import Settings
 from sdloop.errors import SettingError
+from sdloop.images.sheet import sheet
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.task import IMAGE_FIELDS
-from sdloop.images.sheet import sheet
 
 _STEPS = "steps=1,2,5,10,50"
 _GUIDANCE = "guidance_scale=0,1,3,7.5,12"

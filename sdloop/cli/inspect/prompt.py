@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sdloop.cli.terminal.columns import columns, safe
-from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.inspect.shared import (
     Seed,
     SheetOptions,
@@ -17,19 +15,21 @@ from sdloop.cli.inspect.shared import (
     without_loras,
     write_sheet,
 )
+from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
-from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.terminal.columns import columns, safe
 from sdloop.cli.terminal.output import emit
 from sdloop.errors import SettingError
-from sdloop.recipe.recipe import Recipe
 from sdloop.images.sheet import captioned
+from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from sdloop.models.components.load import Components
     from sdloop.inspection.words import Walk
+    from sdloop.models.components.load import Components
 
 _COLUMNS = 8  # of a sheet of words
 
@@ -127,10 +127,10 @@ def _values(name: str, one: "Walk", other: "Walk | None") -> dict[str, Any]:
 
 def _attention_sheet(components: "Components", recipe: Recipe) -> "Image":
     """The picture, and for each of its prompt's tokens where it looks at it, row by row."""
-    from sdloop.pipeline.generate import generate
     from sdloop.inspection.attention import heat, recorded
     from sdloop.inspection.words import walk
     from sdloop.latents.noise import latent_size
+    from sdloop.pipeline.generate import generate
 
     size = latent_size(*recipe.size, components.vae_factor)
     with recorded(components.unet, size=size, guided=recipe.guided) as maps:

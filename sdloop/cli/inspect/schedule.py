@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sdloop.cli.terminal.columns import columns
-from sdloop.cli.options.groups import given, option, with_options
-from sdloop.cli.make.image_files import image_opener
+from sdloop.batch.settings import Settings, standing_settings
 from sdloop.cli.inspect.shared import asked, ready
+from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import Revision, Variant
 from sdloop.cli.options.recipe import LearningRate, SigmasList, StopNoise, Timesteps, WeightDecay
+from sdloop.cli.terminal.columns import columns
 from sdloop.cli.terminal.output import emit
-from sdloop.batch.settings import Settings, standing_settings
 from sdloop.errors import SettingError
+from sdloop.images.sheet import captioned
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
 from sdloop.recipe.parse import parse_numbers
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.steps import LISTED_STEPS
 from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
-from sdloop.images.sheet import captioned
 
 if TYPE_CHECKING:
-    from sdloop.models.checkpoint.value import Checkpoint
     from sdloop.inspection.schedules import Curve, Level
+    from sdloop.models.checkpoint.value import Checkpoint
 
 _ACROSS = 8
 _ROWS = 11  # of a training schedule's thousand timesteps, those that are printed

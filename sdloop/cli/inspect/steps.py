@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from sdloop.cli.options.groups import given, option, with_options
+from sdloop.animation.write import write_moving
 from sdloop.cli.inspect.shared import (
     Seed,
     SheetOptions,
@@ -14,15 +14,15 @@ from sdloop.cli.inspect.shared import (
     sheet_path,
     write_sheet,
 )
+from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
-from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.terminal.output import emit
 from sdloop.errors import SettingError
-from sdloop.animation.write import write_moving
+from sdloop.images.sheet import sheet
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_whole
-from sdloop.images.sheet import sheet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,9 +72,9 @@ def steps(
     if every is not None:
         check_whole("every", every, 1, wanted.steps)
     components, resolved = ready(wanted, settings)
-    from sdloop.pipeline.generate import stream
     from sdloop.inspection.steps import see
     from sdloop.loop import Step
+    from sdloop.pipeline.generate import stream
 
     stride = 1 if moves and every is None else every
     seen = []

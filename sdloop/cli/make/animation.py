@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sdloop.batch.planned import Planned, model_of
-from sdloop.batch.loras import lora_files, lora_finder
-from sdloop.cli.options.animate import MovingOutput
-from sdloop.cli.make.model import loaded
-from sdloop.cli.make.record import circumstances
-from sdloop.cli.terminal.progress import Progress
-from sdloop.cli.terminal.output import emit, say
-from sdloop.batch.settings import CommandSettings
-from sdloop.cli.terminal.notices import tell_steps
-from sdloop.errors import INTERRUPTED, FileError
 from sdloop.animation.flicker import Flicker
 from sdloop.animation.read import Clip
 from sdloop.animation.settle import clip_recipe, moving_facts
 from sdloop.animation.write import write_moving
+from sdloop.batch.loras import lora_files, lora_finder
+from sdloop.batch.planned import Planned, model_of
+from sdloop.batch.settings import CommandSettings
+from sdloop.cli.make.model import loaded
+from sdloop.cli.make.record import circumstances
+from sdloop.cli.options.animate import MovingOutput
+from sdloop.cli.terminal.notices import tell_steps
+from sdloop.cli.terminal.output import emit, say
+from sdloop.cli.terminal.progress import Progress
+from sdloop.errors import INTERRUPTED, FileError
+from sdloop.metadata.atomic import Exists, check_writable
 from sdloop.metadata.picture import read_record, write_picture
 from sdloop.metadata.record import Made, texts_of
-from sdloop.metadata.atomic import Exists, check_writable
 from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from sdloop.pipeline.animate import Frame
     from sdloop.models.components.load import Components
+    from sdloop.pipeline.animate import Frame
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,8 +135,8 @@ class _Run:
         emit(json.dumps(self._line(path), ensure_ascii=False) if output.json else str(path))
 
     def _frames(self, progress: Progress) -> "Iterator[Image]":
-        from sdloop.pipeline.animate import Frame, animate
         from sdloop.models.checkpoint.hashes import model_hashes
+        from sdloop.pipeline.animate import Frame, animate
 
         checkpoint = self._planned.checkpoint
         progress.loading(checkpoint.name)

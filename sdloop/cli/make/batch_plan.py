@@ -5,25 +5,25 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sdloop.batch.planned import Planned
 from sdloop.batch.ahead import AHEAD, check_ahead, check_names
 from sdloop.batch.cross import Asked, Crossing, Fill
 from sdloop.batch.grouping import WINDOW
+from sdloop.batch.learned_words import texts_in, words_for
 from sdloop.batch.loras import with_loras
+from sdloop.batch.planned import Planned
 from sdloop.batch.planning import Complete, Planner
 from sdloop.batch.prompts import Prompt
+from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.batch.variants import no_wildcards, varies
 from sdloop.batch.wildcards import wildcards
-from sdloop.cli.options.batch import PlanOptions
-from sdloop.cli.make.batch_sources import axes_of, check_readers, prompts_of, seeds_for, still_open
 from sdloop.cli.files import exists_rule, naming_of
-from sdloop.cli.options.recipe import SeedOptions
-from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.make.batch_sources import axes_of, check_readers, prompts_of, seeds_for, still_open
 from sdloop.cli.make.plan import resolver
-from sdloop.cli.terminal.output import say
-from sdloop.batch.settings import CommandSettings, Settings
-from sdloop.batch.learned_words import texts_in, words_for
+from sdloop.cli.options.batch import PlanOptions
+from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.options.recipe import SeedOptions
 from sdloop.cli.terminal.notices import tell_choices, tell_steps, tell_unknown, tell_unseen
+from sdloop.cli.terminal.output import say
 from sdloop.errors import SettingError
 from sdloop.images.input.read import OpenImage
 from sdloop.recipe.check import PROMPTS

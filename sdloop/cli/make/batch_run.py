@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 import typer
 
 from sdloop.batch.finish import Failed, Means, There, Written
+from sdloop.batch.fitting import largest_batch
+from sdloop.batch.gpu_processes import Message, devices_of, local_device, spread
+from sdloop.batch.names import home
 from sdloop.batch.planned import Planned, model_of
 from sdloop.batch.run import RunOptions, run
-from sdloop.batch.fitting import largest_batch
-from sdloop.batch.names import home
-from sdloop.recipe.batchable import shape_of
+from sdloop.batch.settings import CommandSettings
 from sdloop.cli.make.model import loaded
 from sdloop.cli.make.record import circumstances, line_of
 from sdloop.cli.options.running import RunningOptions, parse_batch_size, parse_shard
-from sdloop.cli.terminal.output import emit, say
-from sdloop.batch.settings import CommandSettings
-from sdloop.batch.gpu_processes import Message, devices_of, local_device, spread
-from sdloop.cli.terminal.interrupts import Stopping
 from sdloop.cli.terminal.batch_progress import Counts, Tally
+from sdloop.cli.terminal.interrupts import Stopping
+from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.images.input.read import OpenImage
+from sdloop.recipe.batchable import shape_of
 
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint

@@ -4,15 +4,15 @@ import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from sdloop.batch.prompt_file import stream_prompts
 from sdloop.batch.prompts import Prompt, blaming
+from sdloop.batch.settings import Settings
 from sdloop.batch.sweep import Axis, check_axes, parse_axis
-from sdloop.cli.options.batch import PlanOptions
+from sdloop.batch.text_input import read_text
 from sdloop.cli.make.from_images import check_stdin
 from sdloop.cli.make.image_files import image_files
+from sdloop.cli.options.batch import PlanOptions
 from sdloop.cli.options.recipe import SeedOptions
-from sdloop.batch.prompt_file import stream_prompts
-from sdloop.batch.settings import Settings
-from sdloop.batch.text_input import read_text
 from sdloop.errors import SettingError
 from sdloop.recipe.check import MAX_SEED
 from sdloop.rules import check_whole

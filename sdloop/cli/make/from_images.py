@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.batch.prompts import Prompt, blaming
-from sdloop.cli.make.run import asked_prompts, asked_settings, fulfil
-from sdloop.cli.make.image_files import image_files
-from sdloop.cli.options.recipe import SeedOptions
-from sdloop.cli.options.output import OutputOptions
-from sdloop.cli.make.recorded_prompts import prompts_of
 from sdloop.batch.settings import Settings
+from sdloop.cli.make.image_files import image_files
+from sdloop.cli.make.recorded_prompts import prompts_of
+from sdloop.cli.make.run import asked_prompts, asked_settings, fulfil
+from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.options.recipe import SeedOptions
 from sdloop.errors import SettingError
 from sdloop.images.input.read import is_picture_name
 

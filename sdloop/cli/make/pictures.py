@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdloop.batch.planned import ModelNames, Planned, model_of
+from sdloop.batch.settings import CommandSettings
+from sdloop.batch.unfinished import was_printed
 from sdloop.cli.make.model import loaded
 from sdloop.cli.make.record import circumstances, json_line
+from sdloop.cli.make.step_files import StepFiles
 from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.terminal.notices import tell_stop
+from sdloop.cli.terminal.output import emit
 from sdloop.cli.terminal.preview import Preview
 from sdloop.cli.terminal.progress import Progress
-from sdloop.cli.terminal.output import emit
-from sdloop.batch.settings import CommandSettings
-from sdloop.cli.make.step_files import StepFiles
-from sdloop.cli.terminal.notices import tell_stop
-from sdloop.batch.unfinished import was_printed
 from sdloop.images.input.read import OpenImage
 from sdloop.metadata.picture import write_picture
 from sdloop.metadata.record import Made

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import blaming
 from sdloop.batch.resolving import Resolver
-from sdloop.cli.files import exists_rule, name_pictures
-from sdloop.cli.options.output import OutputOptions
-from sdloop.cli.make.recipes import Wanted
-from sdloop.cli.terminal.output import emit, say
 from sdloop.batch.settings import CommandSettings
 from sdloop.batch.unfinished import made_before
+from sdloop.batch.wanted import Wanted
+from sdloop.cli.files import exists_rule, name_pictures
+from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.terminal.output import emit, say
 from sdloop.images.input.read import OpenImage
 from sdloop.metadata.picture import check_output
 

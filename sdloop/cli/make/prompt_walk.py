@@ -6,22 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdloop.animation.write import check_moving, write_moving
 from sdloop.batch.prompts import Prompt
-from sdloop.cli.make.run import planned
+from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.cli.make.image_files import image_opener
-from sdloop.cli.options.mix import MixOptions, named
-from sdloop.cli.options.recipe import SeedOptions
-from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.make.pictures import each_picture
 from sdloop.cli.make.plan import print_recipes
 from sdloop.cli.make.recipes import seeds_of
+from sdloop.cli.make.run import planned
+from sdloop.cli.options.mix import MixOptions, named
+from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.options.recipe import SeedOptions
 from sdloop.cli.terminal.output import emit, say
-from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.errors import SettingError
-from sdloop.animation.write import check_moving, write_moving
-from sdloop.metadata.record import Made, texts_of
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, expand_name
+from sdloop.metadata.record import Made, texts_of
 from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -2,38 +2,23 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from sdloop.batch.learned_words import fields_of
 from sdloop.batch.loras import with_loras
 from sdloop.batch.prompts import Prompt, blaming
-from sdloop.cli.options.groups import given
-from sdloop.cli.options.recipe import RecipeOptions, SeedOptions
 from sdloop.batch.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
 from sdloop.batch.settings import Settings
-from sdloop.batch.learned_words import fields_of
 from sdloop.batch.text_input import read_text
+from sdloop.batch.wanted import Wanted
+from sdloop.cli.options.groups import given
+from sdloop.cli.options.recipe import RecipeOptions, SeedOptions
 from sdloop.errors import SettingError
 from sdloop.recipe.parse import parse_numbers, parse_pair
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.steps import LISTED_STEPS
 
 _PAIRS = ("original_size", "crop_top_left", "target_size")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
-    """One picture that was asked for; ``where`` and ``output`` as its ``Prompt`` has them.
-
-    ``name`` is a template for its file where nobody names it, and ``file`` the picture that it is
-    made after, if it is.
-    """
-
-    recipe: Recipe
-    where: str = ""
-    output: str | None = None
-    name: str | None = None
-    file: str | None = None
 
 
 def recipe_settings(options: RecipeOptions) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from textwrap import shorten
 from typing import Any
 
 from sdloop.batch.prompts import Prompt
+from sdloop.batch.settings import Settings
 from sdloop.cli.terminal.columns import safe
 from sdloop.cli.terminal.output import say
-from sdloop.batch.settings import Settings
 from sdloop.errors import FileError, SettingError
 from sdloop.metadata.picture import read_record
 

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdloop.batch.planned import Planned
+from sdloop.batch.settings import CommandSettings
 from sdloop.cli.make.record import surroundings
 from sdloop.cli.options.output import OutputOptions
-from sdloop.batch.settings import CommandSettings
 from sdloop.errors import SettingError
-from sdloop.metadata.picture import write_picture
 from sdloop.metadata.atomic import check_writable
 from sdloop.metadata.names import numbered
+from sdloop.metadata.picture import write_picture
 
 if TYPE_CHECKING:
-    from sdloop.models.components.load import Components
     from sdloop.loop import Step
+    from sdloop.models.components.load import Components
 
 
 class StepFiles:

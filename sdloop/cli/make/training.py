@@ -11,20 +11,20 @@ from typing import Any
 import torch
 from PIL import Image
 
-from sdloop.cli.terminal.output import say
 from sdloop.cli.options.training import TrainingOptions
+from sdloop.cli.terminal.output import say
 from sdloop.cli.terminal.versions import installed
-from sdloop.models.components.load import Components
 from sdloop.conditioning.words import with_vectors
-from sdloop.pipeline.generate import generate
 from sdloop.errors import OutOfMemory, SettingError
+from sdloop.metadata.atomic import write_whole
+from sdloop.models.components.load import Components
+from sdloop.pipeline.generate import generate
+from sdloop.recipe.recipe import Recipe
 from sdloop.training.files import embedding_bytes, read_state, state_bytes
 from sdloop.training.loss import measure, noise_schedule
 from sdloop.training.pictures import Pictures
 from sdloop.training.settings import Training
 from sdloop.training.train import State, first_state, train
-from sdloop.metadata.atomic import write_whole
-from sdloop.recipe.recipe import Recipe
 
 SAMPLES = (1, 2, 3, 4)  # the seeds of the pictures that show where a training stands
 

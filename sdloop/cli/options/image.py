@@ -9,8 +9,8 @@ from sdloop.cli.options.groups import option
 from sdloop.cli.options.recipe import RecipeOptions
 from sdloop.images.input.frame import RESIZES
 from sdloop.recipe.check import ENLARGES
-from sdloop.recipe.task import DEFAULT_NOISE_LEVEL
 from sdloop.recipe.strength import DEFAULT_STRENGTH, UPSCALE_STRENGTH
+from sdloop.recipe.task import DEFAULT_NOISE_LEVEL
 
 ImageArgument = Annotated[
     str | None,

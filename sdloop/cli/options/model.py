@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.cli.options.groups import option
 from sdloop.batch.settings import DTYPES
+from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
 from sdloop.rules import check_choice
 from sdloop.worker.asked import MODES, seconds

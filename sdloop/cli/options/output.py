@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.cli.options.groups import option
 from sdloop.batch.settings import FORMATS
+from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
 from sdloop.metadata.record import METADATA
 from sdloop.rules import check_whole

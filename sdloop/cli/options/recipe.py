@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from sdloop.cli.options.groups import option
-from sdloop.recipe.loss_grammar import NAMES
 from sdloop.prompt.chunks import EMPHASES
 from sdloop.recipe.guidance import GUIDANCES
+from sdloop.recipe.loss_grammar import NAMES
 from sdloop.recipe.losses import GUIDE_MODES
 from sdloop.recipe.steps import STOP_NOISE, USUAL_STEPS
 from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.cli.options.groups import given, option
-from sdloop.cli.make.model import settle_threads
-from sdloop.cli.terminal.output import say
 from sdloop.batch.settings import CommandSettings, Settings, standing_settings
+from sdloop.cli.make.model import settle_threads
+from sdloop.cli.options.groups import given, option
+from sdloop.cli.terminal.output import say
 from sdloop.errors import SettingError
 from sdloop.inspection.ranking import Ranked, models_of, rank_by_clip, words_of
 from sdloop.rules import check_choice, check_whole

@@ -2,18 +2,17 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sdloop.batch.text_input import read_text
 from sdloop.cli.make.image_files import by_number
 from sdloop.cli.terminal.output import say
-from sdloop.batch.text_input import read_text
 from sdloop.errors import FileError
 from sdloop.metadata.picture import read_record
-from sdloop.metadata.record import Record
+from sdloop.metadata.recorded import Recorded
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4"})
 
@@ -26,14 +25,6 @@ FilesArgument = Annotated[
         show_default=False,
     ),
 ]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recorded:
-    """A picture's file, and what it says."""
-
-    path: Path
-    record: Record
 
 
 def files_of(names: Sequence[str]) -> Iterator[tuple[Path, bool]]:

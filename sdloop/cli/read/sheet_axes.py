@@ -9,9 +9,9 @@ from typing import Any
 
 from sdloop.cli.terminal.columns import safe
 from sdloop.errors import FileError, SettingError
+from sdloop.inspection.ranking import Ranked
 from sdloop.metadata.picture import read_record
 from sdloop.metadata.record import Record
-from sdloop.inspection.ranking import Ranked
 from sdloop.recipe.recipe import FIELDS
 
 AXES = (*FIELDS, "step")

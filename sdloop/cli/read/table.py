@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sdloop.cli.circumstances import flat
-from sdloop.cli.read.recorded import Recorded
+from sdloop.metadata.recorded import Recorded
 from sdloop.recipe.recipe import FIELDS
 
 _FIRST = ("path", "source", "step")

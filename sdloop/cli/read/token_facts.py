@@ -6,11 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sdloop.batch.counts import word_counts
-from sdloop.prompt.learned.places import places
-from sdloop.prompt.learned.tokenizer import WordTokenizer
 from sdloop.prompt.chunks import Chunk, Token, bare_ids, chunks_of, spans_of
 from sdloop.prompt.compose import parts
 from sdloop.prompt.emphasis import BREAK
+from sdloop.prompt.learned.places import places
+from sdloop.prompt.learned.tokenizer import WordTokenizer
 from sdloop.prompt.schedule import Alternatives, alternatives, unseen
 from sdloop.recipe.recipe import Recipe
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from sdloop.batch.planned import Planned, model_of
 from sdloop.batch.prompts import Prompt
-from sdloop.cli.terminal.columns import safe
-from sdloop.cli.read.model_card import Asked
-from sdloop.cli.terminal.output import say
 from sdloop.batch.settings import Settings
-from sdloop.recipe.model_facts import Defaults
+from sdloop.cli.read.model_card import Asked
+from sdloop.cli.terminal.columns import safe
+from sdloop.cli.terminal.output import say
 from sdloop.images.input.frame import BACK
 from sdloop.prompt.compose import parts
 from sdloop.prompt.schedule import unseen
 from sdloop.recipe.enlarge import stages
+from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:

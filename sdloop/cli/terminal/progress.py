@@ -4,8 +4,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
-from sdloop.cli.terminal.output import say
 from sdloop.cli.terminal.graphics import Frame, draw_for
+from sdloop.cli.terminal.output import say
 from sdloop.worker.inside import HOST
 
 if TYPE_CHECKING:

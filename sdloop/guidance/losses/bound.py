@@ -14,20 +14,20 @@ import torch
 from PIL import ImageColor
 from torch import Tensor
 
+from sdloop.errors import FileError, SettingError
+from sdloop.guidance.losses import losses
+from sdloop.guidance.losses.cutouts import far_from_text
+from sdloop.guidance.losses.pull import Loss, Pull
+from sdloop.images.input.frame import opaque, placed
+from sdloop.images.input.read import check_sha256, open_image
+from sdloop.latents.vae import to_pixels
 from sdloop.models.clip.load import Clip, load_clip
 from sdloop.models.clip.score import embed_texts
 from sdloop.models.components.load import Components
-from sdloop.errors import FileError, SettingError
-from sdloop.latents.vae import to_pixels
-from sdloop.images.input.frame import opaque, placed
-from sdloop.images.input.read import check_sha256, open_image
 from sdloop.recipe.loss_grammar import LEVELS, NamedLoss, parse_loss
 from sdloop.recipe.loss_source import source_of, source_sha256
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import Size
-from sdloop.guidance.losses import losses
-from sdloop.guidance.losses.cutouts import far_from_text
-from sdloop.guidance.losses.pull import Loss, Pull
 
 
 def pull_of(components: Components, batch: Sequence[Recipe], size: Size) -> Pull | None:

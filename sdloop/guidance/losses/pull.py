@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from sdloop.errors import SamplingError
+from sdloop.guidance.losses.ways import checkpointed
 from sdloop.latents.vae import one_at_a_time, tiled, unscale, vae_factor
 from sdloop.schedulers.schedule import Scheduler, moved, signal
-from sdloop.guidance.losses.ways import checkpointed
 
 # From one picture (1, 3, height, width), 0 to 1, to a number (1,) of which less is better.
 Loss = Callable[[Tensor], Tensor]

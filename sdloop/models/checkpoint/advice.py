@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdloop.errors import ModelError, SettingError
-from sdloop.rules import check_number, check_text
 from sdloop.recipe.strength import UPSCALE_STRENGTH
+from sdloop.rules import check_number, check_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,10 +5,10 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.find import read_folder
 from sdloop.models.checkpoint.folder import STEMS, Incomplete, variants
 from sdloop.models.checkpoint.value import Checkpoint
-from sdloop.errors import ModelError, SettingError
 
 
 def cached_checkpoints() -> Iterator[tuple[Checkpoint, str | None]]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sdloop.errors import ModelError
 from sdloop.models.checkpoint import hub
 from sdloop.models.checkpoint.find import local_path
 from sdloop.models.checkpoint.folder import Incomplete, inside, own_files, read_json, weight_files
 from sdloop.models.checkpoint.hash_cache import file_sha256
 from sdloop.models.checkpoint.headers import read_header
-from sdloop.errors import ModelError
 from sdloop.recipe.losses import clip_of
 from sdloop.recipe.recipe import Recipe
 

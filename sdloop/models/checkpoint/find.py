@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint import hub
 from sdloop.models.checkpoint.advice import read_advice
 from sdloop.models.checkpoint.families import check_vae, family_of_configs, max_noise_level
@@ -23,7 +24,6 @@ from sdloop.models.checkpoint.folder import (
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.ldm import channels_of_file, layout_of_file, parts_of_file, with_notes
 from sdloop.models.checkpoint.value import Checkpoint, vae_factor
-from sdloop.errors import ModelError, SettingError
 
 MINI = Path(__file__).parent.parent.parent / "mini"
 LAYOUTS = Path(__file__).parent.parent.parent / "layouts"

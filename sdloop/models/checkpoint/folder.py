@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.families import PAINTING, check_index, family_of_configs
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.legacy import settled_scheduler, settled_unet, settled_vae
-from sdloop.errors import ModelError, SettingError
 
 # What the weight files of each part are called, less variant and ending.
 STEMS: Mapping[str, str] = {

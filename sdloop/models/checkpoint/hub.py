@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sdloop.errors import ModelError
 from sdloop.models.checkpoint.folder import (
     STEMS,
     Configs,
@@ -17,7 +18,6 @@ from sdloop.models.checkpoint.folder import (
     read_weights,
     tokenizer_folders,
 )
-from sdloop.errors import ModelError
 
 # All small files that any part needs: configs, indices of shards, vocabularies.
 _SMALL = ("*.json", "*/merges.txt")

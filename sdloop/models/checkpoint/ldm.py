@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
+from sdloop.errors import ModelError
 from sdloop.models.checkpoint.families import LATENTS, PAINTING, SUPPORTED, UPSCALING, check_unet
 from sdloop.models.checkpoint.headers import Header, read_numbers
-from sdloop.errors import ModelError
 
 # How the tensors' names of each part begin in a single file.
 UNET = "model.diffusion_model."

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdloop.errors import ModelError
 from sdloop.models.checkpoint import hub
 from sdloop.models.checkpoint.find import local_path
 from sdloop.models.checkpoint.headers import PICKLES, Header, read_header
 from sdloop.models.checkpoint.value import Checkpoint
-from sdloop.errors import ModelError
 
 # diffusers' name for the one LoRA of a folder or a hub repository.
 USUAL = "pytorch_lora_weights.safetensors"

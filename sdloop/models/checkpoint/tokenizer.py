@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from sdloop.errors import ModelError
 from sdloop.models.checkpoint.find import VOCABULARY
 from sdloop.models.checkpoint.quiet import quiet
 from sdloop.models.checkpoint.value import Checkpoint
-from sdloop.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer

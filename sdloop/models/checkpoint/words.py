@@ -5,10 +5,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from sdloop.errors import SettingError
 from sdloop.models.checkpoint.folder import read_json
 from sdloop.models.checkpoint.tokenizer import load_tokenizer
 from sdloop.models.checkpoint.value import Checkpoint
-from sdloop.errors import SettingError
 from sdloop.prompt.learned.grammar import parse_replacement
 from sdloop.prompt.learned.single import token_id
 

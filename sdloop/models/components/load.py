@@ -11,14 +11,14 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from sdloop.errors import ModelError, SettingError
+from sdloop.models.checkpoint.families import PAINTING
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.tokenizer import load_tokenizer
 from sdloop.models.checkpoint.value import Checkpoint
-from sdloop.models.checkpoint.families import PAINTING
 from sdloop.models.components import single_file
 from sdloop.models.components.device import pick_device, pick_dtype
 from sdloop.models.components.weights import empty_module, fill, modern_names, read_tensors
-from sdloop.errors import ModelError, SettingError
 from sdloop.recipe.strength import UPSCALE_STRENGTH
 
 

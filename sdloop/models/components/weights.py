@@ -20,9 +20,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from sdloop.errors import ModelError
 from sdloop.models.checkpoint.headers import PICKLES
 from sdloop.models.checkpoint.quiet import quiet
-from sdloop.errors import ModelError
 
 Module = Any  # one of the four classes below, whose libraries have no types
 

@@ -1,0 +1,62 @@
+"""Every example runs as its first lines say."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sdloop.metadata.picture import read_record
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+COMMANDS = {
+    "train_lora.py": ["1", "learned.safetensors"],
+    "one_picture.py": ["frogs on stilts"],
+    "five_stages.py": ["a green frog in a park"],
+    "watch_every_step.py": ["frogs on stilts"],
+    "look_at_latents.py": [str(EXAMPLES / "sketch" / "park.png")],
+    "look_at_schedule.py": [str(EXAMPLES / "sketch" / "park.png")],
+    "look_at_words.py": ["a red frog under a tree"],
+    "few_steps_much_guidance.py": ["a green frog in a park"],
+    "sketch_strengths.py": [str(EXAMPLES / "sketch" / "rabbit.png"), "a brown rabbit in a park"],
+    "paint_within_mask.py": [str(EXAMPLES / "sketch" / name) for name in ("park.png", "mask.png")],
+    "weigh_a_word.py": ["a (red:{}) and yellow house"],
+    "hopping_sketch.py": ["a wooden carving of a rabbit"],
+    "mix_prompts.py": ["a {}", "rabbit", "frog"],
+    "more_blue.py": ["a frog on a stage", "1"],
+    "change_the_loop.py": ["a green frog in a park", "a white rabbit in a park"],
+}
+
+
+def test_every_example_is_listed() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("script", COMMANDS)
+def test_example_makes_a_picture(script: str, tmp_path: Path) -> None:
+    if "lora" in script:
+        pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
+    file = tmp_path / "picture.png"
+    command = [sys.executable, str(EXAMPLES / script), *COMMANDS[script], str(file)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    with Image.open(file) as picture:
+        extremes = picture.convert("L").getextrema()
+    assert extremes[1] - extremes[0] > 50
+
+
+@pytest.mark.parametrize("script", COMMANDS)
+def test_example_stays_short(script: str) -> None:
+    assert len((EXAMPLES / script).read_text(encoding="utf-8").splitlines()) <= 45
+
+
+def test_the_moving_example_tells_how_it_was_made() -> None:
+    record = read_record(EXAMPLES / "sketch" / "hop.gif")
+    assert record.recipe is not None
+    assert record.recipe.image == "examples/sketch/hop-sketch.gif"
+    sketch = (EXAMPLES / "sketch" / "hop-sketch.gif").read_bytes()
+    assert record.recipe.image_sha256 == hashlib.sha256(sketch).hexdigest()
+    assert (record.recipe.seed, record.moving["carry"]) == (4, 0.3)

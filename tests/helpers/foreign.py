@@ -1,0 +1,153 @@
+"""Pictures as other programs write them, to the letter; ``sdloop.metadata.foreign`` has sources."""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+A1111 = (
+    "a red frog\nNegative prompt: blurry\nSteps: 4, Sampler: Euler a, Schedule type: Automatic, "
+    "CFG scale: 7, Seed: 4, Size: 32x32, Model hash: 6ce0161689, Model: v1-5-pruned-emaonly, "
+    "Version: v1.10.1"
+)
+# get_image_params: numbers are std::to_string's, and the JSON at the end is not quoted.
+SDCPP = (
+    "a red frog<lora:ink:0.8>\nNegative prompt: blurry\nSteps: 4, CFG scale: 7.000000, "
+    "Guidance: 3.500000, Eta: 0.000000, Seed: 4, Size: 32x32, Model: v1-5.safetensors, RNG: cuda, "
+    "Sampler: dpm++2m karras, VAE: taesd.safetensors, Clip skip: 2, Version: stable-diffusion.cpp, "
+    'SDCPP: {"clip_skip":2,"height":32,"prompt":{"negative":"blurry","positive":"a red frog"},'
+    '"sampling":{"steps":4},"schema":"sdcpp.image.params/v1","seed":4,"width":32}'
+)
+MFLUX = {
+    "mflux_version": "0.10.0",
+    "model": "black-forest-labs/FLUX.1-dev",
+    "base_model": "None",
+    "seed": 4,
+    "steps": 4,
+    "guidance": 3.5,
+    "height": 32,
+    "width": 32,
+    "precision": "mlx.core.bfloat16",
+    "quantize": 8,
+    "generation_time_seconds": 61.2,
+    "created_at": "2025-09-01T12:00:00",
+    "lora_paths": ["ink.safetensors"],
+    "lora_scales": [0.8],
+    "image_path": None,
+    "image_strength": None,
+    "prompt": "a red frog [in a park], 東京",
+    "negative_prompt": None,
+}
+INVOKEAI = {
+    "generation_mode": "txt2img",
+    "positive_prompt": "a red frog",
+    "negative_prompt": "blurry",
+    "width": 32,
+    "height": 32,
+    "seed": 4,
+    "rand_device": "cpu",
+    "cfg_scale": 7.5,
+    "cfg_rescale_multiplier": 0,
+    "steps": 4,
+    "scheduler": "dpmpp_2m_k",
+    "clip_skip": 1,
+    "model": {
+        "key": "6f1d9e0a",
+        "hash": "blake3:0123",
+        "name": "Dreamshaper 8",
+        "base": "sd-1",
+        "type": "main",
+    },
+    "loras": [{"model": {"name": "ink", "base": "sd-1", "type": "lora"}, "weight": 0.8}],
+    "seamless_x": False,
+    "app_version": "4.2.9",
+}
+SD_METADATA = {
+    "model": "stable diffusion",
+    "model_weights": "stable-diffusion-1.5",
+    "model_hash": "cc6cb27103417325ff94f52b7a5d2dde45a7515b25c255d8e396c90014281516",
+    "app_id": "invoke-ai/InvokeAI",
+    "app_version": "2.3.5",
+    "image": {
+        "prompt": [{"prompt": "a red frog [blurry]", "weight": 1.0}],
+        "steps": 4,
+        "cfg_scale": 7.5,
+        "threshold": 0,
+        "perlin": 0.1,
+        "height": 32,
+        "width": 32,
+        "seed": 4,
+        "type": "txt2img",
+        "sampler": "k_euler_a",
+        "variations": [],
+        "postprocessing": None,
+    },
+}
+COMFYUI: dict[str, Any] = {
+    "3": {
+        "class_type": "KSampler",
+        "inputs": {
+            "seed": 4294967300,
+            "steps": 4,
+            "cfg": 8.0,
+            "sampler_name": "euler_ancestral",
+            "scheduler": "normal",
+            "denoise": 1.0,
+            "model": ["4", 0],
+            "positive": ["6", 0],
+            "negative": ["7", 0],
+            "latent_image": ["5", 0],
+        },
+        "_meta": {"title": "KSampler"},
+    },
+    "4": {
+        "class_type": "CheckpointLoaderSimple",
+        "inputs": {"ckpt_name": "v1-5-pruned-emaonly.ckpt"},
+    },
+    "5": {
+        "class_type": "EmptyLatentImage",
+        "inputs": {"width": 32, "height": 32, "batch_size": 1},
+    },
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a red frog", "clip": ["4", 1]}},
+    "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurry", "clip": ["4", 1]}},
+    "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+    "9": {"class_type": "SaveImage", "inputs": {"filename_prefix": "frog", "images": ["8", 0]}},
+}
+
+
+def png_with(path: Path, **texts: str | dict[str, Any]) -> Path:
+    """A PNG of 32x32 with texts under these keywords, JSON where they are objects."""
+    info = PngImagePlugin.PngInfo()
+    for keyword, text in texts.items():
+        whole = text if isinstance(text, str) else json.dumps(text)
+        info.add_text(keyword.replace("sd_metadata", "sd-metadata"), whole)
+    Image.new("RGB", (32, 32)).save(path, pnginfo=info)
+    return path
+
+
+def mflux_exif(values: dict[str, Any], *, code: bytes = b"ASCII\0\0\0") -> bytes:
+    """As piexif dumps it: big-endian, a first folder that leads to EXIF's, one tag in that."""
+    comment = code + json.dumps(values).encode()
+    tiff = b"MM\0*" + struct.pack(">I", 8)
+    tiff += struct.pack(">HHHIII", 1, 0x8769, 4, 1, 26, 0)
+    tiff += struct.pack(">HHHIII", 1, 0x9286, 7, len(comment), 44, 0)
+    return b"Exif\0\0" + tiff + comment
+
+
+def mflux_png(path: Path, values: dict[str, Any], *, code: bytes = b"ASCII\0\0\0") -> Path:
+    Image.new("RGB", (32, 32)).save(path, exif=mflux_exif(values, code=code))
+    return path
+
+
+def every_kind(folder: Path) -> dict[str, Path]:
+    """One file of each program."""
+    return {
+        "a1111": png_with(folder / "a1111.png", parameters=A1111),
+        "sd.cpp": png_with(folder / "sdcpp.png", parameters=SDCPP),
+        "mflux": mflux_png(folder / "mflux.png", MFLUX),
+        "invokeai": png_with(folder / "invokeai.png", invokeai_metadata=INVOKEAI),
+        "sd-metadata": png_with(folder / "sd-metadata.png", Dream="…", sd_metadata=SD_METADATA),
+        "comfyui": png_with(folder / "comfyui.png", prompt=COMFYUI, workflow={"nodes": []}),
+    }

@@ -1,0 +1,22 @@
+"""A model without a model, for Recipes that are only resolved."""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass
+class Model:
+    """What a Recipe asks of a model, without a model."""
+
+    native_size: tuple[int, int] = (64, 64)
+    size_multiple: int = 8
+    takes_sizes: bool = False
+    paints: bool = False
+    max_noise_level: int | None = None
+    reads_twice: bool = False
+    guidance_scale: float = 7.5
+    text_layers: int = 2
+    text_widths: tuple[int, ...] = (32,)
+    scheduler_config: dict[str, Any] = dataclasses.field(
+        default_factory=lambda: {"_class_name": "EulerDiscreteScheduler"}
+    )

@@ -1,0 +1,184 @@
+"""Large pictures go through the VAE in tiles; others as they did."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.tiny import tiny_sd1
+from PIL import Image
+
+from sdloop.latents import vae as image
+from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
+from sdloop.models.checkpoint.find import LAYOUTS
+from sdloop.models.components.load import Components, load_components
+
+SKETCH = Path(__file__).parents[3] / "examples" / "sketch" / "rabbit.png"
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is more than 64x64 pixels is large here."""
+    monkeypatch.setattr(image, "WHOLE_PIXELS", 64 * 64)
+    monkeypatch.setattr(image, "TILE", 64)
+
+
+def seen_by(part: Any, work: Any) -> set[tuple[int, ...]]:
+    """The sizes that a part of the VAE was run at."""
+    sizes = set()
+    hook = part.register_forward_pre_hook(lambda _, given: sizes.add(tuple(given[0].shape[-2:])))
+    work()
+    hook.remove()
+    return sizes
+
+
+def drawing(components: Components, size: int) -> torch.Tensor:
+    picture = Image.open(SKETCH).convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
+    return scale(components.vae, encode(components.vae, to_pixels(picture)).mean)
+
+
+def test_a_large_picture_is_decoded_in_tiles_that_show_little(small: None) -> None:
+    """With the embedded VAE: random weights would make noise of both."""
+    components = load_components(device="cpu")
+    latents = drawing(components, 64 * 3)
+    tiled: list[torch.Tensor] = []
+    sizes = seen_by(components.vae.decoder, lambda: tiled.append(decode(components.vae, latents)))
+    assert max(max(size) for size in sizes) == 16
+    assert components.vae.use_tiling is False  # as it was
+    assert components.vae.tile_sample_min_size == 64
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image, "WHOLE_PIXELS", 10**9)
+        whole = decode(components.vae, latents)
+    one, two = (np.asarray(to_images(pixels)[0], float) for pixels in (tiled[0], whole))
+    assert one.shape == (192, 192, 3)
+    assert np.abs(one - two).mean() < 3  # levels of 255
+    assert not np.array_equal(one, two)
+
+
+def test_a_large_picture_is_encoded_in_tiles(small: None) -> None:
+    components = load_components(device="cpu")
+    pixels = to_pixels(Image.open(SKETCH).convert("RGB").resize((192, 128)))
+    tiled: list[Any] = []
+    sizes = seen_by(
+        components.vae.encoder, lambda: tiled.append(encode(components.vae, pixels).mean)
+    )
+    assert max(max(size) for size in sizes) == 64
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image, "WHOLE_PIXELS", 10**9)
+        whole = encode(components.vae, pixels).mean
+    assert tiled[0].shape == whole.shape == (1, 4, 32, 48)
+    assert (tiled[0] - whole).abs().mean() < 0.1 * whole.abs().mean()
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (128, 32)])
+def test_what_is_not_large_is_decoded_whole(small: None, width: int, height: int) -> None:
+    vae = tiny_sd1().vae
+    latents = torch.randn(1, 4, height // 2, width // 2)
+    assert seen_by(vae.decoder, lambda: decode(vae, latents)) == {(height // 2, width // 2)}
+    with torch.no_grad():
+        bare = vae.decode(latents / vae.config.scaling_factor, return_dict=False)[0]
+    assert torch.equal(decode(vae, latents), bare / 2 + 0.5)
+
+
+def test_the_native_sizes_are_not_large() -> None:
+    """SDXL's own buckets, and twice SD1's sides."""
+    for width, height in ((1024, 1024), (1536, 640), (704, 1408), (1024, 1024), (1536, 1024)):
+        assert width * height <= image.WHOLE_PIXELS
+    assert image.WHOLE_PIXELS < 2 * 1024 * 1024
+
+
+_PEAK = """
+import json, resource, sys, torch
+from diffusers import AutoencoderKL
+from sdloop import image
+config, width, height, whole = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+torch.set_num_threads(1)
+vae = AutoencoderKL.from_config(json.load(open(config))).eval()
+vae.tile_sample_min_size = image.TILE = 256
+image.WHOLE_PIXELS = whole
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+image.decode(vae, torch.randn(1, 4, height // 8, width // 8))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_a_tiled_picture() -> None:
+    """With a VAE of SD1.5's shape, in tiles of 256: MiB above the weights, each in a process."""
+
+    def peak(width: int, height: int, whole: int) -> int:
+        config = str(LAYOUTS / "sd15" / "vae" / "config.json")
+        arguments = [config, *map(str, (width, height, whole))]
+        command = [sys.executable, "-c", _PEAK, *arguments]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    tile, tiled, whole = peak(256, 256, 0), peak(512, 384, 0), peak(512, 384, 10**9)
+    print(json.dumps({"one tile": tile, "tiled": tiled, "whole": whole}))
+    assert tiled < 1.15 * tile
+    assert whole > 1.8 * tiled
+
+
+@pytest.mark.parametrize("room, sides", [(48, [48]), (32, [48, 32]), (16, [48, 32, 16])])
+def test_where_memory_is_short_it_is_decoded_in_smaller_parts(
+    monkeypatch: pytest.MonkeyPatch, room: int, sides: list[int]
+) -> None:
+    """``room`` is the side of the latents from which on the decoder has none."""
+    monkeypatch.setattr(image, "TILE", 64)
+    vae = tiny_sd1().vae
+    tried: list[int] = []
+
+    def refuse(_: Any, given: tuple[torch.Tensor]) -> None:
+        tried.append(max(given[0].shape[-2:]))
+        if tried[-1] > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    vae.decoder.register_forward_pre_hook(refuse)
+    latents = torch.randn(1, 4, 48, 48)
+    if len(sides) == 1:
+        pixels = decode(vae, latents)
+    else:
+        with pytest.warns(RuntimeWarning, match="the memory does not suffice to decode") as told:
+            pixels = decode(vae, latents)
+        assert len(told) == len(sides) - 1
+    assert list(dict.fromkeys(side for side in tried if side in (48, 32, 16))) == sides
+    assert pixels.shape == (1, 3, 96, 96)
+    assert not vae.use_tiling
+
+
+def test_at_last_it_is_decoded_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the VAE goes back to where it was."""
+    vae = tiny_sd1().vae.to(torch.bfloat16)
+    latents = torch.randn(1, 4, 8, 8)
+    expected = decode(tiny_sd1().vae, latents)
+    moves: list[Any] = []
+    real = vae.to
+
+    def to(*where: Any) -> Any:
+        moves.append(where)
+        return real(*where)
+
+    def refuse(*_: Any) -> None:
+        if not moves:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(vae, "to", to)
+    vae.decoder.register_forward_pre_hook(refuse)
+    with pytest.warns(RuntimeWarning, match="the memory does not suffice to decode"):
+        pixels = decode(vae, latents)
+    assert moves == [("cpu", torch.float32), (torch.device("cpu"), torch.bfloat16)]
+    torch.testing.assert_close(pixels, expected, atol=0.05, rtol=0)
+
+
+def test_other_errors_of_the_decoder_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    vae = tiny_sd1().vae
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("a defect")
+
+    vae.decoder.register_forward_pre_hook(refuse)
+    with pytest.raises(RuntimeError, match="a defect"):
+        decode(vae, torch.randn(1, 4, 8, 8))

@@ -1,0 +1,51 @@
+"""The samplers of examples/samplers: as exact as they claim to be, and diffusers' own."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+SAMPLERS = Path(__file__).parents[3] / "examples" / "samplers"
+README = Path(__file__).parents[3] / "README.md"
+
+
+def run(script: str, *arguments: str) -> str:
+    command = [sys.executable, str(SAMPLERS / script), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_their_orders_are_one_two_and_more() -> None:
+    printed = run("orders.py")
+    assert printed in README.read_text(encoding="utf-8")
+    rows = {
+        line.split()[0]: [float(n) for n in line.split()[1:]] for line in printed.splitlines()[1:]
+    }
+    for name, order in (("euler", 1), ("heun", 2)):
+        *errors, told = rows[name]
+        assert told == pytest.approx(order, abs=0.05)
+        assert errors[-2] / errors[-1] == pytest.approx(2**order, rel=0.05)
+    assert rows["lms"][-1] > 3.5
+    assert rows["lms"][-2] < rows["heun"][-2] / 10
+
+
+@pytest.mark.slow
+def test_their_pictures_are_diffusers_own(tmp_path: Path) -> None:
+    pytest.importorskip("scipy", reason="pip install 'sdloop[schedulers]'")
+    file = tmp_path / "frogs.png"
+    printed = run("picture.py", "a green frog in a park", str(file))
+    apart = dict(re.findall(r"(\w+): (\S+) apart from diffusers'", printed))
+    assert set(apart) == {"euler", "heun", "lms"}
+    assert max(map(float, apart.values())) < 1e-5
+    assert Image.open(file).size == (192, 64)
+
+
+def test_each_is_ten_lines() -> None:
+    text = (SAMPLERS / "by_hand.py").read_text(encoding="utf-8")
+    for function in text.split("\ndef ")[1:]:
+        lines = [line for line in function.splitlines() if line.strip()]
+        assert len(lines) <= 12  # with its signature and docstring

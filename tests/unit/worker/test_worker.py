@@ -1,0 +1,378 @@
+"""The warm worker, as processes: what a call prints and writes is what it would without one."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from helpers.commands import pixels
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import sdloop
+from sdloop.worker.messages import MAX_BYTES
+
+HEAVY = ("torch", "diffusers", "transformers", "numpy", "PIL", "typer")
+FROG = ["txt2img", "a frog", "--steps", "2", "--seed"]
+PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody with a runtime folder of their own, in a folder of pictures."""
+
+    runtime: Path
+    folder: Path
+    mode: str = "always"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        own = {"XDG_RUNTIME_DIR": str(self.runtime), "SDLOOP_WORKER": self.mode}
+        return {**os.environ, **own, **more}
+
+    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "sdloop", *arguments],
+            env=self.environment(**more),
+            cwd=self.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self, *arguments: str, stdin: str | None = None, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, **more)
+        out, err = process.communicate(stdin, timeout=PATIENCE)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def make(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def workers(self) -> list[int]:
+        """The processes that listen here."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    line = (entry / "cmdline").read_bytes()
+                except OSError:
+                    continue
+                if b"sdloop.cli.server" in line and os.fsencode(self.runtime) in line:
+                    found.append(int(entry.name))
+        return found
+
+    def worker(self) -> int:
+        (pid,) = self.workers()
+        return pid
+
+    def socket(self) -> Path:
+        (path,) = (one for one in self.runtime.rglob("*") if one.is_socket())
+        return path
+
+    def left(self) -> list[Path]:
+        return [path for path in self.runtime.rglob("*") if not path.is_dir()]
+
+
+def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@contextmanager
+def somebody(folder: Path) -> Iterator[User]:
+    """The runtime folder has a short name, as a socket's must be."""
+    with tempfile.TemporaryDirectory(prefix="sdloop-run-") as runtime:
+        one = User(runtime=Path(runtime), folder=folder / "pictures")
+        one.folder.mkdir()
+        yield one
+        for pid in one.workers():
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Iterator[User]:
+    with somebody(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    """A user whose worker has made a picture already."""
+    with somebody(tmp_path_factory.mktemp("warm")) as one:
+        yield one
+
+
+@pytest.fixture
+def served(warm: User, monkeypatch: pytest.MonkeyPatch) -> User:
+    """The same in every test: a worker serves those alone who have its environment."""
+    monkeypatch.setenv("HOME", str(warm.runtime))
+    monkeypatch.setenv("HF_HOME", str(warm.runtime / "huggingface"))
+    if not warm.workers():
+        warm.make(*FROG, "1", "-o", "first.png")
+    shutil.rmtree(warm.folder)
+    warm.folder.mkdir()
+    return warm
+
+
+def test_a_call_is_what_it_is_without_a_worker(served: User, tmp_path: Path) -> None:
+    alone = User(runtime=served.runtime, folder=tmp_path, mode="never")
+    pid = served.worker()
+    made = "out/a-red-frog-4.png"
+    for arguments, stdin in [
+        (["txt2img", "-", "--steps", "2", "--seed", "4..5", "--outdir", "out"], "a red frog\n"),
+        (["img2img", made, "a rabbit", "--seed", "4", "--strength", "0.5"], None),
+        ([*FROG, "4", "-o", made], None),  # which is there already
+        (["txt2img", "a frog", "--steps", "0"], None),
+        (["txt2img", "a frog", "--stpes", "2"], None),
+        ([*FROG, "4", "-m", "not/there.safetensors"], None),
+    ]:
+        ours, theirs = (one.run(*arguments, stdin=stdin) for one in (served, alone))
+        assert (ours.returncode, ours.stdout, ours.stderr) == (
+            *(theirs.returncode, theirs.stdout, theirs.stderr),
+        )
+    assert pixels_in(served.folder / "out") == pixels_in(alone.folder / "out")
+    assert pixels_in(served.folder) == pixels_in(alone.folder)
+    assert served.worker() == pid
+
+
+def pixels_in(folder: Path) -> dict[str, bytes]:
+
+    return {path.name: pixels(path) for path in folder.glob("*.png")}
+
+
+def test_a_client_imports_next_to_nothing(served: User) -> None:
+    code = (
+        "import json, sys\n"
+        "from sdloop.worker.call import call\n"
+        f"code = call({[*FROG, '7']!r})\n"
+        f"print(json.dumps([code, [name for name in {HEAVY} if name in sys.modules]]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=served.environment(),
+        cwd=served.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [0, []]
+
+
+def test_files_are_the_callers_own(served: User) -> None:
+    process = subprocess.run(
+        ["/bin/sh", "-c", f"umask 007; exec {sys.executable} -m sdloop {FROG[0]} frog --seed 8"],
+        env=served.environment(),
+        cwd=served.folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    path = served.folder / process.stdout.strip()
+    assert path.stat().st_mode & 0o777 == 0o660
+
+
+def test_ctrl_c_ends_that_call_and_not_the_worker(served: User) -> None:
+    pid = served.worker()
+    process = served.start(*FROG[:3], "1000", "--seed", "1..9")
+    until(lambda: "busy" in served.run("worker", "status").stdout)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "idle" in served.run("worker", "status").stdout
+    assert served.worker() == pid
+    served.make(*FROG, "4", "-o", "after.png")
+
+
+def test_a_call_whose_client_is_killed_stops(served: User) -> None:
+    pid = served.worker()
+    process = served.start(*FROG[:3], "1000", "--seed", "1..9")
+    until(lambda: "busy" in served.run("worker", "status").stdout)
+    process.kill()
+    process.communicate()
+    until(lambda: "idle" in served.run("worker", "status").stdout)
+    served.make(*FROG, "4", "-o", "after.png")
+    assert served.worker() == pid
+
+
+def test_who_waits_is_told_so_and_may_leave(served: User) -> None:
+    first = served.start(*FROG[:3], "1000", "--seed", "1")
+    until(lambda: "busy" in served.run("worker", "status").stdout)
+    second = served.start(*FROG, "2")
+    until(lambda: "1 waiting" in served.run("worker", "status").stdout)
+    second.send_signal(signal.SIGINT)
+    _, err = second.communicate(timeout=PATIENCE)
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=PATIENCE)
+    assert "waiting for the worker: 1 before this call" in err
+    assert (first.returncode, second.returncode) == (130, 130)
+    assert not (served.folder / "a-frog-2.png").exists()
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    data=st.binary(max_size=300)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+        lambda one: st.lists(one, max_size=3) | st.dictionaries(st.text(max_size=9), one),
+        max_leaves=8,
+    ).map(lambda value: json.dumps(value).encode() + b"\n")
+    | st.sampled_from(["call", "signal", "ask", "done"]).map(
+        lambda kind: json.dumps({"kind": kind, "argv": [kind], "number": 9}).encode() + b"\n"
+    )
+)
+def test_garbage_ends_its_connection_only(served: User, data: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(10)
+        connection.connect(str(served.socket()))
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
+
+
+def test_what_is_too_long_or_half_ends_its_connection_only(served: User) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(str(served.socket()))
+        try:
+            connection.sendall(b"[" * (MAX_BYTES + (1 << 20)))
+            assert connection.recv(1) == b""
+        except OSError:
+            pass  # closed before all was said
+    assert "idle" in served.run("worker", "status").stdout
+
+
+def test_weights_that_change_are_noticed(served: User, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(Path(sdloop.__file__).parent / "mini", model)
+    arguments = [*FROG, "4", "-m", str(model), "--overwrite", "-o"]
+    served.make(*arguments, "before.png")
+    (weights,) = (model / "vae").glob("*.safetensors")
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    weights.write_bytes(data)
+    served.make(*arguments, "after.png")
+    alone = User(runtime=served.runtime, folder=tmp_path, mode="never")
+    alone.make(*arguments, "alone.png")
+    after = pixels(served.folder / "after.png")
+    assert after == pixels(tmp_path / "alone.png") != pixels(served.folder / "before.png")
+
+
+def test_a_loss_that_changes_is_noticed(served: User) -> None:
+    code = "def loss(picture):\n    return picture[:, {}].mean(dim=(1, 2))\n"
+    guided = [*FROG, "4", "--guide", "mine:loss=150", "-o"]
+    for number, channel in enumerate((0, 2)):
+        (served.folder / "mine.py").write_text(code.format(channel) + "#" * number)
+        served.make(*guided, f"{channel}.png")
+    assert pixels(served.folder / "0.png") != pixels(served.folder / "2.png")
+
+
+def test_only_the_second_call_starts_a_worker(user: User) -> None:
+    careful = User(runtime=user.runtime, folder=user.folder, mode="auto")
+    first = careful.run(*FROG, "1")
+    assert (first.returncode, careful.workers()) == (0, [])
+    assert all(path.suffix == ".recent" for path in careful.left())
+    second = careful.run(*FROG, "2", "--keep-alive", "1s")
+    assert second.returncode == 0
+    assert "a worker keeps the model" in second.stderr
+    until(lambda: not careful.workers())  # nobody came
+    assert careful.left() == []
+
+
+def test_a_worker_that_dies_in_the_middle_costs_no_picture(user: User) -> None:
+    whole = sorted(f"a-frog-{seed}.png" for seed in range(1, 7))
+    process = user.start("txt2img", "a frog", "--seed", "1..6", "--steps", "30")
+    until(lambda: any(user.folder.glob("*.png")), PATIENCE)
+    os.kill(user.worker(), signal.SIGKILL)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    assert "the worker has gone; going on without it" in err
+    assert out.splitlines() == whole
+    assert sorted(path.name for path in user.folder.glob("*.png")) == whole
+    user.run("worker", "status")  # which takes the dead one's socket away
+    assert user.left() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("round", range(10))
+def test_killed_at_any_moment(user: User, round: int) -> None:
+    whole = sorted(f"a-frog-{seed}.png" for seed in range(1, 7))
+    process = user.start("txt2img", "a frog", "--seed", "1..6", "--steps", "10")
+    until(lambda: user.workers(), PATIENCE)
+    time.sleep(round * 1.2)
+    for pid in user.workers():
+        os.kill(pid, signal.SIGKILL)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    assert out.splitlines() == whole
+    assert sorted(path.name for path in user.folder.glob("*.png")) == whole
+
+
+@pytest.mark.slow
+def test_twenty_clients_at_once_get_one_worker(user: User) -> None:
+    clients = [user.start(*FROG, str(seed)) for seed in range(20)]
+    seen: set[int] = set()
+    while any(client.poll() is None for client in clients):
+        seen |= set(user.workers())
+        time.sleep(0.05)
+    assert [client.returncode for client in clients] == [0] * 20
+    assert len(seen) == 1
+    assert len(list(user.folder.glob("*.png"))) == 20
+
+
+@pytest.mark.slow
+def test_a_stuck_worker_is_passed_by(user: User) -> None:
+    user.make("worker", "start")
+    os.kill(user.worker(), signal.SIGSTOP)
+    done = user.run(*FROG, "1")
+    assert (done.returncode, done.stdout) == (0, "a-frog-1.png\n")
+    assert "the worker is stuck; going on without it" in done.stderr
+
+
+def test_stop_leaves_nothing(user: User) -> None:
+    started = user.make("worker", "start", "--keep-alive", "-1")
+    assert started.startswith(f"worker {user.worker()}: keeps no model yet")
+    folder = user.socket().parent
+    assert (folder.stat().st_mode & 0o777, user.socket().stat().st_mode & 0o777) == (0o700, 0o600)
+    assert user.make("worker", "stop").startswith("stopped worker")
+    until(lambda: not user.workers())
+    assert user.left() == []
+    assert user.run("worker", "status").returncode == 1
+
+
+def refused(*arguments: str) -> str:
+    from typer.testing import CliRunner
+
+    from sdloop.cli import app
+
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    return result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--worker", "maybe"], "worker must be one of auto, always, never, got 'maybe'"),
+        (["--keep-alive", "soon"], "keep_alive must be like 90s, 5m, 2h or -1, got 'soon'"),
+    ],
+)
+def test_bad_input_is_refused(flags: Sequence[str], complaint: str) -> None:
+    assert complaint in refused("txt2img", "a frog", *flags)
