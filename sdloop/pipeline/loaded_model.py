@@ -1,4 +1,4 @@
-"""A model with all that Recipes may ask of it: LoRAs, words with other meanings, read prompts."""
+"""A loaded model, with a cache of what Recipes ask of it: LoRAs, learned words, encoded prompts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ _TEXTS = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kit:
-    """What pictures are made with; see ``kit_of``.
+class LoadedModel:
+    """What pictures are made with; ``loaded_model`` makes one.
 
     ``prepare`` gives the components with the adapters of these LoRAs in them, and what encodes
     prompts for each set of words. ``components`` are those of the model alone.
@@ -45,8 +45,8 @@ class Kit:
         return recipe.resolved(self.components, facts, lora_hashes=hashes)
 
 
-def kit_of(components: Components) -> Kit:
-    """A Kit that keeps the last few adapters, for Recipes that take turns, and encoded prompts.
+def loaded_model(components: Components) -> LoadedModel:
+    """``components`` with a cache of encoded prompts and of the last few sets of LoRAs.
 
     Equal texts are encoded once, however many pictures they are for; of a LoRA only its own
     weights are kept.
@@ -63,4 +63,4 @@ def kit_of(components: Components) -> Kit:
 
         return wanted, encoder
 
-    return Kit(components=components, find_lora=found, prepare=prepare)
+    return LoadedModel(components=components, find_lora=found, prepare=prepare)

@@ -10,7 +10,7 @@ from sdloop.latents.vae import decode, to_images
 from sdloop.models.components.device import peak_memory
 from sdloop.models.components.load import Components
 from sdloop.models.memory import Stopwatch, memory_errors
-from sdloop.pipeline.input_images import Look
+from sdloop.pipeline.input_images import EncodeInput
 from sdloop.recipe.recipe import Recipe
 
 
@@ -47,7 +47,7 @@ class Sampled:
     latents: Tensor
     sigmas: tuple[tuple[float, ...], ...]
     seconds: float
-    look: Look
+    encode_input: EncodeInput
 
     def only(self, rows: Sequence[int]) -> "Sampled":
         """Those of these rows, for the others are not wanted."""
@@ -68,7 +68,7 @@ class Sampled:
             images = to_images(decode(self.components.vae, self.latents))
         if self.batch[0].mask is not None and not self.batch[0].no_keep:
             pairs = zip(images, self.batch, strict=True)
-            images = [self.look(recipe).canvas.finished(image) for image, recipe in pairs]
+            images = [self.encode_input(recipe).canvas.finished(image) for image, recipe in pairs]
         seconds = self.seconds + watch.seconds() / len(self.batch)
         peak = peak_memory(self.components.device)
         told = zip(images, self.batch, self.latents.cpu(), self.sigmas, strict=True)

@@ -168,14 +168,14 @@ def _sizes(
 
     def measured(planned: Planned) -> int:
         from sdloop.models.components.device import pick_device
-        from sdloop.pipeline.loaded_model import kit_of
+        from sdloop.pipeline.loaded_model import loaded_model
 
         if pick_device(command.device).type != "cuda":
             return 1
         names = model_of(planned.recipe), shape_of(planned.recipe)
         if names not in known:
-            kit = kit_of(means.load(planned.checkpoint))
-            known[names] = largest_batch(kit, planned.recipe, means.open_image)
+            model = loaded_model(means.load(planned.checkpoint))
+            known[names] = largest_batch(model, planned.recipe, means.open_image)
         return known[names]
 
     return measured if size is None else lambda planned: size
