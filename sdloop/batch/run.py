@@ -19,9 +19,11 @@ from sdloop.batch.finish import Failed, Means, There, Written, failures, finish
 from sdloop.batch.found import Found, found_in, is_there
 from sdloop.batch.grouping import Item, grouped, windows
 from sdloop.batch.keys import Keys
-from sdloop.batch.planned import ModelNames, Planned, model_of
+from sdloop.batch.planned import Planned
 from sdloop.errors import SdloopError
 from sdloop.metadata.atomic import check_writable
+from sdloop.models.checkpoint.value import ModelNames
+from sdloop.pipeline.resolve import model_of
 
 if TYPE_CHECKING:
     from sdloop.loop import Step
@@ -225,10 +227,7 @@ class _Runner:
         """Let the other thread decode and write these while we go on."""
         assert self._thread is not None
         wanted = [item if item in task.wanted else None for item in batch]
-        planned = batch[0].planned
-        assert self._model is not None
-        weights, components = self._keys.weights(planned), self._model[1].components
-        future = self._thread.submit(finish, event, wanted, components, weights, self._means)
+        future = self._thread.submit(finish, event, wanted, self._means)
         self._flying.append((task, future))
 
     def _landed(self, leave: int | None) -> Iterator[Outcome]:

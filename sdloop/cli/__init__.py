@@ -29,13 +29,13 @@ from sdloop.cli.rerun import rerun
 from sdloop.cli.sheet import sheet
 from sdloop.cli.show import show
 from sdloop.cli.terminal.output import emit, one_line_endings
-from sdloop.cli.terminal.versions import installed
 from sdloop.cli.tokens import tokens
 from sdloop.cli.train_embedding import train_embedding
 from sdloop.cli.txt2img import txt2img
 from sdloop.cli.upscale import upscale
 from sdloop.cli.verify import verify
 from sdloop.cli.worker import worker
+from sdloop.metadata.versions import installed
 
 
 class _Commands(TyperGroup):

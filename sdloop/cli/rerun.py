@@ -20,7 +20,7 @@ from sdloop.cli.read.recorded import FilesArgument, recorded_files
 from sdloop.cli.terminal.notices import tell_steps, tell_unseen
 from sdloop.cli.terminal.output import say
 from sdloop.errors import SettingError
-from sdloop.metadata.recorded import Recorded
+from sdloop.metadata.read import SavedPicture
 from sdloop.recipe.recipe import FIELDS
 
 
@@ -110,7 +110,9 @@ def _check_drop(names: Sequence[str]) -> None:
             raise SettingError(f"drop must name a setting, got {name!r}: {hint}")
 
 
-def _wanted(found: Sequence[Recorded], asked: Asked, resolve: Any, *, quiet: bool) -> list[Wanted]:
+def _wanted(
+    found: Sequence[SavedPicture], asked: Asked, resolve: Any, *, quiet: bool
+) -> list[Wanted]:
     """All pictures that are asked for; what is to be told, once with the files it is about."""
     told: dict[str, list[str]] = {}
     wanted = []

@@ -1,29 +1,124 @@
-"""Recipes and Components in, pictures out. Every command ends here."""
+"""From a prompt, or Recipes and Components, to pictures. Every command ends here."""
 
+import random
 from collections.abc import Generator, Iterable
+from typing import Any, overload
 
+from sdloop.errors import SettingError
 from sdloop.images.input.read import OpenImage, open_image
 from sdloop.loop import Step
-from sdloop.models.components.load import Components
+from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.components.cache import ModelCache
+from sdloop.models.components.device import threads_for
+from sdloop.models.components.load import Components, load_components
 from sdloop.pipeline.loaded_model import loaded_model
+from sdloop.pipeline.own_code import Denoise, OwnCode
 from sdloop.pipeline.picture import Picture, Sampled
+from sdloop.pipeline.resolve import model_of
 from sdloop.pipeline.sample import sampled
+from sdloop.recipe.check import MAX_SEED
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_whole
+from sdloop.schedulers.schedule import Scheduler
 
 MAX_BATCH = 4096
 
+_CACHE = ModelCache()
 
+
+@overload
+def generate(
+    prompt: str | Recipe,
+    /,
+    *,
+    device: str = ...,
+    dtype: str = ...,
+    open_image: OpenImage = ...,
+    denoise: Denoise | None = ...,
+    scheduler: str | Scheduler | None = ...,
+    **settings: Any,
+) -> Picture: ...
+
+
+@overload
 def generate(
     components: Components,
     recipes: Recipe | Iterable[Recipe],
+    /,
+    *,
+    batch_size: int = ...,
+    open_image: OpenImage = ...,
+    denoise: Denoise | None = ...,
+    scheduler: Scheduler | None = ...,
+) -> list[Picture]: ...
+
+
+def generate(
+    prompt: str | Recipe | Components,
+    recipes: Recipe | Iterable[Recipe] | None = None,
+    /,
     *,
     batch_size: int = 1,
     open_image: OpenImage = open_image,
-) -> list[Picture]:
-    """Make the picture of each Recipe, in their order; see ``stream`` to watch it happen."""
-    events = stream(components, recipes, batch_size=batch_size, open_image=open_image)
-    return [event for event in events if isinstance(event, Picture)]
+    device: str = "auto",
+    dtype: str = "auto",
+    denoise: Denoise | None = None,
+    scheduler: str | Scheduler | None = None,
+    **settings: Any,
+) -> Picture | list[Picture]:
+    """Make one picture from a prompt, or many from Recipes and a model that is loaded.
+
+    ``generate(prompt, seed=4, steps=30, model="mini", ...)`` takes the settings of a ``Recipe`` by
+    their names. Without a seed it draws one, which ``picture.recipe.seed`` tells. A whole Recipe
+    may stand in the place of the prompt. The model is loaded to ``device`` ("auto", "cpu", "cuda",
+    …) in ``dtype`` ("auto", "fp32", …), and kept for the next call.
+
+    ``generate(components, recipes)`` makes the picture of each Recipe, in their order, with a model
+    from ``load_components``; ``batch_size`` of them share a forward pass. ``stream`` does the same
+    and shows every step.
+
+    ``denoise`` and ``scheduler`` may be code of your own: see ``stream``.
+
+    Raises what ``stream`` and ``load_components`` do; ``SettingError`` for a setting that a Recipe
+    does not have.
+    """
+    if isinstance(prompt, Components):
+        if recipes is None or settings:
+            what = f"got {', '.join(settings)} besides" if settings else "got components alone"
+            raise TypeError(f"generate(components, recipes) takes its settings in Recipes, {what}")
+        events = stream(
+            prompt,
+            recipes,
+            batch_size=batch_size,
+            open_image=open_image,
+            denoise=denoise,
+            scheduler=scheduler,
+        )
+        return [event for event in events if isinstance(event, Picture)]
+    if recipes is not None:
+        raise TypeError("generate(prompt) makes one picture; load_components() for many Recipes")
+    if isinstance(scheduler, str):  # a setting, and not an object
+        settings, scheduler = {**settings, "scheduler": scheduler}, None
+    if isinstance(prompt, Recipe):
+        recipe = Recipe.from_dict({**prompt.to_dict(), **settings}) if settings else prompt
+    else:
+        seed = settings.pop("seed", None)
+        seed = random.randint(0, MAX_SEED) if seed is None else seed
+        recipe = Recipe.from_dict({"prompt": prompt, "seed": seed, **settings})
+    components = _loaded(recipe, device, dtype)
+    with threads_for(components.unet):
+        return generate(
+            components, recipe, open_image=open_image, denoise=denoise, scheduler=scheduler
+        )[0]
+
+
+def _loaded(recipe: Recipe, device: str, dtype: str) -> Components:
+    """The model that ``recipe`` names: that of the last call, if it is the same."""
+    model, revision, variant, vae = model_of(recipe)
+    checkpoint = find_checkpoint(model, revision=revision, variant=variant, vae=vae)
+    return _CACHE.load(
+        lambda: load_components(checkpoint, device=device, dtype=dtype), checkpoint, device, dtype
+    )
 
 
 def stream(
@@ -32,6 +127,8 @@ def stream(
     *,
     batch_size: int = 1,
     open_image: OpenImage = open_image,
+    denoise: Denoise | None = None,
+    scheduler: Scheduler | None = None,
 ) -> Generator[Step | Picture, None, None]:
     """The same, as it happens: a batch's ``Step``s, then its finished ``Picture``s, batch by batch.
 
@@ -40,6 +137,10 @@ def stream(
     not grow with the number of Recipes, and closing the iterator stops between two steps.
     ``open_image`` reads the picture that a Recipe names: without it, the file of that name.
 
+    ``denoise`` takes the place of ``sdloop.denoise``, and ``scheduler`` that of the Recipe's
+    scheduler: see ``sdloop.pipeline.own_code``. The files of such pictures name both, and say that
+    the Recipe alone does not make them again.
+
     Raises ``SettingError`` for a Recipe that does not suit the model, ``FileError`` for a picture
     that cannot be read, ``ModelError`` for a LoRA that does not fit, ``NonFiniteError`` naming the
     step at which numbers ceased to be finite, ``OutOfMemory`` where not even one fits.
@@ -47,7 +148,12 @@ def stream(
     check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):
         recipes = [recipes]
-    for event in sampled(loaded_model(components), recipes, batch_size, open_image):
+    if isinstance(scheduler, str):
+        raise SettingError(
+            f"scheduler must be an object here, got {scheduler!r}: a Recipe has names"
+        )
+    model = loaded_model(components, OwnCode(denoise=denoise, scheduler=scheduler))
+    for event in sampled(model, recipes, batch_size, open_image):
         if isinstance(event, Sampled):
             yield from event.pictures()
         else:

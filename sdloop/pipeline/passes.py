@@ -18,11 +18,12 @@ from sdloop.guidance.perturbed_attention import Perturbed, looking_away, skippin
 from sdloop.images.input.frame import placed
 from sdloop.latents.noise import enlarge, latent_size, noise, seeded_generators
 from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
-from sdloop.loop import Step, denoise
+from sdloop.loop import Step
 from sdloop.models.components.load import Components
 from sdloop.pipeline.guide import guided_by
 from sdloop.pipeline.initial_latents import Start, start
 from sdloop.pipeline.input_images import EncodeInput
+from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
 from sdloop.pipeline.steps import scheduled
 from sdloop.pipeline.tiled_unet import Windows
 from sdloop.recipe.enlarge import stages
@@ -52,12 +53,16 @@ def sigmas_of_row(planned: Sequence[Stage], row: int) -> tuple[float, ...]:
 Begin = Callable[[Scheduler, Tensor, Sequence[Generator]], Start]
 
 
-def stages_of(components: Components, batch: Sequence[Recipe]) -> list[Stage]:
+def stages_of(
+    components: Components, batch: Sequence[Recipe], own: OwnCode = NO_OWN_CODE
+) -> list[Stage]:
     """The stages of a batch, whose Recipes agree in all that decides them.
 
     Raises ``SettingError`` for an interval of guidance that none of their steps lies in.
     """
-    planned = [_stage(components, recipes) for recipes in zip(*map(stages, batch), strict=True)]
+    planned = [
+        _stage(components, recipes, own) for recipes in zip(*map(stages, batch), strict=True)
+    ]
     interval = batch[0].guidance_interval
     if interval is not None and all({1} == set(stage.guidance_scales) for stage in planned):
         sigmas = [sigma for stage in planned for sigma in stage.sigmas]
@@ -68,9 +73,9 @@ def stages_of(components: Components, batch: Sequence[Recipe]) -> list[Stage]:
     return planned
 
 
-def _stage(components: Components, batch: tuple[Recipe, ...]) -> Stage:
+def _stage(components: Components, batch: tuple[Recipe, ...], own: OwnCode) -> Stage:
     recipe = batch[0]
-    scheduler, timesteps, sigmas = scheduled(recipe, components)
+    scheduler, timesteps, sigmas = own.scheduled(recipe) or scheduled(recipe, components)
     whole = steps_of(scheduler, scheduler.timesteps)
     places = [step / max(1, whole[-1]) for step in whole[-len(timesteps) :]]
     scales = guidance_scales(recipe, sigmas=sigmas, places=places)
@@ -89,6 +94,7 @@ def run(
     conditioning: Conditioning,
     *,
     encode_input: EncodeInput,
+    own: OwnCode,
 ) -> Iterator[Step]:
     """The steps of all stages, counted as one run; the last one's latents are the pictures'.
 
@@ -106,7 +112,7 @@ def run(
         if latents is not None:
             begin = partial(enlarged_start, components, stage.batch, latents)
         finite = []
-        for step in _denoised(components, stage, conditioning, begin):
+        for step in _denoised(components, stage, conditioning, begin, own):
             latents = step.latents
             finite.append(latents.isfinite().all())
             index, ends = done + step.index, has_finished(stage.scheduler)
@@ -119,7 +125,11 @@ def run(
 
 
 def _denoised(
-    components: Components, stage: Stage, conditioning: Conditioning, begin: Begin
+    components: Components,
+    stage: Stage,
+    conditioning: Conditioning,
+    begin: Begin,
+    own: OwnCode,
 ) -> Iterator[Step]:
     """Run the loop for one stage."""
     recipe = stage.batch[0]  # all of a batch agree in what is read from it here
@@ -128,7 +138,7 @@ def _denoised(
     begun = begin(stage.scheduler, stage.timesteps, generators)
     seed_brownian_noise(stage.scheduler, begun.latents, seeds)
     guide, scheduler = guided_by(recipe, stage.scheduler)
-    return denoise(
+    return own.denoised(
         _unet(components, recipe, len(stage.batch), conditioning.weights),
         scheduler,
         begun.latents,

@@ -121,26 +121,31 @@ def _make(
         group = list(alike)
         conditioning = stack([row for row, _ in group])
         recipes = [recipe for _, recipe in group]
-        yield from _sample(components, recipes, conditioning, encode_input, reading)
+        yield from _sample(model, components, recipes, conditioning, encode_input, reading)
 
 
 def _sample(
+    model: LoadedModel,
     components: Components,
     batch: Sequence[Recipe],
     conditioning: Conditioning,
     encode_input: EncodeInput,
     reading: float,
 ) -> Iterator[Step | Sampled]:
-    """From the conditioning to the latents; ``reading`` is each picture's time until then."""
+    """From the conditioning to the latents; ``reading`` is each picture's time until then.
+
+    ``components`` are those of the ``model`` with the LoRAs of the batch.
+    """
     watch = Stopwatch()
     reset_peak_memory(components.device)
-    planned = stages_of(components, batch)
-    for step in run(components, planned, conditioning, encode_input=encode_input):
+    planned = stages_of(components, batch, model.own)
+    steps = run(components, planned, conditioning, encode_input=encode_input, own=model.own)
+    for step in steps:
         latents = step.latents
         with watch.stopped():
             yield step
     yield Sampled(
-        components=components,
+        model=model,
         batch=tuple(batch),
         latents=latents,
         sigmas=tuple(sigmas_of_row(planned, row) for row in range(len(batch))),
