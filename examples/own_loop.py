@@ -5,15 +5,12 @@ python examples/own_loop.py "a green frog in a park" frog.png
 
 import sys
 from itertools import pairwise
-from pathlib import Path
 
 import torch
+from samplers.by_hand import heun
 
 import sdloop
 from sdloop.schedulers.prediction import predict_denoised
-
-sys.path.append(str(Path(__file__).parent / "samplers"))
-from by_hand import heun
 
 
 @torch.no_grad()
@@ -27,7 +24,8 @@ def heuns_loop(unet, scheduler, latents, conditioning, *, timesteps, sigmas, gui
         def denoise(x, at, scale=guidance_scale[index], seen=seen):
             scaled = x / (1 + at**2) ** 0.5
             twice = torch.cat([scaled, scaled]).to(unet.dtype)
-            uncond, text = unet(twice, timestep_at[at], **prompts).sample.float().chunk(2)
+            both = unet(twice, timestep_at[at], **prompts, return_dict=False)[0]
+            uncond, text = both.float().chunk(2)
             noise_pred = guide(uncond, text, scale, latent_input=scaled, sigma=at)
             seen.append(predict_denoised(scaled, noise_pred, at, scheduler.config.prediction_type))
             return seen[-1]

@@ -77,9 +77,7 @@ def wanted_again(one: SavedPicture, asked: Asked, resolve: Resolve, told: Told) 
 
 def own_code_of(one: SavedPicture) -> str:
     """The loop and the scheduler that were not sdloop's own, for messages."""
-    return " and ".join(
-        f"another {kind}, {name}" for kind, name in one.record.own_code.items()
-    )
+    return " and ".join(f"another {kind}, {name}" for kind, name in one.record.own_code.items())
 
 
 def check_code(recipe: Recipe, asked: Asked) -> None:
