@@ -409,7 +409,7 @@ def test_bfloat16_is_steered(exact: bool) -> None:
     unet = Through(unet=half.unet) if exact else half.unet
     next(steps(half, unet=unet, loss_guidance=guidance))
     reference = Watched(LossGuidance(vae=COMPONENTS.vae, losses=[blue], exact=exact))
-    next(steps(guidance=reference))
+    next(steps(loss_guidance=reference))
     ((before, after, _),), ((start, expected, _),) = guidance.moves, reference.moves
     assert torch.equal(before, start)
     ours, theirs = (after - before).flatten(), (expected - start).flatten()
