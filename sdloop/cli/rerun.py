@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sdloop.batch.remake import Asked, resolving, wanted_again
-from sdloop.batch.settings import CommandSettings, Settings, read_settings, standing_settings
+from sdloop.batch.settings import CommandSettings, Settings, read_settings
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
@@ -19,6 +19,7 @@ from sdloop.cli.options.rerun import ChangeOptions, OtherImageOptions, OtherSeed
 from sdloop.cli.read.recorded import FilesArgument, recorded_files
 from sdloop.cli.terminal.notices import tell_steps, tell_unseen
 from sdloop.cli.terminal.output import say
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.read import SavedPicture
 from sdloop.recipe.recipe import FIELDS

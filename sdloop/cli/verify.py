@@ -10,7 +10,7 @@ import typer
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import blaming
 from sdloop.batch.remake import Asked, check_code, located, own_code_of, resolving, wanted_again
-from sdloop.batch.settings import CommandSettings, Settings, standing_settings
+from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.circumstances import differing, flat, short
 from sdloop.cli.make.image_files import image_opener
@@ -23,6 +23,7 @@ from sdloop.cli.read.recorded import FilesArgument, recorded_files
 from sdloop.cli.terminal.columns import safe
 from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.terminal.progress import Progress
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import BatchError, FileError, SdloopError, SettingError
 from sdloop.images.compare import Difference, difference
 from sdloop.images.input.read import OpenImage, open_image
