@@ -150,7 +150,7 @@ def stream(
         recipes = [recipes]
     if isinstance(scheduler, str):
         raise SettingError(
-            f"scheduler must be an object here, got {scheduler!r}: a Recipe has names"
+            f"scheduler must be an object here, got {scheduler!r}: a Recipe holds names"
         )
     model = loaded_model(components, OwnCode(denoise=denoise, scheduler=scheduler))
     for event in sampled(model, recipes, batch_size, open_image):

@@ -50,8 +50,8 @@ class LoadedModel:
         hashes = {file.name: file.sha256 for file in self.loras(recipe)}
         hashes |= clip_hashes(recipe)
         facts = facts_of(recipe, open_image)
-        resolved = recipe.resolved(self.components, facts, lora_hashes=hashes)
-        return self.own.settled(resolved)
+        resolved = self.own.unsettled(recipe).resolved(self.components, facts, lora_hashes=hashes)
+        return self.own.settled(resolved, recipe)
 
     def loras(self, recipe: Recipe) -> tuple[LoraFile, ...]:
         """The files of its LoRAs."""

@@ -74,11 +74,15 @@ class OwnCode:
         if recipe.guidance is not None and parse_guidance(recipe.guidance).name == "cfg++":
             raise SettingError(f"guidance cfg++ is for ddim and euler, and scheduler is a {name}")
 
-    def settled(self, recipe: Recipe) -> Recipe:
-        """A resolved Recipe without the model's scheduler, where another one takes its place."""
+    def unsettled(self, recipe: Recipe) -> Recipe:
+        """``recipe`` as it can be resolved: without eta, which the model's scheduler may not know."""
+        return recipe if self.scheduler is None else replace(recipe, eta=0.0)
+
+    def settled(self, resolved: Recipe, recipe: Recipe) -> Recipe:
+        """``resolved`` without the model's scheduler, where another one takes its place."""
         if self.scheduler is None:
-            return recipe
-        return replace(recipe, scheduler=None, sigmas=None)
+            return resolved
+        return replace(resolved, scheduler=None, sigmas=None, eta=recipe.eta)
 
     def scheduled(self, recipe: Recipe) -> tuple[Scheduler, Tensor, list[float]] | None:
         """A copy of the scheduler, its timesteps and their sigmas; None where sdloop's is used."""

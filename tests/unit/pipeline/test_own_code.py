@@ -108,7 +108,7 @@ def test_the_file_says_whose_loop_it_was(tmp_path: Path, tiny_model: Path) -> No
     [
         ({"scheduler": "heun"}, "scheduler is for the schedulers that have a name"),
         ({"sigmas": "karras"}, "sigmas is for the schedulers that have a name"),
-        ({"timesteps": (900, 500, 100)}, "timesteps is for the schedulers that have a name"),
+        ({"timesteps": (900, 500, 100), "steps": 3}, "timesteps is for the schedulers that have a name"),
         ({"eta": 0.5}, "eta means nothing to the scheduler AdamsBashforth"),
     ],
 )
@@ -123,7 +123,7 @@ def test_settings_that_an_own_scheduler_would_ignore_are_refused(
 def test_an_object_that_is_no_scheduler_is_refused() -> None:
     with pytest.raises(sdloop.SettingError, match="must have 'set_timesteps'"):
         made(recipe(), scheduler=object())
-    with pytest.raises(sdloop.SettingError, match="names stand in Recipes, got 'euler'"):
+    with pytest.raises(sdloop.SettingError, match="got 'euler': a Recipe holds names"):
         made(recipe(), scheduler="euler")
 
 
