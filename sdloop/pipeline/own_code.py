@@ -75,7 +75,7 @@ class OwnCode:
             raise SettingError(f"guidance cfg++ is for ddim and euler, and scheduler is a {name}")
 
     def unsettled(self, recipe: Recipe) -> Recipe:
-        """``recipe`` as it can be resolved: without eta, which the model's scheduler may not know."""
+        """``recipe`` to resolve: without eta, which the model's scheduler may not know."""
         return recipe if self.scheduler is None else replace(recipe, eta=0.0)
 
     def settled(self, resolved: Recipe, recipe: Recipe) -> Recipe:
