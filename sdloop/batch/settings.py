@@ -27,9 +27,9 @@ from sdloop.metadata.record import METADATA, Metadata
 from sdloop.recipe.losses import GUIDE_FIELDS
 from sdloop.recipe.mix import MIX_FIELDS
 from sdloop.recipe.recipe import FIELDS, Recipe
+from sdloop.recipe.resolve_words import WORD_FIELDS
 from sdloop.recipe.steps import LISTED_STEPS
 from sdloop.recipe.task import IMAGE_FIELDS
-from sdloop.recipe.words import WORD_FIELDS
 from sdloop.rules import check_choice, check_local, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")

@@ -9,6 +9,7 @@ from sdloop.metadata.versions import installed
 from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.models.checkpoint.lora import LoraFile
 from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.recipe.key import content_key
 from sdloop.recipe.recipe import Recipe
 
 
@@ -58,4 +59,6 @@ def made_with(
     """
     if environment.checkpoint is None:
         return Made(sigmas=sigmas, **environment.made(loras))
-    return Made(sigmas=sigmas, key=recipe.key(environment.weights), **environment.made(loras))
+    return Made(
+        sigmas=sigmas, key=content_key(recipe, environment.weights), **environment.made(loras)
+    )

@@ -9,7 +9,7 @@ from sdloop.guidance.guiders import (
     plain,
     rescaled,
 )
-from sdloop.recipe.guidance import parse_guidance
+from sdloop.recipe.guidance_grammar import parse_guidance
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.schedule import Scheduler, noise_levels, steps_of
 

@@ -16,7 +16,7 @@ from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
 from sdloop.pipeline.resolve import with_model
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.resolve import facts_of
+from sdloop.recipe.resolve import facts_of, resolve
 
 Encoder = Callable[[Words], Encode]
 
@@ -43,14 +43,15 @@ class LoadedModel:
     def resolved(self, recipe: Recipe, open_image: OpenImage) -> Recipe:
         """``recipe`` with the model's name and choices, its picture, LoRAs and CLIP written in.
 
-        Raises what ``with_model`` and ``Recipe.resolved`` do.
+        Raises what ``with_model`` and ``recipe.resolve`` do.
         """
         recipe = with_model(recipe, self.components.checkpoint)
         self.own.check(recipe)
         hashes = {file.name: file.sha256 for file in self.loras(recipe)}
         hashes |= clip_hashes(recipe)
         facts = facts_of(recipe, open_image)
-        resolved = self.own.unsettled(recipe).resolved(self.components, facts, lora_hashes=hashes)
+        plain = self.own.unsettled(recipe)
+        resolved = resolve(plain, self.components, facts, lora_hashes=hashes)
         return self.own.settled(resolved, recipe)
 
     def loras(self, recipe: Recipe) -> tuple[LoraFile, ...]:

@@ -18,7 +18,7 @@ from sdloop.conditioning.value import Conditioning
 from sdloop.errors import SamplingError, SettingError
 from sdloop.guidance.guiders import plain
 from sdloop.loop import Step, denoise
-from sdloop.recipe.guidance import parse_guidance
+from sdloop.recipe.guidance_grammar import parse_guidance
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.schedule import Scheduler, set_steps
 

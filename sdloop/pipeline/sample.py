@@ -22,6 +22,7 @@ from sdloop.pipeline.passes import run, sigmas_of_row, stages_of
 from sdloop.pipeline.picture import Picture, Sampled
 from sdloop.recipe.batchable import batches
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_outpaint import passes_of
 
 Event = Step | Sampled | Picture
 
@@ -79,7 +80,7 @@ def _outpaint(
     """One batch of outpainting: each pass is a batch of windows, inpainted within a mask."""
     watch = Stopwatch()
     growing = [growing_from(recipe, open_image) for recipe in batch]
-    passes = batch[0].passes(model.components)
+    passes = passes_of(batch[0], model.components)
     made: list[Picture] = []
     most = 0  # steps of a pass; a scheduler may take fewer
     for number, one in enumerate(passes):

@@ -21,6 +21,7 @@ from sdloop.images.sheet import captioned
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
 from sdloop.recipe.parse import parse_numbers
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 from sdloop.recipe.steps import LISTED_STEPS
 from sdloop.rules import check_local
 from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
@@ -227,7 +228,7 @@ def _schedules(wanted: ScheduleOptions) -> "Sequence[Curve]":
     recipe = Recipe(**{"prompt": "", "seed": 0, **settings})
     others = [_other(recipe, name) for name in _names("compare", wanted.compare)]
     checkpoint = find_checkpoint(recipe.model, revision=recipe.revision, variant=recipe.variant)
-    recipes = [one.resolved(checkpoint) for one in (recipe, *others)]
+    recipes = [resolve(one, checkpoint) for one in (recipe, *others)]
     return [_schedule(one, checkpoint) for one in recipes]
 
 

@@ -17,7 +17,7 @@ from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.resolve import facts_of
+from sdloop.recipe.resolve import facts_of, resolve
 from sdloop.rules import check_local
 
 if TYPE_CHECKING:
@@ -115,5 +115,5 @@ def ready(recipe: Recipe, settings: Settings) -> "tuple[Components, Recipe]":
     files = lora_files(recipe, checkpoint, lora_finder(may_fetch=True))
     hashes = {file.name: file.sha256 for file in files} | clip_hashes(recipe)
     facts = facts_of(recipe, image_opener())
-    resolved = recipe.resolved(checkpoint, facts, lora_hashes=hashes)
+    resolved = resolve(recipe, checkpoint, facts, lora_hashes=hashes)
     return loaded(checkpoint, CommandSettings(**settings.command)), resolved
