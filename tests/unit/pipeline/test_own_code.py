@@ -57,7 +57,7 @@ def test_a_scheduler_of_diffusers_makes_the_same_picture() -> None:
             batch_size=2, scheduler=scheduler,
         )  # fmt: skip
         theirs = made(recipe(5, scheduler="ddim", **settings))
-        torch.testing.assert_close(together[1].latents, theirs.latents, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(together[1].latents, theirs.latents, atol=1e-3, rtol=1e-3)
     assert scheduler.num_inference_steps is None  # it was copied
 
 
