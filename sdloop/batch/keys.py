@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from sdloop.batch.planned import ModelNames, Planned, model_of
 from sdloop.models.checkpoint.hashes import model_hashes
+from sdloop.recipe.key import content_key
 
 
 class Keys:
-    """Each model's files are hashed once; see ``Recipe.key`` for what decides a key."""
+    """Each model's files are hashed once; see ``content_key`` for what decides a key."""
 
     def __init__(self) -> None:
         self._weights: dict[ModelNames, Mapping[str, str]] = {}
@@ -22,4 +23,4 @@ class Keys:
     def __call__(self, planned: Planned) -> str:
         if planned.key is not None:
             return planned.key
-        return planned.recipe.key(self.weights(planned))
+        return content_key(planned.recipe, self.weights(planned))

@@ -17,6 +17,7 @@ from sdloop.batch.resolving import Resolved, Resolver
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import check_inside
+from sdloop.recipe.key import key_text
 from sdloop.recipe.recipe import Recipe
 
 # The fields of a Recipe with what had to wait for the final text of its prompt.
@@ -64,7 +65,7 @@ class Planner:
     def __call__(self, asked: Iterable[Asked]) -> Iterator[Planned]:
         """The plan, in the order of what is asked for.
 
-        Raises, naming the line, what ``Recipe.resolved`` does, and ``SettingError`` for a name that
+        Raises, naming the line, what ``resolve`` does, and ``SettingError`` for a name that
         no file can have, or a line of a plan that has changed since.
         """
         taken = Taken()
@@ -119,7 +120,7 @@ class Planner:
             from sdloop.models.checkpoint.hashes import model_hashes
 
             self._weights[names] = model_hashes(resolved.checkpoint)
-        text = resolved.recipe.key_text(self._weights[names])
+        text = key_text(resolved.recipe, self._weights[names])
         # Once: in a value the quotes would have backslashes before them.
         before, after = text.split(f'"seed": {seed}', 1)
         return Base(resolved=resolved, around=(before, after))

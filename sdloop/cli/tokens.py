@@ -24,6 +24,7 @@ from sdloop.cli.terminal.output import emit
 from sdloop.errors import SettingError
 from sdloop.recipe.loras import split_tags
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 
 _MOST = 4  # stretches of steps that are told of one text
 
@@ -78,7 +79,7 @@ def tokens(
     checkpoint = find_checkpoint(
         recipe.model, revision=recipe.revision, variant=recipe.variant, may_fetch=False
     )
-    seen = list(seen_of(recipe.resolved(checkpoint), checkpoint))
+    seen = list(seen_of(resolve(recipe, checkpoint), checkpoint))
     for one in seen:
         emit(json.dumps(dataclasses.asdict(one)) if json_lines else "\n".join(_lines(one, seen)))
     if strict:

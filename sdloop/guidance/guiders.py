@@ -14,7 +14,7 @@ from sdloop.guidance.formulas import (
     threshold_dynamically,
     with_momentum,
 )
-from sdloop.recipe.guidance import parse_guidance
+from sdloop.recipe.guidance_grammar import parse_guidance
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.prediction import predict_denoised, predict_from_denoised
 from sdloop.schedulers.schedule import Scheduler, noise_levels, steps_of

@@ -30,7 +30,7 @@ class Made(TypedDict, total=False):
     sigmas
         The noise levels as the scheduler used them.
     key
-        The content key of ``Recipe.key``.
+        The content key of ``content_key``.
     versions, device, dtype
         Of sdloop and the libraries ("torch": "2.13.0"); where and how precisely it was computed.
     seconds

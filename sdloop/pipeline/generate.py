@@ -22,6 +22,7 @@ from sdloop.pipeline.passes import looked_at, run, stages_of
 from sdloop.pipeline.picture import Picture, Sampled
 from sdloop.recipe.batchable import batches
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_outpaint import passes_of
 from sdloop.rules import check_whole
 
 __all__ = ["MAX_BATCH", "Event", "Picture", "Sampled", "batches", "generate", "sampled", "stream"]
@@ -121,7 +122,7 @@ def _grow(kit: Kit, batch: Sequence[Recipe], open_image: OpenImage) -> Iterator[
     """One batch of pictures that grow: each pass is a batch of windows, painted within a mask."""
     watch = Stopwatch()
     growing = [growing_from(recipe, open_image) for recipe in batch]
-    passes = batch[0].passes(kit.components)
+    passes = passes_of(batch[0], kit.components)
     made: list[Picture] = []
     turns = 0  # of a pass, of which a scheduler may take fewer
     for number, one in enumerate(passes):

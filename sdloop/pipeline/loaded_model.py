@@ -13,7 +13,7 @@ from sdloop.models.components.adapters import adapted
 from sdloop.models.components.load import Components
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.resolve import facts_of
+from sdloop.recipe.resolve import facts_of, resolve
 
 Encoder = Callable[[Words], Encode]
 
@@ -37,12 +37,12 @@ class Kit:
     def resolved(self, recipe: Recipe, open_image: OpenImage) -> Recipe:
         """``recipe`` with the choices of the model, its picture, LoRAs and CLIP written in.
 
-        Raises what ``Recipe.resolved`` does.
+        Raises what ``resolve`` does.
         """
         hashes = {lora.name: self.find_lora(lora.name).sha256 for lora in recipe.loras}
         hashes |= clip_hashes(recipe)
         facts = facts_of(recipe, open_image)
-        return recipe.resolved(self.components, facts, lora_hashes=hashes)
+        return resolve(recipe, self.components, facts, lora_hashes=hashes)
 
 
 def kit_of(components: Components) -> Kit:

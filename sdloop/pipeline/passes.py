@@ -25,9 +25,9 @@ from sdloop.pipeline.initial_latents import Start, start
 from sdloop.pipeline.input_images import Look
 from sdloop.pipeline.steps import scheduled
 from sdloop.pipeline.tiled_unet import Windows
-from sdloop.recipe.enlarge import stages
-from sdloop.recipe.guidance import guidance_scales
+from sdloop.recipe.guidance_scales import guidance_scales
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.stages import stages
 from sdloop.schedulers.schedule import Scheduler, has_finished, looks, seed_brownian_noise, steps_of
 
 

@@ -20,7 +20,9 @@ from sdloop.images.sheet import captioned
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
 from sdloop.recipe.parse import parse_numbers
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 from sdloop.recipe.steps import LISTED_STEPS
+from sdloop.rules import check_local
 from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
 
 if TYPE_CHECKING:
@@ -133,6 +135,7 @@ def schedule(*, wanted: ScheduleOptions, plot: PlotOptions) -> None:
       sdloop inspect schedule --betas linear,scaled-linear,cosine -o betas.png --dark
       sdloop inspect schedule --steps 8 --add-noise photo.png -o noised.png
     """
+    check_local("output", plot.output)
     path = None if plot.output is None else Path(plot.output)
     exists: Exists = "overwrite" if plot.overwrite else "fail"
     _check(wanted, plot, path)
@@ -222,7 +225,7 @@ def _schedules(wanted: ScheduleOptions) -> "Sequence[Curve]":
     recipe = Recipe(**{"prompt": "", "seed": 0, **settings})
     others = [_other(recipe, name) for name in _names("compare", wanted.compare)]
     checkpoint = find_checkpoint(recipe.model, revision=recipe.revision, variant=recipe.variant)
-    recipes = [one.resolved(checkpoint) for one in (recipe, *others)]
+    recipes = [resolve(one, checkpoint) for one in (recipe, *others)]
     return [_schedule(one, checkpoint) for one in recipes]
 
 

@@ -16,7 +16,8 @@ from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.resolve import facts_of
+from sdloop.recipe.resolve import facts_of, resolve
+from sdloop.rules import check_local
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,6 +53,7 @@ def sheet_path(options: SheetOptions, default: str, *, moving: tuple[str, ...] =
     """
     if options.output == "-":
         raise SettingError("output must name a file, for standard output has the paths, got '-'")
+    check_local("output", options.output)
     path = Path(default if options.output is None else options.output)
     suffix = path.suffix.lower()
     if suffix in moving:
@@ -112,5 +114,5 @@ def ready(recipe: Recipe, settings: Settings) -> "tuple[Components, Recipe]":
     files = lora_files(recipe, checkpoint, lora_finder(may_fetch=True))
     hashes = {file.name: file.sha256 for file in files} | clip_hashes(recipe)
     facts = facts_of(recipe, image_opener())
-    resolved = recipe.resolved(checkpoint, facts, lora_hashes=hashes)
+    resolved = resolve(recipe, checkpoint, facts, lora_hashes=hashes)
     return loaded(checkpoint, CommandSettings(**settings.command)), resolved

@@ -26,6 +26,7 @@ from sdloop.errors import INTERRUPTED, FileError
 from sdloop.metadata.atomic import Exists, check_writable
 from sdloop.metadata.picture import read_record, write_picture
 from sdloop.metadata.record import Made, texts_of
+from sdloop.recipe.key import content_key
 from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class _Run:
             self._animation.clip,
             self._planned.recipe,
             carry=self._animation.carry,
-            known=lambda index, recipe: self._known(index, recipe.key(weights)),
+            known=lambda index, recipe: self._known(index, content_key(recipe, weights)),
         )
         for event in events:
             if not isinstance(event, Frame):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdloop.cli.terminal.versions import installed
 from sdloop.metadata.record import Made
+from sdloop.recipe.key import content_key
 
 if TYPE_CHECKING:
     from sdloop.batch.planned import Planned
@@ -26,7 +27,7 @@ def circumstances(
     """
     return Made(
         sigmas=picture.sigmas,
-        key=picture.recipe.key(weights),
+        key=content_key(picture.recipe, weights),
         **surroundings(components, planned, weights),
     )
 

@@ -13,9 +13,10 @@ from sdloop.cli.terminal.output import say
 from sdloop.images.input.frame import BACK
 from sdloop.prompt.compose import parts
 from sdloop.prompt.schedule import unseen
-from sdloop.recipe.enlarge import stages
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_outpaint import passes_of
+from sdloop.recipe.stages import stages
 
 if TYPE_CHECKING:
     from sdloop.pipeline.picture import Picture
@@ -78,7 +79,7 @@ def _steps(recipe: Recipe, model: Defaults) -> str:
         return ""
     steps, start = recipe.schedule
     if recipe.growth is not None:
-        before, count = recipe.growth.before(recipe.size), len(recipe.passes(model))
+        before, count = recipe.growth.before(recipe.size), len(passes_of(recipe, model))
         passes = "1 pass" if count == 1 else f"{count} passes"
         return f"outpaint: {_by(before)} → {_by(recipe.size)} in {passes} of {steps} steps"
     if recipe.noise_level is not None:

@@ -22,6 +22,7 @@ from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate, stream
 from sdloop.pipeline.picture import Picture
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 from sdloop.schedulers.names import SCHEDULERS
 from sdloop.schedulers.schedule import denoised_latents, make_scheduler, moved, set_steps, signal
 
@@ -43,7 +44,7 @@ def steps(
     **settings: Any,
 ) -> Iterator[Step]:
     """The loop put together by hand; without a ``start`` it begins at the noise of seed 3."""
-    recipe = Recipe(prompt="a cat", seed=3, **{"steps": 6} | settings).resolved(components)
+    recipe = resolve(Recipe(prompt="a cat", seed=3, **{"steps": 6} | settings), components)
     scheduler = scheduler or make_scheduler(components.scheduler_config, scheduler=recipe.scheduler)
     timesteps, sigmas = set_steps(scheduler, recipe.steps)
     generators = seeded_generators([recipe.seed])
@@ -179,7 +180,7 @@ def test_cheap_is_the_notebook() -> None:
     ours = list(steps(pull=pull, scheduler=lms))
     scheduler = make_scheduler(COMPONENTS.scheduler_config, scheduler="lms")
     set_steps(scheduler, 6)
-    recipe = Recipe(prompt="a cat", seed=3, steps=6).resolved(COMPONENTS)
+    recipe = resolve(Recipe(prompt="a cat", seed=3, steps=6), COMPONENTS)
     text_embeddings = condition(COMPONENTS, recipe)
     (prompt, *_) = text_embeddings.over([0], guided=[True])
     latents = noise(seeded_generators([3]), 4, 8, 8) * scheduler.init_noise_sigma
