@@ -69,7 +69,7 @@ def test_help_all_names_every_flag(path: tuple[str, ...]) -> None:
     shown = [line for line in short.splitlines() if "more flags" in line]
     assert flags_on(short) <= flags_on(whole)
     if not shown:
-        assert flags_on(short) == flags_on(whole)
+        assert short == whole or "More about each flag" in short
     else:
         assert re.fullmatch(rf"\d+ more flags: {' '.join(['sdloop', *path])} --help-all", shown[0])
         assert "more flags" not in whole
@@ -149,7 +149,7 @@ SLOW = {"rich", "pydantic", "PIL", "torch", "numpy", "logging", "tempfile", "sql
 def test_the_list_of_commands_imports_none_of_them() -> None:
     found = imported_by("--help")
     ours = {name for name in found if name.startswith("sdloop.")}
-    assert not {name.partition(".")[0] for name in found} & SLOW
+    assert {name.partition(".")[0] for name in found} & SLOW == set()
     assert not {name for name in ours if not name.startswith(("sdloop.cli", "sdloop.worker"))} - {
         "sdloop.errors",
         "sdloop.__main__",
