@@ -40,6 +40,7 @@ LIGHT = [
     *("errors", "worker", "rules", "images", "prompt", "recipe"),
     *("schedulers.names", "schedulers.quiet"),
     *("models.checkpoint", "metadata", "animation", "gallery", "inspection.ranking", "batch"),
+    *("pipeline.resolve", "pipeline.model_names"),
     "cli",
 ]
 # Among them, what is imported once its work begins.

@@ -13,12 +13,12 @@ from sdloop.batch.cross import Asked
 from sdloop.batch.names import Naming, Taken, path_of
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import Prompt, blaming
-from sdloop.batch.resolving import Resolved, Resolver
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import check_inside
 from sdloop.models.checkpoint.value import ModelNames
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.model_names import model_of
+from sdloop.pipeline.resolve import Resolved, Resolver
 from sdloop.recipe.key import key_text
 from sdloop.recipe.recipe import Recipe
 

@@ -9,7 +9,6 @@ from typing import Any
 from sdloop.batch.changes import Changed, Resolve, changed, with_changes
 from sdloop.batch.loras import with_loras
 from sdloop.batch.prompts import blaming
-from sdloop.batch.resolving import Resolver
 from sdloop.batch.seeds import count_from, parse_seeds, random_seed
 from sdloop.batch.wanted import Wanted
 from sdloop.errors import FileError, ModelError, SdloopError, SettingError
@@ -17,6 +16,7 @@ from sdloop.images.input.mask import ALPHA
 from sdloop.images.input.read import OpenImage
 from sdloop.metadata.picture import FORMATS
 from sdloop.metadata.read import SavedPicture
+from sdloop.pipeline.resolve import Resolver
 from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.recipe.recipe import Recipe
 
@@ -45,7 +45,7 @@ class Asked:
 
 def resolving(open_image: OpenImage, *, may_fetch: bool) -> Resolve:
     """How Recipes meet their models here: these are found once each, and not loaded."""
-    resolver = Resolver(open_image, may_fetch=may_fetch, tell=lambda _: None)
+    resolver = Resolver(open_image, may_fetch=may_fetch)
     return lambda recipe: resolver(recipe).recipe
 
 

@@ -23,7 +23,7 @@ from sdloop.batch.planned import Planned
 from sdloop.errors import SdloopError
 from sdloop.metadata.atomic import check_writable
 from sdloop.models.checkpoint.value import ModelNames
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.model_names import model_of
 
 if TYPE_CHECKING:
     from sdloop.loop import Step

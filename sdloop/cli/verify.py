@@ -29,7 +29,7 @@ from sdloop.images.compare import Difference, difference
 from sdloop.images.input.read import OpenImage, open_image
 from sdloop.metadata.picture import as_saved
 from sdloop.metadata.read import SavedPicture
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.model_names import model_of
 from sdloop.rules import check_whole
 
 if TYPE_CHECKING:
@@ -202,12 +202,13 @@ def _remade(
 ) -> "tuple[Image, Mapping[str, Any]]":
     """The picture once more, or what it was at the step that the file shows."""
     from sdloop.latents.vae import decode, to_images
-    from sdloop.pipeline.generate import stream
-    from sdloop.pipeline.loaded_model import environment_of
+    from sdloop.pipeline.generate import stream_resolved
+    from sdloop.pipeline.loaded_model import environment_of, loaded_model
     from sdloop.pipeline.picture import Picture
 
     number = one.record.step.get("number")
-    for event in stream(components, planned.recipe, open_image=open_named):
+    model = loaded_model(components)
+    for event in stream_resolved(model, [planned.recipe], open_image=open_named):
         if isinstance(event, Picture):
             return event.image, event.made
         progress.step(event)

@@ -11,11 +11,10 @@ from sdloop.images.input.animated import frame_of
 from sdloop.images.input.frame import framed
 from sdloop.images.input.read import InputImage, check_sha256
 from sdloop.loop import Step
-from sdloop.models.checkpoint.clip import clip_hashes
-from sdloop.models.checkpoint.lora import find_lora
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import stream
 from sdloop.pipeline.picture import Picture
+from sdloop.pipeline.resolve import file_hashes
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_number
 
@@ -61,9 +60,7 @@ def animate(
     ``stream`` does.
     """
     check_number("carry", carry, 0, 1)
-    hashes = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
-    hashes |= clip_hashes(recipe)
-    settled = clip_recipe(components, clip, recipe, carry=carry, lora_hashes=hashes)
+    settled = clip_recipe(components, clip, recipe, carry=carry, lora_hashes=file_hashes(recipe))
     opened: dict[str, InputImage] = {}
     asked: list[Recipe] = []
     last: Image.Image | None = None

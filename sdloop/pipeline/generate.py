@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Generator, Iterable
+from functools import lru_cache
 from typing import Any, overload
 
 from sdloop.errors import SettingError
@@ -11,10 +12,10 @@ from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.components.cache import ModelCache
 from sdloop.models.components.device import threads_for
 from sdloop.models.components.load import Components, load_components
-from sdloop.pipeline.loaded_model import loaded_model
+from sdloop.pipeline.loaded_model import LoadedModel, loaded_model
+from sdloop.pipeline.model_names import model_of
 from sdloop.pipeline.own_code import Denoise, OwnCode
 from sdloop.pipeline.picture import Picture, Sampled
-from sdloop.pipeline.resolve import model_of
 from sdloop.pipeline.sample import sampled
 from sdloop.recipe.check import MAX_SEED
 from sdloop.recipe.recipe import Recipe
@@ -153,6 +154,19 @@ def stream(
             f"scheduler must be an object here, got {scheduler!r}: a Recipe holds names"
         )
     model = loaded_model(components, OwnCode(denoise=denoise, scheduler=scheduler))
+    last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
+    resolved = (model.resolved(recipe, last_opened) for recipe in recipes)
+    yield from stream_resolved(model, resolved, batch_size=batch_size, open_image=last_opened)
+
+
+def stream_resolved(
+    model: LoadedModel,
+    recipes: Iterable[Recipe],
+    *,
+    batch_size: int = 1,
+    open_image: OpenImage = open_image,
+) -> Generator[Step | Picture, None, None]:
+    """``stream`` for Recipes that are resolved already, as those of a plan are."""
     for event in sampled(model, recipes, batch_size, open_image):
         if isinstance(event, Sampled):
             yield from event.pictures()

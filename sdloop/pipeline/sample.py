@@ -33,12 +33,11 @@ def sampled(
     """``stream`` without the decoding: the latents of each batch, once its steps are done.
 
     Outpainted pictures are decoded on the way. With one ``model`` for many calls each prompt is
-    encoded once. Recipes are resolved one after the other, and each batch made when it is full.
+    encoded once. ``recipes`` are resolved; each batch is made when it is full.
     """
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
     encode_input = input_encoder(model.components, last_opened)
-    resolved = (model.resolved(recipe, last_opened) for recipe in recipes)
-    for batch in batches(resolved, batch_size):
+    for batch in batches(recipes, batch_size):
         if batch[0].growth is None:
             yield from _fitting(batch, lambda part: _make(model, part, encode_input))
         else:
@@ -86,7 +85,8 @@ def _outpaint(
     for number, one in enumerate(passes):
         windows, open_window = window_recipes(batch, growing, one, number, model.components)
         made = []
-        for event in sampled(model, windows, len(batch), open_window):
+        resolved = (model.resolved(window, open_window) for window in windows)
+        for event in sampled(model, resolved, len(batch), open_window):
             if isinstance(event, Sampled):
                 made += event.pictures()
             elif isinstance(event, Picture):

@@ -11,9 +11,8 @@ import typer
 
 from sdloop.animation.flicker import Flicker
 from sdloop.animation.read import Clip
-from sdloop.animation.settle import clip_recipe, moving_facts
+from sdloop.animation.settle import moving_facts
 from sdloop.animation.write import write_moving
-from sdloop.batch.loras import lora_files, lora_finder
 from sdloop.batch.planned import Planned
 from sdloop.batch.settings import CommandSettings
 from sdloop.cli.make.model import loaded
@@ -22,10 +21,11 @@ from sdloop.cli.terminal.notices import tell_steps
 from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.terminal.progress import Progress
 from sdloop.errors import INTERRUPTED, FileError
+from sdloop.images.input.read import open_image
 from sdloop.metadata.atomic import Exists, check_writable
 from sdloop.metadata.picture import read_record, write_picture
 from sdloop.metadata.record import Made, texts_of
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.resolve import Resolver
 from sdloop.recipe.key import content_key
 from sdloop.recipe.recipe import Recipe
 
@@ -55,19 +55,12 @@ def make_animation(
     recipe: Recipe, animation: Animation, command: CommandSettings, output: MovingOutput
 ) -> None:
     """Make the frames, write the file, and print its path or its line of JSON."""
-    from sdloop.models.checkpoint.clip import clip_hashes
-    from sdloop.models.checkpoint.find import find_checkpoint
-
-    model, revision, variant, vae = model_of(recipe)
-    checkpoint = find_checkpoint(model, revision=revision, variant=variant, vae=vae, may_fetch=True)
-    files = lora_files(recipe, checkpoint, lora_finder(may_fetch=True))
-    hashes = {file.name: file.sha256 for file in files} | clip_hashes(recipe)
-    recipe = clip_recipe(
-        checkpoint, animation.clip, recipe, carry=animation.carry, lora_hashes=hashes
-    )
+    resolve = Resolver(open_image)
+    resolved = resolve.for_clip(recipe, animation.clip, carry=animation.carry)
+    recipe = resolved.recipe
     planned = Planned(
-        recipe=recipe, checkpoint=checkpoint, picture=None, path=animation.path,
-        exists=animation.exists, output=None, loras=files,
+        recipe=recipe, checkpoint=resolved.checkpoint, picture=None, path=animation.path,
+        exists=animation.exists, output=None, loras=resolved.loras,
     )  # fmt: skip
     if animation.frames is not None:
         check_writable(animation.frames / "0001.png", exists="number")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import blaming
-from sdloop.batch.resolving import Resolver
 from sdloop.batch.settings import CommandSettings
 from sdloop.batch.unfinished import made_before
 from sdloop.batch.wanted import Wanted
@@ -15,6 +14,7 @@ from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.terminal.output import emit, say
 from sdloop.images.input.read import OpenImage
 from sdloop.metadata.picture import check_output
+from sdloop.pipeline.resolve import Resolver
 
 
 def plan_pictures(
@@ -32,7 +32,7 @@ def plan_pictures(
     """
     resolve = resolver(options, open_image)
     # Pictures before models, which may have to be fetched.
-    for step in (resolve.look, resolve.checkpoint):
+    for step in (resolve.picture, resolve.checkpoint):
         for one in wanted:
             with blaming(one.where):
                 step(one.recipe)

@@ -11,7 +11,7 @@ from sdloop.cli.read.model_card import Asked
 from sdloop.cli.terminal.columns import safe
 from sdloop.cli.terminal.output import say
 from sdloop.images.input.frame import BACK
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.model_names import model_of
 from sdloop.prompt.compose import parts
 from sdloop.prompt.schedule import unseen
 from sdloop.recipe.model_facts import Defaults

@@ -12,7 +12,7 @@ from helpers.tiny import save_diffusers_folder, tiny_sd1
 from PIL import Image
 
 import sdloop
-from sdloop.pipeline.resolve import BY_HAND
+from sdloop.pipeline.model_names import BY_HAND
 from sdloop.recipe.key import content_key
 
 
