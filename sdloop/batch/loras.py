@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdloop.batch.names import home
+from sdloop.batch.text_input import home
 from sdloop.errors import SettingError
 from sdloop.recipe.loras import Lora, checked_loras, split_tags
 

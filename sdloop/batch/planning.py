@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.batch.cross import Asked
-from sdloop.batch.names import Naming, Taken, path_of
+from sdloop.batch.names import Naming, path_of
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import Prompt, blaming
+from sdloop.batch.taken_names import Taken
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import check_inside

@@ -8,9 +8,10 @@ from sdloop.animation.settle import durations_of
 from sdloop.animation.write import check_moving
 from sdloop.batch.seeds import parse_seeds, random_seed
 from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.wanted import recipes_of
 from sdloop.cli.make.animation import Animation, make_animation
 from sdloop.cli.make.image_files import image_files
-from sdloop.cli.make.recipes import recipe_settings, recipes_of
+from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.make.run import asked_prompts, asked_settings
 from sdloop.cli.options.animate import MovingOptions, MovingOutput
 from sdloop.cli.options.groups import given, with_options

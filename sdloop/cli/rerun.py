@@ -9,7 +9,7 @@ from sdloop.batch.settings import CommandSettings, Settings, read_settings
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
-from sdloop.cli.make.plan import plan_pictures, print_recipes
+from sdloop.cli.make.plan import plan_for, print_recipes
 from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import MaskOptions, ScaleOptions, SideOptions, UpscaleRecipeOptions
@@ -70,7 +70,7 @@ def rerun(
     open_image = image_opener()
     resolve = resolving(open_image, may_fetch=not output.dry_run)
     wanted = _wanted(found, asked, resolve, quiet=output.quiet)
-    plan = plan_pictures(wanted, command, output, open_image)
+    plan = plan_for(wanted, command, output, open_image)
     if not output.quiet:
         tell_steps(plan)
         tell_unseen(plan)

@@ -12,9 +12,8 @@ from sdloop.batch.prompts import blaming
 from sdloop.batch.remake import Asked, check_code, located, own_code_of, resolving, wanted_again
 from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.batch.wanted import Wanted
-from sdloop.cli.circumstances import differing, flat, short
 from sdloop.cli.make.image_files import image_opener
-from sdloop.cli.make.plan import plan_pictures
+from sdloop.cli.make.plan import plan_for
 from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import Device, Dtype, LoraDir, Model
 from sdloop.cli.options.output import OutputOptions
@@ -27,6 +26,7 @@ from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import BatchError, FileError, SdloopError, SettingError
 from sdloop.images.compare import Difference, difference
 from sdloop.images.input.read import OpenImage, open_image
+from sdloop.metadata.differences import differing, flat, short
 from sdloop.metadata.picture import as_saved
 from sdloop.metadata.read import SavedPicture
 from sdloop.pipeline.model_names import model_of
@@ -142,7 +142,7 @@ def _planned(
         ready.append(one)
         wanted.append(again)
     output = OutputOptions(quiet=how.quiet)
-    plan = plan_pictures(wanted, CommandSettings(), output, open_named, check=False)
+    plan = plan_for(wanted, CommandSettings(), output, open_named, check=False)
     return list(zip(ready, plan, strict=True))
 
 

@@ -10,13 +10,13 @@ from sdloop.batch.cross import Asked, Crossing, Fill
 from sdloop.batch.grouping import WINDOW
 from sdloop.batch.learned_words import texts_in, words_for
 from sdloop.batch.loras import with_loras
+from sdloop.batch.names import exists_rule, naming_of
 from sdloop.batch.planned import Planned
 from sdloop.batch.planning import Complete, Planner
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.batch.variants import no_wildcards, varies
 from sdloop.batch.wildcards import wildcards
-from sdloop.cli.files import exists_rule, naming_of
 from sdloop.cli.make.batch_sources import axes_of, check_readers, prompts_of, seeds_for, still_open
 from sdloop.cli.make.plan import resolver
 from sdloop.cli.options.batch import PlanOptions

@@ -1,23 +1,20 @@
-"""From what was asked for to a plan: resolved Recipes, models that are there, files to write."""
+"""The plan of a command, and its Recipes on stdout."""
 
 import json
 import os
 from collections.abc import Sequence
 
+from sdloop.batch.plan_all import plan_pictures
 from sdloop.batch.planned import Planned
-from sdloop.batch.prompts import blaming
 from sdloop.batch.settings import CommandSettings
-from sdloop.batch.unfinished import made_before
 from sdloop.batch.wanted import Wanted
-from sdloop.cli.files import exists_rule, name_pictures
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.terminal.output import emit, say
 from sdloop.images.input.read import OpenImage
-from sdloop.metadata.picture import check_output
 from sdloop.pipeline.resolve import Resolver
 
 
-def plan_pictures(
+def plan_for(
     wanted: Sequence[Wanted],
     command: CommandSettings,
     options: OutputOptions,
@@ -25,47 +22,14 @@ def plan_pictures(
     *,
     check: bool = True,
 ) -> list[Planned]:
-    """Resolve each Recipe against its model, which is found but not loaded, and name its file.
-
-    All that can be refused is refused here, before torch is imported; without ``check``, which
-    asks whether each file can be written, that is left to who writes it.
-    """
-    resolve = resolver(options, open_image)
-    # Pictures before models, which may have to be fetched.
-    for step in (resolve.picture, resolve.checkpoint):
-        for one in wanted:
-            with blaming(one.where):
-                step(one.recipe)
-    resolved = []
-    for one in wanted:
-        with blaming(one.where):
-            resolved.append(resolve(one.recipe))
-    paths = name_pictures(wanted, [each.recipe for each in resolved], command)
-    plan = [
-        Planned(
-            recipe=each.recipe,
-            picture=each.picture,
-            checkpoint=each.checkpoint,
-            path=path,
-            exists=exists_rule(one.output, command, overwrite=options.overwrite),
-            output=one.output,
-            loras=each.loras,
-            made=made_before(path, each.recipe),
-        )
-        for one, each, path in zip(wanted, resolved, paths, strict=True)
-    ]
-    if check and not options.dry_run:
-        for one, planned in zip(wanted, plan, strict=True):
-            if planned.made is not None:
-                continue
-            with blaming(one.where):
-                check_output(
-                    planned.path,
-                    planned.recipe,
-                    metadata=command.metadata,
-                    exists=planned.exists,
-                )
-    return plan
+    """The plan of a command: see ``plan_pictures``."""
+    return plan_pictures(
+        wanted,
+        resolver(options, open_image),
+        command,
+        overwrite=options.overwrite,
+        check=check and not options.dry_run,
+    )
 
 
 def resolver(options: OutputOptions, open_image: OpenImage) -> Resolver:

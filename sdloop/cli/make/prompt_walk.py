@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from sdloop.animation.write import check_moving, write_moving
 from sdloop.batch.prompts import Prompt
+from sdloop.batch.seeds import seeds_of
 from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import each_picture
 from sdloop.cli.make.plan import print_recipes
-from sdloop.cli.make.recipes import seeds_of
 from sdloop.cli.make.run import planned
 from sdloop.cli.options.mix import MixOptions, named
 from sdloop.cli.options.output import OutputOptions
@@ -44,7 +44,7 @@ def walk(
     ``texts`` are the prompts that the way leads through, and stand in the file. Each frame has a
     Recipe of its own, which ``--dry-run`` and ``--json`` print.
     """
-    numbers = seeds_of([Prompt(settings={})], settings, seeds)
+    numbers = seeds_of([Prompt(settings={})], settings, seed=seeds.seed, count=seeds.count)
     assert numbers is not None
     frames = [
         Prompt(settings={**one.settings, **between_seeds(numbers, place / (len(prompts) - 1))})

@@ -7,12 +7,13 @@ from typing import Any
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompt_file import read_prompts
 from sdloop.batch.prompts import Prompt
+from sdloop.batch.seeds import seeds_of
 from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.batch.text_input import read_text
+from sdloop.batch.wanted import recipes_of
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
-from sdloop.cli.make.plan import plan_pictures, print_recipes
-from sdloop.cli.make.recipes import recipes_of, seeds_of
+from sdloop.cli.make.plan import plan_for, print_recipes
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
 from sdloop.cli.terminal.notices import tell_choices, tell_steps, tell_unknown, tell_unseen
@@ -50,7 +51,7 @@ def fulfil(
 
     Returns the files: each prompt with every seed.
     """
-    numbers = seeds_of(prompts, settings, seeds)
+    numbers = seeds_of(prompts, settings, seed=seeds.seed, count=seeds.count)
     command = CommandSettings(**settings.command)
     open_image = image_opener()
     plan = planned(prompts, settings, seeds.seed, numbers, command, output, open_image)
@@ -74,7 +75,7 @@ def planned(
     ``seed`` is the flag, and ``numbers`` what it came to, or what was chosen.
     """
     wanted = recipes_of(prompts, settings, numbers)
-    plan = plan_pictures(wanted, command, output, open_image)
+    plan = plan_for(wanted, command, output, open_image)
     if not output.quiet:
         tell_choices(prompts, settings, seed, numbers)
         tell_steps(plan)
