@@ -1,8 +1,9 @@
 """``sdloop verify``: pictures made again and compared with their files."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,8 +12,10 @@ from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import blaming
 from sdloop.batch.remake import Asked, check_code, located, own_code_of, resolving, wanted_again
 from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.verify import Verdict, verdicts
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.make.model import loaded
 from sdloop.cli.make.plan import plan_for
 from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import Device, Dtype, LoraDir, Model
@@ -24,17 +27,13 @@ from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.terminal.progress import Progress
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import BatchError, FileError, SdloopError, SettingError
-from sdloop.images.compare import Difference, difference
-from sdloop.images.input.read import OpenImage, open_image
-from sdloop.metadata.differences import differing, flat, short
-from sdloop.metadata.picture import as_saved
+from sdloop.images.input.read import OpenImage
+from sdloop.metadata.differences import short
 from sdloop.metadata.read import SavedPicture
-from sdloop.pipeline.model_names import model_of
 from sdloop.rules import check_whole
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
+    from sdloop.models.checkpoint.value import Checkpoint
     from sdloop.models.components.load import Components
 
 
@@ -67,23 +66,6 @@ class VerifyOptions:
             check_whole("tolerance", self.tolerance, 0, 255)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """What came of one picture; without a ``difference`` the sizes are not even the same.
-
-    ``made`` are the circumstances that differ, as they were and as they are.
-    """
-
-    path: str
-    difference: Difference | None
-    sizes: tuple[tuple[int, int], tuple[int, int]]
-    made: Mapping[str, tuple[Any, Any]]
-    notes: tuple[str, ...]
-
-    def is_equal(self, tolerance: int) -> bool:
-        return self.difference is not None and self.difference.largest <= tolerance
-
-
 @with_options
 def verify(files: FilesArgument = None, *, how: VerifyOptions) -> None:
     """Make pictures again, and check that they are the same.
@@ -104,7 +86,9 @@ def verify(files: FilesArgument = None, *, how: VerifyOptions) -> None:
     tolerance = how.tolerance or 0
     differ = 0
     with Progress(pictures=len(plan), quiet=how.quiet) as progress:
-        for verdict in _verdicts(plan, _command(how), open_named, progress):
+        load = partial(_load, _command(how), progress)
+        for verdict in verdicts(plan, load, open_named, watch=progress.step):
+            progress.picture()
             emit(_json_line(verdict) if how.json else _text(verdict))
             differ += not verdict.is_equal(tolerance)
     if differ:
@@ -119,6 +103,11 @@ def _command(how: VerifyOptions) -> CommandSettings:
     return CommandSettings(
         **{name: command[name] for name in ("device", "dtype", "lora_dir") if name in command}
     )
+
+
+def _load(command: CommandSettings, progress: Progress, checkpoint: "Checkpoint") -> "Components":
+    progress.loading(checkpoint.name)
+    return loaded(checkpoint, command)
 
 
 def _planned(
@@ -167,90 +156,6 @@ def _wanted(one: SavedPicture, asked: Asked, resolve: Callable[..., Any], *, qui
     return Wanted(recipe=moved, where=str(one.path), name="{file}.png", file=str(one.path))
 
 
-def _verdicts(
-    plan: Sequence[tuple[SavedPicture, Planned]],
-    command: CommandSettings,
-    open_named: OpenImage,
-    progress: Progress,
-) -> Iterator[Verdict]:
-    """One after the other, each model loaded once for as many of its pictures as follow."""
-    from sdloop.cli.make.model import loaded
-
-    last = None
-    for one, planned in sorted(plan, key=lambda pair: _order(plan, pair)):
-        if last != model_of(planned.recipe):
-            progress.loading(planned.checkpoint.name)
-            components = loaded(planned.checkpoint, command)
-            last = model_of(planned.recipe)
-        image, made = _remade(one, planned, components, open_named, progress)
-        progress.picture()
-        yield _verdict(one, image, made)
-
-
-def _order(plan: Sequence[tuple[SavedPicture, Planned]], pair: tuple[SavedPicture, Planned]) -> int:
-    """That of the first picture of the same model."""
-    models = [model_of(planned.recipe) for _, planned in plan]
-    return models.index(model_of(pair[1].recipe))
-
-
-def _remade(
-    one: SavedPicture,
-    planned: Planned,
-    components: "Components",
-    open_named: OpenImage,
-    progress: Progress,
-) -> "tuple[Image, Mapping[str, Any]]":
-    """The picture once more, or what it was at the step that the file shows."""
-    from sdloop.latents.vae import decode, to_images
-    from sdloop.pipeline.generate import stream_resolved
-    from sdloop.pipeline.loaded_model import environment_of, loaded_model
-    from sdloop.pipeline.picture import Picture
-
-    number = one.record.step.get("number")
-    model = loaded_model(components)
-    for event in stream_resolved(model, [planned.recipe], open_image=open_named):
-        if isinstance(event, Picture):
-            return event.image, event.made
-        progress.step(event)
-        if number == event.index + 1:
-            image = to_images(decode(components.vae, event.denoised))[0]
-            return image, environment_of(components).made(planned.loras)
-    raise FileError(f"{one.path}: it shows step {number}, which its Recipe does not take")
-
-
-def _verdict(one: SavedPicture, image: "Image", made: Mapping[str, Any]) -> Verdict:
-    there = open_image(str(one.path)).image.convert(image.mode)
-    notes = []
-    if one.record.step:
-        notes.append(f"step {one.record.step.get('number')} of {one.record.step.get('of')}")
-    again = as_saved(image, one.path) if one.record.recipe is not None else image
-    if again is not image:
-        notes.append("compared as JPEG saves it")
-    apart = difference(there, again) if there.size == again.size else None
-    return Verdict(
-        path=str(one.path),
-        difference=apart,
-        sizes=(there.size, again.size),
-        made=differing(flat(one.record.made), flat(made)) if one.record.made else {},
-        notes=(*notes, *_reasons(one, made, apart)),
-    )
-
-
-def _reasons(one: SavedPicture, made: Mapping[str, Any], apart: Difference | None) -> Iterator[str]:
-    """What is known of why, beside the circumstances that differ."""
-    if apart is not None and apart.equal:
-        return
-    then = one.record.made
-    if one.record.recipe is None:
-        yield f"it was made by another program, {one.record.source}"
-    elif not then:
-        yield "its file does not say with which weights, versions and device it was made"
-    elif then.get("weights") == made["weights"] and then.get("key") != made.get("key"):
-        yield "its Recipe is not the one that it was made with: the key is another"
-    if apart is not None and apart.largest == 1:
-        yield "one level apart, as pictures of a batch may be from those made alone"
-
-
 def _text(verdict: Verdict) -> str:
     (width, height), (other_width, other_height) = verdict.sizes
     what = str(verdict.difference)
@@ -264,17 +169,4 @@ def _text(verdict: Verdict) -> str:
 
 
 def _json_line(verdict: Verdict) -> str:
-    apart = verdict.difference
-    line = {
-        "path": verdict.path,
-        "equal": apart is not None and apart.equal,
-        "largest": None,
-        "share": None,
-        "psnr": None,
-        **({} if apart is None else apart.to_dict()),
-        "size": verdict.sizes[0],
-        "size_again": verdict.sizes[1],
-        "made": verdict.made,
-        "notes": verdict.notes,
-    }
-    return json.dumps(line, ensure_ascii=False)
+    return json.dumps(verdict.to_dict(), ensure_ascii=False)
