@@ -15,7 +15,13 @@ from sdloop.cli.make.plan import plan_pictures, print_recipes
 from sdloop.cli.make.recipes import recipes_of, seeds_of
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
-from sdloop.cli.terminal.notices import tell_choices, tell_steps, tell_unknown, tell_unseen
+from sdloop.cli.terminal.notices import (
+    tell_choices,
+    tell_steps,
+    tell_unknown,
+    tell_unseen,
+    tell_variants,
+)
 from sdloop.errors import SettingError
 from sdloop.images.input.read import OpenImage
 
@@ -78,5 +84,6 @@ def planned(
         tell_choices(prompts, settings, seed, numbers)
         tell_steps(plan)
         tell_unknown(plan)
+        tell_variants(plan)
         tell_unseen(plan)
     return plan
