@@ -7,7 +7,7 @@ from typing import Any
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompt_file import read_prompts
 from sdloop.batch.prompts import Prompt
-from sdloop.batch.settings import CommandSettings, Settings, standing_settings
+from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.batch.text_input import read_text
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
@@ -22,6 +22,7 @@ from sdloop.cli.terminal.notices import (
     tell_unseen,
     tell_variants,
 )
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.images.input.read import OpenImage
 

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
-from sdloop.batch.planned import Planned, model_of
+from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import Settings
 from sdloop.cli.read.model_card import Asked
 from sdloop.cli.terminal.columns import safe
 from sdloop.cli.terminal.output import say
 from sdloop.images.input.frame import BACK
+from sdloop.pipeline.resolve import model_of
 from sdloop.prompt.compose import parts
 from sdloop.prompt.schedule import unseen
 from sdloop.recipe.model_facts import Defaults
