@@ -68,7 +68,10 @@ def test_nothing_is_set_at_first() -> None:
         (["set", "batch_size", "0"], "batch_size must be at least 1"),
         (["set", "device", "gpu"], "device must be auto, cuda"),
         (["set", "format", "gif"], "format must be one of png, jpg, webp"),
-        (["set", "scheduler", "eular"], "scheduler must be a known one (euler"),
+        (
+            ["set", "scheduler", "eular"],
+            "got 'eular': did you mean euler?",
+        ),
         (["set", "outdir", ""], "outdir must not be empty"),
         (["set", "stpes", "4"], "unknown setting 'stpes': did you mean 'steps'?"),
         (["set", "seed", "4"], "unknown setting 'seed'"),

@@ -16,7 +16,13 @@ from sdloop.cli.make.pictures import make_pictures
 from sdloop.cli.make.plan import plan_for, print_recipes
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
-from sdloop.cli.terminal.notices import tell_choices, tell_steps, tell_unknown, tell_unseen
+from sdloop.cli.terminal.notices import (
+    tell_choices,
+    tell_steps,
+    tell_unknown,
+    tell_unseen,
+    tell_variants,
+)
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.images.input.read import OpenImage
@@ -80,5 +86,6 @@ def planned(
         tell_choices(prompts, settings, seed, numbers)
         tell_steps(plan)
         tell_unknown(plan)
+        tell_variants(plan)
         tell_unseen(plan)
     return plan
