@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sdloop.animation.read import Clip
+from sdloop.animation.read import Frames
 from sdloop.errors import SettingError
 from sdloop.images.input.read import InputFacts
 from sdloop.recipe.model_facts import Defaults
@@ -15,9 +15,9 @@ from sdloop.recipe.resolve import resolve
 USUAL_FPS = 12.0
 
 
-def clip_recipe(
+def frames_recipe(
     model: Defaults,
-    clip: Clip,
+    clip: Frames,
     recipe: Recipe,
     *,
     carry: float,
@@ -49,7 +49,7 @@ def clip_recipe(
     return settled
 
 
-def durations_of(clip: Clip, fps: float | None) -> tuple[float, ...]:
+def durations_of(clip: Frames, fps: float | None) -> tuple[float, ...]:
     """The seconds of each frame: at ``fps``, or as they were brought, or at ``USUAL_FPS``."""
     if fps is None and clip.durations is not None:
         return clip.durations
@@ -57,7 +57,7 @@ def durations_of(clip: Clip, fps: float | None) -> tuple[float, ...]:
 
 
 def moving_facts(
-    clip: Clip, *, carry: float, durations: Sequence[float], loop: int
+    clip: Frames, *, carry: float, durations: Sequence[float], loop: int
 ) -> dict[str, Any]:
     """What decides a file of frames beside its Recipe, for ``sdloop.metadata.record.texts_of``."""
     steady = len(set(durations)) == 1

@@ -5,7 +5,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-from sdloop.batch.cross import Asked, Crossing
+from sdloop.batch.cross import Crossing, Request
 from sdloop.batch.planning import Planner
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.sweep import Axis
@@ -24,7 +24,7 @@ def check_ahead(planner: Planner, crossing: Crossing, prompts: Sequence[Prompt])
     first = [one for one in prompts if one.key is None]
     axes = list(crossing.axes)
     alone = [axis.first(1) for axis in axes]
-    walks: list[Iterator[Asked]] = []
+    walks: list[Iterator[Request]] = []
     if not crossing.zipped:
         ways = ([*alone[:place], axis, *alone[place + 1 :]] for place, axis in enumerate(axes))
         walks += [_first_seed(crossing, way)(first[:1]) for way in ways]
@@ -33,9 +33,9 @@ def check_ahead(planner: Planner, crossing: Crossing, prompts: Sequence[Prompt])
         (next(_first_seed(crossing, alone)([one])) for one in first),
         *(itertools.islice(walk, _COMBINATIONS) for walk in walks),
     )
-    for asked in every:
-        with blaming(asked.prompt.where):
-            planner.base(asked)
+    for request in every:
+        with blaming(request.prompt.where):
+            planner.base(request)
 
 
 def check_names(
@@ -51,7 +51,7 @@ def check_names(
         return
     alone = [axis.first(1) for axis in crossing.axes]
     single = _first_seed(crossing, alone)
-    others: list[tuple[str, Iterator[Asked]]] = []
+    others: list[tuple[str, Iterator[Request]]] = []
     if "prompt" not in told:
         others.append(("prompt", single(named)))
     if not crossing.zipped:
@@ -75,10 +75,10 @@ def _first_seed(crossing: Crossing, axes: Sequence[Axis]) -> Crossing:
     return dataclasses.replace(crossing, axes=axes, seeds=seeds)
 
 
-def _check_pair(planner: Planner, name: str, pair: Sequence[Asked], template: str) -> None:
+def _check_pair(planner: Planner, name: str, pair: Sequence[Request], template: str) -> None:
     if len(pair) < 2:
         return
-    one, other = (planner.planned(asked, 0) for asked in pair)
+    one, other = (planner.planned(request, 0) for request in pair)
     if one.path == other.path and one.key != other.key:
         raise SettingError(
             f"output must name each picture differently, and {template!r} does not tell {name}: "

@@ -33,10 +33,10 @@ _ESSENTIAL = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changed:
-    """What became of a Recipe, not resolved, and what is to be told of it."""
+    """What became of a Recipe, not resolved, and notices about it."""
 
     recipe: Recipe
-    told: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 def changed(
@@ -60,12 +60,12 @@ def changed(
         return Changed(recipe=recipe)
     base = shortest(recipe, resolve) if same_model else _without_decided(recipe)
     followers = _followers(recipe, changes)
-    told = [f"{_item(name, base)} gives way" for name in base if name in followers]
+    notices = [f"{_item(name, base)} gives way" for name in base if name in followers]
     base = {name: value for name, value in base.items() if name not in followers}
     found = with_changes(base, changes, drop=drop, resolve=resolve)
     if not same_model:
-        told.append(f"{recipe.model} is not here: what it decided is decided anew")
-    return replace(found, told=(*told, *found.told))
+        notices.append(f"{recipe.model} is not here: what it decided is decided anew")
+    return replace(found, notices=(*notices, *found.notices))
 
 
 def with_changes(
@@ -78,12 +78,12 @@ def with_changes(
     """The Recipe of the settings in ``base``, as somebody said them, with changes."""
     base = {name: value for name, value in base.items() if name.removesuffix(_SHA) not in drop}
     merged = dict(Settings(recipe=changes).over(Settings(recipe=base)).recipe)
-    told = [f"{_item(name, base)} gives way" for name in _gone(base, merged)]
-    return _fitted(merged, frozenset(changes), told, resolve)
+    notices = [f"{_item(name, base)} gives way" for name in _gone(base, merged)]
+    return _fitted(merged, frozenset(changes), notices, resolve)
 
 
 def _fitted(
-    fields: dict[str, Any], asked: Collection[str], told: list[str], resolve: Resolve
+    fields: dict[str, Any], asked: Collection[str], notices: list[str], resolve: Resolve
 ) -> Changed:
     """Leave out one by one what means nothing any more."""
     while True:
@@ -96,10 +96,10 @@ def _fitted(
                 raise
             if name in _ESSENTIAL:
                 raise SettingError(f"{error}; or leave it out: --drop {name}") from error
-            told.append(f"left out {_item(name, fields)}: {error}")
+            notices.append(f"left out {_item(name, fields)}: {error}")
             fields = {k: v for k, v in fields.items() if k.removesuffix(_SHA) != name}
         else:
-            return Changed(recipe=recipe, told=tuple(told))
+            return Changed(recipe=recipe, notices=tuple(notices))
 
 
 def _subject(error: SettingError) -> str:

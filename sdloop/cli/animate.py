@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from sdloop.animation.read import open_clip
+from sdloop.animation.read import open_frames
 from sdloop.animation.settle import durations_of
 from sdloop.animation.write import check_moving
 from sdloop.batch.seeds import parse_seeds, random_seed
@@ -12,7 +12,7 @@ from sdloop.batch.wanted import recipes_of
 from sdloop.cli.make.animation import Animation, make_animation
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.make.recipes import recipe_settings
-from sdloop.cli.make.run import asked_prompts, asked_settings
+from sdloop.cli.make.run import given_prompts, given_settings
 from sdloop.cli.options.animate import MovingOptions, MovingOutput
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions
@@ -56,12 +56,12 @@ def animate(
         raise SettingError(f"image must name frames, as in: {_EXAMPLE}")
     _check(moving)
     seeds = SeedOptions(seed=moving.seed, config=moving.config)
-    settings = asked_settings({**given(model, start, output), **recipe_settings(recipe)}, seeds)
+    settings = given_settings({**given(model, start, output), **recipe_settings(recipe)}, seeds)
     if model.batch_size not in (None, 1):
         raise SettingError(f"batch_size must be 1 for frames in a row, got {model.batch_size}")
-    (asked,) = asked_prompts(prompt, None, settings, example=_EXAMPLE)
+    (asked,) = given_prompts(prompt, None, settings, example=_EXAMPLE)
     (wanted,) = recipes_of([asked], settings, [_seed(moving, settings)])
-    clip = open_clip(image_files(names), name=" ".join(names) if len(names) < 3 else None)
+    clip = open_frames(image_files(names), name=" ".join(names) if len(names) < 3 else None)
     command = CommandSettings(**settings.command)
     path, exists = _path(wanted.recipe, command, names[0], overwrite=output.overwrite)
     check_moving(path, exists=exists)

@@ -1,6 +1,6 @@
 """``sdloop img2img``: pictures from a picture and text."""
 
-from sdloop.cli.make.from_images import fulfil_from_pictures
+from sdloop.cli.make.from_images import make_from_images
 from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions
@@ -32,4 +32,4 @@ def img2img(
     flags = {**given(model, output, start), **recipe_settings(recipe)}
     example = 'sdloop img2img sketch.png "a wooden carving of a rabbit"'
     images = start.images or []
-    fulfil_from_pictures(image, prompt, images, flags, seeds, output, example=example)
+    make_from_images(image, prompt, images, flags, seeds, output, example=example)

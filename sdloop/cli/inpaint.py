@@ -1,6 +1,6 @@
 """``sdloop inpaint``: a picture, painted anew within a mask."""
 
-from sdloop.cli.make.from_images import fulfil_from_pictures
+from sdloop.cli.make.from_images import make_from_images
 from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions, MaskOptions
@@ -33,6 +33,4 @@ def inpaint(
     flags = {**given(model, output, mask, start), **recipe_settings(recipe)}
     example = 'sdloop inpaint photo.png "a straw hat" --mask mask.png'
     images = start.images or []
-    fulfil_from_pictures(
-        image, prompt, images, flags, seeds, output, example=example, needs=("mask",)
-    )
+    make_from_images(image, prompt, images, flags, seeds, output, example=example, needs=("mask",))

@@ -1,6 +1,6 @@
 """``sdloop outpaint``: a picture that grows outwards, in as many passes as it takes."""
 
-from sdloop.cli.make.from_images import fulfil_from_pictures
+from sdloop.cli.make.from_images import make_from_images
 from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import GrowthOptions, ImageArgument
@@ -32,4 +32,4 @@ def outpaint(
     flags = {**given(model, output, growth), **recipe_settings(recipe)}
     example = 'sdloop outpaint photo.png "an endless city" --right 256'
     images = growth.images or []
-    fulfil_from_pictures(image, prompt, images, flags, seeds, output, example=example, needs=SIDES)
+    make_from_images(image, prompt, images, flags, seeds, output, example=example, needs=SIDES)

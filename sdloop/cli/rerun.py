@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from sdloop.batch.remake import Asked, resolving, wanted_again
+from sdloop.batch.remake import RemakeOptions, resolving, wanted_again
 from sdloop.batch.settings import CommandSettings, Settings, read_settings
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
@@ -57,7 +57,7 @@ def rerun(
     flags = {**given(change, scale, start, mask, sides, model, output), **recipe_settings(recipe)}
     _check_drop(change.drop or [])
     changes, command, standing_model = _asked(flags, seeds)
-    asked = Asked(
+    asked = RemakeOptions(
         changes=changes,
         drop=change.drop or (),
         seed=seeds.seed,
@@ -109,7 +109,7 @@ def _check_drop(names: Sequence[str]) -> None:
 
 
 def _wanted(
-    found: Sequence[SavedPicture], asked: Asked, resolve: Any, *, quiet: bool
+    found: Sequence[SavedPicture], asked: RemakeOptions, resolve: Any, *, quiet: bool
 ) -> list[Wanted]:
     """All pictures that are asked for; what is to be told, once with the files it is about."""
     told: dict[str, list[str]] = {}

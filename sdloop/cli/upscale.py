@@ -7,7 +7,7 @@ from typing import Any
 
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import Settings
-from sdloop.cli.make.from_images import fulfil_from_pictures
+from sdloop.cli.make.from_images import make_from_images
 from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions, ScaleOptions, UpscaleRecipeOptions
@@ -57,7 +57,7 @@ def upscale(
         own = Settings(recipe=prompt.settings).over(settings).recipe
         return replace(prompt, settings={**prompt.settings, "scale": _usual_scale(own, may_fetch)})
 
-    fulfil_from_pictures(
+    make_from_images(
         image,
         prompt,
         start.images or [],

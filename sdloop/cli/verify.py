@@ -10,7 +10,14 @@ import typer
 
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import blaming
-from sdloop.batch.remake import Asked, check_code, located, own_code_of, resolving, wanted_again
+from sdloop.batch.remake import (
+    RemakeOptions,
+    check_code,
+    located,
+    own_code_of,
+    resolving,
+    wanted_again,
+)
 from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.batch.verify import Verdict, verdicts
 from sdloop.batch.wanted import Wanted
@@ -116,7 +123,7 @@ def _planned(
     """Each file with what it takes to make its picture again; what cannot be made is told."""
     resolve = resolving(open_named, may_fetch=True)
     changes = {} if how.model is None else {"model": how.model}
-    asked = Asked(changes=changes, lora_dir=how.lora_dir, run_code=how.run_code)
+    asked = RemakeOptions(changes=changes, lora_dir=how.lora_dir, run_code=how.run_code)
     ready, wanted = [], []
     for one in found:
         try:
@@ -135,7 +142,9 @@ def _planned(
     return list(zip(ready, plan, strict=True))
 
 
-def _wanted(one: SavedPicture, asked: Asked, resolve: Callable[..., Any], *, quiet: bool) -> Wanted:
+def _wanted(
+    one: SavedPicture, asked: RemakeOptions, resolve: Callable[..., Any], *, quiet: bool
+) -> Wanted:
     """The Recipe of one file; with a model that lies elsewhere now it stays what it is."""
     recipe = one.record.recipe
     with blaming(str(one.path)):

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from sdloop.animation.read import Clip
-from sdloop.animation.settle import clip_recipe
+from sdloop.animation.read import Frames
+from sdloop.animation.settle import frames_recipe
 from sdloop.images.input.animated import frame_of
 from sdloop.images.input.frame import framed
 from sdloop.images.input.read import InputImage, check_sha256
@@ -39,7 +39,7 @@ class Frame:
 
 def animate(
     components: Components,
-    clip: Clip,
+    clip: Frames,
     recipe: Recipe,
     *,
     carry: float = 0.0,
@@ -56,11 +56,11 @@ def animate(
     image what it started from: with ``carry`` that is in no file, and its sha256 is that of the
     mixed pixels.
 
-    Raises ``SettingError`` as ``clip_recipe`` does, and for a carry out of range; else what
+    Raises ``SettingError`` as ``frames_recipe`` does, and for a carry out of range; else what
     ``stream`` does.
     """
     check_number("carry", carry, 0, 1)
-    settled = clip_recipe(components, clip, recipe, carry=carry, lora_hashes=file_hashes(recipe))
+    settled = frames_recipe(components, clip, recipe, carry=carry, lora_hashes=file_hashes(recipe))
     opened: dict[str, InputImage] = {}
     asked: list[Recipe] = []
     last: Image.Image | None = None

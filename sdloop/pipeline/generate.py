@@ -15,7 +15,7 @@ from sdloop.models.components.load import Components, load_components
 from sdloop.pipeline.loaded_model import LoadedModel, loaded_model
 from sdloop.pipeline.model_names import model_of
 from sdloop.pipeline.own_code import Denoise, OwnCode
-from sdloop.pipeline.picture import Picture, Sampled
+from sdloop.pipeline.picture import Picture, SampledBatch
 from sdloop.pipeline.sample import sampled
 from sdloop.recipe.check import MAX_SEED
 from sdloop.recipe.recipe import Recipe
@@ -168,7 +168,7 @@ def stream_resolved(
 ) -> Generator[Step | Picture, None, None]:
     """``stream`` for Recipes that are resolved already, as those of a plan are."""
     for event in sampled(model, recipes, batch_size, open_image):
-        if isinstance(event, Sampled):
+        if isinstance(event, SampledBatch):
             yield from event.pictures()
         else:
             yield event

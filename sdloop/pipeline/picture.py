@@ -89,7 +89,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sampled:
+class SampledBatch:
     """The latents of a batch, on the UNet's device, and what else its pictures need.
 
     ``sigmas`` are the noise levels at which the UNet ran for each; ``seconds`` is the share of
@@ -103,7 +103,7 @@ class Sampled:
     seconds: float
     encode_input: EncodeInput
 
-    def only(self, rows: Sequence[int]) -> "Sampled":
+    def only(self, rows: Sequence[int]) -> "SampledBatch":
         """The pictures of these rows alone."""
         if len(rows) == len(self.batch):
             return self

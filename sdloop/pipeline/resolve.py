@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 
-from sdloop.animation.read import Clip
-from sdloop.animation.settle import clip_recipe
+from sdloop.animation.read import Frames
+from sdloop.animation.settle import frames_recipe
 from sdloop.errors import SettingError
-from sdloop.images.input.mask import look
+from sdloop.images.input.mask import input_facts
 from sdloop.images.input.read import InputFacts, InputImage, OpenImage
 from sdloop.models.checkpoint.clip import clip_hashes
 from sdloop.models.checkpoint.find import find_checkpoint
@@ -81,7 +81,7 @@ class Resolver:
 
         @lru_cache(maxsize=_PICTURES)
         def facts(image: str, mask: str | None, blur: float | None, invert: bool) -> InputFacts:
-            return look(opened, image, mask=mask, blur=blur, invert=invert)
+            return input_facts(opened, image, mask=mask, blur=blur, invert=invert)
 
         self._facts = facts
 
@@ -108,12 +108,12 @@ class Resolver:
         self._check_words(resolved, checkpoint)
         return Resolved(recipe=resolved, picture=picture, checkpoint=checkpoint, loras=loras)
 
-    def for_clip(self, recipe: Recipe, clip: Clip, *, carry: float) -> Resolved:
-        """The same for the frames of an animation, which share one Recipe: see ``clip_recipe``."""
+    def for_frames(self, recipe: Recipe, clip: Frames, *, carry: float) -> Resolved:
+        """The same for an animation, whose frames share one Recipe; see ``frames_recipe``."""
         checkpoint = self.checkpoint(recipe)
         loras = self._loras(recipe, checkpoint)
         hashes = self._hashes(recipe)
-        resolved = clip_recipe(checkpoint, clip, recipe, carry=carry, lora_hashes=hashes)
+        resolved = frames_recipe(checkpoint, clip, recipe, carry=carry, lora_hashes=hashes)
         return Resolved(recipe=resolved, picture=None, checkpoint=checkpoint, loras=loras)
 
     def _hashes(self, recipe: Recipe) -> dict[str, str]:

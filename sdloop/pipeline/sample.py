@@ -19,12 +19,12 @@ from sdloop.pipeline.input_images import EncodeInput, input_encoder
 from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.pipeline.outpaint import growing_from, window_recipes
 from sdloop.pipeline.passes import run, sigmas_of_row, stages_of
-from sdloop.pipeline.picture import Picture, Sampled
+from sdloop.pipeline.picture import Picture, SampledBatch
 from sdloop.recipe.batchable import batches
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_outpaint import passes_of
 
-Event = Step | Sampled | Picture
+Event = Step | SampledBatch | Picture
 
 
 def sampled(
@@ -53,7 +53,7 @@ def _fitting(
         with memory_errors(batch[0], len(batch)):
             for event in make(batch):
                 if not isinstance(event, Step):
-                    done += len(event.batch) if isinstance(event, Sampled) else 1
+                    done += len(event.batch) if isinstance(event, SampledBatch) else 1
                 yield event
             return
     except OutOfMemory:
@@ -87,7 +87,7 @@ def _outpaint(
         made = []
         resolved = (model.resolved(window, open_window) for window in windows)
         for event in sampled(model, resolved, len(batch), open_window):
-            if isinstance(event, Sampled):
+            if isinstance(event, SampledBatch):
                 made += event.pictures()
             elif isinstance(event, Picture):
                 made.append(event)
@@ -106,7 +106,7 @@ def _outpaint(
 
 def _make(
     model: LoadedModel, batch: Sequence[Recipe], encode_input: EncodeInput
-) -> Iterator[Step | Sampled]:
+) -> Iterator[Step | SampledBatch]:
     """One batch, from the prompts to the latents.
 
     Prompts of different lengths, or with AND, cannot share a forward pass: they go one after the
@@ -132,7 +132,7 @@ def _sample(
     conditioning: Conditioning,
     encode_input: EncodeInput,
     reading: float,
-) -> Iterator[Step | Sampled]:
+) -> Iterator[Step | SampledBatch]:
     """From the conditioning to the latents; ``reading`` is each picture's time until then.
 
     ``components`` are those of the ``model`` with the LoRAs of the batch.
@@ -145,7 +145,7 @@ def _sample(
         latents = step.latents
         with watch.stopped():
             yield step
-    yield Sampled(
+    yield SampledBatch(
         model=model,
         batch=tuple(batch),
         latents=latents,

@@ -56,7 +56,7 @@ def loss_of(
     return F.mse_loss(predicted[0].float(), target)
 
 
-def told(
+def conditioning_of(
     components: Components, token: str, rows: Sequence[Tensor], prompts: Sequence[str]
 ) -> Conditioning:
     """What the UNet is told by ``prompts`` in which ``token`` stands for ``rows``, one for each
@@ -85,7 +85,7 @@ def measure(
 ) -> float:  # fmt: skip
     """The mean loss on ``pictures``, always with the same noise: comparable from step to step."""
     prompt = training.prompt(0)
-    conditioning = told(components, training.token, rows, [prompt] * LEVELS)
+    conditioning = conditioning_of(components, training.token, rows, [prompt] * LEVELS)
     count = schedule.config.num_train_timesteps
     timesteps = ((torch.arange(LEVELS) + 0.5) * count / LEVELS).long().to(components.device)
     losses = []

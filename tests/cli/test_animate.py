@@ -17,7 +17,7 @@ from helpers.tiny import tiny_sd1
 from PIL import Image, ImageDraw, ImageSequence
 from typer.testing import CliRunner
 
-from sdloop.animation.read import open_clip
+from sdloop.animation.read import open_frames
 from sdloop.animation.write import write_moving
 from sdloop.cli import app
 from sdloop.images.input.read import InputImage
@@ -148,7 +148,7 @@ def test_what_was_interrupted_is_taken_up(carry: str) -> None:
 
 def test_frames_that_are_there_do_not_wait_for_one_that_is_not() -> None:
     """Each is handed on before the next is read, however many there are."""
-    clip = open_clip(sorted(map(str, Path("frames").iterdir())))
+    clip = open_frames(sorted(map(str, Path("frames").iterdir())))
     read = []
 
     def frames() -> Iterator[tuple[str, InputImage]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sdloop.animation.flicker import Flicker
-from sdloop.animation.read import Clip
+from sdloop.animation.read import Frames
 from sdloop.animation.settle import moving_facts
 from sdloop.animation.write import write_moving
 from sdloop.batch.planned import Planned
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class Animation:
     """What was asked for beside the Recipe; ``frames`` is the folder for single ones."""
 
-    clip: Clip
+    clip: Frames
     carry: float
     durations: tuple[float, ...]
     loop: int
@@ -56,7 +56,7 @@ def make_animation(
 ) -> None:
     """Make the frames, write the file, and print its path or its line of JSON."""
     resolve = Resolver(open_image)
-    resolved = resolve.for_clip(recipe, animation.clip, carry=animation.carry)
+    resolved = resolve.for_frames(recipe, animation.clip, carry=animation.carry)
     recipe = resolved.recipe
     planned = Planned(
         recipe=recipe, checkpoint=resolved.checkpoint, picture=None, path=animation.path,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sdloop.batch.ahead import AHEAD, check_ahead, check_names
-from sdloop.batch.cross import Asked, Crossing, Fill
+from sdloop.batch.cross import Crossing, Fill, Request
 from sdloop.batch.grouping import WINDOW
 from sdloop.batch.learned_words import texts_in, words_for
 from sdloop.batch.loras import with_loras
@@ -113,7 +113,7 @@ def _completer(
     hidden = len(head) == AHEAD or crossing.lookup is not no_wildcards
     take = words_for(settings, None if hidden else texts)
 
-    def complete(one: Asked) -> dict[str, Any]:
+    def complete(one: Request) -> dict[str, Any]:
         return with_loras(take(one.fields, own=one.prompt.settings), command.lora_dir)
 
     return complete

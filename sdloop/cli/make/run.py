@@ -28,13 +28,13 @@ from sdloop.errors import SettingError
 from sdloop.images.input.read import OpenImage
 
 
-def asked_settings(flags: Mapping[str, Any], seeds: SeedOptions) -> Settings:
+def given_settings(flags: Mapping[str, Any], seeds: SeedOptions) -> Settings:
     """The flags that were given, over all that stands in settings files."""
     count = {} if seeds.count is None else {"count": seeds.count}
     return Settings.of({**flags, **count}).over(standing_settings(seeds.config))
 
 
-def asked_prompts(
+def given_prompts(
     argument: str | None, from_file: str | None, settings: Settings, *, example: str
 ) -> list[Prompt]:
     """The prompts, from the one place that names them; ``example`` is a command that has one."""
@@ -50,7 +50,7 @@ def asked_prompts(
     raise SettingError(f"prompt must be given, as in: {example}")
 
 
-def fulfil(
+def make_from_prompts(
     prompts: Sequence[Prompt], settings: Settings, seeds: SeedOptions, output: OutputOptions
 ) -> list[Path]:
     """Make every picture that is asked for, or with ``--dry-run`` print its Recipe.

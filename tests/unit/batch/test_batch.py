@@ -117,7 +117,7 @@ def test_in_batches_it_is_the_same_picture(place: Path) -> None:
 
 
 def test_a_picture_that_is_missing_gets_the_neighbours_it_had(place: Path) -> None:
-    """Sampled with fewer, its last bits could differ."""
+    """SampledBatch with fewer, its last bits could differ."""
     plan = (*PLAN, "--batch-size", "4")
     made = BATCH.make(*plan)
     before = Path(made[1]).read_bytes()
