@@ -9,8 +9,8 @@ from sdloop.batch.settings import CommandSettings, Settings, read_settings
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
-from sdloop.cli.make.plan import plan_for, print_recipes
 from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.make.run import plan_for, print_recipes
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import MaskOptions, ScaleOptions, SideOptions, UpscaleRecipeOptions
 from sdloop.cli.options.model import ModelOptions

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.make.model import loaded
-from sdloop.cli.make.training import training_progress
+from sdloop.cli.make.training_progress import training_progress
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.model import WeightsOptions
 from sdloop.cli.options.training import PicturesArgument, TrainingOptions

@@ -23,7 +23,7 @@ from sdloop.batch.verify import Verdict, verdicts
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.model import loaded
-from sdloop.cli.make.plan import plan_for
+from sdloop.cli.make.run import plan_for
 from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import Device, Dtype, LoraDir, Model
 from sdloop.cli.options.output import OutputOptions

@@ -18,7 +18,7 @@ from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.batch.variants import no_wildcards, varies
 from sdloop.batch.wildcards import wildcards
 from sdloop.cli.make.batch_sources import axes_of, check_readers, prompts_of, seeds_for, still_open
-from sdloop.cli.make.plan import resolver
+from sdloop.cli.make.run import resolver
 from sdloop.cli.options.batch import PlanOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions

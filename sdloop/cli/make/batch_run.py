@@ -19,8 +19,8 @@ from sdloop.batch.planned import Planned
 from sdloop.batch.run import RunOptions, run
 from sdloop.batch.settings import CommandSettings
 from sdloop.batch.text_input import home
+from sdloop.cli.make.json_line import line_of
 from sdloop.cli.make.model import loaded
-from sdloop.cli.make.record import line_of
 from sdloop.cli.options.running import RunningOptions, parse_batch_size, parse_shard
 from sdloop.cli.terminal.batch_progress import Counts, Tally
 from sdloop.cli.terminal.interrupts import Stopping

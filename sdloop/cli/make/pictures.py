@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from sdloop.batch.planned import Planned
 from sdloop.batch.settings import CommandSettings
 from sdloop.batch.unfinished import was_printed
+from sdloop.cli.make.json_line import json_line
 from sdloop.cli.make.model import loaded
-from sdloop.cli.make.record import json_line
 from sdloop.cli.make.step_files import StepFiles
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.terminal.notices import tell_stop

@@ -12,8 +12,7 @@ from sdloop.batch.seeds import seeds_of
 from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import each_picture
-from sdloop.cli.make.plan import print_recipes
-from sdloop.cli.make.run import planned
+from sdloop.cli.make.run import planned, print_recipes
 from sdloop.cli.options.mix import MixOptions, named
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions

@@ -1,19 +1,21 @@
 """What every command making pictures shares: from its flags to the pictures that it makes."""
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sdloop.batch.plan_all import plan_pictures
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompt_file import read_prompts
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.seeds import seeds_of
 from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.batch.text_input import read_text
-from sdloop.batch.wanted import recipes_of
+from sdloop.batch.wanted import Wanted, recipes_of
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
-from sdloop.cli.make.plan import plan_for, print_recipes
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
 from sdloop.cli.terminal.notices import (
@@ -23,9 +25,11 @@ from sdloop.cli.terminal.notices import (
     tell_unseen,
     tell_variants,
 )
+from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.images.input.read import OpenImage
+from sdloop.pipeline.resolve import Resolver
 
 
 def given_settings(flags: Mapping[str, Any], seeds: SeedOptions) -> Settings:
@@ -89,3 +93,36 @@ def planned(
         tell_variants(plan)
         tell_unseen(plan)
     return plan
+
+
+def plan_for(
+    wanted: Sequence[Wanted],
+    command: CommandSettings,
+    options: OutputOptions,
+    open_image: OpenImage,
+    *,
+    check: bool = True,
+) -> list[Planned]:
+    """The plan of a command: see ``plan_pictures``."""
+    return plan_pictures(
+        wanted,
+        resolver(options, open_image),
+        command,
+        overwrite=options.overwrite,
+        check=check and not options.dry_run,
+    )
+
+
+def resolver(options: OutputOptions, open_image: OpenImage) -> Resolver:
+    """What resolves the Recipes of a command; a dry run fetches nothing."""
+    if options.quiet:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the hub's library is imported
+    tell = (lambda _: None) if options.quiet else say
+    return Resolver(open_image, may_fetch=not options.dry_run, tell=tell)
+
+
+def print_recipes(plan: Sequence[Planned]) -> None:
+    """Print the plan as ``--from-file`` takes it: a Recipe in JSON per line."""
+    for one in plan:
+        values = one.recipe.to_dict() | ({} if one.output is None else {"output": one.output})
+        emit(json.dumps(values, ensure_ascii=False))
