@@ -22,7 +22,7 @@ class Frames:
 
     ``name`` is what it was called, and ``sha256`` that of its file, or of its pictures' hashes.
     ``sha256s`` are each frame's. ``sizes`` are the sizes that its frames have. ``durations`` are
-    seconds per frame; pictures in a row have none. ``frames`` reads them again, one at a time: the
+    seconds per frame; pictures in a row have none. ``read`` reads them again, one at a time: the
     name of each, and the frame.
     """
 
@@ -31,7 +31,7 @@ class Frames:
     sha256s: tuple[str, ...]
     sizes: tuple[Size, ...]
     durations: tuple[float, ...] | None
-    frames: Callable[[], Iterator[tuple[str, InputImage]]]
+    read: Callable[[], Iterator[tuple[str, InputImage]]]
 
     def __len__(self) -> int:
         return len(self.sha256s)
@@ -67,7 +67,7 @@ def _clip(read: Callable[[], ReadFrames], name: str, sha256: str | None) -> Fram
         sha256s=tuple(hashes),
         sizes=tuple(sizes),
         durations=tuple(durations) or None,
-        frames=lambda: ((one, frame) for one, frame, _ in read()),
+        read=lambda: ((one, frame) for one, frame, _ in read()),
     )
 
 

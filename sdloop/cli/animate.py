@@ -61,16 +61,16 @@ def animate(
         raise SettingError(f"batch_size must be 1 for frames in a row, got {model.batch_size}")
     (asked,) = given_prompts(prompt, None, settings, example=_EXAMPLE)
     (wanted,) = recipes_of([asked], settings, [_seed(moving, settings)])
-    clip = open_frames(image_files(names), name=" ".join(names) if len(names) < 3 else None)
+    frames = open_frames(image_files(names), name=" ".join(names) if len(names) < 3 else None)
     command = CommandSettings(**settings.command)
     path, exists = _path(wanted.recipe, command, names[0], overwrite=output.overwrite)
     check_moving(path, exists=exists)
     if path.suffix.lower() == ".mp4" and moving.loop:
         raise SettingError(f"loop means nothing in .mp4 files, got {moving.loop}")
     animation = Animation(
-        clip=clip,
+        input=frames,
         carry=moving.carry or 0.0,
-        durations=durations_of(clip, moving.fps),
+        durations=durations_of(frames, moving.fps),
         loop=moving.loop or 0,
         path=path,
         exists=exists,

@@ -39,13 +39,13 @@ class Frame:
 
 def animate(
     components: Components,
-    clip: Frames,
+    frames: Frames,
     recipe: Recipe,
     *,
     carry: float = 0.0,
     known: Known = lambda index, recipe: None,
 ) -> Iterator[Step | Frame]:
-    """Every frame of ``clip`` through ``recipe``, as it happens: a frame's steps, then the frame.
+    """Every one of ``frames`` through ``recipe``, as it happens: a frame's steps, then the frame.
 
     All of them get the noise of the Recipe's one seed. ``carry``, 0 to 1, is the share of the last
     result in what the next frame starts from: their pixels are mixed before they are encoded. At 0
@@ -60,17 +60,19 @@ def animate(
     ``stream`` does.
     """
     check_number("carry", carry, 0, 1)
-    settled = frames_recipe(components, clip, recipe, carry=carry, lora_hashes=file_hashes(recipe))
+    settled = frames_recipe(
+        components, frames, recipe, carry=carry, lora_hashes=file_hashes(recipe)
+    )
     opened: dict[str, InputImage] = {}
     asked: list[Recipe] = []
     last: Image.Image | None = None
     # It asks for a Recipe when it is resumed after the last picture, and one is there by then.
     events = stream(components, iter(asked.pop, None), open_image=opened.__getitem__)
-    for index, (name, frame) in enumerate(clip.frames()):
-        check_sha256(frame.name, clip.sha256s[index], frame.sha256)
+    for index, (name, frame) in enumerate(frames.read()):
+        check_sha256(frame.name, frames.sha256s[index], frame.sha256)
         source = _seen(frame, settled)
         if carry and last is not None:
-            name = f"frame {index + 1} of {clip.name} with {carry:g} of the last result"
+            name = f"frame {index + 1} of {frames.name} with {carry:g} of the last result"
             frame = frame_of(Image.blend(source, last, carry), name)
         opened.clear()
         opened[name] = frame

@@ -108,12 +108,12 @@ class Resolver:
         self._check_words(resolved, checkpoint)
         return Resolved(recipe=resolved, picture=picture, checkpoint=checkpoint, loras=loras)
 
-    def for_frames(self, recipe: Recipe, clip: Frames, *, carry: float) -> Resolved:
+    def for_frames(self, recipe: Recipe, frames: Frames, *, carry: float) -> Resolved:
         """The same for an animation, whose frames share one Recipe; see ``frames_recipe``."""
         checkpoint = self.checkpoint(recipe)
         loras = self._loras(recipe, checkpoint)
         hashes = self._hashes(recipe)
-        resolved = frames_recipe(checkpoint, clip, recipe, carry=carry, lora_hashes=hashes)
+        resolved = frames_recipe(checkpoint, frames, recipe, carry=carry, lora_hashes=hashes)
         return Resolved(recipe=resolved, picture=None, checkpoint=checkpoint, loras=loras)
 
     def _hashes(self, recipe: Recipe) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The pipe of ``sdloop animate``: a clip → its Recipe → the frames → a file."""
+"""The pipe of ``sdloop animate``: the input frames → their Recipe → the results → a file."""
 
 import json
 import time
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Animation:
-    """What was asked for beside the Recipe; ``frames`` is the folder for single ones."""
+    """What was asked for beside the Recipe; ``frames`` is the folder for single results."""
 
-    clip: Frames
+    input: Frames
     carry: float
     durations: tuple[float, ...]
     loop: int
@@ -48,7 +48,7 @@ class Animation:
     frames: Path | None
 
     def facts(self) -> dict[str, Any]:
-        return moving_facts(self.clip, carry=self.carry, durations=self.durations, loop=self.loop)
+        return moving_facts(self.input, carry=self.carry, durations=self.durations, loop=self.loop)
 
 
 def make_animation(
@@ -56,7 +56,7 @@ def make_animation(
 ) -> None:
     """Make the frames, write the file, and print its path or its line of JSON."""
     resolve = Resolver(open_image)
-    resolved = resolve.for_frames(recipe, animation.clip, carry=animation.carry)
+    resolved = resolve.for_frames(recipe, animation.input, carry=animation.carry)
     recipe = resolved.recipe
     planned = Planned(
         recipe=recipe, checkpoint=resolved.checkpoint, picture=None, path=animation.path,
@@ -98,7 +98,7 @@ class _Run:
     def write(self) -> Path:
         """Make and write it; returns the path that it got."""
         one = self._animation
-        with Progress(pictures=len(one.clip), quiet=self._output.quiet) as progress:
+        with Progress(pictures=len(one.input), quiet=self._output.quiet) as progress:
             return write_moving(
                 one.path,
                 self._frames(progress),
@@ -111,7 +111,7 @@ class _Run:
     def so_far(self) -> str:
         """What an interrupt leaves."""
         kept = self._animation.frames
-        done = f"interrupted after {self._finished} of {len(self._animation.clip)} frames; no file"
+        done = f"interrupted after {self._finished} of {len(self._animation.input)} frames; no file"
         if kept is None:
             return f"{done} was written (--save-frames DIR would have kept them)"
         seed = self._planned.recipe.seed  # which nobody need have named
@@ -137,7 +137,7 @@ class _Run:
         weights = model_hashes(checkpoint)
         events = animate(
             components,
-            self._animation.clip,
+            self._animation.input,
             self._planned.recipe,
             carry=self._animation.carry,
             known=lambda index, recipe: self._known(index, content_key(recipe, weights)),
@@ -169,7 +169,7 @@ class _Run:
 
     def _frame_path(self, index: int) -> Path:
         assert self._animation.frames is not None
-        digits = max(4, len(str(len(self._animation.clip))))
+        digits = max(4, len(str(len(self._animation.input))))
         return self._animation.frames / f"{index + 1:0{digits}d}.png"
 
     def _known(self, index: int, key: str) -> "Image | None":

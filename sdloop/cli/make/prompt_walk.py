@@ -21,6 +21,7 @@ from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, expand_name
 from sdloop.metadata.record import Made, texts_of
+from sdloop.recipe.mixture import between_seeds
 from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -85,26 +86,6 @@ def walk(
     path = write_moving(path, images(), durations=durations, texts=told, exists=exists)
     line = {"path": str(path), "recipes": recipes, "moving": facts}
     emit(json.dumps(line, ensure_ascii=False) if output.json else str(path))
-
-
-def between_seeds(seeds: Sequence[int], share: float) -> dict[str, Any]:
-    """The seed at a place on the way through all, 0 (first) to 1 (last), as fields of a Recipe.
-
-    >>> between_seeds([4, 5, 6], 0.75)
-    {'seed': 5, 'variation_seed': 6, 'variation_strength': 0.5}
-    >>> between_seeds([4, 5, 6], 1.0)
-    {'seed': 6}
-    """
-    place = round(share * (len(seeds) - 1), 6)
-    first = int(place)
-    if place == first:
-        return {"seed": seeds[first]}
-    strength = round(place - first, 6)
-    return {
-        "seed": seeds[first],
-        "variation_seed": seeds[first + 1],
-        "variation_strength": strength,
-    }
 
 
 def draws_noise(recipe: Recipe) -> bool:

@@ -149,13 +149,13 @@ def test_a_video_comes_back_with_its_rate_and_recipe(tmp_path: Path) -> None:
     path = written(tmp_path / "a.mp4", texts=lambda: texts)
     record = read_record(path)
     assert (record.recipe, record.moving) == (RECIPE, {"carry": 0.3})
-    clip = open_frames([str(path)])
-    assert len(clip) == 7
-    assert clip.durations is not None
-    assert clip.durations[0] == pytest.approx(1 / 12, rel=0.1)
+    frames = open_frames([str(path)])
+    assert len(frames) == 7
+    assert frames.durations is not None
+    assert frames.durations[0] == pytest.approx(1 / 12, rel=0.1)
     means = [
         ImageChops.difference(f.image, g).convert("L")
-        for (_, f), g in zip(clip.frames(), FRAMES, strict=True)
+        for (_, f), g in zip(frames.read(), FRAMES, strict=True)
     ]
     assert max(sum(image.tobytes()) / 1280 for image in means) < 8
     cut = tmp_path / "cut.mp4"
@@ -167,14 +167,14 @@ def test_a_video_comes_back_with_its_rate_and_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_file_is_read_frame_by_frame(suffix: str, tmp_path: Path) -> None:
     path = str(written(tmp_path / f"a{suffix}"))
-    clip = open_frames([path])
-    assert len(clip) == 7
-    assert clip.durations is not None
-    assert sum(clip.durations) == pytest.approx(7 / 12, abs=0.006)
-    names = [name for name, _ in clip.frames()]
+    frames = open_frames([path])
+    assert len(frames) == 7
+    assert frames.durations is not None
+    assert sum(frames.durations) == pytest.approx(7 / 12, abs=0.006)
+    names = [name for name, _ in frames.read()]
     assert names == [f"{path}#{number}" for number in range(1, 8)]
-    assert [frame.sha256 for _, frame in clip.frames()] == list(clip.sha256s)
-    assert len(set(clip.sha256s)) == 6
+    assert [frame.sha256 for _, frame in frames.read()] == list(frames.sha256s)
+    assert len(set(frames.sha256s)) == 6
 
 
 def test_what_a_gif_only_changes_is_laid_over_what_it_leaves(tmp_path: Path) -> None:
@@ -185,9 +185,9 @@ def test_what_a_gif_only_changes_is_laid_over_what_it_leaves(tmp_path: Path) -> 
     green.paste("lime", (4, 4, 8, 8))
     path = tmp_path / "a.gif"
     red.save(path, save_all=True, append_images=[blue, green], disposal=1, duration=[50, 0, 70])
-    clip = open_frames([str(path)])
-    assert clip.durations == (0.05, 0.1, 0.07)
-    *_, (_, last) = clip.frames()
+    frames = open_frames([str(path)])
+    assert frames.durations == (0.05, 0.1, 0.07)
+    *_, (_, last) = frames.read()
     shown = last.image.convert("RGB")
     assert [shown.getpixel(at) for at in ((0, 0), (7, 7), (7, 0))] == [
         (0, 0, 255), (0, 255, 0), (255, 0, 0)
@@ -198,9 +198,9 @@ def test_pictures_in_a_row(tmp_path: Path) -> None:
     files = [str(tmp_path / f"{index}.png") for index in range(3)]
     for file, frame in zip(files, FRAMES, strict=False):
         frame.save(file)
-    clip = open_frames(files)
-    assert (len(clip), clip.durations, clip.sizes) == (3, None, ((40, 32),))
-    assert [name for name, _ in clip.frames()] == files
+    frames = open_frames(files)
+    assert (len(frames), frames.durations, frames.sizes) == (3, None, ((40, 32),))
+    assert [name for name, _ in frames.read()] == files
 
 
 def test_what_does_not_move_is_refused(tmp_path: Path) -> None:
