@@ -312,7 +312,7 @@ def test_each_warning_is_told_once_on_one_line(monkeypatch: pytest.MonkeyPatch) 
 def test_two_models_take_turns_without_being_loaded_twice(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sdloop.models.components
+    import sdloop.models.components.load
 
     loaded = []
     load = sdloop.models.components.load.load_components
@@ -321,7 +321,7 @@ def test_two_models_take_turns_without_being_loaded_twice(
         loaded.append(checkpoint.name)
         return load(checkpoint, **options)
 
-    monkeypatch.setattr(sdloop.models.components, "load_components", counting)
+    monkeypatch.setattr(sdloop.models.components.load, "load_components", counting)
     other = tmp_path / "other"
     other.symlink_to(tiny_model)
     lines = [
