@@ -12,6 +12,7 @@ from sdloop.images.sheet import captioned
 from sdloop.inspection.latents import noised
 from sdloop.inspection.schedules import schedule_of
 from sdloop.latents.noise import seeded_generators
+from sdloop.recipe.resolve import resolve
 
 source, file = sys.argv[1:]
 components = sdloop.load_components()
@@ -19,7 +20,7 @@ with Image.open(source) as opened:
     picture = opened.convert("RGB").resize(components.native_size)
 
 recipe = sdloop.Recipe(prompt="", seed=0, scheduler="euler", sigmas="karras", steps=8)
-levels = schedule_of(recipe.resolved(components), components).levels
+levels = schedule_of(resolve(recipe, components), components).levels
 for one in levels:
     print(f"t {one.timestep:5.0f}  sigma {one.sigma:7.3f}  signal to noise {one.decibels:6.1f} dB")
 

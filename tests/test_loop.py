@@ -19,6 +19,7 @@ from sdloop.loop import Step, denoise
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import stream
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 from sdloop.schedulers.names import SCHEDULERS
 from sdloop.schedulers.schedule import make_scheduler, noise_levels, set_steps
 
@@ -46,7 +47,7 @@ def steps(
     **settings: Any,
 ) -> Iterator[Step]:
     """The loop put together by hand, as a reader of the README would."""
-    recipe = Recipe(**{"prompt": "a cat", "seed": 3, "steps": 4, **settings}).resolved(components)
+    recipe = resolve(Recipe(**{"prompt": "a cat", "seed": 3, "steps": 4, **settings}), components)
     scheduler = make_scheduler(components.scheduler_config, scheduler=recipe.scheduler)
     timesteps, sigmas = set_steps(scheduler, recipe.steps)
     generators = seeded_generators([recipe.seed])

@@ -13,6 +13,7 @@ from sdloop.conditioning.value import Conditioning, stack
 from sdloop.latents.noise import latent_size, noise, seeded_generators
 from sdloop.latents.vae import decode, to_images
 from sdloop.models.components.load import Components
+from sdloop.recipe.resolve import resolve
 from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 
@@ -70,7 +71,7 @@ def make_mixed(
     ``sdloop.generate`` takes a text, and a mixture has none: so the rooms it calls are called here
     by hand, as ``examples/change_the_loop.py`` does.
     """
-    recipe, other = (settings.recipe(prompt, seeds[0]).resolved(components) for prompt in prompts)
+    recipe, other = (resolve(settings.recipe(prompt, seeds[0]), components) for prompt in prompts)
     row = mix(condition(components, recipe), condition(components, other), share)
     scheduler = make_scheduler(
         components.scheduler_config, scheduler=recipe.scheduler, sigmas=recipe.sigmas

@@ -10,6 +10,7 @@ from sdloop.images.input.read import InputFacts
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.outpaint_windows import GROWTH_FIELDS
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 
 USUAL_FPS = 12.0
 
@@ -26,7 +27,7 @@ def clip_recipe(
 
     Raises ``SettingError`` for a mask and for growth, for frames of several sizes unless ``resize``
     says what is done about it, and for a ``carry`` of what is larger than the frames; else what
-    ``Recipe.resolved`` does.
+    ``resolve`` does.
     """
     for name in ("mask", *GROWTH_FIELDS):
         value = getattr(recipe, name)
@@ -39,7 +40,7 @@ def clip_recipe(
         )
     whole = replace(recipe, image=clip.name, image_sha256=clip.sha256)
     facts = InputFacts(sha256=clip.sha256, size=clip.sizes[0])
-    settled = whole.resolved(model, facts, lora_hashes=lora_hashes)
+    settled = resolve(whole, model, facts, lora_hashes=lora_hashes)
     if carry and settled.scale is not None:
         raise SettingError(
             f"carry must be 0 for frames that are enlarged, got {carry:g}: what they start from is "

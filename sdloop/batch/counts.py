@@ -12,6 +12,7 @@ from sdloop.prompt.learned.tokenizer import WordTokenizer
 from sdloop.prompt.schedule import alternatives
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_outpaint import passes_of
 
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint
@@ -23,7 +24,7 @@ def steps_run(recipe: Recipe, model: Defaults) -> int:
     """How many steps really run, in all stages and passes of the picture."""
     steps, start = recipe.schedule
     if recipe.growth is not None:
-        return (steps - start) * len(recipe.passes(model))
+        return (steps - start) * len(passes_of(recipe, model))
     return steps - start + (recipe.steps if recipe.hires is not None else 0)
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 
-from sdloop.batch.planned import ModelNames, Planned, model_of
+from sdloop.batch.planned import Planned
 from sdloop.models.checkpoint.hashes import model_hashes
+from sdloop.models.checkpoint.value import ModelNames
+from sdloop.pipeline.resolve import model_of
+from sdloop.recipe.key import content_key
 
 
 class Keys:
-    """Each model's files are hashed once; see ``Recipe.key`` for what decides a key."""
+    """Each model's files are hashed once; see ``content_key`` for what decides a key."""
 
     def __init__(self) -> None:
         self._weights: dict[ModelNames, Mapping[str, str]] = {}
@@ -22,4 +25,4 @@ class Keys:
     def __call__(self, planned: Planned) -> str:
         if planned.key is not None:
             return planned.key
-        return planned.recipe.key(self.weights(planned))
+        return content_key(planned.recipe, self.weights(planned))

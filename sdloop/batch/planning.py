@@ -11,12 +11,15 @@ from typing import Any
 
 from sdloop.batch.cross import Asked
 from sdloop.batch.names import Naming, Taken, path_of
-from sdloop.batch.planned import ModelNames, Planned, model_of
+from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.resolving import Resolved, Resolver
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import check_inside
+from sdloop.models.checkpoint.value import ModelNames
+from sdloop.pipeline.resolve import model_of
+from sdloop.recipe.key import key_text
 from sdloop.recipe.recipe import Recipe
 
 # The fields of a Recipe with what had to wait for the final text of its prompt.
@@ -64,7 +67,7 @@ class Planner:
     def __call__(self, asked: Iterable[Asked]) -> Iterator[Planned]:
         """The plan, in the order of what is asked for.
 
-        Raises, naming the line, what ``Recipe.resolved`` does, and ``SettingError`` for a name that
+        Raises, naming the line, what ``resolve`` does, and ``SettingError`` for a name that
         no file can have, or a line of a plan that has changed since.
         """
         taken = Taken()
@@ -119,7 +122,7 @@ class Planner:
             from sdloop.models.checkpoint.hashes import model_hashes
 
             self._weights[names] = model_hashes(resolved.checkpoint)
-        text = resolved.recipe.key_text(self._weights[names])
+        text = key_text(resolved.recipe, self._weights[names])
         # Once: in a value the quotes would have backslashes before them.
         before, after = text.split(f'"seed": {seed}', 1)
         return Base(resolved=resolved, around=(before, after))

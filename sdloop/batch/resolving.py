@@ -6,10 +6,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sdloop.batch.loras import lora_files, lora_finder
-from sdloop.batch.planned import ModelNames, model_of
 from sdloop.images.input.mask import look
 from sdloop.images.input.read import InputFacts, InputImage, OpenImage
+from sdloop.models.checkpoint.value import ModelNames
+from sdloop.pipeline.resolve import model_of
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.lora import LoraFile
@@ -74,7 +76,7 @@ class Resolver:
         return self._checkpoints[names]
 
     def __call__(self, recipe: Recipe) -> Resolved:
-        """Raises what ``Recipe.resolved`` does, and for what is named and is not there."""
+        """Raises what ``resolve`` does, and for what is named and is not there."""
         from sdloop.models.checkpoint.clip import clip_hashes
 
         picture = self.look(recipe)
@@ -82,7 +84,7 @@ class Resolver:
         files = lora_files(recipe, checkpoint, self._find_lora)
         hashes = {file.name: file.sha256 for file in files}
         hashes |= clip_hashes(recipe, may_fetch=self._may_fetch)
-        resolved = recipe.resolved(checkpoint, picture, lora_hashes=hashes)
+        resolved = resolve(recipe, checkpoint, picture, lora_hashes=hashes)
         self._check_words(resolved, checkpoint)
         return Resolved(
             recipe=resolved,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sdloop.batch.remake import Asked, resolving, wanted_again
-from sdloop.batch.settings import CommandSettings, Settings, read_settings, standing_settings
+from sdloop.batch.settings import CommandSettings, Settings, read_settings
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
@@ -19,8 +19,9 @@ from sdloop.cli.options.rerun import ChangeOptions, OtherImageOptions, OtherSeed
 from sdloop.cli.read.recorded import FilesArgument, recorded_files
 from sdloop.cli.terminal.notices import tell_steps, tell_unseen
 from sdloop.cli.terminal.output import say
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
-from sdloop.metadata.recorded import Recorded
+from sdloop.metadata.read import SavedPicture
 from sdloop.recipe.recipe import FIELDS
 
 
@@ -38,21 +39,18 @@ def rerun(
     model: ModelOptions,
     output: OutputOptions,
 ) -> None:
-    """Make pictures again from their own files, with changes or without.
+    """Make pictures again from their files, with changes.
 
-    Without changes the pixels are the same. The files may also be A1111's, stable-diffusion.cpp's,
-    InvokeAI's, mflux's and, of simple graphs, ComfyUI's: what could not be taken over is told.
-    {file} in a name is that of the old picture, without its suffix.
+    Each file contains the settings of its picture. Without changes the pixels are the same.
+    Files of A1111, stable-diffusion.cpp, InvokeAI and mflux work too, and ComfyUI's if the
+    graph is simple; a message names each setting that could not be read. In a file name, {file}
+    stands for the name of the old picture without its suffix.
 
-    [bold]Examples:[/bold]
-
-    sdloop rerun frog-4.png --steps 80 --hires 2
-
-    sdloop rerun picked/ --seed 1..4 -o "more/{file}-{seed}.png"
-
-    sdloop rerun frog-4.png --variation-seed 9 --variation-strength 0.15
-
-    sdloop rerun from-elsewhere.png --model stable-diffusion-v1-5/stable-diffusion-v1-5
+    Examples:
+      sdloop rerun frog-4.png --steps 80 --hires 2
+      sdloop rerun picked/ --seed 1..4 -o "more/{file}-{seed}.png"
+      sdloop rerun frog-4.png --variation-seed 9 --variation-strength 0.15
+      sdloop rerun from-elsewhere.png --model stable-diffusion-v1-5/stable-diffusion-v1-5
     """
     if not files:
         raise SettingError("a picture must be named, as in: sdloop rerun frog-4.png --steps 80")
@@ -110,7 +108,9 @@ def _check_drop(names: Sequence[str]) -> None:
             raise SettingError(f"drop must name a setting, got {name!r}: {hint}")
 
 
-def _wanted(found: Sequence[Recorded], asked: Asked, resolve: Any, *, quiet: bool) -> list[Wanted]:
+def _wanted(
+    found: Sequence[SavedPicture], asked: Asked, resolve: Any, *, quiet: bool
+) -> list[Wanted]:
     """All pictures that are asked for; what is to be told, once with the files it is about."""
     told: dict[str, list[str]] = {}
     wanted = []

@@ -13,8 +13,8 @@ from sdloop.cli.terminal.columns import entry, safe
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import FileError, SettingError
 from sdloop.metadata.picture import read_record
+from sdloop.metadata.read import SavedPicture
 from sdloop.metadata.record import Record
-from sdloop.metadata.recorded import Recorded
 from sdloop.recipe.check import PROMPTS
 
 Json = Annotated[
@@ -34,16 +34,15 @@ Csv = Annotated[
 
 
 def show(files: FilesArgument = None, json_lines: Json = False, csv: Csv = False) -> None:
-    """Print what pictures were made with, by sdloop or by another program.
+    """Print the settings that pictures were made with.
 
-    These are A1111, stable-diffusion.cpp, mflux, InvokeAI and, of simple graphs, ComfyUI. A picture
-    that cannot be read does not hide the others; the exit code is 3 then.
+    The files may come from sdloop or another program. Files of A1111, stable-diffusion.cpp,
+    mflux and InvokeAI can be read, and ComfyUI's if the graph is simple. If a picture cannot be
+    read, the others are still shown and the exit code is 3.
 
-    [bold]Examples:[/bold]
-
-    sdloop show frog-4.png
-
-    sdloop show out/ --csv > out.csv
+    Examples:
+      sdloop show frog-4.png
+      sdloop show out/ --csv > out.csv
     """
     if not files:
         raise SettingError("a picture must be named, as in: sdloop show frog-4.png")
@@ -61,12 +60,12 @@ def show(files: FilesArgument = None, json_lines: Json = False, csv: Csv = False
         raise typer.Exit(FileError.exit_code)
 
 
-def _recorded(names: list[str], failed: list[str]) -> Iterator[Recorded]:
+def _recorded(names: list[str], failed: list[str]) -> Iterator[SavedPicture]:
     """What can be read; of the others it is told why, or in folders how many they are."""
     silent = 0
     for path, named in files_of(names):
         try:
-            yield Recorded(path=path, record=read_record(path))
+            yield SavedPicture(path=path, record=read_record(path))
         except FileError as error:
             if named:
                 say(f"error: {error}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from sdloop.batch.loras import with_loras
-from sdloop.batch.settings import Settings, standing_settings
+from sdloop.batch.settings import Settings
 from sdloop.cli.make.run import asked_prompts
 from sdloop.cli.options.groups import option
 from sdloop.cli.options.model import LoraDir, Model, Revision, Variant
@@ -21,9 +21,11 @@ from sdloop.cli.options.recipe import (
 from sdloop.cli.read.token_facts import Seen, TokenFacts, seen_of
 from sdloop.cli.terminal.columns import columns, safe
 from sdloop.cli.terminal.output import emit
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.recipe.loras import split_tags
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 
 _MOST = 4  # stretches of steps that are told of one text
 
@@ -49,18 +51,16 @@ def tokens(
     json_lines: Json = False,
     strict: Strict = False,
 ) -> None:
-    """Show what a model's text encoders see of a prompt: tokens, their chunks and weights.
+    """Show how a model splits a prompt into tokens.
 
-    Nothing is loaded but the vocabulary. A prompt that changes on the way, or combines several,
-    is shown text by text.
+    Also shown are the chunks that the encoder reads, and the weights. Only the vocabulary is
+    loaded. A prompt that changes during the steps, or that combines several prompts, is shown
+    part by part.
 
-    [bold]Examples:[/bold]
-
-    sdloop tokens "a (red:1.5) frog on stilts"
-
-    sdloop tokens "a \\[red:green:0.5] frog" --steps 30
-
-    sdloop tokens "a zebra" --strict || echo "it does not know these words"
+    Examples:
+      sdloop tokens "a (red:1.5) frog on stilts"
+      sdloop tokens "a [red:green:0.5] frog" --steps 30
+      sdloop tokens "a zebra" --strict || echo "the model does not know one of these words"
     """
     from sdloop.models.checkpoint.find import find_checkpoint
 
@@ -80,7 +80,7 @@ def tokens(
     checkpoint = find_checkpoint(
         recipe.model, revision=recipe.revision, variant=recipe.variant, may_fetch=False
     )
-    seen = list(seen_of(recipe.resolved(checkpoint), checkpoint))
+    seen = list(seen_of(resolve(recipe, checkpoint), checkpoint))
     for one in seen:
         emit(json.dumps(dataclasses.asdict(one)) if json_lines else "\n".join(_lines(one, seen)))
     if strict:

@@ -5,13 +5,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdloop.batch.settings import CommandSettings, Settings, standing_settings
+from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.model import WeightsOptions
 from sdloop.cli.options.training import PicturesArgument, TrainingOptions
 from sdloop.cli.terminal.output import emit, say
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.images.input.read import open_image
 from sdloop.metadata.atomic import check_writable
@@ -34,16 +35,15 @@ def train_embedding(
     training: TrainingOptions,
     model: WeightsOptions,
 ) -> None:
-    """Teach the model a new word: vectors that stand for what a few pictures show.
+    """Teach a model a new word from a few pictures.
 
-    Textual inversion: the weights stay as they are, and the file, of a few kB, is for --embedding,
-    diffusers and A1111. Ctrl-C keeps what was learned, and --resume goes on from there.
+    This is textual inversion: the model's weights do not change. The result is a file of a few
+    kB for --embedding, diffusers and A1111. Ctrl-C saves what was learned so far, and --resume
+    continues from there.
 
-    [bold]Example:[/bold]
-
-    sdloop train-embedding pictures/ --token "<my-frog>" --init frog -o my-frog.safetensors
-
-    sdloop txt2img "a <my-frog> on stilts" --embedding my-frog.safetensors --seed 4
+    Examples:
+      sdloop train-embedding pictures/ --token "<my-frog>" --init frog -o my-frog.safetensors
+      sdloop txt2img "a <my-frog> on stilts" --embedding my-frog.safetensors --seed 4
     """
     settings = Settings.of(given(model)).over(standing_settings(None))
     output = _output(training)

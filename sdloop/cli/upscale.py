@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from sdloop.batch.prompts import Prompt
-from sdloop.batch.settings import Settings, standing_settings
+from sdloop.batch.settings import Settings
 from sdloop.cli.make.from_images import fulfil_from_pictures
 from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, with_options
@@ -14,6 +14,7 @@ from sdloop.cli.options.image import ImageArgument, ImageOptions, ScaleOptions, 
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import PromptArgument, SeedOptions
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import ModelError, SettingError
 
 DEFAULT_SCALE = 2.0
@@ -31,21 +32,17 @@ def upscale(
     model: ModelOptions,
     output: OutputOptions,
 ) -> None:
-    """Make pictures larger: enlarge each, then put it under a little noise and take that away.
+    """Enlarge pictures, and let the model add detail.
 
-    A model that is an upscaler starts from noise, and sees the small picture as well.
+    Each picture is enlarged, then a little noise is added and removed again (img2img). An upscaler
+    model starts from pure noise instead and sees the small picture.
+    Without PROMPT, the prompt in each picture's own file is used.
 
-    Without a PROMPT each picture is taken at its own word, where its file tells what it shows.
-
-    [bold]Examples:[/bold]
-
-    sdloop upscale photo.png --scale 2
-
-    sdloop upscale photo.png "an old lighthouse, oil on canvas" --scale 3 --strength 0.5 --seed 4
-
-    sdloop upscale pictures/ --outdir large
-
-    sdloop upscale small.png "a white cat" --model stabilityai/stable-diffusion-x4-upscaler
+    Examples:
+      sdloop upscale photo.png --scale 2
+      sdloop upscale photo.png "an old lighthouse, oil on canvas" --scale 3 --strength 0.5 --seed 4
+      sdloop upscale pictures/ --outdir large
+      sdloop upscale small.png "a white cat" --model stabilityai/stable-diffusion-x4-upscaler
     """
     flags = {**given(model, output, start, scale), **recipe_settings(recipe)}
     may_fetch = not output.dry_run

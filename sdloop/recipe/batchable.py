@@ -7,7 +7,7 @@ from typing import Any
 
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.recipe import FIELDS, Recipe
-from sdloop.recipe.words import WORD_FIELDS
+from sdloop.recipe.resolve_words import WORD_FIELDS
 
 # What Recipes that share a forward pass may differ in: words, seeds, and which picture and mask.
 _FREE = frozenset(

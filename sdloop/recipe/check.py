@@ -14,7 +14,8 @@ from sdloop.prompt.check import check_prompt
 from sdloop.prompt.chunks import EMPHASES
 from sdloop.prompt.compose import parts
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
-from sdloop.recipe.guidance import SPOKEN, settled_guidance
+from sdloop.recipe.guidance import settled_guidance
+from sdloop.recipe.guidance_grammar import SPOKEN
 from sdloop.recipe.loras import checked_loras
 from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.recipe.losses import GUIDE_MODES, settled_guides

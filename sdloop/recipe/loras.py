@@ -1,16 +1,11 @@
 """LoRAs by name and scale: as a Recipe holds them, as a flag writes them, as prompts call them."""
 
-import dataclasses
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sdloop.errors import FileError, SettingError
+from sdloop.errors import SettingError
 from sdloop.rules import check_number, check_text
-
-if TYPE_CHECKING:
-    from sdloop.recipe.recipe import Recipe
 
 MAX_SCALE = 100.0
 
@@ -102,24 +97,6 @@ def split_tags(prompt: str) -> tuple[str, tuple[Lora, ...]]:
     if "<lora:" in rest:
         raise SettingError(f"prompt has a <lora: without its >: {prompt!r}")
     return rest, tuple(_called(inside) for inside in insides)
-
-
-def with_hashes(recipe: "Recipe", hashes: Mapping[str, str]) -> "Recipe":
-    """``recipe`` with what its LoRAs are: ``hashes`` is name → sha256 of the file.
-
-    Raises ``SettingError`` for a LoRA that was not looked up, ``FileError`` for another one than
-    the Recipe was made with.
-    """
-    for lora in recipe.loras:
-        if lora.name not in hashes:
-            raise SettingError(f"loras must be found to resolve the recipe, got {lora.name!r}")
-        if lora.sha256 not in (None, hashes[lora.name]):
-            raise FileError(
-                f"{lora.name!r} is not the LoRA that the recipe was made with: its sha256 is "
-                f"{hashes[lora.name][:12]}…, not {str(lora.sha256)[:12]}…"
-            )
-    known = tuple(dataclasses.replace(lora, sha256=hashes[lora.name]) for lora in recipe.loras)
-    return dataclasses.replace(recipe, loras=known)
 
 
 def _called(inside: str) -> Lora:

@@ -8,31 +8,21 @@ not change what is seen.
 
 import dataclasses
 import difflib
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Self
 
 from sdloop.errors import SettingError
-from sdloop.images.input.mask import ALPHA
-from sdloop.images.input.read import InputFacts
-from sdloop.prompt.check import is_plain
-from sdloop.recipe.check import MAX_SEED, PROMPTS, settled
+from sdloop.recipe.check import MAX_SEED, settled
 from sdloop.recipe.loras import Lora
-from sdloop.recipe.losses import GUIDE_FIELDS, keyed_guides
-from sdloop.recipe.model_facts import Defaults
-from sdloop.recipe.outpaint_windows import SIDES, Growth, Pass, passes
-from sdloop.recipe.resolve import resolve
+from sdloop.recipe.outpaint_windows import SIDES, Growth
 from sdloop.recipe.strength import first_step, schedule_for
-from sdloop.recipe.words import keyed_words
 from sdloop.rules import Size, check_whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """The settings of one picture. ``None`` leaves a choice to the model; see ``resolved``.
+    """The settings of one picture. ``None`` leaves a choice to the model; see ``resolve``.
 
     prompt, negative_prompt
         Any text; empty is fine. ``None`` as negative prompt is the model's own unconditional
@@ -233,18 +223,6 @@ class Recipe:
         given = {name: pixels for name, pixels in sides.items() if pixels is not None}
         return Growth(**given) if given else None
 
-    def passes(self, model: Defaults) -> tuple[Pass, ...]:
-        """The passes in which the picture of a resolved Recipe grows: none if it does not."""
-        if self.growth is None or self.overlap is None:
-            return ()
-        return passes(
-            self.growth.before(self.size),
-            self.growth,
-            native=model.native_size,
-            multiple=model.size_multiple,
-            overlap=self.overlap,
-        )
-
     @property
     def final_size(self) -> Size:
         """Width and height of what comes out: ``size``, or that enlarged by ``hires``."""
@@ -253,21 +231,6 @@ class Recipe:
         width, height = (round(side * self.hires) for side in self.size)
         return width, height
 
-    def resolved(
-        self,
-        model: Defaults,
-        picture: InputFacts | None = None,
-        *,
-        lora_hashes: Mapping[str, str] = MappingProxyType({}),
-    ) -> "Recipe":
-        """This Recipe with the model's choices written in, checked against the model.
-
-        ``picture`` is what ``image`` names, if it names one; ``lora_hashes`` are the sha256 of what
-        each name of ``loras`` stands for, and "guide_clip" (see ``checkpoint.clip_hashes``).
-        Raises what ``resolve`` does.
-        """
-        return resolve(self, model, picture, lora_hashes)
-
     @property
     def schedule(self) -> tuple[int, int]:
         """How many steps the schedule of a resolved Recipe has, and the first of them to run."""
@@ -275,39 +238,6 @@ class Recipe:
             return self.steps, self.start_step or 0
         steps = schedule_for(self.steps, self.strength) if self.exact_steps else self.steps
         return steps, first_step(steps, self.strength)
-
-    def key(self, weights: Mapping[str, str]) -> str:
-        """The sha256 of all that decides the pixels: this resolved Recipe and the weights' hashes.
-
-        Where a model or a picture lies does not matter, what is in the files does; so the names of
-        the model give way to ``weights`` (file name → sha256). Nor does it matter in whose words
-        the steps are counted, or how a prompt without emphasis would be emphasised.
-        """
-        return hashlib.sha256(self.key_text(weights).encode()).hexdigest()
-
-    def key_text(self, weights: Mapping[str, str]) -> str:
-        """The JSON that the key is the hash of."""
-        fields = {name: value for name, value in self.to_dict().items() if name not in _UNKEYED}
-        if self.image is not None:
-            fields["steps"], fields["start_step"] = self.schedule
-            if self.enlarge == "lanczos":  # as every picture is that changes its size
-                del fields["enlarge"]
-        elif self.hires is not None:
-            fields["start_step"] = list(self.schedule)
-        fields |= keyed_words(self) | keyed_guides(self)
-        for kind in ("pag", "slg"):
-            if fields.get(f"{kind}_scale") == 0:  # off
-                fields = {k: v for k, v in fields.items() if not k.startswith(kind)}
-        if self.mask == ALPHA:
-            fields["mask"] = ALPHA
-        added = [[lora.sha256, lora.scale] for lora in self.loras if lora.scale]
-        fields |= {"loras": added} if added else {}
-        prompts = [fields[name] for name in PROMPTS if name in fields]
-        if all(map(is_plain, [*prompts, *(self.mix_prompts or ())])):
-            del fields["emphasis"]
-        return json.dumps(
-            {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
-        )
 
     def with_seed(self, seed: int) -> "Recipe":
         """The same from another seed, which no other field depends on: nothing else is checked."""
@@ -340,12 +270,6 @@ class Recipe:
         return cls(**values)
 
 
-_UNKEYED = frozenset(
-    {
-        *("model", "revision", "variant", "vae", "loras", "image", "mask"),
-        *("strength", "exact_steps", "scale", *GUIDE_FIELDS),
-    }
-)
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
 
 

@@ -1,23 +1,17 @@
 """A Recipe's steps where they are listed, one by one, and not spaced by the scheduler."""
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.rules import check_number, check_whole
-from sdloop.schedulers.names import SCHEDULERS
-
-if TYPE_CHECKING:
-    from sdloop.recipe.recipe import Recipe
 
 USUAL_STEPS = 25
 MAX_STEPS = 1000
 LISTED_STEPS = ("timesteps", "sigmas_list")
 MAX_TIMESTEP = 10**5
 MAX_SIGMA = 1e4
-STOP_NOISE = 0.1  # nobody sees as much in a picture
 
 
 def settled_steps(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,28 +36,6 @@ def settled_steps(given: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("steps", steps) != steps:
         raise SettingError(f"steps must agree with {name}, which are {steps}, got {given['steps']}")
     return {"steps": steps, name: values}
-
-
-def check_trained(recipe: "Recipe", config: Mapping[str, Any]) -> None:
-    """Raise ``SettingError`` for listed timesteps that the model was not trained at."""
-    trained = config.get("num_train_timesteps", 1000)
-    if recipe.timesteps is not None and recipe.timesteps[0] >= trained:
-        raise SettingError(
-            f"timesteps must be less than the model's {trained}, got {recipe.timesteps[0]}"
-        )
-
-
-def with_descent(recipe: "Recipe") -> "Recipe":
-    """With what its optimiser takes where ``recipe`` leaves it open, if its scheduler is one."""
-    entry = None if recipe.scheduler is None else SCHEDULERS[recipe.scheduler]
-    if entry is None or "descent" not in entry.knows:
-        return recipe
-    usual = {"stop_noise": STOP_NOISE, **entry.options}
-    fields: dict[str, Any] = {
-        name: usual.get(name) if getattr(recipe, name) is None else getattr(recipe, name)
-        for name in ("learning_rate", "weight_decay", "stop_noise")
-    }
-    return dataclasses.replace(recipe, **fields)
 
 
 def _timesteps(values: Any) -> tuple[int, ...]:

@@ -2,15 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from sdloop.errors import SettingError
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.outpaint_windows import GROWTH_FIELDS
+from sdloop.recipe.recipe import Recipe
 from sdloop.rules import Size, check_whole
-
-if TYPE_CHECKING:
-    from sdloop.recipe.recipe import Recipe
 
 DEFAULT_NOISE_LEVEL = 20  # as in diffusers
 
@@ -27,7 +24,7 @@ IMAGE_FIELDS = (
 HIRES_FIELDS = (*START_FIELDS, "enlarge")
 
 
-def check_task(recipe: "Recipe", model: Defaults) -> None:
+def check_task(recipe: Recipe, model: Defaults) -> None:
     """Raise ``SettingError`` where the model is for other pictures than ``recipe`` asks for."""
     if model.paints and recipe.mask is None and recipe.growth is None:
         raise SettingError(
@@ -51,7 +48,7 @@ def check_task(recipe: "Recipe", model: Defaults) -> None:
         )
 
 
-def refuse(recipe: "Recipe", names: Sequence[str], what: str) -> None:
+def refuse(recipe: Recipe, names: Sequence[str], what: str) -> None:
     """Raise ``SettingError`` if ``recipe`` has one of the fields, which are ``what``."""
     for name in names:
         value = getattr(recipe, name)
@@ -59,7 +56,7 @@ def refuse(recipe: "Recipe", names: Sequence[str], what: str) -> None:
             raise SettingError(f"{name} is {what}")
 
 
-def with_noise_level(recipe: "Recipe", model: Defaults) -> "Recipe":
+def with_noise_level(recipe: Recipe, model: Defaults) -> Recipe:
     """The same with the noise that an upscaler is told, if nobody told how much."""
     most = model.max_noise_level
     if most is None:

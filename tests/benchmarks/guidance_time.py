@@ -20,11 +20,12 @@ from diffusers import UNet2DConditionModel
 import sdloop
 from sdloop.conditioning.encode import condition
 from sdloop.conditioning.value import Conditioning
-from sdloop.guidance.guiders import guided_by
 from sdloop.guidance.perturbed_attention import Perturbed, looking_away
 from sdloop.latents.noise import noise, seeded_generators
-from sdloop.recipe.guidance import guidance_scales
+from sdloop.pipeline.guide import guided_by
+from sdloop.recipe.guidance_scales import guidance_scales
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 CASES: dict[str, dict[str, Any]] = {
@@ -51,7 +52,7 @@ def seconds(
     unet: Any, conditioning: Conditioning, components: sdloop.Components, wanted: Recipe, side: int
 ) -> tuple[float, int]:
     """One run of the loop, and how many rows the UNet has seen in it."""
-    recipe = wanted.resolved(components)
+    recipe = resolve(wanted, components)
     scheduler = make_scheduler(components.scheduler_config, scheduler="euler")
     timesteps, sigmas = set_steps(scheduler, recipe.steps)
     scales = guidance_scales(recipe, sigmas=sigmas, places=[0.0] * len(sigmas))
@@ -82,7 +83,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     components = sdloop.load_components(device=device)
     wanted = Recipe(prompt="a red frog in a park", seed=4, guidance_scale=4.0, scheduler="euler")
-    conditioning = condition(components, wanted.resolved(components))
+    conditioning = condition(components, resolve(wanted, components))
     unet, steps, side = components.unet, 25, components.unet.config.sample_size
     if options.sd15:
         unet, steps, side = UNet2DConditionModel(cross_attention_dim=768).to(device).eval(), 8, 32

@@ -12,6 +12,7 @@ import sdloop
 from sdloop.images.input.frame import framed
 from sdloop.images.input.read import open_image
 from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
+from sdloop.recipe.resolve import resolve
 
 SKETCH = str(Path(__file__).parents[2] / "examples" / "sketch" / "rabbit.png")
 STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -51,7 +52,7 @@ def test_the_layout_of_a_sketch_is_kept_and_then_it_is_gone() -> None:
     components = sdloop.load_components(device="cpu")
     recipe = sdloop.Recipe(prompt="a brown rabbit in a park", seed=0, image=SKETCH)
     picture = open_image(SKETCH)
-    size = recipe.resolved(components, picture.facts).size
+    size = resolve(recipe, components, picture.facts).size
     sketch = framed(picture, size, resize="crop", background="white")
 
     def similarity(**settings: object) -> float:

@@ -12,6 +12,7 @@ import sdloop
 from sdloop.images.input.read import InputImage
 from sdloop.pipeline import outpaint
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_outpaint import passes_of
 
 PROMPTS = (
     "a frog in a park",
@@ -69,7 +70,7 @@ def seams(pictures: Sequence[sdloop.Picture]) -> Seams:
     growth = recipe.growth
     width, height = growth.before(recipe.size)
     owner[growth.up : growth.up + height, growth.left : growth.left + width] = 0
-    for number, one in enumerate(recipe.passes(sdloop.load_components()), start=1):
+    for number, one in enumerate(passes_of(recipe, sdloop.load_components()), start=1):
         left, top, right, bottom = one.new
         new = owner[top:bottom, left:right]
         new[new == -1] = number

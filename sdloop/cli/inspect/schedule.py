@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sdloop.batch.settings import Settings, standing_settings
+from sdloop.batch.settings import Settings
 from sdloop.cli.inspect.shared import asked, ready
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.options.groups import given, option, with_options
@@ -15,11 +15,13 @@ from sdloop.cli.options.model import Revision, Variant
 from sdloop.cli.options.recipe import LearningRate, SigmasList, StopNoise, Timesteps, WeightDecay
 from sdloop.cli.terminal.columns import columns
 from sdloop.cli.terminal.output import emit
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.images.sheet import captioned
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
 from sdloop.recipe.parse import parse_numbers
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 from sdloop.recipe.steps import LISTED_STEPS
 from sdloop.rules import check_local
 from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
@@ -124,17 +126,15 @@ class PlotOptions:
 
 @with_options
 def schedule(*, wanted: ScheduleOptions, plot: PlotOptions) -> None:
-    """Print the timestep, the sigma and the signal-to-noise ratio of each step.
+    """Print or draw the noise level of each step.
 
-    [bold]Examples:[/bold]
+    For each step: the timestep, sigma and the signal-to-noise ratio.
 
-    sdloop inspect schedule --scheduler euler --sigmas karras --steps 15
-
-    sdloop inspect schedule --compare "ddim,heun,euler karras" --steps 15 -o schedules.svg
-
-    sdloop inspect schedule --betas linear,scaled-linear,cosine -o betas.png --dark
-
-    sdloop inspect schedule --steps 8 --add-noise photo.png -o noised.png
+    Examples:
+      sdloop inspect schedule --scheduler euler --sigmas karras --steps 15
+      sdloop inspect schedule --compare "ddim,heun,euler karras" --steps 15 -o schedules.svg
+      sdloop inspect schedule --betas linear,scaled-linear,cosine -o betas.png --dark
+      sdloop inspect schedule --steps 8 --add-noise photo.png -o noised.png
     """
     check_local("output", plot.output)
     path = None if plot.output is None else Path(plot.output)
@@ -226,7 +226,7 @@ def _schedules(wanted: ScheduleOptions) -> "Sequence[Curve]":
     recipe = Recipe(**{"prompt": "", "seed": 0, **settings})
     others = [_other(recipe, name) for name in _names("compare", wanted.compare)]
     checkpoint = find_checkpoint(recipe.model, revision=recipe.revision, variant=recipe.variant)
-    recipes = [one.resolved(checkpoint) for one in (recipe, *others)]
+    recipes = [resolve(one, checkpoint) for one in (recipe, *others)]
     return [_schedule(one, checkpoint) for one in recipes]
 
 

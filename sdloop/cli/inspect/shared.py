@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from sdloop.animation.write import check_moving
 from sdloop.batch.loras import lora_files, lora_finder, with_loras
 from sdloop.batch.seeds import random_seed
-from sdloop.batch.settings import CommandSettings, Settings, standing_settings
+from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.groups import option
 from sdloop.cli.terminal.output import emit, say
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.resolve import facts_of
+from sdloop.recipe.resolve import facts_of, resolve
 from sdloop.rules import check_local
 
 if TYPE_CHECKING:
@@ -114,5 +115,5 @@ def ready(recipe: Recipe, settings: Settings) -> "tuple[Components, Recipe]":
     files = lora_files(recipe, checkpoint, lora_finder(may_fetch=True))
     hashes = {file.name: file.sha256 for file in files} | clip_hashes(recipe)
     facts = facts_of(recipe, image_opener())
-    resolved = recipe.resolved(checkpoint, facts, lora_hashes=hashes)
+    resolved = resolve(recipe, checkpoint, facts, lora_hashes=hashes)
     return loaded(checkpoint, CommandSettings(**settings.command)), resolved

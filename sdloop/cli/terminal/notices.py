@@ -1,24 +1,30 @@
 """What people are told on stderr before their pictures are made: what was decided for them."""
 
+import re
 from collections.abc import Iterator, Sequence
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
-from sdloop.batch.planned import Planned, model_of
+from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import Settings
 from sdloop.cli.read.model_card import Asked
 from sdloop.cli.terminal.columns import safe
 from sdloop.cli.terminal.output import say
 from sdloop.images.input.frame import BACK
+from sdloop.pipeline.resolve import model_of
 from sdloop.prompt.compose import parts
 from sdloop.prompt.schedule import unseen
-from sdloop.recipe.enlarge import stages
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_outpaint import passes_of
+from sdloop.recipe.stages import stages
 
 if TYPE_CHECKING:
     from sdloop.pipeline.picture import Picture
+
+# The grammar of ``batch.variants``, where it is certainly meant.
+_VARIANTS = re.compile(r"\{[^{}]*\|[^{}]*\}|(?<![^\W_])__[^\W_](?:[\w./-]*?[^\W_])?__(?![^\W_])")
 
 
 def tell_choices(
@@ -78,7 +84,7 @@ def _steps(recipe: Recipe, model: Defaults) -> str:
         return ""
     steps, start = recipe.schedule
     if recipe.growth is not None:
-        before, count = recipe.growth.before(recipe.size), len(recipe.passes(model))
+        before, count = recipe.growth.before(recipe.size), len(passes_of(recipe, model))
         passes = "1 pass" if count == 1 else f"{count} passes"
         return f"outpaint: {_by(before)} → {_by(recipe.size)} in {passes} of {steps} steps"
     if recipe.noise_level is not None:
@@ -123,6 +129,14 @@ def tell_unknown(plan: Sequence[Planned]) -> None:
                 f'"{safe(shorten(prompt, 60))}" means nothing to {planned.checkpoint.name}: '
                 f"`sdloop models {model}` lists the words that it knows"
             )
+            return
+
+
+def tell_variants(plan: Sequence[Planned]) -> None:
+    """Say once that only ``batch`` reads {a|b} and __name__: elsewhere they are text."""
+    for planned in plan:
+        if found := _VARIANTS.search(planned.recipe.prompt):
+            say(f'"{safe(shorten(found[0], 60))}" is plain text here; `sdloop batch` expands it')
             return
 
 

@@ -12,8 +12,8 @@ from sdloop.models.checkpoint.find import local_path
 from sdloop.models.checkpoint.folder import Incomplete, inside, own_files, read_json, weight_files
 from sdloop.models.checkpoint.hash_cache import file_sha256
 from sdloop.models.checkpoint.headers import read_header
-from sdloop.recipe.losses import clip_of
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_losses import clip_of
 
 MINI_CLIP = Path(__file__).parent.parent.parent / "mini_clip"
 
@@ -63,7 +63,7 @@ def find_clip(model: str = "mini", *, may_fetch: bool = True) -> ClipCheckpoint:
 
 
 def clip_hashes(recipe: Recipe, *, may_fetch: bool = True) -> dict[str, str]:
-    """The sha256 of the CLIP that a Recipe's losses ask, as ``Recipe.resolved`` takes it.
+    """The sha256 of the CLIP that a Recipe's losses ask, as ``resolve`` takes it.
 
     Of several files it is that of their hashes; of no CLIP there is none.
     """

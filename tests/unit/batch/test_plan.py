@@ -24,7 +24,9 @@ from sdloop.images.input.read import open_image
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.recipe.batchable import batches, shape_of
+from sdloop.recipe.key import content_key
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 
 
 def fill(prompt: Prompt, combination: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,9 +121,9 @@ def test_a_recipe_that_was_resolved_for_another_seed_is_the_same(settings: dict[
     fields = {"prompt": "a frog", **settings}
     crossing = Crossing(fill=fill, seeds=[4, 0, 2**32 - 1])
     for planned in plan(crossing, Prompt(settings=fields)):
-        alone = Recipe(**fields, seed=planned.recipe.seed).resolved(checkpoint)
+        alone = resolve(Recipe(**fields, seed=planned.recipe.seed), checkpoint)
         assert planned.recipe == alone
-        assert planned.key == alone.key(model_hashes(checkpoint))
+        assert planned.key == content_key(alone, model_hashes(checkpoint))
 
 
 def test_equal_settings_are_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from sdloop.guidance.perturbed_attention import Perturbed, looking_away, skippin
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 
 FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
 
@@ -80,7 +81,7 @@ def test_perturbed_attention_is_that_of_diffusers_pipelines(
 def test_skipped_layers_are_those_of_diffusers_hooks(family: str) -> None:
     """And guidance by them is what its guider makes of the three predictions."""
     components = FAMILIES[family]()
-    wanted = recipe().resolved(components)
+    wanted = resolve(recipe(), components)
     inputs = condition(components, wanted).unet_inputs(guided=True)
     sample, t = torch.randn(1, 4, 16, 16).repeat(2, 1, 1, 1), torch.tensor(500.0)
     hooked = copy.deepcopy(components.unet)
@@ -172,7 +173,7 @@ def test_through_one_window_it_is_the_whole() -> None:
     components = tiny_sd1()
     from sdloop.pipeline.tiled_unet import Windows
 
-    wanted = recipe(pag_scale=3).resolved(components)
+    wanted = resolve(recipe(pag_scale=3), components)
     inputs = condition(components, wanted).unet_inputs(guided=True)
     twin, sample = looking_away(components.unet, "mid"), torch.randn(2, 4, 16, 16)
     plain = Perturbed(unet=components.unet, worse=[(twin, 3.0)], pictures=1)

@@ -24,8 +24,10 @@ from sdloop.models.components.adapters import adapted
 from sdloop.models.components.load import load_components
 from sdloop.pipeline.generate import generate, stream
 from sdloop.pipeline.picture import Picture
+from sdloop.recipe.key import content_key
 from sdloop.recipe.loras import Lora, split_tags
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 
 COMPONENTS = tiny_sd1()
 needs_peft = pytest.mark.skipif(find_spec("peft") is None, reason="pip install 'sdloop[lora]'")
@@ -138,19 +140,19 @@ def test_the_file_is_in_the_resolved_recipe_and_no_other_will_do(folder: Path) -
     file = find_lora(str(folder / "ink.safetensors"))
     asked = recipe(7, f"{file.name}:0.5")
     hashes = {file.name: file.sha256}
-    settled = asked.resolved(COMPONENTS, lora_hashes=hashes)
+    settled = resolve(asked, COMPONENTS, lora_hashes=hashes)
     assert settled.loras == (Lora(name=file.name, scale=0.5, sha256=file.sha256),)
     assert Recipe.from_dict(settled.to_dict()) == settled
-    assert settled.resolved(COMPONENTS, lora_hashes=hashes) == settled
+    assert resolve(settled, COMPONENTS, lora_hashes=hashes) == settled
     with pytest.raises(FileError, match=r"is not the LoRA that the recipe was made with: its sha2"):
-        settled.resolved(COMPONENTS, lora_hashes={file.name: "0" * 64})
+        resolve(settled, COMPONENTS, lora_hashes={file.name: "0" * 64})
     with pytest.raises(SettingError, match="loras must be found to resolve the recipe"):
-        asked.resolved(COMPONENTS)
+        resolve(asked, COMPONENTS)
 
 
 def test_the_key_is_of_what_is_added() -> None:
     def key(*loras: Lora) -> str:
-        return recipe(7, *loras).key({})  # type: ignore[arg-type]
+        return content_key(recipe(7, *loras), {})  # type: ignore[arg-type]
 
     ink = Lora(name="ink", scale=0.5, sha256="a" * 64)
     assert key(ink) == key(replace(ink, name="elsewhere/ink.safetensors"))
@@ -218,7 +220,7 @@ def test_a_tag_that_is_none(tag: str) -> None:
 @pytest.mark.parametrize("name", ["prompt", "negative_prompt"])
 def test_no_tag_reaches_the_text_encoder(name: str) -> None:
     with pytest.raises(SettingError, match=f"{name} calls a LoRA where none is looked up"):
-        recipe(**{name: "a dog <lora:ink:1>"}).resolved(COMPONENTS)
+        resolve(recipe(**{name: "a dog <lora:ink:1>"}), COMPONENTS)
 
 
 def test_names_in_a_folder(folder: Path) -> None:

@@ -17,6 +17,7 @@ from sdloop.loop import Step
 from sdloop.pipeline.generate import generate, stream
 from sdloop.recipe.batchable import batches
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 COMPONENTS = tiny_sd1()
@@ -161,8 +162,8 @@ def test_what_starts_from_a_picture_does_not_depend_on_its_batch(scheduler: str)
 
 def test_noise_and_pictures_share_no_batch() -> None:
     pictures = [recipe(2, image="1"), recipe(2, image="2"), recipe(2, image="1", strength=0.6)]
-    settled = [one.resolved(COMPONENTS, shown(str(one.image)).facts) for one in pictures]
-    settled = [recipe(1).resolved(COMPONENTS), *settled]
+    settled = [resolve(one, COMPONENTS, shown(str(one.image)).facts) for one in pictures]
+    settled = [resolve(recipe(1), COMPONENTS), *settled]
     assert [len(batch) for batch in batches(settled, 9)] == [1, 2, 1]
 
 

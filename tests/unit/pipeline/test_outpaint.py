@@ -15,6 +15,7 @@ from sdloop.loop import Step
 from sdloop.pipeline.generate import generate, stream
 from sdloop.pipeline.outpaint import nearest_pixels, pass_seed, soft_mask
 from sdloop.pipeline.picture import Picture
+from sdloop.recipe.key import content_key
 from sdloop.recipe.recipe import Recipe
 
 
@@ -91,9 +92,9 @@ def test_a_resolved_recipe_makes_the_same_picture_again() -> None:
 
 def test_what_decides_the_pixels_is_in_the_key() -> None:
     (base,) = grown("sd1", recipe(steps=1))
-    keys = {base.recipe.key({})}
+    keys = {content_key(base.recipe, {})}
     for change in ({"right": 16}, {"right": None, "left": 8}, {"overlap": 8}):
-        keys.add(grown("sd1", recipe(steps=1, **change))[0].recipe.key({}))
+        keys.add(content_key(grown("sd1", recipe(steps=1, **change))[0].recipe, {}))
     assert len(keys) == 4
 
 

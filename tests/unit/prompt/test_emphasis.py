@@ -15,7 +15,9 @@ from sdloop.errors import PromptError, SettingError
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate
 from sdloop.recipe.batchable import batches
+from sdloop.recipe.key import content_key
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 
 FAMILIES = {"sd1": tiny_sd1(), "sd2": tiny_sd2(), "sdxl": tiny_sdxl()}
 SD1, SDXL = FAMILIES["sd1"], FAMILIES["sdxl"]
@@ -180,7 +182,7 @@ def test_sdxls_zeros_are_as_long_as_the_prompt() -> None:
 
 def test_a_long_prompt_does_not_change_its_neighbours() -> None:
     recipes = [recipe("a cat", seed=1), recipe(LONG, seed=2), recipe("a dog", seed=3)]
-    resolved = [one.resolved(SD1) for one in recipes]
+    resolved = [resolve(one, SD1) for one in recipes]
     assert len(list(batches(resolved, 3))) == 1
     together = generate(SD1, recipes, batch_size=3)
     alone = [generate(SD1, one)[0] for one in recipes]
@@ -211,7 +213,7 @@ def test_diffusers_makes_the_same_of_our_embeddings(
     family: str, prompt: str, settings: dict[str, Any]
 ) -> None:
     components, wanted = FAMILIES[family], recipe(prompt, **settings)
-    made = condition(components, wanted.resolved(components))
+    made = condition(components, resolve(wanted, components))
     embeds = {
         name: getattr(made, name)
         for name in ("prompt_embeds", "pooled_prompt_embeds", "negative_prompt_embeds",
@@ -255,7 +257,7 @@ def test_two_prompts_for_sdxl(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["prompt_2", "negative_prompt_2"])
 def test_one_text_encoder_has_no_second_prompt(name: str) -> None:
     with pytest.raises(SettingError, match=rf"{name} is for models with two .*mini has one"):
-        recipe(negative_prompt="", **{name: "a dog"}).resolved(SD1)
+        resolve(recipe(negative_prompt="", **{name: "a dog"}), SD1)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +287,7 @@ def test_a_recipe_refuses_what_cannot_be_read(name: str) -> None:
 
 def test_the_key_knows_emphasis_where_there_is_some() -> None:
     def key(prompt: str, **settings: Any) -> str:
-        return recipe(prompt, **settings).key({})
+        return content_key(recipe(prompt, **settings), {})
 
     assert key("a cat") == key("a cat", emphasis="none")
     assert key("a (cat)") != key("a (cat)", emphasis="none")

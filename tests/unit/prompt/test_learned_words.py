@@ -22,7 +22,9 @@ from sdloop.pipeline.generate import generate
 from sdloop.prompt.learned.facts import embedding_facts
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.prompt.learned.places import mentions, places
+from sdloop.recipe.key import content_key
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 
 SD1, SDXL = tiny_sd1(), tiny_sdxl()
 
@@ -195,18 +197,18 @@ def test_damaged_files_are_refused(tmp_path: Path, suffix: str, data: bytes) -> 
 
 
 def test_a_recipe_finds_token_and_hash_in_the_file(frog: str) -> None:
-    made = recipe(embeddings=[frog]).resolved(SD1)
+    made = resolve(recipe(embeddings=[frog]), SD1)
     assert made.embeddings == (f"{frog}:<frog>",)
     assert made.embeddings_sha256 is not None
     assert Recipe.from_dict(made.to_dict()) == made
-    assert made.resolved(SD1) == made
+    assert resolve(made, SD1) == made
 
 
 def test_a_recipe_refuses_another_file(frog: str) -> None:
-    made = recipe(embeddings=[frog]).resolved(SD1)
+    made = resolve(recipe(embeddings=[frog]), SD1)
     save_file({"<frog>": vectors(seed=1)}, frog)
     with pytest.raises(FileError, match="not the file that the recipe was made with"):
-        made.resolved(SD1)
+        resolve(made, SD1)
 
 
 @pytest.mark.parametrize(
@@ -224,15 +226,15 @@ def test_a_recipe_refuses_another_file(frog: str) -> None:
 )
 def test_what_a_recipe_refuses(frog: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
-        recipe(**({"embeddings": [frog]} | settings)).resolved(SD1)
+        resolve(recipe(**({"embeddings": [frog]} | settings)), SD1)
 
 
 def test_a_word_must_survive_the_prompts_grammar(frog: str) -> None:
     with pytest.raises(SettingError, match=r"without \(\)\[\]\|.*'\(x\)': name another"):
-        recipe("a (x)", embeddings=[f"{frog}:(x)"]).resolved(SD1)
+        resolve(recipe("a (x)", embeddings=[f"{frog}:(x)"]), SD1)
     second = recipe("a cat", prompt_2="a <frog>", embeddings=[frog])
     with pytest.raises(SettingError, match=r"prompt_2"):
-        second.resolved(SD1)
+        resolve(second, SD1)
 
 
 def test_a_word_may_be_in_any_prompt_of_a_mixture(frog: str) -> None:
@@ -259,7 +261,7 @@ def test_a_wrong_width_says_whose_it_is(
     path = tmp_path / "frog.safetensors"
     save_file({n: vectors(1, width) for n, width in zip(names, widths, strict=True)}, path)
     with pytest.raises(SettingError, match=family):
-        recipe(embeddings=[f"{path}:<frog>"]).resolved(SD1)
+        resolve(recipe(embeddings=[f"{path}:<frog>"]), SD1)
 
 
 def test_the_key_knows_the_file_by_what_is_in_it(frog: str, tmp_path: Path) -> None:
@@ -270,12 +272,12 @@ def test_the_key_knows_the_file_by_what_is_in_it(frog: str, tmp_path: Path) -> N
     for field, text in (("embeddings", "{}"), ("replace_tokens", "park=park+{}")):
         prompt = "a <frog> in a park"
         keys = [
-            recipe(prompt, **{field: [text.format(file)]}).resolved(SD1).key({})
+            content_key(resolve(recipe(prompt, **{field: [text.format(file)]}), SD1), {})
             for file in (frog, elsewhere, other)
         ]
         assert keys[0] == keys[1] != keys[2]
-    assert recipe("a park", replace_tokens=["park=cat"]).resolved(SD1).key({}) != (
-        recipe("a park", replace_tokens=["park=2*cat"]).resolved(SD1).key({})
+    assert content_key(resolve(recipe("a park", replace_tokens=["park=cat"]), SD1), {}) != (
+        content_key(resolve(recipe("a park", replace_tokens=["park=2*cat"]), SD1), {})
     )
 
 
@@ -320,7 +322,7 @@ def test_the_names_of_ids_are_texts() -> None:
 
 def test_without_the_word_nothing_changes_bit_for_bit(frog: str) -> None:
     before = generate(SD1, recipe("a cat"))[0]
-    knowing = with_words(SD1, words_of(recipe(embeddings=[frog]).resolved(SD1)))
+    knowing = with_words(SD1, words_of(resolve(recipe(embeddings=[frog]), SD1)))
     assert torch.equal(generate(knowing, recipe("a cat"))[0].latents, before.latents)
     told = generate(SD1, recipe("a <frog>", embeddings=[frog]))[0]
     assert not torch.equal(told.latents, before.latents)
@@ -351,7 +353,7 @@ def test_a_file_with_nan_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("components", [SD1, SDXL], ids=["sd1", "sdxl"])
 def test_a_word_in_anothers_place_is_the_other_prompt(components: Any) -> None:
     asked = recipe("a man in a park", replace_tokens=["man=the"], guidance_scale=1.0)
-    made = condition(components, asked.resolved(components))
+    made = condition(components, resolve(asked, components))
     other = condition(components, recipe("a the in a park", guidance_scale=1.0))
     assert torch.equal(made.prompt_embeds, other.prompt_embeds)
     if made.pooled_prompt_embeds is not None:
@@ -360,16 +362,16 @@ def test_a_word_in_anothers_place_is_the_other_prompt(components: Any) -> None:
 
 def test_a_file_in_a_words_place(frog: str) -> None:
     asked = recipe("a man", replace_tokens=[f"man={frog}"], guidance_scale=1.0)
-    made = condition(SD1, asked.resolved(SD1)).prompt_embeds
+    made = condition(SD1, resolve(asked, SD1)).prompt_embeds
     token = recipe("a <frog>", embeddings=[frog], guidance_scale=1.0)
-    assert torch.equal(made, condition(SD1, token.resolved(SD1)).prompt_embeds)
+    assert torch.equal(made, condition(SD1, resolve(token, SD1)).prompt_embeds)
 
 
 def test_several_vectors_have_no_room_in_a_words_place(tmp_path: Path) -> None:
     path = tmp_path / "frog.safetensors"
     save_file({"<frog>": vectors(2)}, path)
     with pytest.raises(SettingError, match=r"must put one vector in a word's place.*holds 2"):
-        recipe("a man", replace_tokens=[f"man={path}"]).resolved(SD1)
+        resolve(recipe("a man", replace_tokens=[f"man={path}"]), SD1)
 
 
 @pytest.mark.parametrize("replacement", ["zyzzyva=man", "man=zyzzyva"])
@@ -382,7 +384,7 @@ def test_a_word_of_several_tokens_is_refused_by_their_names(replacement: str) ->
 def test_the_encoder_walked_by_hand() -> None:
     """Token embedding + position embedding, then the layers: the encoder's own output."""
     encoder, halves = SD1.text_encoder, ["man=0.5*man+0.5*king"]
-    asked = recipe("a man in a park", replace_tokens=halves, guidance_scale=1.0).resolved(SD1)
+    asked = resolve(recipe("a man in a park", replace_tokens=halves, guidance_scale=1.0), SD1)
     ids = tokenize(SD1.tokenizer, "a man in a park")[0].ids
     with torch.no_grad():
         tokens = encoder.get_input_embeddings()(ids)
@@ -409,7 +411,7 @@ def test_vectors_may_stand_in_a_slot_of_a_template() -> None:
     ]
     slot = encode_prompt(with_vectors(SDXL, means), TextInput(text="a {man|king} in a park"))
     asked = recipe("a man in a park", replace_tokens=["man=.5*man+.5*king"], guidance_scale=1.0)
-    made = condition(SDXL, asked.resolved(SDXL))
+    made = condition(SDXL, resolve(asked, SDXL))
     assert torch.allclose(slot.embeds, made.prompt_embeds, atol=1e-6)
 
 

@@ -22,8 +22,10 @@ from sdloop.images.input.read import open_image
 from sdloop.metadata.picture import read_record
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate
-from sdloop.pipeline.steps import ays, scheduled
+from sdloop.pipeline.steps import scheduled
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
+from sdloop.schedulers.align_your_steps import ays
 from sdloop.schedulers.names import SCHEDULERS
 
 FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
@@ -123,7 +125,7 @@ def test_timesteps_too_near_for_ays_are_refused() -> None:
 def test_a_list_takes_the_place_of_the_checkpoints_own_spacing() -> None:
     karras = {**tiny_sdxl().scheduler_config, "use_karras_sigmas": True}
     components = replace(tiny_sdxl(), scheduler_config=karras)
-    resolved = recipe(timesteps=TIMESTEPS).resolved(components)
+    resolved = resolve(recipe(timesteps=TIMESTEPS), components)
     assert (resolved.scheduler, resolved.sigmas) == ("euler", None)
     assert tuple(scheduled(resolved, components)[1].tolist()) == TIMESTEPS
 
@@ -162,10 +164,10 @@ def test_lists_that_cannot_be_followed_are_refused(settings: dict[str, Any], mes
 
 def test_what_the_model_does_not_know_is_refused() -> None:
     with pytest.raises(SettingError, match="timesteps must be less than the model's 1000"):
-        recipe(timesteps=(1000, 1)).resolved(Model())
+        resolve(recipe(timesteps=(1000, 1)), Model())
     ddim = Model(scheduler_config={"_class_name": "DDIMScheduler"})
     with pytest.raises(SettingError, match="timesteps means nothing to the scheduler ddim"):
-        recipe(timesteps=(999, 1)).resolved(ddim)
+        resolve(recipe(timesteps=(999, 1)), ddim)
 
 
 def test_steps_follow_from_lists_and_are_twenty_five_else() -> None:
@@ -265,4 +267,4 @@ def test_a_checkpoints_own_scheduler_may_miss_a_package(monkeypatch: pytest.Monk
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     model = Model(scheduler_config={"_class_name": "LMSDiscreteScheduler"})
     with pytest.raises(SettingError, match="the scheduler LMSDiscreteScheduler needs scipy"):
-        recipe().resolved(model)
+        resolve(recipe(), model)

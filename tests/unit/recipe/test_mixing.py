@@ -18,8 +18,10 @@ from sdloop.metadata.a1111 import Parameters
 from sdloop.metadata.a1111_recipe import parameters_of, settings_of
 from sdloop.pipeline.generate import generate
 from sdloop.pipeline.picture import Picture
+from sdloop.recipe.key import content_key
 from sdloop.recipe.mixture import along, mixture
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 from sdloop.schedulers.schedule import make_scheduler, set_steps, steps_of
 
 SD1, SDXL = tiny_sd1(), tiny_sdxl()
@@ -187,7 +189,7 @@ def test_what_is_beside_the_latents_is_there_for_every_row() -> None:
     ]
     batch = stack(pictures)
     assert batch.prompts == 2
-    seen = batch.beside(torch.zeros(6, 4, 4, 4))
+    seen = batch.with_extra_channels(torch.zeros(6, 4, 4, 4))
     assert seen[:, 4:, 0, 0].unique(dim=1).flatten().tolist() == [1, 2, 1, 2, 1, 2]
     inputs = batch.over([0], guided=[True])[0]
     assert inputs["class_labels"].tolist() == [1, 2, 1, 2, 1, 2]
@@ -238,7 +240,7 @@ def test_a_mixture_in_a_recipe_is_read_back_and_decides_its_key() -> None:
     assert wanted.mix_weights == (0.5, 0.25, 0.25)
     assert Recipe.from_dict(wanted.to_dict()) == wanted
     keys = {
-        one.resolved(SD1).key({})
+        content_key(resolve(one, SD1), {})
         for one in (wanted, replace(wanted, mix_weights=(1, 1, 1)), recipe())
     }
     assert len(keys) == 3
@@ -337,7 +339,7 @@ def test_the_picture_of_a_variation() -> None:
 
 
 def test_a1111_knows_variations_too() -> None:
-    wanted = recipe(variation_seed=9, variation_strength=0.25).resolved(SD1)
+    wanted = resolve(recipe(variation_seed=9, variation_strength=0.25), SD1)
     written = parameters_of(wanted, {})
     assert written.fields["Variation seed"] == "9"
     assert written.fields["Variation seed strength"] == "0.25"

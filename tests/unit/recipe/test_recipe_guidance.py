@@ -8,14 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdloop.errors import SettingError
-from sdloop.recipe.guidance import (
+from sdloop.recipe.guidance_grammar import (
     GUIDANCES,
-    guidance_scales,
     parse_guidance,
     parse_interval,
     parse_schedule,
 )
+from sdloop.recipe.guidance_scales import guidance_scales
+from sdloop.recipe.key import content_key
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 
 
 def recipe(**settings: Any) -> Recipe:
@@ -122,8 +124,8 @@ def test_an_interval_comes_back_as_it_was(low: float, more: float) -> None:
 )
 def test_resolving_writes_all_in_and_changes_nothing_twice(settings: dict[str, Any]) -> None:
     model = tiny_sd2()
-    resolved = recipe(**settings).resolved(model)
-    assert resolved.resolved(model) == resolved
+    resolved = resolve(recipe(**settings), model)
+    assert resolve(resolved, model) == resolved
     assert Recipe.from_dict(resolved.to_dict()) == resolved
     assert resolved.guided
     if "pag_scale" in settings:
@@ -135,7 +137,7 @@ def test_keys_tell_what_changes_pixels() -> None:
     model = tiny_sd1()
 
     def key(**settings: Any) -> str:
-        return recipe(**settings).resolved(model).key({})
+        return content_key(resolve(recipe(**settings), model), {})
 
     plain = key()
     for settings in (
@@ -157,8 +159,8 @@ def test_edms_schedulers_have_no_such_terms(guidance: str) -> None:
 
     model = replace(tiny_sd1(), scheduler_config={"_class_name": "EDMEulerScheduler"})
     with pytest.raises(SettingError, match=f"guidance {guidance} needs the clean .* 'edm-euler'"):
-        recipe(guidance=guidance).resolved(model)
-    assert recipe(guidance="cfg-zero").resolved(model).guided
+        resolve(recipe(guidance=guidance), model)
+    assert resolve(recipe(guidance="cfg-zero"), model).guided
 
 
 def test_a_model_without_guidance_of_its_own_has_none_to_change() -> None:
@@ -171,5 +173,5 @@ def test_a_model_without_guidance_of_its_own_has_none_to_change() -> None:
         upscale_strength=0.35, scheduler_config=tiny_sd1().scheduler_config,
     )  # fmt: skip
     with pytest.raises(SettingError, match="guidance_interval needs guidance"):
-        recipe(guidance_interval="1..2").resolved(model)
-    assert recipe(guidance_schedule="1,3", negative_prompt="x").resolved(model).guided
+        resolve(recipe(guidance_interval="1..2"), model)
+    assert resolve(recipe(guidance_schedule="1,3", negative_prompt="x"), model).guided

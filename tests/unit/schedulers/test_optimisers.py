@@ -15,7 +15,7 @@ from judge import load_judge, look_at
 import sdloop
 from sdloop.conditioning.encode import condition
 from sdloop.errors import SettingError
-from sdloop.latents.mask import Kept
+from sdloop.latents.mask import MaskedLatents
 from sdloop.loop import Step, denoise
 from sdloop.metadata.picture import read_record
 from sdloop.models.components.load import Components
@@ -23,6 +23,7 @@ from sdloop.pipeline import passes as stages
 from sdloop.pipeline.generate import generate, stream
 from sdloop.pipeline.picture import Picture
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 from sdloop.schedulers.names import SCHEDULERS, parse_scheduler
 from sdloop.schedulers.schedule import make_scheduler, set_steps
 
@@ -140,10 +141,10 @@ def test_what_stays_outside_of_a_mask_is_as_clean_as_what_has_stopped() -> None:
     clean, noise = torch.zeros(1, 4, 8, 8) + 0.5, torch.ones(1, 4, 8, 8)
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., :4] = 1
-    words = condition(components, recipe(guidance_scale=1).resolved(components))
+    words = condition(components, resolve(recipe(guidance_scale=1), components))
     steps = denoise(
         components.unet, scheduler, noise * 14.6, words, timesteps=timesteps, sigmas=sigmas,
-        guidance_scale=1, kept=Kept(clean=clean, noise=noise, mask=mask),
+        guidance_scale=1, masked=MaskedLatents(clean=clean, noise=noise, mask=mask),
     )  # fmt: skip
     first = next(steps)
     assert scheduler.finished
@@ -175,11 +176,11 @@ def test_weight_decay_pulls_the_latents_to_nothing() -> None:
 
 
 def test_the_model_fills_in_what_an_optimiser_takes() -> None:
-    resolved = recipe(scheduler="adamw").resolved(Model())
+    resolved = resolve(recipe(scheduler="adamw"), Model())
     assert (resolved.learning_rate, resolved.weight_decay, resolved.stop_noise) == (1.2, 0.01, 0.1)
-    assert resolved.resolved(Model()) == resolved
-    assert recipe().resolved(Model()).weight_decay is None
-    assert recipe(scheduler="euler").resolved(Model()).stop_noise is None
+    assert resolve(resolved, Model()) == resolved
+    assert resolve(recipe(), Model()).weight_decay is None
+    assert resolve(recipe(scheduler="euler"), Model()).stop_noise is None
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_what_means_nothing_is_refused(settings: dict[str, Any], message: str) -
 
 def test_a_model_with_a_scheduler_of_its_own_takes_no_learning_rate() -> None:
     with pytest.raises(SettingError, match="learning_rate means nothing to the scheduler euler"):
-        Recipe(prompt="", seed=0, learning_rate=0.5).resolved(Model())
+        resolve(Recipe(prompt="", seed=0, learning_rate=0.5), Model())
 
 
 def test_the_command_says_where_it_stopped_and_the_file_makes_it_again(

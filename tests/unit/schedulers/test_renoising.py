@@ -13,6 +13,7 @@ from sdloop.latents.noise import noise, seeded_generators
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 from sdloop.schedulers.schedule import make_scheduler, set_steps
 
 FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
@@ -27,7 +28,7 @@ class Model:
     """The two noises that a UNet sees, epsilon whatever it was trained for, by itself."""
 
     def __init__(self, components: Components, wanted: Recipe) -> None:
-        resolved = wanted.resolved(components)
+        resolved = resolve(wanted, components)
         told = with_sizes(components, condition(components, resolved), [resolved])
         self.inputs = told.unet_inputs(guided=True)
         self.unet = components.unet
@@ -124,4 +125,4 @@ def test_other_schedulers_are_refused_by_name(scheduler: str | None) -> None:
 
 def test_without_a_scale_it_has_one_of_its_own() -> None:
     wanted = recipe(scheduler="euler", guidance_scale=None)
-    assert wanted.resolved(tiny_sd1()).guidance_scale == 0.6
+    assert resolve(wanted, tiny_sd1()).guidance_scale == 0.6

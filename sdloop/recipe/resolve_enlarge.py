@@ -1,16 +1,13 @@
-"""Pictures larger than what they are made from, or than the model knows: sizes and stages."""
+"""Pictures larger than what they are made from, or than the model knows: sizes and windows."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from sdloop.errors import SettingError
 from sdloop.images.input.frame import scaled_size
 from sdloop.images.input.read import InputFacts
 from sdloop.recipe.model_facts import Defaults
+from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_multiple, check_whole
-
-if TYPE_CHECKING:
-    from sdloop.recipe.recipe import Recipe
 
 # An enlarged picture of more than this many times a model's own area is seen through windows: up
 # to there, models see a whole picture more truly than its parts. From noise they do so at any
@@ -19,7 +16,7 @@ WHOLE_AREAS = 4
 LEAST_TILE = 8  # latents
 
 
-def with_scale(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recipe":
+def with_scale(recipe: Recipe, model: Defaults, picture: InputFacts) -> Recipe:
     """The size of a picture that is enlarged, to the nearest multiples that the model takes.
 
     An upscaler, to which each pixel is a latent, does nothing else, if no other size is told.
@@ -44,7 +41,7 @@ def with_scale(recipe: "Recipe", model: Defaults, picture: InputFacts) -> "Recip
     return dataclasses.replace(recipe, enlarge=recipe.enlarge or "lanczos")
 
 
-def with_hires(recipe: "Recipe", model: Defaults) -> "Recipe":
+def with_hires(recipe: Recipe, model: Defaults) -> Recipe:
     """Nothing is rounded of a picture that is made from noise first, for its sides are told."""
     hires, multiple = recipe.hires, model.size_multiple
     assert hires is not None
@@ -58,7 +55,7 @@ def with_hires(recipe: "Recipe", model: Defaults) -> "Recipe":
     return dataclasses.replace(recipe, enlarge=recipe.enlarge or "lanczos")
 
 
-def with_tile(recipe: "Recipe", model: Defaults) -> "Recipe":
+def with_tile(recipe: Recipe, model: Defaults) -> Recipe:
     """With windows where an enlarged picture is too large to be seen whole, if nobody decided."""
     (width, height), (across, down) = recipe.final_size, model.native_size
     large = width * height > WHOLE_AREAS * across * down
@@ -75,24 +72,3 @@ def with_tile(recipe: "Recipe", model: Defaults) -> "Recipe":
     check_whole("tile", recipe.tile, LEAST_TILE * model.size_multiple, max(width, height))
     check_multiple("tile", recipe.tile, model.size_multiple)
     return recipe
-
-
-def stages(recipe: "Recipe") -> tuple["Recipe", ...]:
-    """The runs of the loop that a resolved Recipe asks for: one, or with ``hires`` two.
-
-    The second is no Recipe by itself: it starts from what the first one made.
-    """
-    if recipe.hires is None:
-        return (recipe,)
-    width, height = recipe.final_size
-    first = dataclasses.replace(
-        recipe,
-        hires=None,
-        enlarge=None,
-        tile=None,
-        strength=None,
-        exact_steps=False,
-        start_step=None,
-    )
-    second = dataclasses.replace(recipe, hires=None, scale=recipe.hires, width=width, height=height)
-    return first, second

@@ -1,7 +1,6 @@
 """A Recipe's learned and replaced words: looked up in their files, checked against the model."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
 
 from sdloop.errors import FileError, SettingError
 from sdloop.prompt.learned.facts import EmbeddingFacts, embedding_facts, family_of
@@ -9,15 +8,13 @@ from sdloop.prompt.learned.grammar import Embedding, Replacement, parse_embeddin
 from sdloop.prompt.learned.places import MARKS, mentions
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.model_facts import Defaults
-
-if TYPE_CHECKING:
-    from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.recipe import Recipe
 
 # What means something only beside prompts with these words in them.
 WORD_FIELDS = ("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256")
 
 
-def with_learned(recipe: "Recipe", model: Defaults) -> "Recipe":
+def with_learned(recipe: Recipe, model: Defaults) -> Recipe:
     """``recipe`` with the tokens that its files name, and with their hashes.
 
     Raises ``FileError`` for a file that holds no embedding, or another than the Recipe was made
@@ -36,7 +33,7 @@ def with_learned(recipe: "Recipe", model: Defaults) -> "Recipe":
     return recipe
 
 
-def _with_embeddings(recipe: "Recipe", model: Defaults, asked: list[Embedding]) -> "Recipe":
+def _with_embeddings(recipe: Recipe, model: Defaults, asked: list[Embedding]) -> Recipe:
     facts = [_suiting("embeddings", one.file, recipe, model) for one in asked]
     named = tuple(
         Embedding(file=one.file, token=fact.token if one.token is None else one.token)
@@ -49,7 +46,7 @@ def _with_embeddings(recipe: "Recipe", model: Defaults, asked: list[Embedding]) 
     )
 
 
-def _with_replacements(recipe: "Recipe", model: Defaults, asked: list[Replacement]) -> "Recipe":
+def _with_replacements(recipe: Recipe, model: Defaults, asked: list[Replacement]) -> Recipe:
     facts = [_suiting("replace_tokens", file, recipe, model) for one in asked for file in one.files]
     for fact in facts:
         if fact.count > 1:
@@ -63,7 +60,7 @@ def _with_replacements(recipe: "Recipe", model: Defaults, asked: list[Replacemen
     return dataclasses.replace(recipe, replace_tokens_sha256=hashes if hashes else None)
 
 
-def _suiting(field: str, file: str, recipe: "Recipe", model: Defaults) -> EmbeddingFacts:
+def _suiting(field: str, file: str, recipe: Recipe, model: Defaults) -> EmbeddingFacts:
     facts = embedding_facts(file)
     if facts.widths != model.text_widths:
         raise SettingError(
@@ -78,7 +75,7 @@ def _listed(widths: tuple[int, ...]) -> str:
 
 
 def _check_words(
-    field: str, words: list[str], recipe: "Recipe", *, taken: "list[str | None] | None" = None
+    field: str, words: list[str], recipe: Recipe, *, taken: "list[str | None] | None" = None
 ) -> None:
     seen = {str(word).lower() for word in taken or []}
     prompts = [getattr(recipe, name) or "" for name in PROMPTS]
@@ -113,21 +110,3 @@ def _checked_hashes(
                 f"{fact.sha256[:12]}…, not {wanted[:12]}…"
             )
     return hashes
-
-
-def keyed_words(recipe: "Recipe") -> dict[str, Any]:
-    """What of the learned words decides the pixels: tokens and hashes, and not where a file is."""
-    if recipe.embeddings is None and recipe.replace_tokens is None:
-        return {}
-    tokens = [parse_embedding(one).token for one in recipe.embeddings or ()]
-    hashes = iter(recipe.replace_tokens_sha256 or ())
-    replaced = [
-        [one.word, *([t.factor, next(hashes) if t.is_file else t.name] for t in one.terms)]
-        for one in (parse_replacement(text) for text in recipe.replace_tokens or ())
-    ]
-    return {
-        "embeddings": [
-            list(pair) for pair in zip(tokens, recipe.embeddings_sha256 or (), strict=True)
-        ],
-        "replace_tokens": replaced,
-    }

@@ -1,20 +1,17 @@
 """A Recipe whose picture grows meets its model and that picture."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from sdloop.errors import SettingError
 from sdloop.images.input.read import MAX_PIXELS, InputFacts
 from sdloop.recipe.model_facts import Defaults
-from sdloop.recipe.outpaint_windows import SIDES, Growth
+from sdloop.recipe.outpaint_windows import SIDES, Growth, Pass, passes
+from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.task import MASK_FIELDS, START_FIELDS, refuse
 from sdloop.rules import MAX_SIDE, Size, check_multiple, check_whole
 
-if TYPE_CHECKING:
-    from sdloop.recipe.recipe import Recipe
 
-
-def with_growth(recipe: "Recipe", growth: Growth, model: Defaults, picture: InputFacts) -> "Recipe":
+def with_growth(recipe: Recipe, growth: Growth, model: Defaults, picture: InputFacts) -> Recipe:
     """``recipe`` with the size of the grown picture, and with an overlap.
 
     The picture may have any size: its pixels stay, and only what is added must suit the model.
@@ -45,7 +42,20 @@ def with_growth(recipe: "Recipe", growth: Growth, model: Defaults, picture: Inpu
     )
 
 
-def _check_size(recipe: "Recipe", picture: Size, grown: Size) -> None:
+def passes_of(recipe: Recipe, model: Defaults) -> tuple[Pass, ...]:
+    """The passes in which the picture of a resolved Recipe grows: none if it does not."""
+    if recipe.growth is None or recipe.overlap is None:
+        return ()
+    return passes(
+        recipe.growth.before(recipe.size),
+        recipe.growth,
+        native=model.native_size,
+        multiple=model.size_multiple,
+        overlap=recipe.overlap,
+    )
+
+
+def _check_size(recipe: Recipe, picture: Size, grown: Size) -> None:
     for name, before, side in zip(("width", "height"), picture, grown, strict=True):
         asked = getattr(recipe, name)
         if asked not in (None, side):
@@ -61,7 +71,7 @@ def _check_size(recipe: "Recipe", picture: Size, grown: Size) -> None:
         )
 
 
-def _overlap(recipe: "Recipe", model: Defaults) -> int:
+def _overlap(recipe: Recipe, model: Defaults) -> int:
     """Half of the model's window, if nobody said how much."""
     multiple, window = model.size_multiple, min(model.native_size)
     if recipe.overlap is None:

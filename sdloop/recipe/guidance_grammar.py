@@ -1,0 +1,132 @@
+"""How a kind of guidance, its interval and its schedule are written."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+from sdloop.errors import SettingError
+from sdloop.rules import check_choice, check_number
+
+MAX_SCALE = 1e4
+PLUS_PLUS_SCALE = 0.6  # for CFG++ what 7.5 is elsewhere (arXiv:2406.08070, section 4.1)
+
+
+class _Number(NamedTuple):
+    """A number of a guidance: its range, and what it is where nobody says (None: it depends)."""
+
+    lowest: float
+    highest: float
+    usual: float | None
+    whole: bool = False
+
+
+# "cfg" is classifier-free guidance as it is, and what a Recipe has where it names none.
+GUIDANCES: Mapping[str, Mapping[str, _Number]] = {
+    "cfg": {},
+    "apg": {
+        "eta": _Number(0, 1, 0),
+        "momentum": _Number(-1, 1, -0.5),
+        "norm": _Number(0, 1e6, None),
+    },
+    "cfg-zero": {"zero": _Number(0, 1000, 0, whole=True)},
+    "cfg++": {},
+    "threshold": {"percentile": _Number(0.5, 1, 0.995), "limit": _Number(0.01, 1e3, 3)},
+}
+SHAPES = ("linear", "cosine")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Guidance:
+    """A name of ``GUIDANCES``, and all its numbers that have a value; as text ``apg:eta=0``."""
+
+    name: str
+    numbers: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __str__(self) -> str:
+        return ":".join(
+            [self.name, *(f"{key}={short_number(n)}" for key, n in self.numbers.items())]
+        )
+
+
+def parse_guidance(text: str) -> Guidance:
+    """The guidance that ``text`` names, with the numbers written in that it leaves out.
+
+    Raises ``SettingError`` for an unknown name or number, and for one out of its range.
+
+    >>> str(parse_guidance("apg:eta=0.25"))
+    'apg:eta=0.25:momentum=-0.5'
+    """
+    name, *told = text.split(":")
+    check_choice("guidance", name, tuple(GUIDANCES))
+    known = GUIDANCES[name]
+    numbers = {key: number.usual for key, number in known.items()}
+    for one in told:
+        key, _, value = one.partition("=")
+        if key not in known:
+            takes = f"takes {', '.join(known)}" if known else "takes no numbers"
+            raise SettingError(f"guidance {name} {takes}, got {one!r}")
+        lowest, highest, _, whole = known[key]
+        numbers[key] = _number(f"guidance {name}:{key}", value, lowest, highest)
+        if whole and numbers[key] != int(float(value)):
+            raise SettingError(f"guidance {name}:{key} must be a whole number, got {value!r}")
+    return Guidance(name=name, numbers={k: v for k, v in numbers.items() if v is not None})
+
+
+def parse_interval(text: str) -> tuple[float, float]:
+    """The lowest and the highest sigma of ``0.28..5.42``, either of which may be left out.
+
+    >>> parse_interval("0.28..5.42"), parse_interval("..5.42")
+    ((0.28, 5.42), (0.0, 5.42))
+    """
+    low, dots, high = text.partition("..")
+    if not dots or not (low or high):
+        raise SettingError(f"guidance_interval must be two sigmas, as in 0.28..5.42, got {text!r}")
+    lowest = _number("guidance_interval", low or "0", 0, 1e6)
+    highest = math.inf if not high else _number("guidance_interval", high, 0, 1e6)
+    if not lowest < highest:
+        raise SettingError(f"guidance_interval must begin with the lower sigma, got {text!r}")
+    return lowest, highest
+
+
+def parse_schedule(text: str) -> tuple[str, tuple[float, ...]]:
+    """The shape and the scales of ``linear:1..9`` or ``cosine:9..1``; a list has the shape "list".
+
+    A list, ``1,3,7.5``, is stretched over the steps: what lies between is on the line.
+
+    >>> parse_schedule("cosine:1..9"), parse_schedule("1,3,7.5")
+    (('cosine', (1.0, 9.0)), ('list', (1.0, 3.0, 7.5)))
+    """
+    shape, colon, ends = text.partition(":")
+    parts = ends.split("..") if colon else re.split(r"\s*,\s*", text.strip())
+    if (colon and (shape not in SHAPES or len(parts) != 2)) or "" in parts:
+        raise SettingError(
+            "guidance_schedule must be linear:1..9, cosine:1..9 or a list of scales, as in "
+            f"1,3,7.5, got {text!r}"
+        )
+    scales = tuple(_number("guidance_schedule", one, 0, MAX_SCALE) for one in parts)
+    return shape if colon else "list", scales
+
+
+def _number(name: str, text: str, lowest: float, highest: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise SettingError(f"{name} must be a number, got {text!r}") from None
+    check_number(name, value, lowest, highest)
+    return value
+
+
+# Fields with a grammar of their own, and what reads them.
+SPOKEN: Mapping[str, Callable[[str], object]] = {
+    "guidance": parse_guidance,
+    "guidance_interval": parse_interval,
+    "guidance_schedule": parse_schedule,
+}
+
+
+def short_number(number: float) -> str:
+    """The number and no other, as short as it goes."""
+    return str(number).removesuffix(".0")

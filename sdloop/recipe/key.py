@@ -1,0 +1,108 @@
+"""The content key: the hash of all that decides the pixels of a picture."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sdloop.images.input.mask import ALPHA
+from sdloop.prompt.check import is_plain
+from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
+from sdloop.recipe.check import PROMPTS
+from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
+from sdloop.recipe.losses import GUIDE_FIELDS
+from sdloop.recipe.recipe import Recipe
+
+_UNKEYED = frozenset(
+    {
+        *("model", "revision", "variant", "vae", "loras", "image", "mask"),
+        *("strength", "exact_steps", "scale", *GUIDE_FIELDS),
+    }
+)
+
+
+def content_key(recipe: Recipe, weights: Mapping[str, str]) -> str:
+    """The sha256 of all that decides the pixels: a resolved Recipe and the weights' hashes.
+
+    Where a model or a picture lies does not matter, what is in the files does; so the names of
+    the model give way to ``weights`` (file name → sha256). Nor does it matter in whose words
+    the steps are counted, or how a prompt without emphasis would be emphasised.
+    """
+    return hashlib.sha256(key_text(recipe, weights).encode()).hexdigest()
+
+
+def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
+    """The JSON that the key is the hash of."""
+    fields = {name: value for name, value in recipe.to_dict().items() if name not in _UNKEYED}
+    fields = _without_what_is_off(recipe, fields | _keyed_start(recipe))
+    fields |= _keyed_words(recipe) | _keyed_losses(recipe)
+    if recipe.mask == ALPHA:
+        fields["mask"] = ALPHA
+    if added := [[lora.sha256, lora.scale] for lora in recipe.loras if lora.scale]:
+        fields["loras"] = added
+    return json.dumps(
+        {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
+    )
+
+
+def _keyed_start(recipe: Recipe) -> dict[str, Any]:
+    """Which steps run, however they were counted."""
+    if recipe.image is not None:
+        steps, start_step = recipe.schedule
+        return {"steps": steps, "start_step": start_step}
+    return {} if recipe.hires is None else {"start_step": list(recipe.schedule)}
+
+
+def _without_what_is_off(recipe: Recipe, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Less the settings that change no pixel beside the others."""
+    off = set()
+    if recipe.image is not None and recipe.enlarge == "lanczos":
+        off.add("enlarge")  # as every picture is that changes its size
+    for kind in ("pag", "slg"):
+        if fields.get(f"{kind}_scale") == 0:
+            off |= {f"{kind}_scale", f"{kind}_layers"}
+    prompts = [fields[name] for name in PROMPTS if name in fields]
+    if all(map(is_plain, [*prompts, *(recipe.mix_prompts or ())])):
+        off.add("emphasis")
+    return {name: value for name, value in fields.items() if name not in off}
+
+
+def _keyed_words(recipe: Recipe) -> dict[str, Any]:
+    """What of the learned words decides the pixels: tokens and hashes, and not where a file is."""
+    if recipe.embeddings is None and recipe.replace_tokens is None:
+        return {}
+    tokens = [parse_embedding(one).token for one in recipe.embeddings or ()]
+    hashes = iter(recipe.replace_tokens_sha256 or ())
+    replaced = [
+        [one.word, *([t.factor, next(hashes) if t.is_file else t.name] for t in one.terms)]
+        for one in (parse_replacement(text) for text in recipe.replace_tokens or ())
+    ]
+    return {
+        "embeddings": [
+            list(pair) for pair in zip(tokens, recipe.embeddings_sha256 or (), strict=True)
+        ],
+        "replace_tokens": replaced,
+    }
+
+
+def _keyed_losses(recipe: Recipe) -> dict[str, Any]:
+    """What of the losses decides the pixels: with hashes in the place of files' names."""
+    hashes = iter(recipe.guides_sha256 or ())
+    keyed = []
+    for one in map(parse_loss, recipe.guides or ()):
+        own = [next(hashes, "") for _ in one.sources]
+        if one.scale:
+            clip = [recipe.guide_clip_sha256] if one.kind == "clip" else []
+            keyed.append([str(_nameless(one)), *own, *clip])
+    if not keyed:
+        return {}
+    how = [recipe.guide_every, recipe.guide_mode]
+    return {"guides": [*keyed, how]}
+
+
+def _nameless(one: NamedLoss) -> NamedLoss:
+    """The same wherever its files lie."""
+    if one.kind == "like":
+        return dataclasses.replace(one, file="file", mask=one.mask and "mask")
+    return one if one.module is None else dataclasses.replace(one, module="module")

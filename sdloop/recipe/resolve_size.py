@@ -1,0 +1,108 @@
+"""How large a picture becomes, from noise or from another picture, and where its steps start."""
+
+import dataclasses
+
+from sdloop.errors import SettingError
+from sdloop.images.input.canvas import surroundings
+from sdloop.images.input.frame import BACK, output_size
+from sdloop.images.input.read import InputFacts, MaskFacts, check_sha256
+from sdloop.recipe.model_facts import Defaults
+from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_enlarge import with_hires, with_scale
+from sdloop.recipe.resolve_outpaint import with_growth
+from sdloop.recipe.strength import DEFAULT_STRENGTH, check_strength, least_strength
+from sdloop.recipe.task import (
+    HIRES_FIELDS,
+    IMAGE_FIELDS,
+    MASK_FIELDS,
+    refuse,
+    usual_size,
+    with_noise_level,
+)
+from sdloop.rules import check_whole
+
+
+def size_from_noise(recipe: Recipe, model: Defaults) -> Recipe:
+    """The sizes of a Recipe that starts from noise."""
+    if recipe.image is not None:
+        raise SettingError(f"image must be opened to resolve the recipe, got {recipe.image!r}")
+    hires = recipe.hires is not None
+    others = [name for name in IMAGE_FIELDS if name not in HIRES_FIELDS]
+    refuse(recipe, others, "for pictures that are made from another, and no image is given")
+    if not hires:
+        what = "for pictures that are made from another, and neither image nor hires is given"
+        refuse(recipe, HIRES_FIELDS, what)
+    width, height = model.native_size
+    recipe = dataclasses.replace(
+        recipe,
+        width=width if recipe.width is None else recipe.width,
+        height=height if recipe.height is None else recipe.height,
+    )
+    return _with_start(with_hires(recipe, model), model) if hires else recipe
+
+
+def size_from_image(recipe: Recipe, model: Defaults, picture: InputFacts) -> Recipe:
+    """The sizes of a Recipe that starts from a picture, and how the picture gets to them."""
+    check_sha256(repr(recipe.image), recipe.image_sha256, picture.sha256)
+    if recipe.growth is not None:
+        return with_growth(recipe, recipe.growth, model, picture)
+    if recipe.overlap is not None:
+        raise SettingError("overlap is for pictures that grow: left, right, up or down is missing")
+    recipe = _masked(recipe, picture.mask)
+    recipe = with_scale(recipe, model, picture)
+    seen = picture.size
+    if recipe.resize == BACK and picture.mask is not None:
+        left, top, right, bottom = surroundings(picture.mask.box, seen, recipe.mask_margin)
+        seen = right - left, bottom - top
+    width, height = output_size(
+        seen,
+        native=usual_size(model, seen),
+        multiple=model.size_multiple,
+        width=recipe.width,
+        height=recipe.height,
+        resize=None if recipe.resize == BACK else recipe.resize,
+    )
+    recipe = dataclasses.replace(
+        recipe,
+        width=width,
+        height=height,
+        image_sha256=picture.sha256,
+        # The size follows the picture by now, so that "fit" leaves next to nothing to cut off.
+        resize="crop" if recipe.resize in (None, "fit") else recipe.resize,
+        background="#ffffff" if recipe.background is None else recipe.background,
+    )
+    return with_noise_level(_with_start(recipe, model), model)
+
+
+def _masked(recipe: Recipe, mask: MaskFacts | None) -> Recipe:
+    """What is painted, and whether at the picture's own size: without a size of its own, it is."""
+    if mask is None:
+        refuse(recipe, MASK_FIELDS, "for pictures that are painted in part, and no mask is given")
+        if recipe.resize == BACK:
+            raise SettingError(f"resize {BACK!r} is for masks, and no mask is given")
+        return recipe
+    check_sha256(repr(recipe.mask), recipe.mask_sha256, mask.sha256, what="mask")
+    resize = recipe.resize
+    if resize is None and (recipe.mask_margin is not None or not (recipe.width or recipe.height)):
+        resize = BACK
+    if recipe.mask_margin is not None and resize != BACK:
+        raise SettingError(
+            f"mask_margin needs resize {BACK!r}, which puts the part back, got resize {resize!r}"
+        )
+    return dataclasses.replace(recipe, mask_sha256=mask.sha256, resize=resize)
+
+
+def _with_start(recipe: Recipe, model: Defaults) -> Recipe:
+    """With a strength, if no step is named; either way at least one step runs."""
+    if model.max_noise_level is not None:  # an upscaler starts from noise
+        return recipe
+    if recipe.start_step is not None:
+        check_whole("start_step", recipe.start_step, 0, recipe.steps - 1)
+        return recipe
+    usual = DEFAULT_STRENGTH if recipe.mask is None else 1.0
+    if recipe.enlarge is not None:  # of few steps at least one
+        least = least_strength(recipe.steps, exact=recipe.exact_steps)
+        usual = max(model.upscale_strength, least)
+    strength = usual if recipe.strength is None else recipe.strength
+    check_strength(recipe.steps, strength, exact=recipe.exact_steps)
+    return dataclasses.replace(recipe, strength=strength)

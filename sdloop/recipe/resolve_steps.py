@@ -1,0 +1,33 @@
+"""A Recipe's steps meet their model: timesteps that it knows, and what an optimiser takes."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from sdloop.errors import SettingError
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.names import SCHEDULERS
+
+STOP_NOISE = 0.1  # nobody sees as much in a picture
+
+
+def check_trained(recipe: Recipe, config: Mapping[str, Any]) -> None:
+    """Raise ``SettingError`` for listed timesteps that the model was not trained at."""
+    trained = config.get("num_train_timesteps", 1000)
+    if recipe.timesteps is not None and recipe.timesteps[0] >= trained:
+        raise SettingError(
+            f"timesteps must be less than the model's {trained}, got {recipe.timesteps[0]}"
+        )
+
+
+def with_descent(recipe: Recipe) -> Recipe:
+    """With what its optimiser takes where ``recipe`` leaves it open, if its scheduler is one."""
+    entry = None if recipe.scheduler is None else SCHEDULERS[recipe.scheduler]
+    if entry is None or "descent" not in entry.knows:
+        return recipe
+    usual = {"stop_noise": STOP_NOISE, **entry.options}
+    fields: dict[str, Any] = {
+        name: usual.get(name) if getattr(recipe, name) is None else getattr(recipe, name)
+        for name in ("learning_rate", "weight_decay", "stop_noise")
+    }
+    return dataclasses.replace(recipe, **fields)
