@@ -18,7 +18,7 @@ ReadFrames = Iterator[tuple[str, InputImage, float | None]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frames:
-    """ReadFrames that somebody brought, looked through once: whatever is wrong with them was found.
+    """Input frames, all read once: whatever is wrong with them was found.
 
     ``name`` is what it was called, and ``sha256`` that of its file, or of its pictures' hashes.
     ``sha256s`` are each frame's. ``sizes`` are the sizes that its frames have. ``durations`` are

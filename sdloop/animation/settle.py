@@ -1,4 +1,4 @@
-"""One Recipe for all frames of an animation, and what a file of them says beside it."""
+"""One Recipe for all frames of an animation, and what else their file says."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -50,7 +50,7 @@ def frames_recipe(
 
 
 def durations_of(frames: Frames, fps: float | None) -> tuple[float, ...]:
-    """The seconds of each frame: at ``fps``, or as they were brought, or at ``USUAL_FPS``."""
+    """The seconds of each frame: at ``fps``, or as in their file, or at ``USUAL_FPS``."""
     if fps is None and frames.durations is not None:
         return frames.durations
     return (1 / (USUAL_FPS if fps is None else fps),) * len(frames)
@@ -59,7 +59,7 @@ def durations_of(frames: Frames, fps: float | None) -> tuple[float, ...]:
 def moving_facts(
     frames: Frames, *, carry: float, durations: Sequence[float], loop: int
 ) -> dict[str, Any]:
-    """What decides a file of frames beside its Recipe, for ``sdloop.metadata.record.texts_of``."""
+    """What decides a file of frames besides its Recipe, for ``sdloop.metadata.record.texts_of``."""
     steady = len(set(durations)) == 1
     return {
         "frames": len(frames),

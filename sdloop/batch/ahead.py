@@ -45,24 +45,24 @@ def check_names(
 
     Names that only look alike, because prompts begin alike or are cut, are numbered in their turn.
     """
-    told = set(re.findall(r"\{(\w+)", template.replace("{{", "")))
+    in_name = set(re.findall(r"\{(\w+)", template.replace("{{", "")))
     named = [one for one in prompts if one.output is None and one.key is None]
-    if "index" in told or not named:
+    if "index" in in_name or not named:
         return
     alone = [axis.first(1) for axis in crossing.axes]
     single = _first_seed(crossing, alone)
     others: list[tuple[str, Iterator[Request]]] = []
-    if "prompt" not in told:
+    if "prompt" not in in_name:
         others.append(("prompt", single(named)))
     if not crossing.zipped:
         for place, axis in enumerate(crossing.axes):
-            if not told & {*axis.fields, axis.name}:
+            if not in_name & {*axis.fields, axis.name}:
                 axes = [*alone[:place], axis.first(2), *alone[place + 1 :]]
                 others.append((axis.name, dataclasses.replace(single, axes=axes)(named[:1])))
-    elif not told & {field for axis in crossing.axes for field in axis.fields}:
+    elif not in_name & {field for axis in crossing.axes for field in axis.fields}:
         both = dataclasses.replace(single, axes=[axis.first(2) for axis in crossing.axes])
         others.append((crossing.axes[0].name, both(named[:1])))
-    if "seed" not in told:
+    if "seed" not in in_name:
         seeds = tuple(itertools.islice(crossing.seeds, 2))
         others.append(("seed", dataclasses.replace(single, seeds=seeds)(named[:1])))
     for name, some in others:

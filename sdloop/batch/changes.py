@@ -20,8 +20,8 @@ _DECIDED = (
 )
 _SHA = "_sha256"
 _HASHES = tuple(name for name in FIELDS if name.endswith(_SHA))
-# Fields that make a picture what it is: whoever changes another so that these cannot stay is told,
-# where of all others it is told that they were left out.
+# Fields that make a picture what it is: a change with which these cannot stay is an error, where
+# any other field is left out with a notice.
 _ESSENTIAL = frozenset(
     {
         *("prompt", "seed", "model", "width", "height", "steps", "image", "mask", "strength"),
@@ -51,9 +51,9 @@ def changed(
 
     Without either it is the Recipe as it stands there. Else it is taken back first to what
     somebody must have said for the model to make this Recipe of it: a width that was the model's
-    own is that of another model then, and a height follows from the new width of a picture that is
-    started from. What a change makes meaningless is left out, and told; unless it is essential:
-    then the ``SettingError`` says so. With ``same_model`` false the model of the file is not there,
+    own is that of another model then, and a height follows from the new width of an input image.
+    What a change makes meaningless is left out, with a notice; unless it is essential: then the
+    ``SettingError`` says so. With ``same_model`` false the model of the file is not there,
     and all that a model decides is decided by the new one.
     """
     if not changes and not drop:
@@ -137,8 +137,8 @@ def _followers(recipe: Recipe, changes: Mapping[str, Any]) -> set[str]:
     """What is no longer true of a picture of another size."""
     if not changes.keys() & {"width", "height"}:
         return set()
-    told = ("original_size", "target_size")
-    same = {name for name in told if getattr(recipe, name) == (recipe.width, recipe.height)}
+    conditions = ("original_size", "target_size")
+    same = {name for name in conditions if getattr(recipe, name) == (recipe.width, recipe.height)}
     return same | {"scale", "enlarge"} if recipe.scale is not None else same
 
 

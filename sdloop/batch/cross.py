@@ -1,6 +1,6 @@
 """Prompts × axes × variants × seeds → what is asked for, one picture after the other.
 
-Nothing is kept of a plan but what it is crossed from, so that one of millions begins at once.
+Only the prompts, axes and seeds are in memory, so that a plan of millions begins at once.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""From latents to files, in a thread of its own, and what is told of each picture."""
+"""From latents to files, in a thread of its own, and the outcome for each picture."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

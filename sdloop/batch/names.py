@@ -121,7 +121,7 @@ def is_named(own: str | None, command: CommandSettings) -> bool:
 def exists_rule(own: str | None, command: CommandSettings, *, overwrite: bool) -> Exists:
     """What to do about a file of that name: names that we chose step aside.
 
-    ``own`` is the name that stood beside the prompt.
+    ``own`` is the name in the prompt's line.
     """
     if overwrite:
         return "overwrite"

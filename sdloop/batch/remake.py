@@ -138,7 +138,7 @@ def _is_here(recipe: Recipe, resolve: Resolve) -> bool:
 
 
 def located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
-    """``recipe`` with its pictures where they are: by their own paths, or beside the file."""
+    """``recipe`` with its pictures where they are: by their own paths, or next to the file."""
     found: dict[str, Any] = {}
     for name in ("image", "mask"):
         path = getattr(recipe, name)
@@ -154,7 +154,7 @@ def located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
 
 
 def _is(file: Path, sha256: str | None) -> bool:
-    """Whether it is this very file; of none that is told, any."""
+    """Whether it is this very file; without a hash, any file."""
     if not file.is_file():
         return False
     with file.open("rb") as opened:

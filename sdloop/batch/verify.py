@@ -127,7 +127,7 @@ def _verdict(one: SavedPicture, image: "Image", made: Mapping[str, Any]) -> Verd
 
 
 def _reasons(one: SavedPicture, made: Mapping[str, Any], apart: Difference | None) -> Iterator[str]:
-    """What is known of why, beside the circumstances that differ."""
+    """Likely causes, besides the circumstances that differ."""
     if apart is not None and apart.equal:
         return
     then = one.record.made

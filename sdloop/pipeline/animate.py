@@ -25,7 +25,7 @@ Known = Callable[[int, Recipe], Image.Image | None]
 class Frame:
     """One finished frame.
 
-    ``index`` counts from 0. ``source`` is the frame that was brought, in RGB and at the size of
+    ``index`` counts from 0. ``source`` is the input frame, in RGB and at the size of
     ``image``, what became of it. ``recipe`` is resolved. ``picture`` is None where ``known`` had
     the image already.
     """

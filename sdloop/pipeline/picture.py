@@ -47,7 +47,7 @@ class Picture:
 
     @property
     def made(self) -> Made:
-        """How it was made, beside the Recipe. At first it takes the hashes of the weights' files.
+        """How it was made, besides the Recipe. The first call hashes the files of the weights.
 
         Equal Recipes on equal machines give equal values: no time is in it.
         """

@@ -1,4 +1,4 @@
-"""How badly the model takes the noise off pictures that it is told the new word of."""
+"""The loss of textual inversion: how badly the model denoises pictures, given the new word."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -59,7 +59,7 @@ def loss_of(
 def conditioning_of(
     components: Components, token: str, rows: Sequence[Tensor], prompts: Sequence[str]
 ) -> Conditioning:
-    """What the UNet is told by ``prompts`` in which ``token`` stands for ``rows``, one for each
+    """The conditioning of ``prompts`` in which ``token`` stands for ``rows``, one for each
     encoder. Gradients flow back into them."""
     knowing = with_vectors(components, [{token: vectors} for vectors in rows])
     encode = partial(encoded_prompt, knowing)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Animation:
-    """What was asked for beside the Recipe; ``frames`` is the folder for single results."""
+    """What was asked for besides the Recipe; ``frames`` is the folder for single results."""
 
     input: Frames
     carry: float
@@ -110,13 +110,13 @@ class _Run:
 
     def so_far(self) -> str:
         """What an interrupt leaves."""
-        kept = self._animation.frames
+        folder = self._animation.frames
         done = f"interrupted after {self._finished} of {len(self._animation.input)} frames; no file"
-        if kept is None:
+        if folder is None:
             return f"{done} was written (--save-frames DIR would have kept them)"
         seed = self._planned.recipe.seed  # which nobody need have named
         return (
-            f"{done} was written, the frames are in {str(kept)!r}: the same command goes on, "
+            f"{done} was written, the frames are in {str(folder)!r}: the same command goes on, "
             f"with --seed {seed}"
         )
 

@@ -1,4 +1,4 @@
-"""From the flags of ``sdloop batch`` to its plan, which is as long as one likes and not kept."""
+"""From the flags of ``sdloop batch`` to its plan, which may be long and is never in memory."""
 
 import dataclasses
 import itertools
@@ -39,7 +39,7 @@ def plan_of(
     output: OutputOptions,
     open_image: OpenImage,
 ) -> tuple[Iterator[Planned], int | None]:
-    """The plan, and how many pictures it has, if that can be known; people are told of both.
+    """The plan, and how many pictures it has, if that can be known.
 
     Raises all that can be refused before the first picture: values of axes, prompts, names.
     """
@@ -127,7 +127,7 @@ def _told(
     seeds: SeedOptions,
     planner: Planner,
 ) -> Iterator[Planned]:
-    """The plan; people are told what was decided for them, as far as its first pictures show."""
+    """The plan, with notices about what was decided, as far as its first pictures show."""
     first = list(itertools.islice(plan, WINDOW))
     free = [one for one in head if one.key is None]
     if free:

@@ -1,4 +1,4 @@
-"""Pictures that are brought to a command, crossed with its prompts."""
+"""Input images of a command, crossed with its prompts."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence

@@ -77,19 +77,19 @@ def walk(
             made.update(picture.made)
             yield picture.image
 
-    def told() -> Mapping[str, str]:
+    def metadata() -> Mapping[str, str]:
         own: Made = {**made}
         own.pop("key", None)  # that of a frame
         return texts_of(plan[0].recipe, own, command.metadata, moving=facts)
 
     durations = itertools.repeat(1 / fps)
-    path = write_moving(path, images(), durations=durations, texts=told, exists=exists)
+    path = write_moving(path, images(), durations=durations, texts=metadata, exists=exists)
     line = {"path": str(path), "recipes": recipes, "moving": facts}
     emit(json.dumps(line, ensure_ascii=False) if output.json else str(path))
 
 
 def draws_noise(recipe: Recipe) -> bool:
-    """Whether the loop of a resolved Recipe draws noise beside the first one.
+    """Whether the loop of a resolved Recipe draws noise after the first one.
 
     TCD's own noise is that of its eta, which is 0 by default, and the same goes for DDIM.
     """

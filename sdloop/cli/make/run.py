@@ -80,7 +80,7 @@ def planned(
     output: OutputOptions,
     open_image: OpenImage,
 ) -> list[Planned]:
-    """The plan of all that is asked for; what was decided for people is told to them.
+    """The plan of all that is asked for, with notices about what was decided.
 
     ``seed`` is the flag, and ``numbers`` what it came to, or what was chosen.
     """

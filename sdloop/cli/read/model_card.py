@@ -98,9 +98,9 @@ def card(facts: Mapping[str, Any], name: ModelName) -> Iterator[str]:
         yield safe(f"  sdloop txt2img {_quoted(prompt)}{model} --seed {_SEED}")
 
 
-def _aligned(told: Mapping[str, str]) -> Iterator[str]:
-    width = max(map(len, told))
-    for name, text in told.items():
+def _aligned(facts_by_name: Mapping[str, str]) -> Iterator[str]:
+    width = max(map(len, facts_by_name))
+    for name, text in facts_by_name.items():
         yield from entry(name, text, width)
 
 
