@@ -132,8 +132,12 @@ def test_a_setting_that_no_recipe_has_is_refused(tiny_model: Path) -> None:
     with pytest.raises(sdloop.SettingError, match="did you mean 'guidance_scale'"):
         made(tiny_model, guidance=None, guidence_scale=3)
     components = sdloop.load_components(str(tiny_model))
-    with pytest.raises(TypeError, match="takes its settings in Recipes, got steps"):
+    with pytest.raises(TypeError, match="takes no steps: set it in the Recipes"):
         sdloop.generate(components, [], steps=3)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="device and dtype are for load_components"):
+        sdloop.generate(components, [], dtype="bf16")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="makes one picture"):
+        sdloop.generate("a cat", batch_size=2)
 
 
 def test_a_model_is_loaded_once_until_its_files_change(
