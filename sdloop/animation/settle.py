@@ -41,10 +41,10 @@ def clip_recipe(
     whole = replace(recipe, image=clip.name, image_sha256=clip.sha256)
     facts = InputFacts(sha256=clip.sha256, size=clip.sizes[0])
     settled = resolve(whole, model, facts, lora_hashes=lora_hashes)
-    if carry and settled.scale is not None:
+    if carry and settled.factor is not None:
         raise SettingError(
             f"carry must be 0 for frames that are enlarged, got {carry:g}: what they start from is "
-            f"smaller than the last result, which scale {settled.scale:g} has made larger"
+            f"smaller than the last result, which factor {settled.factor:g} has made larger"
         )
     return settled
 

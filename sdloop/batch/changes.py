@@ -13,7 +13,7 @@ Resolve = Callable[[Recipe], Recipe]
 
 # What a model or a picture decides where nobody does, together where one follows from another.
 _DECIDED = (
-    ("scale", "width", "height", "resize"),
+    ("factor", "width", "height", "resize"),
     ("width", "height", "resize"),
     ("width", "height"),
     ("scheduler", "sigmas"),
@@ -25,7 +25,7 @@ _HASHES = tuple(name for name in FIELDS if name.endswith(_SHA))
 _ESSENTIAL = frozenset(
     {
         *("prompt", "seed", "model", "width", "height", "steps", "image", "mask", "strength"),
-        *("start_step", "hires", "scale", "left", "right", "up", "down", "loras", "mix_prompts"),
+        *("start_step", "hires", "factor", "left", "right", "up", "down", "loras", "mix_prompts"),
         *_HASHES,
     }
 )
@@ -139,7 +139,7 @@ def _followers(recipe: Recipe, changes: Mapping[str, Any]) -> set[str]:
         return set()
     told = ("original_size", "target_size")
     same = {name for name in told if getattr(recipe, name) == (recipe.width, recipe.height)}
-    return same | {"scale", "enlarge"} if recipe.scale is not None else same
+    return same | {"factor", "enlarge"} if recipe.factor is not None else same
 
 
 def _gone(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -61,7 +61,7 @@ def path_of(
 def _usual(recipe: Recipe, swept: tuple[str, ...]) -> str:
     template = DEFAULT_NAME
     if recipe.image is not None:
-        template = ENLARGED_NAME if recipe.scale else f"{{image:.40}}-{DEFAULT_NAME}"
+        template = ENLARGED_NAME if recipe.factor else f"{{image:.40}}-{DEFAULT_NAME}"
     stem, dot, suffix = template.rpartition(".")
     for name in swept:
         if f"{{{name}" not in template:

@@ -28,9 +28,9 @@ import typer
 from sdloop.batch.text_input import read_text
 from sdloop.errors import SettingError
 from sdloop.metadata.record import METADATA, Metadata
-from sdloop.recipe.losses import GUIDE_FIELDS
+from sdloop.recipe.losses import LOSS_FIELDS
 from sdloop.recipe.mix import MIX_FIELDS
-from sdloop.recipe.recipe import FIELDS, Recipe
+from sdloop.recipe.recipe import FIELDS, OLD_NAMES, Recipe
 from sdloop.recipe.resolve_words import WORD_FIELDS
 from sdloop.recipe.steps import LISTED_STEPS
 from sdloop.recipe.task import IMAGE_FIELDS
@@ -86,7 +86,7 @@ NOT_FOR_ALL = (
     *LISTED_STEPS,
     *MIX_FIELDS,
     *WORD_FIELDS,
-    *GUIDE_FIELDS,
+    *LOSS_FIELDS,
     *IMAGE_FIELDS,
 )
 
@@ -99,10 +99,10 @@ _TOGETHER = {
     "output": ("outdir", "format"),
     "image": ("image_sha256",),
     "mask": ("mask_sha256",),
-    "scale": ("width", "height"),
+    "factor": ("width", "height"),
     "embeddings": ("embeddings_sha256",),
     "replace_tokens": ("replace_tokens_sha256",),
-    "guides": GUIDE_FIELDS,
+    "losses": LOSS_FIELDS,
     "guidance_scale": ("guidance_schedule",),
     "guidance_schedule": ("guidance_scale",),
     "scheduler": ("learning_rate", "weight_decay", "stop_noise"),
@@ -213,6 +213,8 @@ def _refuse_unknown(
             continue
         if key in elsewhere:
             raise SettingError(f"{subject} the key {key!r} in the wrong place: {direction}")
+        if key in OLD_NAMES:
+            raise SettingError(f"{subject} the key {key!r}, which is called {OLD_NAMES[key]!r} now")
         near = difflib.get_close_matches(key, [*known, *elsewhere], n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
         raise SettingError(f"{subject} an unknown key {key!r}: {hint}")

@@ -19,7 +19,7 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.recipe.check import NUMBERS, PROMPTS, WHOLES, check_alone
 from sdloop.recipe.parse import parse_pair, parse_value
-from sdloop.recipe.recipe import FIELDS, Recipe
+from sdloop.recipe.recipe import FIELDS, OLD_NAMES, Recipe
 
 MOST = 100_000  # values of a range of decimal numbers
 
@@ -27,9 +27,9 @@ _RANGE = re.compile(r"\s*([+-]?[0-9.]+?)\.\.([+-]?[0-9.]+?)(?:\.\.([0-9.]+))?\s*
 _COMMA = re.compile(r"(?<!\\),")
 _OTHER_NAMES = {"cfg": "guidance_scale", "cfg_scale": "guidance_scale", "sampler": "scheduler"}
 _OTHER_NAMES |= {"lora": "loras", "embedding": "embeddings", "replace_token": "replace_tokens"}
-_OTHER_NAMES |= {"guide": "guides"}
+_OTHER_NAMES |= {"loss": "losses"}
 _UNSET = {f.name for f in dataclasses.fields(Recipe) if f.default is None} - {*PROMPTS}
-_LISTS = frozenset({"loras", "embeddings", "replace_tokens", "mix_prompts", "guides"})
+_LISTS = frozenset({"loras", "embeddings", "replace_tokens", "mix_prompts", "losses"})
 _NUMBERS = frozenset({*WHOLES, *NUMBERS})
 
 
@@ -79,6 +79,8 @@ def parse_axis(text: str, *, flag: str = "sweep") -> Axis:
     name = _OTHER_NAMES.get(name, name)
     if not equals:
         raise SettingError(f"{flag} must be like guidance_scale=3,5,7.5, got {text!r}")
+    if name in OLD_NAMES:
+        raise SettingError(f"{flag}: the field {name!r} is called {OLD_NAMES[name]!r} now")
     if name not in FIELDS and name != "size":
         near = difflib.get_close_matches(name, [*FIELDS, "size"], n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FIELDS)}"

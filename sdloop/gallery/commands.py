@@ -18,14 +18,14 @@ LARGER = 2.0
 # What the command finds out from the files that it is given, and checks nothing by.
 _FOUND = (
     *("image_sha256", "mask_sha256", "embeddings_sha256", "replace_tokens_sha256"),
-    *("guides_sha256", "guide_clip_sha256"),
+    *("losses_sha256", "loss_clip_sha256"),
 )
 _ARGUMENTS = ("prompt", "image", "mix_prompts")
 _REPEATED = {
     "loras": "--lora",
     "embeddings": "--embedding",
     "replace_tokens": "--replace-token",
-    "guides": "--guide",
+    "losses": "--loss",
 }
 _FLAGS = {**_REPEATED, "mix_weights": "--weights"}
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Recipe)}
@@ -87,8 +87,8 @@ def larger(recipe: Recipe, path: str, output: str, *, standing: Collection[str] 
             flags = (f"--hires={LARGER:g}", f"--output={_template(output)}")
             return Command(arguments=(name, *flags, *others))
     place = plain_path(path)
-    scale, seed = f"--scale={LARGER:g}", f"--seed={recipe.seed}"
-    return Command(arguments=("upscale", place, scale, seed, f"--output={_template(output)}"))
+    factor, seed = f"--factor={LARGER:g}", f"--seed={recipe.seed}"
+    return Command(arguments=("upscale", place, factor, seed, f"--output={_template(output)}"))
 
 
 def plain_path(path: str | Path) -> str:
@@ -98,7 +98,7 @@ def plain_path(path: str | Path) -> str:
 
 def runs_code(recipe: Recipe) -> bool:
     """Whether making the picture runs Python that the Recipe names: not for whoever only looks."""
-    return any(parse_loss(guide).module is not None for guide in recipe.guides or ())
+    return any(parse_loss(loss).module is not None for loss in recipe.losses or ())
 
 
 def _name(recipe: Recipe) -> str:
@@ -107,7 +107,7 @@ def _name(recipe: Recipe) -> str:
         return "outpaint"
     if recipe.mask is not None:
         return "inpaint"
-    if recipe.scale is not None or recipe.noise_level is not None:
+    if recipe.factor is not None or recipe.noise_level is not None:
         return "upscale"
     if recipe.mix_prompts is not None:
         return "mix"

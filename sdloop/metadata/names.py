@@ -17,7 +17,7 @@ from sdloop.errors import SettingError
 from sdloop.recipe.recipe import FIELDS, Recipe
 
 DEFAULT_NAME = "{prompt:.50}-{seed}.png"
-ENLARGED_NAME = "{image:.40}-{scale:g}x-{seed}.png"
+ENLARGED_NAME = "{image:.40}-{factor:g}x-{seed}.png"
 
 # File systems count bytes, not characters; the rest is room for the number of ``numbered``.
 _MAX_BYTES = 255

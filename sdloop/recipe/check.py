@@ -18,7 +18,7 @@ from sdloop.recipe.guidance import settled_guidance
 from sdloop.recipe.guidance_grammar import SPOKEN
 from sdloop.recipe.loras import checked_loras
 from sdloop.recipe.loss_grammar import parse_loss
-from sdloop.recipe.losses import GUIDE_MODES, settled_guides
+from sdloop.recipe.losses import LOSS_MODES, settled_losses
 from sdloop.recipe.mix import settled_mix
 from sdloop.recipe.steps import MAX_STEPS, settled_steps
 from sdloop.rules import MAX_SIDE, check_choice, check_number, check_text, check_whole, checked_pair
@@ -33,7 +33,7 @@ TEXTS = (
     *("emphasis", "model", "revision", "variant", "vae", "scheduler", "sigmas"),
     *("timestep_spacing", "image", "image_sha256", "resize", "background", "mask", "mask_sha256"),
     *("enlarge", "guidance", "guidance_interval", "guidance_schedule", "pag_layers", "slg_layers"),
-    *("guide_mode", "guide_clip", "guide_clip_sha256"),
+    *("loss_mode", "loss_clip", "loss_clip_sha256"),
 )
 FLAGS = ("exact_steps", "invert_mask", "no_keep", "slerp")
 WHOLES = {
@@ -52,7 +52,7 @@ WHOLES = {
     "up": (1, MAX_SIDE),
     "down": (1, MAX_SIDE),
     "overlap": (1, MAX_SIDE),
-    "guide_every": (1, MAX_STEPS),
+    "loss_every": (1, MAX_STEPS),
 }
 NUMBERS = {
     "guidance_scale": (0.0, 1e4),
@@ -61,7 +61,7 @@ NUMBERS = {
     "slg_scale": (0.0, 1e3),
     "eta": (0.0, 1.0),
     "strength": (0.0, 1.0),
-    "scale": (1.0, 16.0),
+    "factor": (1.0, 16.0),
     "hires": (1.0, 16.0),
     "mask_blur": (0.0, 1e3),
     "variation_strength": (0.0, 1.0),
@@ -76,7 +76,7 @@ CHOICES = {
     "resize": (*RESIZES, BACK),
     "enlarge": ENLARGES,
     "emphasis": EMPHASES,
-    "guide_mode": GUIDE_MODES,
+    "loss_mode": LOSS_MODES,
 }
 # What means something to some schedulers alone.
 SCHEDULE_FIELDS = (
@@ -84,10 +84,10 @@ SCHEDULE_FIELDS = (
     *("learning_rate", "weight_decay", "stop_noise"),
 )
 FILES = ("image", "mask")
-HASHES = ("image_sha256", "mask_sha256", "guide_clip_sha256")
+HASHES = ("image_sha256", "mask_sha256", "loss_clip_sha256")
 LISTS = (
     *("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256"),
-    *("guides", "guides_sha256"),
+    *("losses", "losses_sha256"),
 )
 # None would be no answer here: these have a default.
 NEEDED = frozenset(
@@ -115,7 +115,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     check_together(given)
     _check_prompts(given)
     given |= settled_mix(given)
-    given |= settled_guides(given)
+    given |= settled_losses(given)
     return {**values, **given}
 
 
@@ -165,7 +165,7 @@ def _check_list(name: str, value: Any) -> None:
             parse_embedding(one)
         elif name == "replace_tokens":
             parse_replacement(one)
-        elif name == "guides":
+        elif name == "losses":
             parse_loss(one)
         else:
             _check_hash(name, one)
@@ -206,14 +206,14 @@ def check_together(given: Mapping[str, Any]) -> None:
     if "start_step" in given and ("strength" in given or given["exact_steps"]):
         other = "strength" if "strength" in given else "exact_steps"
         raise SettingError(f"start_step says where to start, and so does {other}: drop one")
-    if "hires" in given and ("image" in given or "scale" in given):
+    if "hires" in given and ("image" in given or "factor" in given):
         raise SettingError(
             "hires is for pictures that are made from noise; what starts from a picture is "
-            f"enlarged by scale: drop hires {given['hires']:g}"
+            f"enlarged by factor: drop hires {given['hires']:g}"
         )
-    if "enlarge" in given and "scale" not in given and "hires" not in given:
+    if "enlarge" in given and "factor" not in given and "hires" not in given:
         raise SettingError(
-            f"enlarge needs scale or hires, which say how much, got enlarge {given['enlarge']!r}"
+            f"enlarge needs factor or hires, which say how much, got enlarge {given['enlarge']!r}"
         )
     if "scheduler" in given:
         check_scheduler(given["scheduler"], SCHEDULERS[given["scheduler"]].knows, given)

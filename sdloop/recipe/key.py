@@ -11,13 +11,13 @@ from sdloop.prompt.check import is_plain
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
-from sdloop.recipe.losses import GUIDE_FIELDS
+from sdloop.recipe.losses import LOSS_FIELDS
 from sdloop.recipe.recipe import Recipe
 
 _UNKEYED = frozenset(
     {
         *("model", "revision", "variant", "vae", "loras", "image", "mask"),
-        *("strength", "exact_steps", "scale", *GUIDE_FIELDS),
+        *("strength", "exact_steps", "factor", *LOSS_FIELDS),
     }
 )
 
@@ -88,17 +88,17 @@ def _keyed_words(recipe: Recipe) -> dict[str, Any]:
 
 def _keyed_losses(recipe: Recipe) -> dict[str, Any]:
     """What of the losses decides the pixels: with hashes in the place of files' names."""
-    hashes = iter(recipe.guides_sha256 or ())
+    hashes = iter(recipe.losses_sha256 or ())
     keyed = []
-    for one in map(parse_loss, recipe.guides or ()):
+    for one in map(parse_loss, recipe.losses or ()):
         own = [next(hashes, "") for _ in one.sources]
         if one.scale:
-            clip = [recipe.guide_clip_sha256] if one.kind == "clip" else []
+            clip = [recipe.loss_clip_sha256] if one.kind == "clip" else []
             keyed.append([str(_nameless(one)), *own, *clip])
     if not keyed:
         return {}
-    how = [recipe.guide_every, recipe.guide_mode]
-    return {"guides": [*keyed, how]}
+    how = [recipe.loss_every, recipe.loss_mode]
+    return {"guides": [*keyed, how]}  # as the field was called when the first keys were made
 
 
 def _nameless(one: NamedLoss) -> NamedLoss:

@@ -89,7 +89,7 @@ class Recipe:
         How much noise an upscaler puts on the picture that it enlarges, as a timestep of its
         training: 0 to the most that its model knows. ``image`` is that small picture, and
         ``width`` and ``height`` are those of the large one.
-    scale, hires, enlarge
+    factor, hires, enlarge
         How many times larger than the picture that it starts from this one is; or, of one that
         starts from noise, that it is made at ``width`` x ``height`` first, and this many times
         larger then, with the strength above. And what is enlarged, one of ``check.ENLARGES``: the
@@ -116,11 +116,11 @@ class Recipe:
     replace_tokens, replace_tokens_sha256
         What the text encoder reads in the place of a word: "puppy=0.5*puppy+0.5*skunk"; the sha256
         of each file that is named there, in their order.
-    guides, guides_sha256, guide_every, guide_mode
+    losses, losses_sha256, loss_every, loss_mode
         Losses that pull the picture, as ``sdloop.losses`` writes them: "blue=200"; the sha256 of
         each picture and each module that they name, in their order; in every how manieth step they
         pull; and "cheap", past the UNet, or "exact", back through it.
-    guide_clip, guide_clip_sha256
+    loss_clip, loss_clip_sha256
         The CLIP of their texts, "mini" for the embedded one, a folder or a hub id; and the
         sha256 of its weights.
     """
@@ -174,7 +174,7 @@ class Recipe:
     up: int | None = None
     down: int | None = None
     overlap: int | None = None
-    scale: float | None = None
+    factor: float | None = None
     hires: float | None = None
     enlarge: str | None = None
     tile: int | None = None
@@ -193,12 +193,12 @@ class Recipe:
     embeddings_sha256: tuple[str, ...] | None = None
     replace_tokens: tuple[str, ...] | None = None
     replace_tokens_sha256: tuple[str, ...] | None = None
-    guides: tuple[str, ...] | None = None
-    guides_sha256: tuple[str, ...] | None = None
-    guide_every: int | None = None
-    guide_mode: str | None = None
-    guide_clip: str | None = None
-    guide_clip_sha256: str | None = None
+    losses: tuple[str, ...] | None = None
+    losses_sha256: tuple[str, ...] | None = None
+    loss_every: int | None = None
+    loss_mode: str | None = None
+    loss_clip: str | None = None
+    loss_clip_sha256: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in settled({name: getattr(self, name) for name in FIELDS}).items():
@@ -260,7 +260,11 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The Recipe written by ``to_dict``; raises ``SettingError`` for keys it does not have."""
+        """The Recipe written by ``to_dict``, of earlier versions too.
+
+        Raises ``SettingError`` for keys that no Recipe has.
+        """
+        values = with_new_names(values)
         check_keys(values)
         missing = [name for name in ("prompt", "seed") if name not in values]
         if missing:
@@ -271,6 +275,23 @@ class Recipe:
 
 
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
+
+
+# What settings were called in the files of earlier versions.
+OLD_NAMES = {
+    "scale": "factor",
+    "guides": "losses",
+    "guides_sha256": "losses_sha256",
+    "guide_every": "loss_every",
+    "guide_mode": "loss_mode",
+    "guide_clip": "loss_clip",
+    "guide_clip_sha256": "loss_clip_sha256",
+}
+
+
+def with_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings out of a file, under the names that they have today."""
+    return {OLD_NAMES.get(name, name): value for name, value in values.items()}
 
 
 def check_keys(values: Mapping[str, Any], *, source: str = "a recipe") -> None:

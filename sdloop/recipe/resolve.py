@@ -29,7 +29,7 @@ def resolve(
     """``recipe`` with the choices of the model and the picture written in, checked against both.
 
     ``picture`` is what ``recipe.image`` names, if it names one; ``lora_hashes`` are the sha256 of
-    what each name of ``recipe.loras`` stands for, and "guide_clip" (see
+    what each name of ``recipe.loras`` stands for, and "loss_clip" (see
     ``checkpoint.clip_hashes``).
 
     Raises ``SettingError`` for a size that is no multiple of the VAE's factor (naming the nearest
@@ -43,7 +43,7 @@ def resolve(
     else:
         recipe = size_from_image(recipe, model, picture)
     recipe = with_scheduler(recipe, model)
-    recipe = with_losses(with_learned(recipe, model), lora_hashes.get("guide_clip"))
+    recipe = with_losses(with_learned(recipe, model), lora_hashes.get("loss_clip"))
     _check_model(recipe, model)
     return _with_lora_hashes(with_tile(recipe, model), lora_hashes)
 

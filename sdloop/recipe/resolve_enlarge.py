@@ -16,24 +16,25 @@ WHOLE_AREAS = 4
 LEAST_TILE = 8  # latents
 
 
-def with_scale(recipe: Recipe, model: Defaults, picture: InputFacts) -> Recipe:
+def with_factor(recipe: Recipe, model: Defaults, picture: InputFacts) -> Recipe:
     """The size of a picture that is enlarged, to the nearest multiples that the model takes.
 
     An upscaler, to which each pixel is a latent, does nothing else, if no other size is told.
     """
-    untold = (recipe.scale, recipe.width, recipe.height, recipe.resize) == (None,) * 4
+    untold = (recipe.factor, recipe.width, recipe.height, recipe.resize) == (None,) * 4
     if untold and model.max_noise_level is not None:
-        recipe = dataclasses.replace(recipe, scale=float(model.size_multiple))
-    if recipe.scale is None:
+        recipe = dataclasses.replace(recipe, factor=float(model.size_multiple))
+    if recipe.factor is None:
         return recipe
     if recipe.mask is not None:
-        raise SettingError("scale is for whole pictures, and with a mask only a part is made anew")
-    sides = scaled_size(picture.size, recipe.scale, model.size_multiple)
+        raise SettingError("factor is for whole pictures, and with a mask only a part is made anew")
+    sides = scaled_size(picture.size, recipe.factor, model.size_multiple)
     for name, side in zip(("width", "height"), sides, strict=True):
         told = getattr(recipe, name)
         if told not in (None, side):
             raise SettingError(
-                f"{name} must agree with scale {recipe.scale:g}, which makes it {side}, got {told}"
+                f"{name} must agree with factor {recipe.factor:g}, which makes it {side}, "
+                f"got {told}"
             )
     recipe = dataclasses.replace(recipe, width=sides[0], height=sides[1])
     if model.max_noise_level is not None:  # an upscaler enlarges by itself

@@ -19,7 +19,7 @@ def with_growth(recipe: Recipe, growth: Growth, model: Defaults, picture: InputF
     and for settings that mean nothing to a picture that stays as it is.
     """
     what = "for pictures that change, and one that grows stays as it is"
-    others = ("resize", "scale", "hires", "enlarge", "tile")
+    others = ("resize", "factor", "hires", "enlarge", "tile")
     refuse(recipe, (*START_FIELDS, *others, *MASK_FIELDS), what)
     multiple = model.size_multiple
     for name in SIDES:

@@ -8,7 +8,7 @@ from sdloop.images.input.frame import BACK, output_size
 from sdloop.images.input.read import InputFacts, MaskFacts, check_sha256
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.resolve_enlarge import with_hires, with_scale
+from sdloop.recipe.resolve_enlarge import with_factor, with_hires
 from sdloop.recipe.resolve_outpaint import with_growth
 from sdloop.recipe.strength import DEFAULT_STRENGTH, check_strength, least_strength
 from sdloop.recipe.task import (
@@ -49,7 +49,7 @@ def size_from_image(recipe: Recipe, model: Defaults, picture: InputFacts) -> Rec
     if recipe.overlap is not None:
         raise SettingError("overlap is for pictures that grow: left, right, up or down is missing")
     recipe = _masked(recipe, picture.mask)
-    recipe = with_scale(recipe, model, picture)
+    recipe = with_factor(recipe, model, picture)
     seen = picture.size
     if recipe.resize == BACK and picture.mask is not None:
         left, top, right, bottom = surroundings(picture.mask.box, seen, recipe.mask_margin)

@@ -15,7 +15,7 @@ DEFAULT_NOISE_LEVEL = 20  # as in diffusers
 MASK_FIELDS = ("mask", "mask_sha256", "mask_blur", "invert_mask", "mask_margin", "no_keep")
 START_FIELDS = ("strength", "exact_steps", "start_step")
 IMAGE_FIELDS = (
-    *("image", "image_sha256", "resize", "background", "scale", "enlarge", "noise_level"),
+    *("image", "image_sha256", "resize", "background", "factor", "enlarge", "noise_level"),
     *START_FIELDS,
     *MASK_FIELDS,
     *GROWTH_FIELDS,
@@ -41,10 +41,10 @@ def check_task(recipe: Recipe, model: Defaults) -> None:
         )
     what = f"for models that start from the picture itself, and {recipe.model} is an upscaler"
     refuse(recipe, (*START_FIELDS, "enlarge", *MASK_FIELDS, *GROWTH_FIELDS), what)
-    if recipe.scale not in (None, model.size_multiple):
+    if recipe.factor not in (None, model.size_multiple):
         raise SettingError(
-            f"scale must be {model.size_multiple} for the upscaler {recipe.model}, got "
-            f"{recipe.scale:g}"
+            f"factor must be {model.size_multiple} for the upscaler {recipe.model}, got "
+            f"{recipe.factor:g}"
         )
 
 

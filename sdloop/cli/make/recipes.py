@@ -29,7 +29,7 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
             values[name] = parse_pair(name, values[name])
     if "guidance_schedule" in values:
         values["guidance_schedule"] = schedule_text(values["guidance_schedule"])
-    for name in ("embeddings", "replace_tokens", "guides"):
+    for name in ("embeddings", "replace_tokens", "losses"):
         if name in values:
             values[name] = tuple(values[name])
     for name in LISTED_STEPS:

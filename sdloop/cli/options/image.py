@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from sdloop.cli.options.groups import option
-from sdloop.cli.options.recipe import RecipeOptions
 from sdloop.images.input.frame import RESIZES
 from sdloop.recipe.check import ENLARGES
 from sdloop.recipe.strength import DEFAULT_STRENGTH, UPSCALE_STRENGTH
@@ -216,12 +215,12 @@ class HiresOptions:
 class ScaleOptions:
     """How a picture is enlarged."""
 
-    scale: Annotated[
+    factor: Annotated[
         float | None,
         option(
             "Enlarge",
             "How many times larger. [dim]\\[default: 2, or what an upscaler does][/dim]",
-            "--scale",
+            "--factor",
             metavar="X",
         ),
     ] = None
@@ -234,21 +233,5 @@ class ScaleOptions:
             f"more be made up. [dim]\\[default: {DEFAULT_NOISE_LEVEL}][/dim]",
             "--noise-level",
             metavar="N",
-        ),
-    ] = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UpscaleRecipeOptions(RecipeOptions):
-    """The same as elsewhere, but that here ``--scale`` is no other name for the guidance."""
-
-    guidance_scale: Annotated[
-        float | None,
-        option(
-            "Picture",
-            "How hard the prompt pulls; 1 is off and twice as fast. Default: the model's own, "
-            "and off without a prompt.",
-            *("--guidance-scale", "-g", "--cfg-scale", "--cfg"),
-            metavar="X",
         ),
     ] = None

@@ -13,7 +13,7 @@ from sdloop.cli.options.groups import option
 from sdloop.prompt.chunks import EMPHASES
 from sdloop.recipe.guidance_grammar import GUIDANCES
 from sdloop.recipe.loss_grammar import NAMES
-from sdloop.recipe.losses import GUIDE_MODES
+from sdloop.recipe.losses import LOSS_MODES
 from sdloop.recipe.resolve_steps import STOP_NOISE
 from sdloop.recipe.steps import USUAL_STEPS
 from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS
@@ -295,37 +295,37 @@ class RecipeOptions:
             metavar="N",
         ),
     ] = None
-    guides: Annotated[
+    losses: Annotated[
         list[str] | None,
         option(
             "Steering",
             f"Pull the picture by a loss: {', '.join(NAMES)}, MODULE:FUNCTION; as in blue=200, "
             "palette=#112233,gold, like=FILE,ssim,mask=FILE:500 or my_losses:warmth=100; may be "
             "repeated.",
-            "--guide",
+            "--loss",
             metavar="LOSS[=SCALE]",
         ),
     ] = None
-    guide_every: Annotated[
+    loss_every: Annotated[
         int | None,
-        option("Steering", "In every N-th step.", "--guide-every", metavar="N", default=5),
+        option("Steering", "In every N-th step.", "--loss-every", metavar="N", default=5),
     ] = None
-    guide_mode: Annotated[
+    loss_mode: Annotated[
         str | None,
         option(
             "Steering",
             "Past the UNet, or back through it.",
-            "--guide-mode",
-            choices=GUIDE_MODES,
+            "--loss-mode",
+            choices=LOSS_MODES,
             default="cheap",
         ),
     ] = None
-    guide_clip: Annotated[
+    loss_clip: Annotated[
         str | None,
         option(
             "Steering",
             "The CLIP of clip=TEXT: a folder or a hub id. Default: the embedded one.",
-            "--guide-clip",
+            "--loss-clip",
             metavar="MODEL",
         ),
     ] = None

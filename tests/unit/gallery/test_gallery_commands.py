@@ -40,11 +40,11 @@ ASKED = [
     [
         "txt2img",
         "a frog",
-        "--guide",
+        "--loss",
         "blue=2",
-        "--guide",
+        "--loss",
         "palette=gold,red:5",
-        "--guide-every",
+        "--loss-every",
         "3",
     ],
     ["mix", "a rabbit", "a frog", "a cat", "--weights", "1,1,1.5"],
@@ -55,7 +55,7 @@ ASKED = [
     ["inpaint", PARK, "a frog", "--mask", MASK, "--size", "64x64"],
     ["inpaint", PARK, "a frog", "--mask", MASK, "--mask-margin", "32"],
     ["outpaint", PARK, "a frog", "--left", "48", "--up", "16", "--overlap", "16"],
-    ["upscale", PARK, "a frog", "--scale", "2", "--strength", "0.1"],
+    ["upscale", PARK, "a frog", "--factor", "2", "--strength", "0.1"],
 ]
 
 
@@ -97,7 +97,7 @@ def test_every_field_has_a_place_in_a_command() -> None:
     others = {
         *("prompt", "image", "mix_prompts", "mix_weights", "loras", "embeddings"),
         *("replace_tokens", "image_sha256", "mask_sha256", "embeddings_sha256"),
-        *("replace_tokens_sha256", "guides", "guides_sha256", "guide_clip_sha256"),
+        *("replace_tokens_sha256", "losses", "losses_sha256", "loss_clip_sha256"),
     }
     from typer.main import get_command
 
@@ -151,4 +151,4 @@ def test_larger_is_a_second_stage_or_an_enlargement() -> None:
     dashed = larger(replace(recipe, prompt="-x"), "out/4.png", "out/4-x2.png")
     assert planned(*dashed.arguments).prompt == "-x"
     command = larger(made, PARK, "x2.png")
-    assert planned(*command.arguments, "a frog").scale == 2
+    assert planned(*command.arguments, "a frog").factor == 2
