@@ -16,6 +16,9 @@ A message is one line that stands alone on stderr: what is wrong, with the value
 about it. Only that of a ``PromptError`` has further lines.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 INTERRUPTED = 130  # the exit code of whoever was asked to stop, as shells have it
 
 
@@ -26,9 +29,26 @@ class SdloopError(Exception):
 
 
 class SettingError(SdloopError, ValueError):
-    """A setting breaks a rule; raised where the user's value enters, before any work is done."""
+    """A setting breaks a rule; raised where the user's value enters, before any work is done.
+
+    ``field`` is the name of the setting, where the error is about one of a Recipe's.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """Every ``SettingError`` raised within is about this setting."""
+    try:
+        yield
+    except SettingError as error:
+        error.field = field
+        raise
 
 
 class PromptError(SettingError):

@@ -1,6 +1,5 @@
 """A Recipe out of a file, with changes: what depends on what is changed is decided anew."""
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -91,21 +90,17 @@ def _fitted(
             recipe = Recipe.from_dict(fields)
             resolve(recipe)
         except SettingError as error:
-            name = _subject(error)
-            if name not in fields or name in asked:
+            name = error.field
+            if name is None or name not in fields or name in asked:
                 raise
             if name in _ESSENTIAL:
-                raise SettingError(f"{error}; or leave it out: --drop {name}") from error
+                raise SettingError(
+                    f"{error}; or leave it out: --drop {name}", field=name
+                ) from error
             told.append(f"left out {_item(name, fields)}: {error}")
             fields = {k: v for k, v in fields.items() if k.removesuffix(_SHA) != name}
         else:
             return Changed(recipe=recipe, told=tuple(told))
-
-
-def _subject(error: SettingError) -> str:
-    """The setting that an error is about: messages begin with its name."""
-    found = re.match(r"\w+", str(error))
-    return found[0] if found else ""
 
 
 def shortest(recipe: Recipe, resolve: Resolve) -> dict[str, Any]:

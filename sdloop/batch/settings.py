@@ -198,7 +198,7 @@ def check_settings(settings: Settings, source: str) -> None:
         Recipe(**{"prompt": "", "seed": 0, **settings.recipe})
         CommandSettings(**settings.command)
     except SettingError as error:
-        raise SettingError(f"{source}: {error}") from error
+        raise SettingError(f"{source}: {error}", field=error.field) from error
 
 
 def _refuse_unknown(

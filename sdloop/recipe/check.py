@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sdloop.errors import SettingError
+from sdloop.errors import SettingError, about
 from sdloop.images.input.frame import BACK, RESIZES, settled_colour
 from sdloop.prompt.check import check_prompt
 from sdloop.prompt.chunks import EMPHASES
@@ -102,7 +102,8 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     """A Recipe's values, each in its one form; raises ``SettingError`` naming the field."""
     given = {name: v for name, v in values.items() if v is not None or name in NEEDED}
     for name, value in given.items():
-        _check(name, value)
+        with about(name):
+            check_alone(name, value)
     given |= {name: float(given[name]) for name in NUMBERS if name in given}
     given |= {name: checked_pair(name, given[name]) for name in PAIRS if name in given}
     given |= {name: tuple(given[name]) for name in LISTS if name in given}
@@ -132,9 +133,9 @@ def _check(name: str, value: Any) -> None:
     if name in LISTS:
         _check_list(name, value)
     if name in FLAGS and not isinstance(value, bool):
-        raise SettingError(f"{name} must be true or false, got {value!r}")
+        raise SettingError(f"{name} must be true or false, got {value!r}", field=name)
     if name in FILES and value == "":
-        raise SettingError(f"{name} must name a file, got ''")
+        raise SettingError(f"{name} must name a file, got ''", field=name)
     if name in HASHES:
         _check_hash(name, value)
 
@@ -158,7 +159,7 @@ def check_alone(name: str, value: Any) -> None:
 
 def _check_list(name: str, value: Any) -> None:
     if not isinstance(value, list | tuple) or not value:
-        raise SettingError(f"{name} must be a list of one text or more, got {value!r}")
+        raise SettingError(f"{name} must be a list of one text or more, got {value!r}", field=name)
     for one in value:
         check_text(name, one, optional=False)
         if name == "embeddings":
@@ -173,7 +174,7 @@ def _check_list(name: str, value: Any) -> None:
 
 def _check_hash(name: str, value: str) -> None:
     if not re.fullmatch("[0-9a-f]{64}", value):
-        raise SettingError(f"{name} must be 64 hex digits, got {value!r}")
+        raise SettingError(f"{name} must be 64 hex digits, got {value!r}", field=name)
 
 
 def _settled_scheduler(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +184,8 @@ def _settled_scheduler(given: Mapping[str, Any]) -> dict[str, Any]:
     name, folded = parse_scheduler(given["scheduler"])
     if folded is not None and given.get("sigmas", folded) != folded:
         raise SettingError(
-            f"sigmas must agree with the scheduler's {folded!r}, got {given['sigmas']!r}"
+            f"sigmas must agree with the scheduler's {folded!r}, got {given['sigmas']!r}",
+            field="sigmas",
         )
     return {"scheduler": name} | ({} if folded is None else {"sigmas": folded})
 
@@ -194,26 +196,34 @@ def check_together(given: Mapping[str, Any]) -> None:
         if given.get("guidance_scale") == 1 and given.get(name):
             raise SettingError(
                 f"{name} needs guidance, and guidance_scale 1 switches it off: "
-                f"raise guidance_scale or leave out the {name} {given[name]!r}"
+                f"raise guidance_scale or leave out the {name} {given[name]!r}",
+                field=name,
             )
     if given.get("guidance_scale") == 1 and given["guidance_rescale"]:
         raise SettingError(
             "guidance_rescale needs guidance, and guidance_scale 1 switches it off, "
-            f"got guidance_rescale {given['guidance_rescale']:g}"
+            f"got guidance_rescale {given['guidance_rescale']:g}",
+            field="guidance_rescale",
         )
     if ("variation_seed" in given) != ("variation_strength" in given):
-        raise SettingError("variation_seed and variation_strength must be given together")
+        raise SettingError(
+            "variation_seed and variation_strength must be given together", field="variation_seed"
+        )
     if "start_step" in given and ("strength" in given or given["exact_steps"]):
         other = "strength" if "strength" in given else "exact_steps"
-        raise SettingError(f"start_step says where to start, and so does {other}: drop one")
+        raise SettingError(
+            f"start_step says where to start, and so does {other}: drop one", field="start_step"
+        )
     if "hires" in given and ("image" in given or "factor" in given):
         raise SettingError(
             "hires is for pictures that are made from noise; what starts from a picture is "
-            f"enlarged by factor: drop hires {given['hires']:g}"
+            f"enlarged by factor: drop hires {given['hires']:g}",
+            field="hires",
         )
     if "enlarge" in given and "factor" not in given and "hires" not in given:
         raise SettingError(
-            f"enlarge needs factor or hires, which say how much, got enlarge {given['enlarge']!r}"
+            f"enlarge needs factor or hires, which say how much, got enlarge {given['enlarge']!r}",
+            field="enlarge",
         )
     if "scheduler" in given:
         check_scheduler(given["scheduler"], SCHEDULERS[given["scheduler"]].knows, given)
@@ -222,7 +232,9 @@ def check_together(given: Mapping[str, Any]) -> None:
 def _check_prompts(given: Mapping[str, Any]) -> None:
     """Each can be read, and the second ones have first ones that they belong to."""
     if "negative_prompt_2" in given and "negative_prompt" not in given:
-        raise SettingError('negative_prompt_2 needs a negative_prompt, which may be ""')
+        raise SettingError(
+            'negative_prompt_2 needs a negative_prompt, which may be ""', field="negative_prompt_2"
+        )
     if given["emphasis"] == "none":
         return
     for name in PROMPTS:
@@ -232,7 +244,8 @@ def _check_prompts(given: Mapping[str, Any]) -> None:
         return
     if "prompt_2" in given:
         raise SettingError(
-            f"prompt_2 goes with one prompt, and AND makes several of {given['prompt']!r}"
+            f"prompt_2 goes with one prompt, and AND makes several of {given['prompt']!r}",
+            field="prompt_2",
         )
     if given.get("guidance_scale") == 1:
         raise SettingError(

@@ -42,11 +42,14 @@ def settled_guidance(given: Mapping[str, Any]) -> dict[str, Any]:
 def _settled_layers(kind: str, given: Mapping[str, Any]) -> str:
     name = f"{kind}_layers"
     if f"{kind}_scale" not in given:
-        raise SettingError(f"{name} needs {kind}_scale, which says how much, got {given[name]!r}")
+        raise SettingError(
+            f"{name} needs {kind}_scale, which says how much, got {given[name]!r}", field=name
+        )
     layers = [one.strip() for one in given[name].split(",")]
     if "" in layers:
         raise SettingError(
-            f"{name} must be names of layers, as in mid or mid,up_blocks.1, got {given[name]!r}"
+            f"{name} must be names of layers, as in mid or mid,up_blocks.1, got {given[name]!r}",
+            field=name,
         )
     return ",".join(layers)
 
@@ -55,11 +58,13 @@ def _check_schedule(given: Mapping[str, Any], scales: Sequence[float]) -> None:
     if "guidance_scale" in given:
         raise SettingError(
             "guidance_schedule says the scale of each step, and so does guidance_scale "
-            f"{given['guidance_scale']:g} of all: drop one"
+            f"{given['guidance_scale']:g} of all: drop one",
+            field="guidance_schedule",
         )
     if set(scales) == {1}:
         raise SettingError(
-            f"guidance_schedule must have a scale other than 1, got {given['guidance_schedule']!r}"
+            f"guidance_schedule must have a scale other than 1, got {given['guidance_schedule']!r}",
+            field="guidance_schedule",
         )
 
 
@@ -68,7 +73,8 @@ def _check_together(given: Mapping[str, Any], settled: Mapping[str, Any]) -> Non
         if settled.get(name) is not None and given.get("guidance_scale") == 1:
             raise SettingError(
                 f"{name} needs guidance, and guidance_scale 1 switches it off, got "
-                f"{name} {settled[name]!r}"
+                f"{name} {settled[name]!r}",
+                field=name,
             )
     if settled.get("guidance") == "cfg++":
         scales = [given["guidance_scale"]] if "guidance_scale" in given else []
@@ -78,5 +84,6 @@ def _check_together(given: Mapping[str, Any], settled: Mapping[str, Any]) -> Non
             if scale > 1:
                 raise SettingError(
                     f"guidance cfg++ interpolates, with scales of 0 to 1 ({PLUS_PLUS_SCALE:g} does "
-                    f"about what 7.5 does elsewhere), got {scale:g}"
+                    f"about what 7.5 does elsewhere), got {scale:g}",
+                    field="guidance",
                 )

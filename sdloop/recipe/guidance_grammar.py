@@ -67,11 +67,13 @@ def parse_guidance(text: str) -> Guidance:
         key, _, value = one.partition("=")
         if key not in known:
             takes = f"takes {', '.join(known)}" if known else "takes no numbers"
-            raise SettingError(f"guidance {name} {takes}, got {one!r}")
+            raise SettingError(f"guidance {name} {takes}, got {one!r}", field="guidance")
         lowest, highest, _, whole = known[key]
         numbers[key] = _number(f"guidance {name}:{key}", value, lowest, highest)
         if whole and numbers[key] != int(float(value)):
-            raise SettingError(f"guidance {name}:{key} must be a whole number, got {value!r}")
+            raise SettingError(
+                f"guidance {name}:{key} must be a whole number, got {value!r}", field="guidance"
+            )
     return Guidance(name=name, numbers={k: v for k, v in numbers.items() if v is not None})
 
 
@@ -83,11 +85,17 @@ def parse_interval(text: str) -> tuple[float, float]:
     """
     low, dots, high = text.partition("..")
     if not dots or not (low or high):
-        raise SettingError(f"guidance_interval must be two sigmas, as in 0.28..5.42, got {text!r}")
+        raise SettingError(
+            f"guidance_interval must be two sigmas, as in 0.28..5.42, got {text!r}",
+            field="guidance_interval",
+        )
     lowest = _number("guidance_interval", low or "0", 0, 1e6)
     highest = math.inf if not high else _number("guidance_interval", high, 0, 1e6)
     if not lowest < highest:
-        raise SettingError(f"guidance_interval must begin with the lower sigma, got {text!r}")
+        raise SettingError(
+            f"guidance_interval must begin with the lower sigma, got {text!r}",
+            field="guidance_interval",
+        )
     return lowest, highest
 
 
@@ -104,7 +112,8 @@ def parse_schedule(text: str) -> tuple[str, tuple[float, ...]]:
     if (colon and (shape not in SHAPES or len(parts) != 2)) or "" in parts:
         raise SettingError(
             "guidance_schedule must be linear:1..9, cosine:1..9 or a list of scales, as in "
-            f"1,3,7.5, got {text!r}"
+            f"1,3,7.5, got {text!r}",
+            field="guidance_schedule",
         )
     scales = tuple(_number("guidance_schedule", one, 0, MAX_SCALE) for one in parts)
     return shape if colon else "list", scales
@@ -114,7 +123,7 @@ def _number(name: str, text: str, lowest: float, highest: float) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise SettingError(f"{name} must be a number, got {text!r}") from None
+        raise SettingError(f"{name} must be a number, got {text!r}", field=name) from None
     check_number(name, value, lowest, highest)
     return value
 

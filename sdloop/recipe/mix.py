@@ -22,14 +22,17 @@ def settled_mix(given: Mapping[str, Any]) -> dict[str, Any]:
     if "mix_prompts" not in given:
         for name in MIX_FIELDS:
             if given.get(name):
-                raise SettingError(f"{name} is for mixtures, and there are no mix_prompts")
+                raise SettingError(
+                    f"{name} is for mixtures, and there are no mix_prompts", field=name
+                )
         return {}
     prompts = _checked_prompts(given)
     weights = _shares(given.get("mix_weights"), 1 + len(prompts))
     if given["slerp"] and not (len(weights) == 2 and 0 <= weights[0] <= 1):
         raise SettingError(
             "slerp is for two prompts and shares between 0 and 1, got "
-            f"{', '.join(f'{weight:g}' for weight in weights)}"
+            f"{', '.join(f'{weight:g}' for weight in weights)}",
+            field="slerp",
         )
     return {"mix_prompts": prompts, "mix_weights": weights}
 
@@ -37,17 +40,24 @@ def settled_mix(given: Mapping[str, Any]) -> dict[str, Any]:
 def _checked_prompts(given: Mapping[str, Any]) -> tuple[str, ...]:
     prompts = given["mix_prompts"]
     if not isinstance(prompts, tuple | list) or not prompts:
-        raise SettingError(f"mix_prompts must be a list of one text or more, got {prompts!r}")
+        raise SettingError(
+            f"mix_prompts must be a list of one text or more, got {prompts!r}", field="mix_prompts"
+        )
     for one in prompts:
         check_text("mix_prompts", one, optional=False)
     if "prompt_2" in given:
-        raise SettingError("prompt_2 goes with one prompt, and mix_prompts are more")
+        raise SettingError(
+            "prompt_2 goes with one prompt, and mix_prompts are more", field="prompt_2"
+        )
     if given["emphasis"] != "none":
         for one in prompts:
             check_prompt("mix_prompts", one, given["steps"], combines=False)
         for one in (given["prompt"], *prompts):
             if len(parts(one)) > 1:
-                raise SettingError(f"mix_prompts mix what is encoded, which AND is not, in {one!r}")
+                raise SettingError(
+                    f"mix_prompts mix what is encoded, which AND is not, in {one!r}",
+                    field="mix_prompts",
+                )
     return tuple(prompts)
 
 
@@ -55,12 +65,17 @@ def _shares(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
     if weights is None:
         weights = (1.0,) * count
     if not isinstance(weights, tuple | list) or len(weights) != count:
-        raise SettingError(f"mix_weights must be {count} numbers, one a prompt, got {weights!r}")
+        raise SettingError(
+            f"mix_weights must be {count} numbers, one a prompt, got {weights!r}",
+            field="mix_weights",
+        )
     for weight in weights:
         check_number("mix_weights", weight, -MAX_MIX_WEIGHT, MAX_MIX_WEIGHT)
     total = sum(weights)
     if total < 1e-3:
-        raise SettingError(f"mix_weights must add up to more than 0, got {list(weights)}")
+        raise SettingError(
+            f"mix_weights must add up to more than 0, got {list(weights)}", field="mix_weights"
+        )
     if abs(total - 1) < _ROUNDED:
         return tuple(float(weight) for weight in weights)
     return tuple(weight / total for weight in weights)

@@ -34,7 +34,7 @@ def parse_value(name: str, text: str) -> Any:
 
 def parse_whole(name: str, text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
-        raise SettingError(f"{name} must be a whole number, got {text!r}")
+        raise SettingError(f"{name} must be a whole number, got {text!r}", field=name)
     return int(text)
 
 
@@ -42,13 +42,13 @@ def parse_number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise SettingError(f"{name} must be a number, got {text!r}") from None
+        raise SettingError(f"{name} must be a number, got {text!r}", field=name) from None
 
 
 def parse_flag(name: str, text: str) -> bool:
     found = {"true": True, "false": False}.get(text.strip().lower())
     if found is None:
-        raise SettingError(f"{name} must be true or false, got {text!r}")
+        raise SettingError(f"{name} must be true or false, got {text!r}", field=name)
     return found
 
 
@@ -71,5 +71,7 @@ def parse_pair(name: str, text: str) -> Size:
     found = re.fullmatch(r"([0-9]{1,9})\s*[xX×,]\s*([0-9]{1,9})", text.strip())
     if found is None:
         example = "0,0" if name == "crop_top_left" else "512x768"
-        raise SettingError(f"{name} must be two whole numbers like {example}, got {text!r}")
+        raise SettingError(
+            f"{name} must be two whole numbers like {example}, got {text!r}", field=name
+        )
     return int(found[1]), int(found[2])

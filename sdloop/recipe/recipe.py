@@ -208,7 +208,9 @@ class Recipe:
     def size(self) -> Size:
         """Width and height in pixels; only a resolved Recipe is sure to have them."""
         if self.width is None or self.height is None:
-            raise SettingError("width and height must be set: resolve the Recipe for a model first")
+            raise SettingError(
+                "width and height must be set: resolve the Recipe for a model first", field="width"
+            )
         return self.width, self.height
 
     @property
@@ -269,7 +271,8 @@ class Recipe:
         missing = [name for name in ("prompt", "seed") if name not in values]
         if missing:
             raise SettingError(
-                f"{missing[0]} must be given, got only {', '.join(values) or 'nothing'}"
+                f"{missing[0]} must be given, got only {', '.join(values) or 'nothing'}",
+                field=missing[0],
             )
         return cls(**values)
 

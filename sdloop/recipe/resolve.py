@@ -67,7 +67,8 @@ def _check_model(recipe: Recipe, model: Defaults) -> None:
             # The text encoder would read it, and add nothing to the weights.
             raise SettingError(
                 f"{name} calls a LoRA where none is looked up: name it in loras, or in a prompt on "
-                f"the command line, got {getattr(recipe, name)!r}"
+                f"the command line, got {getattr(recipe, name)!r}",
+                field=name,
             )
     for name in ("width", "height") if recipe.growth is None else ():
         check_multiple(name, getattr(recipe, name), model.size_multiple)
@@ -75,13 +76,15 @@ def _check_model(recipe: Recipe, model: Defaults) -> None:
     for name in ("prompt_2", "negative_prompt_2"):
         if getattr(recipe, name) is not None and not model.reads_twice:
             raise SettingError(
-                f"{name} is for models with two text encoders (SDXL), and {recipe.model} has one"
+                f"{name} is for models with two text encoders (SDXL), and {recipe.model} has one",
+                field=name,
             )
     sizes = ("original_size", "crop_top_left", "target_size")
     told = [name for name in sizes if getattr(recipe, name)]
     if told and not model.takes_sizes:
         raise SettingError(
-            f"{told[0]} is for models that are told sizes (SDXL), and {recipe.model} is not one"
+            f"{told[0]} is for models that are told sizes (SDXL), and {recipe.model} is not one",
+            field=told[0],
         )
 
 
@@ -93,7 +96,9 @@ def _with_lora_hashes(recipe: Recipe, hashes: Mapping[str, str]) -> Recipe:
     """
     for lora in recipe.loras:
         if lora.name not in hashes:
-            raise SettingError(f"loras must be found to resolve the recipe, got {lora.name!r}")
+            raise SettingError(
+                f"loras must be found to resolve the recipe, got {lora.name!r}", field="loras"
+            )
         if lora.sha256 not in (None, hashes[lora.name]):
             raise FileError(
                 f"{lora.name!r} is not the LoRA that the recipe was made with: its sha256 is "

@@ -18,12 +18,14 @@ def check_guidance(recipe: Recipe, scheduler: str, knows: frozenset[str]) -> Non
     if name == "cfg++" and scheduler not in ("ddim", "euler"):
         raise SettingError(
             "guidance cfg++ changes how a step adds its noise back, which is known for the "
-            f"schedulers ddim and euler, got {scheduler!r}"
+            f"schedulers ddim and euler, got {scheduler!r}",
+            field="guidance",
         )
     if name in ON_CLEAN and "edm" in knows:
         raise SettingError(
             f"guidance {name} needs the clean picture in terms that EDM's schedulers do not have, "
-            f"got {scheduler!r}"
+            f"got {scheduler!r}",
+            field="guidance",
         )
 
 

@@ -28,19 +28,24 @@ def with_losses(recipe: Recipe, clip_sha256: str | None) -> Recipe:
         return recipe
     named = [parse_loss(text) for text in recipe.losses]
     if recipe.growth is not None and any(one.kind == "like" for one in named):
-        raise SettingError("losses: like=… is for whole pictures, and this one grows by parts")
+        raise SettingError(
+            "losses: like=… is for whole pictures, and this one grows by parts", field="losses"
+        )
     hashes = tuple(sha256 for one in named for sha256 in _hashes(one))
     expected = recipe.losses_sha256
     if expected is not None and len(expected) != len(hashes):
         raise SettingError(
-            f"losses_sha256 must have one for each file, got {len(expected)} for {len(hashes)}"
+            f"losses_sha256 must have one for each file, got {len(expected)} for {len(hashes)}",
+            field="losses_sha256",
         )
     sources = [source for one in named for source in one.sources]
     for source, wanted, found in zip(sources, expected or hashes, hashes, strict=True):
         check_sha256(repr(source), wanted, found, what="file")
     clip = clip_of(recipe)
     if clip is not None and clip_sha256 is None:
-        raise SettingError(f"loss_clip must be found to resolve the recipe, got {clip!r}")
+        raise SettingError(
+            f"loss_clip must be found to resolve the recipe, got {clip!r}", field="loss_clip"
+        )
     if clip is not None:
         check_sha256(repr(clip), recipe.loss_clip_sha256, str(clip_sha256), what="CLIP")
     return dataclasses.replace(

@@ -25,7 +25,9 @@ from sdloop.rules import check_whole
 def size_from_noise(recipe: Recipe, model: Defaults) -> Recipe:
     """The sizes of a Recipe that starts from noise."""
     if recipe.image is not None:
-        raise SettingError(f"image must be opened to resolve the recipe, got {recipe.image!r}")
+        raise SettingError(
+            f"image must be opened to resolve the recipe, got {recipe.image!r}", field="image"
+        )
     hires = recipe.hires is not None
     others = [name for name in IMAGE_FIELDS if name not in HIRES_FIELDS]
     refuse(recipe, others, "for pictures that are made from another, and no image is given")
@@ -47,7 +49,9 @@ def size_from_image(recipe: Recipe, model: Defaults, picture: InputFacts) -> Rec
     if recipe.growth is not None:
         return with_growth(recipe, recipe.growth, model, picture)
     if recipe.overlap is not None:
-        raise SettingError("overlap is for pictures that grow: left, right, up or down is missing")
+        raise SettingError(
+            "overlap is for pictures that grow: left, right, up or down is missing", field="overlap"
+        )
     recipe = _masked(recipe, picture.mask)
     recipe = with_factor(recipe, model, picture)
     seen = picture.size
@@ -79,7 +83,9 @@ def _masked(recipe: Recipe, mask: MaskFacts | None) -> Recipe:
     if mask is None:
         refuse(recipe, MASK_FIELDS, "for pictures that are painted in part, and no mask is given")
         if recipe.resize == BACK:
-            raise SettingError(f"resize {BACK!r} is for masks, and no mask is given")
+            raise SettingError(
+                f"resize {BACK!r} is for masks, and no mask is given", field="resize"
+            )
         return recipe
     check_sha256(repr(recipe.mask), recipe.mask_sha256, mask.sha256, what="mask")
     resize = recipe.resize
@@ -87,7 +93,8 @@ def _masked(recipe: Recipe, mask: MaskFacts | None) -> Recipe:
         resize = BACK
     if recipe.mask_margin is not None and resize != BACK:
         raise SettingError(
-            f"mask_margin needs resize {BACK!r}, which puts the part back, got resize {resize!r}"
+            f"mask_margin needs resize {BACK!r}, which puts the part back, got resize {resize!r}",
+            field="mask_margin",
         )
     return dataclasses.replace(recipe, mask_sha256=mask.sha256, resize=resize)
 

@@ -16,7 +16,8 @@ def check_trained(recipe: Recipe, config: Mapping[str, Any]) -> None:
     trained = config.get("num_train_timesteps", 1000)
     if recipe.timesteps is not None and recipe.timesteps[0] >= trained:
         raise SettingError(
-            f"timesteps must be less than the model's {trained}, got {recipe.timesteps[0]}"
+            f"timesteps must be less than the model's {trained}, got {recipe.timesteps[0]}",
+            field="timesteps",
         )
 
 

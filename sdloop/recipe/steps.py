@@ -24,17 +24,26 @@ def settled_steps(given: Mapping[str, Any]) -> dict[str, Any]:
     if not listed:
         return {"steps": given.get("steps", USUAL_STEPS)}
     if len(listed) > 1:
-        raise SettingError("timesteps and sigmas_list both say where the steps lie: drop one")
+        raise SettingError(
+            "timesteps and sigmas_list both say where the steps lie: drop one", field="timesteps"
+        )
     (name,) = listed
     for other in ("sigmas", "timestep_spacing"):
         if other in given:
-            raise SettingError(f"{other} and {name} both say where the steps lie: drop one")
+            raise SettingError(
+                f"{other} and {name} both say where the steps lie: drop one", field=other
+            )
     if given["exact_steps"]:
-        raise SettingError(f"exact_steps needs steps that can be made more, and {name} lists them")
+        raise SettingError(
+            f"exact_steps needs steps that can be made more, and {name} lists them",
+            field="exact_steps",
+        )
     values = _timesteps(given[name]) if name == "timesteps" else _sigmas(given[name])
     steps = len(values) - (name == "sigmas_list")
     if given.get("steps", steps) != steps:
-        raise SettingError(f"steps must agree with {name}, which are {steps}, got {given['steps']}")
+        raise SettingError(
+            f"steps must agree with {name}, which are {steps}, got {given['steps']}", field="steps"
+        )
     return {"steps": steps, name: values}
 
 
@@ -53,19 +62,24 @@ def _sigmas(values: Any) -> tuple[float, ...]:
     _check_falling("sigmas_list", values)
     if values[-1] != 0:
         raise SettingError(
-            f"sigmas_list must end with 0, where no noise is left, got {values[-1]:g} at its end"
+            f"sigmas_list must end with 0, where no noise is left, got {values[-1]:g} at its end",
+            field="sigmas_list",
         )
     return tuple(float(one) for one in values)
 
 
 def _check_list(name: str, values: Any, least: int) -> None:
     if not isinstance(values, list | tuple) or len(values) < least:
-        raise SettingError(f"{name} must be a list of {least} numbers or more, got {values!r}")
+        raise SettingError(
+            f"{name} must be a list of {least} numbers or more, got {values!r}", field=name
+        )
     if len(values) > MAX_STEPS:
-        raise SettingError(f"{name} must be at most {MAX_STEPS} numbers, got {len(values)}")
+        raise SettingError(
+            f"{name} must be at most {MAX_STEPS} numbers, got {len(values)}", field=name
+        )
 
 
 def _check_falling(name: str, values: Sequence[float]) -> None:
     for one, following in itertools.pairwise(values):
         if following >= one:
-            raise SettingError(f"{name} must fall, got {following:g} after {one:g}")
+            raise SettingError(f"{name} must fall, got {following:g} after {one:g}", field=name)

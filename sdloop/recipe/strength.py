@@ -48,7 +48,8 @@ def check_strength(steps: int, strength: float, *, exact: bool) -> None:
         what = f"all of {steps} exact steps" if exact else f"one of {steps} steps"
         raise SettingError(
             f"strength must be at least {least_strength(steps, exact=exact):g} for {what} to run, "
-            f"got {strength:g}"
+            f"got {strength:g}",
+            field="strength",
         )
 
 

@@ -29,22 +29,27 @@ def check_task(recipe: Recipe, model: Defaults) -> None:
     if model.paints and recipe.mask is None and recipe.growth is None:
         raise SettingError(
             f"mask must be given to an inpainting model, and {recipe.model} is one: use "
-            "`sdloop inpaint`, or `sdloop outpaint` to let a picture grow"
+            "`sdloop inpaint`, or `sdloop outpaint` to let a picture grow",
+            field="mask",
         )
     if model.max_noise_level is None:
         if recipe.noise_level is not None:
-            raise SettingError(f"noise_level is for upscalers, and {recipe.model} is none")
+            raise SettingError(
+                f"noise_level is for upscalers, and {recipe.model} is none", field="noise_level"
+            )
         return
     if recipe.image is None:
         raise SettingError(
-            f"image must be given to an upscaler, and {recipe.model} is one: use `sdloop upscale`"
+            f"image must be given to an upscaler, and {recipe.model} is one: use `sdloop upscale`",
+            field="image",
         )
     what = f"for models that start from the picture itself, and {recipe.model} is an upscaler"
     refuse(recipe, (*START_FIELDS, "enlarge", *MASK_FIELDS, *GROWTH_FIELDS), what)
     if recipe.factor not in (None, model.size_multiple):
         raise SettingError(
             f"factor must be {model.size_multiple} for the upscaler {recipe.model}, got "
-            f"{recipe.factor:g}"
+            f"{recipe.factor:g}",
+            field="factor",
         )
 
 
@@ -53,7 +58,7 @@ def refuse(recipe: Recipe, names: Sequence[str], what: str) -> None:
     for name in names:
         value = getattr(recipe, name)
         if value is not None and value is not False:  # and 0 is a step
-            raise SettingError(f"{name} is {what}")
+            raise SettingError(f"{name} is {what}", field=name)
 
 
 def with_noise_level(recipe: Recipe, model: Defaults) -> Recipe:

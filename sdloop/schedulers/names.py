@@ -173,7 +173,9 @@ def parse_scheduler(text: str) -> tuple[str, str | None]:
             return _SPELLINGS[plain.removesuffix(sigmas)], sigmas
     near = difflib.get_close_matches(plain, _SPELLINGS, n=5, cutoff=0.4)
     names = list(dict.fromkeys(_SPELLINGS[spelling] for spelling in near)) or list(SCHEDULERS)
-    raise SettingError(f"scheduler must be a known one ({', '.join(names)} …), got {text!r}")
+    raise SettingError(
+        f"scheduler must be a known one ({', '.join(names)} …), got {text!r}", field="scheduler"
+    )
 
 
 def name_of(config: Mapping[str, Any]) -> str | None:
@@ -228,7 +230,8 @@ def check_known(scheduler: str, knows: frozenset[str], settings: Mapping[str, An
             able = [entry.name for entry in SCHEDULERS.values() if setting in entry.knows]
             raise SettingError(
                 f"{name} means nothing to the scheduler {scheduler}, got {value!r}; "
-                f"those that know it: {', '.join(able)}"
+                f"those that know it: {', '.join(able)}",
+                field=name,
             )
 
 
@@ -239,13 +242,15 @@ def check_suits(scheduler: str, knows: frozenset[str], config: Mapping[str, Any]
     if ("edm" in knows) != trained_edm:
         raise SettingError(
             f"scheduler must be {'an' if trained_edm else 'no'} EDM one for this model, "
-            f"which was{'' if trained_edm else ' not'} trained that way, got {scheduler!r}"
+            f"which was{'' if trained_edm else ' not'} trained that way, got {scheduler!r}",
+            field="scheduler",
         )
     if config.get("prediction_type") == "sample" and "sample" not in knows:
         able = [entry.name for entry in SCHEDULERS.values() if "sample" in entry.knows]
         raise SettingError(
             f"scheduler must take this model's prediction of the sample itself, got {scheduler!r}; "
-            f"those that do: {', '.join(able)}"
+            f"those that do: {', '.join(able)}",
+            field="scheduler",
         )
 
 
@@ -267,4 +272,7 @@ def check_packages(class_name: str, sigmas: str | None) -> None:
     for package, needed in needs.items():
         if needed and importlib.util.find_spec(package) is None:
             what = "sigmas 'beta'" if sigmas == "beta" else f"the scheduler {class_name}"
-            raise SettingError(f"{what} needs {package}: pip install 'sdloop[schedulers]'")
+            raise SettingError(
+                f"{what} needs {package}: pip install 'sdloop[schedulers]'",
+                field="sigmas" if sigmas == "beta" else None,
+            )
