@@ -7,8 +7,8 @@ from typing import Any
 from sdloop.animation.read import Clip
 from sdloop.errors import SettingError
 from sdloop.images.input.read import InputFacts
+from sdloop.recipe.fields_image import GROWTH
 from sdloop.recipe.model_facts import Defaults
-from sdloop.recipe.outpaint_windows import GROWTH_FIELDS
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 
@@ -29,7 +29,7 @@ def clip_recipe(
     says what is done about it, and for a ``carry`` of what is larger than the frames; else what
     ``resolve`` does.
     """
-    for name in ("mask", *GROWTH_FIELDS):
+    for name in ("mask", *GROWTH):
         value = getattr(recipe, name)
         if value is not None:
             raise SettingError(f"{name} means nothing for frames, got {value!r}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from sdloop.batch.settings import Settings
 from sdloop.errors import SdloopError, SettingError
+from sdloop.recipe.fields import ROWS
 from sdloop.recipe.recipe import FIELDS, Recipe
 
 Resolve = Callable[[Recipe], Recipe]
@@ -19,15 +20,6 @@ _DECIDED = (
 )
 _SHA = "_sha256"
 _HASHES = tuple(name for name in FIELDS if name.endswith(_SHA))
-# Fields that make a picture what it is: whoever changes another so that these cannot stay is told,
-# where of all others it is told that they were left out.
-_ESSENTIAL = frozenset(
-    {
-        *("prompt", "seed", "model", "width", "height", "steps", "image", "mask", "strength"),
-        *("start_step", "hires", "factor", "left", "right", "up", "down", "loras", "mix_prompts"),
-        *_HASHES,
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +85,7 @@ def _fitted(
             name = error.field
             if name is None or name not in fields or name in asked:
                 raise
-            if name in _ESSENTIAL:
+            if ROWS[name].essential:
                 raise SettingError(
                     f"{error}; or leave it out: --drop {name}", field=name
                 ) from error

@@ -9,7 +9,8 @@ from pathlib import Path
 from sdloop.errors import SettingError
 from sdloop.metadata.names import DEFAULT_NAME, ENLARGED_NAME, check_inside, expand_name, numbered
 from sdloop.metadata.picture import format_of
-from sdloop.recipe.check import NUMBERS
+from sdloop.recipe.fields import ROWS
+from sdloop.recipe.kinds import Number
 from sdloop.recipe.recipe import Recipe
 
 
@@ -65,7 +66,7 @@ def _usual(recipe: Recipe, swept: tuple[str, ...]) -> str:
     stem, dot, suffix = template.rpartition(".")
     for name in swept:
         if f"{{{name}" not in template:
-            number = name in NUMBERS and getattr(recipe, name) is not None
+            number = isinstance(ROWS[name].kind, Number) and getattr(recipe, name) is not None
             stem += f"-{{{name}:g}}" if number else f"-{{{name}}}"
     return stem + dot + suffix
 

@@ -10,16 +10,9 @@ from sdloop.images.input.mask import ALPHA
 from sdloop.prompt.check import is_plain
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.recipe.check import PROMPTS
+from sdloop.recipe.fields import ROWS
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
-from sdloop.recipe.losses import LOSS_FIELDS
 from sdloop.recipe.recipe import Recipe
-
-_UNKEYED = frozenset(
-    {
-        *("model", "revision", "variant", "vae", "loras", "image", "mask"),
-        *("strength", "exact_steps", "factor", *LOSS_FIELDS),
-    }
-)
 
 
 def content_key(recipe: Recipe, weights: Mapping[str, str]) -> str:
@@ -34,7 +27,7 @@ def content_key(recipe: Recipe, weights: Mapping[str, str]) -> str:
 
 def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
     """The JSON that the key is the hash of."""
-    fields = {name: value for name, value in recipe.to_dict().items() if name not in _UNKEYED}
+    fields = {name: value for name, value in recipe.to_dict().items() if ROWS[name].keyed}
     fields = _without_what_is_off(recipe, fields | _keyed_start(recipe))
     fields |= _keyed_words(recipe) | _keyed_losses(recipe)
     if recipe.mask == ALPHA:

@@ -4,18 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdloop.errors import SettingError
+from sdloop.recipe.fields import LOSSES
 from sdloop.recipe.loss_grammar import parse_loss
-
-LOSS_MODES = ("cheap", "exact")
-LOSS_FIELDS = (
-    *("losses", "losses_sha256", "loss_every", "loss_mode", "loss_clip", "loss_clip_sha256"),
-)
 
 
 def settled_losses(given: Mapping[str, Any]) -> dict[str, Any]:
     """The losses in their one form; raises ``SettingError`` for what is set without any."""
     if "losses" not in given:
-        for name in LOSS_FIELDS:
+        for name in LOSSES:
             if given.get(name) is not None:
                 raise SettingError(
                     f"{name} is for steered pictures, and there are no losses", field=name

@@ -6,9 +6,9 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.prompt.check import check_prompt
 from sdloop.prompt.compose import parts
-from sdloop.rules import check_number, check_text
+from sdloop.recipe.fields_picture import MIXTURE
+from sdloop.rules import check_number
 
-MIX_FIELDS = ("mix_prompts", "mix_weights", "slerp")
 MAX_MIX_WEIGHT = 1e3
 _ROUNDED = 1e-9  # shares that add up to 1 but for rounding stay as they are
 
@@ -20,7 +20,7 @@ def settled_mix(given: Mapping[str, Any]) -> dict[str, Any]:
     fields of one without it.
     """
     if "mix_prompts" not in given:
-        for name in MIX_FIELDS:
+        for name in MIXTURE:
             if given.get(name):
                 raise SettingError(
                     f"{name} is for mixtures, and there are no mix_prompts", field=name
@@ -38,13 +38,7 @@ def settled_mix(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked_prompts(given: Mapping[str, Any]) -> tuple[str, ...]:
-    prompts = given["mix_prompts"]
-    if not isinstance(prompts, tuple | list) or not prompts:
-        raise SettingError(
-            f"mix_prompts must be a list of one text or more, got {prompts!r}", field="mix_prompts"
-        )
-    for one in prompts:
-        check_text("mix_prompts", one, optional=False)
+    prompts: tuple[str, ...] = given["mix_prompts"]
     if "prompt_2" in given:
         raise SettingError(
             "prompt_2 goes with one prompt, and mix_prompts are more", field="prompt_2"
@@ -58,7 +52,7 @@ def _checked_prompts(given: Mapping[str, Any]) -> tuple[str, ...]:
                     f"mix_prompts mix what is encoded, which AND is not, in {one!r}",
                     field="mix_prompts",
                 )
-    return tuple(prompts)
+    return prompts
 
 
 def _shares(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:

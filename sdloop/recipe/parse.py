@@ -1,35 +1,9 @@
-"""Text from a terminal or a prompt file → the value of a setting."""
+"""Text from a terminal or a prompt file → numbers and pairs of them."""
 
-import dataclasses
 import re
-from types import NoneType
-from typing import Any, get_args
 
 from sdloop.errors import SettingError
-from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.steps import LISTED_STEPS
 from sdloop.rules import Size
-
-_TYPES = {field.name: field.type for field in dataclasses.fields(Recipe)}
-
-
-def parse_value(name: str, text: str) -> Any:
-    """The value that ``text`` means for the Recipe's field ``name``; the Recipe checks its range.
-
-    >>> parse_value("steps", "30"), parse_value("crop_top_left", "0,64")
-    (30, (0, 64))
-    """
-    # Of `int | None` only `int` can be typed: what is None is left out.
-    kinds = [kind for kind in get_args(_TYPES[name]) if kind is not NoneType] or [_TYPES[name]]
-    if kinds == [int]:
-        return parse_whole(name, text)
-    if kinds == [float]:
-        return parse_number(name, text)
-    if kinds == [bool]:
-        return parse_flag(name, text)
-    if name in LISTED_STEPS:
-        return parse_numbers(name, text)
-    return parse_pair(name, text) if kinds == [Size] else text
 
 
 def parse_whole(name: str, text: str) -> int:
@@ -52,13 +26,13 @@ def parse_flag(name: str, text: str) -> bool:
     return found
 
 
-def parse_numbers(name: str, text: str) -> tuple[float, ...]:
-    """Numbers with commas between them; timesteps are whole.
+def parse_numbers(name: str, text: str, *, whole: bool = False) -> tuple[float, ...]:
+    """Numbers with commas between them.
 
-    >>> parse_numbers("timesteps", "999, 500,1")
+    >>> parse_numbers("timesteps", "999, 500,1", whole=True)
     (999, 500, 1)
     """
-    parse = parse_whole if name == "timesteps" else parse_number
+    parse = parse_whole if whole else parse_number
     return tuple(parse(name, part) for part in text.split(","))
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from sdloop.errors import SettingError
-from sdloop.recipe.check import MAX_SEED, settled
+from sdloop.recipe.check import settled
+from sdloop.recipe.limits import MAX_SEED
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.outpaint_windows import SIDES, Growth
 from sdloop.recipe.strength import first_step, schedule_for

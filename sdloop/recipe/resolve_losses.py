@@ -4,11 +4,10 @@ import dataclasses
 
 from sdloop.errors import SettingError
 from sdloop.images.input.read import bytes_of, check_sha256, read_image
+from sdloop.recipe.limits import LOSS_EVERY
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
 from sdloop.recipe.loss_source import source_sha256
 from sdloop.recipe.recipe import Recipe
-
-LOSS_EVERY = 5  # as in the notebook
 
 
 def clip_of(recipe: Recipe) -> str | None:

@@ -4,10 +4,11 @@ import dataclasses
 
 from sdloop.errors import SettingError
 from sdloop.images.input.read import MAX_PIXELS, InputFacts
+from sdloop.recipe.fields_image import MASK
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.outpaint_windows import SIDES, Growth, Pass, passes
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.task import MASK_FIELDS, START_FIELDS, refuse
+from sdloop.recipe.task import START_FIELDS, refuse
 from sdloop.rules import MAX_SIDE, Size, check_multiple, check_whole
 
 
@@ -20,7 +21,7 @@ def with_growth(recipe: Recipe, growth: Growth, model: Defaults, picture: InputF
     """
     what = "for pictures that change, and one that grows stays as it is"
     others = ("resize", "factor", "hires", "enlarge", "tile")
-    refuse(recipe, (*START_FIELDS, *others, *MASK_FIELDS), what)
+    refuse(recipe, (*START_FIELDS, *others, *MASK), what)
     multiple = model.size_multiple
     for name in SIDES:
         check_multiple(name, getattr(growth, name), multiple)

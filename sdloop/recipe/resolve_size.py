@@ -6,6 +6,7 @@ from sdloop.errors import SettingError
 from sdloop.images.input.canvas import surroundings
 from sdloop.images.input.frame import BACK, output_size
 from sdloop.images.input.read import InputFacts, MaskFacts, check_sha256
+from sdloop.recipe.fields_image import MASK
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_enlarge import with_factor, with_hires
@@ -14,7 +15,6 @@ from sdloop.recipe.strength import DEFAULT_STRENGTH, check_strength, least_stren
 from sdloop.recipe.task import (
     HIRES_FIELDS,
     IMAGE_FIELDS,
-    MASK_FIELDS,
     refuse,
     usual_size,
     with_noise_level,
@@ -81,7 +81,7 @@ def size_from_image(recipe: Recipe, model: Defaults, picture: InputFacts) -> Rec
 def _masked(recipe: Recipe, mask: MaskFacts | None) -> Recipe:
     """What is painted, and whether at the picture's own size: without a size of its own, it is."""
     if mask is None:
-        refuse(recipe, MASK_FIELDS, "for pictures that are painted in part, and no mask is given")
+        refuse(recipe, MASK, "for pictures that are painted in part, and no mask is given")
         if recipe.resize == BACK:
             raise SettingError(
                 f"resize {BACK!r} is for masks, and no mask is given", field="resize"

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdloop.errors import SettingError
+from sdloop.recipe.limits import STOP_NOISE
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.names import SCHEDULERS
-
-STOP_NOISE = 0.1  # nobody sees as much in a picture
 
 
 def check_trained(recipe: Recipe, config: Mapping[str, Any]) -> None:

@@ -10,9 +10,6 @@ from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 
-# What means something only beside prompts with these words in them.
-WORD_FIELDS = ("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256")
-
 
 def with_learned(recipe: Recipe, model: Defaults) -> Recipe:
     """``recipe`` with the tokens that its files name, and with their hashes.

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdloop.errors import SettingError
+from sdloop.recipe.limits import MAX_STEPS, USUAL_STEPS
 from sdloop.rules import check_number, check_whole
 
-USUAL_STEPS = 25
-MAX_STEPS = 1000
 LISTED_STEPS = ("timesteps", "sigmas_list")
 MAX_TIMESTEP = 10**5
 MAX_SIGMA = 1e4

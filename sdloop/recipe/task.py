@@ -1,25 +1,18 @@
 """What a model is for, where that is not any picture: a Recipe must ask for nothing else."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from sdloop.errors import SettingError
+from sdloop.recipe.fields_image import GROWTH, MASK, START
+from sdloop.recipe.limits import DEFAULT_NOISE_LEVEL
 from sdloop.recipe.model_facts import Defaults
-from sdloop.recipe.outpaint_windows import GROWTH_FIELDS
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import Size, check_whole
 
-DEFAULT_NOISE_LEVEL = 20  # as in diffusers
-
 # What means something only beside a picture to start from.
-MASK_FIELDS = ("mask", "mask_sha256", "mask_blur", "invert_mask", "mask_margin", "no_keep")
 START_FIELDS = ("strength", "exact_steps", "start_step")
-IMAGE_FIELDS = (
-    *("image", "image_sha256", "resize", "background", "factor", "enlarge", "noise_level"),
-    *START_FIELDS,
-    *MASK_FIELDS,
-    *GROWTH_FIELDS,
-)
+IMAGE_FIELDS = (*START, "factor", "enlarge", "noise_level", *MASK, *GROWTH)
 # And what the second stage of a picture that starts from noise has of these.
 HIRES_FIELDS = (*START_FIELDS, "enlarge")
 
@@ -44,7 +37,7 @@ def check_task(recipe: Recipe, model: Defaults) -> None:
             field="image",
         )
     what = f"for models that start from the picture itself, and {recipe.model} is an upscaler"
-    refuse(recipe, (*START_FIELDS, "enlarge", *MASK_FIELDS, *GROWTH_FIELDS), what)
+    refuse(recipe, (*START_FIELDS, "enlarge", *MASK, *GROWTH), what)
     if recipe.factor not in (None, model.size_multiple):
         raise SettingError(
             f"factor must be {model.size_multiple} for the upscaler {recipe.model}, got "
@@ -53,7 +46,7 @@ def check_task(recipe: Recipe, model: Defaults) -> None:
         )
 
 
-def refuse(recipe: Recipe, names: Sequence[str], what: str) -> None:
+def refuse(recipe: Recipe, names: Iterable[str], what: str) -> None:
     """Raise ``SettingError`` if ``recipe`` has one of the fields, which are ``what``."""
     for name in names:
         value = getattr(recipe, name)

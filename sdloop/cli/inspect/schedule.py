@@ -18,7 +18,7 @@ from sdloop.cli.terminal.output import emit
 from sdloop.errors import SettingError
 from sdloop.images.sheet import captioned
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
-from sdloop.recipe.parse import parse_numbers
+from sdloop.recipe.fields import parse_value
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 from sdloop.recipe.steps import LISTED_STEPS
@@ -218,7 +218,7 @@ def _schedules(wanted: ScheduleOptions) -> "Sequence[Curve]":
     from sdloop.models.checkpoint.find import find_checkpoint
 
     asked = {name: value for name, value in given(wanted).items() if name != "compare"}
-    lists = {name: parse_numbers(name, asked[name]) for name in LISTED_STEPS if name in asked}
+    lists = {name: parse_value(name, asked[name]) for name in LISTED_STEPS if name in asked}
     standing = standing_settings(None).recipe
     usual = {name: standing[name] for name in ("model", "revision", "variant") if name in standing}
     settings = Settings.of(asked | lists).over(Settings(recipe=usual)).recipe

@@ -7,9 +7,8 @@ import typer
 
 from sdloop.cli.options.groups import option
 from sdloop.images.input.frame import RESIZES
-from sdloop.recipe.check import ENLARGES
+from sdloop.recipe.limits import DEFAULT_NOISE_LEVEL, ENLARGES
 from sdloop.recipe.strength import DEFAULT_STRENGTH, UPSCALE_STRENGTH
-from sdloop.recipe.task import DEFAULT_NOISE_LEVEL
 
 ImageArgument = Annotated[
     str | None,

@@ -12,10 +12,8 @@ import typer
 from sdloop.cli.options.groups import option
 from sdloop.prompt.chunks import EMPHASES
 from sdloop.recipe.guidance_grammar import GUIDANCES
+from sdloop.recipe.limits import LOSS_MODES, STOP_NOISE, USUAL_STEPS
 from sdloop.recipe.loss_grammar import NAMES
-from sdloop.recipe.losses import LOSS_MODES
-from sdloop.recipe.resolve_steps import STOP_NOISE
-from sdloop.recipe.steps import USUAL_STEPS
 from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS
 
 PromptArgument = Annotated[
