@@ -1,6 +1,9 @@
 """Rules for single values: each raises ``SettingError`` with the field, the rule and the value."""
 
 import math
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 from sdloop.errors import SettingError
@@ -21,6 +24,30 @@ def check_text(name: str, value: object, *, optional: bool) -> None:
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise SettingError(
             f"{name} must be valid Unicode text without NUL, got {value!r}", field=name
+        )
+
+
+# The beginning of "s3://bucket", and what is left of it as the first part of a Path.
+_ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
+_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
+
+
+def check_local(name: str, value: str | Path | None) -> None:
+    """``value``, a file or folder to write, must be on this computer; ``None`` is not checked.
+
+    ``Path("s3://bucket")`` has lost a slash: of a Path the first part is looked at. It may be a
+    folder's name, of one that is there.
+    """
+    if isinstance(value, Path):
+        found = _SCHEME.fullmatch(value.parts[0]) if value.parts else None
+        if found is not None and os.path.lexists(value.parts[0]):
+            return
+    else:
+        found = _ADDRESS.match(value or "")
+    if found is not None:
+        raise SettingError(
+            f"{name} must be a path on this computer, and {found[1]}:// is not supported yet, "
+            f"got {str(value)!r}"
         )
 
 

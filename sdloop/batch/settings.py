@@ -30,7 +30,7 @@ from sdloop.errors import SettingError
 from sdloop.metadata.record import METADATA, Metadata
 from sdloop.recipe.fields import ROWS
 from sdloop.recipe.recipe import FIELDS, OLD_NAMES, Recipe
-from sdloop.rules import check_choice, check_text, check_whole
+from sdloop.rules import check_choice, check_local, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
 FORMATS = ("png", "jpg", "webp")
@@ -62,6 +62,8 @@ class CommandSettings:
         for name in ("lora_dir", "clip_model", "output", "outdir", "format"):
             if getattr(self, name) == "":
                 raise SettingError(f"{name} must not be empty")
+        for name in ("output", "outdir"):
+            check_local(name, getattr(self, name))
         if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):
             raise SettingError(
                 f"device must be auto, cuda, cuda:1, mps or cpu, got {self.device!r}"

@@ -21,7 +21,7 @@ from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, expand_name
 from sdloop.recipe.recipe import Recipe
-from sdloop.rules import check_number, check_whole
+from sdloop.rules import check_local, check_number, check_whole
 
 _EXAMPLE = 'sdloop animate frames/ "a wooden carving of a rabbit" -o carving.gif'
 
@@ -80,6 +80,7 @@ def animate(
 
 
 def _check(moving: MovingOptions) -> None:
+    check_local("save_frames", moving.save_frames)
     if moving.carry is not None:
         check_number("carry", moving.carry, 0, 1)
     if moving.fps is not None:

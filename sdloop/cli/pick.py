@@ -17,7 +17,7 @@ from sdloop.gallery.gallery import check_gallery, write_gallery
 from sdloop.gallery.index import Index
 from sdloop.gallery.thumbnails import cache_folder
 from sdloop.metadata.atomic import check_writable
-from sdloop.rules import check_whole
+from sdloop.rules import check_local, check_whole
 
 Facts = Mapping[str, Any]
 
@@ -129,6 +129,7 @@ def _refuse_page_options(page: PageOptions) -> None:
 
 
 def _export(root: Path, shown: Path, options: GalleryOptions, ranking: RankOptions) -> None:
+    check_local("export", options.export)
     target = Path(str(options.export))
     check_gallery(root, target, overwrite=options.overwrite)
     scores = _scores(root, ranking, quiet=options.quiet)

@@ -15,7 +15,7 @@ from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SettingError
 from sdloop.images.input.read import open_image
 from sdloop.metadata.atomic import check_writable
-from sdloop.rules import check_whole
+from sdloop.rules import check_local, check_whole
 
 if TYPE_CHECKING:
     from sdloop.models.components.load import Components
@@ -73,6 +73,7 @@ def _training(options: TrainingOptions) -> "Training":
 def _output(options: TrainingOptions) -> Path:
     if options.output is None:
         raise SettingError(f"output must be given, as in: {_EXAMPLE}")
+    check_local("output", options.output)
     output = Path(options.output)
     if output.suffix != ".safetensors":
         raise SettingError(f"output must end in .safetensors, got {options.output!r}")

@@ -16,6 +16,7 @@ from typing import BinaryIO, Literal
 
 from sdloop.errors import FileError
 from sdloop.metadata.names import numbered
+from sdloop.rules import check_local
 
 if sys.platform != "win32":
     import fcntl
@@ -50,6 +51,7 @@ def write_filled(
     The file can be read and sought in. What ``fill`` raises passes, but for an ``OSError``, and
     nothing is left behind then.
     """
+    check_local("path", path)
     with _errors_of(path):
         if exists == "overwrite":
             path = _replaceable(path)
@@ -75,6 +77,7 @@ def check_writable(path: Path, *, exists: Exists = "fail") -> None:
 
     Only the disk's mood can differ then: a name taken meanwhile, no room.
     """
+    check_local("path", path)
     with _errors_of(path):
         if exists == "overwrite":
             path = _replaceable(path)

@@ -15,6 +15,7 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.recipe.recipe import FIELDS, Recipe
+from sdloop.rules import check_local
 
 DEFAULT_NAME = "{prompt:.50}-{seed}.png"
 ENLARGED_NAME = "{image:.40}-{factor:g}x-{seed}.png"
@@ -43,7 +44,8 @@ def expand_name(template: str, recipe: Recipe, *, index: int = 0, file: str | No
     A value with nothing left for a file name becomes ``_``. Where a name is longer than file
     systems allow, the longest value gives way, so that seed and suffix stay.
 
-    Raises ``SettingError`` for a broken template, an unknown field and text that is too long.
+    Raises ``SettingError`` for a broken template, an unknown field, text that is too long and the
+    address of another computer.
 
     >>> expand_name("out/{seed:05d}-{prompt:.30}.png", Recipe(prompt="frogs / stilts", seed=4))
     'out/00004-frogs-stilts.png'
@@ -55,7 +57,9 @@ def expand_name(template: str, recipe: Recipe, *, index: int = 0, file: str | No
         first, *others = [piece.text] if piece.is_value else re.split(r"(?<=/)", piece.text)
         components[-1].append(_Piece(first, piece.is_value))
         components += [[_Piece(text, False)] for text in others]
-    return "".join(_fitted(component, template) for component in components)
+    name = "".join(_fitted(component, template) for component in components)
+    check_local("output", name)
+    return name
 
 
 def check_inside(name: str) -> str:

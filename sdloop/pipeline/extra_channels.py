@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from sdloop.latents.noise import noise
 from sdloop.latents.vae import Encoded, scale
 from sdloop.models.components.load import Components
+from sdloop.schedulers.quiet import quiet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +54,8 @@ def small_pictures(
     Source: Ho et al. 2021 (arXiv:2106.15282), section 4.2.
     """
     assert components.low_res_scheduler_config is not None  # or it were no upscaler
-    scheduler = DDPMScheduler.from_config(dict(components.low_res_scheduler_config))
+    with quiet():
+        scheduler = DDPMScheduler.from_config(dict(components.low_res_scheduler_config))
     clean, timesteps = torch.cat(list(pictures)), torch.tensor(list(levels))
     noisy = scheduler.add_noise(clean, noise(generators, *clean.shape[1:]), timesteps)
     place = components.device

@@ -128,6 +128,10 @@ _ALIASES = {
     "dpmsolver": "dpmpp-2m",
     "dpmsolverpp": "dpmpp-2m",
     "plms": "pndm",
+    "ddimparallel": "ddim",
+    "ddimparallelscheduler": "ddim",
+    "ddpmparallel": "ddpm",
+    "ddpmparallelscheduler": "ddpm",
 }
 
 

@@ -12,12 +12,14 @@ from sdloop.errors import ModelError, SettingError
 from sdloop.schedulers.names import SCHEDULERS, SIGMAS, check_packages, class_of
 from sdloop.schedulers.optimisers import Descent
 from sdloop.schedulers.prediction import predict_denoised
+from sdloop.schedulers.quiet import quiet
 
 # The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
 # step, and add_noise for what starts from a picture.
 Scheduler = Any
 
 
+@quiet()
 def make_scheduler(
     config: Mapping[str, Any],
     *,
@@ -54,6 +56,7 @@ def make_scheduler(
     return _class(class_name).from_config(own.config, **changes)
 
 
+@quiet()
 def set_steps(
     scheduler: Scheduler,
     steps: int,
@@ -154,7 +157,14 @@ def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[i
     path = BrownianTreeNoiseSampler(
         latents.cpu(), levels.min().item(), levels.max().item(), list(seeds)
     )
-    scheduler.noise_sampler = lambda sigma, sigma_next: path(sigma, sigma_next).to(latents.device)
+
+    # torchsde warns of what rounding does to the ends of the path.
+    @quiet()
+    def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
+        drawn: Tensor = path(sigma, sigma_next)
+        return drawn.to(latents.device)
+
+    scheduler.noise_sampler = noise
 
 
 def step_options(

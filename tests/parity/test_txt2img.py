@@ -16,7 +16,7 @@ from helpers.parity import reference
 from helpers.tiny import tiny_sd1
 
 from sdloop.errors import SettingError
-from sdloop.models.checkpoint.legacy import settled_scheduler
+from sdloop.models.checkpoint.legacy import TWINS, settled_scheduler
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate
 from sdloop.recipe.recipe import Recipe
@@ -222,6 +222,22 @@ def test_another_scheduler_in_place_of_one_that_does_not_clip(scheduler: str) ->
     wanted = recipe(scheduler=scheduler)
     latents, _ = reference(plain, wanted, [7])
     assert torch.equal(generate(settled, wanted)[0].latents, latents[0])
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.6])
+@pytest.mark.parametrize("class_name", TWINS)
+def test_schedulers_for_steps_in_parallel(class_name: str, eta: float) -> None:
+    """diffusers runs the class that the checkpoint names, and sdloop its twin."""
+    if eta and not class_name.startswith("DDIM"):
+        pytest.skip("DDPM has no eta")
+    plain = changed("sd1", _class_name=class_name)
+    config = settled_scheduler("a model", plain.scheduler_config, "sd1")
+    assert config["_class_name"] == TWINS[class_name]
+    wanted = recipe(eta=eta)
+    latents, images = reference(plain, wanted, [7])
+    (picture,) = generate(replace(plain, scheduler_config=config), wanted)
+    assert torch.equal(picture.latents, latents[0])
+    assert np.array_equal(np.asarray(picture.image), np.asarray(images[0]))
 
 
 # The tables would prove nothing if the settings made no difference.

@@ -22,6 +22,7 @@ from sdloop.recipe.fields import parse_value
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 from sdloop.recipe.steps import LISTED_STEPS
+from sdloop.rules import check_local
 from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def schedule(*, wanted: ScheduleOptions, plot: PlotOptions) -> None:
 
     sdloop inspect schedule --steps 8 --add-noise photo.png -o noised.png
     """
+    check_local("output", plot.output)
     path = None if plot.output is None else Path(plot.output)
     exists: Exists = "overwrite" if plot.overwrite else "fail"
     _check(wanted, plot, path)

@@ -17,6 +17,7 @@ from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import facts_of, resolve
+from sdloop.rules import check_local
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,6 +53,7 @@ def sheet_path(options: SheetOptions, default: str, *, moving: tuple[str, ...] =
     """
     if options.output == "-":
         raise SettingError("output must name a file, for standard output has the paths, got '-'")
+    check_local("output", options.output)
     path = Path(default if options.output is None else options.output)
     suffix = path.suffix.lower()
     if suffix in moving:

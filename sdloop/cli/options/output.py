@@ -7,7 +7,7 @@ from sdloop.batch.settings import FORMATS
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
 from sdloop.metadata.record import METADATA
-from sdloop.rules import check_whole
+from sdloop.rules import check_local, check_whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +85,7 @@ class OutputOptions:
     def __post_init__(self) -> None:
         if self.save_steps == "":
             raise SettingError("save_steps must not be empty")
+        check_local("save_steps", self.save_steps)
         if self.save_every is not None:
             check_whole("save_every", self.save_every, 1, 1000)
             if self.save_steps is None:

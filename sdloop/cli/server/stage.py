@@ -88,12 +88,21 @@ def _client(call: Call, descriptors: Sequence[int]) -> Iterator[None]:
 
 
 def _forget_modules(names: set[str]) -> None:
-    """Forget what was imported from the client's own files: they may be others the next time."""
-    homes = (sys.prefix, sys.base_prefix, PACKAGE)
+    """Forget what was imported from the client's own files: they may be others the next time.
+
+    Installed packages stay, wherever they are installed: torch cannot be imported twice.
+    """
     for name in names:
         file = getattr(sys.modules[name], "__file__", None)
-        if file is not None and not any(Path(file).is_relative_to(home) for home in homes):
+        if file is not None and not _is_installed(Path(file)):
             del sys.modules[name]
+
+
+def _is_installed(file: Path) -> bool:
+    """Whether a module belongs to Python, to sdloop or to a folder that packages go into."""
+    if not {"site-packages", "dist-packages"}.isdisjoint(file.parts):
+        return True
+    return any(file.is_relative_to(home) for home in (sys.prefix, sys.base_prefix, PACKAGE))
 
 
 @contextmanager

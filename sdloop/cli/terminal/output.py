@@ -1,5 +1,6 @@
 """What the terminal sees: results on stdout, all else on stderr, and how a command ends."""
 
+import logging
 import os
 import sys
 import warnings
@@ -42,7 +43,7 @@ def _forget_stdout() -> None:
 def one_line_endings(*, debug: bool) -> Iterator[None]:
     """Turn whatever sdloop raises on purpose into a line on stderr and its exit code."""
     try:
-        with _one_line_warnings():
+        with _one_line_warnings(), _no_log_lines():
             yield
     except SdloopError as error:
         if debug:
@@ -63,6 +64,17 @@ def _tell(error: SdloopError) -> None:
     say(f"error: {line}")
     for below in shown if sys.stderr is not None else ():
         print(below, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _no_log_lines() -> Iterator[None]:
+    """What goes wrong is raised; the log lines of libraries are for their own programmers."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @contextmanager

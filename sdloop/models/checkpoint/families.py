@@ -21,7 +21,7 @@ CLASSES: Mapping[str, tuple[str, ...]] = {
     "text_encoder_2": ("CLIPTextModelWithProjection",),
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
     "tokenizer_2": ("CLIPTokenizer", "CLIPTokenizerFast"),
-    "low_res_scheduler": ("DDPMScheduler",),
+    "low_res_scheduler": ("DDPMScheduler", "DDPMParallelScheduler"),
 }
 
 # Parts of an index that make no difference to text-to-image.

@@ -1,13 +1,14 @@
 """A model folder in diffusers' layout: its JSON files, weight files and vocabularies.
 
-Nothing outside of the folder is read, whatever its files name: a downloaded model may be
-malicious. The one exception is the Hugging Face cache, whose snapshots are links to its blobs.
+No file of a model can name a path outside of its folder: a downloaded model may be malicious.
+Symbolic links are the user's own, who may share a text encoder among models, and are followed. In
+the Hugging Face cache they are the downloader's, and lead to the cache's blobs only.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from sdloop.errors import ModelError, SettingError
@@ -34,11 +35,17 @@ class Incomplete(ModelError):
 
 
 def inside(folder: Path, relative: str) -> Path:
-    """The path of ``relative`` in ``folder``; ``ModelError`` when it leads out of it."""
-    path, home = folder / relative, folder.resolve()
-    blobs = home.parent.parent / "blobs"
-    homes = [home, blobs] if home.parent.name == "snapshots" else [home]
-    if not any(path.resolve().is_relative_to(allowed) for allowed in homes):
+    """The path of ``relative`` in ``folder``; ``ModelError`` when it leads out of it.
+
+    A name leads out, and in the Hugging Face cache so may a link.
+    """
+    path, name = folder / relative, PurePath(relative)
+    leads_out = name.is_absolute() or ".." in name.parts
+    home = folder.resolve()
+    if home.parent.name == "snapshots":
+        homes = (home, home.parent.parent / "blobs")
+        leads_out |= not any(path.resolve().is_relative_to(allowed) for allowed in homes)
+    if leads_out:
         raise ModelError(f"{path} leads out of the model's folder, to {path.resolve()}")
     return path
 

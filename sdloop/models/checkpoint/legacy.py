@@ -1,10 +1,17 @@
-"""What diffusers' pipelines rewrite in the configs of old checkpoints when they load them."""
+"""What the configs of checkpoints mean today: diffusers' pipelines rewrite those of old ones."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from sdloop.errors import ModelError
+
+# Schedulers whose steps are those of another one. They can also take many steps in parallel, which
+# the loop does not ask for.
+TWINS: Mapping[str, str] = {
+    "DDIMParallelScheduler": "DDIMScheduler",
+    "DDPMParallelScheduler": "DDPMScheduler",
+}
 
 
 def settled_scheduler(
@@ -19,7 +26,8 @@ def settled_scheduler(
     paint within a mask, rewrites ``skip_prk_steps`` to True and leaves ``clip_sample``.
     ``StableDiffusionXLPipeline`` and ``StableDiffusionUpscalePipeline`` have no such rules; but a
     scheduler that takes another's place must not clip latents as if they were pixels. (Flax's class
-    names are the PyTorch ones with a prefix; diffusers drops it as well.)
+    names are the PyTorch ones with a prefix; diffusers drops it as well.) Of two classes with the
+    same steps the config names the one that sdloop knows.
 
     >>> settled_scheduler("a", {"_class_name": "DDIMScheduler"}, "sd1")
     {'_class_name': 'DDIMScheduler', 'steps_offset': 1, 'clip_sample': False}
@@ -28,6 +36,7 @@ def settled_scheduler(
     if not isinstance(kind, str):
         raise ModelError(f"{source} has a scheduler_config.json without a _class_name")
     kind = kind.removeprefix("Flax")
+    kind = TWINS.get(kind, kind)
     settled = {**config, "_class_name": kind}
     ruled = family in ("sd1", "sd2")
     if ruled and not paints:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.find import VOCABULARY
-from sdloop.models.checkpoint.quiet import quiet
 from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.schedulers.quiet import quiet
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer

@@ -11,9 +11,9 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.clip import ClipCheckpoint, View, find_clip
-from sdloop.models.checkpoint.quiet import quiet
 from sdloop.models.components.device import pick_device
 from sdloop.models.components.weights import BAD_CONFIG, fill, read_tensors, reason_of
+from sdloop.schedulers.quiet import quiet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,9 +24,9 @@ from transformers.utils import logging as bars
 
 from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.lora import LoraFile, check_lora
-from sdloop.models.checkpoint.quiet import quiet
 from sdloop.models.components.load import Components
 from sdloop.models.components.weights import Module, check_finite, read_tensors
+from sdloop.schedulers.quiet import quiet
 
 _PARTS = ("unet", "text_encoder", "text_encoder_2")
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.ldm import PREFIXES, SD1_TEXT, SD2_TEXT, VAE, XL_TEXT, XL_TEXT_2
-from sdloop.models.checkpoint.quiet import quiet
 from sdloop.models.components.weights import Module, read_tensors
+from sdloop.schedulers.quiet import quiet
 
 # A VAE in a file of its own has no prefix, and the parts of its training loss beside it.
 _VAE_STARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")

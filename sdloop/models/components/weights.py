@@ -22,7 +22,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.headers import PICKLES
-from sdloop.models.checkpoint.quiet import quiet
+from sdloop.schedulers.quiet import quiet
 
 Module = Any  # one of the four classes below, whose libraries have no types
 

@@ -355,7 +355,7 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
 def test_reading_imports_neither_pillow_nor_anything_heavy(tmp_path: Path, image) -> None:
     path = write_picture(image, tmp_path / "a.webp", recipe=RECIPE)
     code = (
-        "import sys, pathlib; from sdloop.metadata import read_record\n"
+        "import sys, pathlib; from sdloop.metadata.picture import read_record\n"
         f"read_record(pathlib.Path({str(path)!r}))\n"
         "print({'PIL', 'torch', 'numpy', 'diffusers', 'transformers'} & set(sys.modules))"
     )

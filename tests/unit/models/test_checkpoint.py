@@ -30,6 +30,10 @@ from sdloop.models.checkpoint.find import LAYOUTS, find_checkpoint, local_path
 from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.legacy import settled_scheduler
+from sdloop.models.checkpoint.tokenizer import load_tokenizer
+from sdloop.models.components.load import load_components
+from sdloop.pipeline.generate import generate
+from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.names import SCHEDULERS
 from sdloop.schedulers.schedule import make_scheduler
 
@@ -196,7 +200,8 @@ def _json_configs(_: str, names: list[str]) -> list[str]:
 
 def test_finding_a_model_imports_nothing_heavy(saved: Path) -> None:
     code = (
-        "import sys; from sdloop.models.checkpoint import find_checkpoint, model_hashes; "
+        "import sys; from sdloop.models.checkpoint.find import find_checkpoint; "
+        "from sdloop.models.checkpoint.hashes import model_hashes; "
         f"model_hashes(find_checkpoint({str(saved / 'sdxl')!r})); "
         "print([m for m in ('torch', 'numpy', 'diffusers', 'transformers', 'huggingface_hub') "
         "if m in sys.modules])"
@@ -518,7 +523,7 @@ def test_a_shard_that_is_missing(tmp_path: Path) -> None:
         find_checkpoint(str(tmp_path))
 
 
-# Nothing outside of the folder.
+# Nothing outside of the folder, but for the user's own links.
 
 
 @pytest.mark.parametrize(
@@ -533,13 +538,32 @@ def test_a_shard_that_is_missing(tmp_path: Path) -> None:
         "tokenizer/tokenizer.json",
     ],
 )
-def test_a_link_that_leads_out(copy: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+def test_a_link_of_the_users_own_is_followed(
+    saved: Path, copy: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
     folder = copy("sd1")
     outside = tmp_path / "outside"
     (folder / name).rename(outside)
     (folder / name).symlink_to(outside)
-    with pytest.raises(ModelError, match="leads out of the model's folder"):
-        find_checkpoint(str(folder))
+    linked, whole = find_checkpoint(str(folder)), find_checkpoint(str(saved / "sd1"))
+    assert (linked.configs, linked.family) == (whole.configs, whole.family)
+    assert model_hashes(linked) == model_hashes(whole)
+    load_tokenizer(linked, "tokenizer")
+
+
+def test_two_models_that_share_a_text_encoder(copy: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copy("sd1")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for part in ("text_encoder", "tokenizer"):
+        (folder / part).rename(shared / part)
+        (folder / part).symlink_to(Path("..", "shared", part))
+    other = shutil.copytree(folder, tmp_path / "other", symlinks=True)
+    made = [
+        generate(load_components(str(one)), Recipe(prompt="a frog", seed=4, steps=1))[0]
+        for one in (folder, other)
+    ]
+    assert made[0].image.tobytes() == made[1].image.tobytes()
 
 
 def test_shards_that_lead_out(copy: Callable[[str], Path]) -> None:
@@ -551,6 +575,14 @@ def test_shards_that_lead_out(copy: Callable[[str], Path]) -> None:
         {"weight_map": {"a": "../../x.safetensors"}},
     )
     with pytest.raises(ModelError, match="leads out of the model's folder"):
+        find_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize("name", ["../outside/unet", "/outside/unet", "unet/../../outside"])
+def test_an_index_with_a_part_outside(copy: Callable[[str], Path], name: str) -> None:
+    folder = copy("sd1")
+    edit(folder / "model_index.json", **{name: ["diffusers", "UNet2DConditionModel"]})
+    with pytest.raises(ModelError, match=re.escape(f"with a {name}")):
         find_checkpoint(str(folder))
 
 
