@@ -21,11 +21,11 @@ START = section("Start", {
     "start_step": Field(Whole(0, MAX_STEPS - 1),
         "In place of a strength: the first of --steps to run, counted from 0.", metavar="N",
         essential=True, for_all=False, replaces=("strength", "exact_steps")),
-    "resize": Field(Text((*RESIZES, BACK)),
+    "resize": Field(Text((*RESIZES, BACK), likely=RESIZES),
         "How the picture gets the size: fit keeps its proportions, at the model's own area or "
         "within --size; crop fills the size; pad shows it whole; stretch distorts it. "
         "Default: fit, and crop where both sides are given.",
-        metavar="|".join(RESIZES), for_all=False),
+        for_all=False),
     "background": Field(Colour(),
         "The colour behind what is transparent, and around what is padded.",
         metavar="COLOUR", usual="white", for_all=False),

@@ -13,7 +13,7 @@ from sdloop.recipe.guidance_grammar import (
 from sdloop.recipe.kinds import Flag, Loras, Number, Numbers, Pair, Several, Text, Whole
 from sdloop.recipe.limits import MAX_SEED, MAX_STEPS, STOP_NOISE, USUAL_STEPS
 from sdloop.rules import MAX_SIDE
-from sdloop.schedulers.names import AYS, SIGMAS, SPACINGS, parse_scheduler
+from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
 
 # fmt: off
 PICTURE = section("Picture", {
@@ -54,7 +54,7 @@ SEEDS = section("Prompts and seeds", {
 })
 
 MODEL = section("Model", {
-    "model": Field(Text(), "Hub id, diffusers folder or .safetensors file. "
+    "model": Field(Text(likely=("mini",)), "Hub id, diffusers folder or .safetensors file. "
         "Default: SDLOOP_MODEL, then `sdloop config`, then the embedded mini.", default="mini",
         aliases=("-m",), metavar="MODEL", common=True, essential=True, keyed=False,
         replaces=("revision", "variant", "vae")),
@@ -69,7 +69,7 @@ MODEL = section("Model", {
 })
 
 GUIDANCE = section("Guidance", {
-    "guidance": Field(Text(read=parse_guidance),
+    "guidance": Field(Text(read=parse_guidance, likely=tuple(GUIDANCES)),
         f"Another formula: {', '.join(GUIDANCES)}; with numbers of its own as in "
         "apg:eta=0.2:norm=5.", metavar="NAME"),
     "guidance_interval": Field(Text(read=parse_interval),
@@ -90,7 +90,7 @@ GUIDANCE = section("Guidance", {
 })
 
 SCHEDULER = section("Scheduler", {
-    "scheduler": Field(Text(read=parse_scheduler),
+    "scheduler": Field(Text(read=parse_scheduler, likely=tuple(SCHEDULERS)),
         'Such as euler, dpmpp-2m or "DPM++ 2M Karras", or an optimiser, such as adam. '
         "Default: the model's own.", aliases=("--sampler",), metavar="NAME",
         common=True, replaces=("learning_rate", "weight_decay", "stop_noise")),

@@ -41,10 +41,18 @@ class _Written:
 
 @dataclass(frozen=True, slots=True)
 class Text(_Written):
-    """Any text, or one of ``choices``; ``read`` raises for what is not of its grammar."""
+    """Any text, or one of ``choices``; ``read`` raises for what is not of its grammar.
+
+    ``likely`` are texts that a shell may complete, where those are not the choices.
+    """
 
     choices: tuple[str, ...] = ()
     read: Callable[[str], object] | None = None
+    likely: tuple[str, ...] = ()
+
+    @property
+    def suggested(self) -> tuple[str, ...]:
+        return self.likely or self.choices
 
     def checked(self, name: str, value: Any) -> str:
         check_text(name, value, optional=False)
