@@ -151,8 +151,9 @@ def _from_json(name: str, text: str) -> tuple[Sequence[Any], ...]:
 def _stretches(name: str, text: str) -> Iterator[Sequence[Any]]:
     """Ranges, and between them lists of single values."""
     alone: list[Any] = []
+    ranges = name in ROWS and isinstance(ROWS[name].kind, Whole | Number)
     for part in _COMMA.split(text):
-        found = _RANGE.fullmatch(part) if isinstance(ROWS[name].kind, Whole | Number) else None
+        found = _RANGE.fullmatch(part) if ranges else None
         stretch = [_value(name, part)] if found is None else _range(name, found)
         if not isinstance(stretch, range):
             alone += stretch
