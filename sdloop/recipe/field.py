@@ -60,11 +60,14 @@ class Field:
     per_picture: bool = False
 
 
-def section(panel: str, rows: Mapping[str, Field]) -> dict[str, Field]:
+def section(panel: str, rows: Mapping[str, Field], *, for_all: bool = True) -> dict[str, Field]:
     """Rows under one heading, each with its flag's name written in if it has a flag."""
     return {
         name: dataclasses.replace(
-            row, panel=panel, flag=(row.flag or f"--{name.replace('_', '-')}") if row.help else ""
+            row,
+            panel=panel,
+            flag=(row.flag or f"--{name.replace('_', '-')}") if row.help else "",
+            for_all=row.for_all and for_all,
         )
         for name, row in rows.items()
     }

@@ -19,34 +19,37 @@ from sdloop.recipe.loss_grammar import NAMES, parse_loss
 # fmt: off
 WORDS = section("Words", {
     "embeddings": Field(Several(Text(read=parse_embedding)),
-        "Learned vectors, and the word in the prompt that stands for them; may be repeated. "
-        "Default: the word that the file names.", flag="--embedding", metavar="FILE[:TOKEN]",
-        for_all=False, per_picture=True, replaces=("embeddings_sha256",)),
-    "embeddings_sha256": Field(Several(Hash()), essential=True, for_all=False, per_picture=True),
+        "Learned embedding, and the word in the prompt that stands for it. May be repeated. "
+        "Default: the word that the file names.",
+        flag="--embedding", metavar="FILE[:TOKEN]", per_picture=True,
+        replaces=("embeddings_sha256",)),
+    "embeddings_sha256": Field(Several(Hash()), essential=True, per_picture=True),
     "replace_tokens": Field(Several(Text(read=parse_replacement)),
-        "Read something else in a word's place: puppy=cat, puppy=0.5*puppy+0.5*skunk or "
-        "puppy=FILE; may be repeated.", flag="--replace-token", metavar="WORD=SUM",
-        for_all=False, per_picture=True, replaces=("replace_tokens_sha256",)),
-    "replace_tokens_sha256": Field(Several(Hash()), essential=True, for_all=False,
-        per_picture=True),
-})
+        "Replace what the text encoder reads for a word: puppy=cat, puppy=0.5*puppy+0.5*skunk or "
+        "puppy=FILE. May be repeated.",
+        flag="--replace-token", metavar="WORD=SUM", per_picture=True,
+        replaces=("replace_tokens_sha256",)),
+    "replace_tokens_sha256": Field(Several(Hash()), essential=True, per_picture=True),
+}, for_all=False)
 
 _LOSS_DETAILS = ("losses_sha256", "loss_every", "loss_mode", "loss_clip", "loss_clip_sha256")
 LOSSES = section("Losses", {
     "losses": Field(Several(Text(read=parse_loss)),
-        f"Pull the picture by a loss: {', '.join(NAMES)}, MODULE:FUNCTION; as in blue=200, "
-        "palette=#112233,gold, like=FILE,ssim,mask=FILE:500 or my_losses:warmth=100; may be "
-        "repeated.", flag="--loss", metavar="LOSS[=SCALE]",
-        keyed=False, for_all=False, replaces=_LOSS_DETAILS),
-    "losses_sha256": Field(Several(Hash()), keyed=False, essential=True, for_all=False),
-    "loss_every": Field(Whole(1, MAX_STEPS), "In every N-th step.", metavar="N", usual=LOSS_EVERY,
-        keyed=False, for_all=False),
-    "loss_mode": Field(Text(LOSS_MODES), "Past the UNet, or back through it.", usual="cheap",
-        keyed=False, for_all=False),
-    "loss_clip": Field(Text(), "The CLIP of clip=TEXT: a folder or a hub id. Default: the "
-        "embedded one.", metavar="MODEL", keyed=False, for_all=False),
-    "loss_clip_sha256": Field(Hash(), keyed=False, essential=True, for_all=False),
-})
+        f"Guide the picture by a loss: {', '.join(NAMES)} or MODULE:FUNCTION, as in blue=200, "
+        "palette=#112233,gold, like=FILE,ssim,mask=FILE:500 or my_losses:warmth=100. May be "
+        "repeated.",
+        flag="--loss", metavar="LOSS[=SCALE]", keyed=False, replaces=_LOSS_DETAILS),
+    "losses_sha256": Field(Several(Hash()), essential=True, keyed=False),
+    "loss_every": Field(Whole(1, MAX_STEPS), "Apply the losses in every N-th step only.",
+        metavar="N", usual=LOSS_EVERY, keyed=False),
+    "loss_mode": Field(Text(LOSS_MODES),
+        "How gradients are computed: cheap leaves out the UNet, exact goes back through it.",
+        usual="cheap", keyed=False),
+    "loss_clip": Field(Text(),
+        "CLIP model for clip=TEXT: a folder or a hub id. Default: the embedded one.",
+        metavar="MODEL", keyed=False),
+    "loss_clip_sha256": Field(Hash(), essential=True, keyed=False),
+}, for_all=False)
 # fmt: on
 
 ROWS: Mapping[str, Field] = {

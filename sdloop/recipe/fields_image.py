@@ -9,70 +9,71 @@ from sdloop.rules import MAX_SIDE
 
 # fmt: off
 START = section("Start", {
-    "image": Field(File(), keyed=False, essential=True, for_all=False, per_picture=True,
-        replaces=("image_sha256",)),
-    "image_sha256": Field(Hash(), essential=True, for_all=False, per_picture=True),
+    "image": Field(File(),
+        essential=True, keyed=False, per_picture=True, replaces=("image_sha256",)),
+    "image_sha256": Field(Hash(), essential=True, per_picture=True),
     "strength": Field(Number(0, 1),
-        "0 to 1: how much is made anew; 1 leaves next to nothing of the picture. Of --steps it "
-        "runs as many.", metavar="X", usual=DEFAULT_STRENGTH,
-        common=True, keyed=False, essential=True, for_all=False, replaces=("start_step",)),
-    "exact_steps": Field(Flag(), "Run all of --steps within the strength.", default=False,
-        keyed=False, for_all=False, replaces=("start_step",)),
+        "0 to 1: how much of the picture is made anew. 1 keeps almost nothing of it. Only this "
+        "share of --steps is run.",
+        metavar="X", usual=DEFAULT_STRENGTH, common=True, essential=True, keyed=False,
+        replaces=("start_step",)),
+    "exact_steps": Field(Flag(), "Run exactly --steps steps, whatever the strength is.",
+        default=False, keyed=False, replaces=("start_step",)),
     "start_step": Field(Whole(0, MAX_STEPS - 1),
-        "In place of a strength: the first of --steps to run, counted from 0.", metavar="N",
-        essential=True, for_all=False, replaces=("strength", "exact_steps")),
+        "First of --steps to run, counted from 0. Replaces --strength.",
+        metavar="N", essential=True, replaces=("strength", "exact_steps")),
     "resize": Field(Text((*RESIZES, BACK), likely=RESIZES),
-        "How the picture gets the size: fit keeps its proportions, at the model's own area or "
-        "within --size; crop fills the size; pad shows it whole; stretch distorts it. "
-        "Default: fit, and crop where both sides are given.",
-        for_all=False),
-    "background": Field(Colour(),
-        "The colour behind what is transparent, and around what is padded.",
-        metavar="COLOUR", usual="white", for_all=False),
-})
+        "How the picture gets its new size. fit: keep its proportions, within --size or at the "
+        "model's own area. crop: fill the size and cut off the rest. pad: show all of it on a "
+        "background. stretch: distort it. Default: fit, or crop if both sides are given."),
+    "background": Field(Colour(), "Colour behind transparent parts and around a padded picture.",
+        metavar="COLOUR", usual="white"),
+}, for_all=False)
 
 MASK = section("Mask", {
     "mask": Field(File(),
-        "A picture that is white where is painted, black where nothing changes, and grey where "
-        'it does in part; or "alpha": where the picture itself is transparent.', metavar="MASK",
-        common=True, keyed=False, essential=True, for_all=False, per_picture=True,
+        "Picture that shows where to paint: white is painted, black is kept, grey is a blend. "
+        '"alpha" paints where the picture itself is transparent.',
+        metavar="MASK", common=True, essential=True, keyed=False, per_picture=True,
         replaces=("mask_sha256",)),
-    "mask_sha256": Field(Hash(), essential=True, for_all=False, per_picture=True),
-    "mask_blur": Field(Number(0, 1e3), "Soften its edge by this many pixels.", metavar="X",
-        for_all=False),
-    "invert_mask": Field(Flag(), "Paint where it is black.", default=False, for_all=False),
+    "mask_sha256": Field(Hash(), essential=True, per_picture=True),
+    "mask_blur": Field(Number(0, 1e3), "Soften the edge of the mask by this many pixels.",
+        metavar="X"),
+    "invert_mask": Field(Flag(), "Paint where the mask is black, not where it is white.",
+        default=False),
     "mask_margin": Field(Whole(0, MAX_SIDE),
-        "Look at this many pixels around the mask, enlarged, and not at the whole picture: for "
-        "what is small in it.", metavar="N", for_all=False),
+        "Work only on the masked part and this many pixels around it, enlarged to the model's "
+        "size. Use it for small details.",
+        metavar="N"),
     "no_keep": Field(Flag(),
-        "Save the decoded picture as it is, at the size of the loop, without the original's "
-        "pixels laid over what is not painted.", default=False, for_all=False),
-})
+        "Save the decoded picture as it is, at the size of the loop. Without this flag, the "
+        "original pixels are put back where nothing is painted.",
+        default=False),
+}, for_all=False)
 
 GROWTH = section("Growth", {
-    "left": Field(Whole(1, MAX_SIDE), "Add this many pixels there.", metavar="N",
-        common=True, essential=True, for_all=False),
-    "right": Field(Whole(1, MAX_SIDE), "And there.", metavar="N",
-        common=True, essential=True, for_all=False),
-    "up": Field(Whole(1, MAX_SIDE), "And above.", metavar="N",
-        common=True, essential=True, for_all=False),
-    "down": Field(Whole(1, MAX_SIDE), "And below.", metavar="N",
-        common=True, essential=True, for_all=False),
-    "overlap": Field(Whole(1, MAX_SIDE), "How much of what is there each pass sees beside what it "
-        "adds.", metavar="N", usual="half of the model's size", for_all=False),
-})
+    "left": Field(Whole(1, MAX_SIDE), "Pixels to add on the left.", metavar="N", essential=True),
+    "right": Field(Whole(1, MAX_SIDE), "Pixels to add on the right.", metavar="N", essential=True),
+    "up": Field(Whole(1, MAX_SIDE), "Pixels to add at the top.", metavar="N", essential=True),
+    "down": Field(Whole(1, MAX_SIDE), "Pixels to add at the bottom.", metavar="N", essential=True),
+    "overlap": Field(Whole(1, MAX_SIDE),
+        "How many pixels of the existing picture each pass sees next to the new part.",
+        metavar="N", usual="half of the model's size"),
+}, for_all=False)
 
 ENLARGE = section("Enlarge", {
-    "factor": Field(Number(1, 16), "How many times larger.", metavar="X",
-        usual="2, or what an upscaler does",
-        common=True, keyed=False, essential=True, for_all=False, replaces=("width", "height")),
+    "factor": Field(Number(1, 16), "How many times larger to make the picture.",
+        metavar="X", usual="2, or what an upscaler does", common=True, essential=True, keyed=False,
+        replaces=("width", "height")),
     "hires": Field(Number(1, 16),
-        "Make the picture, then make it this many times larger, from a partial strength.",
-        metavar="X", common=True, essential=True, for_all=False),
+        "Make the picture, enlarge it this many times, then refine it with --strength.",
+        metavar="X", common=True, essential=True),
     "enlarge": Field(Text(ENLARGES),
-        "What is enlarged: the pixels, by Lanczos' filter, or the latents, which blurs and wants "
-        "more strength.", usual="lanczos", for_all=False),
+        "What is enlarged: the pixels (lanczos), or the latents (latent), which blurs more and "
+        "needs a higher strength.",
+        usual="lanczos"),
     "noise_level": Field(Whole(0, 999),
-        "For upscalers: how much noise is put on the small picture, from 0; more of it lets more "
-        "be made up.", metavar="N", usual=DEFAULT_NOISE_LEVEL, for_all=False),
-})
+        "For upscaler models: how much noise to add to the small picture, from 0. More noise lets "
+        "the model invent more.",
+        metavar="N", usual=DEFAULT_NOISE_LEVEL),
+}, for_all=False)
