@@ -18,7 +18,7 @@ from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.text_input import label, read_text, text_lines
 from sdloop.errors import FileError, SettingError
 from sdloop.recipe.fields import parse_value
-from sdloop.recipe.recipe import check_keys, with_new_names
+from sdloop.recipe.names import check_keys, with_new_names
 
 # The letters of kohya's sd-scripts, the de-facto format of prompt files.
 KOHYA = {

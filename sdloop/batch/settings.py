@@ -29,7 +29,8 @@ from sdloop.batch.text_input import read_text
 from sdloop.errors import SettingError
 from sdloop.metadata.record import METADATA, Metadata
 from sdloop.recipe.fields import ROWS
-from sdloop.recipe.recipe import FIELDS, OLD_NAMES, Recipe
+from sdloop.recipe.names import OLD_NAMES
+from sdloop.recipe.recipe import FIELDS, Recipe
 from sdloop.rules import check_choice, check_local, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")

@@ -20,8 +20,9 @@ from sdloop.errors import SettingError
 from sdloop.recipe.check import PROMPTS, check_alone
 from sdloop.recipe.fields import ALIASES, ROWS, parse_value
 from sdloop.recipe.kinds import Number, Whole
+from sdloop.recipe.names import OLD_NAMES
 from sdloop.recipe.parse import parse_pair
-from sdloop.recipe.recipe import FIELDS, OLD_NAMES
+from sdloop.recipe.recipe import FIELDS
 
 MOST = 100_000  # values of a range of decimal numbers
 

@@ -35,11 +35,9 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
 
 def _value(name: str, flag: Any) -> Any:
     """What a flag means: typer has read numbers and lists already, and other text is ours."""
-    return (
-        tuple(flag)
-        if isinstance(flag, list)
-        else (parse_value(name, flag) if isinstance(flag, str) else flag)
-    )
+    if isinstance(flag, list):
+        return tuple(flag)
+    return parse_value(name, flag) if isinstance(flag, str) else flag
 
 
 def schedule_text(text: str) -> str:
