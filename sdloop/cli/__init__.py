@@ -1,7 +1,7 @@
 """The command line: the only rooms that print, exit or know argv.
 
-Nothing heavy is imported at the top of these files, so that ``--help`` and a mistyped flag cost a
-fraction of a second; what needs torch imports it inside its function.
+A command is imported when it is chosen, and what needs torch imports it inside its function: so
+``--help`` and a misspelt flag take a fraction of a second.
 """
 
 import io
@@ -11,78 +11,70 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from sdloop.cli.animate import animate
-from sdloop.cli.batch import batch
-from sdloop.cli.bench import bench
-from sdloop.cli.config import config
-from sdloop.cli.diff import diff
-from sdloop.cli.img2img import img2img
-from sdloop.cli.inpaint import inpaint
-from sdloop.cli.inspect import inspect
-from sdloop.cli.mix import mix
-from sdloop.cli.models import models
-from sdloop.cli.outpaint import outpaint
-from sdloop.cli.pick import pick
-from sdloop.cli.rerun import rerun
-from sdloop.cli.sheet import sheet
-from sdloop.cli.show import show
+from sdloop.cli.terminal.commands import App, LazyGroup
 from sdloop.cli.terminal.output import emit, one_line_endings
-from sdloop.cli.terminal.versions import installed
-from sdloop.cli.tokens import tokens
-from sdloop.cli.train_embedding import train_embedding
-from sdloop.cli.txt2img import txt2img
-from sdloop.cli.upscale import upscale
-from sdloop.cli.verify import verify
-from sdloop.cli.worker import worker
+
+_MAKE = {
+    "txt2img": "Make pictures from a prompt, or from a file of prompts.",
+    "img2img": "Make new versions of pictures, guided by a prompt.",
+    "inpaint": "Repaint the part of a picture that a mask marks.",
+    "outpaint": "Extend a picture beyond its edges.",
+    "upscale": "Enlarge pictures, and let the model add detail.",
+    "animate": "Restyle an animation or a video, frame by frame.",
+    "mix": "Blend prompts in one picture, a series or a film.",
+    "batch": "Make many pictures: prompts, settings and seeds, combined.",
+    "rerun": "Make pictures again from their files, with changes.",
+}
+_LOOK = {
+    "show": "Print the settings that pictures were made with.",
+    "diff": "Compare two pictures: their settings and their pixels.",
+    "verify": "Make pictures again, and check that they are the same.",
+    "sheet": "Arrange pictures on one labelled sheet.",
+    "pick": "Choose pictures of a folder in the browser.",
+    "tokens": "Show how a model splits a prompt into tokens.",
+    "inspect": "Look inside the model and the sampling loop.",
+}
+_SET_UP = {
+    "models": "List the models on this machine, or describe one.",
+    "train-embedding": "Teach a model a new word from a few pictures.",
+    "config": "Read and change the settings of every command.",
+    "worker": "Control the process that keeps a model loaded.",
+    "bench": "Measure how fast sdloop runs on this machine.",
+}
 
 
-class _Commands(TyperGroup):
+class _Commands(LazyGroup):
     """All commands; whichever runs, it ends as ``one_line_endings`` says."""
+
+    package = "sdloop.cli"
+    sections = {"Make pictures": _MAKE, "Look at pictures": _LOOK, "Set up": _SET_UP}  # noqa: RUF012
 
     def invoke(self, ctx: Any) -> Any:
         with one_line_endings(debug=bool(ctx.params["debug"])):
             return super().invoke(ctx)
 
 
-# typer imports pydantic, a fifth of the time of `txt2img --help`, to turn the None of these flags
-# into False.
-_NOT_ASKED = dict.fromkeys(("help", "install_completion", "show_completion"), False)
+# typer imports pydantic, which takes as long as all else of `--help`, to turn the None of these
+# flags into False. It gives the flag of two names either of them.
+_NOT_ASKED = dict.fromkeys(("help", "help_all", "install_completion", "show_completion"), False)
 
-app = typer.Typer(
+app = App(
     cls=_Commands,
     name="sdloop",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"default_map": _NOT_ASKED},
+    context_settings={
+        "default_map": _NOT_ASKED,
+        "help_option_names": ["--help", "--help-all"],
+        "max_content_width": 100,
+    },
 )
-app.command()(txt2img)
-app.command()(img2img)
-app.command()(inpaint)
-app.command()(outpaint)
-app.command()(upscale)
-app.command()(animate)
-app.command()(mix)
-app.command()(batch)
-app.command()(rerun)
-app.command()(verify)
-app.command()(diff)
-app.command()(tokens)
-app.command("train-embedding")(train_embedding)
-app.add_typer(inspect, name="inspect")
-app.command()(sheet)
-app.command()(pick)
-app.command()(show)
-app.command()(models)
-app.add_typer(config, name="config")
-app.add_typer(worker, name="worker")
-app.add_typer(bench, name="bench")
 
 
 def _print_versions(asked: bool) -> None:
     if asked:
+        from sdloop.cli.terminal.versions import installed
+
         for package, version in installed().items():
             emit(f"{package} {version}")
         raise typer.Exit()
@@ -96,14 +88,15 @@ def sdloop(
             "--version",
             callback=_print_versions,
             is_eager=True,
-            help="Print the versions of sdloop and of what it stands on.",
+            help="Print the versions of sdloop and of the libraries it uses.",
         ),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", envvar="SDLOOP_DEBUG", hidden=True)] = False,
 ) -> None:
-    """Pictures from text, with a sampling loop that one can read in one sitting.
+    """Make pictures from text with Stable Diffusion.
 
-    [bold]Example:[/bold] sdloop txt2img "two green frogs on stilts" --seed 4
+    Example:
+      sdloop txt2img "two green frogs on stilts" --seed 4 -o frogs.png
     """
 
 

@@ -37,16 +37,15 @@ def animate(
     model: ModelOptions,
     output: MovingOutput,
 ) -> None:
-    """Put every frame of what moves under the same noise, and take that away with a prompt.
+    """Restyle an animation or a video, frame by frame.
 
-    IMAGE is a GIF, WebP or PNG that moves, a folder of pictures, or a video (with the extra
-    `video`).
+    The prompt says what the frames become. IMAGE is an animated GIF, WebP or PNG, a folder of
+    pictures, or a video (needs the extra `video`). All frames get the same noise (img2img), so
+    that they stay alike.
 
-    [bold]Examples:[/bold]
-
-    sdloop animate frames/ "a wooden carving of a rabbit" --strength 0.5 -o carving.gif
-
-    sdloop animate hop.gif "a watercolour of a rabbit" --strength 0.4 --carry 0.3 -o hop.webp
+    Examples:
+      sdloop animate frames/ "a wooden carving of a rabbit" --strength 0.5 -o carving.gif
+      sdloop animate hop.gif "a watercolour of a rabbit" --strength 0.4 --carry 0.3 -o hop.webp
     """
     images = start.images or []
     if prompt is None and images:

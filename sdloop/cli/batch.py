@@ -41,20 +41,17 @@ def batch(
     output: OutputOptions,
     order: OrderOptions,
 ) -> None:
-    """Make all the pictures of a plan that are not there yet, and print their paths.
+    """Make many pictures: prompts, settings and seeds, combined.
 
-    Every prompt is made with every setting that is swept and with every seed. The same command goes
-    on where it was stopped, and several at once share the work.
+    Each prompt is combined with each value of each --sweep and with each seed. Pictures that are
+    already there are not made again: after an interruption, the same command continues. It may
+    also run several times at once, and the processes share the work.
 
-    [bold]Examples:[/bold]
-
-    sdloop batch --from-file prompts.txt --seed 1..200 --outdir overnight
-
-    sdloop batch "a {red|green} frog" --seed 1..4 --sweep guidance_scale=1,2,4 --outdir frogs
-
-    sdloop batch "__animals__ at night" --wildcards words --pick random --seed 1..50 --outdir night
-
-    sdloop batch "a frog" --seed 1..9 --dry-run | grep -v '"seed": 4' | sdloop batch --from-file -
+    Examples:
+      sdloop batch --from-file prompts.txt --seed 1..200 --outdir overnight
+      sdloop batch "a {red|green} frog" --seed 1..4 --sweep guidance_scale=1,2,4 --outdir frogs
+      sdloop batch "__animals__ at night" --wildcards words --pick random --seed 1..50
+      sdloop batch "a frog" --seed 1..9 --dry-run | grep -v '"seed": 4' | sdloop batch --from-file -
     """
     check_rank(order)
     if output.save_steps is not None or output.preview:

@@ -14,14 +14,13 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
-import typer
-
 from sdloop.cli.options.groups import option
+from sdloop.cli.terminal.commands import App
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SdloopError
 from sdloop.rules import check_whole
 
-bench = typer.Typer(no_args_is_help=True, help="Measure this machine.")
+bench = App(no_args_is_help=True)
 
 _PROMPT = "a frog in a park"
 _COLD, _SHORT = 3, 7  # calls, whose median is told
@@ -29,7 +28,7 @@ _COLD, _SHORT = 3, 7  # calls, whose median is told
 
 @bench.callback()
 def _bench() -> None:
-    """Measure this machine: each figure beside what it is compared with, from one run."""
+    """Measure how fast sdloop runs on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,9 +74,10 @@ def loop(
     model: Annotated[str, option("Options", "As for txt2img.", *("--model", "-m"))] = "mini",
     json_lines: Annotated[bool, option("Options", "One line of JSON.", "--json")] = False,
 ) -> None:
-    """Compare a shell loop of calls with one batch, and a warm call with a cold one.
+    """Compare a shell loop with one batch, and a call to a warm worker with a cold start.
 
-    [bold]Example:[/bold] sdloop bench loop --calls 50
+    Example:
+      sdloop bench loop --calls 50
     """
     check_whole("calls", calls, 2, 10_000)
     check_whole("steps", steps, 1, 1000)

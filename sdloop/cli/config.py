@@ -13,6 +13,7 @@ from sdloop.batch.settings import (
     user_path,
     user_settings,
 )
+from sdloop.cli.terminal.commands import App
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import write_whole
@@ -22,7 +23,7 @@ from sdloop.recipe.recipe import FIELDS
 
 KEYS = tuple(name for name in (*FIELDS, *COMMAND_FIELDS) if name not in NOT_FOR_ALL)
 
-config = typer.Typer()
+config = App()
 
 Key = Annotated[
     str,
@@ -40,9 +41,12 @@ Value = Annotated[
 
 @config.callback(invoke_without_command=True)
 def config_(context: typer.Context) -> None:
-    """Settings for every command: the model, the device, the folder for pictures … Print them.
+    """Read and change the settings of every command.
 
-    [bold]Example:[/bold] sdloop config set model stabilityai/stable-diffusion-xl-base-1.0
+    Such as the model, the device or the folder for pictures. Without a command, print them all.
+
+    Example:
+      sdloop config set model stabilityai/stable-diffusion-xl-base-1.0
     """
     if context.invoked_subcommand is None:
         show()
@@ -50,9 +54,10 @@ def config_(context: typer.Context) -> None:
 
 @config.command()
 def path() -> None:
-    """Print where the settings file is, or would be.
+    """Print the path of the settings file, even if it does not exist yet.
 
-    [bold]Example:[/bold] cat "$(sdloop config path)"
+    Example:
+      cat "$(sdloop config path)"
     """
     emit(str(user_path()))
 
@@ -61,7 +66,8 @@ def path() -> None:
 def show() -> None:
     """Print all settings, as TOML.
 
-    [bold]Example:[/bold] sdloop config show
+    Example:
+      sdloop config show
     """
     text = _toml(user_settings())
     if text:
@@ -74,7 +80,8 @@ def show() -> None:
 def get(key: Key) -> None:
     """Print one setting.
 
-    [bold]Example:[/bold] sdloop config get model
+    Example:
+      sdloop config get model
     """
     _check_key(key)
     settings = user_settings()
@@ -87,9 +94,12 @@ def get(key: Key) -> None:
 
 @config.command("set")
 def set_(key: Key, value: Value) -> None:
-    """Set one setting, after checking it. Comments in the file are not kept.
+    """Check one setting and write it to the settings file.
 
-    [bold]Example:[/bold] sdloop config set steps 30
+    Comments in the file are lost.
+
+    Example:
+      sdloop config set steps 30
     """
     _check_key(key)
     parsed = _parse(key, value)
@@ -98,9 +108,10 @@ def set_(key: Key, value: Value) -> None:
 
 @config.command()
 def unset(key: Key) -> None:
-    """Forget one setting.
+    """Remove one setting from the settings file.
 
-    [bold]Example:[/bold] sdloop config unset model
+    Example:
+      sdloop config unset model
     """
     _check_key(key)
     settings = user_settings()

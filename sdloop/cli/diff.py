@@ -43,11 +43,12 @@ def diff(
         bool, typer.Option("--json", help="One line of JSON.", rich_help_panel="Output")
     ] = False,
 ) -> None:
-    """Print which settings of two pictures differ, and how far apart their pixels are.
+    """Compare two pictures: their settings and their pixels.
 
-    The exit code is 0, whether they differ or not, and 3 if one of them cannot be read.
+    The exit code is 0 whether they differ or not, and 3 if one of them cannot be read.
 
-    [bold]Example:[/bold] sdloop diff frog-4.png frog-4-again.png
+    Example:
+      sdloop diff frog-4.png frog-4-again.png
     """
     records = read_record(a), read_record(b)
     images = [open_image(str(path)).image.convert("RGB") for path in (a, b)]

@@ -20,15 +20,14 @@ def img2img(
     model: ModelOptions,
     output: OutputOptions,
 ) -> None:
-    """Make pictures from pictures and a prompt: put each under noise, and take that away again.
+    """Make new versions of pictures, guided by a prompt.
 
-    [bold]Examples:[/bold]
+    Noise is added to each picture, and removed again step by step with the prompt.
 
-    sdloop img2img sketch.png "a wooden carving of a rabbit eating a leaf" --strength 0.6 --seed 4
-
-    sdloop img2img -i day.jpg -i night.jpg "the old harbour, oil on canvas" --seed 1..4
-
-    sdloop img2img frames/ "an old film" --strength 0.4 --seed 4 --outdir film
+    Examples:
+      sdloop img2img sketch.png "a wooden carving of a rabbit eating a leaf" --strength 0.6 --seed 4
+      sdloop img2img -i day.jpg -i night.jpg "the old harbour, oil on canvas" --seed 1..4
+      sdloop img2img frames/ "an old film" --strength 0.4 --seed 4 --outdir film
     """
     flags = {**given(model, output, start), **recipe_settings(recipe)}
     example = 'sdloop img2img sketch.png "a wooden carving of a rabbit"'

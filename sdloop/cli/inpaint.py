@@ -21,15 +21,14 @@ def inpaint(
     model: ModelOptions,
     output: OutputOptions,
 ) -> None:
-    """Paint a picture anew where a mask is white; outside of it not a pixel changes.
+    """Repaint the part of a picture that a mask marks.
 
-    [bold]Examples:[/bold]
+    All pixels outside of the mask stay exactly as they are.
 
-    sdloop inpaint photo.png "a straw hat" --mask mask.png --seed 1..4
-
-    sdloop inpaint photo.png "a straw hat" --mask mask.png --mask-margin 32 --mask-blur 4 --seed 4
-
-    sdloop inpaint cut-out.png "a street at night" --mask alpha --seed 4
+    Examples:
+      sdloop inpaint photo.png "a straw hat" --mask mask.png --seed 1..4
+      sdloop inpaint photo.png "a straw hat" --mask mask.png --mask-margin 32 --mask-blur 4 --seed 4
+      sdloop inpaint cut-out.png "a street at night" --mask alpha --seed 4
     """
     flags = {**given(model, output, mask, start), **recipe_settings(recipe)}
     example = 'sdloop inpaint photo.png "a straw hat" --mask mask.png'

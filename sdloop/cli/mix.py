@@ -34,15 +34,12 @@ def mix(
     model: ModelOptions,
     output: OutputOptions,
 ) -> None:
-    """Make pictures of several prompts in one, of all between them, or a film from one to another.
+    """Blend prompts in one picture, a series or a film.
 
-    [bold]Examples:[/bold]
-
-    sdloop mix "a rabbit" "a frog" --weight 0.5 --seed 4
-
-    sdloop mix "a rabbit" "a frog" --at time --slider 9 --seed 4 --outdir between
-
-    sdloop mix "a rabbit" "a frog" --seed 4..9 --walk 48 -o morph.gif
+    Examples:
+      sdloop mix "a rabbit" "a frog" --weight 0.5 --seed 4
+      sdloop mix "a rabbit" "a frog" --at time --slider 9 --seed 4 --outdir between
+      sdloop mix "a rabbit" "a frog" --seed 4..9 --walk 48 -o morph.gif
     """
     if seeds.from_file is not None:
         raise SettingError("from_file is for txt2img; mix takes its prompts one after the other")

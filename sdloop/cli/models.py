@@ -44,17 +44,15 @@ def models(
     hashes: Hash = False,
     json_lines: Json = False,
 ) -> None:
-    """List the models that need no download, or tell what one of them is and knows.
+    """List the models on this machine, or describe one.
 
-    They are the embedded one and what is whole in the Hugging Face cache. Nothing is fetched.
+    These are the small built-in model and the complete ones in the Hugging Face cache. Nothing is
+    downloaded.
 
-    [bold]Examples:[/bold]
-
-    sdloop models
-
-    sdloop models mini
-
-    sdloop models stabilityai/stable-diffusion-xl-base-1.0 --variant fp16 --json
+    Examples:
+      sdloop models
+      sdloop models mini
+      sdloop models stabilityai/stable-diffusion-xl-base-1.0 --variant fp16 --json
     """
     if model is None:
         for name, value in (("revision", revision), ("variant", variant), ("hash", hashes)):

@@ -21,13 +21,13 @@ def outpaint(
     model: ModelOptions,
     output: OutputOptions,
 ) -> None:
-    """Let a picture grow outwards; its own pixels stay as they are.
+    """Extend a picture beyond its edges.
 
-    [bold]Examples:[/bold]
+    The original pixels stay exactly as they are.
 
-    sdloop outpaint photo.png "an endless city" --right 256 --up 128 --seed 4
-
-    sdloop outpaint photos/ "the sea" --left 512 --right 512 --overlap 128 --outdir wide
+    Examples:
+      sdloop outpaint photo.png "an endless city" --right 256 --up 128 --seed 4
+      sdloop outpaint photos/ "the sea" --left 512 --right 512 --overlap 128 --outdir wide
     """
     flags = {**given(model, output, growth), **recipe_settings(recipe)}
     example = 'sdloop outpaint photo.png "an endless city" --right 256'

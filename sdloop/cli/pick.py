@@ -81,17 +81,15 @@ def pick(
     gallery: GalleryOptions,
     ranking: RankOptions,
 ) -> None:
-    """Look through a folder in the browser; picks are written to picks.txt in it, one path a line.
+    """Choose pictures of a folder in the browser.
 
-    The page is for this machine alone, and for whoever has its address. Ctrl-C ends it.
+    The paths of the chosen pictures are written to picks.txt in the folder, one per line. The page
+    is served only to this machine. Press Ctrl-C to end it.
 
-    [bold]Examples:[/bold]
-
-    sdloop pick out/
-
-    sdloop pick out/ --export gallery --picked
-
-    sdloop pick out/ --rank clip
+    Examples:
+      sdloop pick out/
+      sdloop pick out/ --export gallery --picked
+      sdloop pick out/ --rank clip
     """
     if folder is None:
         raise SettingError("a folder must be given, as in: sdloop pick out/")

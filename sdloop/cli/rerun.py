@@ -39,21 +39,18 @@ def rerun(
     model: ModelOptions,
     output: OutputOptions,
 ) -> None:
-    """Make pictures again from their own files, with changes or without.
+    """Make pictures again from their files, with changes.
 
-    Without changes the pixels are the same. The files may also be A1111's, stable-diffusion.cpp's,
-    InvokeAI's, mflux's and, of simple graphs, ComfyUI's: what could not be taken over is told.
-    {file} in a name is that of the old picture, without its suffix.
+    Each file contains the settings of its picture. Without changes the pixels are the same.
+    Files of A1111, stable-diffusion.cpp, InvokeAI and mflux work too, and ComfyUI's if the
+    graph is simple; a message names each setting that could not be read. In a file name, {file}
+    stands for the name of the old picture without its suffix.
 
-    [bold]Examples:[/bold]
-
-    sdloop rerun frog-4.png --steps 80 --hires 2
-
-    sdloop rerun picked/ --seed 1..4 -o "more/{file}-{seed}.png"
-
-    sdloop rerun frog-4.png --variation-seed 9 --variation-strength 0.15
-
-    sdloop rerun from-elsewhere.png --model stable-diffusion-v1-5/stable-diffusion-v1-5
+    Examples:
+      sdloop rerun frog-4.png --steps 80 --hires 2
+      sdloop rerun picked/ --seed 1..4 -o "more/{file}-{seed}.png"
+      sdloop rerun frog-4.png --variation-seed 9 --variation-strength 0.15
+      sdloop rerun from-elsewhere.png --model stable-diffusion-v1-5/stable-diffusion-v1-5
     """
     if not files:
         raise SettingError("a picture must be named, as in: sdloop rerun frog-4.png --steps 80")

@@ -54,19 +54,16 @@ def sheet(
     ranking: RankOptions,
     out: SheetOptions,
 ) -> None:
-    """Put pictures on a labelled sheet; of two in one place the first is shown.
+    """Arrange pictures on one labelled sheet.
 
-    The axes are any settings that stand in the pictures' files, or "step" for those of
-    --save-steps. Without any the pictures are shown in the order of their names, or, with --rank,
-    of how well they fit their prompts.
+    The columns and rows may be any setting in the pictures' files, or "step" for the files of
+    --save-steps. If two pictures belong in the same cell, the first is shown. Without columns and
+    rows, the pictures are sorted by name, or with --rank by how well they fit their prompts.
 
-    [bold]Examples:[/bold]
-
-    sdloop sheet out/ --columns seed --rows guidance_scale -o sheet.png
-
-    sdloop sheet *.png --zoom 0.5 -o sheet.png
-
-    sdloop sheet out/ --rank clip --top 8 -o best.png
+    Examples:
+      sdloop sheet out/ --columns seed --rows guidance_scale -o sheet.png
+      sdloop sheet *.png --zoom 0.5 -o sheet.png
+      sdloop sheet out/ --rank clip --top 8 -o best.png
     """
     if not files:
         raise SettingError("a sheet needs pictures, as in: sdloop sheet out/ -o sheet.png")

@@ -34,16 +34,15 @@ Csv = Annotated[
 
 
 def show(files: FilesArgument = None, json_lines: Json = False, csv: Csv = False) -> None:
-    """Print what pictures were made with, by sdloop or by another program.
+    """Print the settings that pictures were made with.
 
-    These are A1111, stable-diffusion.cpp, mflux, InvokeAI and, of simple graphs, ComfyUI. A picture
-    that cannot be read does not hide the others; the exit code is 3 then.
+    The files may come from sdloop or another program. Files of A1111, stable-diffusion.cpp,
+    mflux and InvokeAI can be read, and ComfyUI's if the graph is simple. If a picture cannot be
+    read, the others are still shown and the exit code is 3.
 
-    [bold]Examples:[/bold]
-
-    sdloop show frog-4.png
-
-    sdloop show out/ --csv > out.csv
+    Examples:
+      sdloop show frog-4.png
+      sdloop show out/ --csv > out.csv
     """
     if not files:
         raise SettingError("a picture must be named, as in: sdloop show frog-4.png")

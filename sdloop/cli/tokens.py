@@ -44,18 +44,16 @@ def tokens(
     json_lines: Json = False,
     strict: Strict = False,
 ) -> None:
-    """Show what a model's text encoders see of a prompt: tokens, their chunks and weights.
+    """Show how a model splits a prompt into tokens.
 
-    Nothing is loaded but the vocabulary. A prompt that changes on the way, or combines several,
-    is shown text by text.
+    Also shown are the chunks that the encoder reads, and the weights. Only the vocabulary is
+    loaded. A prompt that changes during the steps, or that combines several prompts, is shown
+    part by part.
 
-    [bold]Examples:[/bold]
-
-    sdloop tokens "a (red:1.5) frog on stilts"
-
-    sdloop tokens "a \\[red:green:0.5] frog" --steps 30
-
-    sdloop tokens "a zebra" --strict || echo "it does not know these words"
+    Examples:
+      sdloop tokens "a (red:1.5) frog on stilts"
+      sdloop tokens "a [red:green:0.5] frog" --steps 30
+      sdloop tokens "a zebra" --strict || echo "the model does not know one of these words"
     """
     from sdloop.models.checkpoint.find import find_checkpoint
 

@@ -34,16 +34,15 @@ def train_embedding(
     training: TrainingOptions,
     model: WeightsOptions,
 ) -> None:
-    """Teach the model a new word: vectors that stand for what a few pictures show.
+    """Teach a model a new word from a few pictures.
 
-    Textual inversion: the weights stay as they are, and the file, of a few kB, is for --embedding,
-    diffusers and A1111. Ctrl-C keeps what was learned, and --resume goes on from there.
+    This is textual inversion: the model's weights do not change. The result is a file of a few
+    kB for --embedding, diffusers and A1111. Ctrl-C saves what was learned so far, and --resume
+    continues from there.
 
-    [bold]Example:[/bold]
-
-    sdloop train-embedding pictures/ --token "<my-frog>" --init frog -o my-frog.safetensors
-
-    sdloop txt2img "a <my-frog> on stilts" --embedding my-frog.safetensors --seed 4
+    Examples:
+      sdloop train-embedding pictures/ --token "<my-frog>" --init frog -o my-frog.safetensors
+      sdloop txt2img "a <my-frog> on stilts" --embedding my-frog.safetensors --seed 4
     """
     settings = Settings.of(given(model)).over(standing_settings(None))
     output = _output(training)

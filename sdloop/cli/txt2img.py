@@ -3,14 +3,11 @@
 from contextlib import nullcontext
 from typing import Annotated
 
-from sdloop.cli.make.recipes import recipe_settings
-from sdloop.cli.make.run import asked_prompts, asked_settings, fulfil
 from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.image import HiresOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
-from sdloop.cli.terminal.startup_times import cold as told_cold
 
 
 @with_options
@@ -27,18 +24,20 @@ def txt2img(
         option("Output", "Tell how long imports, weights and the first step take.", "--cold"),
     ] = False,
 ) -> None:
-    """Make pictures from a prompt, or from a file of them, and print their paths.
+    """Make pictures from a prompt, or from a file of prompts.
 
-    [bold]Examples:[/bold]
+    The paths of the pictures are printed, one per line.
 
-    sdloop txt2img "two green frogs on stilts" --seed 4 -o frogs.png
-
-    sdloop txt2img "an old lighthouse" -m stable-diffusion-v1-5/stable-diffusion-v1-5 --seed 1..8
-
-    sdloop txt2img "an old lighthouse" --hires 2 --strength 0.4 --seed 4
-
-    sdloop txt2img --from-file prompts.txt --count 4 --outdir pictures
+    Examples:
+      sdloop txt2img "two green frogs on stilts" --seed 4 -o frogs.png
+      sdloop txt2img "an old lighthouse" -m stable-diffusion-v1-5/stable-diffusion-v1-5 --seed 1..8
+      sdloop txt2img "an old lighthouse" --hires 2 --strength 0.4 --seed 4
+      sdloop txt2img --from-file prompts.txt --count 4 --outdir pictures
     """
+    from sdloop.cli.make.recipes import recipe_settings
+    from sdloop.cli.make.run import asked_prompts, asked_settings, fulfil
+    from sdloop.cli.terminal.startup_times import cold as told_cold
+
     settings = asked_settings({**given(model, output, hires), **recipe_settings(recipe)}, seeds)
     example = 'sdloop txt2img "two green frogs on stilts"'
     prompts = asked_prompts(prompt, seeds.from_file, settings, example=example)

@@ -31,21 +31,18 @@ def upscale(
     model: ModelOptions,
     output: OutputOptions,
 ) -> None:
-    """Make pictures larger: enlarge each, then put it under a little noise and take that away.
+    """Enlarge pictures, and let the model add detail.
 
-    A model that is an upscaler starts from noise, and sees the small picture as well.
+    Each picture is enlarged, then a little noise is added and removed again (img2img). An upscaler
+    model starts from pure noise instead and sees the small picture.
+    Without PROMPT, the prompt in each picture's own file is used. If there is none, guidance
+    is off.
 
-    Without a PROMPT each picture is taken at its own word, where its file tells what it shows.
-
-    [bold]Examples:[/bold]
-
-    sdloop upscale photo.png --factor 2
-
-    sdloop upscale photo.png "an old lighthouse, oil on canvas" --factor 3 --strength 0.5 --seed 4
-
-    sdloop upscale pictures/ --outdir large
-
-    sdloop upscale small.png "a white cat" --model stabilityai/stable-diffusion-x4-upscaler
+    Examples:
+      sdloop upscale photo.png --factor 2
+      sdloop upscale photo.png "an old lighthouse, oil on canvas" --factor 3 --strength 0.5 --seed 4
+      sdloop upscale pictures/ --outdir large
+      sdloop upscale small.png "a white cat" --model stabilityai/stable-diffusion-x4-upscaler
     """
     flags = {**given(model, output, start, larger), **recipe_settings(recipe)}
     may_fetch = not output.dry_run

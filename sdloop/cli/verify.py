@@ -84,13 +84,15 @@ class Verdict:
 
 @with_options
 def verify(files: FilesArgument = None, *, how: VerifyOptions) -> None:
-    """Make pictures again, and say whether they are the same, or how far off and why.
+    """Make pictures again, and check that they are the same.
 
-    Nothing is written. A JPEG is compared with the new picture saved as a JPEG, a picture of
-    --save-steps with the same step. The exit code is 0 if all are equal, 5 if some are not, and 3
-    if the others are, but some could not be made again.
+    Nothing is written. If a picture differs, the size of the difference and its likely cause are
+    printed. A JPEG is compared with the new picture saved as a JPEG, a picture of --save-steps with
+    the same step. The exit code is 0 if all are equal, 5 if some differ, and 3 if none differs but
+    some could not be made again.
 
-    [bold]Example:[/bold] sdloop verify out/ --json
+    Example:
+      sdloop verify out/ --json
     """
     if not files:
         raise SettingError("a picture must be named, as in: sdloop verify frog-4.png")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sdloop.cli.options.groups import option
+from sdloop.cli.terminal.commands import App
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SdloopError, SettingError
 from sdloop.worker.asked import KEEP_ALIVE, seconds
@@ -15,21 +16,29 @@ from sdloop.worker.messages import Ask, BadMessage, Status
 from sdloop.worker.place import folder, identity
 from sdloop.worker.reach import connected
 
-worker = typer.Typer(
-    no_args_is_help=True, help="The processes that keep models for the next calls."
-)
+worker = App(no_args_is_help=True)
 
 _STOPPING = 30.0  # seconds
 
 
 @worker.callback()
 def _worker() -> None:
-    """The processes that keep models for the next calls: see --worker of what makes pictures."""
+    """Control the process that keeps a model loaded.
+
+    It is a background process that later calls of sdloop use. The flag --worker of the commands
+    that make pictures decides whether they use it.
+
+    Example:
+      sdloop worker status
+    """
 
 
 @worker.command()
 def status() -> None:
-    """Print what the workers of this user do; exit code 1 where there are none."""
+    """Print what your workers are doing.
+
+    The exit code is 1 if there are none.
+    """
     found = _workers()
     for _, told in found:
         emit(_sentence(told))
@@ -50,7 +59,11 @@ def start(
         ),
     ] = None,
 ) -> None:
-    """Start a worker now, for calls from this environment."""
+    """Start a worker now, so that the next call finds it ready.
+
+    Example:
+      sdloop worker start --keep-alive 1h
+    """
     stay = keep_alive or os.environ.get("SDLOOP_KEEP_ALIVE")
     stays = KEEP_ALIVE if stay is None else seconds(stay)
     if stays is None or stays == 0:
@@ -67,7 +80,10 @@ def start(
 
 @worker.command()
 def stop() -> None:
-    """End all workers of this user, each after the call that it is at; free their memory."""
+    """Stop all your workers and free their memory.
+
+    A call that is running is finished first.
+    """
     found = _workers()
     for path, _ in found:
         _asked(path, "stop")

@@ -13,7 +13,7 @@ START = section("Start", {
         essential=True, keyed=False, per_picture=True, replaces=("image_sha256",)),
     "image_sha256": Field(Hash(), essential=True, per_picture=True),
     "strength": Field(Number(0, 1),
-        "0 to 1: how much of the picture is made anew. 1 keeps almost nothing of it. Only this "
+        "How much of the picture is made anew, 0 to 1. 1 keeps almost nothing of it. Only this "
         "share of --steps is run.",
         metavar="X", usual=DEFAULT_STRENGTH, common=True, essential=True, keyed=False,
         replaces=("start_step",)),
@@ -34,8 +34,7 @@ MASK = section("Mask", {
     "mask": Field(File(),
         "Picture that shows where to paint: white is painted, black is kept, grey is a blend. "
         '"alpha" paints where the picture itself is transparent.',
-        metavar="MASK", common=True, essential=True, keyed=False, per_picture=True,
-        replaces=("mask_sha256",)),
+        metavar="MASK", essential=True, keyed=False, per_picture=True, replaces=("mask_sha256",)),
     "mask_sha256": Field(Hash(), essential=True, per_picture=True),
     "mask_blur": Field(Number(0, 1e3), "Soften the edge of the mask by this many pixels.",
         metavar="X"),
@@ -63,11 +62,11 @@ GROWTH = section("Growth", {
 
 ENLARGE = section("Enlarge", {
     "factor": Field(Number(1, 16), "How many times larger to make the picture.",
-        metavar="X", usual="2, or what an upscaler does", common=True, essential=True, keyed=False,
+        metavar="X", usual="2, or what an upscaler does", essential=True, keyed=False,
         replaces=("width", "height")),
     "hires": Field(Number(1, 16),
-        "Make the picture, enlarge it this many times, then refine it with --strength.",
-        metavar="X", common=True, essential=True),
+        "How many times to enlarge the finished picture. It is then refined with --strength.",
+        metavar="X", essential=True),
     "enlarge": Field(Text(ENLARGES),
         "What is enlarged: the pixels (lanczos), or the latents (latent), which blurs more and "
         "needs a higher strength.",

@@ -106,8 +106,8 @@ GUIDANCE = section("Guidance", {
 
 SCHEDULER = section("Scheduler", {
     "scheduler": Field(Text(read=parse_scheduler, likely=tuple(SCHEDULERS)),
-        'Scheduler, such as euler, dpmpp-2m or "DPM++ 2M Karras", or an optimiser, such as adam. '
-        "Default: the model's own.",
+        'Name of the scheduler, such as dpmpp-2m. "DPM++ 2M Karras" works too, and optimisers such '
+        "as adam. Default: the model's own.",
         aliases=("--sampler",), metavar="NAME", common=True,
         replaces=("learning_rate", "weight_decay", "stop_noise")),
     "sigmas": Field(Text((*SIGMAS, AYS)),

@@ -1,21 +1,24 @@
 """``sdloop inspect``: look inside the loop, one file per thing to look at."""
 
-import typer
+from sdloop.cli.terminal.commands import App, LazyGroup
 
-from sdloop.cli.inspect.latents import latents
-from sdloop.cli.inspect.noise import noise
-from sdloop.cli.inspect.prompt import prompt
-from sdloop.cli.inspect.schedule import schedule
-from sdloop.cli.inspect.steps import steps
 
-inspect = typer.Typer(no_args_is_help=True, help="Look inside the loop.")
-inspect.command()(steps)
-inspect.command()(prompt)
-inspect.command()(latents)
-inspect.command()(schedule)
-inspect.command()(noise)
+class _Inspections(LazyGroup):
+    package = "sdloop.cli.inspect"
+    sections = {  # noqa: RUF012
+        "Commands": {
+            "steps": "Show how a picture develops, step by step.",
+            "prompt": "Show what the text encoder makes of each token, and where it acts.",
+            "latents": "Send a picture through the VAE and back, and show what is lost.",
+            "schedule": "Print or draw the noise level of each step.",
+            "noise": "Show one seed at different numbers of steps and guidance scales.",
+        }
+    }
+
+
+inspect = App(cls=_Inspections, no_args_is_help=True)
 
 
 @inspect.callback()
 def _inspect() -> None:
-    """Look inside the loop: what a scheduler, the VAE, a prompt and the steps really do."""
+    """Look inside the model and the sampling loop."""

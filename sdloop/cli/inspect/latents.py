@@ -46,9 +46,12 @@ def latents(
         bool, option("Output", "The numbers as a line of JSON.", "--json")
     ] = False,
 ) -> None:
-    """Send a picture through the VAE and back: its channels, what returns, and what is lost.
+    """Send a picture through the VAE and back, and show what is lost.
 
-    [bold]Example:[/bold] sdloop inspect latents photo.png -o latents.png
+    The sheet shows the latent channels, the decoded picture and the difference from the original.
+
+    Example:
+      sdloop inspect latents photo.png -o latents.png
     """
     if image is None:
         raise SettingError("image must be given, as in: sdloop inspect latents photo.png")

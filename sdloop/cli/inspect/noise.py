@@ -54,11 +54,13 @@ def noise(
     model: ModelOptions,
     out: SheetOptions,
 ) -> None:
-    """Make a sheet of one noise: over the number of steps, and down the guidance scale.
+    """Show one seed at different numbers of steps and guidance scales.
 
-    One step gives the mean of all pictures of the prompt, which is a blur; guidance pulls from it.
+    The steps grow from column to column, the guidance scale from row to row. One step gives a blur,
+    the mean of all pictures of the prompt; guidance moves away from it.
 
-    [bold]Example:[/bold] sdloop inspect noise "a frog on stilts" --seed 4 -o noise.png
+    Example:
+      sdloop inspect noise "a frog on stilts" --seed 4 -o noise.png
     """
     if prompt is None:
         raise SettingError('prompt must be given, as in: sdloop inspect noise "a frog on stilts"')

@@ -51,16 +51,14 @@ def prompt(
     out: SheetOptions,
     json_lines: Json = False,
 ) -> None:
-    """Print what the text encoder makes of each token, and with -o show where the picture minds it.
+    """Show what the text encoder makes of each token, and where it acts.
 
-    The sheet has the picture, and for each token how much of its attention every place gives to
-    it, averaged over the steps, layers and heads.
+    The numbers of each token are printed. With -o there is also a sheet with the picture, and for
+    each token how much attention each place pays to it, averaged over steps, layers and heads.
 
-    [bold]Examples:[/bold]
-
-    sdloop inspect prompt "a red frog under a tree" --versus "a blue frog under a tree"
-
-    sdloop inspect prompt "a red frog under a tree" --seed 4 -o words.png
+    Examples:
+      sdloop inspect prompt "a red frog under a tree" --versus "a blue frog under a tree"
+      sdloop inspect prompt "a red frog under a tree" --seed 4 -o words.png
     """
     if prompt is None:
         raise SettingError('prompt must be given, as in: sdloop inspect prompt "a frog"')

@@ -98,17 +98,15 @@ class PlotOptions:
 
 @with_options
 def schedule(*, wanted: ScheduleOptions, plot: PlotOptions) -> None:
-    """Print the timestep, the sigma and the signal-to-noise ratio of each step.
+    """Print or draw the noise level of each step.
 
-    [bold]Examples:[/bold]
+    For each step: the timestep, sigma and the signal-to-noise ratio.
 
-    sdloop inspect schedule --scheduler euler --sigmas karras --steps 15
-
-    sdloop inspect schedule --compare "ddim,heun,euler karras" --steps 15 -o schedules.svg
-
-    sdloop inspect schedule --betas linear,scaled-linear,cosine -o betas.png --dark
-
-    sdloop inspect schedule --steps 8 --add-noise photo.png -o noised.png
+    Examples:
+      sdloop inspect schedule --scheduler euler --sigmas karras --steps 15
+      sdloop inspect schedule --compare "ddim,heun,euler karras" --steps 15 -o schedules.svg
+      sdloop inspect schedule --betas linear,scaled-linear,cosine -o betas.png --dark
+      sdloop inspect schedule --steps 8 --add-noise photo.png -o noised.png
     """
     check_local("output", plot.output)
     path = None if plot.output is None else Path(plot.output)

@@ -52,15 +52,14 @@ def steps(
     model: ModelOptions,
     out: SheetOptions,
 ) -> None:
-    """Make a sheet of a picture's steps: the noisy latents over the clean ones seen in them.
+    """Show how a picture develops, step by step.
 
-    A name that ends in .gif, .webp or .mp4 makes it a moving picture, with a frame for each step.
+    The sheet shows the noisy latents of each step, and below them the clean picture predicted from
+    them. With a name that ends in .gif, .webp or .mp4 it is an animation, one frame per step.
 
-    [bold]Examples:[/bold]
-
-    sdloop inspect steps "a frog on stilts" --seed 4 -o steps.png
-
-    sdloop inspect steps "a frog on stilts" --seed 4 -o steps.gif
+    Examples:
+      sdloop inspect steps "a frog on stilts" --seed 4 -o steps.png
+      sdloop inspect steps "a frog on stilts" --seed 4 -o steps.gif
     """
     if prompt is None:
         raise SettingError('prompt must be given, as in: sdloop inspect steps "a frog on stilts"')

@@ -1,6 +1,5 @@
 """What the terminal sees: results on stdout, all else on stderr, and how a command ends."""
 
-import logging
 import os
 import sys
 import warnings
@@ -69,6 +68,8 @@ def _tell(error: SdloopError) -> None:
 @contextmanager
 def _no_log_lines() -> Iterator[None]:
     """What goes wrong is raised; the log lines of libraries are for their own programmers."""
+    import logging  # a tenth of the time of --help, which logs nothing
+
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
