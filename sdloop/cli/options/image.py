@@ -76,7 +76,7 @@ class HiresOptions:
         flag(
             "strength",
             panel="Enlarge",
-            help="How much is made anew after enlarging, 0 to 1. Only this share of --steps is run.",
+            help="How much is made anew after enlarging, 0 to 1. Only this share of steps is run.",
             usual=f"the model's own, or {UPSCALE_STRENGTH}",
         ),
     ] = None
