@@ -18,6 +18,7 @@ about it. Only that of a ``PromptError`` has further lines.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 INTERRUPTED = 130  # the exit code of whoever was asked to stop, as shells have it
 
@@ -39,6 +40,11 @@ class SettingError(SdloopError, ValueError):
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+
+    @classmethod
+    def of(cls, field: str, rule: str) -> Self:
+        """The error about a setting, whose message begins with the setting's name."""
+        return cls(f"{field} {rule}", field=field)
 
 
 @contextmanager

@@ -60,9 +60,8 @@ def _settled_scheduler(given: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     name, folded = parse_scheduler(given["scheduler"])
     if folded is not None and given.get("sigmas", folded) != folded:
-        raise SettingError(
-            f"sigmas must agree with the scheduler's {folded!r}, got {given['sigmas']!r}",
-            field="sigmas",
+        raise SettingError.of(
+            "sigmas", f"must agree with the scheduler's {folded!r}, got {given['sigmas']!r}"
         )
     return {"scheduler": name} | ({} if folded is None else {"sigmas": folded})
 
@@ -71,36 +70,32 @@ def check_together(given: Mapping[str, Any]) -> None:
     """A setting that would be ignored is an error: the user believes that it does something."""
     for name in ("negative_prompt", "negative_prompt_2"):
         if given.get("guidance_scale") == 1 and given.get(name):
-            raise SettingError(
-                f"{name} needs guidance, and guidance_scale 1 switches it off: "
+            raise SettingError.of(
+                name,
+                f"needs guidance, and guidance_scale 1 switches it off: "
                 f"raise guidance_scale or leave out the {name} {given[name]!r}",
-                field=name,
             )
     if given.get("guidance_scale") == 1 and given["guidance_rescale"]:
-        raise SettingError(
-            "guidance_rescale needs guidance, and guidance_scale 1 switches it off, "
+        raise SettingError.of(
+            "guidance_rescale",
+            "needs guidance, and guidance_scale 1 switches it off, "
             f"got guidance_rescale {given['guidance_rescale']:g}",
-            field="guidance_rescale",
         )
     if ("variation_seed" in given) != ("variation_strength" in given):
-        raise SettingError(
-            "variation_seed and variation_strength must be given together", field="variation_seed"
-        )
+        raise SettingError.of("variation_seed", "and variation_strength must be given together")
     if "start_step" in given and ("strength" in given or given["exact_steps"]):
         other = "strength" if "strength" in given else "exact_steps"
-        raise SettingError(
-            f"start_step says where to start, and so does {other}: drop one", field="start_step"
-        )
+        raise SettingError.of("start_step", f"says where to start, and so does {other}: drop one")
     if "hires" in given and ("image" in given or "factor" in given):
-        raise SettingError(
-            "hires is for pictures that are made from noise; what starts from a picture is "
+        raise SettingError.of(
+            "hires",
+            "is for pictures that are made from noise; what starts from a picture is "
             f"enlarged by factor: drop hires {given['hires']:g}",
-            field="hires",
         )
     if "enlarge" in given and "factor" not in given and "hires" not in given:
-        raise SettingError(
-            f"enlarge needs factor or hires, which say how much, got enlarge {given['enlarge']!r}",
-            field="enlarge",
+        raise SettingError.of(
+            "enlarge",
+            f"needs factor or hires, which say how much, got enlarge {given['enlarge']!r}",
         )
     if "scheduler" in given:
         check_scheduler(given["scheduler"], SCHEDULERS[given["scheduler"]].knows, given)
@@ -109,9 +104,7 @@ def check_together(given: Mapping[str, Any]) -> None:
 def _check_prompts(given: Mapping[str, Any]) -> None:
     """Each can be read, and the second ones have first ones that they belong to."""
     if "negative_prompt_2" in given and "negative_prompt" not in given:
-        raise SettingError(
-            'negative_prompt_2 needs a negative_prompt, which may be ""', field="negative_prompt_2"
-        )
+        raise SettingError.of("negative_prompt_2", 'needs a negative_prompt, which may be ""')
     if given["emphasis"] == "none":
         return
     for name in PROMPTS:
@@ -120,9 +113,8 @@ def _check_prompts(given: Mapping[str, Any]) -> None:
     if len(parts(given["prompt"])) == 1:
         return
     if "prompt_2" in given:
-        raise SettingError(
-            f"prompt_2 goes with one prompt, and AND makes several of {given['prompt']!r}",
-            field="prompt_2",
+        raise SettingError.of(
+            "prompt_2", f"goes with one prompt, and AND makes several of {given['prompt']!r}"
         )
     if given.get("guidance_scale") == 1:
         raise SettingError(

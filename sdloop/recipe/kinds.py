@@ -77,7 +77,7 @@ class File(_Written):
     def checked(self, name: str, value: Any) -> str:
         check_text(name, value, optional=False)
         if value == "":
-            raise SettingError(f"{name} must name a file, got ''", field=name)
+            raise SettingError.of(name, "must name a file, got ''")
         return str(value)
 
 
@@ -87,7 +87,7 @@ class Hash(_Written):
     def checked(self, name: str, value: Any) -> str:
         check_text(name, value, optional=False)
         if not re.fullmatch("[0-9a-f]{64}", value):
-            raise SettingError(f"{name} must be 64 hex digits, got {value!r}", field=name)
+            raise SettingError.of(name, f"must be 64 hex digits, got {value!r}")
         return str(value)
 
 
@@ -130,7 +130,7 @@ class Flag:
 
     def checked(self, name: str, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise SettingError(f"{name} must be true or false, got {value!r}", field=name)
+            raise SettingError.of(name, f"must be true or false, got {value!r}")
         return value
 
     def parsed(self, name: str, text: str) -> bool:
@@ -172,9 +172,7 @@ class Several:
 
     def checked(self, name: str, value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple) or not value:
-            raise SettingError(
-                f"{name} must be a list of one text or more, got {value!r}", field=name
-            )
+            raise SettingError.of(name, f"must be a list of one text or more, got {value!r}")
         return tuple(self.kind.checked(name, one) for one in value)
 
     def parsed(self, name: str, text: str) -> tuple[Any, ...]:

@@ -58,13 +58,11 @@ def parse_lora(text: str) -> Lora:
 def checked_loras(values: Any) -> tuple[Lora, ...]:
     """LoRAs in any of their forms: ``Lora``, the text of a flag, a table as ``to_dict`` writes."""
     if not isinstance(values, list | tuple):
-        raise SettingError(f"loras must be a list, got {values!r}", field="loras")
+        raise SettingError.of("loras", f"must be a list, got {values!r}")
     loras = tuple(_checked(value) for value in values)
     for lora in loras:
         if sum(other.name == lora.name for other in loras) > 1:
-            raise SettingError(
-                f"loras must name each LoRA once, got {lora.name!r} twice", field="loras"
-            )
+            raise SettingError.of("loras", f"must name each LoRA once, got {lora.name!r} twice")
     return loras
 
 
@@ -74,13 +72,11 @@ def _checked(value: Any) -> Lora:
     if isinstance(value, str):
         return parse_lora(value)
     if not isinstance(value, dict):
-        raise SettingError(
-            f"loras must hold texts like 'ink.safetensors:0.8', got {value!r}", field="loras"
-        )
+        raise SettingError.of("loras", f"must hold texts like 'ink.safetensors:0.8', got {value!r}")
     for key in value:
         if key not in ("name", "scale", "sha256"):
-            raise SettingError(
-                f"loras have an unknown key {key!r}: they take name, scale, sha256", field="loras"
+            raise SettingError.of(
+                "loras", f"have an unknown key {key!r}: they take name, scale, sha256"
             )
     if "name" not in value:
         raise SettingError(f"loras.name must be given, got {value!r}", field="loras")
@@ -101,7 +97,7 @@ def split_tags(prompt: str) -> tuple[str, tuple[Lora, ...]]:
     insides = [found["alone"] or found["amid"] or "" for found in _TAG.finditer(prompt)]
     rest = _TAG.sub("", prompt).strip()
     if "<lora:" in rest:
-        raise SettingError(f"prompt has a <lora: without its >: {prompt!r}", field="prompt")
+        raise SettingError.of("prompt", f"has a <lora: without its >: {prompt!r}")
     return rest, tuple(_called(inside) for inside in insides)
 
 
@@ -109,8 +105,7 @@ def _called(inside: str) -> Lora:
     name, _, scale = inside.partition(":")
     found = parse_lora(f"{name}:{scale or 1}")
     if not name.strip() or found.name != name:
-        raise SettingError(
-            f"prompt must call a LoRA as in <lora:name> or <lora:name:0.8>, got <lora:{inside}>",
-            field="prompt",
+        raise SettingError.of(
+            "prompt", f"must call a LoRA as in <lora:name> or <lora:name:0.8>, got <lora:{inside}>"
         )
     return found

@@ -13,21 +13,17 @@ def settled_losses(given: Mapping[str, Any]) -> dict[str, Any]:
     if "losses" not in given:
         for name in LOSSES:
             if given.get(name) is not None:
-                raise SettingError(
-                    f"{name} is for steered pictures, and there are no losses", field=name
-                )
+                raise SettingError.of(name, "is for steered pictures, and there are no losses")
         return {}
     named = [parse_loss(one) for one in given["losses"]]
     clips = any(one.kind == "clip" for one in named)
     for name in ("loss_clip", "loss_clip_sha256"):
         if name in given and not clips:
-            raise SettingError(
-                f"{name} is for a clip=… among the losses, and there is none", field=name
-            )
+            raise SettingError.of(name, "is for a clip=… among the losses, and there is none")
     if given.get("guidance") == "cfg++":
-        raise SettingError(
-            "losses move the latents between a prediction and its step, and guidance cfg++ puts "
+        raise SettingError.of(
+            "losses",
+            "move the latents between a prediction and its step, and guidance cfg++ puts "
             "that together from two predictions: drop one",
-            field="losses",
         )
     return {"losses": tuple(map(str, named))}

@@ -22,17 +22,15 @@ def settled_mix(given: Mapping[str, Any]) -> dict[str, Any]:
     if "mix_prompts" not in given:
         for name in MIXTURE:
             if given.get(name):
-                raise SettingError(
-                    f"{name} is for mixtures, and there are no mix_prompts", field=name
-                )
+                raise SettingError.of(name, "is for mixtures, and there are no mix_prompts")
         return {}
     prompts = _checked_prompts(given)
     weights = _shares(given.get("mix_weights"), 1 + len(prompts))
     if given["slerp"] and not (len(weights) == 2 and 0 <= weights[0] <= 1):
-        raise SettingError(
-            "slerp is for two prompts and shares between 0 and 1, got "
+        raise SettingError.of(
+            "slerp",
+            "is for two prompts and shares between 0 and 1, got "
             f"{', '.join(f'{weight:g}' for weight in weights)}",
-            field="slerp",
         )
     return {"mix_prompts": prompts, "mix_weights": weights}
 
@@ -40,17 +38,14 @@ def settled_mix(given: Mapping[str, Any]) -> dict[str, Any]:
 def _checked_prompts(given: Mapping[str, Any]) -> tuple[str, ...]:
     prompts: tuple[str, ...] = given["mix_prompts"]
     if "prompt_2" in given:
-        raise SettingError(
-            "prompt_2 goes with one prompt, and mix_prompts are more", field="prompt_2"
-        )
+        raise SettingError.of("prompt_2", "goes with one prompt, and mix_prompts are more")
     if given["emphasis"] != "none":
         for one in prompts:
             check_prompt("mix_prompts", one, given["steps"], combines=False)
         for one in (given["prompt"], *prompts):
             if len(parts(one)) > 1:
-                raise SettingError(
-                    f"mix_prompts mix what is encoded, which AND is not, in {one!r}",
-                    field="mix_prompts",
+                raise SettingError.of(
+                    "mix_prompts", f"mix what is encoded, which AND is not, in {one!r}"
                 )
     return prompts
 
@@ -59,17 +54,14 @@ def _shares(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
     if weights is None:
         weights = (1.0,) * count
     if not isinstance(weights, tuple | list) or len(weights) != count:
-        raise SettingError(
-            f"mix_weights must be {count} numbers, one a prompt, got {weights!r}",
-            field="mix_weights",
+        raise SettingError.of(
+            "mix_weights", f"must be {count} numbers, one a prompt, got {weights!r}"
         )
     for weight in weights:
         check_number("mix_weights", weight, -MAX_MIX_WEIGHT, MAX_MIX_WEIGHT)
     total = sum(weights)
     if total < 1e-3:
-        raise SettingError(
-            f"mix_weights must add up to more than 0, got {list(weights)}", field="mix_weights"
-        )
+        raise SettingError.of("mix_weights", f"must add up to more than 0, got {list(weights)}")
     if abs(total - 1) < _ROUNDED:
         return tuple(float(weight) for weight in weights)
     return tuple(weight / total for weight in weights)

@@ -8,7 +8,7 @@ from sdloop.rules import Size
 
 def parse_whole(name: str, text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
-        raise SettingError(f"{name} must be a whole number, got {text!r}", field=name)
+        raise SettingError.of(name, f"must be a whole number, got {text!r}")
     return int(text)
 
 
@@ -16,13 +16,13 @@ def parse_number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise SettingError(f"{name} must be a number, got {text!r}", field=name) from None
+        raise SettingError.of(name, f"must be a number, got {text!r}") from None
 
 
 def parse_flag(name: str, text: str) -> bool:
     found = {"true": True, "false": False}.get(text.strip().lower())
     if found is None:
-        raise SettingError(f"{name} must be true or false, got {text!r}", field=name)
+        raise SettingError.of(name, f"must be true or false, got {text!r}")
     return found
 
 
@@ -45,7 +45,5 @@ def parse_pair(name: str, text: str) -> Size:
     found = re.fullmatch(r"([0-9]{1,9})\s*[xX×,]\s*([0-9]{1,9})", text.strip())
     if found is None:
         example = "0,0" if name == "crop_top_left" else "512x768"
-        raise SettingError(
-            f"{name} must be two whole numbers like {example}, got {text!r}", field=name
-        )
+        raise SettingError.of(name, f"must be two whole numbers like {example}, got {text!r}")
     return int(found[1]), int(found[2])

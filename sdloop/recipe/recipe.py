@@ -145,8 +145,8 @@ class Recipe:
     def size(self) -> Size:
         """Width and height in pixels; only a resolved Recipe is sure to have them."""
         if self.width is None or self.height is None:
-            raise SettingError(
-                "width and height must be set: resolve the Recipe for a model first", field="width"
+            raise SettingError.of(
+                "width", "and height must be set: resolve the Recipe for a model first"
             )
         return self.width, self.height
 

@@ -65,19 +65,18 @@ def _check_model(recipe: Recipe, model: Defaults) -> None:
     for name in PROMPTS:
         if "<lora:" in (getattr(recipe, name) or ""):
             # The text encoder would read it, and add nothing to the weights.
-            raise SettingError(
-                f"{name} calls a LoRA where none is looked up: name it in loras, or in a prompt on "
+            raise SettingError.of(
+                name,
+                f"calls a LoRA where none is looked up: name it in loras, or in a prompt on "
                 f"the command line, got {getattr(recipe, name)!r}",
-                field=name,
             )
     for name in ("width", "height") if recipe.growth is None else ():
         check_multiple(name, getattr(recipe, name), model.size_multiple)
     check_whole("clip_skip", recipe.clip_skip, 1, model.text_layers)
     for name in ("prompt_2", "negative_prompt_2"):
         if getattr(recipe, name) is not None and not model.reads_twice:
-            raise SettingError(
-                f"{name} is for models with two text encoders (SDXL), and {recipe.model} has one",
-                field=name,
+            raise SettingError.of(
+                name, f"is for models with two text encoders (SDXL), and {recipe.model} has one"
             )
     sizes = ("original_size", "crop_top_left", "target_size")
     told = [name for name in sizes if getattr(recipe, name)]
@@ -96,8 +95,8 @@ def _with_lora_hashes(recipe: Recipe, hashes: Mapping[str, str]) -> Recipe:
     """
     for lora in recipe.loras:
         if lora.name not in hashes:
-            raise SettingError(
-                f"loras must be found to resolve the recipe, got {lora.name!r}", field="loras"
+            raise SettingError.of(
+                "loras", f"must be found to resolve the recipe, got {lora.name!r}"
             )
         if lora.sha256 not in (None, hashes[lora.name]):
             raise FileError(

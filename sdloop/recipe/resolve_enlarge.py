@@ -27,17 +27,15 @@ def with_factor(recipe: Recipe, model: Defaults, picture: InputFacts) -> Recipe:
     if recipe.factor is None:
         return recipe
     if recipe.mask is not None:
-        raise SettingError(
-            "factor is for whole pictures, and with a mask only a part is made anew", field="factor"
+        raise SettingError.of(
+            "factor", "is for whole pictures, and with a mask only a part is made anew"
         )
     sides = scaled_size(picture.size, recipe.factor, model.size_multiple)
     for name, side in zip(("width", "height"), sides, strict=True):
         told = getattr(recipe, name)
         if told not in (None, side):
-            raise SettingError(
-                f"{name} must agree with factor {recipe.factor:g}, which makes it {side}, "
-                f"got {told}",
-                field=name,
+            raise SettingError.of(
+                name, f"must agree with factor {recipe.factor:g}, which makes it {side}, got {told}"
             )
     recipe = dataclasses.replace(recipe, width=sides[0], height=sides[1])
     if model.max_noise_level is not None:  # an upscaler enlarges by itself
@@ -52,10 +50,10 @@ def with_hires(recipe: Recipe, model: Defaults) -> Recipe:
     for name, side in zip(("width", "height"), recipe.size, strict=True):
         if abs(side * hires / multiple - round(side * hires / multiple)) > 1e-6:
             nearest = round(side * hires / multiple) * multiple
-            raise SettingError(
-                f"hires must make sides that are multiples of {multiple}, got {hires:g}, which "
+            raise SettingError.of(
+                "hires",
+                f"must make sides that are multiples of {multiple}, got {hires:g}, which "
                 f"makes the {name} {side * hires:g}; nearest: {nearest / side:.6g}",
-                field="hires",
             )
     return dataclasses.replace(recipe, enlarge=recipe.enlarge or "lanczos")
 
@@ -70,10 +68,10 @@ def with_tile(recipe: Recipe, model: Defaults) -> Recipe:
         asked = 0 if recipe.tile == 0 and usual is not None else None
         return dataclasses.replace(recipe, tile=usual if recipe.tile is None else asked)
     if recipe.tile >= max(width, height):
-        raise SettingError(
-            f"tile must be less than the longer side of {width}x{height}, got {recipe.tile}: "
+        raise SettingError.of(
+            "tile",
+            f"must be less than the longer side of {width}x{height}, got {recipe.tile}: "
             "one window would show it whole",
-            field="tile",
         )
     check_whole("tile", recipe.tile, LEAST_TILE * model.size_multiple, max(width, height))
     check_multiple("tile", recipe.tile, model.size_multiple)

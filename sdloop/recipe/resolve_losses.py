@@ -33,18 +33,15 @@ def with_losses(recipe: Recipe, clip_sha256: str | None) -> Recipe:
     hashes = tuple(sha256 for one in named for sha256 in _hashes(one))
     expected = recipe.losses_sha256
     if expected is not None and len(expected) != len(hashes):
-        raise SettingError(
-            f"losses_sha256 must have one for each file, got {len(expected)} for {len(hashes)}",
-            field="losses_sha256",
+        raise SettingError.of(
+            "losses_sha256", f"must have one for each file, got {len(expected)} for {len(hashes)}"
         )
     sources = [source for one in named for source in one.sources]
     for source, wanted, found in zip(sources, expected or hashes, hashes, strict=True):
         check_sha256(repr(source), wanted, found, what="file")
     clip = clip_of(recipe)
     if clip is not None and clip_sha256 is None:
-        raise SettingError(
-            f"loss_clip must be found to resolve the recipe, got {clip!r}", field="loss_clip"
-        )
+        raise SettingError.of("loss_clip", f"must be found to resolve the recipe, got {clip!r}")
     if clip is not None:
         check_sha256(repr(clip), recipe.loss_clip_sha256, str(clip_sha256), what="CLIP")
     return dataclasses.replace(

@@ -26,10 +26,10 @@ def with_growth(recipe: Recipe, growth: Growth, model: Defaults, picture: InputF
     for name in SIDES:
         check_multiple(name, getattr(growth, name), multiple)
     if min(picture.size) < multiple:
-        raise SettingError(
-            f"image must be {multiple} pixels wide and high to grow, and {recipe.image!r} is "
+        raise SettingError.of(
+            "image",
+            f"must be {multiple} pixels wide and high to grow, and {recipe.image!r} is "
             f"{picture.size[0]}x{picture.size[1]}",
-            field="image",
         )
     width, height = growth.grown(picture.size)
     _check_size(recipe, picture.size, (width, height))
@@ -61,17 +61,17 @@ def _check_size(recipe: Recipe, picture: Size, grown: Size) -> None:
     for name, before, side in zip(("width", "height"), picture, grown, strict=True):
         asked = getattr(recipe, name)
         if asked not in (None, side):
-            raise SettingError(
-                f"{name} follows from what the picture grows by, from {before} to {side}, "
+            raise SettingError.of(
+                name,
+                f"follows from what the picture grows by, from {before} to {side}, "
                 f"got {asked}: leave it out",
-                field=name,
             )
         check_whole(name, side, 1, MAX_SIDE)
     if grown[0] * grown[1] > MAX_PIXELS:
-        raise SettingError(
-            f"width times height must be at most {MAX_PIXELS // 10**6} million pixels, "
+        raise SettingError.of(
+            "width",
+            f"times height must be at most {MAX_PIXELS // 10**6} million pixels, "
             f"got {grown[0]}x{grown[1]}",
-            field="width",
         )
 
 
@@ -82,9 +82,9 @@ def _overlap(recipe: Recipe, model: Defaults) -> int:
         return max(1, window // 2 // multiple) * multiple
     check_multiple("overlap", recipe.overlap, multiple)
     if recipe.overlap >= window:
-        raise SettingError(
-            f"overlap must be smaller than the model's window of {model.native_size[0]}x"
+        raise SettingError.of(
+            "overlap",
+            f"must be smaller than the model's window of {model.native_size[0]}x"
             f"{model.native_size[1]}, got {recipe.overlap}",
-            field="overlap",
         )
     return recipe.overlap

@@ -25,8 +25,8 @@ from sdloop.rules import check_whole
 def size_from_noise(recipe: Recipe, model: Defaults) -> Recipe:
     """The sizes of a Recipe that starts from noise."""
     if recipe.image is not None:
-        raise SettingError(
-            f"image must be opened to resolve the recipe, got {recipe.image!r}", field="image"
+        raise SettingError.of(
+            "image", f"must be opened to resolve the recipe, got {recipe.image!r}"
         )
     hires = recipe.hires is not None
     others = [name for name in IMAGE_FIELDS if name not in HIRES_FIELDS]
@@ -49,8 +49,8 @@ def size_from_image(recipe: Recipe, model: Defaults, picture: InputFacts) -> Rec
     if recipe.growth is not None:
         return with_growth(recipe, recipe.growth, model, picture)
     if recipe.overlap is not None:
-        raise SettingError(
-            "overlap is for pictures that grow: left, right, up or down is missing", field="overlap"
+        raise SettingError.of(
+            "overlap", "is for pictures that grow: left, right, up or down is missing"
         )
     recipe = _masked(recipe, picture.mask)
     recipe = with_factor(recipe, model, picture)
@@ -83,18 +83,15 @@ def _masked(recipe: Recipe, mask: MaskFacts | None) -> Recipe:
     if mask is None:
         refuse(recipe, MASK, "for pictures that are painted in part, and no mask is given")
         if recipe.resize == BACK:
-            raise SettingError(
-                f"resize {BACK!r} is for masks, and no mask is given", field="resize"
-            )
+            raise SettingError.of("resize", f"{BACK!r} is for masks, and no mask is given")
         return recipe
     check_sha256(repr(recipe.mask), recipe.mask_sha256, mask.sha256, what="mask")
     resize = recipe.resize
     if resize is None and (recipe.mask_margin is not None or not (recipe.width or recipe.height)):
         resize = BACK
     if recipe.mask_margin is not None and resize != BACK:
-        raise SettingError(
-            f"mask_margin needs resize {BACK!r}, which puts the part back, got resize {resize!r}",
-            field="mask_margin",
+        raise SettingError.of(
+            "mask_margin", f"needs resize {BACK!r}, which puts the part back, got resize {resize!r}"
         )
     return dataclasses.replace(recipe, mask_sha256=mask.sha256, resize=resize)
 

@@ -14,9 +14,8 @@ def check_trained(recipe: Recipe, config: Mapping[str, Any]) -> None:
     """Raise ``SettingError`` for listed timesteps that the model was not trained at."""
     trained = config.get("num_train_timesteps", 1000)
     if recipe.timesteps is not None and recipe.timesteps[0] >= trained:
-        raise SettingError(
-            f"timesteps must be less than the model's {trained}, got {recipe.timesteps[0]}",
-            field="timesteps",
+        raise SettingError.of(
+            "timesteps", f"must be less than the model's {trained}, got {recipe.timesteps[0]}"
         )
 
 

@@ -21,17 +21,12 @@ def with_learned(recipe: Recipe, model: Defaults) -> Recipe:
     if recipe.embeddings is not None:
         recipe = _with_embeddings(recipe, model, [parse_embedding(e) for e in recipe.embeddings])
     elif recipe.embeddings_sha256 is not None:
-        raise SettingError(
-            "embeddings_sha256 is for embeddings, and none are given", field="embeddings_sha256"
-        )
+        raise SettingError.of("embeddings_sha256", "is for embeddings, and none are given")
     if recipe.replace_tokens is not None:
         texts = recipe.replace_tokens
         recipe = _with_replacements(recipe, model, [parse_replacement(text) for text in texts])
     elif recipe.replace_tokens_sha256 is not None:
-        raise SettingError(
-            "replace_tokens_sha256 is for replace_tokens, and none are given",
-            field="replace_tokens_sha256",
-        )
+        raise SettingError.of("replace_tokens_sha256", "is for replace_tokens, and none are given")
     return recipe
 
 
@@ -52,10 +47,10 @@ def _with_replacements(recipe: Recipe, model: Defaults, asked: list[Replacement]
     facts = [_suiting("replace_tokens", file, recipe, model) for one in asked for file in one.files]
     for fact in facts:
         if fact.count > 1:
-            raise SettingError(
-                f"replace_tokens must put one vector in a word's place, and {fact.file!r} holds "
+            raise SettingError.of(
+                "replace_tokens",
+                f"must put one vector in a word's place, and {fact.file!r} holds "
                 f"{fact.count}: give it as an embedding",
-                field="replace_tokens",
             )
     learned = [parse_embedding(one).token for one in recipe.embeddings or ()]
     _check_words("replace_tokens", [one.word for one in asked], recipe, taken=learned)
@@ -86,20 +81,17 @@ def _check_words(
     prompts += recipe.mix_prompts or ()
     for word in words:
         if word.lower() in seen:
-            raise SettingError(
-                f"{field} must give each word one meaning, got {word!r} twice", field=field
-            )
+            raise SettingError.of(field, f"must give each word one meaning, got {word!r} twice")
         seen.add(word.lower())
         if any(mark in word for mark in MARKS):
-            raise SettingError(
-                f"{field} must have words without {MARKS}, which mean something in a prompt, got "
+            raise SettingError.of(
+                field,
+                f"must have words without {MARKS}, which mean something in a prompt, got "
                 f"{word!r}: name another, as FILE:TOKEN",
-                field=field,
             )
         if not any(mentions(prompt, word) for prompt in prompts):
-            raise SettingError(
-                f"{field} would change nothing: {word!r} is not in the prompt {recipe.prompt!r}",
-                field=field,
+            raise SettingError.of(
+                field, f"would change nothing: {word!r} is not in the prompt {recipe.prompt!r}"
             )
 
 

@@ -23,25 +23,20 @@ def settled_steps(given: Mapping[str, Any]) -> dict[str, Any]:
     if not listed:
         return {"steps": given.get("steps", USUAL_STEPS)}
     if len(listed) > 1:
-        raise SettingError(
-            "timesteps and sigmas_list both say where the steps lie: drop one", field="timesteps"
-        )
+        raise SettingError.of("timesteps", "and sigmas_list both say where the steps lie: drop one")
     (name,) = listed
     for other in ("sigmas", "timestep_spacing"):
         if other in given:
-            raise SettingError(
-                f"{other} and {name} both say where the steps lie: drop one", field=other
-            )
+            raise SettingError.of(other, f"and {name} both say where the steps lie: drop one")
     if given["exact_steps"]:
-        raise SettingError(
-            f"exact_steps needs steps that can be made more, and {name} lists them",
-            field="exact_steps",
+        raise SettingError.of(
+            "exact_steps", f"needs steps that can be made more, and {name} lists them"
         )
     values = _timesteps(given[name]) if name == "timesteps" else _sigmas(given[name])
     steps = len(values) - (name == "sigmas_list")
     if given.get("steps", steps) != steps:
-        raise SettingError(
-            f"steps must agree with {name}, which are {steps}, got {given['steps']}", field="steps"
+        raise SettingError.of(
+            "steps", f"must agree with {name}, which are {steps}, got {given['steps']}"
         )
     return {"steps": steps, name: values}
 
@@ -60,25 +55,20 @@ def _sigmas(values: Any) -> tuple[float, ...]:
         check_number("sigmas_list", one, 0.0, MAX_SIGMA)
     _check_falling("sigmas_list", values)
     if values[-1] != 0:
-        raise SettingError(
-            f"sigmas_list must end with 0, where no noise is left, got {values[-1]:g} at its end",
-            field="sigmas_list",
+        raise SettingError.of(
+            "sigmas_list", f"must end with 0, where no noise is left, got {values[-1]:g} at its end"
         )
     return tuple(float(one) for one in values)
 
 
 def _check_list(name: str, values: Any, least: int) -> None:
     if not isinstance(values, list | tuple) or len(values) < least:
-        raise SettingError(
-            f"{name} must be a list of {least} numbers or more, got {values!r}", field=name
-        )
+        raise SettingError.of(name, f"must be a list of {least} numbers or more, got {values!r}")
     if len(values) > MAX_STEPS:
-        raise SettingError(
-            f"{name} must be at most {MAX_STEPS} numbers, got {len(values)}", field=name
-        )
+        raise SettingError.of(name, f"must be at most {MAX_STEPS} numbers, got {len(values)}")
 
 
 def _check_falling(name: str, values: Sequence[float]) -> None:
     for one, following in itertools.pairwise(values):
         if following >= one:
-            raise SettingError(f"{name} must fall, got {following:g} after {one:g}", field=name)
+            raise SettingError.of(name, f"must fall, got {following:g} after {one:g}")

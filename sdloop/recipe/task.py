@@ -20,29 +20,26 @@ HIRES_FIELDS = (*START_FIELDS, "enlarge")
 def check_task(recipe: Recipe, model: Defaults) -> None:
     """Raise ``SettingError`` where the model is for other pictures than ``recipe`` asks for."""
     if model.paints and recipe.mask is None and recipe.growth is None:
-        raise SettingError(
-            f"mask must be given to an inpainting model, and {recipe.model} is one: use "
+        raise SettingError.of(
+            "mask",
+            f"must be given to an inpainting model, and {recipe.model} is one: use "
             "`sdloop inpaint`, or `sdloop outpaint` to let a picture grow",
-            field="mask",
         )
     if model.max_noise_level is None:
         if recipe.noise_level is not None:
-            raise SettingError(
-                f"noise_level is for upscalers, and {recipe.model} is none", field="noise_level"
-            )
+            raise SettingError.of("noise_level", f"is for upscalers, and {recipe.model} is none")
         return
     if recipe.image is None:
-        raise SettingError(
-            f"image must be given to an upscaler, and {recipe.model} is one: use `sdloop upscale`",
-            field="image",
+        raise SettingError.of(
+            "image",
+            f"must be given to an upscaler, and {recipe.model} is one: use `sdloop upscale`",
         )
     what = f"for models that start from the picture itself, and {recipe.model} is an upscaler"
     refuse(recipe, (*START_FIELDS, "enlarge", *MASK, *GROWTH), what)
     if recipe.factor not in (None, model.size_multiple):
-        raise SettingError(
-            f"factor must be {model.size_multiple} for the upscaler {recipe.model}, got "
-            f"{recipe.factor:g}",
-            field="factor",
+        raise SettingError.of(
+            "factor",
+            f"must be {model.size_multiple} for the upscaler {recipe.model}, got {recipe.factor:g}",
         )
 
 
@@ -51,7 +48,7 @@ def refuse(recipe: Recipe, names: Iterable[str], what: str) -> None:
     for name in names:
         value = getattr(recipe, name)
         if value is not None and value is not False:  # and 0 is a step
-            raise SettingError(f"{name} is {what}", field=name)
+            raise SettingError.of(name, f"is {what}")
 
 
 def with_noise_level(recipe: Recipe, model: Defaults) -> Recipe:
