@@ -16,8 +16,6 @@ A message is one line that stands alone on stderr: what is wrong, with the value
 about it. Only that of a ``PromptError`` has further lines.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Self
 
 INTERRUPTED = 130  # the exit code of whoever was asked to stop, as shells have it
@@ -45,16 +43,6 @@ class SettingError(SdloopError, ValueError):
     def of(cls, field: str, rule: str) -> Self:
         """The error about a setting, whose message begins with the setting's name."""
         return cls(f"{field} {rule}", field=field)
-
-
-@contextmanager
-def about(field: str) -> Iterator[None]:
-    """Every ``SettingError`` raised within is about this setting."""
-    try:
-        yield
-    except SettingError as error:
-        error.field = field
-        raise
 
 
 class PromptError(SettingError):

@@ -7,7 +7,7 @@ the model or the picture to be judged is ``resolve``'s.
 from collections.abc import Mapping
 from typing import Any
 
-from sdloop.errors import SettingError, about
+from sdloop.errors import SettingError
 from sdloop.prompt.check import check_prompt
 from sdloop.prompt.compose import parts
 from sdloop.recipe.fields import ROWS
@@ -50,8 +50,11 @@ def check_alone(name: str, value: Any) -> Any:
     row = ROWS[name]
     if value is None and row.default is None:
         return None
-    with about(name):
+    try:
         return row.kind.checked(name, value)
+    except SettingError as error:
+        error.field = name  # where it was about a part of the value: "loras.scale"
+        raise
 
 
 def _settled_scheduler(given: Mapping[str, Any]) -> dict[str, Any]:
