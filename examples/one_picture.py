@@ -5,7 +5,7 @@ import sys
 import sdloop
 
 prompt, file = sys.argv[1:]
-components = sdloop.load_components()  # the embedded model; or "mini", a hub id, a folder, a file
-picture = sdloop.generate(components, sdloop.Recipe(prompt=prompt, seed=4))[0]
-picture.image.save(file)
+picture = sdloop.generate(prompt, seed=4)  # model="owner/name", a folder or a file for another one
+picture.save(file)
 print(f"{file}: {picture.recipe.steps} steps in {picture.seconds:.1f} s")
+print(sdloop.read(file).recipe)

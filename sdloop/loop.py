@@ -4,7 +4,8 @@
 previews, early stopping and cancelling are its consumers. To change its course, write into
 ``step.latents`` (in place) before asking for the next step: the next one starts from there, except
 with schedulers that remember latents themselves (Heun and DPM2 within a pair of steps, PNDM at
-first, UniPC's corrector). Or copy these lines and change them.
+first, UniPC's corrector). Or copy these lines, change them, and give yours to ``generate`` as
+``denoise=``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,19 +18,19 @@ from torch import Generator, Tensor
 from sdloop.conditioning.value import Conditioning
 from sdloop.guidance.formulas import composed
 from sdloop.guidance.guiders import Guide, plain
-from sdloop.guidance.losses.pull import Pull
-from sdloop.latents.mask import Kept
+from sdloop.guidance.losses.loss_guidance import LossGuidance
+from sdloop.latents.mask import MaskedLatents
 from sdloop.schedulers.schedule import Scheduler, denoised_latents, step_options, steps_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One turn of the loop.
+    """One iteration of the loop.
 
     ``index`` counts from 0 to ``total - 1``. ``timestep`` and ``sigma`` are the noise level that
-    the UNet looked at. ``latents``, of shape (batch, channels, height, width), are what the
-    scheduler made of it and what the next turn starts from; ``denoised`` is the clean picture's
-    latents as the UNet sees them now.
+    the UNet ran at. ``latents``, of shape (batch, channels, height, width), are what the scheduler
+    made of its prediction and what the next iteration starts from; ``denoised`` are the latents of
+    the clean picture as the UNet predicts it now.
     """
 
     index: int
@@ -52,18 +53,18 @@ def denoise(
     guide: Guide = plain,
     eta: float = 0.0,
     generators: Sequence[Generator] = (),
-    kept: Kept | None = None,
-    pull: Pull | None = None,
+    masked: MaskedLatents | None = None,
+    loss_guidance: LossGuidance | None = None,
 ) -> Iterator[Step]:
     """Turn noise into latents of a picture, one scheduler step at a time.
 
     ``latents`` start as noise times ``scheduler.init_noise_sigma``, float32, on the UNet's device.
     ``timesteps`` and ``sigmas`` come from ``schedule.set_steps``. ``generators``, one for each
     picture, feed the schedulers that draw noise on the way. ``guidance_scale`` is one for all
-    turns, or one for each: at 1 the UNet runs on the prompt alone, else on the unconditional twin
-    beside it, and on each prompt where several are combined. ``guide`` makes one prediction of the
-    two: classifier-free guidance, or what ``guiders`` has instead. ``kept`` is what stays of a
-    picture that is painted only within a mask, and ``pull`` leads to pictures with less of a loss.
+    iterations, or one for each: at 1 the UNet runs on the prompt alone, else on the negative prompt
+    too, and on each prompt where several are combined. ``guide`` makes one prediction of the two:
+    classifier-free guidance, or what ``guiders`` has instead. ``masked`` is what inpainting keeps
+    of a picture, and ``loss_guidance`` leads to pictures with less of a loss.
 
     The latents stay float32 in half precision too: a rounding error a step would add up.
     """
@@ -74,20 +75,21 @@ def denoise(
     prompts = conditioning.over(steps, guided=guided)
     options = step_options(scheduler, eta, generators)
     unet_timesteps = timesteps.to(latents.device, torch.float32)  # as the UNet reads them
-    pulled = frozenset() if pull is None else pull.turns(steps, sigmas)
-    exact = pull is not None and pull.exact
+    with_loss = frozenset() if loss_guidance is None else loss_guidance.iterations(steps, sigmas)
+    exact = loss_guidance is not None and loss_guidance.exact
 
-    turns = zip(timesteps, sigmas, guidance_scale, prompts, strict=True)
-    for index, (t, sigma, scale, prompt) in enumerate(turns):
-        # Where a loss pulls through the UNet, a gradient leads back to the latents, else nowhere.
-        latents = latents.detach().requires_grad_(exact and index in pulled)
+    iterations = zip(timesteps, sigmas, guidance_scale, prompts, strict=True)
+    for index, (t, sigma, scale, prompt) in enumerate(iterations):
+        # Exact loss guidance needs the gradient of the UNet; nothing else needs one.
+        latents = latents.detach().requires_grad_(exact and index in with_loss)
 
         # Scale the latents to what the UNet was trained on.
         latent_input = scheduler.scale_model_input(latents, t)
 
-        # Predict the noise: with guidance for the unconditional twin too, in the row before.
+        # Predict the noise; with guidance also for the negative prompt, whose rows come first.
         rows = len(prompt["encoder_hidden_states"]) // len(latents)
-        unet_input = torch.cat([conditioning.beside(latent_input)] * rows).to(unet.dtype)
+        unet_input = conditioning.with_extra_channels(latent_input)
+        unet_input = torch.cat([unet_input] * rows).to(unet.dtype)
         with torch.set_grad_enabled(latents.requires_grad):
             noise_pred = unet(unet_input, unet_timesteps[index], **prompt, return_dict=False)[0]
         noise_pred = noise_pred.to(latents.dtype)
@@ -100,19 +102,21 @@ def denoise(
                 noise_uncond, noise_text, scale, latent_input=latent_input, sigma=sigma
             )
 
-        # What the UNet takes the clean picture to be.
+        # Predict the clean picture.
         denoised = denoised_latents(scheduler, latents, latent_input, noise_pred, sigma)
 
-        # Pull the latents to where the picture has less of the loss.
-        if pull is not None and index in pulled:
-            latents, noise_pred, denoised = pull(latents, noise_pred, denoised, scheduler, sigma)
+        # Move the latents to where the picture has less of the loss.
+        if loss_guidance is not None and index in with_loss:
+            latents, noise_pred, denoised = loss_guidance(
+                latents, noise_pred, denoised, scheduler, sigma
+            )
 
         # Take a step: x_t -> x_t-1.
         latents = scheduler.step(noise_pred, t, latents, **options, return_dict=False)[0]
 
         # Outside a mask put the picture back, as noisy as the next step expects it.
-        if kept is not None:
-            latents = kept.put_back(latents, scheduler, timesteps[index + 1 : index + 2])
+        if masked is not None:
+            latents = masked.put_back(latents, scheduler, timesteps[index + 1 : index + 2])
 
         yield Step(
             index=index, total=len(timesteps), timestep=t.item(), sigma=sigma,

@@ -1,6 +1,6 @@
 """From latents to files, in a thread of its own, and what is told of each picture."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +9,7 @@ from sdloop.batch.grouping import Item
 from sdloop.batch.planned import Planned
 from sdloop.errors import ModelError, NonFiniteError, SdloopError, SettingError
 from sdloop.images.input.read import OpenImage
-from sdloop.metadata.picture import write_picture
-from sdloop.metadata.record import Made, Metadata
+from sdloop.metadata.record import Metadata
 
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint
@@ -34,7 +33,6 @@ class Written:
     key: str
     path: Path
     picture: "Picture"
-    made: Made
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +58,6 @@ class Means:
     """What a run works with: how models are loaded and pictures are read, what files tell."""
 
     load: "Callable[[Checkpoint], Components]"
-    circumstances: "Callable[[Picture, Components, Planned, Mapping[str, str]], Made]"
     open_image: OpenImage
     metadata: Metadata = "full"
 
@@ -68,8 +65,6 @@ class Means:
 def finish(
     event: "Sampled | Picture",
     wanted: Sequence[Item | None],
-    components: "Components",
-    weights: Mapping[str, str],
     means: Means,
 ) -> list[Written | Failed]:
     """Decode what is ``wanted`` of a batch, and write it; None stands for what is there."""
@@ -86,10 +81,7 @@ def finish(
             pictures = list(event.only(rows).pictures())
     except (SdloopError, RuntimeError) as error:
         return [*failures(items, error, together=len(wanted) > 1)]
-    return [
-        _written(picture, item, components, weights, means)
-        for picture, item in zip(pictures, items, strict=True)
-    ]
+    return [_written(picture, item, means) for picture, item in zip(pictures, items, strict=True)]
 
 
 def failures(items: Sequence[Item], error: Exception, *, together: bool) -> list[Failed]:
@@ -97,26 +89,10 @@ def failures(items: Sequence[Item], error: Exception, *, together: bool) -> list
     return [Failed(planned=i.planned, key=i.key, error=error, together=together) for i in items]
 
 
-def _written(
-    picture: "Picture",
-    item: Item,
-    components: "Components",
-    weights: Mapping[str, str],
-    means: Means,
-) -> Written | Failed:
+def _written(picture: "Picture", item: Item, means: Means) -> Written | Failed:
     planned = item.planned
-    made = means.circumstances(picture, components, planned, weights)
     try:
-        path = write_picture(
-            picture.image,
-            planned.path,
-            recipe=picture.recipe,
-            made=made,
-            metadata=means.metadata,
-            exists=planned.exists,
-        )
+        path = picture.write(planned.path, metadata=means.metadata, exists=planned.exists)
     except SdloopError as error:
         return Failed(planned=planned, key=item.key, error=error)
-    # A name is told as it was asked for, even where it is a link to the file.
-    path = path if planned.exists == "number" else planned.path
-    return Written(planned=planned, key=item.key, path=path, picture=picture, made=made)
+    return Written(planned=planned, key=item.key, path=path, picture=picture)

@@ -7,7 +7,7 @@ from sdloop.images.input.read import OpenImage
 from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
-    from sdloop.pipeline.loaded_model import Kit
+    from sdloop.pipeline.loaded_model import LoadedModel
 
 # Of a card's memory; the rest is for the decoder, and for what torch cannot use between its blocks.
 SHARE = 0.8
@@ -33,14 +33,14 @@ def fitting(taken: Callable[[int], int], room: int) -> int:
     return size
 
 
-def largest_batch(kit: "Kit", recipe: Recipe, open_image: OpenImage) -> int:
+def largest_batch(model: "LoadedModel", recipe: Recipe, open_image: OpenImage) -> int:
     """How many pictures of this shape to make at once: on a CPU one, on a GPU what fits."""
     import torch
 
     from sdloop.models.components.device import peak_memory, reset_peak_memory
-    from sdloop.pipeline.generate import sampled
+    from sdloop.pipeline.sample import sampled
 
-    device = kit.components.device
+    device = model.components.device
     if device.type != "cuda":
         return 1
 
@@ -48,7 +48,7 @@ def largest_batch(kit: "Kit", recipe: Recipe, open_image: OpenImage) -> int:
         """The peak of one step; the last one's decoding is done one by one, whatever the batch."""
         torch.cuda.empty_cache()
         reset_peak_memory(device)
-        events = sampled(kit, [recipe] * count, count, open_image)
+        events = sampled(model, [recipe] * count, count, open_image)
         next(events)
         peak = peak_memory(device)
         assert peak is not None  # CUDA tells

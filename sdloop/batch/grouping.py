@@ -9,7 +9,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sdloop.batch.planned import Planned, model_of
+from sdloop.batch.planned import Planned
+from sdloop.pipeline.resolve import model_of
 from sdloop.recipe.batchable import shape_of
 
 # So many pictures are looked at together: models and shapes that alternate within them are sorted,

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from sdloop.models.checkpoint.lora import LoraFile
     from sdloop.models.checkpoint.value import Checkpoint
 
-ModelNames = tuple[str, str | None, str | None, str | None]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
@@ -34,8 +32,3 @@ class Planned:
     loras: "tuple[LoraFile, ...]"
     key: str | None = None
     made: Path | None = None
-
-
-def model_of(recipe: Recipe) -> ModelNames:
-    """What names a Recipe's weights: equal names are one model to load."""
-    return recipe.model, recipe.revision, recipe.variant, recipe.vae

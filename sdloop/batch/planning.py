@@ -11,12 +11,14 @@ from typing import Any
 
 from sdloop.batch.cross import Asked
 from sdloop.batch.names import Naming, Taken, path_of
-from sdloop.batch.planned import ModelNames, Planned, model_of
+from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.resolving import Resolved, Resolver
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import check_inside
+from sdloop.models.checkpoint.value import ModelNames
+from sdloop.pipeline.resolve import model_of
 from sdloop.recipe.key import key_text
 from sdloop.recipe.recipe import Recipe
 

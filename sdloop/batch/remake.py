@@ -16,7 +16,7 @@ from sdloop.errors import FileError, ModelError, SdloopError, SettingError
 from sdloop.images.input.mask import ALPHA
 from sdloop.images.input.read import OpenImage
 from sdloop.metadata.picture import FORMATS
-from sdloop.metadata.recorded import Recorded
+from sdloop.metadata.read import SavedPicture
 from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.recipe.recipe import Recipe
 
@@ -49,7 +49,7 @@ def resolving(open_image: OpenImage, *, may_fetch: bool) -> Resolve:
     return lambda recipe: resolver(recipe).recipe
 
 
-def wanted_again(one: Recorded, asked: Asked, resolve: Resolve, told: Told) -> list[Wanted]:
+def wanted_again(one: SavedPicture, asked: Asked, resolve: Resolve, told: Told) -> list[Wanted]:
     """The pictures that are asked for after one: with its own seed, or with each of others.
 
     ``told`` hears what could not be taken over, and what gave way to a change. Raises
@@ -60,6 +60,8 @@ def wanted_again(one: Recorded, asked: Asked, resolve: Resolve, told: Told) -> l
         _check_still(one)
         found = _own(one, asked, resolve) if one.record.recipe else _foreign(one, asked, resolve)
         check_code(found.recipe, asked)
+        if one.record.own_code:
+            told(f"it was made with {own_code_of(one)}: sdloop's own makes another picture")
         for line in found.told:
             told(line)
         seeds = _seeds(found.recipe.seed, asked)
@@ -73,6 +75,11 @@ def wanted_again(one: Recorded, asked: Asked, resolve: Resolve, told: Told) -> l
     ]
 
 
+def own_code_of(one: SavedPicture) -> str:
+    """The loop and the scheduler that were not sdloop's own, for messages."""
+    return " and ".join(f"another {kind}, {name}" for kind, name in one.record.own_code.items())
+
+
 def check_code(recipe: Recipe, asked: Asked) -> None:
     """Refuse to run what whoever made the file has chosen, unless that was asked for."""
     losses = recipe.losses if "losses" not in asked.changes else None
@@ -84,14 +91,14 @@ def check_code(recipe: Recipe, asked: Asked) -> None:
             )
 
 
-def _check_still(one: Recorded) -> None:
+def _check_still(one: SavedPicture) -> None:
     if one.record.moving:
         raise FileError("it moves: `sdloop animate` and `sdloop mix --walk` make such files")
     if one.record.recipe is None and "prompt" not in one.record.settings:
         raise FileError(f"it has no prompt that can be read: {'; '.join(one.record.left_out)}")
 
 
-def _own(one: Recorded, asked: Asked, resolve: Resolve) -> Changed:
+def _own(one: SavedPicture, asked: Asked, resolve: Resolve) -> Changed:
     """Of a picture that was made here."""
     assert one.record.recipe is not None
     recipe = located(one.record.recipe, one.path.parent, asked.changes)
@@ -150,7 +157,7 @@ def _is(file: Path, sha256: str | None) -> bool:
         return sha256 in (None, hashlib.file_digest(opened, "sha256").hexdigest())
 
 
-def _foreign(one: Recorded, asked: Asked, resolve: Resolve) -> Changed:
+def _foreign(one: SavedPicture, asked: Asked, resolve: Resolve) -> Changed:
     """Of a picture that another program made."""
     base = dict(one.record.settings)
     told = [f"not taken over from {one.record.source}: {line}" for line in one.record.left_out]
@@ -167,7 +174,7 @@ def _foreign(one: Recorded, asked: Asked, resolve: Resolve) -> Changed:
     return replace(found, told=(*told, *found.told))
 
 
-def _model(one: Recorded, asked: Asked, resolve: Resolve) -> str:
+def _model(one: SavedPicture, asked: Asked, resolve: Resolve) -> str:
     """The model that a file names, if it is here; of one that names none, the user's own."""
     named = one.record.model
     if named is None:

@@ -6,9 +6,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sdloop.batch.loras import lora_files, lora_finder
-from sdloop.batch.planned import ModelNames, model_of
 from sdloop.images.input.mask import look
 from sdloop.images.input.read import InputFacts, InputImage, OpenImage
+from sdloop.models.checkpoint.value import ModelNames
+from sdloop.pipeline.resolve import model_of
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 

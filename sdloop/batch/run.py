@@ -19,13 +19,15 @@ from sdloop.batch.finish import Failed, Means, There, Written, failures, finish
 from sdloop.batch.found import Found, found_in, is_there
 from sdloop.batch.grouping import Item, grouped, windows
 from sdloop.batch.keys import Keys
-from sdloop.batch.planned import ModelNames, Planned, model_of
+from sdloop.batch.planned import Planned
 from sdloop.errors import SdloopError
 from sdloop.metadata.atomic import check_writable
+from sdloop.models.checkpoint.value import ModelNames
+from sdloop.pipeline.resolve import model_of
 
 if TYPE_CHECKING:
     from sdloop.loop import Step
-    from sdloop.pipeline.loaded_model import Kit
+    from sdloop.pipeline.loaded_model import LoadedModel
     from sdloop.pipeline.picture import Picture, Sampled
 
 Outcome = There | Written | Failed
@@ -105,7 +107,7 @@ class _Runner:
         self._flying: deque[tuple[_Task, Future[list[Written | Failed]]]] = deque()
         self._later: deque[_Task] = deque()
         self._folders: set[Path] = set()
-        self._model: tuple[ModelNames, Kit] | None = None
+        self._model: tuple[ModelNames, LoadedModel] | None = None
         # Those that are there, and those in flight.
         look = options.redo_since is None
         self._found = found_in(options.folder, depth=options.depth) if look else Found()
@@ -188,14 +190,15 @@ class _Runner:
 
     def _make(self, task: _Task) -> "Iterator[Step | Outcome]":
         """Sample the batch; what the loop raises ends only this batch."""
-        from sdloop.pipeline.generate import sampled
         from sdloop.pipeline.picture import Picture, Sampled
+        from sdloop.pipeline.sample import sampled
 
         for item in task.wanted:
             self._found.add(item.key)
-        recipes, kit, done = [i.planned.recipe for i in task.batch], self._kit(task.batch[0]), 0
+        recipes = [item.planned.recipe for item in task.batch]
+        model, done = self._loaded(task.batch[0]), 0
         try:
-            for event in sampled(kit, recipes, len(recipes), self._means.open_image):
+            for event in sampled(model, recipes, len(recipes), self._means.open_image):
                 if isinstance(event, Sampled | Picture):
                     rows = len(event.batch) if isinstance(event, Sampled) else 1
                     self._fly(task, event, task.batch[done : done + rows])
@@ -209,25 +212,22 @@ class _Runner:
             yield from self._failed(task, failures(rest, error, together=len(task.batch) > 1))
         yield from self._landed(1)
 
-    def _kit(self, item: Item) -> "Kit":
+    def _loaded(self, item: Item) -> "LoadedModel":
         """Its model, loaded; one at a time."""
-        from sdloop.pipeline.loaded_model import kit_of
+        from sdloop.pipeline.loaded_model import loaded_model
 
         planned = item.planned
         names = model_of(planned.recipe)
         if self._model is None or self._model[0] != names:
             self._model = None  # gone before the next one needs its room
-            self._model = names, kit_of(self._means.load(planned.checkpoint))
+            self._model = names, loaded_model(self._means.load(planned.checkpoint))
         return self._model[1]
 
     def _fly(self, task: _Task, event: "Sampled | Picture", batch: Sequence[Item]) -> None:
         """Let the other thread decode and write these while we go on."""
         assert self._thread is not None
         wanted = [item if item in task.wanted else None for item in batch]
-        planned = batch[0].planned
-        assert self._model is not None
-        weights, components = self._keys.weights(planned), self._model[1].components
-        future = self._thread.submit(finish, event, wanted, components, weights, self._means)
+        future = self._thread.submit(finish, event, wanted, self._means)
         self._flying.append((task, future))
 
     def _landed(self, leave: int | None) -> Iterator[Outcome]:

@@ -15,15 +15,11 @@ The first of these that names a setting decides it: the line of a prompt file, t
 
 import dataclasses
 import difflib
-import os
 import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import typer
 
 from sdloop.batch.text_input import read_text
 from sdloop.errors import SettingError
@@ -112,33 +108,6 @@ def _over(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> dict[str, Any]:
     dropped = {other for name in upper for other in _REPLACES.get(name, ())}
     kept = {name: value for name, value in lower.items() if name not in dropped}
     return kept | dict(upper)
-
-
-def standing_settings(config: str | None) -> Settings:
-    """All that is set before the flags: ``--config``, the environment, the user's own file."""
-    named = read_settings(config) if config is not None else Settings()
-    model = os.environ.get("SDLOOP_MODEL")
-    environment = Settings(recipe={"model": model} if model else {})
-    return named.over(environment).over(user_settings())
-
-
-def user_path() -> Path:
-    """The user's settings file: ``SDLOOP_CONFIG``, or config.toml where their system keeps such."""
-    named = os.environ.get("SDLOOP_CONFIG")
-    return Path(named) if named else Path(typer.get_app_dir("sdloop")) / "config.toml"
-
-
-def user_settings() -> Settings:
-    """What the user's settings file says; nothing when there is none."""
-    path = user_path()
-    # Path.exists() would raise for a folder that is closed to us.
-    if not os.path.exists(path):  # noqa: PTH110
-        return Settings()
-    settings = read_settings(str(path))
-    for name in NOT_FOR_ALL:
-        if name in settings.recipe or name in settings.command:
-            raise SettingError(f"{path}: {name} is for one command, and these settings for all")
-    return settings
 
 
 def read_settings(name: str) -> Settings:

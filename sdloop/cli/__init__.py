@@ -73,7 +73,7 @@ app = App(
 
 def _print_versions(asked: bool) -> None:
     if asked:
-        from sdloop.cli.terminal.versions import installed
+        from sdloop.metadata.versions import installed
 
         for package, version in installed().items():
             emit(f"{package} {version}")

@@ -5,16 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sdloop.batch.settings import (
-    COMMAND_FIELDS,
-    NOT_FOR_ALL,
-    Settings,
-    check_settings,
-    user_path,
-    user_settings,
-)
+from sdloop.batch.settings import COMMAND_FIELDS, NOT_FOR_ALL, Settings, check_settings
 from sdloop.cli.terminal.commands import App
 from sdloop.cli.terminal.output import emit, say
+from sdloop.cli.user_settings import user_path, user_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import write_whole
 from sdloop.recipe.fields import parse_value

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sdloop.batch.settings import standing_settings
 from sdloop.cli.options.groups import option, with_options
 from sdloop.cli.read.ranking import RankOptions, check_rank, ranked
 from sdloop.cli.terminal.output import emit, say
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import FileError, SettingError
 from sdloop.gallery.choices import PICKS, Choices, choices_of
 from sdloop.gallery.gallery import check_gallery, write_gallery

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sdloop.batch.remake import Asked, resolving, wanted_again
-from sdloop.batch.settings import CommandSettings, Settings, read_settings, standing_settings
+from sdloop.batch.settings import CommandSettings, Settings, read_settings
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
@@ -20,8 +20,9 @@ from sdloop.cli.options.rerun import ChangeOptions, OtherImageOptions, OtherSeed
 from sdloop.cli.read.recorded import FilesArgument, recorded_files
 from sdloop.cli.terminal.notices import tell_steps, tell_unseen
 from sdloop.cli.terminal.output import say
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
-from sdloop.metadata.recorded import Recorded
+from sdloop.metadata.read import SavedPicture
 from sdloop.recipe.recipe import FIELDS
 
 
@@ -108,7 +109,9 @@ def _check_drop(names: Sequence[str]) -> None:
             raise SettingError(f"drop must name a setting, got {name!r}: {hint}")
 
 
-def _wanted(found: Sequence[Recorded], asked: Asked, resolve: Any, *, quiet: bool) -> list[Wanted]:
+def _wanted(
+    found: Sequence[SavedPicture], asked: Asked, resolve: Any, *, quiet: bool
+) -> list[Wanted]:
     """All pictures that are asked for; what is to be told, once with the files it is about."""
     told: dict[str, list[str]] = {}
     wanted = []

@@ -13,8 +13,8 @@ from sdloop.cli.terminal.columns import entry, safe
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import FileError, SettingError
 from sdloop.metadata.picture import read_record
+from sdloop.metadata.read import SavedPicture
 from sdloop.metadata.record import Record
-from sdloop.metadata.recorded import Recorded
 from sdloop.recipe.check import PROMPTS
 
 Json = Annotated[
@@ -60,12 +60,12 @@ def show(files: FilesArgument = None, json_lines: Json = False, csv: Csv = False
         raise typer.Exit(FileError.exit_code)
 
 
-def _recorded(names: list[str], failed: list[str]) -> Iterator[Recorded]:
+def _recorded(names: list[str], failed: list[str]) -> Iterator[SavedPicture]:
     """What can be read; of the others it is told why, or in folders how many they are."""
     silent = 0
     for path, named in files_of(names):
         try:
-            yield Recorded(path=path, record=read_record(path))
+            yield SavedPicture(path=path, record=read_record(path))
         except FileError as error:
             if named:
                 say(f"error: {error}")

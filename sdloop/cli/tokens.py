@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from sdloop.batch.loras import with_loras
-from sdloop.batch.settings import Settings, standing_settings
+from sdloop.batch.settings import Settings
 from sdloop.cli.make.run import asked_prompts
 from sdloop.cli.options.fields import flag
 from sdloop.cli.options.groups import option
@@ -15,6 +15,7 @@ from sdloop.cli.options.recipe import PromptArgument
 from sdloop.cli.read.token_facts import Seen, TokenFacts, seen_of
 from sdloop.cli.terminal.columns import columns, safe
 from sdloop.cli.terminal.output import emit
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.recipe.loras import split_tags
 from sdloop.recipe.recipe import Recipe

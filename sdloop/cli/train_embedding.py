@@ -5,13 +5,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdloop.batch.settings import CommandSettings, Settings, standing_settings
+from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.model import WeightsOptions
 from sdloop.cli.options.training import PicturesArgument, TrainingOptions
 from sdloop.cli.terminal.output import emit, say
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.images.input.read import open_image
 from sdloop.metadata.atomic import check_writable

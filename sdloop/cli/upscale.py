@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from sdloop.batch.prompts import Prompt
-from sdloop.batch.settings import Settings, standing_settings
+from sdloop.batch.settings import Settings
 from sdloop.cli.make.from_images import fulfil_from_pictures
 from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, with_options
@@ -14,6 +14,7 @@ from sdloop.cli.options.image import ImageArgument, ImageOptions, ScaleOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import ModelError, SettingError
 
 DEFAULT_FACTOR = 2.0

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sdloop.batch.planned import Planned, model_of
+from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import blaming
-from sdloop.batch.remake import Asked, check_code, located, resolving, wanted_again
-from sdloop.batch.settings import CommandSettings, Settings, standing_settings
+from sdloop.batch.remake import Asked, check_code, located, own_code_of, resolving, wanted_again
+from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.circumstances import differing, flat, short
 from sdloop.cli.make.image_files import image_opener
@@ -23,11 +23,13 @@ from sdloop.cli.read.recorded import FilesArgument, recorded_files
 from sdloop.cli.terminal.columns import safe
 from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.terminal.progress import Progress
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import BatchError, FileError, SdloopError, SettingError
 from sdloop.images.compare import Difference, difference
 from sdloop.images.input.read import OpenImage, open_image
 from sdloop.metadata.picture import as_saved
-from sdloop.metadata.recorded import Recorded
+from sdloop.metadata.read import SavedPicture
+from sdloop.pipeline.resolve import model_of
 from sdloop.rules import check_whole
 
 if TYPE_CHECKING:
@@ -120,8 +122,8 @@ def _command(how: VerifyOptions) -> CommandSettings:
 
 
 def _planned(
-    found: Sequence[Recorded], how: VerifyOptions, open_named: OpenImage
-) -> list[tuple[Recorded, Planned]]:
+    found: Sequence[SavedPicture], how: VerifyOptions, open_named: OpenImage
+) -> list[tuple[SavedPicture, Planned]]:
     """Each file with what it takes to make its picture again; what cannot be made is told."""
     resolve = resolving(open_named, may_fetch=True)
     changes = {} if how.model is None else {"model": how.model}
@@ -144,12 +146,14 @@ def _planned(
     return list(zip(ready, plan, strict=True))
 
 
-def _wanted(one: Recorded, asked: Asked, resolve: Callable[..., Any], *, quiet: bool) -> Wanted:
+def _wanted(one: SavedPicture, asked: Asked, resolve: Callable[..., Any], *, quiet: bool) -> Wanted:
     """The Recipe of one file; with a model that lies elsewhere now it stays what it is."""
     recipe = one.record.recipe
     with blaming(str(one.path)):
         if one.record.moving:
             raise FileError("it moves, and only single pictures are compared")
+        if one.record.own_code:
+            raise FileError(f"it was made with {own_code_of(one)}, which sdloop does not have")
     if recipe is None:
         told: list[str] = []
         (wanted,) = wanted_again(one, asked, resolve, told.append)
@@ -164,59 +168,56 @@ def _wanted(one: Recorded, asked: Asked, resolve: Callable[..., Any], *, quiet: 
 
 
 def _verdicts(
-    plan: Sequence[tuple[Recorded, Planned]],
+    plan: Sequence[tuple[SavedPicture, Planned]],
     command: CommandSettings,
     open_named: OpenImage,
     progress: Progress,
 ) -> Iterator[Verdict]:
     """One after the other, each model loaded once for as many of its pictures as follow."""
     from sdloop.cli.make.model import loaded
-    from sdloop.models.checkpoint.hashes import model_hashes
 
-    last, weights = None, {}
+    last = None
     for one, planned in sorted(plan, key=lambda pair: _order(plan, pair)):
         if last != model_of(planned.recipe):
             progress.loading(planned.checkpoint.name)
             components = loaded(planned.checkpoint, command)
-            weights = model_hashes(planned.checkpoint)
             last = model_of(planned.recipe)
-        image, made = _remade(one, planned, components, weights, open_named, progress)
+        image, made = _remade(one, planned, components, open_named, progress)
         progress.picture()
         yield _verdict(one, image, made)
 
 
-def _order(plan: Sequence[tuple[Recorded, Planned]], pair: tuple[Recorded, Planned]) -> int:
+def _order(plan: Sequence[tuple[SavedPicture, Planned]], pair: tuple[SavedPicture, Planned]) -> int:
     """That of the first picture of the same model."""
     models = [model_of(planned.recipe) for _, planned in plan]
     return models.index(model_of(pair[1].recipe))
 
 
 def _remade(
-    one: Recorded,
+    one: SavedPicture,
     planned: Planned,
     components: "Components",
-    weights: Mapping[str, str],
     open_named: OpenImage,
     progress: Progress,
 ) -> "tuple[Image, Mapping[str, Any]]":
     """The picture once more, or what it was at the step that the file shows."""
-    from sdloop.cli.make.record import circumstances, surroundings
     from sdloop.latents.vae import decode, to_images
     from sdloop.pipeline.generate import stream
+    from sdloop.pipeline.loaded_model import environment_of
     from sdloop.pipeline.picture import Picture
 
     number = one.record.step.get("number")
     for event in stream(components, planned.recipe, open_image=open_named):
         if isinstance(event, Picture):
-            return event.image, circumstances(event, components, planned, weights)
+            return event.image, event.made
         progress.step(event)
         if number == event.index + 1:
             image = to_images(decode(components.vae, event.denoised))[0]
-            return image, surroundings(components, planned, weights)
+            return image, environment_of(components).made(planned.loras)
     raise FileError(f"{one.path}: it shows step {number}, which its Recipe does not take")
 
 
-def _verdict(one: Recorded, image: "Image", made: Mapping[str, Any]) -> Verdict:
+def _verdict(one: SavedPicture, image: "Image", made: Mapping[str, Any]) -> Verdict:
     there = open_image(str(one.path)).image.convert(image.mode)
     notes = []
     if one.record.step:
@@ -234,7 +235,7 @@ def _verdict(one: Recorded, image: "Image", made: Mapping[str, Any]) -> Verdict:
     )
 
 
-def _reasons(one: Recorded, made: Mapping[str, Any], apart: Difference | None) -> Iterator[str]:
+def _reasons(one: SavedPicture, made: Mapping[str, Any], apart: Difference | None) -> Iterator[str]:
     """What is known of why, beside the circumstances that differ."""
     if apart is not None and apart.equal:
         return

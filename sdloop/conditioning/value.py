@@ -21,7 +21,7 @@ class Conditioning:
     target height and width.
 
     ``channels`` (batch, channels, height, width), at the size of the latents, are what an
-    inpainting UNet or an upscaler sees beside them, and ``class_labels`` (batch,) the noise level
+    inpainting UNet or an upscaler takes besides them, and ``class_labels`` (batch,) the noise level
     that an upscaler is told.
 
     ``later`` is what takes the place of the prompts on the way: (step, Conditioning), in their
@@ -90,8 +90,8 @@ class Conditioning:
             inputs["class_labels"] = self._for_each_row(self.class_labels, guided)
         return inputs
 
-    def beside(self, latent_input: Tensor) -> Tensor:
-        """``latent_input`` with the channels that this UNet sees beside it, if it sees any."""
+    def with_extra_channels(self, latent_input: Tensor) -> Tensor:
+        """``latent_input`` with the extra channels that this UNet takes, if it takes any."""
         if self.channels is None:
             return latent_input
         times = len(latent_input) // len(self.channels)

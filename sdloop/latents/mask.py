@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
+class MaskedLatents:
     """A batch of pictures, of which only what lies within a mask is to change.
 
     ``clean`` are their latents, ``noise`` is what the loop's first latents were made of, both of

@@ -27,17 +27,20 @@ _EMPHASES = {"a1111": "Original", "no-norm": "No norm", "none": "None"}
 _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
 
 
-def parameters_of(recipe: Recipe, made: Mapping[str, Any]) -> Parameters:
+def parameters_of(
+    recipe: Recipe, made: Mapping[str, Any], *, scheduler: str | None = None
+) -> Parameters:
     """How A1111 would describe a picture of this resolved Recipe.
 
     ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.model_hashes`` names them),
     ``lora_hashes`` (name → short hash) and ``versions``. LoRAs are called in the prompt, as there.
-    ``Model hash`` is that of a single file; a folder of files has none.
+    ``Model hash`` is that of a single file; a folder of files has none. ``scheduler`` is the name
+    of one that no Recipe can name.
     """
     weights = made.get("weights", {})
     fields = {
         "Steps": recipe.steps,
-        "Sampler": SCHEDULERS[recipe.scheduler].label if recipe.scheduler else None,
+        "Sampler": SCHEDULERS[recipe.scheduler].label if recipe.scheduler else scheduler,
         "Schedule type": _schedule_type(recipe),
         "CFG scale": None if recipe.guidance_scale is None else f"{recipe.guidance_scale:.12g}",
         "Seed": recipe.seed,

@@ -37,21 +37,25 @@ def write_picture(
     metadata: Metadata = "full",
     exists: Exists = "fail",
     step: Mapping[str, Any] | None = None,
+    own_code: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write ``image`` with the resolved ``recipe`` that made it; return the path it got.
+    """Write ``image`` with the resolved ``recipe`` that made it; return the path.
+
+    That is ``path`` as it was given, even where it is a link to the file; or the numbered one.
 
     The suffix decides the format: PNG, WebP (lossless) or JPEG. ``metadata`` is "full" for both
     texts, "minimal" for both without ``made`` (of the machine nothing but the model's name, as it
     was given), "none" for pixels alone. ``exists`` says what to do when the name is in use:
-    "fail", "number" (name-2.png …) or "overwrite". ``step`` marks an unfinished picture: see
-    ``texts_of``.
+    "fail", "number" (name-2.png …) or "overwrite". ``step`` marks an unfinished picture, and
+    ``own_code`` one that was not made by sdloop alone: see ``texts_of``.
 
     Raises ``FileError`` when the file cannot be written, leaving nothing behind, and
     ``SettingError`` for what ``check_output`` refuses beforehand.
     """
-    texts = texts_of(recipe, made or {}, metadata, step=step)
+    texts = texts_of(recipe, made or {}, metadata, step=step, own_code=own_code)
     _check_texts(path, texts, room=0)
-    return write_whole(path, _encoded(image, format_of(path), texts), exists=exists)
+    written = write_whole(path, _encoded(image, format_of(path), texts), exists=exists)
+    return written if exists == "number" else path
 
 
 def check_output(

@@ -71,6 +71,9 @@ class Record:
     step
         Of a picture that was not finished: which step of its making it shows, unchecked; else
         empty.
+    own_code
+        The names of the loop ("denoise") and the scheduler that took the place of sdloop's, of a
+        picture that sdloop alone cannot make again; else empty.
     """
 
     source: Source
@@ -82,6 +85,7 @@ class Record:
     model: str | None = None
     moving: Mapping[str, Any] = field(default_factory=dict)
     step: Mapping[str, Any] = field(default_factory=dict)
+    own_code: Mapping[str, Any] = field(default_factory=dict)
 
 
 def texts_of(
@@ -91,13 +95,14 @@ def texts_of(
     *,
     moving: Mapping[str, Any] | None = None,
     step: Mapping[str, Any] | None = None,
+    own_code: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The texts for a file: ours, "sdloop", and A1111's, "parameters".
 
     "full" is both, "minimal" leaves ``made`` out of ours, "none" is neither. ``moving`` is what
     else decides the frames of a file that moves, in plain values for JSON; ``step`` is which one an
     unfinished picture shows, and then there is no A1111 text, which could not tell it from the
-    finished one.
+    finished one. ``own_code`` names the caller's own loop and scheduler.
     """
     check_choice("metadata", metadata, METADATA)
     if metadata == "none":
@@ -107,13 +112,16 @@ def texts_of(
         own["moving"] = dict(moving)
     if step is not None:
         own["step"] = dict(step)
+    if own_code:
+        own["own_code"] = dict(own_code)
     if metadata == "full":
         own["made"] = _json_made(made)
     # Pure ASCII, so that no program on the way can damage it.
     ours = {"sdloop": json.dumps(own, allow_nan=False)}
     if step is not None:
         return ours
-    return {"parameters": format_parameters(parameters_of(recipe, made))} | ours
+    parameters = parameters_of(recipe, made, scheduler=(own_code or {}).get("scheduler"))
+    return {"parameters": format_parameters(parameters)} | ours
 
 
 def record_of(texts: Mapping[str, str]) -> Record | None:
@@ -156,6 +164,7 @@ def _own_record(texts: Mapping[str, str]) -> Record:
         left_out=(),
         moving=own.get("moving", {}),
         step=own.get("step", {}),
+        own_code=own.get("own_code", {}),
     )
 
 
@@ -173,7 +182,8 @@ def _parsed(text: str) -> dict[str, Any]:
             f"it was written by a newer sdloop (schema {own['schema']}, this one reads {SCHEMA}): "
             "upgrade sdloop"
         )
-    parts = own.get("recipe"), own.get("made", {}), own.get("moving", {}), own.get("step", {})
+    optional = (own.get(name, {}) for name in ("made", "moving", "step", "own_code"))
+    parts = own.get("recipe"), *optional
     if own["schema"] < 1 or not all(isinstance(part, dict) for part in parts):
         raise damaged
     return own

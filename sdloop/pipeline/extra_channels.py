@@ -1,4 +1,4 @@
-"""What some UNets see beside the latents: a mask and what it leaves, or a small picture."""
+"""What some UNets take besides the latents: a mask and what it leaves, or a small picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from sdloop.schedulers.quiet import quiet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Beside:
-    """What a UNet of more channels than the latents have sees: see ``Conditioning``."""
+class ExtraChannels:
+    """The input of a UNet that has more channels than the latents: see ``Conditioning``."""
 
     channels: Tensor
     class_labels: Tensor | None = None
 
 
-def around_masks(
+def mask_channels(
     components: Components,
     masks: Sequence[Tensor],
     rests: Sequence[Encoded],
     generators: Sequence[Generator],
-) -> Beside:
-    """What an inpainting UNet sees: where it paints, and the latents of what is not painted.
+) -> ExtraChannels:
+    """The input of an inpainting UNet: where it paints, and the latents of what is not painted.
 
     ``masks`` are those of ``mask.latent_mask``, and ``rests`` the pictures without what they cover.
     Of a mask in grey it sees only black and white: it was trained with nothing else.
@@ -36,27 +36,27 @@ def around_masks(
     for mask, rest, generator in zip(masks, rests, generators, strict=True):
         latents = scale(components.vae, rest.draw(generator))
         rows.append(torch.cat([(mask >= 0.5).float().to(latents.device), latents], dim=1))
-    return Beside(channels=torch.cat(rows))
+    return ExtraChannels(channels=torch.cat(rows))
 
 
-def small_pictures(
+def low_res_channels(
     components: Components,
     pictures: Sequence[Tensor],
-    levels: Sequence[int],
+    noise_levels: Sequence[int],
     generators: Sequence[Generator],
-) -> Beside:
-    """What an upscaler sees: the picture that it enlarges, under noise, and how much that is.
+) -> ExtraChannels:
+    """The input of an upscaler: the picture that it enlarges, under noise, and how much that is.
 
-    ``pictures`` are (1, 3, height, width), -1 to 1, as many pixels as there are latents; ``levels``
-    are timesteps of the schedule that the upscaler was trained with. The noise hides what is
-    wrong with a picture, so that more of it lets more be made up.
+    ``pictures`` are (1, 3, height, width), -1 to 1, as many pixels as there are latents;
+    ``noise_levels`` are timesteps of the schedule that the upscaler was trained with. The noise
+    hides what is wrong with a picture: with more of it, the upscaler invents more.
 
     Source: Ho et al. 2021 (arXiv:2106.15282), section 4.2.
     """
     assert components.low_res_scheduler_config is not None  # or it were no upscaler
     with quiet():
         scheduler = DDPMScheduler.from_config(dict(components.low_res_scheduler_config))
-    clean, timesteps = torch.cat(list(pictures)), torch.tensor(list(levels))
+    clean, timesteps = torch.cat(list(pictures)), torch.tensor(list(noise_levels))
     noisy = scheduler.add_noise(clean, noise(generators, *clean.shape[1:]), timesteps)
     place = components.device
-    return Beside(channels=noisy.to(place), class_labels=timesteps.to(place))
+    return ExtraChannels(channels=noisy.to(place), class_labels=timesteps.to(place))

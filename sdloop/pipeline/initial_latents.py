@@ -8,12 +8,12 @@ from PIL.Image import Image
 from torch import Generator, Tensor
 
 from sdloop.conditioning.value import Conditioning
-from sdloop.latents.mask import Kept, latent_mask
+from sdloop.latents.mask import MaskedLatents, latent_mask
 from sdloop.latents.noise import enlarge, latent_size, noise, varied
 from sdloop.latents.vae import scale, to_pixels
 from sdloop.models.components.load import Components
-from sdloop.pipeline.extra_channels import Beside, around_masks, small_pictures
-from sdloop.pipeline.input_images import Look, Seen
+from sdloop.pipeline.extra_channels import ExtraChannels, low_res_channels, mask_channels
+from sdloop.pipeline.input_images import EncodedInput, EncodeInput
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.schedule import Scheduler
 
@@ -22,20 +22,20 @@ from sdloop.schedulers.schedule import Scheduler
 class Start:
     """What a batch starts from.
 
-    ``latents`` are where the UNet is, as noisy as the first timestep. ``kept`` is what the loop
-    puts back at every step, and ``beside`` what an inpainting UNet or an upscaler sees beside the
-    latents.
+    ``latents`` are on the UNet's device, as noisy as the first timestep. ``masked`` is what the
+    loop puts back at every step, and ``extra_channels`` what an inpainting UNet or an upscaler
+    takes besides the latents.
     """
 
     latents: Tensor
-    kept: Kept | None = None
-    beside: Beside | None = None
+    masked: MaskedLatents | None = None
+    extra_channels: ExtraChannels | None = None
 
-    def seen_with(self, conditioning: Conditioning) -> Conditioning:
-        """``conditioning`` with what the UNet sees beside the latents."""
-        if self.beside is None:
+    def with_extra_channels(self, conditioning: Conditioning) -> Conditioning:
+        """``conditioning`` with what the UNet takes besides the latents."""
+        if self.extra_channels is None:
             return conditioning
-        channels, class_labels = self.beside.channels, self.beside.class_labels
+        channels, class_labels = self.extra_channels.channels, self.extra_channels.class_labels
         return replace(conditioning, channels=channels, class_labels=class_labels)
 
 
@@ -46,7 +46,7 @@ def start(
     timesteps: Tensor,
     generators: Sequence[Generator],
     *,
-    look: Look,
+    encode_input: EncodeInput,
 ) -> Start:
     """What the loop starts from; ``set_steps`` must have run for ``timesteps``.
 
@@ -56,9 +56,9 @@ def start(
     recipe = batch[0]  # they all start in the same way
     if recipe.image is None:
         return Start(latents=draws.noise() * scheduler.init_noise_sigma)
-    seen = [look(one) for one in batch]
+    seen = [encode_input(one) for one in batch]
     if components.max_noise_level is not None:
-        return _beside_small_pictures(draws, seen, scheduler)
+        return _for_upscaler(draws, seen, scheduler)
     if recipe.mask is not None:
         return _within_masks(draws, seen, scheduler, timesteps)
     clean = draws.clean(seen)
@@ -87,7 +87,7 @@ class Draws:
         rows = [_varied(row, recipe) for row, recipe in zip(drawn, self.batch, strict=True)]
         return torch.cat(rows).to(self.components.device)
 
-    def clean(self, seen: Sequence[Seen]) -> Tensor:
+    def clean(self, seen: Sequence[EncodedInput]) -> Tensor:
         """The latents of the pictures that they start from."""
         rows = []
         for one, generator in zip(seen, self.generators, strict=True):
@@ -108,16 +108,16 @@ def _noised(scheduler: Scheduler, clean: Tensor, drawn: Tensor, timesteps: Tenso
     return noisy
 
 
-def _beside_small_pictures(draws: Draws, seen: Sequence[Seen], scheduler: Scheduler) -> Start:
-    """For an upscaler: noise, beside the pictures that it enlarges, whose own noise comes first."""
+def _for_upscaler(draws: Draws, seen: Sequence[EncodedInput], scheduler: Scheduler) -> Start:
+    """For an upscaler: noise, and the pictures that it enlarges, whose own noise is drawn first."""
     pictures = [to_pixels(one.canvas.image) for one in seen]
     levels = [one.noise_level for one in draws.batch if one.noise_level is not None]  # resolved
-    beside = small_pictures(draws.components, pictures, levels, draws.generators)
-    return Start(latents=draws.noise() * scheduler.init_noise_sigma, beside=beside)
+    extra = low_res_channels(draws.components, pictures, levels, draws.generators)
+    return Start(latents=draws.noise() * scheduler.init_noise_sigma, extra_channels=extra)
 
 
 def _within_masks(
-    draws: Draws, seen: Sequence[Seen], scheduler: Scheduler, timesteps: Tensor
+    draws: Draws, seen: Sequence[EncodedInput], scheduler: Scheduler, timesteps: Tensor
 ) -> Start:
     """For pictures that are painted in part: by a UNet that sees the mask, or by any other.
 
@@ -136,14 +136,14 @@ def _within_masks(
     masks = [latent_mask(_mask(one), draws.components.vae_factor) for one in seen]
     if paints:
         rests = [one.blanked for one in seen if one.blanked is not None]
-        beside = around_masks(draws.components, masks, rests, draws.generators)
-        return Start(latents=latents, beside=beside)
+        extra = mask_channels(draws.components, masks, rests, draws.generators)
+        return Start(latents=latents, extra_channels=extra)
     draws.noise()  # diffusers encodes what is left here, for whatever UNet
     assert clean is not None
-    kept = Kept(clean=clean, noise=drawn, mask=torch.cat(masks).to(drawn.device))
-    return Start(latents=latents, kept=kept)
+    masked = MaskedLatents(clean=clean, noise=drawn, mask=torch.cat(masks).to(drawn.device))
+    return Start(latents=latents, masked=masked)
 
 
-def _mask(seen: Seen) -> Image:
+def _mask(seen: EncodedInput) -> Image:
     assert seen.canvas.mask is not None
     return seen.canvas.mask

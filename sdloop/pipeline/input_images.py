@@ -1,4 +1,4 @@
-"""How the pictures that Recipes name are seen: read, brought to size, encoded by the VAE."""
+"""The input images that Recipes name: read, brought to size, encoded by the VAE."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,11 +16,11 @@ from sdloop.recipe.task import IMAGE_FIELDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
-    """A picture that was brought, as the VAE sees it.
+class EncodedInput:
+    """An input image, as it is worked on and as the VAE encodes it.
 
-    ``blanked`` is the picture in grey wherever it is painted, for UNets that see it so. An upscaler
-    sees the picture itself, and the VAE never does.
+    ``blanked`` is the image in grey wherever it is painted, for inpainting UNets. An upscaler takes
+    the image itself: then nothing is encoded.
     """
 
     canvas: Canvas
@@ -28,19 +28,20 @@ class Seen:
     blanked: Encoded | None = None
 
 
-Look = Callable[[Recipe], Seen]
+EncodeInput = Callable[[Recipe], EncodedInput]
 
 
-def looking(components: Components, open_image: OpenImage) -> Look:
-    """How the pictures that Recipes name are read and encoded: each once, while it is in use.
+def input_encoder(components: Components, open_image: OpenImage) -> EncodeInput:
+    """What reads and encodes the input image of a Recipe: each image once, while it is in use.
 
     Raises ``FileError`` when a picture or a mask is not what its Recipe was resolved with.
     """
 
     @lru_cache(maxsize=16)
-    def seen(recipe: Recipe) -> Seen:
+    def encoded(recipe: Recipe) -> EncodedInput:
         if components.max_noise_level is not None:
-            return Seen(canvas=canvas_of(_small_size(recipe, components.vae_factor), open_image))
+            small = _small_size(recipe, components.vae_factor)
+            return EncodedInput(canvas=canvas_of(small, open_image))
         if recipe.enlarge == "latent":
             recipe = _at_own_size(recipe, open_image, components.size_multiple)
         canvas = canvas_of(recipe, open_image)
@@ -48,13 +49,13 @@ def looking(components: Components, open_image: OpenImage) -> Look:
         blanked = None
         if canvas.mask is not None and components.paints:
             blanked = encode(components.vae, blank(pixels, canvas.mask))
-        return Seen(canvas=canvas, encoded=encode(components.vae, pixels), blanked=blanked)
+        return EncodedInput(canvas=canvas, encoded=encode(components.vae, pixels), blanked=blanked)
 
-    return lambda recipe: seen(_only_pictures(recipe))
+    return lambda recipe: encoded(_only_pictures(recipe))
 
 
 def _only_pictures(recipe: Recipe) -> Recipe:
-    """``recipe`` with nothing in it that makes no difference to how its picture is seen."""
+    """``recipe`` with nothing but what decides how its input image is encoded."""
     fields = {name: getattr(recipe, name) for name in (*IMAGE_FIELDS, "width", "height")}
     start = {"strength": None, "exact_steps": False, "start_step": None, "noise_level": None}
     return Recipe(prompt="", seed=0, **(fields | start))

@@ -1,4 +1,4 @@
-"""A model with all that Recipes may ask of it: LoRAs, words with other meanings, read prompts."""
+"""A loaded model, with a cache of what Recipes ask of it: LoRAs, learned words, encoded prompts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,10 +7,13 @@ from functools import lru_cache, partial
 from sdloop.conditioning.encode import Encode, encode_prompt
 from sdloop.conditioning.words import Words, with_words
 from sdloop.images.input.read import OpenImage
+from sdloop.metadata.save import Environment
 from sdloop.models.checkpoint.clip import clip_hashes
-from sdloop.models.checkpoint.lora import FindLora, find_lora
+from sdloop.models.checkpoint.lora import FindLora, LoraFile, find_lora
 from sdloop.models.components.adapters import adapted
 from sdloop.models.components.load import Components
+from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
+from sdloop.pipeline.resolve import with_model
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import facts_of, resolve
@@ -23,30 +26,41 @@ _TEXTS = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kit:
-    """What pictures are made with; see ``kit_of``.
+class LoadedModel:
+    """What pictures are made with; ``loaded_model`` makes one.
 
     ``prepare`` gives the components with the adapters of these LoRAs in them, and what encodes
-    prompts for each set of words. ``components`` are those of the model alone.
+    prompts for each set of words. ``components`` are those of the model alone. ``environment`` is
+    what the files of its pictures say of them, and ``own`` what takes the place of sdloop's loop.
     """
 
     components: Components
+    environment: Environment
     find_lora: FindLora
+    own: OwnCode
     prepare: Callable[[tuple[Lora, ...]], tuple[Components, Encoder]]
 
     def resolved(self, recipe: Recipe, open_image: OpenImage) -> Recipe:
-        """``recipe`` with the choices of the model, its picture, LoRAs and CLIP written in.
+        """``recipe`` with the model's name and choices, its picture, LoRAs and CLIP written in.
 
-        Raises what ``resolve`` does.
+        Raises what ``with_model`` and ``recipe.resolve`` do.
         """
-        hashes = {lora.name: self.find_lora(lora.name).sha256 for lora in recipe.loras}
+        recipe = with_model(recipe, self.components.checkpoint)
+        self.own.check(recipe)
+        hashes = {file.name: file.sha256 for file in self.loras(recipe)}
         hashes |= clip_hashes(recipe)
         facts = facts_of(recipe, open_image)
-        return resolve(recipe, self.components, facts, lora_hashes=hashes)
+        plain = self.own.unsettled(recipe)
+        resolved = resolve(plain, self.components, facts, lora_hashes=hashes)
+        return self.own.settled(resolved, recipe)
+
+    def loras(self, recipe: Recipe) -> tuple[LoraFile, ...]:
+        """The files of its LoRAs."""
+        return tuple(self.find_lora(lora.name) for lora in recipe.loras)
 
 
-def kit_of(components: Components) -> Kit:
-    """A Kit that keeps the last few adapters, for Recipes that take turns, and encoded prompts.
+def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedModel:
+    """``components`` with a cache of encoded prompts and of the last few sets of LoRAs.
 
     Equal texts are encoded once, however many pictures they are for; of a LoRA only its own
     weights are kept.
@@ -63,4 +77,19 @@ def kit_of(components: Components) -> Kit:
 
         return wanted, encoder
 
-    return Kit(components=components, find_lora=found, prepare=prepare)
+    return LoadedModel(
+        components=components,
+        environment=environment_of(components),
+        find_lora=found,
+        own=own,
+        prepare=prepare,
+    )
+
+
+def environment_of(components: Components) -> Environment:
+    """What the files of pictures say of the model that made them."""
+    return Environment(
+        checkpoint=components.checkpoint,
+        device=str(components.device),
+        dtype=str(components.dtype).removeprefix("torch."),
+    )

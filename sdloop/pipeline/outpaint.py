@@ -130,8 +130,8 @@ def soft_mask(there: np.ndarray, multiple: int, seam: float) -> np.ndarray:
     height, width = there.shape
     cells = there.reshape(height // multiple, multiple, width // multiple, multiple)
     kept = np.asarray(cells.all(axis=(1, 3)))
-    beside = _spread(_spread(kept, axis=0), axis=1) & ~kept
-    levels = np.where(kept, 0, np.where(beside, round(255 * seam), 255)).astype(np.uint8)
+    next_to = _spread(_spread(kept, axis=0), axis=1) & ~kept
+    levels = np.where(kept, 0, np.where(next_to, round(255 * seam), 255)).astype(np.uint8)
     return levels.repeat(multiple, axis=0).repeat(multiple, axis=1)
 
 

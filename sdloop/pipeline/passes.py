@@ -12,17 +12,18 @@ from torch import Generator, Tensor
 from sdloop.conditioning.encode import with_sizes
 from sdloop.conditioning.value import Conditioning
 from sdloop.errors import NonFiniteError, SettingError
-from sdloop.guidance.guiders import guided_by
-from sdloop.guidance.losses.bound import pull_of
+from sdloop.guidance.losses.bound import loss_guidance_of
 from sdloop.guidance.losses.ways import Through
 from sdloop.guidance.perturbed_attention import Perturbed, looking_away, skipping
 from sdloop.images.input.frame import placed
 from sdloop.latents.noise import enlarge, latent_size, noise, seeded_generators
 from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
-from sdloop.loop import Step, denoise
+from sdloop.loop import Step
 from sdloop.models.components.load import Components
+from sdloop.pipeline.guide import guided_by
 from sdloop.pipeline.initial_latents import Start, start
-from sdloop.pipeline.input_images import Look
+from sdloop.pipeline.input_images import EncodeInput
+from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
 from sdloop.pipeline.steps import scheduled
 from sdloop.pipeline.tiled_unet import Windows
 from sdloop.recipe.guidance_scales import guidance_scales
@@ -42,8 +43,8 @@ class Stage:
     guidance_scales: tuple[float, ...]
 
 
-def looked_at(planned: Sequence[Stage], row: int) -> tuple[float, ...]:
-    """The noise levels at which the UNet looked at the picture in a batch's ``row``."""
+def sigmas_of_row(planned: Sequence[Stage], row: int) -> tuple[float, ...]:
+    """The noise levels at which the UNet ran for the picture in a batch's ``row``."""
     runs = [stage.sigmas[: looks(stage.scheduler, stage.timesteps, row)] for stage in planned]
     return tuple(itertools.chain.from_iterable(runs))
 
@@ -52,12 +53,16 @@ def looked_at(planned: Sequence[Stage], row: int) -> tuple[float, ...]:
 Begin = Callable[[Scheduler, Tensor, Sequence[Generator]], Start]
 
 
-def stages_of(components: Components, batch: Sequence[Recipe]) -> list[Stage]:
+def stages_of(
+    components: Components, batch: Sequence[Recipe], own: OwnCode = NO_OWN_CODE
+) -> list[Stage]:
     """The stages of a batch, whose Recipes agree in all that decides them.
 
     Raises ``SettingError`` for an interval of guidance that none of their steps lies in.
     """
-    planned = [_stage(components, recipes) for recipes in zip(*map(stages, batch), strict=True)]
+    planned = [
+        _stage(components, recipes, own) for recipes in zip(*map(stages, batch), strict=True)
+    ]
     interval = batch[0].guidance_interval
     if interval is not None and all({1} == set(stage.guidance_scales) for stage in planned):
         sigmas = [sigma for stage in planned for sigma in stage.sigmas]
@@ -68,9 +73,9 @@ def stages_of(components: Components, batch: Sequence[Recipe]) -> list[Stage]:
     return planned
 
 
-def _stage(components: Components, batch: tuple[Recipe, ...]) -> Stage:
+def _stage(components: Components, batch: tuple[Recipe, ...], own: OwnCode) -> Stage:
     recipe = batch[0]
-    scheduler, timesteps, sigmas = scheduled(recipe, components)
+    scheduler, timesteps, sigmas = own.scheduled(recipe) or scheduled(recipe, components)
     whole = steps_of(scheduler, scheduler.timesteps)
     places = [step / max(1, whole[-1]) for step in whole[-len(timesteps) :]]
     scales = guidance_scales(recipe, sigmas=sigmas, places=places)
@@ -84,7 +89,12 @@ def _stage(components: Components, batch: tuple[Recipe, ...]) -> Stage:
 
 
 def run(
-    components: Components, planned: Sequence[Stage], conditioning: Conditioning, *, look: Look
+    components: Components,
+    planned: Sequence[Stage],
+    conditioning: Conditioning,
+    *,
+    encode_input: EncodeInput,
+    own: OwnCode,
 ) -> Iterator[Step]:
     """The steps of all stages, counted as one run; the last one's latents are the pictures'.
 
@@ -98,11 +108,11 @@ def run(
     done = 0
     latents: Tensor | None = None
     for stage in planned:
-        begin: Begin = partial(start, components, stage.batch, look=look)
+        begin: Begin = partial(start, components, stage.batch, encode_input=encode_input)
         if latents is not None:
             begin = partial(enlarged_start, components, stage.batch, latents)
         finite = []
-        for step in _denoised(components, stage, conditioning, begin):
+        for step in _denoised(components, stage, conditioning, begin, own):
             latents = step.latents
             finite.append(latents.isfinite().all())
             index, ends = done + step.index, has_finished(stage.scheduler)
@@ -115,7 +125,11 @@ def run(
 
 
 def _denoised(
-    components: Components, stage: Stage, conditioning: Conditioning, begin: Begin
+    components: Components,
+    stage: Stage,
+    conditioning: Conditioning,
+    begin: Begin,
+    own: OwnCode,
 ) -> Iterator[Step]:
     """Run the loop for one stage."""
     recipe = stage.batch[0]  # all of a batch agree in what is read from it here
@@ -124,42 +138,42 @@ def _denoised(
     begun = begin(stage.scheduler, stage.timesteps, generators)
     seed_brownian_noise(stage.scheduler, begun.latents, seeds)
     guide, scheduler = guided_by(recipe, stage.scheduler)
-    return denoise(
+    return own.denoised(
         _unet(components, recipe, len(stage.batch), conditioning.weights),
         scheduler,
         begun.latents,
-        begun.seen_with(with_sizes(components, conditioning, stage.batch)),
+        begun.with_extra_channels(with_sizes(components, conditioning, stage.batch)),
         timesteps=stage.timesteps,
         sigmas=stage.sigmas,
         guidance_scale=stage.guidance_scales,
         guide=guide,
         eta=recipe.eta,
         generators=generators,
-        kept=begun.kept,
-        pull=pull_of(components, stage.batch, recipe.size),
+        masked=begun.masked,
+        loss_guidance=loss_guidance_of(components, stage.batch, recipe.size),
     )
 
 
 def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor | None) -> Any:
-    """The UNet, behind windows where the Recipe has some, and beside its hampered twins.
+    """The UNet: in tiles where the Recipe has some, and with its weakened copies for PAG and SLG.
 
-    Where a loss is to pull through them, each has a way back.
+    Where a loss needs the exact gradient, each lets it through.
     """
-    unet, worse = components.unet, []
+    unet, weakened = components.unet, []
     if recipe.pag_scale and recipe.pag_layers is not None:
-        worse.append((looking_away(unet, recipe.pag_layers), recipe.pag_scale))
+        weakened.append((looking_away(unet, recipe.pag_layers), recipe.pag_scale))
     if recipe.slg_scale and recipe.slg_layers is not None:
-        worse.append((skipping(unet, recipe.slg_layers), recipe.slg_scale))
+        weakened.append((skipping(unet, recipe.slg_layers), recipe.slg_scale))
 
     def windowed(one: Any) -> Any:
         one = Through(unet=one) if recipe.loss_mode == "exact" else one
         side = None if recipe.tile is None else recipe.tile // components.vae_factor
         return Windows(unet=one, side=side) if side else one
 
-    if not worse:
+    if not weakened:
         return windowed(unet)
-    hampered = [(windowed(twin), scale) for twin, scale in worse]
-    return Perturbed(unet=windowed(unet), worse=hampered, pictures=pictures, weights=weights)
+    twins = [(windowed(twin), scale) for twin, scale in weakened]
+    return Perturbed(unet=windowed(unet), worse=twins, pictures=pictures, weights=weights)
 
 
 def enlarged_start(
@@ -172,8 +186,8 @@ def enlarged_start(
 ) -> Start:
     """What the second stage starts from: the pictures that the first one's ``latents`` are.
 
-    With the same draws as for a picture that was brought: both stages make what one would get by
-    making the small picture, and then enlarging its file.
+    It draws as img2img does: both stages make what one would get by making the small picture, and
+    then enlarging its file.
     """
     size = latent_size(*batch[0].size, components.vae_factor)
     if batch[0].enlarge == "latent":

@@ -1,29 +1,38 @@
-"""What comes out of the loop: a batch's latents, which the VAE has yet to make pictures of."""
+"""What comes out of the loop: a batch's latents, which the VAE decodes to pictures."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from PIL.Image import Image
 from torch import Tensor
 
 from sdloop.latents.vae import decode, to_images
+from sdloop.metadata.atomic import Exists
+from sdloop.metadata.picture import write_picture
+from sdloop.metadata.record import Made, Metadata
+from sdloop.metadata.save import Environment, made_with
+from sdloop.models.checkpoint.lora import LoraFile
 from sdloop.models.components.device import peak_memory
-from sdloop.models.components.load import Components
 from sdloop.models.memory import Stopwatch, memory_errors
-from sdloop.pipeline.input_images import Look
+from sdloop.pipeline.input_images import EncodeInput
+from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """One finished picture and how it came about.
+    """One finished picture and how it came about; ``save`` writes both into a file.
 
     ``recipe`` is resolved: with it and the model's weights the picture can be made again.
     ``latents`` (channels, height, width), float32, CPU, are what the VAE decoded. ``sigmas`` are
-    the noise levels that the UNet looked at. ``seconds`` is this picture's share of its batch's
+    the noise levels at which the UNet ran. ``seconds`` is this picture's share of its batch's
     time, from the prompt to the pixels, less what the consumer of the steps took. ``peak_memory``
-    is what the batch took at most: see ``components.peak_memory``. Of a picture that
-    has grown, latents, sigmas and memory are those of the last window.
+    is what the batch took at most: see ``components.peak_memory``. Of an outpainted picture
+    latents, sigmas and memory are those of the last window. ``environment`` and ``loras`` are what
+    it was made with, for its file; ``own_code`` names the loop and the scheduler that were not
+    sdloop's: such a picture has no content key, and sdloop alone cannot make it again.
     """
 
     image: Image
@@ -32,25 +41,70 @@ class Picture:
     sigmas: tuple[float, ...]
     seconds: float
     peak_memory: int | None
+    environment: Environment
+    loras: tuple[LoraFile, ...] = ()
+    own_code: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def made(self) -> Made:
+        """How it was made, beside the Recipe. At first it takes the hashes of the weights' files.
+
+        Equal Recipes on equal machines give equal values: no time is in it.
+        """
+        made = made_with(self.recipe, self.environment, sigmas=self.sigmas, loras=self.loras)
+        if self.own_code:
+            made.pop("key", None)  # that of the picture that sdloop's own loop makes
+        return made
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        metadata: Metadata = "full",
+    ) -> Path:
+        """Write the picture with its Recipe, as the command line does; returns the path.
+
+        The suffix decides the format: .png, .webp (lossless) or .jpg. ``metadata`` is "full",
+        "minimal" (the Recipe, but nothing about this machine) or "none". ``sdloop.read`` gives
+        back what is in the file.
+
+        Raises ``FileError`` for a file that is there already, unless ``overwrite`` is set, and for
+        one that cannot be written; ``SettingError`` for a suffix that is not known.
+        """
+        exists: Exists = "overwrite" if overwrite else "fail"
+        return self.write(Path(path), metadata=metadata, exists=exists)
+
+    def write(self, path: Path, *, metadata: Metadata = "full", exists: Exists = "fail") -> Path:
+        """``save`` for commands, which may also number names that are in use."""
+        return write_picture(
+            self.image,
+            path,
+            recipe=self.recipe,
+            made=self.made if metadata != "none" else None,
+            metadata=metadata,
+            exists=exists,
+            own_code=self.own_code,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampled:
-    """The latents of a batch, where the UNet is, and what its pictures are told with.
+    """The latents of a batch, on the UNet's device, and what else its pictures need.
 
-    ``sigmas`` are the noise levels at which the UNet looked at each; ``seconds`` is the share of
+    ``sigmas`` are the noise levels at which the UNet ran for each; ``seconds`` is the share of
     each in the time until now.
     """
 
-    components: Components
+    model: LoadedModel
     batch: tuple[Recipe, ...]
     latents: Tensor
     sigmas: tuple[tuple[float, ...], ...]
     seconds: float
-    look: Look
+    encode_input: EncodeInput
 
     def only(self, rows: Sequence[int]) -> "Sampled":
-        """Those of these rows, for the others are not wanted."""
+        """The pictures of these rows alone."""
         if len(rows) == len(self.batch):
             return self
         batch = tuple(self.batch[row] for row in rows)
@@ -63,21 +117,24 @@ class Sampled:
         Raises ``NonFiniteError``, and ``OutOfMemory`` where not even the CPU has room; they can be
         asked for again, as the latents stay.
         """
-        watch = Stopwatch()
+        watch, components = Stopwatch(), self.model.components
         with memory_errors(self.batch[0], 1):
-            images = to_images(decode(self.components.vae, self.latents))
+            images = to_images(decode(components.vae, self.latents))
         if self.batch[0].mask is not None and not self.batch[0].no_keep:
             pairs = zip(images, self.batch, strict=True)
-            images = [self.look(recipe).canvas.finished(image) for image, recipe in pairs]
+            images = [self.encode_input(recipe).canvas.finished(image) for image, recipe in pairs]
         seconds = self.seconds + watch.seconds() / len(self.batch)
-        peak = peak_memory(self.components.device)
-        told = zip(images, self.batch, self.latents.cpu(), self.sigmas, strict=True)
-        for image, recipe, one, sigmas in told:
+        peak = peak_memory(components.device)
+        rows = zip(images, self.batch, self.latents.cpu(), self.sigmas, strict=True)
+        for image, recipe, latents, sigmas in rows:
             yield Picture(
                 image=image,
                 recipe=recipe,
-                latents=one,
+                latents=latents,
                 sigmas=sigmas,
                 seconds=seconds,
                 peak_memory=peak,
+                environment=self.model.environment,
+                loras=self.model.loras(recipe),
+                own_code=self.model.own.names,
             )

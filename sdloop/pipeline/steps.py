@@ -1,14 +1,10 @@
 """From a Recipe to the noise levels of its steps: spaced, listed, or those of Align Your Steps."""
 
-import itertools
-
-import numpy as np
-from diffusers.schedulers.scheduling_utils import AysSchedules
 from torch import Tensor
 
-from sdloop.errors import SettingError
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.align_your_steps import ays, ays_timesteps
 from sdloop.schedulers.names import AYS, known_to
 from sdloop.schedulers.schedule import Scheduler, make_scheduler, set_steps
 
@@ -40,46 +36,3 @@ def scheduled(recipe: Recipe, model: Defaults) -> tuple[Scheduler, Tensor, list[
             timesteps = ays_timesteps(scheduler, steps, sdxl=model.takes_sizes)
     ready = set_steps(scheduler, steps, start=start, timesteps=timesteps, sigmas=sigmas)
     return scheduler, *ready
-
-
-def ays(steps: int, *, sdxl: bool) -> tuple[float, ...]:
-    """The sigmas of Align Your Steps for so many steps, and then 0.
-
-    They were optimised for ten steps of Stable Diffusion 1.5 or of SDXL. What lies between them is
-    interpolated, in the logarithm of sigma over the share of the steps.
-
-    Source: Sabour et al. 2024 (arXiv:2404.14507), section 4 and their "quickstart guide".
-
-    >>> ays(10, sdxl=False)[:3]
-    (14.615, 6.475, 3.861)
-    """
-    table = AysSchedules["StableDiffusionXLSigmas" if sdxl else "StableDiffusionSigmas"]
-    if steps == len(table) - 1:
-        return tuple(table)
-    # The paper's own last level, in the place of which diffusers' tables have the 0.
-    known = np.log([*table[:-1], 0.029])
-    shares = np.linspace(0, 1, steps + 1)
-    between = np.exp(np.interp(shares, np.linspace(0, 1, len(known)), known))
-    return (*map(float, between[:-1]), 0.0)
-
-
-def ays_timesteps(scheduler: Scheduler, steps: int, *, sdxl: bool) -> tuple[int, ...]:
-    """The same as timesteps of the model's training, whose noise is nearest to those levels.
-
-    Ten steps of a model that was trained with Stable Diffusion's noise are the paper's own, one of
-    which it rounds another way. Raises ``SettingError`` where two of them are the same.
-    """
-    signal = scheduler.alphas_cumprod.double()
-    trained = ((1 - signal) / signal).sqrt().numpy()
-    sigmas = ays(steps, sdxl=sdxl)[:-1]
-    table = AysSchedules["StableDiffusionXLTimesteps" if sdxl else "StableDiffusionTimesteps"]
-    if steps == len(table) and np.allclose(trained[table], sigmas, rtol=0.01):
-        return tuple(table)
-    found = [int(abs(np.log(trained) - np.log(sigma)).argmin()) for sigma in sigmas]
-    for one, following in itertools.pairwise(found):
-        if following >= one:
-            raise SettingError(
-                f"steps must be fewer for sigmas 'ays', got {steps}: two of them would be at "
-                f"timestep {one}"
-            )
-    return tuple(found)

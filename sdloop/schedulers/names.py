@@ -175,9 +175,9 @@ def parse_scheduler(text: str) -> tuple[str, str | None]:
     for sigmas in (*SIGMAS, AYS):
         if plain.endswith(sigmas) and plain.removesuffix(sigmas) in _SPELLINGS:
             return _SPELLINGS[plain.removesuffix(sigmas)], sigmas
-    near = difflib.get_close_matches(plain, _SPELLINGS, n=5, cutoff=0.4)
-    names = list(dict.fromkeys(_SPELLINGS[spelling] for spelling in near)) or list(SCHEDULERS)
-    raise SettingError.of("scheduler", f"must be a known one ({', '.join(names)} …), got {text!r}")
+    near = difflib.get_close_matches(plain, _SPELLINGS, n=1)
+    hint = f"did you mean {_SPELLINGS[near[0]]}?" if near else f"there are {', '.join(SCHEDULERS)}"
+    raise SettingError.of("scheduler", f"must be a known one, got {text!r}: {hint}")
 
 
 def name_of(config: Mapping[str, Any]) -> str | None:

@@ -20,9 +20,9 @@ from diffusers import UNet2DConditionModel
 import sdloop
 from sdloop.conditioning.encode import condition
 from sdloop.conditioning.value import Conditioning
-from sdloop.guidance.guiders import guided_by
 from sdloop.guidance.perturbed_attention import Perturbed, looking_away
 from sdloop.latents.noise import noise, seeded_generators
+from sdloop.pipeline.guide import guided_by
 from sdloop.recipe.guidance_scales import guidance_scales
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve

@@ -7,15 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from sdloop.batch.settings import (
-    CommandSettings,
-    Settings,
-    read_settings,
-    standing_settings,
-    user_path,
-    user_settings,
-)
+from sdloop.batch.settings import CommandSettings, Settings, read_settings
 from sdloop.cli import app
+from sdloop.cli.user_settings import standing_settings, user_path, user_settings
 from sdloop.errors import FileError, SettingError
 
 
@@ -74,7 +68,10 @@ def test_nothing_is_set_at_first() -> None:
         (["set", "batch_size", "0"], "batch_size must be at least 1"),
         (["set", "device", "gpu"], "device must be auto, cuda"),
         (["set", "format", "gif"], "format must be one of png, jpg, webp"),
-        (["set", "scheduler", "eular"], "scheduler must be a known one (euler"),
+        (
+            ["set", "scheduler", "eular"],
+            "got 'eular': did you mean euler?",
+        ),
         (["set", "outdir", ""], "outdir must not be empty"),
         (["set", "stpes", "4"], "unknown setting 'stpes': did you mean 'steps'?"),
         (["set", "seed", "4"], "unknown setting 'seed'"),

@@ -143,6 +143,13 @@ print(json.dumps(list(sys.modules)), file=sys.stderr)
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
+def test_completing_a_command_imports_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_SDLOOP_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "sdloop t")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert not imported_by() & {"sdloop.cli.txt2img", "sdloop.cli.tokens"}
+
+
 SLOW = {"rich", "pydantic", "PIL", "torch", "numpy", "logging", "tempfile", "sqlite3"}
 
 

@@ -108,7 +108,7 @@ def test_light_and_dark() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--scheduler", "eulr"], "scheduler must be a known one (euler"),
+        (["--scheduler", "eulr"], "scheduler must be a known one, got 'eulr': did you mean euler?"),
         (["--compare", "euler,,ddim"], "compare must be names with commas between them"),
         (["--compare", "euler,nonsense"], "scheduler must be a known one"),
         (["--betas", "square"], "betas must be of linear, scaled-linear, cosine, got 'square'"),

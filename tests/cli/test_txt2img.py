@@ -193,7 +193,10 @@ def test_names_in_files_cannot_leave_the_folder(name: str) -> None:
         (["a cat", "--seed", "4,7", "--count", "2"], "count needs a single seed"),
         (["a cat", "--count", "0"], "count must be at least 1"),
         (["a cat", "-n", "x", "--cfg", "1"], "negative_prompt needs guidance"),
-        (["a cat", "--sampler", "eular"], "scheduler must be a known one (euler"),
+        (
+            ["a cat", "--sampler", "eular"],
+            "got 'eular': did you mean euler?",
+        ),
         (["a cat", "--sigmas", "linear"], "sigmas must be one of karras"),
         (["a cat", "--scheduler", "euler", "--eta", "1"], "eta means nothing"),
         (["a cat", "--target-size", "64x64"], "target_size is for models that are told sizes"),
@@ -356,6 +359,26 @@ def test_a_prompt_that_means_nothing_to_a_small_model(prompt: str, known: bool) 
     hint = f'sdloop: "{prompt}" means nothing to mini: `sdloop models mini` lists the words'
     assert result.stderr == ("" if known else f"{hint} that it knows\n")
     assert txt2img(prompt, "-m", "mini", "--seed", "4", "--dry-run", "-q").stderr == ""
+
+
+@pytest.mark.parametrize(
+    "prompt, found",
+    [
+        ("a {red|blue} frog", "{red|blue}"),
+        ("a __animal__ frog", "__animal__"),
+        ("a {red} frog", None),
+        ("a __ frog", None),
+    ],
+)
+def test_braces_are_text_and_batch_is_named_which_reads_them(
+    prompt: str, found: str | None
+) -> None:
+    arguments = [prompt, "-m", "mini", "--seed", "4", "--dry-run"]
+    result = txt2img(*arguments)
+    hint = f'sdloop: "{found}" is plain text here; `sdloop batch` expands it\n'
+    assert (hint in result.stderr) == (found is not None)
+    assert json.loads(result.stdout)["prompt"] == prompt
+    assert "plain text" not in txt2img(*arguments, "-q").stderr
 
 
 def test_words_are_told_once_and_only_of_models_that_list_them() -> None:

@@ -27,6 +27,8 @@ COMMANDS = {
     "hopping_sketch.py": ["a wooden carving of a rabbit"],
     "mix_prompts.py": ["a {}", "rabbit", "frog"],
     "more_blue.py": ["a frog on a stage", "1"],
+    "own_loop.py": ["a green frog in a park"],
+    "own_scheduler.py": ["a green frog in a park"],
     "change_the_loop.py": ["a green frog in a park", "a white rabbit in a park"],
 }
 

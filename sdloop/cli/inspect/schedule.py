@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sdloop.batch.settings import Settings, standing_settings
+from sdloop.batch.settings import Settings
 from sdloop.cli.inspect.shared import asked, ready
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.options.fields import flag
@@ -15,6 +15,7 @@ from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import Revision, Variant
 from sdloop.cli.terminal.columns import columns
 from sdloop.cli.terminal.output import emit
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.images.sheet import captioned
 from sdloop.metadata.atomic import Exists, check_writable, write_whole

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from sdloop.animation.write import check_moving
 from sdloop.batch.loras import lora_files, lora_finder, with_loras
 from sdloop.batch.seeds import random_seed
-from sdloop.batch.settings import CommandSettings, Settings, standing_settings
+from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.groups import option
 from sdloop.cli.terminal.output import emit, say
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
 from sdloop.recipe.recipe import Recipe

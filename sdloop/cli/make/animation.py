@@ -14,10 +14,9 @@ from sdloop.animation.read import Clip
 from sdloop.animation.settle import clip_recipe, moving_facts
 from sdloop.animation.write import write_moving
 from sdloop.batch.loras import lora_files, lora_finder
-from sdloop.batch.planned import Planned, model_of
+from sdloop.batch.planned import Planned
 from sdloop.batch.settings import CommandSettings
 from sdloop.cli.make.model import loaded
-from sdloop.cli.make.record import circumstances
 from sdloop.cli.options.animate import MovingOutput
 from sdloop.cli.terminal.notices import tell_steps
 from sdloop.cli.terminal.output import emit, say
@@ -26,13 +25,13 @@ from sdloop.errors import INTERRUPTED, FileError
 from sdloop.metadata.atomic import Exists, check_writable
 from sdloop.metadata.picture import read_record, write_picture
 from sdloop.metadata.record import Made, texts_of
+from sdloop.pipeline.resolve import model_of
 from sdloop.recipe.key import content_key
 from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from sdloop.models.components.load import Components
     from sdloop.pipeline.animate import Frame
 
 
@@ -154,23 +153,17 @@ class _Run:
             if not isinstance(event, Frame):
                 progress.step(event)
                 continue
-            self._take(event, components, weights)
+            self._take(event)
             progress.picture()
             yield event.image
 
-    def _take(
-        self,
-        frame: "Frame",
-        components: "Components",
-        weights: Mapping[str, str],
-    ) -> None:
+    def _take(self, frame: "Frame") -> None:
         self._flicker.add(frame.source, frame.image)
         self._finished += 1
         if frame.picture is None:
             self._found += 1
             return
-        made = circumstances(frame.picture, components, self._planned, weights)
-        self._made = made
+        self._made = made = frame.picture.made
         if self._animation.frames is not None:
             # Without its circumstances a frame could not be told from another's when it is found.
             write_picture(

@@ -16,17 +16,18 @@ from sdloop.batch.finish import Failed, Means, There, Written
 from sdloop.batch.fitting import largest_batch
 from sdloop.batch.gpu_processes import Message, devices_of, local_device, spread
 from sdloop.batch.names import home
-from sdloop.batch.planned import Planned, model_of
+from sdloop.batch.planned import Planned
 from sdloop.batch.run import RunOptions, run
 from sdloop.batch.settings import CommandSettings
 from sdloop.cli.make.model import loaded
-from sdloop.cli.make.record import circumstances, line_of
+from sdloop.cli.make.record import line_of
 from sdloop.cli.options.running import RunningOptions, parse_batch_size, parse_shard
 from sdloop.cli.terminal.batch_progress import Counts, Tally
 from sdloop.cli.terminal.interrupts import Stopping
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.images.input.read import OpenImage
+from sdloop.pipeline.resolve import model_of
 from sdloop.recipe.batchable import shape_of
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class _Job:
     ) -> Generator[Message, None, None]:
         """Make what is missing, in this process; tell of each picture what there is to print."""
         load = _keeping(lambda checkpoint: loaded(checkpoint, command))
-        means = Means(load=load, circumstances=circumstances, open_image=self.open_image)
+        means = Means(load=load, open_image=self.open_image)
         folder, depth = folder_of(command)
         options = RunOptions(
             folder=folder,
@@ -168,14 +169,14 @@ def _sizes(
 
     def measured(planned: Planned) -> int:
         from sdloop.models.components.device import pick_device
-        from sdloop.pipeline.loaded_model import kit_of
+        from sdloop.pipeline.loaded_model import loaded_model
 
         if pick_device(command.device).type != "cuda":
             return 1
         names = model_of(planned.recipe), shape_of(planned.recipe)
         if names not in known:
-            kit = kit_of(means.load(planned.checkpoint))
-            known[names] = largest_batch(kit, planned.recipe, means.open_image)
+            model = loaded_model(means.load(planned.checkpoint))
+            known[names] = largest_batch(model, planned.recipe, means.open_image)
         return known[names]
 
     return measured if size is None else lambda planned: size
@@ -198,6 +199,6 @@ def _json_line(written: Written) -> str:
     picture = written.picture
     with written.path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    line = line_of(picture, written.path, written.made)
+    line = line_of(picture, written.path)
     line["seconds_per_step"] = round(picture.seconds / max(1, len(picture.sigmas)), 4)
     return json.dumps({**line, "sha256": sha256}, ensure_ascii=False)

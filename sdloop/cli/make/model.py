@@ -1,6 +1,5 @@
 """A command's model, loaded where and how its settings say."""
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +9,6 @@ from sdloop.worker.inside import HOST
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint
     from sdloop.models.components.load import Components
-
-# Weights of a module that one thread runs best: the embedded one has 5 million, SD1's 860.
-_SMALL = 50_000_000
 
 
 def loaded(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
@@ -31,13 +27,10 @@ def _load(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
 
 
 def settle_threads(module: Any) -> None:
-    """Run a small model on one thread, unless ``OMP_NUM_THREADS`` says how many.
-
-    Below some size threads wait for each other longer than they work, on a busy machine many times
-    longer; and with one, a seed's last bits do not depend on how many cores a machine has.
-    """
+    """Run a small model on one thread from now on: see ``runs_on_one_thread``."""
     import torch
 
-    size = sum(weights.numel() for weights in module.parameters())
-    if module.device.type == "cpu" and size < _SMALL and "OMP_NUM_THREADS" not in os.environ:
+    from sdloop.models.components.device import runs_on_one_thread
+
+    if runs_on_one_thread(module):
         torch.set_num_threads(1)

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdloop.batch.planned import ModelNames, Planned, model_of
+from sdloop.batch.planned import Planned
 from sdloop.batch.settings import CommandSettings
 from sdloop.batch.unfinished import was_printed
 from sdloop.cli.make.model import loaded
-from sdloop.cli.make.record import circumstances, json_line
+from sdloop.cli.make.record import json_line
 from sdloop.cli.make.step_files import StepFiles
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.terminal.notices import tell_stop
@@ -17,8 +17,8 @@ from sdloop.cli.terminal.output import emit
 from sdloop.cli.terminal.preview import Preview
 from sdloop.cli.terminal.progress import Progress
 from sdloop.images.input.read import OpenImage
-from sdloop.metadata.picture import write_picture
-from sdloop.metadata.record import Made
+from sdloop.models.checkpoint.value import ModelNames
+from sdloop.pipeline.resolve import model_of
 from sdloop.worker.inside import HOST
 from sdloop.worker.messages import Carried
 
@@ -41,19 +41,10 @@ def make_pictures(
         if not was_printed(path):
             _tell(json.dumps({"path": str(path)}) if options.json else str(path), path)
     missing = [planned for planned in plan if planned.made is None]
-    for planned, picture, made in each_picture(missing, command, options, open_image):
-        written = write_picture(
-            picture.image,
-            planned.path,
-            recipe=picture.recipe,
-            made=made,
-            metadata=command.metadata,
-            exists=planned.exists,
-        )
-        # A name is printed as it was typed, even where it is a link to the file.
-        path = written if planned.exists == "number" else planned.path
+    for planned, picture in each_picture(missing, command, options, open_image):
+        path = picture.write(planned.path, metadata=command.metadata, exists=planned.exists)
         paths[id(planned)] = path
-        _tell(json_line(picture, path, made) if options.json else str(path), path)
+        _tell(json_line(picture, path) if options.json else str(path), path)
     return [paths[id(planned)] for planned in plan if id(planned) in paths]
 
 
@@ -68,8 +59,8 @@ def each_picture(
     command: CommandSettings,
     options: OutputOptions,
     open_image: OpenImage,
-) -> "Iterator[tuple[Planned, Picture, Made]]":
-    """The pictures as they are finished, not written yet, and how each was made."""
+) -> "Iterator[tuple[Planned, Picture]]":
+    """The pictures as they are finished, not written yet."""
     # One model at a time, even where the lines of a file alternate between two.
     groups: dict[ModelNames, list[Planned]] = {}
     for one in plan:
@@ -78,10 +69,12 @@ def each_picture(
     preview = Preview(options)
     with Progress(pictures=len(plan), quiet=options.quiet) as progress:
         for group in groups.values():
-            for made in _make(group, command, open_image, progress, step_files, preview):
+            for planned, picture in _make(
+                group, command, open_image, progress, step_files, preview
+            ):
                 if not options.quiet:
-                    tell_stop(made[1])
-                yield made
+                    tell_stop(picture)
+                yield planned, picture
 
 
 def _make(
@@ -91,16 +84,14 @@ def _make(
     progress: Progress,
     step_files: StepFiles,
     preview: Preview,
-) -> "Iterator[tuple[Planned, Picture, Made]]":
+) -> "Iterator[tuple[Planned, Picture]]":
     """Make the pictures of one model."""
-    from sdloop.models.checkpoint.hashes import model_hashes
     from sdloop.pipeline.generate import stream
     from sdloop.pipeline.picture import Picture
 
     checkpoint = group[0].checkpoint
     progress.loading(checkpoint.name)
     components = loaded(checkpoint, command)
-    weights = model_hashes(checkpoint)
     preview.new_model()
     # stream() keeps the order, so the next picture is that of the next plan.
     finished = 0
@@ -110,10 +101,9 @@ def _make(
         if not isinstance(event, Picture):
             progress.step(event, preview.picture(event, components.vae))
             pictures = group[finished : finished + len(event.latents)]
-            step_files.save(event, pictures, components, weights)
+            step_files.save(event, pictures, components)
             continue
         planned = group[finished]
         finished += 1
-        made = circumstances(event, components, planned, weights)
         progress.picture()
-        yield planned, event, made
+        yield planned, event

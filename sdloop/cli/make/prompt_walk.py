@@ -72,9 +72,9 @@ def walk(
     made: Made = {}
 
     def images() -> "Iterator[Image]":
-        for _, picture, circumstances in each_picture(plan, command, output, open_image):
+        for _, picture in each_picture(plan, command, output, open_image):
             recipes.append(picture.recipe.to_dict())
-            made.update(circumstances)
+            made.update(picture.made)
             yield picture.image
 
     def told() -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompt_file import read_prompts
 from sdloop.batch.prompts import Prompt
-from sdloop.batch.settings import CommandSettings, Settings, standing_settings
+from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.batch.text_input import read_text
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
@@ -15,7 +15,14 @@ from sdloop.cli.make.plan import plan_pictures, print_recipes
 from sdloop.cli.make.recipes import recipes_of, seeds_of
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
-from sdloop.cli.terminal.notices import tell_choices, tell_steps, tell_unknown, tell_unseen
+from sdloop.cli.terminal.notices import (
+    tell_choices,
+    tell_steps,
+    tell_unknown,
+    tell_unseen,
+    tell_variants,
+)
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.images.input.read import OpenImage
 
@@ -78,5 +85,6 @@ def planned(
         tell_choices(prompts, settings, seed, numbers)
         tell_steps(plan)
         tell_unknown(plan)
+        tell_variants(plan)
         tell_unseen(plan)
     return plan

@@ -1,14 +1,13 @@
 """``--save-steps``: what pictures look like on their way, as files."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdloop.batch.planned import Planned
 from sdloop.batch.settings import CommandSettings
-from sdloop.cli.make.record import surroundings
 from sdloop.cli.options.output import OutputOptions
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import check_writable
@@ -17,6 +16,7 @@ from sdloop.metadata.picture import write_picture
 
 if TYPE_CHECKING:
     from sdloop.loop import Step
+    from sdloop.metadata.save import Environment
     from sdloop.models.components.load import Components
 
 
@@ -34,6 +34,7 @@ class StepFiles:
         self._metadata = command.metadata
         self._overwrite = options.overwrite
         self._names: dict[int, Path] = {}
+        self._environment: Environment | None = None
         if options.save_steps is None:
             return
         if command.batch_size > 1 and any(one.recipe.growth is not None for one in plan):
@@ -53,14 +54,16 @@ class StepFiles:
         step: "Step",
         pictures: Sequence[Planned],
         components: "Components",
-        weights: Mapping[str, str],
     ) -> None:
         """Write what a step makes of the pictures that it is about, in the order of its rows."""
         number = step.index + 1
         if not self._names or (number % self._every and number != step.total):
             return
         from sdloop.latents.vae import decode, to_images
+        from sdloop.pipeline.loaded_model import environment_of
 
+        if self._environment is None or self._environment.checkpoint is not components.checkpoint:
+            self._environment = environment_of(components)
         facts = {"number": number, "of": step.total, "timestep": step.timestep}
         for one, image in zip(
             pictures, to_images(decode(components.vae, step.denoised)), strict=True
@@ -70,7 +73,7 @@ class StepFiles:
                 image,
                 name.with_name(f"{name.name}-step-{number:03d}.png"),
                 recipe=one.recipe,
-                made=surroundings(components, one, weights),
+                made=self._environment.made(one.loras),
                 metadata=self._metadata,
                 exists="overwrite" if self._overwrite else "number",
                 step=facts,

@@ -13,10 +13,10 @@ from PIL import Image
 
 from sdloop.cli.options.training import TrainingOptions
 from sdloop.cli.terminal.output import say
-from sdloop.cli.terminal.versions import installed
 from sdloop.conditioning.words import with_vectors
 from sdloop.errors import OutOfMemory, SettingError
 from sdloop.metadata.atomic import write_whole
+from sdloop.metadata.versions import installed
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate
 from sdloop.recipe.recipe import Recipe

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sdloop.batch.settings import standing_settings
 from sdloop.cli.terminal.columns import columns, entry, safe
+from sdloop.cli.user_settings import standing_settings
 
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint

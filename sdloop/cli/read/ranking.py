@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.batch.settings import CommandSettings, Settings, standing_settings
+from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.cli.make.model import settle_threads
 from sdloop.cli.options.groups import given, option
 from sdloop.cli.terminal.output import say
+from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.inspection.ranking import Ranked, models_of, rank_by_clip, words_of
 from sdloop.rules import check_choice, check_whole

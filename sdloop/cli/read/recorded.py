@@ -12,7 +12,7 @@ from sdloop.cli.make.image_files import by_number
 from sdloop.cli.terminal.output import say
 from sdloop.errors import FileError
 from sdloop.metadata.picture import read_record
-from sdloop.metadata.recorded import Recorded
+from sdloop.metadata.read import SavedPicture
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4"})
 
@@ -65,7 +65,7 @@ def _inside(folder: Path) -> Iterator[Path]:
         yield from _inside(inner)
 
 
-def recorded_files(names: Sequence[str], *, quiet: bool) -> list[Recorded]:
+def recorded_files(names: Sequence[str], *, quiet: bool) -> list[SavedPicture]:
     """What each file says of its making.
 
     Raises ``FileError`` for a file that was named and does not, and where none of all does: of
@@ -74,7 +74,7 @@ def recorded_files(names: Sequence[str], *, quiet: bool) -> list[Recorded]:
     found, silent = [], 0
     for path, named in files_of(names):
         try:
-            found.append(Recorded(path=path, record=read_record(path)))
+            found.append(SavedPicture(path=path, record=read_record(path)))
         except FileError:
             if named:
                 raise

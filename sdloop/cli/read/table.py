@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sdloop.cli.circumstances import flat
-from sdloop.metadata.recorded import Recorded
+from sdloop.metadata.read import SavedPicture
 from sdloop.recipe.recipe import FIELDS
 
 _FIRST = ("path", "source", "step")
 _LAST = ("key", "device", "dtype", "revision", "left_out")
 
 
-def csv_lines(pictures: Sequence[Recorded]) -> Iterator[str]:
+def csv_lines(pictures: Sequence[SavedPicture]) -> Iterator[str]:
     """A heading, and a line for each picture; its columns are all settings that any of them has.
 
     They stand in the order of a Recipe's fields, whatever the pictures are, and the circumstances
@@ -30,7 +30,7 @@ def csv_lines(pictures: Sequence[Recorded]) -> Iterator[str]:
         yield _line([_cell(row.get(name)) for name in names])
 
 
-def _row(one: Recorded) -> dict[str, Any]:
+def _row(one: SavedPicture) -> dict[str, Any]:
     record = one.record
     made = {k: v for k, v in flat(record.made).items() if not k.startswith("weights.")}
     row = {

@@ -6,14 +6,16 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty
+from typing import Any
 
-from sdloop.cli.server.kept import Kept
 from sdloop.cli.server.queue import Guest, Queue
 from sdloop.cli.server.stage import quiet, run
+from sdloop.models.components.cache import ModelCache
 from sdloop.worker.inside import Host
 from sdloop.worker.messages import (
     Alive,
@@ -43,7 +45,8 @@ class Worker:
     def __init__(self, listener: socket.socket, keep_alive: float) -> None:
         self._listener = listener
         self._queue = Queue(keep_alive=keep_alive)
-        self._kept = Kept()
+        self._cache = ModelCache()
+        self._threads: int | None = None
         self._turns = 0
 
     def serve(self) -> None:
@@ -67,11 +70,23 @@ class Worker:
             descriptors = guest.streams.get(timeout=_PATIENCE)
         except Empty:
             return  # its client has none to give
-        host = Host(load=self._kept.load, carry=tell, turn=self._turn)
+        host = Host(load=self._load, carry=tell, turn=self._turn)
         try:
             tell(Done(code=run(guest.call, descriptors, host, lambda: guest.stopped)))
         finally:
             _close(descriptors)
+
+    def _load(self, load: Callable[[], Any], *asked: Any) -> Any:
+        """The model that is asked for: the one of the last call, if that is the same."""
+        return self._cache.load(partial(self._with_all_threads, load), *asked)
+
+    def _with_all_threads(self, load: Callable[[], Any]) -> Any:
+        """Load with as many threads as at first: a small model takes all but one away."""
+        import torch
+
+        self._threads = self._threads or torch.get_num_threads()
+        torch.set_num_threads(self._threads)
+        return load()
 
     def _turn(self) -> None:
         self._turns += 1
@@ -131,7 +146,7 @@ class Worker:
         queue = self._queue
         return Status(
             pid=os.getpid(),
-            model=self._kept.name,
+            model=self._cache.name,
             calls=queue.served,
             waiting=queue.waiting,
             busy=queue.busy,

@@ -1,16 +1,18 @@
 """What people are told on stderr before their pictures are made: what was decided for them."""
 
+import re
 from collections.abc import Iterator, Sequence
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
-from sdloop.batch.planned import Planned, model_of
+from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import Settings
 from sdloop.cli.read.model_card import Asked
 from sdloop.cli.terminal.columns import safe
 from sdloop.cli.terminal.output import say
 from sdloop.images.input.frame import BACK
+from sdloop.pipeline.resolve import model_of
 from sdloop.prompt.compose import parts
 from sdloop.prompt.schedule import unseen
 from sdloop.recipe.model_facts import Defaults
@@ -20,6 +22,9 @@ from sdloop.recipe.stages import stages
 
 if TYPE_CHECKING:
     from sdloop.pipeline.picture import Picture
+
+# The grammar of ``batch.variants``, where it is certainly meant.
+_VARIANTS = re.compile(r"\{[^{}]*\|[^{}]*\}|(?<![^\W_])__[^\W_](?:[\w./-]*?[^\W_])?__(?![^\W_])")
 
 
 def tell_choices(
@@ -124,6 +129,14 @@ def tell_unknown(plan: Sequence[Planned]) -> None:
                 f'"{safe(shorten(prompt, 60))}" means nothing to {planned.checkpoint.name}: '
                 f"`sdloop models {model}` lists the words that it knows"
             )
+            return
+
+
+def tell_variants(plan: Sequence[Planned]) -> None:
+    """Say once that only ``batch`` reads {a|b} and __name__: elsewhere they are text."""
+    for planned in plan:
+        if found := _VARIANTS.search(planned.recipe.prompt):
+            say(f'"{safe(shorten(found[0], 60))}" is plain text here; `sdloop batch` expands it')
             return
 
 

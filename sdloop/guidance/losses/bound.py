@@ -17,7 +17,7 @@ from torch import Tensor
 from sdloop.errors import FileError, SettingError
 from sdloop.guidance.losses import losses
 from sdloop.guidance.losses.cutouts import far_from_text
-from sdloop.guidance.losses.pull import Loss, Pull
+from sdloop.guidance.losses.loss_guidance import Loss, LossGuidance
 from sdloop.images.input.frame import opaque, placed
 from sdloop.images.input.read import check_sha256, open_image
 from sdloop.latents.vae import to_pixels
@@ -30,7 +30,9 @@ from sdloop.recipe.recipe import Recipe
 from sdloop.rules import Size
 
 
-def pull_of(components: Components, batch: Sequence[Recipe], size: Size) -> Pull | None:
+def loss_guidance_of(
+    components: Components, batch: Sequence[Recipe], size: Size
+) -> LossGuidance | None:
     """What pulls the pictures of a batch, of (width, height); None where nothing does.
 
     Raises ``FileError`` for a file that is not what the Recipe was made with, ``SettingError`` for
@@ -42,7 +44,7 @@ def pull_of(components: Components, batch: Sequence[Recipe], size: Size) -> Pull
     assert recipe.loss_every is not None  # resolved
     losses = [_sum(components, one, size) for one in batch]
     exact = recipe.loss_mode == "exact"
-    return Pull(vae=components.vae, losses=losses, every=recipe.loss_every, exact=exact)
+    return LossGuidance(vae=components.vae, losses=losses, every=recipe.loss_every, exact=exact)
 
 
 def _sum(components: Components, recipe: Recipe, size: Size) -> Loss:

@@ -56,7 +56,7 @@ def find_checkpoint(
     if path is None:
         path = hub.snapshot(model, revision, variant, may_fetch=may_fetch)
         found = read_folder(model, path, variant)
-        found = dataclasses.replace(found, revision=path.name)
+        found = dataclasses.replace(found, revision=path.name, asked_revision=revision)
     elif revision is not None:
         raise SettingError(f"revision is for models of the hub, and {model} is none: {revision!r}")
     elif path.is_dir() or model == "mini":
@@ -176,5 +176,6 @@ def _with_vae(found: Checkpoint, vae: str, *, may_fetch: bool) -> Checkpoint:
         found,
         configs={**found.configs, "vae": config},
         weights={**found.weights, "vae": files},
+        vae=vae,
         vae_path=path,
     )

@@ -9,6 +9,9 @@ from sdloop.models.checkpoint.advice import Advice
 from sdloop.models.checkpoint.families import PAINTING
 from sdloop.models.checkpoint.folder import Configs
 
+# A Recipe's model, revision, variant and vae.
+ModelNames = tuple[str, str | None, str | None, str | None]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
@@ -20,6 +23,8 @@ class Checkpoint:
         The folder in diffusers' layout, or the single file.
     revision
         The commit of a hub model.
+    asked_revision, variant, vae
+        As the user gave them; ``vae`` is another VAE than the model's own.
     family
         "sd1", "sd2", "sdxl" or "upscaler"; the embedded model is shaped like the first.
     configs
@@ -41,7 +46,9 @@ class Checkpoint:
     name: str
     path: Path
     revision: str | None = None
+    asked_revision: str | None = None
     variant: str | None = None
+    vae: str | None = None
     family: str
     configs: Configs
     weights: Mapping[str, tuple[Path, ...]]
@@ -50,6 +57,11 @@ class Checkpoint:
     advice: Advice
     max_noise_level: int | None = None
     vae_path: Path | None = None
+
+    @property
+    def names(self) -> ModelNames:
+        """What it was found by: a Recipe's model, revision, variant and vae."""
+        return self.name, self.asked_revision, self.variant, self.vae
 
     @property
     def size_multiple(self) -> int:

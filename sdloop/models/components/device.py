@@ -1,10 +1,17 @@
 """Where a model runs, and in which precision."""
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from sdloop.errors import SettingError
+
+# Weights of a module that one thread runs best: the embedded one has 5 million, SD1's 860.
+_SMALL = 50_000_000
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -60,3 +67,27 @@ def peak_memory(device: torch.device) -> int | None:
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
+
+
+def runs_on_one_thread(module: Any) -> bool:
+    """Whether ``module`` is so small that threads wait for each other longer than they work.
+
+    With one thread a seed's last bits do not depend on how many cores a machine has either.
+    ``OMP_NUM_THREADS`` overrides it.
+    """
+    size = sum(weights.numel() for weights in module.parameters())
+    return bool(
+        module.device.type == "cpu" and size < _SMALL and "OMP_NUM_THREADS" not in os.environ
+    )
+
+
+@contextmanager
+def threads_for(module: Any) -> Iterator[None]:
+    """Run ``module`` on one thread within the block, if it is small."""
+    threads = torch.get_num_threads()
+    if runs_on_one_thread(module):
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -24,7 +24,7 @@ from sdloop.images.input.read import open_image
 from sdloop.metadata.picture import read_record
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.components.load import load_components
-from sdloop.pipeline.loaded_model import kit_of
+from sdloop.pipeline.loaded_model import loaded_model
 from sdloop.recipe.recipe import Recipe
 
 BATCH = Command("batch")
@@ -124,15 +124,15 @@ def test_a_picture_that_is_missing_gets_the_neighbours_it_had(place: Path) -> No
     sizes: list[int] = []
     Path(made[1]).unlink()
     with pytest.MonkeyPatch.context() as patch:
-        import sdloop.pipeline.generate
+        import sdloop.pipeline.sample
 
-        real = sdloop.pipeline.generate.stages_of
+        real = sdloop.pipeline.sample.stages_of
 
         def counted(components: Any, batch: Sequence[Any]) -> Any:
             sizes.append(len(batch))
             return real(components, batch)
 
-        patch.setattr(sdloop.pipeline.generate, "stages_of", counted)
+        patch.setattr(sdloop.pipeline.sample, "stages_of", counted)
         assert BATCH.make(*plan) == [made[1]]
     assert sizes == [4]
     assert Path(made[1]).read_bytes() == before
@@ -190,9 +190,9 @@ def test_what_cannot_be_meant_is_refused(
 
 def failing(patch: pytest.MonkeyPatch, seeds: dict[int, int], error: Exception) -> None:
     """Let the pictures of these seeds fail so many times."""
-    import sdloop.pipeline.generate
+    import sdloop.pipeline.sample
 
-    real = sdloop.pipeline.generate.stages_of
+    real = sdloop.pipeline.sample.stages_of
 
     def stages_of(components: Any, batch: Sequence[Any]) -> Any:
         for recipe in batch:
@@ -201,7 +201,7 @@ def failing(patch: pytest.MonkeyPatch, seeds: dict[int, int], error: Exception) 
                 raise error
         return real(components, batch)
 
-    patch.setattr(sdloop.pipeline.generate, "stages_of", stages_of)
+    patch.setattr(sdloop.pipeline.sample, "stages_of", stages_of)
 
 
 @pytest.mark.parametrize("size", ["1", "4"])
@@ -314,8 +314,8 @@ def test_each_process_of_a_launcher_has_its_device(monkeypatch: pytest.MonkeyPat
 
 
 def test_on_a_cpu_it_is_one(tiny_model: Path) -> None:
-    kit = kit_of(load_components(find_checkpoint(str(tiny_model))))
-    assert largest_batch(kit, Recipe(prompt="a house", seed=1), open_image) == 1
+    model = loaded_model(load_components(find_checkpoint(str(tiny_model))))
+    assert largest_batch(model, Recipe(prompt="a house", seed=1), open_image) == 1
 
 
 # Claims.

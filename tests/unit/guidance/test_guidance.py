@@ -20,10 +20,11 @@ from sdloop.guidance.formulas import (
     threshold_dynamically,
     with_momentum,
 )
-from sdloop.guidance.guiders import Guide, guided_by
+from sdloop.guidance.guiders import Guide
 from sdloop.loop import Step
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate, stream
+from sdloop.pipeline.guide import guided_by
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.prediction import predict_denoised, predict_from_denoised
 from sdloop.schedulers.schedule import make_scheduler, noise_levels, set_steps

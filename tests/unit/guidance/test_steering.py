@@ -1,4 +1,4 @@
-"""Losses pull the loop: their gradients are right, and nothing else of it changes."""
+"""Losses guide the loop: their gradients are right, and nothing else of it changes."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from torch import Tensor
 from sdloop.conditioning.encode import condition
 from sdloop.errors import SamplingError
 from sdloop.guidance.losses import losses
-from sdloop.guidance.losses.pull import Pull
+from sdloop.guidance.losses.loss_guidance import LossGuidance
 from sdloop.guidance.losses.ways import Through
 from sdloop.latents.noise import noise, seeded_generators
 from sdloop.latents.vae import unscale
@@ -39,7 +39,7 @@ def steps(
     *,
     unet: Any = None,
     start: Tensor | None = None,
-    pull: Any = None,
+    loss_guidance: Any = None,
     scheduler: Any = None,
     **settings: Any,
 ) -> Iterator[Step]:
@@ -59,22 +59,22 @@ def steps(
         sigmas=sigmas,
         guidance_scale=recipe.guidance_scale,
         generators=generators,
-        pull=pull,
+        loss_guidance=loss_guidance,
     )
 
 
 class Watched:
-    """A pull that remembers what came of it."""
+    """Loss guidance that remembers what came of it."""
 
-    def __init__(self, pull: Pull) -> None:
-        self.pull, self.exact, self.turns = pull, pull.exact, pull.turns
+    def __init__(self, guidance: LossGuidance) -> None:
+        self.guidance, self.exact, self.iterations = guidance, guidance.exact, guidance.iterations
         self.moves: list[tuple[Tensor, Tensor, float]] = []
 
     def __call__(
         self, latents: Tensor, noise_pred: Tensor, denoised: Tensor, scheduler: Any, sigma: float
     ) -> Any:
         before = latents.detach().clone()
-        result = self.pull(latents, noise_pred, denoised, scheduler, sigma)
+        result = self.guidance(latents, noise_pred, denoised, scheduler, sigma)
         self.moves.append((before, result[0], sigma))
         return result
 
@@ -121,11 +121,18 @@ def test_the_gradient_is_that_of_finite_differences(family: str, exact: bool) ->
 
     settings: dict[str, Any] = {"guidance_scale": 3.0}
     unet = Through(unet=components.unet) if exact else components.unet
-    pull = Watched(Pull(vae=components.vae, losses=[loss], exact=exact))
+    guidance = Watched(LossGuidance(vae=components.vae, losses=[loss], exact=exact))
     step = next(
-        steps(components, unet=unet, start=start, pull=pull, scheduler=name_of(), **settings)
+        steps(
+            components,
+            unet=unet,
+            start=start,
+            loss_guidance=guidance,
+            scheduler=name_of(),
+            **settings,
+        )
     )
-    ((before, after, sigma),) = pull.moves
+    ((before, after, sigma),) = guidance.moves
     assert torch.equal(before, start)
 
     # The step in terms of picture plus noise, over what the formula multiplies the gradient by.
@@ -175,9 +182,9 @@ def test_a_picture_moves_as_far_as_it_is_moved(scheduler: str, prediction: str) 
 def test_cheap_is_the_notebook() -> None:
     """Its own lines, with its scheduler, LMS; at 512x512 the scales would be the same."""
     vae, unet = COMPONENTS.vae, COMPONENTS.unet
-    pull = Pull(vae=vae, losses=[lambda p: 50 * losses.channel_level(p, 2)], every=2)
+    guidance = LossGuidance(vae=vae, losses=[lambda p: 50 * losses.channel_level(p, 2)], every=2)
     lms = make_scheduler(COMPONENTS.scheduler_config, scheduler="lms")
-    ours = list(steps(pull=pull, scheduler=lms))
+    ours = list(steps(loss_guidance=guidance, scheduler=lms))
     scheduler = make_scheduler(COMPONENTS.scheduler_config, scheduler="lms")
     set_steps(scheduler, 6)
     recipe = resolve(Recipe(prompt="a cat", seed=3, steps=6), COMPONENTS)
@@ -217,21 +224,23 @@ class Seeing:
 
 
 @pytest.mark.parametrize(
-    ("pull", "kept"),
+    ("guidance", "kept"),
     [
         (None, [False] * 6),
-        (Pull(vae=COMPONENTS.vae, losses=[blue], every=3), [False] * 6),
+        (LossGuidance(vae=COMPONENTS.vae, losses=[blue], every=3), [False] * 6),
         (
-            Pull(vae=COMPONENTS.vae, losses=[blue], every=3, exact=True),
+            LossGuidance(vae=COMPONENTS.vae, losses=[blue], every=3, exact=True),
             [True, False, False, True, False, False],
         ),
     ],
     ids=["none", "cheap", "exact"],
 )
-def test_a_way_back_is_kept_only_where_it_is_gone(pull: Pull | None, kept: list[bool]) -> None:
+def test_a_way_back_is_kept_only_where_it_is_gone(
+    guidance: LossGuidance | None, kept: list[bool]
+) -> None:
     unet = Seeing(COMPONENTS.unet)
     scheduler = make_scheduler(COMPONENTS.scheduler_config, scheduler="dpmpp-2m")
-    loop = steps(unet=unet, pull=pull, scheduler=scheduler)
+    loop = steps(unet=unet, loss_guidance=guidance, scheduler=scheduler)
     last = None
     for last in loop:
         assert not last.latents.requires_grad
@@ -246,24 +255,25 @@ def test_a_way_back_is_kept_only_where_it_is_gone(pull: Pull | None, kept: list[
 
 def test_the_way_through_is_the_unet_and_leaves_it_as_it_was() -> None:
     plain = list(steps())[-1].latents
-    pull = Pull(vae=COMPONENTS.vae, losses=[lambda p: 0 * p.sum(dim=(1, 2, 3))], exact=True)
-    through = list(steps(unet=Through(unet=COMPONENTS.unet), pull=pull))[-1].latents
+    nothing = [lambda p: 0 * p.sum(dim=(1, 2, 3))]
+    guidance = LossGuidance(vae=COMPONENTS.vae, losses=nothing, exact=True)
+    through = list(steps(unet=Through(unet=COMPONENTS.unet), loss_guidance=guidance))[-1].latents
     assert torch.equal(plain, through)
     assert not COMPONENTS.unet.is_gradient_checkpointing
     assert not COMPONENTS.vae.is_gradient_checkpointing
 
 
 def test_with_checkpointing_the_gradient_is_the_same() -> None:
-    pull = Pull(vae=COMPONENTS.vae, losses=[blue], every=1, exact=True)
-    through = list(steps(unet=Through(unet=COMPONENTS.unet), pull=pull))[-1].latents
-    torch.testing.assert_close(list(steps(pull=pull))[-1].latents, through)
+    guidance = LossGuidance(vae=COMPONENTS.vae, losses=[blue], every=1, exact=True)
+    through = list(steps(unet=Through(unet=COMPONENTS.unet), loss_guidance=guidance))[-1].latents
+    torch.testing.assert_close(list(steps(loss_guidance=guidance))[-1].latents, through)
 
 
 @MODES
 def test_writing_into_the_latents_still_changes_the_course(exact: bool) -> None:
     def last(change: Callable[[Step], object]) -> Tensor:
-        pull = Pull(vae=COMPONENTS.vae, losses=[blue], every=1, exact=exact)
-        for step in steps(pull=pull):
+        guidance = LossGuidance(vae=COMPONENTS.vae, losses=[blue], every=1, exact=exact)
+        for step in steps(loss_guidance=guidance):
             change(step)
         return step.latents
 
@@ -346,9 +356,9 @@ def test_half_precision_loses_no_gradient() -> None:
     vae = tiny_sd1().vae
     tiny = [lambda p: 1e-6 * losses.channel_level(p, 2)]
     row = noise(seeded_generators([4]), 4, 8, 8)
-    full = Pull(vae=vae, losses=tiny)._gradient(row.clone(), tiny[0])
+    full = LossGuidance(vae=vae, losses=tiny)._gradient(row.clone(), tiny[0])
     vae.to(torch.float16)
-    half = Pull(vae=vae, losses=tiny)._gradient(row.clone(), tiny[0])
+    half = LossGuidance(vae=vae, losses=tiny)._gradient(row.clone(), tiny[0])
     torch.testing.assert_close(half / full.abs().max(), full / full.abs().max(), rtol=0, atol=0.05)
 
 
@@ -400,12 +410,12 @@ def test_a_picture_in_tiles_is_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bfloat16_is_steered(exact: bool) -> None:
     parts = {"unet": tiny_sd1().unet.bfloat16(), "vae": tiny_sd1().vae.bfloat16()}
     half = replace(COMPONENTS, **parts, text_encoder=tiny_sd1().text_encoder.bfloat16())
-    pull = Watched(Pull(vae=half.vae, losses=[blue], exact=exact))
+    guidance = Watched(LossGuidance(vae=half.vae, losses=[blue], exact=exact))
     unet = Through(unet=half.unet) if exact else half.unet
-    next(steps(half, unet=unet, pull=pull))
-    reference = Watched(Pull(vae=COMPONENTS.vae, losses=[blue], exact=exact))
-    next(steps(pull=reference))
-    ((before, after, _),), ((start, expected, _),) = pull.moves, reference.moves
+    next(steps(half, unet=unet, loss_guidance=guidance))
+    reference = Watched(LossGuidance(vae=COMPONENTS.vae, losses=[blue], exact=exact))
+    next(steps(loss_guidance=reference))
+    ((before, after, _),), ((start, expected, _),) = guidance.moves, reference.moves
     assert torch.equal(before, start)
     ours, theirs = (after - before).flatten(), (expected - start).flatten()
     assert torch.nn.functional.cosine_similarity(ours, theirs, dim=0) > 0.95

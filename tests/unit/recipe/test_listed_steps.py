@@ -22,9 +22,10 @@ from sdloop.images.input.read import open_image
 from sdloop.metadata.picture import read_record
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate
-from sdloop.pipeline.steps import ays, scheduled
+from sdloop.pipeline.steps import scheduled
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
+from sdloop.schedulers.align_your_steps import ays
 from sdloop.schedulers.names import SCHEDULERS
 
 FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}

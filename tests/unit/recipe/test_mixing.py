@@ -189,7 +189,7 @@ def test_what_is_beside_the_latents_is_there_for_every_row() -> None:
     ]
     batch = stack(pictures)
     assert batch.prompts == 2
-    seen = batch.beside(torch.zeros(6, 4, 4, 4))
+    seen = batch.with_extra_channels(torch.zeros(6, 4, 4, 4))
     assert seen[:, 4:, 0, 0].unique(dim=1).flatten().tolist() == [1, 2, 1, 2, 1, 2]
     inputs = batch.over([0], guided=[True])[0]
     assert inputs["class_labels"].tolist() == [1, 2, 1, 2, 1, 2]

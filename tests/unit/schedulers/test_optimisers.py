@@ -15,7 +15,7 @@ from judge import load_judge, look_at
 import sdloop
 from sdloop.conditioning.encode import condition
 from sdloop.errors import SettingError
-from sdloop.latents.mask import Kept
+from sdloop.latents.mask import MaskedLatents
 from sdloop.loop import Step, denoise
 from sdloop.metadata.picture import read_record
 from sdloop.models.components.load import Components
@@ -144,7 +144,7 @@ def test_what_stays_outside_of_a_mask_is_as_clean_as_what_has_stopped() -> None:
     words = condition(components, resolve(recipe(guidance_scale=1), components))
     steps = denoise(
         components.unet, scheduler, noise * 14.6, words, timesteps=timesteps, sigmas=sigmas,
-        guidance_scale=1, kept=Kept(clean=clean, noise=noise, mask=mask),
+        guidance_scale=1, masked=MaskedLatents(clean=clean, noise=noise, mask=mask),
     )  # fmt: skip
     first = next(steps)
     assert scheduler.finished

@@ -1,4 +1,4 @@
-"""What the loop does to latents whose picture has too much of a loss: it pulls them."""
+"""What the loop does to latents whose picture has too much of a loss: it moves them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ NO_PICTURE = 1e3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pull:
+class LossGuidance:
     """Moves latents down the gradient of a loss on the picture that they are predicted to be.
 
     ``losses`` has one for each picture of the batch, scales and all; ``every`` is in steps. Unless
@@ -40,18 +40,19 @@ class Pull:
     every: int = 5
     exact: bool = False
 
-    def turns(self, steps: Sequence[int], sigmas: Sequence[float]) -> frozenset[int]:
-        """Which turns of the loop pull, where each one has its step's number and its sigma.
+    def iterations(self, steps: Sequence[int], sigmas: Sequence[float]) -> frozenset[int]:
+        """In which iterations of the loop the latents move, given the step and the sigma of each.
 
-        Of the turns that a step takes the first: the scheduler takes the others from there. Where
-        zero terminal SNR leaves nothing of a picture, nothing is pulled.
+        Where a step takes several iterations it is the first: the scheduler goes on from there.
+        Where zero terminal SNR leaves nothing of a picture, nothing moves.
 
-        >>> sorted(Pull(vae=None, losses=(), every=2).turns([0, 0, 1, 1, 2, 2], [9.0] * 6))
+        >>> guidance = LossGuidance(vae=None, losses=(), every=2)
+        >>> sorted(guidance.iterations([0, 0, 1, 1, 2, 2], [9.0] * 6))
         [0, 4]
         """
-        first = {step: turn for turn, step in reversed(list(enumerate(steps)))}
-        pulling = (turn for step, turn in first.items() if step % self.every == 0)
-        return frozenset(turn for turn in pulling if sigmas[turn] < NO_PICTURE)
+        first = {step: index for index, step in reversed(list(enumerate(steps)))}
+        moving = (index for step, index in first.items() if step % self.every == 0)
+        return frozenset(index for index in moving if sigmas[index] < NO_PICTURE)
 
     def __call__(
         self,

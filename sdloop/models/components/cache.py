@@ -1,24 +1,24 @@
-"""The model that a worker keeps: one, as long as its files and what is asked of it are the same."""
+"""The last model that was loaded, for who asks for it again: a worker, and ``sdloop.generate``."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdloop.models.checkpoint.value import Checkpoint
+
 if TYPE_CHECKING:
-    from sdloop.models.checkpoint.value import Checkpoint
     from sdloop.models.components.load import Components
 
 Stamp = tuple[object, ...]
 
 
 @dataclass(kw_only=True)
-class Kept:
-    """``load`` gives the model that was kept, or lets go of it and loads another."""
+class ModelCache:
+    """Holds one model, as long as its files, its device and its precision are the same."""
 
     _stamp: Stamp | None = field(default=None, init=False)
     _components: "Components | None" = field(default=None, init=False)
-    _threads: int | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
@@ -28,15 +28,14 @@ class Kept:
     def load(
         self,
         load: "Callable[[], Components]",
-        checkpoint: "Checkpoint",
+        checkpoint: Checkpoint,
         device: str,
         dtype: str,
     ) -> "Components":
-        """``load()``, or what it gave when all that it was told was the same."""
+        """``load()``, or what it gave the last time, if that is the same model."""
         stamp = (*_files(checkpoint), device, dtype)
         if self._components is None or stamp != self._stamp:
             self.forget()
-            self._settle()
             self._components = load()
             # Read before the weights were: files that change meanwhile are noticed the next time.
             self._stamp = stamp
@@ -53,15 +52,8 @@ class Kept:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _settle(self) -> None:
-        """As many threads as at first: loading a small model takes all but one away."""
-        import torch
 
-        self._threads = self._threads or torch.get_num_threads()
-        torch.set_num_threads(self._threads)
-
-
-def _files(checkpoint: "Checkpoint") -> Iterator[object]:
+def _files(checkpoint: Checkpoint) -> Iterator[object]:
     """Name, size, time and place on the disk of every file that the model is read from."""
     yield checkpoint.name, checkpoint.revision, checkpoint.variant
     folders = [path for path in (checkpoint.path, checkpoint.vae_path) if path is not None]

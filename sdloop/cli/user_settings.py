@@ -1,0 +1,36 @@
+"""The user's own settings: their settings file, the environment, and ``--config`` over both."""
+
+import os
+from pathlib import Path
+
+import typer
+
+from sdloop.batch.settings import NOT_FOR_ALL, Settings, read_settings
+from sdloop.errors import SettingError
+
+
+def standing_settings(config: str | None) -> Settings:
+    """All that is set before the flags: ``--config``, the environment, the user's own file."""
+    named = read_settings(config) if config is not None else Settings()
+    model = os.environ.get("SDLOOP_MODEL")
+    environment = Settings(recipe={"model": model} if model else {})
+    return named.over(environment).over(user_settings())
+
+
+def user_path() -> Path:
+    """The user's settings file: ``SDLOOP_CONFIG``, or config.toml where their system keeps such."""
+    named = os.environ.get("SDLOOP_CONFIG")
+    return Path(named) if named else Path(typer.get_app_dir("sdloop")) / "config.toml"
+
+
+def user_settings() -> Settings:
+    """What the user's settings file says; nothing when there is none."""
+    path = user_path()
+    # Path.exists() would raise for a folder that is closed to us.
+    if not os.path.exists(path):  # noqa: PTH110
+        return Settings()
+    settings = read_settings(str(path))
+    for name in NOT_FOR_ALL:
+        if name in settings.recipe or name in settings.command:
+            raise SettingError(f"{path}: {name} is for one command, and these settings for all")
+    return settings

@@ -1,0 +1,64 @@
+"""What a picture's file says about how it was made, beside the Recipe."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from sdloop.metadata.record import Made
+from sdloop.metadata.versions import installed
+from sdloop.models.checkpoint.hashes import model_hashes
+from sdloop.models.checkpoint.lora import LoraFile
+from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.recipe.key import content_key
+from sdloop.recipe.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """With which model, on which device and in which precision pictures are made.
+
+    ``checkpoint`` is None for components that were put together by hand: their weights have no
+    file, and so no hash.
+    """
+
+    checkpoint: Checkpoint | None
+    device: str
+    dtype: str
+
+    @cached_property
+    def weights(self) -> Mapping[str, str]:
+        """The sha256 of the model's files; see ``model_hashes``."""
+        return {} if self.checkpoint is None else model_hashes(self.checkpoint)
+
+    def made(self, loras: Sequence[LoraFile]) -> Made:
+        """What is known of a picture before it is finished."""
+        made = Made(
+            weights=self.weights,
+            lora_hashes={file.path.stem: file.tensors_sha256[:12] for file in loras},
+            revision=None if self.checkpoint is None else self.checkpoint.revision,
+            versions=installed(),
+            device=self.device,
+            dtype=self.dtype,
+        )
+        if self.checkpoint is None:
+            del made["weights"], made["revision"]
+        return made
+
+
+def made_with(
+    recipe: Recipe,
+    environment: Environment,
+    *,
+    sigmas: tuple[float, ...],
+    loras: Sequence[LoraFile] = (),
+) -> Made:
+    """The same of a finished picture, with its sigmas and its content key.
+
+    Not how long it took, or when: the same Recipe gives the same bytes. Without the hashes of the
+    weights there is no key.
+    """
+    if environment.checkpoint is None:
+        return Made(sigmas=sigmas, **environment.made(loras))
+    return Made(
+        sigmas=sigmas, key=content_key(recipe, environment.weights), **environment.made(loras)
+    )

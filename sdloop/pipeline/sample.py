@@ -1,0 +1,155 @@
+"""From Recipes to the latents of their pictures, batch by batch; ``generate`` decodes them."""
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from sdloop.conditioning.encode import condition
+from sdloop.conditioning.value import Conditioning, stack
+from sdloop.conditioning.words import words_of
+from sdloop.errors import OutOfMemory
+from sdloop.images.input.read import OpenImage
+from sdloop.loop import Step
+from sdloop.models.components.device import reset_peak_memory
+from sdloop.models.components.load import Components
+from sdloop.models.memory import Stopwatch, free_memory, memory_errors
+from sdloop.pipeline.input_images import EncodeInput, input_encoder
+from sdloop.pipeline.loaded_model import LoadedModel
+from sdloop.pipeline.outpaint import growing_from, window_recipes
+from sdloop.pipeline.passes import run, sigmas_of_row, stages_of
+from sdloop.pipeline.picture import Picture, Sampled
+from sdloop.recipe.batchable import batches
+from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_outpaint import passes_of
+
+Event = Step | Sampled | Picture
+
+
+def sampled(
+    model: LoadedModel, recipes: Iterable[Recipe], batch_size: int, open_image: OpenImage
+) -> Iterator[Event]:
+    """``stream`` without the decoding: the latents of each batch, once its steps are done.
+
+    Outpainted pictures are decoded on the way. With one ``model`` for many calls each prompt is
+    encoded once. Recipes are resolved one after the other, and each batch made when it is full.
+    """
+    last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
+    encode_input = input_encoder(model.components, last_opened)
+    resolved = (model.resolved(recipe, last_opened) for recipe in recipes)
+    for batch in batches(resolved, batch_size):
+        if batch[0].growth is None:
+            yield from _fitting(batch, lambda part: _make(model, part, encode_input))
+        else:
+            yield from _fitting(batch, lambda part: _outpaint(model, part, last_opened))
+
+
+def _fitting(
+    batch: Sequence[Recipe], make: Callable[[Sequence[Recipe]], Iterator[Event]]
+) -> Iterator[Event]:
+    """Make a batch, or where the memory does not suffice its halves, one after the other."""
+    done = 0
+    try:
+        with memory_errors(batch[0], len(batch)):
+            for event in make(batch):
+                if not isinstance(event, Step):
+                    done += len(event.batch) if isinstance(event, Sampled) else 1
+                yield event
+            return
+    except OutOfMemory:
+        if len(batch) == 1:
+            raise
+    # Not within the handler, whose traceback holds what has to be given back first.
+    free_memory()
+    rest = batch[done:]
+    half = (len(rest) + 1) // 2
+    warnings.warn(
+        f"the memory does not suffice for a batch of {len(batch)}: going on with {half}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    yield from _fitting(rest[:half], make)
+    if rest[half:]:
+        yield from _fitting(rest[half:], make)
+
+
+def _outpaint(
+    model: LoadedModel, batch: Sequence[Recipe], open_image: OpenImage
+) -> Iterator[Step | Picture]:
+    """One batch of outpainting: each pass is a batch of windows, inpainted within a mask."""
+    watch = Stopwatch()
+    growing = [growing_from(recipe, open_image) for recipe in batch]
+    passes = passes_of(batch[0], model.components)
+    made: list[Picture] = []
+    most = 0  # steps of a pass; a scheduler may take fewer
+    for number, one in enumerate(passes):
+        windows, open_window = window_recipes(batch, growing, one, number, model.components)
+        made = []
+        for event in sampled(model, windows, len(batch), open_window):
+            if isinstance(event, Sampled):
+                made += event.pictures()
+            elif isinstance(event, Picture):
+                made.append(event)
+            else:
+                with watch.stopped():
+                    most = max(most, event.total)
+                    left_out = most - event.total if one is passes[-1] else 0
+                    index, total = number * most + event.index, len(passes) * most - left_out
+                    yield replace(event, index=index, total=total)
+        for picture, window in zip(growing, made, strict=True):
+            picture.paint(one, window.image)
+    seconds = watch.seconds() / len(batch)
+    for recipe, picture, window in zip(batch, growing, made, strict=True):
+        yield replace(window, image=picture.image, recipe=recipe, seconds=seconds)
+
+
+def _make(
+    model: LoadedModel, batch: Sequence[Recipe], encode_input: EncodeInput
+) -> Iterator[Step | Sampled]:
+    """One batch, from the prompts to the latents.
+
+    Prompts of different lengths, or with AND, cannot share a forward pass: they go one after the
+    other.
+    """
+    watch = Stopwatch()
+    components, encoder = model.prepare(batch[0].loras)
+    rows = [condition(components, recipe, encode=encoder(words_of(recipe))) for recipe in batch]
+    reading = watch.seconds() / len(batch)
+    pairs = zip(rows, batch, strict=True)
+    # Not padded to one length: a picture must not depend on its neighbours.
+    for _, alike in itertools.groupby(pairs, key=lambda pair: pair[0].shapes):
+        group = list(alike)
+        conditioning = stack([row for row, _ in group])
+        recipes = [recipe for _, recipe in group]
+        yield from _sample(model, components, recipes, conditioning, encode_input, reading)
+
+
+def _sample(
+    model: LoadedModel,
+    components: Components,
+    batch: Sequence[Recipe],
+    conditioning: Conditioning,
+    encode_input: EncodeInput,
+    reading: float,
+) -> Iterator[Step | Sampled]:
+    """From the conditioning to the latents; ``reading`` is each picture's time until then.
+
+    ``components`` are those of the ``model`` with the LoRAs of the batch.
+    """
+    watch = Stopwatch()
+    reset_peak_memory(components.device)
+    planned = stages_of(components, batch, model.own)
+    steps = run(components, planned, conditioning, encode_input=encode_input, own=model.own)
+    for step in steps:
+        latents = step.latents
+        with watch.stopped():
+            yield step
+    yield Sampled(
+        model=model,
+        batch=tuple(batch),
+        latents=latents,
+        sigmas=tuple(sigmas_of_row(planned, row) for row in range(len(batch))),
+        seconds=reading + watch.seconds() / len(batch),
+        encode_input=encode_input,
+    )
