@@ -19,7 +19,7 @@ recipes = [sdloop.Recipe(prompt=prompt, seed=seed) for seed in seeds]
 
 rows = []
 for scale in SCALES:
-    steered = [replace(recipe, guides=(f"blue={scale}",)) for recipe in recipes]
+    steered = [replace(recipe, losses=(f"blue={scale}",)) for recipe in recipes]
     rows.append([picture.image for picture in sdloop.generate(components, steered)])
     blues = [ImageStat.Stat(image).mean[2] for image in rows[-1]]
     print(f"blue={scale}: a mean blue of {sum(blues) / len(blues):.0f}", *map(round, blues))

@@ -16,6 +16,8 @@ A message is one line that stands alone on stderr: what is wrong, with the value
 about it. Only that of a ``PromptError`` has further lines.
 """
 
+from typing import Self
+
 INTERRUPTED = 130  # the exit code of whoever was asked to stop, as shells have it
 
 
@@ -26,9 +28,21 @@ class SdloopError(Exception):
 
 
 class SettingError(SdloopError, ValueError):
-    """A setting breaks a rule; raised where the user's value enters, before any work is done."""
+    """A setting breaks a rule; raised where the user's value enters, before any work is done.
+
+    ``field`` is the name of the setting, where the error is about one of a Recipe's.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+    @classmethod
+    def of(cls, field: str, rule: str) -> Self:
+        """The error about a setting, whose message begins with the setting's name."""
+        return cls(f"{field} {rule}", field=field)
 
 
 class PromptError(SettingError):

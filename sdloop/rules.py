@@ -18,11 +18,11 @@ def check_text(name: str, value: object, *, optional: bool) -> None:
     if value is None and optional:
         return
     if not isinstance(value, str):
-        raise SettingError(f"{name} must be text, got {value!r}")
+        raise SettingError.of(name, f"must be text, got {value!r}")
     # Both would only fail when the finished picture is saved: PNG text ends at a NUL, UTF-8 has
     # no lone surrogates.
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise SettingError(f"{name} must be valid Unicode text without NUL, got {value!r}")
+        raise SettingError.of(name, f"must be valid Unicode text without NUL, got {value!r}")
 
 
 # The beginning of "s3://bucket", and what is left of it as the first part of a Path.
@@ -52,11 +52,11 @@ def check_local(name: str, value: str | Path | None) -> None:
 def check_whole(name: str, value: object, lowest: int, highest: int) -> None:
     """``value`` must be a whole number in this range, its ends included."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise SettingError(f"{name} must be a whole number, got {value!r}")
+        raise SettingError.of(name, f"must be a whole number, got {value!r}")
     if value < lowest:
-        raise SettingError(f"{name} must be at least {lowest}, got {value}")
+        raise SettingError.of(name, f"must be at least {lowest}, got {value}")
     if value > highest:
-        raise SettingError(f"{name} must be at most {highest}, got {value}")
+        raise SettingError.of(name, f"must be at most {highest}, got {value}")
 
 
 def check_number(name: str, value: Any, lowest: float, highest: float) -> None:
@@ -64,9 +64,9 @@ def check_number(name: str, value: Any, lowest: float, highest: float) -> None:
     # Not isfinite(): TOML and JSON have whole numbers that are too large to ask it about.
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or value in (math.inf, -math.inf) or value != value:
-        raise SettingError(f"{name} must be a finite number, got {value!r}")
+        raise SettingError.of(name, f"must be a finite number, got {value!r}")
     if not lowest <= value <= highest:
-        raise SettingError(f"{name} must be between {lowest:g} and {highest:g}, got {value!r}")
+        raise SettingError.of(name, f"must be between {lowest:g} and {highest:g}, got {value!r}")
 
 
 def checked_pair(name: str, value: Any) -> Size | None:
@@ -74,7 +74,7 @@ def checked_pair(name: str, value: Any) -> Size | None:
     if value is None:
         return None
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise SettingError(f"{name} must be two whole numbers, got {value!r}")
+        raise SettingError.of(name, f"must be two whole numbers, got {value!r}")
     for part in value:
         check_whole(name, part, 0, MAX_SIDE)
     return (value[0], value[1])
@@ -82,7 +82,7 @@ def checked_pair(name: str, value: Any) -> Size | None:
 
 def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
     if value is not None and value not in choices:
-        raise SettingError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        raise SettingError.of(name, f"must be one of {', '.join(choices)}, got {value!r}")
 
 
 def check_multiple(name: str, value: int, multiple: int) -> None:
@@ -90,7 +90,7 @@ def check_multiple(name: str, value: int, multiple: int) -> None:
     if value % multiple:
         below = value - value % multiple
         nearest = f"{below} and {below + multiple}" if below else str(multiple)
-        raise SettingError(
-            f"{name} must be a multiple of {multiple} for this model, got {value}; "
-            f"nearest: {nearest}"
+        raise SettingError.of(
+            name,
+            f"must be a multiple of {multiple} for this model, got {value}; nearest: {nearest}",
         )

@@ -7,8 +7,8 @@ from typing import Any
 from sdloop.animation.read import Frames
 from sdloop.errors import SettingError
 from sdloop.images.input.read import InputFacts
+from sdloop.recipe.fields_image import GROWTH
 from sdloop.recipe.model_facts import Defaults
-from sdloop.recipe.outpaint_windows import GROWTH_FIELDS
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 
@@ -29,7 +29,7 @@ def frames_recipe(
     says what is done about it, and for a ``carry`` of what is larger than the frames; else what
     ``resolve`` does.
     """
-    for name in ("mask", *GROWTH_FIELDS):
+    for name in ("mask", *GROWTH):
         value = getattr(recipe, name)
         if value is not None:
             raise SettingError(f"{name} means nothing for frames, got {value!r}")
@@ -41,10 +41,10 @@ def frames_recipe(
     whole = replace(recipe, image=frames.name, image_sha256=frames.sha256)
     facts = InputFacts(sha256=frames.sha256, size=frames.sizes[0])
     settled = resolve(whole, model, facts, lora_hashes=lora_hashes)
-    if carry and settled.scale is not None:
+    if carry and settled.factor is not None:
         raise SettingError(
             f"carry must be 0 for frames that are enlarged, got {carry:g}: what they start from is "
-            f"smaller than the last result, which scale {settled.scale:g} has made larger"
+            f"smaller than the last result, which factor {settled.factor:g} has made larger"
         )
     return settled
 

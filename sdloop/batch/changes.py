@@ -1,34 +1,25 @@
 """A Recipe out of a file, with changes: what depends on what is changed is decided anew."""
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sdloop.batch.settings import Settings
 from sdloop.errors import SdloopError, SettingError
+from sdloop.recipe.fields import ROWS
 from sdloop.recipe.recipe import FIELDS, Recipe
 
 Resolve = Callable[[Recipe], Recipe]
 
 # What a model or a picture decides where nobody does, together where one follows from another.
 _DECIDED = (
-    ("scale", "width", "height", "resize"),
+    ("factor", "width", "height", "resize"),
     ("width", "height", "resize"),
     ("width", "height"),
     ("scheduler", "sigmas"),
 )
 _SHA = "_sha256"
 _HASHES = tuple(name for name in FIELDS if name.endswith(_SHA))
-# Fields that make a picture what it is: a change with which these cannot stay is an error, where
-# any other field is left out with a notice.
-_ESSENTIAL = frozenset(
-    {
-        *("prompt", "seed", "model", "width", "height", "steps", "image", "mask", "strength"),
-        *("start_step", "hires", "scale", "left", "right", "up", "down", "loras", "mix_prompts"),
-        *_HASHES,
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,21 +82,17 @@ def _fitted(
             recipe = Recipe.from_dict(fields)
             resolve(recipe)
         except SettingError as error:
-            name = _subject(error)
-            if name not in fields or name in asked:
+            name = error.field
+            if name is None or name not in fields or name in asked:
                 raise
-            if name in _ESSENTIAL:
-                raise SettingError(f"{error}; or leave it out: --drop {name}") from error
+            if ROWS[name].essential:
+                raise SettingError(
+                    f"{error}; or leave it out: --drop {name}", field=name
+                ) from error
             notices.append(f"left out {_item(name, fields)}: {error}")
             fields = {k: v for k, v in fields.items() if k.removesuffix(_SHA) != name}
         else:
             return Changed(recipe=recipe, notices=tuple(notices))
-
-
-def _subject(error: SettingError) -> str:
-    """The setting that an error is about: messages begin with its name."""
-    found = re.match(r"\w+", str(error))
-    return found[0] if found else ""
 
 
 def shortest(recipe: Recipe, resolve: Resolve) -> dict[str, Any]:
@@ -139,7 +126,7 @@ def _followers(recipe: Recipe, changes: Mapping[str, Any]) -> set[str]:
         return set()
     conditions = ("original_size", "target_size")
     same = {name for name in conditions if getattr(recipe, name) == (recipe.width, recipe.height)}
-    return same | {"scale", "enlarge"} if recipe.scale is not None else same
+    return same | {"factor", "enlarge"} if recipe.factor is not None else same
 
 
 def _gone(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

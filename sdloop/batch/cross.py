@@ -102,7 +102,7 @@ class Crossing:
         try:
             return self._parsed(text, self.lookup)
         except PromptError as error:
-            raise PromptError(f"{name}: {error}") from error
+            raise PromptError(f"{name}: {error}", field=name) from error
 
     def _chosen(
         self, fields: dict[str, Any], templates: Mapping[str, Template], seeds: Collection[int]

@@ -14,7 +14,8 @@ from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, ENLARGED_NAME, check_inside, expand_name, numbered
 from sdloop.metadata.picture import format_of
-from sdloop.recipe.check import NUMBERS
+from sdloop.recipe.fields import ROWS
+from sdloop.recipe.kinds import Number
 from sdloop.recipe.recipe import Recipe
 
 
@@ -66,11 +67,11 @@ def path_of(
 def _usual(recipe: Recipe, swept: tuple[str, ...]) -> str:
     template = DEFAULT_NAME
     if recipe.image is not None:
-        template = ENLARGED_NAME if recipe.scale else f"{{image:.40}}-{DEFAULT_NAME}"
+        template = ENLARGED_NAME if recipe.factor else f"{{image:.40}}-{DEFAULT_NAME}"
     stem, dot, suffix = template.rpartition(".")
     for name in swept:
         if f"{{{name}" not in template:
-            number = name in NUMBERS and getattr(recipe, name) is not None
+            number = isinstance(ROWS[name].kind, Number) and getattr(recipe, name) is not None
             stem += f"-{{{name}:g}}" if number else f"-{{{name}}}"
     return stem + dot + suffix
 

@@ -17,8 +17,8 @@ from sdloop.batch.lines import ADDED, TOLD, check_added
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.text_input import label, read_text, text_lines
 from sdloop.errors import FileError, SettingError
-from sdloop.recipe.parse import parse_value
-from sdloop.recipe.recipe import check_keys
+from sdloop.recipe.fields import parse_value
+from sdloop.recipe.names import check_keys, with_new_names
 
 # The letters of kohya's sd-scripts, the de-facto format of prompt files.
 KOHYA = {
@@ -101,6 +101,7 @@ def _parse_json(line: str) -> dict[str, Any]:
         raise SettingError(f"it starts with {{ and is not valid JSON: {error}") from error
     if isinstance(settings.get("recipe"), dict):
         settings = _told_recipe(settings)
+    settings = with_new_names(settings)
     added = {key: value for key, value in settings.items() if key in ADDED}
     check_keys({key: value for key, value in settings.items() if key not in added}, source="it")
     check_added(added)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sdloop.errors import SdloopError
+from sdloop.errors import SdloopError, SettingError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,4 +32,7 @@ def blaming(where: str) -> Iterator[None]:
     except SdloopError as error:
         if not where:
             raise
-        raise type(error)(f"{where}: {error}") from error
+        blamed = type(error)(f"{where}: {error}")
+        if isinstance(error, SettingError) and isinstance(blamed, SettingError):
+            blamed.field = error.field
+        raise blamed from error

@@ -86,11 +86,11 @@ def own_code_of(one: SavedPicture) -> str:
 
 def check_code(recipe: Recipe, options: RemakeOptions) -> None:
     """Refuse to run what whoever made the file has chosen, unless that was asked for."""
-    guides = recipe.guides if "guides" not in options.changes else None
-    for guide in guides or () if not options.run_code else ():
-        if parse_loss(guide).module is not None:
+    losses = recipe.losses if "losses" not in options.changes else None
+    for loss in losses or () if not options.run_code else ():
+        if parse_loss(loss).module is not None:
             raise SettingError(
-                f"guides would run the Python of {guide!r}, which this file names: look at it "
+                f"losses would run the Python of {loss!r}, which this file names: look at it "
                 "first, and give --run-code"
             )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import Settings
 from sdloop.errors import SettingError
-from sdloop.recipe.check import MAX_SEED
+from sdloop.recipe.limits import MAX_SEED
 from sdloop.rules import check_whole
 from sdloop.worker.inside import HOST
 from sdloop.worker.messages import Carried

@@ -24,12 +24,9 @@ from typing import Any
 from sdloop.batch.text_input import read_text
 from sdloop.errors import SettingError
 from sdloop.metadata.record import METADATA, Metadata
-from sdloop.recipe.losses import GUIDE_FIELDS
-from sdloop.recipe.mix import MIX_FIELDS
+from sdloop.recipe.fields import ROWS
+from sdloop.recipe.names import OLD_NAMES
 from sdloop.recipe.recipe import FIELDS, Recipe
-from sdloop.recipe.resolve_words import WORD_FIELDS
-from sdloop.recipe.steps import LISTED_STEPS
-from sdloop.recipe.task import IMAGE_FIELDS
 from sdloop.rules import check_choice, check_local, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "fp32")
@@ -78,41 +75,11 @@ class CommandSettings:
 COMMAND_FIELDS = tuple(f.name for f in dataclasses.fields(CommandSettings))
 
 # What must not be a silent default of every picture.
-NOT_FOR_ALL = (
-    *("prompt", "prompt_2", "seed", "variation_seed", "variation_strength", "count", "output"),
-    *("loras", "hires", "tile"),
-    *LISTED_STEPS,
-    *MIX_FIELDS,
-    *WORD_FIELDS,
-    *GUIDE_FIELDS,
-    *IMAGE_FIELDS,
-)
+NOT_FOR_ALL = (*(name for name, row in ROWS.items() if not row.for_all), "count", "output")
 
 # A source that names the first of these is not mixed with what the sources below it say of the
-# others: a revision belongs to its model, an exact file name needs no folder or format, and there
-# is one place to start at.
-_TOGETHER = {
-    "prompt": MIX_FIELDS,
-    "model": ("revision", "variant", "vae"),
-    "output": ("outdir", "format"),
-    "image": ("image_sha256",),
-    "mask": ("mask_sha256",),
-    "scale": ("width", "height"),
-    "embeddings": ("embeddings_sha256",),
-    "replace_tokens": ("replace_tokens_sha256",),
-    "guides": GUIDE_FIELDS,
-    "guidance_scale": ("guidance_schedule",),
-    "guidance_schedule": ("guidance_scale",),
-    "scheduler": ("learning_rate", "weight_decay", "stop_noise"),
-    "steps": LISTED_STEPS,
-    "sigmas": LISTED_STEPS,
-    "timestep_spacing": LISTED_STEPS,
-    "timesteps": ("steps", "sigmas_list", "sigmas", "timestep_spacing"),
-    "sigmas_list": ("steps", "timesteps", "sigmas", "timestep_spacing"),
-    "strength": ("start_step",),
-    "exact_steps": ("start_step",),
-    "start_step": ("strength", "exact_steps"),
-}
+# others: a revision belongs to its model, an exact file name needs no folder or format.
+_REPLACES = {name: row.replaces for name, row in ROWS.items()} | {"output": ("outdir", "format")}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,7 +105,7 @@ class Settings:
 
 
 def _over(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> dict[str, Any]:
-    dropped = {other for name in _TOGETHER if name in upper for other in _TOGETHER[name]}
+    dropped = {other for name in upper for other in _REPLACES.get(name, ())}
     kept = {name: value for name, value in lower.items() if name not in dropped}
     return kept | dict(upper)
 
@@ -169,7 +136,7 @@ def check_settings(settings: Settings, source: str) -> None:
         Recipe(**{"prompt": "", "seed": 0, **settings.recipe})
         CommandSettings(**settings.command)
     except SettingError as error:
-        raise SettingError(f"{source}: {error}") from error
+        raise SettingError(f"{source}: {error}", field=error.field) from error
 
 
 def _refuse_unknown(
@@ -184,6 +151,8 @@ def _refuse_unknown(
             continue
         if key in elsewhere:
             raise SettingError(f"{subject} the key {key!r} in the wrong place: {direction}")
+        if key in OLD_NAMES:
+            raise SettingError(f"{subject} the key {key!r}, which is called {OLD_NAMES[key]!r} now")
         near = difflib.get_close_matches(key, [*known, *elsewhere], n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
         raise SettingError(f"{subject} an unknown key {key!r}: {hint}")

@@ -17,20 +17,17 @@ from decimal import Decimal
 from typing import Any
 
 from sdloop.errors import SettingError
-from sdloop.recipe.check import NUMBERS, PROMPTS, WHOLES, check_alone
-from sdloop.recipe.parse import parse_pair, parse_value
-from sdloop.recipe.recipe import FIELDS, Recipe
+from sdloop.recipe.check import PROMPTS, check_alone
+from sdloop.recipe.fields import ALIASES, ROWS, parse_value
+from sdloop.recipe.kinds import Number, Whole
+from sdloop.recipe.names import OLD_NAMES
+from sdloop.recipe.parse import parse_pair
+from sdloop.recipe.recipe import FIELDS
 
 MOST = 100_000  # values of a range of decimal numbers
 
 _RANGE = re.compile(r"\s*([+-]?[0-9.]+?)\.\.([+-]?[0-9.]+?)(?:\.\.([0-9.]+))?\s*", re.ASCII)
 _COMMA = re.compile(r"(?<!\\),")
-_OTHER_NAMES = {"cfg": "guidance_scale", "cfg_scale": "guidance_scale", "sampler": "scheduler"}
-_OTHER_NAMES |= {"lora": "loras", "embedding": "embeddings", "replace_token": "replace_tokens"}
-_OTHER_NAMES |= {"guide": "guides"}
-_UNSET = {f.name for f in dataclasses.fields(Recipe) if f.default is None} - {*PROMPTS}
-_LISTS = frozenset({"loras", "embeddings", "replace_tokens", "mix_prompts", "guides"})
-_NUMBERS = frozenset({*WHOLES, *NUMBERS})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,9 +73,11 @@ def parse_axis(text: str, *, flag: str = "sweep") -> Axis:
     """
     name, equals, values = text.partition("=")
     name = name.strip().replace("-", "_")
-    name = _OTHER_NAMES.get(name, name)
+    name = ALIASES.get(name, name)
     if not equals:
         raise SettingError(f"{flag} must be like guidance_scale=3,5,7.5, got {text!r}")
+    if name in OLD_NAMES:
+        raise SettingError(f"{flag}: the field {name!r} is called {OLD_NAMES[name]!r} now")
     if name not in FIELDS and name != "size":
         near = difflib.get_close_matches(name, [*FIELDS, "size"], n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FIELDS)}"
@@ -153,8 +152,9 @@ def _from_json(name: str, text: str) -> tuple[Sequence[Any], ...]:
 def _stretches(name: str, text: str) -> Iterator[Sequence[Any]]:
     """Ranges, and between them lists of single values."""
     alone: list[Any] = []
+    ranges = name in ROWS and isinstance(ROWS[name].kind, Whole | Number)
     for part in _COMMA.split(text):
-        found = _RANGE.fullmatch(part) if name in _NUMBERS else None
+        found = _RANGE.fullmatch(part) if ranges else None
         stretch = [_value(name, part)] if found is None else _range(name, found)
         if not isinstance(stretch, range):
             alone += stretch
@@ -169,13 +169,14 @@ def _stretches(name: str, text: str) -> Iterator[Sequence[Any]]:
 
 def _value(name: str, text: str) -> Any:
     text = text.replace("\\,", ",")
-    if name not in PROMPTS:
-        text = text.strip()
-    if not text and name in _UNSET | _LISTS:
-        return () if name == "loras" else None
     if name == "size":
         return parse_pair(name, text)
-    return (text,) if name in _LISTS else parse_value(name, text)
+    row = ROWS[name]
+    if name in PROMPTS:
+        return row.kind.parsed(name, text)
+    if not text.strip() and row.default in (None, ()):
+        return row.default
+    return row.kind.parsed(name, text.strip())
 
 
 def _range(name: str, found: re.Match[str]) -> Sequence[Any]:

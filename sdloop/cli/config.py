@@ -11,7 +11,8 @@ from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.user_settings import user_path, user_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import write_whole
-from sdloop.recipe.parse import parse_value, parse_whole
+from sdloop.recipe.fields import parse_value
+from sdloop.recipe.parse import parse_whole
 from sdloop.recipe.recipe import FIELDS
 
 KEYS = tuple(name for name in (*FIELDS, *COMMAND_FIELDS) if name not in NOT_FOR_ALL)

@@ -12,9 +12,10 @@ from sdloop.cli.make.pictures import make_pictures
 from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.make.run import plan_for, print_recipes
 from sdloop.cli.options.groups import given, with_options
-from sdloop.cli.options.image import MaskOptions, ScaleOptions, SideOptions, UpscaleRecipeOptions
+from sdloop.cli.options.image import MaskOptions, ScaleOptions, SideOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
+from sdloop.cli.options.recipe import RecipeOptions
 from sdloop.cli.options.rerun import ChangeOptions, OtherImageOptions, OtherSeedOptions
 from sdloop.cli.read.recorded import FilesArgument, recorded_files
 from sdloop.cli.terminal.notices import tell_steps, tell_unseen
@@ -30,11 +31,11 @@ def rerun(
     files: FilesArgument = None,
     *,
     change: ChangeOptions,
-    scale: ScaleOptions,
+    larger: ScaleOptions,
     start: OtherImageOptions,
     mask: MaskOptions,
     sides: SideOptions,
-    recipe: UpscaleRecipeOptions,
+    recipe: RecipeOptions,
     seeds: OtherSeedOptions,
     model: ModelOptions,
     output: OutputOptions,
@@ -54,7 +55,7 @@ def rerun(
     """
     if not files:
         raise SettingError("a picture must be named, as in: sdloop rerun frog-4.png --steps 80")
-    flags = {**given(change, scale, start, mask, sides, model, output), **recipe_settings(recipe)}
+    flags = {**given(change, larger, start, mask, sides, model, output), **recipe_settings(recipe)}
     _check_drop(change.drop or [])
     changes, command, standing_model = _asked(flags, seeds)
     asked = RemakeOptions(

@@ -42,12 +42,12 @@ def sheet(
     rows: Annotated[
         str | None, option("Sheet", "What changes from top to bottom.", "--rows", metavar="FIELD")
     ] = None,
-    scale: Annotated[
+    zoom: Annotated[
         float | None,
         option(
             "Sheet",
             f"2 makes pixels twice as large, 0.5 half. Default: up to {_SIDE} pixels a picture.",
-            "--scale",
+            "--zoom",
             metavar="X",
         ),
     ] = None,
@@ -62,12 +62,12 @@ def sheet(
 
     Examples:
       sdloop sheet out/ --columns seed --rows guidance_scale -o sheet.png
-      sdloop sheet *.png --scale 0.5 -o sheet.png
+      sdloop sheet *.png --zoom 0.5 -o sheet.png
       sdloop sheet out/ --rank clip --top 8 -o best.png
     """
     if not files:
         raise SettingError("a sheet needs pictures, as in: sdloop sheet out/ -o sheet.png")
-    _check(columns, rows, scale)
+    _check(columns, rows, zoom)
     check_rank(ranking)
     if ranking.rank is not None and (columns is not None or rows is not None):
         raise SettingError("rank gives the pictures their places, and so do columns and rows")
@@ -80,10 +80,10 @@ def sheet(
     if not out.quiet:
         for line in cells.notices:
             say(line)
-    write_sheet(_drawn(cells, scale), path, out)
+    write_sheet(_drawn(cells, zoom), path, out)
 
 
-def _check(columns: str | None, rows: str | None, scale: float | None) -> None:
+def _check(columns: str | None, rows: str | None, zoom: float | None) -> None:
     for name, field in (("columns", columns), ("rows", rows)):
         if field is not None and field not in AXES:
             near = difflib.get_close_matches(field, AXES, n=1)
@@ -91,24 +91,24 @@ def _check(columns: str | None, rows: str | None, scale: float | None) -> None:
             raise SettingError(f"{name} must be a known field, got {field!r}: {hint}")
     if columns is not None and columns == rows:
         raise SettingError(f"columns and rows must differ, got {columns!r} twice")
-    if scale is None:
+    if zoom is None:
         return
-    if not (0.01 <= scale <= 16) or (scale > 1 and scale != int(scale)):
-        raise SettingError(f"scale must be 0.01 to 1, or a whole number up to 16, got {scale:g}")
+    if not (0.01 <= zoom <= 16) or (zoom > 1 and zoom != int(zoom)):
+        raise SettingError(f"zoom must be 0.01 to 1, or a whole number up to 16, got {zoom:g}")
 
 
-def _drawn(cells: Cells, scale: float | None) -> "Image":
+def _drawn(cells: Cells, zoom: float | None) -> "Image":
     """All of them opened, made smaller at once, and pasted."""
     from PIL import Image
 
-    pictures = [[None if one is None else _opened(one, scale) for one in row] for row in cells.grid]
+    pictures = [[None if one is None else _opened(one, zoom) for one in row] for row in cells.grid]
     there = [picture for row in pictures for picture in row if picture is not None]
     size = max(p.width for p in there), max(p.height for p in there)
-    factor = max(1, -(-_SMALL // size[0]) if scale is None else int(scale))
+    factor = max(1, -(-_SMALL // size[0]) if zoom is None else int(zoom))
     if math.prod(size) * factor**2 * len(cells.grid) * len(cells.grid[0]) > _MAX_PIXELS:
         raise SettingError(
             f"a sheet of {len(there)} pictures of {size[0] * factor}x{size[1] * factor} is too "
-            "large: give a smaller --scale"
+            "large: give a smaller --zoom"
         )
     empty = Image.new("RGB", size, "white")
     grid = [[empty if p is None else _centred(p, size) for p in row] for row in pictures]
@@ -132,12 +132,12 @@ def _centred(picture: "Image", size: tuple[int, int]) -> "Image":
     return paper
 
 
-def _opened(one: Shown, scale: float | None) -> "Image":
+def _opened(one: Shown, zoom: float | None) -> "Image":
     from PIL import Image
 
     picture = open_image(one.name).image.convert("RGB")
     side = max(picture.size)
-    factor = min(1.0, _SIDE / side) if scale is None else min(1.0, scale)
+    factor = min(1.0, _SIDE / side) if zoom is None else min(1.0, zoom)
     if factor == 1:
         return picture
     size = [max(1, round(length * factor)) for length in picture.size]

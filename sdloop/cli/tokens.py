@@ -8,16 +8,10 @@ from typing import Annotated, Any
 from sdloop.batch.loras import with_loras
 from sdloop.batch.settings import Settings
 from sdloop.cli.make.run import given_prompts
+from sdloop.cli.options.fields import flag
 from sdloop.cli.options.groups import option
 from sdloop.cli.options.model import LoraDir, Model, Revision, Variant
-from sdloop.cli.options.recipe import (
-    Embeddings,
-    Emphasis,
-    Prompt2,
-    PromptArgument,
-    ReplaceTokens,
-    Steps,
-)
+from sdloop.cli.options.recipe import PromptArgument
 from sdloop.cli.read.token_facts import EncodedText, TokenFacts, encoded_texts
 from sdloop.cli.terminal.columns import columns, safe
 from sdloop.cli.terminal.output import emit
@@ -39,11 +33,11 @@ Strict = Annotated[
 def tokens(
     prompt: PromptArgument = None,
     *,
-    prompt_2: Prompt2 = None,
-    emphasis: Emphasis = None,
-    steps: Steps = None,
-    embeddings: Embeddings = None,
-    replace_tokens: ReplaceTokens = None,
+    prompt_2: Annotated[str | None, flag("prompt_2")] = None,
+    emphasis: Annotated[str | None, flag("emphasis")] = None,
+    steps: Annotated[int | None, flag("steps")] = None,
+    embeddings: Annotated[list[str] | None, flag("embeddings")] = None,
+    replace_tokens: Annotated[list[str] | None, flag("replace_tokens")] = None,
     lora_dir: LoraDir = None,
     model: Model = None,
     revision: Revision = None,

@@ -10,14 +10,14 @@ from sdloop.batch.settings import Settings
 from sdloop.cli.make.from_images import make_from_images
 from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, with_options
-from sdloop.cli.options.image import ImageArgument, ImageOptions, ScaleOptions, UpscaleRecipeOptions
+from sdloop.cli.options.image import ImageArgument, ImageOptions, ScaleOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
-from sdloop.cli.options.recipe import PromptArgument, SeedOptions
+from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import ModelError, SettingError
 
-DEFAULT_SCALE = 2.0
+DEFAULT_FACTOR = 2.0
 
 
 @with_options
@@ -25,9 +25,9 @@ def upscale(
     image: ImageArgument = None,
     prompt: PromptArgument = None,
     *,
-    scale: ScaleOptions,
+    larger: ScaleOptions,
     start: ImageOptions,
-    recipe: UpscaleRecipeOptions,
+    recipe: RecipeOptions,
     seeds: SeedOptions,
     model: ModelOptions,
     output: OutputOptions,
@@ -36,26 +36,31 @@ def upscale(
 
     Each picture is enlarged, then a little noise is added and removed again (img2img). An upscaler
     model starts from pure noise instead and sees the small picture.
-    Without PROMPT, the prompt in each picture's own file is used.
+    Without PROMPT, the prompt in each picture's own file is used. If there is none, guidance
+    is off.
 
     Examples:
-      sdloop upscale photo.png --scale 2
-      sdloop upscale photo.png "an old lighthouse, oil on canvas" --scale 3 --strength 0.5 --seed 4
+      sdloop upscale photo.png --factor 2
+      sdloop upscale photo.png "an old lighthouse, oil on canvas" --factor 3 --strength 0.5 --seed 4
       sdloop upscale pictures/ --outdir large
       sdloop upscale small.png "a white cat" --model stabilityai/stable-diffusion-x4-upscaler
     """
-    flags = {**given(model, output, start, scale), **recipe_settings(recipe)}
+    flags = {**given(model, output, start, larger), **recipe_settings(recipe)}
     may_fetch = not output.dry_run
     asked = Settings.of(flags).over(standing_settings(seeds.config)).recipe
     # Among the flags, so that a settings file's width and height, meant for others, give way.
-    flags["scale"] = asked["scale"] if "scale" in asked else _untold_scale(flags, asked, may_fetch)
+    flags["factor"] = (
+        asked["factor"] if "factor" in asked else _untold_factor(flags, asked, may_fetch)
+    )
 
-    def with_scale(prompt: Prompt, settings: Settings) -> Prompt:
-        """A line of a prompt file may name another model, which another scale suits."""
-        if "scale" in asked or "model" not in prompt.settings or "scale" in prompt.settings:
+    def with_factor(prompt: Prompt, settings: Settings) -> Prompt:
+        """A line of a prompt file may name another model, which another factor suits."""
+        if "factor" in asked or "model" not in prompt.settings or "factor" in prompt.settings:
             return prompt
         own = Settings(recipe=prompt.settings).over(settings).recipe
-        return replace(prompt, settings={**prompt.settings, "scale": _usual_scale(own, may_fetch)})
+        return replace(
+            prompt, settings={**prompt.settings, "factor": _usual_factor(own, may_fetch)}
+        )
 
     make_from_images(
         image,
@@ -66,24 +71,24 @@ def upscale(
         output,
         example="sdloop upscale photo.png",
         own_prompts=True,
-        complete=with_scale,
+        complete=with_factor,
     )
 
 
-def _untold_scale(flags: Mapping[str, Any], asked: Mapping[str, Any], may_fetch: bool) -> float:
-    """The usual one; who names a size is told what to name in its place, and not of that scale."""
-    scale = _usual_scale(asked, may_fetch)
+def _untold_factor(flags: Mapping[str, Any], asked: Mapping[str, Any], may_fetch: bool) -> float:
+    """The usual one; who names a size is told to name a factor instead."""
+    factor = _usual_factor(asked, may_fetch)
     sides = [name for name in ("width", "height") if name in flags]
-    if sides and scale == DEFAULT_SCALE:
+    if sides and factor == DEFAULT_FACTOR:
         raise SettingError(
-            f"{sides[0]} follows from scale here: give --scale, how many times larger, and not a "
+            f"{sides[0]} follows from factor here: give --factor, how many times larger, and not a "
             f"size, got {flags[sides[0]]}"
         )
-    return scale
+    return factor
 
 
-def _usual_scale(asked: Mapping[str, Any], may_fetch: bool) -> float:
-    """What suits the model that is ``asked`` for: an upscaler knows one scale alone."""
+def _usual_factor(asked: Mapping[str, Any], may_fetch: bool) -> float:
+    """What suits the model that is ``asked`` for: an upscaler knows one factor alone."""
     from sdloop.models.checkpoint.find import find_checkpoint
 
     named = {name: asked.get(name) for name in ("revision", "variant", "vae")}
@@ -92,4 +97,4 @@ def _usual_scale(asked: Mapping[str, Any], may_fetch: bool) -> float:
         found = find_checkpoint(asked.get("model", "mini"), **named, may_fetch=may_fetch)
         if found.max_noise_level is not None:
             return float(found.size_multiple)
-    return DEFAULT_SCALE
+    return DEFAULT_FACTOR

@@ -1,6 +1,5 @@
 """The command line that makes a picture again, written out from its Recipe."""
 
-import dataclasses
 import json
 import shlex
 from collections.abc import Collection, Iterator, Mapping
@@ -9,26 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.images.input.frame import BACK
+from sdloop.recipe.fields import ROWS
+from sdloop.recipe.kinds import Several
 from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.recipe.outpaint_windows import SIDES
 from sdloop.recipe.recipe import FIELDS, Recipe
 
 LARGER = 2.0
-
-# What the command finds out from the files that it is given, and checks nothing by.
-_FOUND = (
-    *("image_sha256", "mask_sha256", "embeddings_sha256", "replace_tokens_sha256"),
-    *("guides_sha256", "guide_clip_sha256"),
-)
-_ARGUMENTS = ("prompt", "image", "mix_prompts")
-_REPEATED = {
-    "loras": "--lora",
-    "embeddings": "--embedding",
-    "replace_tokens": "--replace-token",
-    "guides": "--guide",
-}
-_FLAGS = {**_REPEATED, "mix_weights": "--weights"}
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Recipe)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,8 +73,8 @@ def larger(recipe: Recipe, path: str, output: str, *, standing: Collection[str] 
             flags = (f"--hires={LARGER:g}", f"--output={_template(output)}")
             return Command(arguments=(name, *flags, *others))
     place = plain_path(path)
-    scale, seed = f"--scale={LARGER:g}", f"--seed={recipe.seed}"
-    return Command(arguments=("upscale", place, scale, seed, f"--output={_template(output)}"))
+    factor, seed = f"--factor={LARGER:g}", f"--seed={recipe.seed}"
+    return Command(arguments=("upscale", place, factor, seed, f"--output={_template(output)}"))
 
 
 def plain_path(path: str | Path) -> str:
@@ -98,7 +84,7 @@ def plain_path(path: str | Path) -> str:
 
 def runs_code(recipe: Recipe) -> bool:
     """Whether making the picture runs Python that the Recipe names: not for whoever only looks."""
-    return any(parse_loss(guide).module is not None for guide in recipe.guides or ())
+    return any(parse_loss(loss).module is not None for loss in recipe.losses or ())
 
 
 def _name(recipe: Recipe) -> str:
@@ -107,7 +93,7 @@ def _name(recipe: Recipe) -> str:
         return "outpaint"
     if recipe.mask is not None:
         return "inpaint"
-    if recipe.scale is not None or recipe.noise_level is not None:
+    if recipe.factor is not None or recipe.noise_level is not None:
         return "upscale"
     if recipe.mix_prompts is not None:
         return "mix"
@@ -125,19 +111,19 @@ def _fits_flags(recipe: Recipe, values: Mapping[str, Any]) -> bool:
 
 
 def _is_told(name: str, value: Any) -> bool:
-    return name == "seed" or value != _DEFAULTS[name]
+    return name == "seed" or value != ROWS[name].default
 
 
 def _flag(name: str, value: Any) -> Iterator[str]:
     """The words for one field; ``--name=value`` is safe whatever the value begins with."""
-    if name in _FOUND or name in _ARGUMENTS:
+    flag = "--seed" if name == "seed" else ROWS[name].flag
+    if not flag:  # an argument, or found out from the files that the command is given
         return
-    flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
     if value is True:
         yield flag
     elif name == "loras":
         yield from (f"{flag}={lora.name}:{_number(lora.scale)}" for lora in value)
-    elif name in _REPEATED:
+    elif isinstance(ROWS[name].kind, Several):
         yield from (f"{flag}={one}" for one in value)
     elif isinstance(value, tuple):
         separator = "x" if name.endswith("_size") else ","

@@ -18,7 +18,7 @@ from sdloop.recipe.recipe import FIELDS, Recipe
 from sdloop.rules import check_local
 
 DEFAULT_NAME = "{prompt:.50}-{seed}.png"
-ENLARGED_NAME = "{image:.40}-{scale:g}x-{seed}.png"
+ENLARGED_NAME = "{image:.40}-{factor:g}x-{seed}.png"
 
 # File systems count bytes, not characters; the rest is room for the number of ``numbered``.
 _MAX_BYTES = 255

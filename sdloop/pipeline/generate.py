@@ -17,7 +17,7 @@ from sdloop.pipeline.model_names import model_of
 from sdloop.pipeline.own_code import Denoise, OwnCode
 from sdloop.pipeline.picture import Picture, SampledBatch
 from sdloop.pipeline.sample import sampled
-from sdloop.recipe.check import MAX_SEED
+from sdloop.recipe.limits import MAX_SEED
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_whole
 from sdloop.schedulers.schedule import Scheduler

@@ -10,8 +10,9 @@ from PIL import Image
 
 from sdloop.images.input.frame import opaque
 from sdloop.images.input.read import InputImage, OpenImage, check_sha256
+from sdloop.recipe.fields_image import GROWTH
 from sdloop.recipe.model_facts import Defaults
-from sdloop.recipe.outpaint_windows import GROWTH_FIELDS, Pass
+from sdloop.recipe.outpaint_windows import Pass
 from sdloop.recipe.recipe import Recipe
 
 # How far the latents next to what is there are painted at each of 25 steps; with another number of
@@ -91,7 +92,7 @@ def window_recipes(
 
 def _window_recipe(recipe: Recipe, one: Pass, number: int, image: str, mask: str) -> Recipe:
     left, top, right, bottom = one.box
-    nothing: dict[str, Any] = dict.fromkeys(GROWTH_FIELDS)
+    nothing: dict[str, Any] = dict.fromkeys(GROWTH)
     return replace(
         recipe,
         seed=pass_seed(recipe.seed, number),

@@ -166,7 +166,7 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
         weakened.append((skipping(unet, recipe.slg_layers), recipe.slg_scale))
 
     def windowed(one: Any) -> Any:
-        one = Through(unet=one) if recipe.guide_mode == "exact" else one
+        one = Through(unet=one) if recipe.loss_mode == "exact" else one
         side = None if recipe.tile is None else recipe.tile // components.vae_factor
         return Windows(unet=one, side=side) if side else one
 

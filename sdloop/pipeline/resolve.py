@@ -47,7 +47,7 @@ def resolve_for(
 def file_hashes(
     recipe: Recipe, find_lora: FindLora = find_lora, *, may_fetch: bool = True
 ) -> dict[str, str]:
-    """The sha256 of each LoRA by its name, and of the CLIP that the losses ask ("guide_clip")."""
+    """The sha256 of each LoRA by its name, and of the CLIP that the losses ask."""
     loras = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
     return loras | clip_hashes(recipe, may_fetch=may_fetch)
 

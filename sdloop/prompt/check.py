@@ -16,7 +16,7 @@ def check_prompt(name: str, text: str, steps: int, *, combines: bool) -> None:
     try:
         _read(text, steps, combines)
     except PromptError as error:
-        raise PromptError(f"{name}: {error}") from error
+        raise PromptError(f"{name}: {error}", field=name) from error
 
 
 @lru_cache(maxsize=64)  # one prompt is in the Recipes of many seeds

@@ -5,21 +5,10 @@ from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Any
 
-from sdloop.recipe.check import PROMPTS
+from sdloop.recipe.fields import ROWS
 from sdloop.recipe.recipe import FIELDS, Recipe
-from sdloop.recipe.resolve_words import WORD_FIELDS
 
-# What Recipes that share a forward pass may differ in: words, seeds, and which picture and mask.
-_FREE = frozenset(
-    {
-        *PROMPTS,
-        *WORD_FIELDS,
-        *("seed", "variation_seed", "variation_strength"),
-        *("image", "image_sha256", "mask", "mask_sha256"),
-        *("mix_prompts", "mix_weights", "slerp"),
-    }
-)
-_shaping = attrgetter(*(name for name in FIELDS if name not in _FREE))
+_shaping = attrgetter(*(name for name in FIELDS if not ROWS[name].per_picture))
 
 
 def shape_of(recipe: Recipe) -> tuple[Any, ...]:

@@ -42,33 +42,36 @@ def settled_guidance(given: Mapping[str, Any]) -> dict[str, Any]:
 def _settled_layers(kind: str, given: Mapping[str, Any]) -> str:
     name = f"{kind}_layers"
     if f"{kind}_scale" not in given:
-        raise SettingError(f"{name} needs {kind}_scale, which says how much, got {given[name]!r}")
+        raise SettingError.of(name, f"needs {kind}_scale, which says how much, got {given[name]!r}")
     layers = [one.strip() for one in given[name].split(",")]
     if "" in layers:
-        raise SettingError(
-            f"{name} must be names of layers, as in mid or mid,up_blocks.1, got {given[name]!r}"
+        raise SettingError.of(
+            name, f"must be names of layers, as in mid or mid,up_blocks.1, got {given[name]!r}"
         )
     return ",".join(layers)
 
 
 def _check_schedule(given: Mapping[str, Any], scales: Sequence[float]) -> None:
     if "guidance_scale" in given:
-        raise SettingError(
-            "guidance_schedule says the scale of each step, and so does guidance_scale "
-            f"{given['guidance_scale']:g} of all: drop one"
+        raise SettingError.of(
+            "guidance_schedule",
+            "says the scale of each step, and so does guidance_scale "
+            f"{given['guidance_scale']:g} of all: drop one",
         )
     if set(scales) == {1}:
-        raise SettingError(
-            f"guidance_schedule must have a scale other than 1, got {given['guidance_schedule']!r}"
+        raise SettingError.of(
+            "guidance_schedule",
+            f"must have a scale other than 1, got {given['guidance_schedule']!r}",
         )
 
 
 def _check_together(given: Mapping[str, Any], settled: Mapping[str, Any]) -> None:
     for name in GUIDANCE_FIELDS:
         if settled.get(name) is not None and given.get("guidance_scale") == 1:
-            raise SettingError(
-                f"{name} needs guidance, and guidance_scale 1 switches it off, got "
-                f"{name} {settled[name]!r}"
+            raise SettingError.of(
+                name,
+                f"needs guidance, and guidance_scale 1 switches it off, got "
+                f"{name} {settled[name]!r}",
             )
     if settled.get("guidance") == "cfg++":
         scales = [given["guidance_scale"]] if "guidance_scale" in given else []
@@ -76,7 +79,8 @@ def _check_together(given: Mapping[str, Any], settled: Mapping[str, Any]) -> Non
             scales = list(parse_schedule(given["guidance_schedule"])[1])
         for scale in scales:
             if scale > 1:
-                raise SettingError(
-                    f"guidance cfg++ interpolates, with scales of 0 to 1 ({PLUS_PLUS_SCALE:g} does "
-                    f"about what 7.5 does elsewhere), got {scale:g}"
+                raise SettingError.of(
+                    "guidance",
+                    f"cfg++ interpolates, with scales of 0 to 1 ({PLUS_PLUS_SCALE:g} does "
+                    f"about what 7.5 does elsewhere), got {scale:g}",
                 )

@@ -67,11 +67,11 @@ def parse_guidance(text: str) -> Guidance:
         key, _, value = one.partition("=")
         if key not in known:
             takes = f"takes {', '.join(known)}" if known else "takes no numbers"
-            raise SettingError(f"guidance {name} {takes}, got {one!r}")
+            raise SettingError.of("guidance", f"{name} {takes}, got {one!r}")
         lowest, highest, _, whole = known[key]
         numbers[key] = _number(f"guidance {name}:{key}", value, lowest, highest)
         if whole and numbers[key] != int(float(value)):
-            raise SettingError(f"guidance {name}:{key} must be a whole number, got {value!r}")
+            raise SettingError.of("guidance", f"{name}:{key} must be a whole number, got {value!r}")
     return Guidance(name=name, numbers={k: v for k, v in numbers.items() if v is not None})
 
 
@@ -83,11 +83,13 @@ def parse_interval(text: str) -> tuple[float, float]:
     """
     low, dots, high = text.partition("..")
     if not dots or not (low or high):
-        raise SettingError(f"guidance_interval must be two sigmas, as in 0.28..5.42, got {text!r}")
+        raise SettingError.of(
+            "guidance_interval", f"must be two sigmas, as in 0.28..5.42, got {text!r}"
+        )
     lowest = _number("guidance_interval", low or "0", 0, 1e6)
     highest = math.inf if not high else _number("guidance_interval", high, 0, 1e6)
     if not lowest < highest:
-        raise SettingError(f"guidance_interval must begin with the lower sigma, got {text!r}")
+        raise SettingError.of("guidance_interval", f"must begin with the lower sigma, got {text!r}")
     return lowest, highest
 
 
@@ -102,9 +104,9 @@ def parse_schedule(text: str) -> tuple[str, tuple[float, ...]]:
     shape, colon, ends = text.partition(":")
     parts = ends.split("..") if colon else re.split(r"\s*,\s*", text.strip())
     if (colon and (shape not in SHAPES or len(parts) != 2)) or "" in parts:
-        raise SettingError(
-            "guidance_schedule must be linear:1..9, cosine:1..9 or a list of scales, as in "
-            f"1,3,7.5, got {text!r}"
+        raise SettingError.of(
+            "guidance_schedule",
+            f"must be linear:1..9, cosine:1..9 or a list of scales, as in 1,3,7.5, got {text!r}",
         )
     scales = tuple(_number("guidance_schedule", one, 0, MAX_SCALE) for one in parts)
     return shape if colon else "list", scales
@@ -114,7 +116,7 @@ def _number(name: str, text: str, lowest: float, highest: float) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise SettingError(f"{name} must be a number, got {text!r}") from None
+        raise SettingError.of(name, f"must be a number, got {text!r}") from None
     check_number(name, value, lowest, highest)
     return value
 

@@ -10,16 +10,9 @@ from sdloop.images.input.mask import ALPHA
 from sdloop.prompt.check import is_plain
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.recipe.check import PROMPTS
+from sdloop.recipe.fields import ROWS
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
-from sdloop.recipe.losses import GUIDE_FIELDS
 from sdloop.recipe.recipe import Recipe
-
-_UNKEYED = frozenset(
-    {
-        *("model", "revision", "variant", "vae", "loras", "image", "mask"),
-        *("strength", "exact_steps", "scale", *GUIDE_FIELDS),
-    }
-)
 
 
 def content_key(recipe: Recipe, weights: Mapping[str, str]) -> str:
@@ -34,7 +27,7 @@ def content_key(recipe: Recipe, weights: Mapping[str, str]) -> str:
 
 def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
     """The JSON that the key is the hash of."""
-    fields = {name: value for name, value in recipe.to_dict().items() if name not in _UNKEYED}
+    fields = {name: value for name, value in recipe.to_dict().items() if ROWS[name].keyed}
     fields = _without_what_is_off(recipe, fields | _keyed_start(recipe))
     fields |= _keyed_words(recipe) | _keyed_losses(recipe)
     if recipe.mask == ALPHA:
@@ -88,17 +81,17 @@ def _keyed_words(recipe: Recipe) -> dict[str, Any]:
 
 def _keyed_losses(recipe: Recipe) -> dict[str, Any]:
     """What of the losses decides the pixels: with hashes in the place of files' names."""
-    hashes = iter(recipe.guides_sha256 or ())
+    hashes = iter(recipe.losses_sha256 or ())
     keyed = []
-    for one in map(parse_loss, recipe.guides or ()):
+    for one in map(parse_loss, recipe.losses or ()):
         own = [next(hashes, "") for _ in one.sources]
         if one.scale:
-            clip = [recipe.guide_clip_sha256] if one.kind == "clip" else []
+            clip = [recipe.loss_clip_sha256] if one.kind == "clip" else []
             keyed.append([str(_nameless(one)), *own, *clip])
     if not keyed:
         return {}
-    how = [recipe.guide_every, recipe.guide_mode]
-    return {"guides": [*keyed, how]}
+    how = [recipe.loss_every, recipe.loss_mode]
+    return {"guides": [*keyed, how]}  # as the field was called when the first keys were made
 
 
 def _nameless(one: NamedLoss) -> NamedLoss:

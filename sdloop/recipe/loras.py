@@ -29,13 +29,13 @@ class Lora:
     def __post_init__(self) -> None:
         check_text("loras.name", self.name, optional=False)
         if not self.name:
-            raise SettingError("loras.name must name a file or a hub id, got ''")
+            raise SettingError("loras.name must name a file or a hub id, got ''", field="loras")
         check_number("loras.scale", self.scale, -MAX_SCALE, MAX_SCALE)
         # One form of equal values: 1 and 1.0, 0.0 and -0.0.
         object.__setattr__(self, "scale", float(self.scale) + 0.0)
         sha256: object = self.sha256
         if sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(sha256)):
-            raise SettingError(f"loras.sha256 must be 64 hex digits, got {sha256!r}")
+            raise SettingError(f"loras.sha256 must be 64 hex digits, got {sha256!r}", field="loras")
 
     def __str__(self) -> str:
         return f"{self.name}:{self.scale:g}"
@@ -58,11 +58,11 @@ def parse_lora(text: str) -> Lora:
 def checked_loras(values: Any) -> tuple[Lora, ...]:
     """LoRAs in any of their forms: ``Lora``, the text of a flag, a table as ``to_dict`` writes."""
     if not isinstance(values, list | tuple):
-        raise SettingError(f"loras must be a list, got {values!r}")
+        raise SettingError.of("loras", f"must be a list, got {values!r}")
     loras = tuple(_checked(value) for value in values)
     for lora in loras:
         if sum(other.name == lora.name for other in loras) > 1:
-            raise SettingError(f"loras must name each LoRA once, got {lora.name!r} twice")
+            raise SettingError.of("loras", f"must name each LoRA once, got {lora.name!r} twice")
     return loras
 
 
@@ -72,12 +72,14 @@ def _checked(value: Any) -> Lora:
     if isinstance(value, str):
         return parse_lora(value)
     if not isinstance(value, dict):
-        raise SettingError(f"loras must hold texts like 'ink.safetensors:0.8', got {value!r}")
+        raise SettingError.of("loras", f"must hold texts like 'ink.safetensors:0.8', got {value!r}")
     for key in value:
         if key not in ("name", "scale", "sha256"):
-            raise SettingError(f"loras have an unknown key {key!r}: they take name, scale, sha256")
+            raise SettingError.of(
+                "loras", f"have an unknown key {key!r}: they take name, scale, sha256"
+            )
     if "name" not in value:
-        raise SettingError(f"loras.name must be given, got {value!r}")
+        raise SettingError(f"loras.name must be given, got {value!r}", field="loras")
     return Lora(**value)
 
 
@@ -95,7 +97,7 @@ def split_tags(prompt: str) -> tuple[str, tuple[Lora, ...]]:
     insides = [found["alone"] or found["amid"] or "" for found in _TAG.finditer(prompt)]
     rest = _TAG.sub("", prompt).strip()
     if "<lora:" in rest:
-        raise SettingError(f"prompt has a <lora: without its >: {prompt!r}")
+        raise SettingError.of("prompt", f"has a <lora: without its >: {prompt!r}")
     return rest, tuple(_called(inside) for inside in insides)
 
 
@@ -103,7 +105,7 @@ def _called(inside: str) -> Lora:
     name, _, scale = inside.partition(":")
     found = parse_lora(f"{name}:{scale or 1}")
     if not name.strip() or found.name != name:
-        raise SettingError(
-            f"prompt must call a LoRA as in <lora:name> or <lora:name:0.8>, got <lora:{inside}>"
+        raise SettingError.of(
+            "prompt", f"must call a LoRA as in <lora:name> or <lora:name:0.8>, got <lora:{inside}>"
         )
     return found

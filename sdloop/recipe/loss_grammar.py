@@ -104,7 +104,9 @@ def parse_loss(text: str) -> NamedLoss:
     if kind not in NAMES:
         near = difflib.get_close_matches(kind, NAMES, n=1)
         hint = f"did you mean {near[0]!r}? The others are" if near else "the losses are"
-        raise SettingError(f"guides: {kind!r} is no loss; {hint} {_listed()}, MODULE:FUNCTION")
+        raise SettingError(
+            f"losses: {kind!r} is no loss; {hint} {_listed()}, MODULE:FUNCTION", field="losses"
+        )
     if kind in PLAIN:
         return NamedLoss(kind=kind, scale=_scale(rest if equals else None, kind, text))
     scaled = _SCALED.fullmatch(rest)
@@ -112,10 +114,12 @@ def parse_loss(text: str) -> NamedLoss:
         rest = scaled["rest"].strip()
     number = scaled and scaled["scale"]
     if not rest:
-        raise SettingError(f"guides: {kind} needs something after =, as in {_EXAMPLES[kind]!r}")
+        raise SettingError(
+            f"losses: {kind} needs something after =, as in {_EXAMPLES[kind]!r}", field="losses"
+        )
     match kind:
         case "palette":
-            colours = tuple(settled_colour("guides", one.strip()) for one in rest.split(","))
+            colours = tuple(settled_colour("losses", one.strip()) for one in rest.split(","))
             return NamedLoss(kind=kind, scale=_scale(number, kind, text), colours=colours)
         case "like":
             found = _LIKE.fullmatch(rest)
@@ -144,6 +148,8 @@ def _scale(text: str | None, kind: str, whole: str) -> float:
     if text is None:
         return USUAL_SCALES[kind]
     if not re.fullmatch(_NUMBER, text.strip(), re.I):
-        raise SettingError(f"guides must have a number for a scale, got {text!r} in {whole!r}")
-    check_number("the scale of a loss in guides", float(text), -MAX_SCALE, MAX_SCALE)
+        raise SettingError.of(
+            "losses", f"must have a number for a scale, got {text!r} in {whole!r}"
+        )
+    check_number("the scale of a loss in losses", float(text), -MAX_SCALE, MAX_SCALE)
     return float(text)

@@ -20,11 +20,11 @@ def source_of(module: str) -> Path:
         name = f"{name}.{part}" if name else part
         spec = PathFinder.find_spec(name, places)
         if spec is None:
-            raise FileError(f"guides: there is no module {module!r} here or where Python looks")
+            raise FileError(f"losses: there is no module {module!r} here or where Python looks")
         places = list(spec.submodule_search_locations or [])
     assert spec is not None
     if spec.origin is None or not spec.origin.endswith(".py"):
-        raise FileError(f"guides: the module {module!r} must be a Python file, to be hashed")
+        raise FileError(f"losses: the module {module!r} must be a Python file, to be hashed")
     return Path(spec.origin)
 
 

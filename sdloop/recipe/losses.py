@@ -4,29 +4,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdloop.errors import SettingError
+from sdloop.recipe.fields import LOSSES
 from sdloop.recipe.loss_grammar import parse_loss
 
-GUIDE_MODES = ("cheap", "exact")
-GUIDE_FIELDS = (
-    *("guides", "guides_sha256", "guide_every", "guide_mode", "guide_clip", "guide_clip_sha256"),
-)
 
-
-def settled_guides(given: Mapping[str, Any]) -> dict[str, Any]:
+def settled_losses(given: Mapping[str, Any]) -> dict[str, Any]:
     """The losses in their one form; raises ``SettingError`` for what is set without any."""
-    if "guides" not in given:
-        for name in GUIDE_FIELDS:
+    if "losses" not in given:
+        for name in LOSSES:
             if given.get(name) is not None:
-                raise SettingError(f"{name} is for steered pictures, and there are no guides")
+                raise SettingError.of(name, "is for steered pictures, and there are no losses")
         return {}
-    named = [parse_loss(one) for one in given["guides"]]
+    named = [parse_loss(one) for one in given["losses"]]
     clips = any(one.kind == "clip" for one in named)
-    for name in ("guide_clip", "guide_clip_sha256"):
+    for name in ("loss_clip", "loss_clip_sha256"):
         if name in given and not clips:
-            raise SettingError(f"{name} is for a clip=… among the guides, and there is none")
+            raise SettingError.of(name, "is for a clip=… among the losses, and there is none")
     if given.get("guidance") == "cfg++":
-        raise SettingError(
-            "guides move the latents between a prediction and its step, and guidance cfg++ puts "
-            "that together from two predictions: drop one"
+        raise SettingError.of(
+            "losses",
+            "move the latents between a prediction and its step, and guidance cfg++ puts "
+            "that together from two predictions: drop one",
         )
-    return {"guides": tuple(map(str, named))}
+    return {"losses": tuple(map(str, named))}

@@ -6,9 +6,9 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.prompt.check import check_prompt
 from sdloop.prompt.compose import parts
-from sdloop.rules import check_number, check_text
+from sdloop.recipe.fields_picture import MIXTURE
+from sdloop.rules import check_number
 
-MIX_FIELDS = ("mix_prompts", "mix_weights", "slerp")
 MAX_MIX_WEIGHT = 1e3
 _ROUNDED = 1e-9  # shares that add up to 1 but for rounding stay as they are
 
@@ -20,47 +20,48 @@ def settled_mix(given: Mapping[str, Any]) -> dict[str, Any]:
     fields of one without it.
     """
     if "mix_prompts" not in given:
-        for name in MIX_FIELDS:
+        for name in MIXTURE:
             if given.get(name):
-                raise SettingError(f"{name} is for mixtures, and there are no mix_prompts")
+                raise SettingError.of(name, "is for mixtures, and there are no mix_prompts")
         return {}
     prompts = _checked_prompts(given)
     weights = _shares(given.get("mix_weights"), 1 + len(prompts))
     if given["slerp"] and not (len(weights) == 2 and 0 <= weights[0] <= 1):
-        raise SettingError(
-            "slerp is for two prompts and shares between 0 and 1, got "
-            f"{', '.join(f'{weight:g}' for weight in weights)}"
+        raise SettingError.of(
+            "slerp",
+            "is for two prompts and shares between 0 and 1, got "
+            f"{', '.join(f'{weight:g}' for weight in weights)}",
         )
     return {"mix_prompts": prompts, "mix_weights": weights}
 
 
 def _checked_prompts(given: Mapping[str, Any]) -> tuple[str, ...]:
-    prompts = given["mix_prompts"]
-    if not isinstance(prompts, tuple | list) or not prompts:
-        raise SettingError(f"mix_prompts must be a list of one text or more, got {prompts!r}")
-    for one in prompts:
-        check_text("mix_prompts", one, optional=False)
+    prompts: tuple[str, ...] = given["mix_prompts"]
     if "prompt_2" in given:
-        raise SettingError("prompt_2 goes with one prompt, and mix_prompts are more")
+        raise SettingError.of("prompt_2", "goes with one prompt, and mix_prompts are more")
     if given["emphasis"] != "none":
         for one in prompts:
             check_prompt("mix_prompts", one, given["steps"], combines=False)
         for one in (given["prompt"], *prompts):
             if len(parts(one)) > 1:
-                raise SettingError(f"mix_prompts mix what is encoded, which AND is not, in {one!r}")
-    return tuple(prompts)
+                raise SettingError.of(
+                    "mix_prompts", f"mix what is encoded, which AND is not, in {one!r}"
+                )
+    return prompts
 
 
 def _shares(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
     if weights is None:
         weights = (1.0,) * count
     if not isinstance(weights, tuple | list) or len(weights) != count:
-        raise SettingError(f"mix_weights must be {count} numbers, one a prompt, got {weights!r}")
+        raise SettingError.of(
+            "mix_weights", f"must be {count} numbers, one a prompt, got {weights!r}"
+        )
     for weight in weights:
         check_number("mix_weights", weight, -MAX_MIX_WEIGHT, MAX_MIX_WEIGHT)
     total = sum(weights)
     if total < 1e-3:
-        raise SettingError(f"mix_weights must add up to more than 0, got {list(weights)}")
+        raise SettingError.of("mix_weights", f"must add up to more than 0, got {list(weights)}")
     if abs(total - 1) < _ROUNDED:
         return tuple(float(weight) for weight in weights)
     return tuple(weight / total for weight in weights)

@@ -46,7 +46,7 @@ def mixture(
     """
     check_choice("at", at, PLACES)
     if slerp and at != "embedding":
-        raise SettingError(f"slerp is for mixing at embedding, got at {at!r}")
+        raise SettingError.of("slerp", f"is for mixing at embedding, got at {at!r}")
     if any("<lora:" in prompt for prompt in prompts):
         raise SettingError("prompts that are mixed take no <lora:…>, it is for all: use --lora")
     texts = words_of(prompts) if at == "token" else list(prompts)

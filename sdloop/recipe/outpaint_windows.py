@@ -7,7 +7,6 @@ from sdloop.images.input.read import Box
 from sdloop.rules import Size
 
 SIDES = ("left", "right", "up", "down")
-GROWTH_FIELDS = (*SIDES, "overlap")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

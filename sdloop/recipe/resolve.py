@@ -29,7 +29,7 @@ def resolve(
     """``recipe`` with the choices of the model and the picture written in, checked against both.
 
     ``picture`` is what ``recipe.image`` names, if it names one; ``lora_hashes`` are the sha256 of
-    what each name of ``recipe.loras`` stands for, and "guide_clip" (see
+    what each name of ``recipe.loras`` stands for, and "loss_clip" (see
     ``checkpoint.clip_hashes``).
 
     Raises ``SettingError`` for a size that is no multiple of the VAE's factor (naming the nearest
@@ -43,7 +43,7 @@ def resolve(
     else:
         recipe = size_from_image(recipe, model, picture)
     recipe = with_scheduler(recipe, model)
-    recipe = with_losses(with_learned(recipe, model), lora_hashes.get("guide_clip"))
+    recipe = with_losses(with_learned(recipe, model), lora_hashes.get("loss_clip"))
     _check_model(recipe, model)
     return _with_lora_hashes(with_tile(recipe, model), lora_hashes)
 
@@ -65,23 +65,25 @@ def _check_model(recipe: Recipe, model: Defaults) -> None:
     for name in PROMPTS:
         if "<lora:" in (getattr(recipe, name) or ""):
             # The text encoder would read it, and add nothing to the weights.
-            raise SettingError(
-                f"{name} calls a LoRA where none is looked up: name it in loras, or in a prompt on "
-                f"the command line, got {getattr(recipe, name)!r}"
+            raise SettingError.of(
+                name,
+                f"calls a LoRA where none is looked up: name it in loras, or in a prompt on "
+                f"the command line, got {getattr(recipe, name)!r}",
             )
     for name in ("width", "height") if recipe.growth is None else ():
         check_multiple(name, getattr(recipe, name), model.size_multiple)
     check_whole("clip_skip", recipe.clip_skip, 1, model.text_layers)
     for name in ("prompt_2", "negative_prompt_2"):
         if getattr(recipe, name) is not None and not model.reads_twice:
-            raise SettingError(
-                f"{name} is for models with two text encoders (SDXL), and {recipe.model} has one"
+            raise SettingError.of(
+                name, f"is for models with two text encoders (SDXL), and {recipe.model} has one"
             )
     sizes = ("original_size", "crop_top_left", "target_size")
     told = [name for name in sizes if getattr(recipe, name)]
     if told and not model.takes_sizes:
         raise SettingError(
-            f"{told[0]} is for models that are told sizes (SDXL), and {recipe.model} is not one"
+            f"{told[0]} is for models that are told sizes (SDXL), and {recipe.model} is not one",
+            field=told[0],
         )
 
 
@@ -93,7 +95,9 @@ def _with_lora_hashes(recipe: Recipe, hashes: Mapping[str, str]) -> Recipe:
     """
     for lora in recipe.loras:
         if lora.name not in hashes:
-            raise SettingError(f"loras must be found to resolve the recipe, got {lora.name!r}")
+            raise SettingError.of(
+                "loras", f"must be found to resolve the recipe, got {lora.name!r}"
+            )
         if lora.sha256 not in (None, hashes[lora.name]):
             raise FileError(
                 f"{lora.name!r} is not the LoRA that the recipe was made with: its sha256 is "

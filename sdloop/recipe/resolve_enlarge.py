@@ -16,24 +16,26 @@ WHOLE_AREAS = 4
 LEAST_TILE = 8  # latents
 
 
-def with_scale(recipe: Recipe, model: Defaults, picture: InputFacts) -> Recipe:
+def with_factor(recipe: Recipe, model: Defaults, picture: InputFacts) -> Recipe:
     """The size of a picture that is enlarged, to the nearest multiples that the model takes.
 
     An upscaler, to which each pixel is a latent, does nothing else, if no other size is told.
     """
-    untold = (recipe.scale, recipe.width, recipe.height, recipe.resize) == (None,) * 4
+    untold = (recipe.factor, recipe.width, recipe.height, recipe.resize) == (None,) * 4
     if untold and model.max_noise_level is not None:
-        recipe = dataclasses.replace(recipe, scale=float(model.size_multiple))
-    if recipe.scale is None:
+        recipe = dataclasses.replace(recipe, factor=float(model.size_multiple))
+    if recipe.factor is None:
         return recipe
     if recipe.mask is not None:
-        raise SettingError("scale is for whole pictures, and with a mask only a part is made anew")
-    sides = scaled_size(picture.size, recipe.scale, model.size_multiple)
+        raise SettingError.of(
+            "factor", "is for whole pictures, and with a mask only a part is made anew"
+        )
+    sides = scaled_size(picture.size, recipe.factor, model.size_multiple)
     for name, side in zip(("width", "height"), sides, strict=True):
         told = getattr(recipe, name)
         if told not in (None, side):
-            raise SettingError(
-                f"{name} must agree with scale {recipe.scale:g}, which makes it {side}, got {told}"
+            raise SettingError.of(
+                name, f"must agree with factor {recipe.factor:g}, which makes it {side}, got {told}"
             )
     recipe = dataclasses.replace(recipe, width=sides[0], height=sides[1])
     if model.max_noise_level is not None:  # an upscaler enlarges by itself
@@ -48,9 +50,10 @@ def with_hires(recipe: Recipe, model: Defaults) -> Recipe:
     for name, side in zip(("width", "height"), recipe.size, strict=True):
         if abs(side * hires / multiple - round(side * hires / multiple)) > 1e-6:
             nearest = round(side * hires / multiple) * multiple
-            raise SettingError(
-                f"hires must make sides that are multiples of {multiple}, got {hires:g}, which "
-                f"makes the {name} {side * hires:g}; nearest: {nearest / side:.6g}"
+            raise SettingError.of(
+                "hires",
+                f"must make sides that are multiples of {multiple}, got {hires:g}, which "
+                f"makes the {name} {side * hires:g}; nearest: {nearest / side:.6g}",
             )
     return dataclasses.replace(recipe, enlarge=recipe.enlarge or "lanczos")
 
@@ -65,9 +68,10 @@ def with_tile(recipe: Recipe, model: Defaults) -> Recipe:
         asked = 0 if recipe.tile == 0 and usual is not None else None
         return dataclasses.replace(recipe, tile=usual if recipe.tile is None else asked)
     if recipe.tile >= max(width, height):
-        raise SettingError(
-            f"tile must be less than the longer side of {width}x{height}, got {recipe.tile}: "
-            "one window would show it whole"
+        raise SettingError.of(
+            "tile",
+            f"must be less than the longer side of {width}x{height}, got {recipe.tile}: "
+            "one window would show it whole",
         )
     check_whole("tile", recipe.tile, LEAST_TILE * model.size_multiple, max(width, height))
     check_multiple("tile", recipe.tile, model.size_multiple)

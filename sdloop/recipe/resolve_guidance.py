@@ -16,14 +16,16 @@ def check_guidance(recipe: Recipe, scheduler: str, knows: frozenset[str]) -> Non
     """Raise ``SettingError`` for a guidance that the scheduler cannot follow."""
     name = parse_guidance(recipe.guidance).name if recipe.guidance is not None else "cfg"
     if name == "cfg++" and scheduler not in ("ddim", "euler"):
-        raise SettingError(
-            "guidance cfg++ changes how a step adds its noise back, which is known for the "
-            f"schedulers ddim and euler, got {scheduler!r}"
+        raise SettingError.of(
+            "guidance",
+            "cfg++ changes how a step adds its noise back, which is known for the "
+            f"schedulers ddim and euler, got {scheduler!r}",
         )
     if name in ON_CLEAN and "edm" in knows:
-        raise SettingError(
-            f"guidance {name} needs the clean picture in terms that EDM's schedulers do not have, "
-            f"got {scheduler!r}"
+        raise SettingError.of(
+            "guidance",
+            f"{name} needs the clean picture in terms that EDM's schedulers do not have, "
+            f"got {scheduler!r}",
         )
 
 

@@ -4,18 +4,17 @@ import dataclasses
 
 from sdloop.errors import SettingError
 from sdloop.images.input.read import bytes_of, check_sha256, read_image
+from sdloop.recipe.limits import LOSS_EVERY
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
 from sdloop.recipe.loss_source import source_sha256
 from sdloop.recipe.recipe import Recipe
 
-GUIDE_EVERY = 5  # as in the notebook
-
 
 def clip_of(recipe: Recipe) -> str | None:
     """The CLIP that the losses of ``recipe`` ask, where one does: the embedded one by default."""
-    if not any(parse_loss(text).kind == "clip" for text in recipe.guides or ()):
+    if not any(parse_loss(text).kind == "clip" for text in recipe.losses or ()):
         return None
-    return "mini" if recipe.guide_clip is None else recipe.guide_clip
+    return "mini" if recipe.loss_clip is None else recipe.loss_clip
 
 
 def with_losses(recipe: Recipe, clip_sha256: str | None) -> Recipe:
@@ -24,32 +23,34 @@ def with_losses(recipe: Recipe, clip_sha256: str | None) -> Recipe:
     ``clip_sha256`` is that of ``clip_of``. Raises ``FileError`` for a picture that is none, a
     module that is not there, and for another file than the Recipe was made with.
     """
-    if recipe.guides is None:
+    if recipe.losses is None:
         return recipe
-    named = [parse_loss(text) for text in recipe.guides]
+    named = [parse_loss(text) for text in recipe.losses]
     if recipe.growth is not None and any(one.kind == "like" for one in named):
-        raise SettingError("guides: like=… is for whole pictures, and this one grows by parts")
-    hashes = tuple(sha256 for one in named for sha256 in _hashes(one))
-    expected = recipe.guides_sha256
-    if expected is not None and len(expected) != len(hashes):
         raise SettingError(
-            f"guides_sha256 must have one for each file, got {len(expected)} for {len(hashes)}"
+            "losses: like=… is for whole pictures, and this one grows by parts", field="losses"
+        )
+    hashes = tuple(sha256 for one in named for sha256 in _hashes(one))
+    expected = recipe.losses_sha256
+    if expected is not None and len(expected) != len(hashes):
+        raise SettingError.of(
+            "losses_sha256", f"must have one for each file, got {len(expected)} for {len(hashes)}"
         )
     sources = [source for one in named for source in one.sources]
     for source, wanted, found in zip(sources, expected or hashes, hashes, strict=True):
         check_sha256(repr(source), wanted, found, what="file")
     clip = clip_of(recipe)
     if clip is not None and clip_sha256 is None:
-        raise SettingError(f"guide_clip must be found to resolve the recipe, got {clip!r}")
+        raise SettingError.of("loss_clip", f"must be found to resolve the recipe, got {clip!r}")
     if clip is not None:
-        check_sha256(repr(clip), recipe.guide_clip_sha256, str(clip_sha256), what="CLIP")
+        check_sha256(repr(clip), recipe.loss_clip_sha256, str(clip_sha256), what="CLIP")
     return dataclasses.replace(
         recipe,
-        guide_clip=clip,
-        guide_clip_sha256=clip and clip_sha256,
-        guides_sha256=hashes if hashes else None,
-        guide_every=GUIDE_EVERY if recipe.guide_every is None else recipe.guide_every,
-        guide_mode="cheap" if recipe.guide_mode is None else recipe.guide_mode,
+        loss_clip=clip,
+        loss_clip_sha256=clip and clip_sha256,
+        losses_sha256=hashes if hashes else None,
+        loss_every=LOSS_EVERY if recipe.loss_every is None else recipe.loss_every,
+        loss_mode="cheap" if recipe.loss_mode is None else recipe.loss_mode,
     )
 
 

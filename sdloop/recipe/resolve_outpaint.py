@@ -4,10 +4,11 @@ import dataclasses
 
 from sdloop.errors import SettingError
 from sdloop.images.input.read import MAX_PIXELS, InputFacts
+from sdloop.recipe.fields_image import MASK
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.outpaint_windows import SIDES, Growth, Pass, passes
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.task import MASK_FIELDS, START_FIELDS, refuse
+from sdloop.recipe.task import START_FIELDS, refuse
 from sdloop.rules import MAX_SIDE, Size, check_multiple, check_whole
 
 
@@ -19,15 +20,16 @@ def with_growth(recipe: Recipe, growth: Growth, model: Defaults, picture: InputF
     and for settings that mean nothing to a picture that stays as it is.
     """
     what = "for pictures that change, and one that grows stays as it is"
-    others = ("resize", "scale", "hires", "enlarge", "tile")
-    refuse(recipe, (*START_FIELDS, *others, *MASK_FIELDS), what)
+    others = ("resize", "factor", "hires", "enlarge", "tile")
+    refuse(recipe, (*START_FIELDS, *others, *MASK), what)
     multiple = model.size_multiple
     for name in SIDES:
         check_multiple(name, getattr(growth, name), multiple)
     if min(picture.size) < multiple:
-        raise SettingError(
-            f"image must be {multiple} pixels wide and high to grow, and {recipe.image!r} is "
-            f"{picture.size[0]}x{picture.size[1]}"
+        raise SettingError.of(
+            "image",
+            f"must be {multiple} pixels wide and high to grow, and {recipe.image!r} is "
+            f"{picture.size[0]}x{picture.size[1]}",
         )
     width, height = growth.grown(picture.size)
     _check_size(recipe, picture.size, (width, height))
@@ -59,15 +61,17 @@ def _check_size(recipe: Recipe, picture: Size, grown: Size) -> None:
     for name, before, side in zip(("width", "height"), picture, grown, strict=True):
         asked = getattr(recipe, name)
         if asked not in (None, side):
-            raise SettingError(
-                f"{name} follows from what the picture grows by, from {before} to {side}, "
-                f"got {asked}: leave it out"
+            raise SettingError.of(
+                name,
+                f"follows from what the picture grows by, from {before} to {side}, "
+                f"got {asked}: leave it out",
             )
         check_whole(name, side, 1, MAX_SIDE)
     if grown[0] * grown[1] > MAX_PIXELS:
-        raise SettingError(
-            f"width times height must be at most {MAX_PIXELS // 10**6} million pixels, "
-            f"got {grown[0]}x{grown[1]}"
+        raise SettingError.of(
+            "width",
+            f"times height must be at most {MAX_PIXELS // 10**6} million pixels, "
+            f"got {grown[0]}x{grown[1]}",
         )
 
 
@@ -78,8 +82,9 @@ def _overlap(recipe: Recipe, model: Defaults) -> int:
         return max(1, window // 2 // multiple) * multiple
     check_multiple("overlap", recipe.overlap, multiple)
     if recipe.overlap >= window:
-        raise SettingError(
-            f"overlap must be smaller than the model's window of {model.native_size[0]}x"
-            f"{model.native_size[1]}, got {recipe.overlap}"
+        raise SettingError.of(
+            "overlap",
+            f"must be smaller than the model's window of {model.native_size[0]}x"
+            f"{model.native_size[1]}, got {recipe.overlap}",
         )
     return recipe.overlap

@@ -6,15 +6,15 @@ from sdloop.errors import SettingError
 from sdloop.images.input.canvas import surroundings
 from sdloop.images.input.frame import BACK, output_size
 from sdloop.images.input.read import InputFacts, MaskFacts, check_sha256
+from sdloop.recipe.fields_image import MASK
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.resolve_enlarge import with_hires, with_scale
+from sdloop.recipe.resolve_enlarge import with_factor, with_hires
 from sdloop.recipe.resolve_outpaint import with_growth
 from sdloop.recipe.strength import DEFAULT_STRENGTH, check_strength, least_strength
 from sdloop.recipe.task import (
     HIRES_FIELDS,
     IMAGE_FIELDS,
-    MASK_FIELDS,
     refuse,
     usual_size,
     with_noise_level,
@@ -25,7 +25,9 @@ from sdloop.rules import check_whole
 def size_from_noise(recipe: Recipe, model: Defaults) -> Recipe:
     """The sizes of a Recipe that starts from noise."""
     if recipe.image is not None:
-        raise SettingError(f"image must be opened to resolve the recipe, got {recipe.image!r}")
+        raise SettingError.of(
+            "image", f"must be opened to resolve the recipe, got {recipe.image!r}"
+        )
     hires = recipe.hires is not None
     others = [name for name in IMAGE_FIELDS if name not in HIRES_FIELDS]
     refuse(recipe, others, "for pictures that are made from another, and no image is given")
@@ -47,9 +49,11 @@ def size_from_image(recipe: Recipe, model: Defaults, picture: InputFacts) -> Rec
     if recipe.growth is not None:
         return with_growth(recipe, recipe.growth, model, picture)
     if recipe.overlap is not None:
-        raise SettingError("overlap is for pictures that grow: left, right, up or down is missing")
+        raise SettingError.of(
+            "overlap", "is for pictures that grow: left, right, up or down is missing"
+        )
     recipe = _masked(recipe, picture.mask)
-    recipe = with_scale(recipe, model, picture)
+    recipe = with_factor(recipe, model, picture)
     seen = picture.size
     if recipe.resize == BACK and picture.mask is not None:
         left, top, right, bottom = surroundings(picture.mask.box, seen, recipe.mask_margin)
@@ -77,17 +81,17 @@ def size_from_image(recipe: Recipe, model: Defaults, picture: InputFacts) -> Rec
 def _masked(recipe: Recipe, mask: MaskFacts | None) -> Recipe:
     """What is painted, and whether at the picture's own size: without a size of its own, it is."""
     if mask is None:
-        refuse(recipe, MASK_FIELDS, "for pictures that are painted in part, and no mask is given")
+        refuse(recipe, MASK, "for pictures that are painted in part, and no mask is given")
         if recipe.resize == BACK:
-            raise SettingError(f"resize {BACK!r} is for masks, and no mask is given")
+            raise SettingError.of("resize", f"{BACK!r} is for masks, and no mask is given")
         return recipe
     check_sha256(repr(recipe.mask), recipe.mask_sha256, mask.sha256, what="mask")
     resize = recipe.resize
     if resize is None and (recipe.mask_margin is not None or not (recipe.width or recipe.height)):
         resize = BACK
     if recipe.mask_margin is not None and resize != BACK:
-        raise SettingError(
-            f"mask_margin needs resize {BACK!r}, which puts the part back, got resize {resize!r}"
+        raise SettingError.of(
+            "mask_margin", f"needs resize {BACK!r}, which puts the part back, got resize {resize!r}"
         )
     return dataclasses.replace(recipe, mask_sha256=mask.sha256, resize=resize)
 

@@ -5,18 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdloop.errors import SettingError
+from sdloop.recipe.limits import STOP_NOISE
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.names import SCHEDULERS
-
-STOP_NOISE = 0.1  # nobody sees as much in a picture
 
 
 def check_trained(recipe: Recipe, config: Mapping[str, Any]) -> None:
     """Raise ``SettingError`` for listed timesteps that the model was not trained at."""
     trained = config.get("num_train_timesteps", 1000)
     if recipe.timesteps is not None and recipe.timesteps[0] >= trained:
-        raise SettingError(
-            f"timesteps must be less than the model's {trained}, got {recipe.timesteps[0]}"
+        raise SettingError.of(
+            "timesteps", f"must be less than the model's {trained}, got {recipe.timesteps[0]}"
         )
 
 

@@ -10,9 +10,6 @@ from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 
-# What means something only beside prompts with these words in them.
-WORD_FIELDS = ("embeddings", "embeddings_sha256", "replace_tokens", "replace_tokens_sha256")
-
 
 def with_learned(recipe: Recipe, model: Defaults) -> Recipe:
     """``recipe`` with the tokens that its files name, and with their hashes.
@@ -24,12 +21,12 @@ def with_learned(recipe: Recipe, model: Defaults) -> Recipe:
     if recipe.embeddings is not None:
         recipe = _with_embeddings(recipe, model, [parse_embedding(e) for e in recipe.embeddings])
     elif recipe.embeddings_sha256 is not None:
-        raise SettingError("embeddings_sha256 is for embeddings, and none are given")
+        raise SettingError.of("embeddings_sha256", "is for embeddings, and none are given")
     if recipe.replace_tokens is not None:
         texts = recipe.replace_tokens
         recipe = _with_replacements(recipe, model, [parse_replacement(text) for text in texts])
     elif recipe.replace_tokens_sha256 is not None:
-        raise SettingError("replace_tokens_sha256 is for replace_tokens, and none are given")
+        raise SettingError.of("replace_tokens_sha256", "is for replace_tokens, and none are given")
     return recipe
 
 
@@ -50,9 +47,10 @@ def _with_replacements(recipe: Recipe, model: Defaults, asked: list[Replacement]
     facts = [_suiting("replace_tokens", file, recipe, model) for one in asked for file in one.files]
     for fact in facts:
         if fact.count > 1:
-            raise SettingError(
-                f"replace_tokens must put one vector in a word's place, and {fact.file!r} holds "
-                f"{fact.count}: give it as an embedding"
+            raise SettingError.of(
+                "replace_tokens",
+                f"must put one vector in a word's place, and {fact.file!r} holds "
+                f"{fact.count}: give it as an embedding",
             )
     learned = [parse_embedding(one).token for one in recipe.embeddings or ()]
     _check_words("replace_tokens", [one.word for one in asked], recipe, taken=learned)
@@ -65,7 +63,8 @@ def _suiting(field: str, file: str, recipe: Recipe, model: Defaults) -> Embeddin
     if facts.widths != model.text_widths:
         raise SettingError(
             f"{field}: {file!r} is for {family_of(facts.widths)}, with vectors of width "
-            f"{_listed(facts.widths)}; those of {recipe.model} have {_listed(model.text_widths)}"
+            f"{_listed(facts.widths)}; those of {recipe.model} have {_listed(model.text_widths)}",
+            field=field,
         )
     return facts
 
@@ -82,16 +81,17 @@ def _check_words(
     prompts += recipe.mix_prompts or ()
     for word in words:
         if word.lower() in seen:
-            raise SettingError(f"{field} must give each word one meaning, got {word!r} twice")
+            raise SettingError.of(field, f"must give each word one meaning, got {word!r} twice")
         seen.add(word.lower())
         if any(mark in word for mark in MARKS):
-            raise SettingError(
-                f"{field} must have words without {MARKS}, which mean something in a prompt, got "
-                f"{word!r}: name another, as FILE:TOKEN"
+            raise SettingError.of(
+                field,
+                f"must have words without {MARKS}, which mean something in a prompt, got "
+                f"{word!r}: name another, as FILE:TOKEN",
             )
         if not any(mentions(prompt, word) for prompt in prompts):
-            raise SettingError(
-                f"{field} would change nothing: {word!r} is not in the prompt {recipe.prompt!r}"
+            raise SettingError.of(
+                field, f"would change nothing: {word!r} is not in the prompt {recipe.prompt!r}"
             )
 
 
@@ -101,7 +101,8 @@ def _checked_hashes(
     hashes = tuple(fact.sha256 for fact in facts)
     if expected is not None and len(expected) != len(hashes):
         raise SettingError(
-            f"{field}_sha256 must have one for each file, got {len(expected)} for {len(hashes)}"
+            f"{field}_sha256 must have one for each file, got {len(expected)} for {len(hashes)}",
+            field=f"{field}_sha256",
         )
     for fact, wanted in zip(facts, expected or hashes, strict=True):
         if fact.sha256 != wanted:

@@ -22,5 +22,7 @@ def stages(recipe: Recipe) -> tuple[Recipe, ...]:
         exact_steps=False,
         start_step=None,
     )
-    second = dataclasses.replace(recipe, hires=None, scale=recipe.hires, width=width, height=height)
+    second = dataclasses.replace(
+        recipe, hires=None, factor=recipe.hires, width=width, height=height
+    )
     return first, second

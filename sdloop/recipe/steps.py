@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdloop.errors import SettingError
+from sdloop.recipe.limits import MAX_STEPS, USUAL_STEPS
 from sdloop.rules import check_number, check_whole
 
-USUAL_STEPS = 25
-MAX_STEPS = 1000
 LISTED_STEPS = ("timesteps", "sigmas_list")
 MAX_TIMESTEP = 10**5
 MAX_SIGMA = 1e4
@@ -24,17 +23,21 @@ def settled_steps(given: Mapping[str, Any]) -> dict[str, Any]:
     if not listed:
         return {"steps": given.get("steps", USUAL_STEPS)}
     if len(listed) > 1:
-        raise SettingError("timesteps and sigmas_list both say where the steps lie: drop one")
+        raise SettingError.of("timesteps", "and sigmas_list both say where the steps lie: drop one")
     (name,) = listed
     for other in ("sigmas", "timestep_spacing"):
         if other in given:
-            raise SettingError(f"{other} and {name} both say where the steps lie: drop one")
+            raise SettingError.of(other, f"and {name} both say where the steps lie: drop one")
     if given["exact_steps"]:
-        raise SettingError(f"exact_steps needs steps that can be made more, and {name} lists them")
+        raise SettingError.of(
+            "exact_steps", f"needs steps that can be made more, and {name} lists them"
+        )
     values = _timesteps(given[name]) if name == "timesteps" else _sigmas(given[name])
     steps = len(values) - (name == "sigmas_list")
     if given.get("steps", steps) != steps:
-        raise SettingError(f"steps must agree with {name}, which are {steps}, got {given['steps']}")
+        raise SettingError.of(
+            "steps", f"must agree with {name}, which are {steps}, got {given['steps']}"
+        )
     return {"steps": steps, name: values}
 
 
@@ -52,20 +55,20 @@ def _sigmas(values: Any) -> tuple[float, ...]:
         check_number("sigmas_list", one, 0.0, MAX_SIGMA)
     _check_falling("sigmas_list", values)
     if values[-1] != 0:
-        raise SettingError(
-            f"sigmas_list must end with 0, where no noise is left, got {values[-1]:g} at its end"
+        raise SettingError.of(
+            "sigmas_list", f"must end with 0, where no noise is left, got {values[-1]:g} at its end"
         )
     return tuple(float(one) for one in values)
 
 
 def _check_list(name: str, values: Any, least: int) -> None:
     if not isinstance(values, list | tuple) or len(values) < least:
-        raise SettingError(f"{name} must be a list of {least} numbers or more, got {values!r}")
+        raise SettingError.of(name, f"must be a list of {least} numbers or more, got {values!r}")
     if len(values) > MAX_STEPS:
-        raise SettingError(f"{name} must be at most {MAX_STEPS} numbers, got {len(values)}")
+        raise SettingError.of(name, f"must be at most {MAX_STEPS} numbers, got {len(values)}")
 
 
 def _check_falling(name: str, values: Sequence[float]) -> None:
     for one, following in itertools.pairwise(values):
         if following >= one:
-            raise SettingError(f"{name} must fall, got {following:g} after {one:g}")
+            raise SettingError.of(name, f"must fall, got {following:g} after {one:g}")

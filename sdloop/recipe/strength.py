@@ -46,9 +46,10 @@ def check_strength(steps: int, strength: float, *, exact: bool) -> None:
     running, schedule = (steps, MAX_SCHEDULE) if exact else (1, steps)
     if int(schedule * strength) < running:
         what = f"all of {steps} exact steps" if exact else f"one of {steps} steps"
-        raise SettingError(
-            f"strength must be at least {least_strength(steps, exact=exact):g} for {what} to run, "
-            f"got {strength:g}"
+        raise SettingError.of(
+            "strength",
+            f"must be at least {least_strength(steps, exact=exact):g} for {what} to run, "
+            f"got {strength:g}",
         )
 
 

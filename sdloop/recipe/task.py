@@ -1,25 +1,18 @@
 """What a model is for, where that is not any picture: a Recipe must ask for nothing else."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from sdloop.errors import SettingError
+from sdloop.recipe.fields_image import GROWTH, MASK, START
+from sdloop.recipe.limits import DEFAULT_NOISE_LEVEL
 from sdloop.recipe.model_facts import Defaults
-from sdloop.recipe.outpaint_windows import GROWTH_FIELDS
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import Size, check_whole
 
-DEFAULT_NOISE_LEVEL = 20  # as in diffusers
-
 # What means something only beside a picture to start from.
-MASK_FIELDS = ("mask", "mask_sha256", "mask_blur", "invert_mask", "mask_margin", "no_keep")
 START_FIELDS = ("strength", "exact_steps", "start_step")
-IMAGE_FIELDS = (
-    *("image", "image_sha256", "resize", "background", "scale", "enlarge", "noise_level"),
-    *START_FIELDS,
-    *MASK_FIELDS,
-    *GROWTH_FIELDS,
-)
+IMAGE_FIELDS = (*START, "factor", "enlarge", "noise_level", *MASK, *GROWTH)
 # And what the second stage of a picture that starts from noise has of these.
 HIRES_FIELDS = (*START_FIELDS, "enlarge")
 
@@ -27,33 +20,35 @@ HIRES_FIELDS = (*START_FIELDS, "enlarge")
 def check_task(recipe: Recipe, model: Defaults) -> None:
     """Raise ``SettingError`` where the model is for other pictures than ``recipe`` asks for."""
     if model.paints and recipe.mask is None and recipe.growth is None:
-        raise SettingError(
-            f"mask must be given to an inpainting model, and {recipe.model} is one: use "
-            "`sdloop inpaint`, or `sdloop outpaint` to let a picture grow"
+        raise SettingError.of(
+            "mask",
+            f"must be given to an inpainting model, and {recipe.model} is one: use "
+            "`sdloop inpaint`, or `sdloop outpaint` to let a picture grow",
         )
     if model.max_noise_level is None:
         if recipe.noise_level is not None:
-            raise SettingError(f"noise_level is for upscalers, and {recipe.model} is none")
+            raise SettingError.of("noise_level", f"is for upscalers, and {recipe.model} is none")
         return
     if recipe.image is None:
-        raise SettingError(
-            f"image must be given to an upscaler, and {recipe.model} is one: use `sdloop upscale`"
+        raise SettingError.of(
+            "image",
+            f"must be given to an upscaler, and {recipe.model} is one: use `sdloop upscale`",
         )
     what = f"for models that start from the picture itself, and {recipe.model} is an upscaler"
-    refuse(recipe, (*START_FIELDS, "enlarge", *MASK_FIELDS, *GROWTH_FIELDS), what)
-    if recipe.scale not in (None, model.size_multiple):
-        raise SettingError(
-            f"scale must be {model.size_multiple} for the upscaler {recipe.model}, got "
-            f"{recipe.scale:g}"
+    refuse(recipe, (*START_FIELDS, "enlarge", *MASK, *GROWTH), what)
+    if recipe.factor not in (None, model.size_multiple):
+        raise SettingError.of(
+            "factor",
+            f"must be {model.size_multiple} for the upscaler {recipe.model}, got {recipe.factor:g}",
         )
 
 
-def refuse(recipe: Recipe, names: Sequence[str], what: str) -> None:
+def refuse(recipe: Recipe, names: Iterable[str], what: str) -> None:
     """Raise ``SettingError`` if ``recipe`` has one of the fields, which are ``what``."""
     for name in names:
         value = getattr(recipe, name)
         if value is not None and value is not False:  # and 0 is a step
-            raise SettingError(f"{name} is {what}")
+            raise SettingError.of(name, f"is {what}")
 
 
 def with_noise_level(recipe: Recipe, model: Defaults) -> Recipe:

@@ -177,7 +177,7 @@ def parse_scheduler(text: str) -> tuple[str, str | None]:
             return _SPELLINGS[plain.removesuffix(sigmas)], sigmas
     near = difflib.get_close_matches(plain, _SPELLINGS, n=1)
     hint = f"did you mean {_SPELLINGS[near[0]]}?" if near else f"there are {', '.join(SCHEDULERS)}"
-    raise SettingError(f"scheduler must be a known one, got {text!r}: {hint}")
+    raise SettingError.of("scheduler", f"must be a known one, got {text!r}: {hint}")
 
 
 def name_of(config: Mapping[str, Any]) -> str | None:
@@ -230,9 +230,10 @@ def check_known(scheduler: str, knows: frozenset[str], settings: Mapping[str, An
             setting = "ays"
         if value is not None and setting not in knows:
             able = [entry.name for entry in SCHEDULERS.values() if setting in entry.knows]
-            raise SettingError(
-                f"{name} means nothing to the scheduler {scheduler}, got {value!r}; "
-                f"those that know it: {', '.join(able)}"
+            raise SettingError.of(
+                name,
+                f"means nothing to the scheduler {scheduler}, got {value!r}; "
+                f"those that know it: {', '.join(able)}",
             )
 
 
@@ -241,15 +242,17 @@ def check_suits(scheduler: str, knows: frozenset[str], config: Mapping[str, Any]
     # EDM's schedulers scale a UNet's input and output as its training did: all or none.
     trained_edm = str(config["_class_name"]).startswith("EDM")
     if ("edm" in knows) != trained_edm:
-        raise SettingError(
-            f"scheduler must be {'an' if trained_edm else 'no'} EDM one for this model, "
-            f"which was{'' if trained_edm else ' not'} trained that way, got {scheduler!r}"
+        raise SettingError.of(
+            "scheduler",
+            f"must be {'an' if trained_edm else 'no'} EDM one for this model, "
+            f"which was{'' if trained_edm else ' not'} trained that way, got {scheduler!r}",
         )
     if config.get("prediction_type") == "sample" and "sample" not in knows:
         able = [entry.name for entry in SCHEDULERS.values() if "sample" in entry.knows]
-        raise SettingError(
-            f"scheduler must take this model's prediction of the sample itself, got {scheduler!r}; "
-            f"those that do: {', '.join(able)}"
+        raise SettingError.of(
+            "scheduler",
+            f"must take this model's prediction of the sample itself, got {scheduler!r}; "
+            f"those that do: {', '.join(able)}",
         )
 
 
@@ -271,4 +274,7 @@ def check_packages(class_name: str, sigmas: str | None) -> None:
     for package, needed in needs.items():
         if needed and importlib.util.find_spec(package) is None:
             what = "sigmas 'beta'" if sigmas == "beta" else f"the scheduler {class_name}"
-            raise SettingError(f"{what} needs {package}: pip install 'sdloop[schedulers]'")
+            raise SettingError(
+                f"{what} needs {package}: pip install 'sdloop[schedulers]'",
+                field="sigmas" if sigmas == "beta" else None,
+            )

@@ -25,9 +25,9 @@ from sdloop.models.components.load import Components
 
 WAYS = {
     "none": {},
-    "cheap": {"guides": ("blue=20",), "guide_mode": "cheap"},
-    "exact": {"guides": ("blue=20",), "guide_mode": "exact"},
-    "exact, all kept": {"guides": ("blue=20",), "guide_mode": "exact"},
+    "cheap": {"losses": ("blue=20",), "loss_mode": "cheap"},
+    "exact": {"losses": ("blue=20",), "loss_mode": "exact"},
+    "exact, all kept": {"losses": ("blue=20",), "loss_mode": "exact"},
 }
 
 
@@ -48,7 +48,7 @@ def measure(way: str, *, large: bool, every: int, repeats: int) -> None:
     if way.endswith("all kept"):  # without checkpointing
         Through.__call__ = lambda self, *args, **inputs: self.unet(*args, **inputs)  # type: ignore[method-assign]
     plain = sdloop.Recipe(prompt="a red house in a park", seed=4, steps=1 if large else 25)
-    steered = replace(plain, **WAYS[way], **({"guide_every": every} if WAYS[way] else {}))
+    steered = replace(plain, **WAYS[way], **({"loss_every": every} if WAYS[way] else {}))
     sdloop.generate(components, plain)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     ratios = []

@@ -196,7 +196,7 @@ def test_what_is_refused_before_the_model_is_loaded() -> None:
     Path("text.gif").write_text("hello")
     Path("cut.gif").write_bytes(Path("roll.gif").read_bytes()[:-50])
     Path("taken.gif").write_text("mine")
-    for name, value in (("mask", '"alpha"'), ("left", "8"), ("scale", "2")):
+    for name, value in (("mask", '"alpha"'), ("left", "8"), ("factor", "2")):
         Path(f"{name}.toml").write_text(f"{name} = {value}\n")
     for arguments, code, reason in (
         (["empty", "a cat"], 3, "the folder 'empty' holds no picture"),

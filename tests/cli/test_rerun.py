@@ -143,12 +143,12 @@ def test_a_new_size_lets_go_of_what_followed_from_the_old(tiny_sdxl_model: Path)
     assert (recipe["width"], recipe["height"]) == (36, 28)
     recipe, _ = _told("cat.png", "--width", "48")
     assert (recipe["width"], recipe["height"]) == (48, 36)
-    _file(UPSCALE, "sketch.png", "--scale", "2", "--seed", "4", "-o", "large.png")
+    _file(UPSCALE, "sketch.png", "--factor", "2", "--seed", "4", "-o", "large.png")
     recipe, told = _told("large.png", "--size", "60x40")
-    assert (recipe["width"], recipe.get("scale"), recipe.get("enlarge")) == (60, None, None)
-    assert "sdloop: large.png: scale 2 gives way" in told
-    recipe, _ = _told("large.png", "--scale", "3")
-    assert (recipe["width"], recipe["height"], recipe["scale"]) == (72, 54, 3)
+    assert (recipe["width"], recipe.get("factor"), recipe.get("enlarge")) == (60, None, None)
+    assert "sdloop: large.png: factor 2 gives way" in told
+    recipe, _ = _told("large.png", "--factor", "3")
+    assert (recipe["width"], recipe["height"], recipe["factor"]) == (72, 54, 3)
     sizes = ("--original-size", "32x32", "--target-size", "64x64")
     _file(TXT2IMG, "a cat", "--model", str(tiny_sdxl_model), *sizes, "--seed", "4", "-o", "xl.png")
     recipe, told = _told("xl.png", "--size", "48x32")
@@ -301,9 +301,9 @@ def test_loras_of_foreign_prompts_are_looked_up(here: Path) -> None:
 def test_python_that_a_file_names_is_not_run_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("mine.py").write_text("print('run!')\n\ndef dim(image):\n    return image.mean()\n")
     monkeypatch.syspath_prepend(".")
-    (recipe,) = TXT2IMG.plan("a cat", "--seed", "4", "--guide", "mine:dim=0.1")
+    (recipe,) = TXT2IMG.plan("a cat", "--seed", "4", "--loss", "mine:dim=0.1")
     write_picture(Image.new("RGB", (32, 32)), Path("a.png"), recipe=Recipe.from_dict(recipe))
     refused = RERUN.refused("a.png")
-    assert "guides would run the Python of 'mine:dim=0.1', which this file names" in refused
+    assert "losses would run the Python of 'mine:dim=0.1', which this file names" in refused
     assert Command("verify").run("a.png").exit_code == 3
     assert RERUN.run("a.png", "--run-code", "--dry-run").exit_code == 0

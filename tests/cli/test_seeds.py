@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sdloop.batch.seeds import MAX_PICTURES, count_from, parse_seeds, random_seed
 from sdloop.errors import SettingError
-from sdloop.recipe.check import MAX_SEED
+from sdloop.recipe.limits import MAX_SEED
 
 SEEDS = st.integers(0, MAX_SEED)
 

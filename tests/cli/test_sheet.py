@@ -108,9 +108,9 @@ def test_scale() -> None:
     Image.effect_noise((400, 200), 40).save("a.png")
     assert made("a.png")[0].width == 256
     Path("sheet.png").unlink()
-    assert made("a.png", "--scale", "2")[0].width == 800
+    assert made("a.png", "--zoom", "2")[0].width == 800
     Path("sheet.png").unlink()
-    assert made("a.png", "--scale", "0.25")[0].width == 100
+    assert made("a.png", "--zoom", "0.25")[0].width == 100
 
 
 def test_seeds_are_the_labels_where_they_tell_pictures_apart() -> None:
@@ -145,7 +145,7 @@ def test_steps_are_an_axis_and_else_no_pictures() -> None:
         (["out", "--columns", "sed"], "columns must be a known field, got 'sed': did you mean", 2),
         (["out", "--columns", "seed", "--rows", "seed"], "columns and rows must differ", 2),
         (["out", "--columns", "step"], "none of these pictures has step", 2),
-        (["out", "--scale", "1.5"], "scale must be 0.01 to 1, or a whole number", 2),
+        (["out", "--zoom", "1.5"], "zoom must be 0.01 to 1, or a whole number", 2),
         (["out", "-o", "sheet.gif"], "output must end in .png for a sheet", 2),
         (["out", "-o", "plain.png"], "'plain.png' is already there", 3),
         (["plain.png", "--rows", "seed"], "none of these pictures says how it was made", 3),

@@ -1,4 +1,4 @@
-"""--guide on the command line, and in the file of the picture."""
+"""--loss on the command line, and in the file of the picture."""
 
 import json
 import subprocess
@@ -51,15 +51,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> P
 
 
 def test_a_steered_picture_is_remade_from_its_own_file(here: Path) -> None:
-    guides = ("blue=9000", "like=gold.png,ssim,mask=mask.png:3000", "warm:warmth=5000")
-    flags = [part for one in guides for part in ("--guide", one)]
-    TXT2IMG.make(*SAME, *flags, "--guide-mode", "exact", "--guide-every", "1", "-o", "one.png")
+    losses = ("blue=9000", "like=gold.png,ssim,mask=mask.png:3000", "warm:warmth=5000")
+    flags = [part for one in losses for part in ("--loss", one)]
+    TXT2IMG.make(*SAME, *flags, "--loss-mode", "exact", "--loss-every", "1", "-o", "one.png")
     record = read_record(Path("one.png"))
     assert record.recipe is not None
-    assert record.recipe.guides == guides
-    assert (record.recipe.guide_mode, record.recipe.guide_every) == ("exact", 1)
-    assert record.recipe.guides_sha256 is not None
-    assert len(record.recipe.guides_sha256) == 3
+    assert record.recipe.losses == losses
+    assert (record.recipe.loss_mode, record.recipe.loss_every) == ("exact", 1)
+    assert record.recipe.losses_sha256 is not None
+    assert len(record.recipe.losses_sha256) == 3
     TXT2IMG.make(*SAME, "-o", "plain.png")
     assert pixels("one.png") != pixels("plain.png")
 
@@ -80,30 +80,31 @@ def test_the_key_is_that_of_what_the_files_hold(here: Path) -> None:
 
     (here / "other.png").write_bytes((here / "gold.png").read_bytes())
     Image.new("RGB", (20, 30), "blue").save("blue.png")
-    plain, gold = key("1.png"), key("2.png", "--guide", "like=gold.png")
-    assert key("3.png", "--guide", "like=other.png:100") == gold
-    assert key("4.png", "--guide", "like=blue.png") != gold
-    assert key("5.png", "--guide", "like=gold.png", "--guide-every", "2") != gold
-    assert key("6.png", "--guide", "like=gold.png:0") == plain
+    plain, gold = key("1.png"), key("2.png", "--loss", "like=gold.png")
+    assert key("3.png", "--loss", "like=other.png:100") == gold
+    assert key("4.png", "--loss", "like=blue.png") != gold
+    assert key("5.png", "--loss", "like=gold.png", "--loss-every", "2") != gold
+    assert key("6.png", "--loss", "like=gold.png:0") == plain
     assert pixels("6.png") == pixels("1.png")
 
 
 @pytest.mark.parametrize(
     ("flags", "message", "code"),
     [
-        (["--guide", "purple"], "'purple' is no loss; the losses are red, green, blue", 2),
-        (["--guide-every", "2"], "guide_every is for steered pictures, and there are no guides", 2),
-        (["--guide-mode", "exact"], "guide_mode is for steered pictures", 2),
-        (["--guide-clip", "x", "--guide", "blue"], "guide_clip is for a clip=", 2),
-        (["--guide", "blue", "--guide-every", "0"], "guide_every must be at least 1, got 0", 2),
-        (["--guide", "blue", "--guide-mode", "fast"], "guide_mode must be one of cheap, exact", 2),
-        (["--guide", "like=none.png"], "cannot read 'none.png'", 3),
-        (["--guide", "like=warm.py"], "'warm.py' is not a picture", 3),
-        (["--guide", "cold:warmth"], "there is no module 'cold'", 3),
-        (["--guide", "broken:loss"], "the module 'broken' cannot be imported: ", 3),
-        (["--guide", "warm:cold"], "there is no function 'cold' in 'warm'", 2),
-        (["--guide", "clip=a cat", "--guide-clip", "./nowhere"], "nowhere", 3),
-        (["--guide", "blue", "--guidance", "cfg++"], "guides move the latents between", 2),
+        (["--guide", "blue"], "it is called --loss now", 2),
+        (["--loss", "purple"], "'purple' is no loss; the losses are red, green, blue", 2),
+        (["--loss-every", "2"], "loss_every is for steered pictures, and there are no losses", 2),
+        (["--loss-mode", "exact"], "loss_mode is for steered pictures", 2),
+        (["--loss-clip", "x", "--loss", "blue"], "loss_clip is for a clip=", 2),
+        (["--loss", "blue", "--loss-every", "0"], "loss_every must be at least 1, got 0", 2),
+        (["--loss", "blue", "--loss-mode", "fast"], "loss_mode must be one of cheap, exact", 2),
+        (["--loss", "like=none.png"], "cannot read 'none.png'", 3),
+        (["--loss", "like=warm.py"], "'warm.py' is not a picture", 3),
+        (["--loss", "cold:warmth"], "there is no module 'cold'", 3),
+        (["--loss", "broken:loss"], "the module 'broken' cannot be imported: ", 3),
+        (["--loss", "warm:cold"], "there is no function 'cold' in 'warm'", 2),
+        (["--loss", "clip=a cat", "--loss-clip", "./nowhere"], "nowhere", 3),
+        (["--loss", "blue", "--guidance", "cfg++"], "losses move the latents between", 2),
     ],
 )
 def test_what_means_nothing_is_refused(
@@ -114,7 +115,7 @@ def test_what_means_nothing_is_refused(
 
 def test_a_module_with_the_name_of_another_is_not_taken_for_it(here: Path) -> None:
     (here / "json.py").write_text("", encoding="utf-8")
-    error = TXT2IMG.refused(*SAME, "--guide", "json:dumps")
+    error = TXT2IMG.refused(*SAME, "--loss", "json:dumps")
     assert "'json' is the name of a module that is in use: rename yours" in error
 
 
@@ -124,40 +125,40 @@ def test_a_module_with_the_name_of_another_is_not_taken_for_it(here: Path) -> No
         ("of_all", "must return a tensor of shape (batch,), one number for each picture of", 2),
         ("number", "must return a tensor of shape (batch,)", 2),
         ("constant", "must compute its numbers from the pictures by torch's own functions", 2),
-        ("nothing", "guides would move the latents", 4),
+        ("nothing", "losses would move the latents", 4),
     ],
 )
 def test_a_function_is_told_what_it_must_return(
     here: Path, function: str, message: str, code: int
 ) -> None:
-    error = TXT2IMG.refused(*SAME, "--guide", f"warm:{function}", code=code)
+    error = TXT2IMG.refused(*SAME, "--loss", f"warm:{function}", code=code)
     assert message in error
 
 
 def test_a_scale_that_explodes_is_caught_with_a_remedy(here: Path) -> None:
-    error = TXT2IMG.refused(*SAME, "--guide", "blue=9e6", code=4)
-    assert error.startswith("guides would move the latents by ")
+    error = TXT2IMG.refused(*SAME, "--loss", "blue=9e6", code=4)
+    assert error.startswith("losses would move the latents by ")
     assert "remedy: scales that are 0." in error
 
 
 def test_a_mask_that_is_black_counts_nothing(here: Path) -> None:
     Image.new("L", (20, 30), 0).save("black.png")
-    error = TXT2IMG.refused(*SAME, "--guide", "like=gold.png,mask=black.png")
+    error = TXT2IMG.refused(*SAME, "--loss", "like=gold.png,mask=black.png")
     assert "the mask 'black.png' is black" in error
 
 
 def test_no_settings_file_steers_all_pictures(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (here / "user.toml").write_text('guides = ["blue=200"]', encoding="utf-8")
+    (here / "user.toml").write_text('losses = ["blue=200"]', encoding="utf-8")
     monkeypatch.setenv("SDLOOP_CONFIG", "user.toml")
-    assert "guides is for one command" in TXT2IMG.refused(*SAME)
+    assert "losses is for one command" in TXT2IMG.refused(*SAME)
     monkeypatch.delenv("SDLOOP_CONFIG")
     (plan,) = TXT2IMG.plan(*SAME, "--config", "user.toml")
-    assert plan["guides"] == ["blue=200"]
+    assert plan["losses"] == ["blue=200"]
 
 
 def test_a_clip_steers_towards_a_text(here: Path) -> None:
     save_tiny_clip(here / "clip")
-    flags = ("--guide", "clip=a dog:9000", "--guide-clip", "clip", "--guide-every", "1")
+    flags = ("--loss", "clip=a dog:9000", "--loss-clip", "clip", "--loss-every", "1")
     TXT2IMG.make(*SAME, *flags, "-o", "dog.png")
     TXT2IMG.make(*SAME, *flags, "-o", "again.png")
     TXT2IMG.make(*SAME, "-o", "plain.png")
@@ -165,7 +166,7 @@ def test_a_clip_steers_towards_a_text(here: Path) -> None:
     assert pixels("dog.png") != pixels("plain.png")
     record = read_record(Path("dog.png"))
     assert record.recipe is not None
-    assert record.recipe.guide_clip_sha256 is not None
+    assert record.recipe.loss_clip_sha256 is not None
 
     Path("again.jsonl").write_text(json.dumps(record.recipe.to_dict()), encoding="utf-8")
     save_tiny_clip(here / "clip", seed=1)
@@ -177,14 +178,14 @@ def test_what_grows_by_parts_is_like_no_picture(here: Path) -> None:
     Image.new("RGB", (32, 32), "gold").save("small.png")
     outpaint = Command("outpaint")
     flags = ("small.png", *SAME, "--right", "16")
-    assert "grows by parts" in outpaint.refused(*flags, "--guide", "like=gold.png")
-    outpaint.make(*flags, "--guide", "blue=3000", "-o", "grown.png")
+    assert "grows by parts" in outpaint.refused(*flags, "--loss", "like=gold.png")
+    outpaint.make(*flags, "--loss", "blue=3000", "-o", "grown.png")
 
 
 @pytest.mark.slow
 def test_a_process_of_its_own_finds_the_module_beside_it(here: Path) -> None:
     command = [sys.executable, "-m", "sdloop", "txt2img", *SAME, "--steps", "2"]
-    command += ["--guide", "warm:warmth=9000", "-o", "warm.png"]
+    command += ["--loss", "warm:warmth=9000", "-o", "warm.png"]
     made = subprocess.run(command, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     assert made.stdout == "warm.png\n"

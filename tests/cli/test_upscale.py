@@ -25,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> P
 def test_a_picture_gets_twice_as_large_and_its_file_remakes_it() -> None:
     result = UPSCALE.run("sketch.png", "--seed", "4", "--steps", "4")
     assert result.stdout == "sketch-2x-4.png\n"
-    assert "sdloop: scale 2: 48x34, strength 0.35: 1 of 4 steps\n" in result.stderr
+    assert "sdloop: factor 2: 48x34, strength 0.35: 1 of 4 steps\n" in result.stderr
     recipe = read_record(Path("sketch-2x-4.png")).recipe
     assert recipe is not None
     assert (recipe.size, recipe.prompt, recipe.guidance_scale) == ((48, 34), "", 1)
@@ -35,7 +35,7 @@ def test_a_picture_gets_twice_as_large_and_its_file_remakes_it() -> None:
 
 
 def test_a_size_that_is_rounded_is_told() -> None:
-    result = UPSCALE.run("sketch.png", "--scale", "1.5", "--seed", "4", "--dry-run")
+    result = UPSCALE.run("sketch.png", "--factor", "1.5", "--seed", "4", "--dry-run")
     assert "1.5 times 24x17 is 36x25.5, and becomes 36x26: sides are multiples of 2" in (
         result.stderr
     )
@@ -63,19 +63,19 @@ def test_several_pictures_standard_input_and_settings_files() -> None:
     ]  # fmt: skip
     (recipe,) = UPSCALE.plan("-", "--seed", "4", stdin=Path("b.png").read_bytes())
     assert recipe["width"] == 40
-    Path("large.toml").write_text('scale = 3\nwidth = 32\nimage = "b.png"\n')
+    Path("large.toml").write_text('factor = 3\nwidth = 32\nimage = "b.png"\n')
     (recipe,) = UPSCALE.plan("--config", "large.toml", "--seed", "4")
     assert (recipe["width"], recipe.get("tile")) == (60, None)
 
 
 def test_large_pictures_are_seen_through_windows_unless_told() -> None:
-    result = UPSCALE.run("sketch.png", "--scale", "5", "--seed", "4", "--dry-run")
-    assert "scale 5: 120x84 in windows of 32, strength 0.35: 8 of 25 steps" in result.stderr
+    result = UPSCALE.run("sketch.png", "--factor", "5", "--seed", "4", "--dry-run")
+    assert "factor 5: 120x84 in windows of 32, strength 0.35: 8 of 25 steps" in result.stderr
     assert json.loads(result.stdout)["tile"] == 32
-    (whole,) = UPSCALE.plan("sketch.png", "--scale", "5", "--tile", "0", "--seed", "4")
+    (whole,) = UPSCALE.plan("sketch.png", "--factor", "5", "--tile", "0", "--seed", "4")
     assert whole["tile"] == 0
-    names = UPSCALE.make("sketch.png", "--scale", "5", "--seed", "4")
-    names += UPSCALE.make("sketch.png", "--scale", "5", "--seed", "4", "--tile", "0")
+    names = UPSCALE.make("sketch.png", "--factor", "5", "--seed", "4")
+    names += UPSCALE.make("sketch.png", "--factor", "5", "--seed", "4", "--tile", "0")
     assert len({pixels(name) for name in names}) == 2
 
 
@@ -99,14 +99,18 @@ def test_hires_from_noise() -> None:
     [
         (UPSCALE, [], "image must be given, as in: sdloop upscale photo.png"),
         (UPSCALE, ["sketch.png", "sketch.png"], "prompt must be a text"),
-        (UPSCALE, ["sketch.png", "--scale", "0.5"], "scale must be between 1 and 16, got 0.5"),
-        (UPSCALE, ["sketch.png", "--scale", "17"], "scale must be between 1 and 16, got 17"),
-        (UPSCALE, ["sketch.png", "-W", "50"], "width follows from scale here: give --scale"),
-        (UPSCALE, ["sketch.png", "--size", "48x34"], "width follows from scale here: give --scale"),
+        (UPSCALE, ["sketch.png", "--factor", "0.5"], "factor must be between 1 and 16, got 0.5"),
+        (UPSCALE, ["sketch.png", "--factor", "17"], "factor must be between 1 and 16, got 17"),
+        (UPSCALE, ["sketch.png", "-W", "50"], "width follows from factor here: give --factor"),
         (
             UPSCALE,
-            ["sketch.png", "-W", "50", "--scale", "2"],
-            "width must agree with scale 2, which makes it 48, got 50",
+            ["sketch.png", "--size", "48x34"],
+            "width follows from factor here: give --factor",
+        ),
+        (
+            UPSCALE,
+            ["sketch.png", "-W", "50", "--factor", "2"],
+            "width must agree with factor 2, which makes it 48, got 50",
         ),
         (UPSCALE, ["sketch.png", "--enlarge", "x"], "enlarge must be one of lanczos, latent"),
         (UPSCALE, ["sketch.png", "--strength", "0.01"], "strength must be at least 0.04"),
@@ -115,7 +119,7 @@ def test_hires_from_noise() -> None:
         (UPSCALE, ["sketch.png", "--tile", "8"], "tile must be at least 16, got 8"),
         (TXT2IMG, ["a cat", "--tile", "32"], "tile must be less than the longer side of 32x32"),
         (TXT2IMG, ["a cat", "--strength", "0.5"], "neither image nor hires is given"),
-        (TXT2IMG, ["a cat", "--enlarge", "latent"], "enlarge needs scale or hires"),
+        (TXT2IMG, ["a cat", "--enlarge", "latent"], "enlarge needs factor or hires"),
         (TXT2IMG, ["a cat", "--hires", "0.5"], "hires must be between 1 and 16, got 0.5"),
         (TXT2IMG, ["a cat", "--hires", "1.3"], "got 1.3, which makes the width 41.6; nearest: 1.3"),
     ],

@@ -39,7 +39,7 @@ def test_one_picture_whose_file_says_how_to_remake_it(upscaler: Path) -> None:
         prompt="a white cat", seed=4, model=str(upscaler), width=72, height=52, steps=2,
         guidance_scale=9.0, scheduler="ddim", image="small.png",
         image_sha256=hashlib.sha256(Path("small.png").read_bytes()).hexdigest(),
-        resize="crop", background="white", scale=4, noise_level=20,
+        resize="crop", background="white", factor=4, noise_level=20,
     )  # fmt: skip
     Path("again.txt").write_text(json.dumps(recipe.to_dict()))
     assert make("--from-file", "again.txt", "-o", "again.png") == ["again.png"]
@@ -49,7 +49,7 @@ def test_one_picture_whose_file_says_how_to_remake_it(upscaler: Path) -> None:
 
 def test_the_noise_level_decides_and_is_told() -> None:
     result = upscale("small.png", "a cat", "--seed", "4", "--steps", "2", "-o", "a.png")
-    assert "scale 4: 72x52, noise level 20: 2 steps\n" in result.stderr
+    assert "factor 4: 72x52, noise level 20: 2 steps\n" in result.stderr
     make("small.png", "a cat", "--seed", "4", "--noise-level", "300", "-o", "b.png")
     assert pixels("a.png") != pixels("b.png")
     shown = Command("show").run("b.png").stdout
@@ -70,12 +70,12 @@ def test_a_picture_in_windows() -> None:
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--scale", "2"], "scale must be 4 for the upscaler"),
+        (["--factor", "2"], "factor must be 4 for the upscaler"),
         (["--strength", "0.5"], "strength is for models that start from the picture itself"),
         (["--enlarge", "latent"], "enlarge is for models that start from the picture itself"),
         (["--noise-level", "351"], "noise_level must be at most 350, got 351"),
         (["--noise-level", "-1"], "noise_level must be at least 0, got -1"),
-        (["--width", "100"], "width must agree with scale 4, which makes it 72, got 100"),
+        (["--width", "100"], "width must agree with factor 4, which makes it 72, got 100"),
     ],
     ids=str,
 )
@@ -107,8 +107,8 @@ def test_a_line_of_a_prompt_file_may_name_the_upscaler(upscaler: Path, tiny_mode
     """Beside one for another model: each gets the scale that suits it, unless one is named."""
     lines = json.dumps({"prompt": "a cat", "model": str(upscaler)}) + "\na dog\n"
     flags = ["small.png", "--from-file", "-", "--seed", "4", "--model", str(tiny_model)]
-    assert [one["scale"] for one in plan(*flags, stdin=lines)] == [4, 2]
-    message = refused(*flags, "--scale", "3", stdin=lines)
-    assert message.startswith("standard input, line 1: scale must be 4 for the upscaler")
-    Path("large.toml").write_text("scale = 3\n")
-    assert "scale must be 4" in refused(*flags, "--config", "large.toml", stdin=lines)
+    assert [one["factor"] for one in plan(*flags, stdin=lines)] == [4, 2]
+    message = refused(*flags, "--factor", "3", stdin=lines)
+    assert message.startswith("standard input, line 1: factor must be 4 for the upscaler")
+    Path("large.toml").write_text("factor = 3\n")
+    assert "factor must be 4" in refused(*flags, "--config", "large.toml", stdin=lines)

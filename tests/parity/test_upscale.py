@@ -42,7 +42,7 @@ def test_a_scaled_picture_is_img2img_of_the_enlarged_one(family: str, scheduler:
     components = FAMILIES[family]()
     small = sketch(32, 24)
     shown = InputImage(name="sketch", sha256="0" * 64, image=small)
-    wanted = recipe(scheduler=scheduler, image="sketch", scale=2)
+    wanted = recipe(scheduler=scheduler, image="sketch", factor=2)
     (picture,) = generate(components, wanted, open_image=lambda name: shown)
     large = small.resize((64, 48), Image.Resampling.LANCZOS)
     latents, images = reference(components, wanted, [7], image=large)

@@ -12,6 +12,7 @@ from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
 from sdloop.errors import SettingError
 from sdloop.images.sheet import sheet
+from sdloop.recipe.fields_picture import MODEL
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.task import IMAGE_FIELDS
 
@@ -19,12 +20,7 @@ _STEPS = "steps=1,2,5,10,50"
 _GUIDANCE = "guidance_scale=0,1,3,7.5,12"
 _SHORT = 20  # letters beside each other in a label
 # These would need another noise or another model.
-_NO_AXES = frozenset(
-    {
-        *("seed", "model", "revision", "variant", "vae", "size", "width", "height", "hires"),
-        *IMAGE_FIELDS,
-    }
-)
+_NO_AXES = {*("seed", "size", "width", "height", "hires"), *IMAGE_FIELDS, *MODEL} - {"loras"}
 
 
 @with_options

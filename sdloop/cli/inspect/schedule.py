@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 from sdloop.batch.settings import Settings
 from sdloop.cli.inspect.shared import asked, ready
 from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.options.fields import flag
 from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import Revision, Variant
-from sdloop.cli.options.recipe import LearningRate, SigmasList, StopNoise, Timesteps, WeightDecay
 from sdloop.cli.terminal.columns import columns
 from sdloop.cli.terminal.output import emit
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.images.sheet import captioned
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
-from sdloop.recipe.parse import parse_numbers
+from sdloop.recipe.fields import parse_value
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 from sdloop.recipe.steps import LISTED_STEPS
 from sdloop.rules import check_local
-from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
+from sdloop.schedulers.names import parse_scheduler
 
 if TYPE_CHECKING:
     from sdloop.inspection.schedules import Curve, Level
@@ -38,42 +38,15 @@ _ROWS = 11  # of a training schedule's thousand timesteps, those that are printe
 class ScheduleOptions:
     """Which schedules."""
 
-    scheduler: Annotated[
-        str | None,
-        option(
-            "Schedule",
-            "Default: the model's own.",
-            *("--scheduler", "--sampler"),
-            metavar="NAME",
-            choices=tuple(SCHEDULERS),
-        ),
-    ] = None
-    sigmas: Annotated[
-        str | None,
-        option(
-            "Schedule",
-            f"{', '.join(SIGMAS)}, or {AYS}, Align Your Steps.",
-            "--sigmas",
-            metavar="NAME",
-            choices=(*SIGMAS, AYS),
-        ),
-    ] = None
-    timestep_spacing: Annotated[
-        str | None,
-        option(
-            "Schedule",
-            f"{', '.join(SPACINGS)}.",
-            "--timestep-spacing",
-            metavar="NAME",
-            choices=SPACINGS,
-        ),
-    ] = None
-    steps: Annotated[int | None, option("Schedule", "How many.", "--steps", metavar="N")] = None
-    timesteps: Timesteps = None
-    sigmas_list: SigmasList = None
-    learning_rate: LearningRate = None
-    weight_decay: WeightDecay = None
-    stop_noise: StopNoise = None
+    scheduler: Annotated[str | None, flag("scheduler", panel="Schedule")] = None
+    sigmas: Annotated[str | None, flag("sigmas", panel="Schedule")] = None
+    timestep_spacing: Annotated[str | None, flag("timestep_spacing", panel="Schedule")] = None
+    steps: Annotated[int | None, flag("steps", panel="Schedule")] = None
+    timesteps: Annotated[str | None, flag("timesteps")] = None
+    sigmas_list: Annotated[str | None, flag("sigmas_list")] = None
+    learning_rate: Annotated[float | None, flag("learning_rate")] = None
+    weight_decay: Annotated[float | None, flag("weight_decay")] = None
+    stop_noise: Annotated[float | None, flag("stop_noise")] = None
     compare: Annotated[
         str | None,
         option(
@@ -219,7 +192,7 @@ def _schedules(wanted: ScheduleOptions) -> "Sequence[Curve]":
     from sdloop.models.checkpoint.find import find_checkpoint
 
     asked = {name: value for name, value in given(wanted).items() if name != "compare"}
-    lists = {name: parse_numbers(name, asked[name]) for name in LISTED_STEPS if name in asked}
+    lists = {name: parse_value(name, asked[name]) for name in LISTED_STEPS if name in asked}
     standing = standing_settings(None).recipe
     usual = {name: standing[name] for name in ("model", "revision", "variant") if name in standing}
     settings = Settings.of(asked | lists).over(Settings(recipe=usual)).recipe

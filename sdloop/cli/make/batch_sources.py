@@ -14,7 +14,7 @@ from sdloop.cli.make.image_files import image_files
 from sdloop.cli.options.batch import PlanOptions
 from sdloop.cli.options.recipe import SeedOptions
 from sdloop.errors import SettingError
-from sdloop.recipe.check import MAX_SEED
+from sdloop.recipe.limits import MAX_SEED
 from sdloop.rules import check_whole
 
 _EXAMPLE = 'sdloop batch "a {red|green} frog" --seed 1..4'

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sdloop.cli.options.fields import flag
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
 from sdloop.recipe.mixture import PLACES, along, words_of
@@ -37,7 +38,7 @@ class MixOptions:
     ] = None
     weights: Annotated[
         str | None,
-        option("Mixture", "Of several prompts, as in 2,1,1.", "--weights", metavar="X,Y,…"),
+        flag("mix_weights"),
     ] = None
     at: Annotated[
         str,
@@ -50,10 +51,7 @@ class MixOptions:
             choices=PLACES,
         ),
     ] = "embedding"
-    slerp: Annotated[
-        bool,
-        option("Mixture", "At embedding: along the arc between two, not the line.", "--slerp"),
-    ] = False
+    slerp: Annotated[bool, flag("slerp")] = False
     slider: Annotated[
         int | None,
         option(

@@ -4,29 +4,16 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from sdloop.batch.settings import DTYPES
+from sdloop.cli.options.fields import flag, takes
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
+from sdloop.recipe.fields_picture import MODEL
 from sdloop.rules import check_choice
 from sdloop.worker.asked import MODES, seconds
 
-Model = Annotated[
-    str | None,
-    option(
-        "Model",
-        "Hub id, diffusers folder or .safetensors file. "
-        "Default: SDLOOP_MODEL, then `sdloop config`, then the embedded mini.",
-        *("--model", "-m"),
-        metavar="MODEL",
-        choices=("mini",),
-    ),
-]
-Revision = Annotated[
-    str | None, option("Model", "Branch, tag or commit on the hub.", "--revision", metavar="NAME")
-]
-Variant = Annotated[
-    str | None,
-    option("Model", 'Of the weight files, such as "fp16".', "--variant", metavar="NAME"),
-]
+Model = Annotated[str | None, flag("model")]
+Revision = Annotated[str | None, flag("revision")]
+Variant = Annotated[str | None, flag("variant")]
 LoraDir = Annotated[
     str | None,
     option("Model", "The folder of LoRAs that have names.", "--lora-dir", metavar="DIR"),
@@ -47,26 +34,10 @@ Dtype = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@takes(MODEL)
 class WeightsOptions:
     """Which weights, where and how precisely."""
 
-    model: Model = None
-    revision: Revision = None
-    variant: Variant = None
-    vae: Annotated[
-        str | None, option("Model", "Another VAE than the model's.", "--vae", metavar="MODEL")
-    ] = None
-    loras: Annotated[
-        list[str] | None,
-        option(
-            "Model",
-            "A LoRA to add, and how much of it: a file, a hub id, or a name in --lora-dir; may be "
-            'repeated. In a prompt: "<lora:NAME:SCALE>". [dim]\\[default scale: 1][/dim]',
-            "--lora",
-            metavar="LORA[:SCALE]",
-        ),
-    ] = None
     lora_dir: LoraDir = None
     device: Device = None
     dtype: Dtype = None

@@ -9,7 +9,7 @@ from sdloop.cli.options.recipe import Count
 
 RunCode = Annotated[
     bool,
-    option("Guidance", "Run the Python that the files' own guides name.", "--run-code"),
+    option("Guidance", "Run the Python that the files' own losses name.", "--run-code"),
 ]
 
 

@@ -13,12 +13,12 @@ import typer
 HELP_ALL = "--help-all"
 # A command with no more flags than this shows all of them, and with fewer all that they say.
 FEW, VERY_FEW = 20, 8
-# Of the others --help shows these, by the names of their settings: what most people use ...
+# Of the others --help shows what most people use: the settings whose rows in ``recipe.fields`` say
+# so, these ...
 COMMON = frozenset(
     (
-        *("negative_prompt", "steps", "guidance_scale", "size", "scheduler", "seed", "count"),
-        *("config", "model", "loras", "device", "output", "outdir", "overwrite", "dry_run"),
-        *("quiet", "images", "strength"),
+        *("size", "seed", "count", "config", "device", "images"),
+        *("output", "outdir", "overwrite", "dry_run", "quiet"),
     )
 )
 # ... and what is a command's own.
@@ -26,7 +26,7 @@ OWN = {
     "txt2img": {"hires", "from_file", "preview"},
     "inpaint": {"mask", "mask_blur", "mask_margin"},
     "outpaint": {"left", "right", "up", "down"},
-    "upscale": {"scale"},
+    "upscale": {"factor"},
     "animate": {"carry", "fps", "loop", "save_frames"},
     "mix": {"weight", "at", "slider", "walk", "fps"},
     "batch": {"sweep", "pick", "wildcards", "from_file"},
@@ -84,7 +84,10 @@ def _shown(command: Any, *, everything: bool) -> tuple[list[Any], int]:
     flags = [param for param in params if param.param_type_name == "option"]
     if everything or len(flags) <= FEW:
         return params, 0
+    from sdloop.recipe.fields import ROWS  # which such a command has imported
+
     names = COMMON | OWN.get(command.name, set())
+    names |= {name for name, row in ROWS.items() if row.common}
     shown = [param for param in params if param not in flags or param.name in names]
     return shown, len(params) - len(shown)
 

@@ -54,14 +54,14 @@ def tell_steps(plan: Sequence[Planned]) -> None:
 def _rounded(planned: Planned) -> str:
     """Where an enlarged picture had to take another size than the one that was asked for."""
     recipe, picture = planned.recipe, planned.picture
-    if recipe.scale is None or picture is None:
+    if recipe.factor is None or picture is None:
         return ""
-    asked = [side * recipe.scale for side in picture.size]
+    asked = [side * recipe.factor for side in picture.size]
     if asked == list(recipe.size):
         return ""
     multiple = planned.checkpoint.size_multiple
     return (
-        f"{recipe.scale:g} times {_by(picture.size)} is {_by(asked)}, and becomes "
+        f"{recipe.factor:g} times {_by(picture.size)} is {_by(asked)}, and becomes "
         f"{_by(recipe.size)}: sides are multiples of {multiple}"
     )
 
@@ -96,7 +96,7 @@ def _steps(recipe: Recipe, model: Defaults) -> str:
 
 
 def _enlarged(recipe: Recipe) -> str:
-    name = "scale" if recipe.hires is None else "hires"
+    name = "factor" if recipe.hires is None else "hires"
     factor = getattr(recipe, name)
     if factor is None:
         return ""

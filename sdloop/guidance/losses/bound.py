@@ -39,19 +39,19 @@ def loss_guidance_of(
     a function that is not there.
     """
     recipe = batch[0]  # they agree in it
-    if not any(parse_loss(text).scale for text in recipe.guides or ()):
+    if not any(parse_loss(text).scale for text in recipe.losses or ()):
         return None
-    assert recipe.guide_every is not None  # resolved
+    assert recipe.loss_every is not None  # resolved
     losses = [_sum(components, one, size) for one in batch]
-    exact = recipe.guide_mode == "exact"
-    return LossGuidance(vae=components.vae, losses=losses, every=recipe.guide_every, exact=exact)
+    exact = recipe.loss_mode == "exact"
+    return LossGuidance(vae=components.vae, losses=losses, every=recipe.loss_every, exact=exact)
 
 
 def _sum(components: Components, recipe: Recipe, size: Size) -> Loss:
     """The sum of a picture's losses, each times its scale."""
-    hashes = iter(recipe.guides_sha256 or ())
+    hashes = iter(recipe.losses_sha256 or ())
     terms: list[tuple[float, Loss]] = []
-    for named in map(parse_loss, recipe.guides or ()):
+    for named in map(parse_loss, recipe.losses or ()):
         own = [next(hashes) for _ in named.sources]
         if named.scale:
             terms.append((named.scale, _bound(components, recipe, named, own, size)))
@@ -105,13 +105,13 @@ def _like(named: NamedLoss, hashes: Sequence[str], size: Size, device: torch.dev
         levels = np.array(brought[1].convert("L"), dtype=np.float32) / 255
         mask = torch.from_numpy(levels)[None, None].to(device)
         if not mask.any():
-            raise SettingError(f"guides: the mask {named.mask!r} is black, and nothing counts")
+            raise SettingError(f"losses: the mask {named.mask!r} is black, and nothing counts")
     return partial(losses.dissimilar if named.ssim else losses.unlike, target=target, mask=mask)
 
 
 def _clip(recipe: Recipe, named: NamedLoss, device: torch.device) -> Loss:
-    assert recipe.guide_clip is not None and named.text is not None  # resolved
-    clip = _loaded(recipe.guide_clip, str(device), recipe.guide_clip_sha256)
+    assert recipe.loss_clip is not None and named.text is not None  # resolved
+    clip = _loaded(recipe.loss_clip, str(device), recipe.loss_clip_sha256)
     generator = torch.Generator("cpu").manual_seed(recipe.seed)  # the loop's own draws stay
     return partial(
         far_from_text, clip=clip, text_embeds=_read(clip, named.text), generator=generator
@@ -137,7 +137,7 @@ def _called(named: NamedLoss, sha256: str) -> Loss:
     module = _imported(named.module)
     function: Callable[[Tensor], Any] | None = getattr(module, named.function, None)
     if not callable(function):
-        raise SettingError(f"guides: there is no function {named.function!r} in {named.module!r}")
+        raise SettingError(f"losses: there is no function {named.function!r} in {named.module!r}")
 
     def loss(picture: Tensor) -> Tensor:
         value = function(picture)
@@ -153,16 +153,16 @@ def _imported(name: str) -> ModuleType:
         with _from_here():
             module = importlib.import_module(name)
     except (ImportError, SyntaxError) as error:
-        raise FileError(f"guides: the module {name!r} cannot be imported: {error}") from error
+        raise FileError(f"losses: the module {name!r} cannot be imported: {error}") from error
     if not Path(str(module.__file__)).samefile(source_of(name)):
-        raise SettingError(f"guides: {name!r} is the name of a module that is in use: rename yours")
+        raise SettingError(f"losses: {name!r} is the name of a module that is in use: rename yours")
     return module
 
 
 def _check_value(name: str, value: Any, picture: Tensor) -> None:
     """Raise ``SettingError`` for what is not a number for each picture, made from the pictures."""
     must = (
-        f"guides: {name} must return a tensor of shape (batch,), one number for each picture of "
+        f"losses: {name} must return a tensor of shape (batch,), one number for each picture of "
         "(batch, 3, height, width)"
     )
     if not isinstance(value, Tensor):
@@ -171,7 +171,7 @@ def _check_value(name: str, value: Any, picture: Tensor) -> None:
         raise SettingError(f"{must}: {tuple(picture.shape[:1])} here, got {tuple(value.shape)}")
     if not value.requires_grad:
         raise SettingError(
-            f"guides: {name} must compute its numbers from the pictures by torch's own functions, "
+            f"losses: {name} must compute its numbers from the pictures by torch's own functions, "
             "for a gradient to lead back, and none does"
         )
 

@@ -116,7 +116,7 @@ def _check_length(step: Tensor, latents: Tensor, sigma: float) -> None:
     for length, whole in zip(_lengths(step), _lengths(latents), strict=True):
         if not length <= whole:  # not a number is no length
             raise SamplingError(
-                f"guides would move the latents by {length / whole:.2g} times their own size at "
+                f"losses would move the latents by {length / whole:.2g} times their own size at "
                 f"sigma {sigma:.3g}, where nothing of the picture is left; remedy: scales that are "
                 f"{whole / length:.2g} times these, or less"
             )

@@ -113,7 +113,7 @@ def settled_colour(name: str, value: str) -> str:
     try:
         colour = ImageColor.getrgb(value)
     except ValueError as error:
-        raise SettingError(rule) from error
+        raise SettingError(rule, field=name) from error
     if len(colour) != 3:
-        raise SettingError(rule)
+        raise SettingError(rule, field=name)
     return "#" + "".join(f"{part:02x}" for part in colour)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sdloop.metadata.foreign.value import Foreign, Item, gathered, sampler, weighed
-from sdloop.recipe.check import MAX_SEED
+from sdloop.recipe.limits import MAX_SEED
 
 # What the graph's other nodes may be, beside those that are read.
 _PLAIN = ("SaveImage", "PreviewImage", "VAEDecode", "CheckpointLoaderSimple", "PrimitiveNode")

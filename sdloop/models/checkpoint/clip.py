@@ -72,7 +72,7 @@ def clip_hashes(recipe: Recipe, *, may_fetch: bool = True) -> dict[str, str]:
         return {}
     hashes = [file_sha256(file) for file in find_clip(name, may_fetch=may_fetch).weights]
     whole = hashlib.sha256(" ".join(hashes).encode()).hexdigest()
-    return {"guide_clip": hashes[0] if len(hashes) == 1 else whole}
+    return {"loss_clip": hashes[0] if len(hashes) == 1 else whole}
 
 
 def _snapshot(model: str, *, may_fetch: bool) -> Path:

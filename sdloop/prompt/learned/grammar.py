@@ -72,13 +72,16 @@ def parse_embedding(text: str) -> Embedding:
     """
     found = _EMBEDDING.fullmatch(text)
     if found is None or found["file"].lower() in SUFFIXES:
-        raise SettingError(
-            f"embeddings must be like FILE or FILE:TOKEN with a FILE that ends in "
-            f"{', '.join(SUFFIXES)}, got {text!r}"
+        raise SettingError.of(
+            "embeddings",
+            f"must be like FILE or FILE:TOKEN with a FILE that ends in "
+            f"{', '.join(SUFFIXES)}, got {text!r}",
         )
     token = found["token"]
     if token is not None and (not token or token != token.strip()):
-        raise SettingError(f"embeddings must have a token without blanks around it, got {text!r}")
+        raise SettingError.of(
+            "embeddings", f"must have a token without blanks around it, got {text!r}"
+        )
     return Embedding(file=found["file"], token=token)
 
 
@@ -90,9 +93,10 @@ def parse_replacement(text: str) -> Replacement:
     """
     word, equals, rest = (part.strip() for part in text.partition("="))
     if not word or not equals or len(word.split()) > 1:
-        raise SettingError(
-            f"replace_tokens must be like puppy=cat, puppy=0.5*puppy+0.5*skunk or "
-            f"puppy=FILE.safetensors, got {text!r}"
+        raise SettingError.of(
+            "replace_tokens",
+            f"must be like puppy=cat, puppy=0.5*puppy+0.5*skunk or "
+            f"puppy=FILE.safetensors, got {text!r}",
         )
     return Replacement(word=word, terms=parse_terms(rest, text))
 
@@ -112,8 +116,9 @@ def _parse_term(text: str, sign: float, whole: str) -> Term:
     factor, name = (float(found[1]), found[2].strip()) if found else (1.0, text)
     is_file = Term(factor=factor, name=name).is_file
     if not name or "*" in name or "=" in name or (len(name.split()) > 1 and not is_file):
-        raise SettingError(
-            f"replace_tokens must add words or files, each with a number and * before it or "
-            f"without, got {text!r} in {whole!r}"
+        raise SettingError.of(
+            "replace_tokens",
+            f"must add words or files, each with a number and * before it or "
+            f"without, got {text!r} in {whole!r}",
         )
     return Term(factor=sign * factor, name=name)

@@ -47,6 +47,7 @@ def test_values_are_read_as_the_field_is(
     "text, complaint",
     [
         ("steps", "sweep must be like"),
+        ("guides=blue", "the field 'guides' is called 'losses' now"),
         ("stepps=3", "unknown field 'stepps': did you mean 'steps'"),
         ("steps=many", "steps must be a whole number, got 'many'"),
         ("steps=0,5", "steps must be at least 1, got 0"),

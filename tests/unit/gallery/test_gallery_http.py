@@ -275,7 +275,7 @@ def test_a_pick_becomes_larger(tmp_path: Path, tiny_model: Path) -> None:
 
 def test_no_code_is_run_that_a_picture_names(out: Path) -> None:
     """Whoever knows it may run the command; a click does not."""
-    picture(out / "cat.png", guides=["os:system=100"], guides_sha256=["0" * 64])
+    picture(out / "cat.png", losses=["os:system=100"], losses_sha256=["0" * 64])
     (out / "picks.txt").write_text("cat.png\n")
     of = desk(out)
     browser = client(of)

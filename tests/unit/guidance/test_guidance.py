@@ -325,7 +325,7 @@ def test_a_batch_is_guided_as_each_of_it_alone() -> None:
 @pytest.mark.parametrize("mode", ["cheap", "exact"])
 def test_a_loss_pulls_beside_every_guidance(mode: str) -> None:
     components = tiny_sd1()
-    usual = {"scheduler": "euler", "guide_every": 2, "guide_mode": mode}
+    usual = {"scheduler": "euler", "loss_every": 2, "loss_mode": mode}
     for settings in (
         {"guidance": "apg", "guidance_interval": "0.1..5"},
         {"guidance": "threshold", "pag_scale": 2},
@@ -333,7 +333,7 @@ def test_a_loss_pulls_beside_every_guidance(mode: str) -> None:
         free = last_latents(components, recipe(**settings, scheduler="euler"))
         steps = [
             one
-            for one in stream(components, recipe(**settings, **usual, guides=("blue=30",)))
+            for one in stream(components, recipe(**settings, **usual, losses=("blue=30",)))
             if isinstance(one, Step)
         ]
         assert not any(step.latents.requires_grad for step in steps)

@@ -48,7 +48,7 @@ def test_any_text_is_a_loss_or_refused(text: str) -> None:
     try:
         loss = parse_loss(text)
     except SettingError as error:
-        assert "guides" in str(error)
+        assert "losses" in str(error)
     else:
         assert parse_loss(str(loss)) == loss
 
@@ -60,7 +60,7 @@ def test_any_text_is_a_loss_or_refused(text: str) -> None:
         ("bleu=3", "'bleu' is no loss; did you mean 'blue'"),
         ("blue=much", "must have a number for a scale, got 'much' in 'blue=much'"),
         ("blue=", "must have a number for a scale, got ''"),
-        ("blue=1e9", "the scale of a loss in guides must be between -1e"),
+        ("blue=1e9", "the scale of a loss in losses must be between -1e"),
         ("palette", "palette needs something after =, as in 'palette="),
         ("palette=#12", "must be an opaque colour"),
         ("like=:200", "like needs something after ="),
@@ -71,7 +71,7 @@ def test_what_is_no_loss_is_refused(text: str, message: str) -> None:
     with pytest.raises(SettingError) as caught:
         parse_loss(text)
     assert message in str(caught.value)
-    assert str(caught.value).startswith(("guides", "the scale of a loss in guides"))
+    assert str(caught.value).startswith(("losses", "the scale of a loss in losses"))
 
 
 def test_a_module_is_found_without_being_run(

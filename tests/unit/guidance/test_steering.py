@@ -124,7 +124,11 @@ def test_the_gradient_is_that_of_finite_differences(family: str, exact: bool) ->
     guidance = Watched(LossGuidance(vae=components.vae, losses=[loss], exact=exact))
     step = next(
         steps(
-            components, unet=unet, start=start, loss_guidance=guidance, scheduler=name_of(),
+            components,
+            unet=unet,
+            start=start,
+            loss_guidance=guidance,
+            scheduler=name_of(),
             **settings,
         )
     )
@@ -282,7 +286,7 @@ def test_each_scheduler_follows(scheduler: str) -> None:
     """Those that look twice in a step, or remember latents themselves, too."""
     plain, steered = (
         generate(COMPONENTS, wanted(scheduler=scheduler, **guide))[0]
-        for guide in ({}, {"guides": ("blue=20000",), "guide_every": 1})
+        for guide in ({}, {"losses": ("blue=20000",), "loss_every": 1})
     )
     assert mean_blue(steered) > mean_blue(plain) + 0.001
 
@@ -312,7 +316,7 @@ def mean_blue(picture: Picture) -> float:
 )
 def test_whatever_is_made_is_steered(make: Any, settings: dict[str, Any], mode: str) -> None:
     components = make()
-    guide = {"guides": ("blue=20000",), "guide_mode": mode, "guide_every": 1}
+    guide = {"losses": ("blue=20000",), "loss_mode": mode, "loss_every": 1}
     plain, steered = (
         list(stream(components, wanted(**settings | steering)))[-1] for steering in ({}, guide)
     )
@@ -323,7 +327,7 @@ def test_whatever_is_made_is_steered(make: Any, settings: dict[str, Any], mode: 
 
 @pytest.mark.parametrize("mode", ["cheap", "exact"])
 def test_a_picture_does_not_depend_on_its_batch(mode: str) -> None:
-    guide = {"guides": ("blue=1000", "smooth=1000"), "guide_mode": mode, "guide_every": 2}
+    guide = {"losses": ("blue=1000", "smooth=1000"), "loss_mode": mode, "loss_every": 2}
     recipes = [wanted(seed=seed, **guide) for seed in (3, 4)]
     together = generate(COMPONENTS, recipes, batch_size=2)
     apart = generate(COMPONENTS, recipes)
@@ -332,15 +336,15 @@ def test_a_picture_does_not_depend_on_its_batch(mode: str) -> None:
 
 
 def test_what_explodes_is_caught_with_the_scale_that_would_not() -> None:
-    with pytest.raises(SamplingError, match=r"guides would move the latents by .* own size at"):
-        generate(COMPONENTS, wanted(guides=("blue=1e7",)))
+    with pytest.raises(SamplingError, match=r"losses would move the latents by .* own size at"):
+        generate(COMPONENTS, wanted(losses=("blue=1e7",)))
 
 
 def test_without_a_picture_in_the_latents_nothing_is_pulled() -> None:
     config = {**tiny_sd2().scheduler_config, "rescale_betas_zero_snr": True}
     components = replace(tiny_sd2(), scheduler_config=config | {"timestep_spacing": "trailing"})
     plain, steered = (
-        [s.latents for s in stream(components, wanted(guides=g)) if isinstance(s, Step)]
+        [s.latents for s in stream(components, wanted(losses=g)) if isinstance(s, Step)]
         for g in (None, ("blue=100",))
     )
     assert torch.equal(plain[0], steered[0])
@@ -366,8 +370,8 @@ def test_the_mask_and_the_inpainting_unet_go_with_it(tmp_path: Any) -> None:
     components = tiny_inpaint("sd1")
     painted = {"image": str(tmp_path / "red.png"), "mask": str(tmp_path / "mask.png")}
     plain, steered = (
-        generate(components, wanted(**painted, guides=guides, guide_every=guides and 1))[0]
-        for guides in (None, ("blue=20000",))
+        generate(components, wanted(**painted, losses=losses, loss_every=losses and 1))[0]
+        for losses in (None, ("blue=20000",))
     )
     assert mean_blue(steered) > mean_blue(plain)
 
@@ -384,7 +388,7 @@ def test_the_mask_and_the_inpainting_unet_go_with_it(tmp_path: Any) -> None:
 )
 def test_other_guidance_leaves_nothing_behind(settings: dict[str, Any]) -> None:
     """Some of it remembers what it saw: a way back through that would grow with every step."""
-    guide = {"guides": ("blue=3000",), "guide_mode": "exact", "guide_every": 2}
+    guide = {"losses": ("blue=3000",), "loss_mode": "exact", "loss_every": 2}
     for step in stream(COMPONENTS, wanted(**settings, **guide)):
         assert not step.latents.requires_grad
         if isinstance(step, Step):
@@ -397,7 +401,7 @@ def test_a_picture_in_tiles_is_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
     large = {"width": 80, "height": 80, "guidance_scale": 1, "steps": 1}
     plain, steered = (
         generate(COMPONENTS, wanted(**large, **guide))[0]
-        for guide in ({}, {"guides": ("blue=20000",), "guide_every": 1})
+        for guide in ({}, {"losses": ("blue=20000",), "loss_every": 1})
     )
     assert mean_blue(steered) > mean_blue(plain)
 

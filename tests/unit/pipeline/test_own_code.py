@@ -138,7 +138,7 @@ def bare(unet: Any, scheduler: Any, latents: Any, conditioning: Any) -> Iterator
     [
         ({}, "guidance_scale"),
         ({"guidance_scale": 1, "image": "flag", "mask": "alpha"}, "masked"),
-        ({"guidance_scale": 1, "guides": ("blue=1",)}, "loss_guidance"),
+        ({"guidance_scale": 1, "losses": ("blue=1",)}, "loss_guidance"),
         ({"guidance_scale": 1, "scheduler": "ddim", "eta": 0.5}, "eta"),
     ],
 )

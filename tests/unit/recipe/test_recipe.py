@@ -377,6 +377,17 @@ def test_keys_tell_recipes_apart(one: Recipe, two: Recipe) -> None:
     assert content_key(one, weights) != content_key(one, {"unet": "01"})
 
 
+def test_files_of_earlier_versions_are_read_under_the_names_of_today() -> None:
+    old = {"guides": ["blue=200"], "guides_sha256": ["0" * 64], "guide_every": 2}
+    old |= {"guide_mode": "exact"}
+    made = Recipe.from_dict({"prompt": "", "seed": 0, **old})
+    assert (made.losses, made.loss_every, made.loss_mode) == (("blue=200",), 2, "exact")
+    assert made.losses_sha256 == ("0" * 64,)
+    assert "guides" not in made.to_dict()
+    enlarged = Recipe.from_dict({"prompt": "", "seed": 0, "image": "a.png", "scale": 2})
+    assert enlarged.factor == 2
+
+
 def test_the_key_is_what_is_in_the_files_and_not_where_they_lie() -> None:
     weights = {"model.safetensors": "00"}
     assert content_key(recipe(model="here"), weights) == content_key(

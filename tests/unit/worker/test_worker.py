@@ -277,7 +277,7 @@ def test_weights_that_change_are_noticed(served: User, tmp_path: Path) -> None:
 
 def test_a_loss_that_changes_is_noticed(served: User) -> None:
     code = "def loss(picture):\n    return picture[:, {}].mean(dim=(1, 2))\n"
-    guided = [*FROG, "4", "--guide", "mine:loss=150", "-o"]
+    guided = [*FROG, "4", "--loss", "mine:loss=150", "-o"]
     for number, channel in enumerate((0, 2)):
         (served.folder / "mine.py").write_text(code.format(channel) + "#" * number)
         served.make(*guided, f"{channel}.png")

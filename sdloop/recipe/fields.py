@@ -1,0 +1,75 @@
+"""The table of settings: each one of a Recipe is a row here, and everything about it follows.
+
+The checks, the flags, ``--sweep``, settings files, the command line that the page shows and the
+reference in the docs are all made from these rows. A new setting is a row in one of the files
+``fields_*.py``, a field of ``Recipe`` under the same name, and the code that uses it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
+from sdloop.recipe.field import Field, section
+from sdloop.recipe.fields_image import ENLARGE, GROWTH, MASK, START
+from sdloop.recipe.fields_picture import GUIDANCE, MIXTURE, MODEL, PICTURE, SCHEDULER, SDXL, SEEDS
+from sdloop.recipe.kinds import Hash, Several, Text, Whole
+from sdloop.recipe.limits import LOSS_EVERY, LOSS_MODES, MAX_STEPS
+from sdloop.recipe.loss_grammar import NAMES, parse_loss
+
+# fmt: off
+WORDS = section("Words", {
+    "embeddings": Field(Several(Text(read=parse_embedding)),
+        "Learned embedding, and the word in the prompt that stands for it. May be repeated. "
+        "Default: the word that the file names.",
+        flag="--embedding", metavar="FILE[:TOKEN]", per_picture=True,
+        replaces=("embeddings_sha256",)),
+    "embeddings_sha256": Field(Several(Hash()), essential=True, per_picture=True),
+    "replace_tokens": Field(Several(Text(read=parse_replacement)),
+        "Replace what the text encoder reads for a word: puppy=cat, puppy=0.5*puppy+0.5*skunk or "
+        "puppy=FILE. May be repeated.",
+        flag="--replace-token", metavar="WORD=SUM", per_picture=True,
+        replaces=("replace_tokens_sha256",)),
+    "replace_tokens_sha256": Field(Several(Hash()), essential=True, per_picture=True),
+}, for_all=False)
+
+_LOSS_DETAILS = ("losses_sha256", "loss_every", "loss_mode", "loss_clip", "loss_clip_sha256")
+LOSSES = section("Losses", {
+    "losses": Field(Several(Text(read=parse_loss)),
+        f"Guide the picture by a loss: {', '.join(NAMES)} or MODULE:FUNCTION, as in blue=200, "
+        "palette=#112233,gold, like=FILE,ssim,mask=FILE:500 or my_losses:warmth=100. May be "
+        "repeated.",
+        flag="--loss", metavar="LOSS[=SCALE]", keyed=False, replaces=_LOSS_DETAILS),
+    "losses_sha256": Field(Several(Hash()), essential=True, keyed=False),
+    "loss_every": Field(Whole(1, MAX_STEPS), "Apply the losses in every N-th step only.",
+        metavar="N", usual=LOSS_EVERY, keyed=False),
+    "loss_mode": Field(Text(LOSS_MODES),
+        "How gradients are computed: cheap leaves out the UNet, exact goes back through it.",
+        usual="cheap", keyed=False),
+    "loss_clip": Field(Text(),
+        "CLIP model for clip=TEXT: a folder or a hub id. Default: the embedded one.",
+        metavar="MODEL", keyed=False),
+    "loss_clip_sha256": Field(Hash(), essential=True, keyed=False),
+}, for_all=False)
+# fmt: on
+
+ROWS: Mapping[str, Field] = {
+    **(PICTURE | SEEDS | MODEL | GUIDANCE | SCHEDULER | SDXL | WORDS | LOSSES | MIXTURE),
+    **(START | MASK | GROWTH | ENLARGE),
+}
+
+# Other names for settings, as flags have them: "cfg" is guidance_scale, "lora" is loras.
+ALIASES: Mapping[str, str] = {
+    flag.removeprefix("--").replace("-", "_"): name
+    for name, row in ROWS.items()
+    for flag in (row.flag, *row.aliases)
+    if flag.startswith("--") and flag != f"--{name.replace('_', '-')}"
+}
+
+
+def parse_value(name: str, text: str) -> Any:
+    """The value that ``text`` means for the setting ``name``; the Recipe checks its range.
+
+    >>> parse_value("steps", "30"), parse_value("crop_top_left", "0,64")
+    (30, (0, 64))
+    """
+    return ROWS[name].kind.parsed(name, text)

@@ -1,0 +1,191 @@
+"""The kinds of values that a Recipe's settings have: what each may be, and how each is written.
+
+A kind knows two ways in: ``checked`` takes the value that Python, TOML or JSON has, ``parsed`` the
+text of a terminal or a prompt file. Both raise ``SettingError`` with the setting's name.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sdloop.errors import SettingError
+from sdloop.images.input.frame import settled_colour
+from sdloop.recipe.loras import checked_loras
+from sdloop.recipe.parse import parse_flag, parse_number, parse_numbers, parse_pair, parse_whole
+from sdloop.rules import check_choice, check_number, check_text, check_whole, checked_pair
+
+
+class Kind(Protocol):
+    """What the values of a setting may be."""
+
+    @property
+    def typed(self) -> Any:
+        """The type of what a flag takes, as typer reads it."""
+
+    def checked(self, name: str, value: Any) -> Any:
+        """The value in its one form."""
+
+    def parsed(self, name: str, text: str) -> Any:
+        """The value that a text means; ``checked`` is still to be asked about its range."""
+
+
+class _Written:
+    """What is the same as a value and as text."""
+
+    typed = str
+
+    def parsed(self, name: str, text: str) -> Any:
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Text(_Written):
+    """Any text, or one of ``choices``; ``read`` raises for what is not of its grammar.
+
+    ``likely`` are texts that a shell may complete, where those are not the choices.
+    """
+
+    choices: tuple[str, ...] = ()
+    read: Callable[[str], object] | None = None
+    likely: tuple[str, ...] = ()
+
+    @property
+    def suggested(self) -> tuple[str, ...]:
+        return self.likely or self.choices
+
+    def checked(self, name: str, value: Any) -> str:
+        check_text(name, value, optional=False)
+        if self.choices:
+            check_choice(name, value, self.choices)
+        if self.read is not None:
+            self.read(value)
+        return str(value)
+
+
+class Colour(_Written):
+    """The name of a colour, or #rrggbb."""
+
+    def checked(self, name: str, value: Any) -> str:
+        check_text(name, value, optional=False)
+        return settled_colour(name, value)
+
+
+class File(_Written):
+    """The name of a file."""
+
+    def checked(self, name: str, value: Any) -> str:
+        check_text(name, value, optional=False)
+        if value == "":
+            raise SettingError.of(name, "must name a file, got ''")
+        return str(value)
+
+
+class Hash(_Written):
+    """The sha256 of a file, which the Recipe finds out by itself."""
+
+    def checked(self, name: str, value: Any) -> str:
+        check_text(name, value, optional=False)
+        if not re.fullmatch("[0-9a-f]{64}", value):
+            raise SettingError.of(name, f"must be 64 hex digits, got {value!r}")
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number from ``lowest`` to ``highest``."""
+
+    lowest: int
+    highest: int
+    typed = int
+
+    def checked(self, name: str, value: Any) -> int:
+        check_whole(name, value, self.lowest, self.highest)
+        return int(value)
+
+    def parsed(self, name: str, text: str) -> int:
+        return parse_whole(name, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number from ``lowest`` to ``highest``."""
+
+    lowest: float
+    highest: float
+    typed = float
+
+    def checked(self, name: str, value: Any) -> float:
+        check_number(name, value, self.lowest, self.highest)
+        return float(value)
+
+    def parsed(self, name: str, text: str) -> float:
+        return parse_number(name, text)
+
+
+class Flag:
+    """True or false."""
+
+    typed = bool
+
+    def checked(self, name: str, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise SettingError.of(name, f"must be true or false, got {value!r}")
+        return value
+
+    def parsed(self, name: str, text: str) -> bool:
+        return parse_flag(name, text)
+
+
+class Pair:
+    """Two whole numbers, such as width and height."""
+
+    typed = str
+
+    def checked(self, name: str, value: Any) -> Any:
+        return checked_pair(name, value)
+
+    def parsed(self, name: str, text: str) -> tuple[int, int]:
+        return parse_pair(name, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Several numbers; what they must be together is checked where their use is known."""
+
+    whole: bool = False
+    typed = str
+
+    def checked(self, name: str, value: Any) -> Any:
+        return value
+
+    def parsed(self, name: str, text: str) -> tuple[float, ...]:
+        return parse_numbers(name, text, whole=self.whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """One value or more, each of the same kind; as flags, one flag for each."""
+
+    kind: Kind = Text()
+    typed = list[str]
+
+    def checked(self, name: str, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple) or not value:
+            raise SettingError.of(name, f"must be a list of one text or more, got {value!r}")
+        return tuple(self.kind.checked(name, one) for one in value)
+
+    def parsed(self, name: str, text: str) -> tuple[Any, ...]:
+        return (self.kind.parsed(name, text),)
+
+
+class Loras:
+    """LoRAs, each with its scale; none is an empty list."""
+
+    typed = list[str]
+
+    def checked(self, name: str, value: Any) -> Any:
+        return checked_loras(value)
+
+    def parsed(self, name: str, text: str) -> tuple[str, ...]:
+        return (text,)

@@ -1,0 +1,33 @@
+"""The names that settings have in files: those of today, and those of earlier versions."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from sdloop.errors import SettingError
+from sdloop.recipe.fields import ROWS
+
+# What settings were called in the files of earlier versions.
+OLD_NAMES = {
+    "scale": "factor",
+    "guides": "losses",
+    "guides_sha256": "losses_sha256",
+    "guide_every": "loss_every",
+    "guide_mode": "loss_mode",
+    "guide_clip": "loss_clip",
+    "guide_clip_sha256": "loss_clip_sha256",
+}
+
+
+def with_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings out of a file, under the names that they have today."""
+    return {OLD_NAMES.get(name, name): value for name, value in values.items()}
+
+
+def check_keys(values: Mapping[str, Any], *, source: str = "a recipe") -> None:
+    """Raise ``SettingError`` for a key that no Recipe has, naming the nearest one that it has."""
+    for key in values:
+        if key not in ROWS:
+            near = difflib.get_close_matches(str(key), ROWS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(ROWS)}"
+            raise SettingError(f"{source} has an unknown key {key!r}: {hint}")
