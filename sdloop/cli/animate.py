@@ -11,13 +11,13 @@ from sdloop.batch.settings import CommandSettings, Settings
 from sdloop.batch.wanted import recipes_of
 from sdloop.cli.make.animation import Animation, make_animation
 from sdloop.cli.make.image_files import image_files
-from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.make.run import given_prompts, given_settings
 from sdloop.cli.options.animate import MovingOptions, MovingOutput
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, expand_name

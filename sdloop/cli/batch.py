@@ -13,7 +13,6 @@ from sdloop.batch.settings import CommandSettings
 from sdloop.cli.make.batch_plan import plan_of
 from sdloop.cli.make.batch_run import run_plan
 from sdloop.cli.make.image_files import image_opener
-from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.make.run import given_settings
 from sdloop.cli.options.batch import PlanOptions, PromptsArgument, StartOptions
 from sdloop.cli.options.groups import given, with_options
@@ -21,6 +20,7 @@ from sdloop.cli.options.image import MaskOptions
 from sdloop.cli.options.model import WarmOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import RecipeOptions, SeedOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.options.running import RunningOptions
 from sdloop.cli.read.ranking import OrderOptions, check_rank, ranked
 from sdloop.cli.terminal.output import emit

@@ -1,12 +1,12 @@
 """``sdloop inpaint``: a picture, painted anew within a mask."""
 
 from sdloop.cli.make.from_images import make_from_images
-from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions, MaskOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 
 
 @with_options

@@ -9,13 +9,13 @@ from typing import Any
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import Settings
 from sdloop.cli.make.prompt_walk import walk
-from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.make.run import given_settings, make_from_prompts
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.mix import MixOptions, PromptsArgument, named, ways
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import RecipeOptions, SeedOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.terminal.output import emit
 from sdloop.errors import SettingError
 from sdloop.images.sheet import sheet

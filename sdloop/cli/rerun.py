@@ -9,13 +9,13 @@ from sdloop.batch.settings import CommandSettings, Settings, read_settings
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
-from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.make.run import plan_for, print_recipes
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import MaskOptions, ScaleOptions, SideOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import RecipeOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.options.rerun import ChangeOptions, OtherImageOptions, OtherSeedOptions
 from sdloop.cli.read.recorded import FilesArgument, recorded_files
 from sdloop.cli.terminal.notices import tell_steps, tell_unseen

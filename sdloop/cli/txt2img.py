@@ -34,8 +34,8 @@ def txt2img(
       sdloop txt2img "an old lighthouse" --hires 2 --strength 0.4 --seed 4
       sdloop txt2img --from-file prompts.txt --count 4 --outdir pictures
     """
-    from sdloop.cli.make.recipes import recipe_settings
     from sdloop.cli.make.run import given_prompts, given_settings, make_from_prompts
+    from sdloop.cli.options.recipe_fields import recipe_settings
     from sdloop.cli.terminal.startup_times import cold as told_cold
 
     settings = given_settings({**given(model, output, hires), **recipe_settings(recipe)}, seeds)
