@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sdloop.batch.settings import COMMAND_FIELDS, NOT_FOR_ALL, Settings, check_settings
+from sdloop.batch.command_settings import COMMAND_FIELDS
+from sdloop.batch.settings import NOT_FOR_ALL, Settings, check_settings
 from sdloop.cli.terminal.commands import App
 from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.user_settings import user_path, user_settings

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import blaming
 from sdloop.batch.remake import Asked, check_code, located, own_code_of, resolving, wanted_again
-from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.settings import Settings
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.circumstances import differing, flat, short
 from sdloop.cli.make.image_files import image_opener

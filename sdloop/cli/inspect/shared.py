@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from sdloop.animation.write import check_moving
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.loras import lora_files, lora_finder, with_loras
 from sdloop.batch.seeds import random_seed
-from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.settings import Settings
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.groups import option

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from sdloop.cli.options.groups import option
-from sdloop.metadata.record import METADATA
+from sdloop.metadata.detail import METADATA
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

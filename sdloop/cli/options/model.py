@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.batch.settings import DTYPES
+from sdloop.batch.command_settings import DTYPES
 from sdloop.cli.options.fields import flag, takes
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.batch.settings import FORMATS
+from sdloop.batch.command_settings import FORMATS
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
-from sdloop.metadata.record import METADATA
+from sdloop.metadata.detail import METADATA
 from sdloop.rules import check_local, check_whole
 
 

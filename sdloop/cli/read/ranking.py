@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.settings import Settings
 from sdloop.cli.make.model import settle_threads
 from sdloop.cli.options.groups import given, option
 from sdloop.cli.terminal.output import say
