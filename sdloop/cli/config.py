@@ -24,13 +24,13 @@ Key = Annotated[
     str,
     typer.Argument(
         metavar="KEY",
-        help="A setting's name, as in a settings file: model, device, outdir, steps …",
+        help="Name of a setting, such as model, device, outdir or steps.",
         autocompletion=lambda: list(KEYS),
         show_default=False,
     ),
 ]
 Value = Annotated[
-    str, typer.Argument(metavar="VALUE", help="As the flag takes it.", show_default=False)
+    str, typer.Argument(metavar="VALUE", help="Value, written as for the flag.", show_default=False)
 ]
 
 

@@ -33,18 +33,21 @@ class SheetOptions:
 
     output: Annotated[
         str | None,
-        option("Output", "The sheet: a PNG.", *("--output", "-o"), metavar="FILE"),
+        option("Output", "PNG file for the sheet.", *("--output", "-o"), metavar="FILE"),
     ] = None
-    overwrite: Annotated[
-        bool, option("Output", "Replace a file that is there already.", "--overwrite")
-    ] = False
+    overwrite: Annotated[bool, option("Output", "Overwrite an existing file.", "--overwrite")] = (
+        False
+    )
     quiet: Annotated[
-        bool, option("Output", "Say nothing but errors on stderr.", *("--quiet", "-q"))
+        bool, option("Output", "Print nothing but errors to stderr.", *("--quiet", "-q"))
     ] = False
 
 
 Seed = Annotated[
-    int | None, option("Picture", "Default: a random one, which is told.", "--seed", metavar="N")
+    int | None,
+    option(
+        "Picture", "Random seed. Default: a random one, which is printed.", "--seed", metavar="N"
+    ),
 ]
 
 

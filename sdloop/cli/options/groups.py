@@ -40,7 +40,7 @@ def option(
     name = flags[0].strip("-").replace("-", "_")
     told = _DEFAULTS.get(name) if default is None else default
     if told is not None:
-        text += f" [dim]\\[default: {told}][/dim]"
+        text += f" [default: {told}]"
     return typer.Option(
         *flags,
         metavar=metavar or "|".join(choices) or None,

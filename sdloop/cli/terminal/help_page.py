@@ -39,8 +39,9 @@ OWN = {
 }
 _EXAMPLES_SHOWN = 3
 _SMALL = 3  # flags; a brief page joins smaller groups to "Picture"
-_NAMES = 30  # the widest column of names
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9(])|\s+(?=\[default)")
+_LAST = ("Model", "Output")  # headings
+_NAMES = 28  # the widest column of names
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\s+(?=\[default)")
 _CLAUSE_END = re.compile(r"[;:] | \(")
 _EXAMPLES = re.compile(r"^Examples?:\s*\n", re.MULTILINE)
 
@@ -59,7 +60,7 @@ def write_page(command: Any, ctx: Any, formatter: Any) -> None:
         text = text.partition("\n")[0]
     command.format_usage(ctx, formatter)
     formatter.write_paragraph()
-    formatter.write_text(_plain(text))
+    formatter.write_text(text)
     for heading, lines in getattr(command, "command_sections", _no_sections)(ctx).items():
         _write_heading(formatter, heading)
         with formatter.indentation():
@@ -94,15 +95,20 @@ def _shown(command: Any, *, everything: bool) -> tuple[list[Any], int]:
 
 def _write_rows(formatter: Any, params: Sequence[Any], *, brief: bool) -> None:
     """A row for each parameter, below the heading that it belongs to."""
-    rows = [(_name(param, brief=brief), _plain(param.help or "")) for param in params]
-    across = min(max((len(name) for name, _ in rows), default=0), _NAMES)
+    names = [_name(param, brief=brief) for param in params]
+    across = min(max(map(len, names), default=0), _NAMES)
     for heading, places in _sections(params, brief=brief).items():
         _write_heading(formatter, heading)
-        for name, text in [rows[place] for place in places]:
-            if brief:
-                text = shortened(text, formatter.width - across - 4)
-            with formatter.indentation():
-                formatter.write_dl([(name.ljust(across), text)], col_max=_NAMES)
+        for place in places:
+            width = formatter.width - across - 4
+            text = params[place].help or ""
+            text = shortened(text, width) if brief else text
+            # The formatter's own lists break flags at their hyphens.
+            first, *others = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
+            if len(names[place]) > across:
+                others, first = [first, *others], ""
+            formatter.write(f"  {names[place].ljust(across)}  {first}".rstrip() + "\n")
+            formatter.write("".join(f"{'':{across + 4}}{line}\n" for line in others))
 
 
 def _sections(params: Sequence[Any], *, brief: bool) -> dict[str, list[int]]:
@@ -117,6 +123,9 @@ def _sections(params: Sequence[Any], *, brief: bool) -> dict[str, list[int]]:
         for name in small:
             if name not in ("Arguments", "Picture"):
                 sections["Picture"] += sections.pop(name)
+    for name in _LAST:
+        if name in sections:
+            sections[name] = sections.pop(name)
     return sections
 
 
@@ -147,11 +156,6 @@ def shortened(text: str, width: int) -> str:
         if len(candidate) <= width:
             return candidate
     return textwrap.shorten(first, width, placeholder=" …")
-
-
-def _plain(text: str) -> str:
-    """Text without rich's markup."""
-    return re.sub(r"\[/?(?:bold|dim)\]", "", text).replace(r"\[", "[")
 
 
 def _write_heading(formatter: Any, heading: str) -> None:
