@@ -146,7 +146,7 @@ def test_a_new_size_lets_go_of_what_followed_from_the_old(tiny_sdxl_model: Path)
     _file(UPSCALE, "sketch.png", "--factor", "2", "--seed", "4", "-o", "large.png")
     recipe, told = _told("large.png", "--size", "60x40")
     assert (recipe["width"], recipe.get("factor"), recipe.get("enlarge")) == (60, None, None)
-    assert "sdloop: large.png: scale 2 gives way" in told
+    assert "sdloop: large.png: factor 2 gives way" in told
     recipe, _ = _told("large.png", "--factor", "3")
     assert (recipe["width"], recipe["height"], recipe["factor"]) == (72, 54, 3)
     sizes = ("--original-size", "32x32", "--target-size", "64x64")

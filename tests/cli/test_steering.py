@@ -91,6 +91,7 @@ def test_the_key_is_that_of_what_the_files_hold(here: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message", "code"),
     [
+        (["--guide", "blue"], "it is called --loss now", 2),
         (["--loss", "purple"], "'purple' is no loss; the losses are red, green, blue", 2),
         (["--loss-every", "2"], "loss_every is for steered pictures, and there are no losses", 2),
         (["--loss-mode", "exact"], "loss_mode is for steered pictures", 2),

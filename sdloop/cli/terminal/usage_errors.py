@@ -21,6 +21,13 @@ _SAYINGS = {
     "number",
     r"Invalid value for '([^' ]+)[^:]*: Input should be a valid number.*": r"\1 must be a number",
 }
+# Flags of earlier versions; the nearest one by spelling would be --guidance.
+_RENAMED = {
+    "--guide": "--loss",
+    "--guide-every": "--loss-every",
+    "--guide-mode": "--loss-mode",
+    "--guide-clip": "--loss-clip",
+}
 
 
 def refuse(error: Any, where: str) -> NoReturn:
@@ -49,6 +56,8 @@ def unknown_command(where: str, words: Sequence[str], commands: Sequence[str]) -
 
 
 def _flag_hint(flag: str, where: str, possible: Sequence[str]) -> str:
+    if flag in _RENAMED:
+        return f"it is called {_RENAMED[flag]} now"
     near = difflib.get_close_matches(flag, possible, n=1, cutoff=0.7)
     if near:
         return f"did you mean {near[0]}?"

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from sdloop.cli import app
 from sdloop.gallery.commands import larger, remaking
 from sdloop.metadata.picture import read_record
-from sdloop.recipe.recipe import FIELDS, Recipe
+from sdloop.recipe.recipe import Recipe
 
 ROOT = Path(__file__).parents[3]
 PARK, MASK = "examples/sketch/park.png", "examples/sketch/mask.png"
@@ -90,21 +90,6 @@ def test_no_prompt_is_taken_for_a_flag(prompt: str) -> None:
     recipe = replace(recipe, prompt=prompt)
     command = remaking(recipe)
     assert planned(*command.arguments, stdin=command.stdin) == recipe
-
-
-def test_every_field_has_a_place_in_a_command() -> None:
-    """A field that is new must be told, by the flag of its name, or the picture is another one."""
-    others = {
-        *("prompt", "image", "mix_prompts", "mix_weights", "loras", "embeddings"),
-        *("replace_tokens", "image_sha256", "mask_sha256", "embeddings_sha256"),
-        *("replace_tokens_sha256", "losses", "losses_sha256", "loss_clip_sha256"),
-    }
-    from typer.main import get_command
-
-    commands = get_command(app).commands  # type: ignore[attr-defined]
-    flags = {flag for command in commands.values() for one in command.params for flag in one.opts}
-    for name in FIELDS:
-        assert name in others or f"--{name.replace('_', '-')}" in flags, name
 
 
 def test_what_the_user_has_set_otherwise_is_told() -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.main import get_command
 
-from sdloop.batch.settings import Settings, read_settings, user_settings
+from sdloop.batch.settings import Settings, read_settings
 from sdloop.batch.sweep import parse_axis
 from sdloop.cli import app
+from sdloop.cli.user_settings import user_settings
 from sdloop.errors import SettingError
 from sdloop.recipe.check import check_alone
 from sdloop.recipe.fields import ALIASES, ROWS, parse_value
@@ -58,11 +60,18 @@ def test_a_recipe_has_the_fields_of_the_table_and_their_defaults() -> None:
 def test_each_flag_is_one_of_a_command(name: str) -> None:
     row = ROWS[name]
     command = COMMANDS.get(name, COMMANDS.get(row.panel, "txt2img"))
-    options: Any = get_command(app).commands[command].params  # type: ignore[attr-defined]
-    (found,) = [option for option in options if row.flag in option.opts]
+    group: Any = get_command(app)
+    chosen = group.get_command(typer.Context(group), command)
+    (found,) = [option for option in chosen.params if row.flag in option.opts]
     assert set(found.opts) == {row.flag, *row.aliases}
     assert found.rich_help_panel == row.panel
     assert row.help in found.help
+
+
+def test_what_has_no_flag_is_an_argument_or_found_out_from_files() -> None:
+    """A new setting must have one: without it, no command can make such a picture again."""
+    others = {name for name in ROWS if name not in FLAGS and not name.endswith("_sha256")}
+    assert others == {"prompt", "seed", "image", "mix_prompts"}
 
 
 def test_no_two_settings_share_a_name() -> None:
