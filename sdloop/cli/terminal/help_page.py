@@ -43,7 +43,6 @@ _LAST = ("Model", "Output")  # headings
 _NAMES = 28  # the widest column of names
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\s+(?=\[default)")
 _CLAUSE_END = re.compile(r"[;:] | \(")
-_EXAMPLES = re.compile(r"^Examples?:\s*\n", re.MULTILINE)
 
 
 def note_help_all(ctx: Any, args: Sequence[str]) -> None:
@@ -53,30 +52,37 @@ def note_help_all(ctx: Any, args: Sequence[str]) -> None:
 
 def write_page(command: Any, ctx: Any, formatter: Any) -> None:
     """Usage, what the command does, its arguments and flags by group, examples."""
-    shown, hidden = _shown(command, everything=ctx.meta.get(HELP_ALL, False))
-    text, *examples = _EXAMPLES.split(command.help or "", maxsplit=1)
-    everything = len(shown) + hidden <= VERY_FEW or ctx.meta.get(HELP_ALL, False)
-    if not everything:
-        text = text.partition("\n")[0]
+    whole = ctx.meta.get(HELP_ALL, False)
+    shown, hidden = _shown(command, everything=whole)
+    brief = not whole and len(shown) + hidden > VERY_FEW
+    text, _, examples = (command.help or "").partition("\nExample")
     command.format_usage(ctx, formatter)
     formatter.write_paragraph()
-    formatter.write_text(text)
-    for heading, lines in getattr(command, "command_sections", _no_sections)(ctx).items():
-        _write_heading(formatter, heading)
-        with formatter.indentation():
-            formatter.write_dl(list(lines.items()))
-    _write_rows(formatter, shown, brief=not everything)
-    for example in examples:
-        lines = [f"  {line.strip()}\n" for line in example.split("\n") if line]
-        _write_heading(formatter, "Examples")
-        formatter.write("".join(lines if everything else lines[:_EXAMPLES_SHOWN]))
-    if not everything:
+    formatter.write_text(text.partition("\n")[0] if brief else text)
+    _write_commands(command, ctx, formatter)
+    _write_rows(formatter, shown, brief=brief)
+    _write_examples(formatter, examples, brief=brief)
+    if brief:
         more = f"{hidden} more flags" if hidden else "More about each flag"
         formatter.write(f"\n{more}: {ctx.command_path} {HELP_ALL}\n")
 
 
-def _no_sections(ctx: Any) -> dict[str, dict[str, str]]:
-    return {}
+def _write_commands(command: Any, ctx: Any, formatter: Any) -> None:
+    """The commands of a group, with a line about each."""
+    if hasattr(command, "command_sections"):
+        for heading, lines in command.command_sections(ctx).items():
+            _write_heading(formatter, heading)
+            with formatter.indentation():
+                formatter.write_dl(list(lines.items()))
+
+
+def _write_examples(formatter: Any, examples: str, *, brief: bool) -> None:
+    """The lines below the heading of a docstring, as they are typed."""
+    _, *lines = examples.split("\n")
+    if lines:
+        _write_heading(formatter, "Examples")
+        for line in lines[:_EXAMPLES_SHOWN] if brief else lines:
+            formatter.write(f"  {line.strip()}\n")
 
 
 def _shown(command: Any, *, everything: bool) -> tuple[list[Any], int]:
