@@ -3,11 +3,16 @@
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from helpers.forked import Nursery
 
 # A deadline on a shared machine measures the neighbours.
 settings.register_profile("sdloop", deadline=None)
@@ -23,10 +28,16 @@ os.environ["DIFFUSERS_VERBOSITY"] = "error"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("homes")
+
+
 @pytest.fixture(autouse=True)
-def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def isolated(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's settings and caches out of the tests, and the tests out of them."""
-    home = tmp_path_factory.mktemp("home")
+    # Not mktemp() of the factory, which reads all names that it gave before to find the next.
+    home = Path(tempfile.mkdtemp(dir=homes, prefix=""))
     for name in [name for name in os.environ if name.startswith(("SDLOOP_", "XDG_", "HF_HOME"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
@@ -44,6 +55,15 @@ def one_thread() -> Iterator[None]:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
     yield
+
+
+@pytest.fixture(scope="session")
+def nursery() -> "Iterator[Nursery]":
+    """Where scripts run as processes that need not import torch again."""
+    from helpers.forked import Nursery
+
+    with Nursery() as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

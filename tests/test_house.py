@@ -117,3 +117,14 @@ def test_the_public_names_are_there() -> None:
         assert getattr(sdloop, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'pictures'"):
         _ = sdloop.pictures
+
+
+TESTS = Path(__file__).parent
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")),
+                         ids=lambda path: path.relative_to(TESTS).as_posix())  # fmt: skip
+def test_no_test_imports_another(path: Path) -> None:
+    """What two tests need is in tests/helpers, where its readers look for it."""
+    for name in imports(path):
+        assert not any(part.startswith("test_") for part in name.split(".")), f"{path}: {name}"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.forked import Nursery
 from PIL import Image
 
 from sdloop.metadata.picture import read_record
@@ -38,16 +39,23 @@ def test_every_example_is_listed() -> None:
 
 
 @pytest.mark.parametrize("script", COMMANDS)
-def test_example_makes_a_picture(script: str, tmp_path: Path) -> None:
+def test_example_makes_a_picture(script: str, tmp_path: Path, nursery: Nursery) -> None:
     if "lora" in script:
         pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
     file = tmp_path / "picture.png"
-    command = [sys.executable, str(EXAMPLES / script), *COMMANDS[script], str(file)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    result = nursery.script(EXAMPLES / script, [*COMMANDS[script], str(file)], tmp_path)
     assert result.returncode == 0, result.stderr
     with Image.open(file) as picture:
         extremes = picture.convert("L").getextrema()
     assert extremes[1] - extremes[0] > 50
+
+
+def test_python_runs_an_example(tmp_path: Path) -> None:
+    """In a Python of its own, as its first line says."""
+    command = [sys.executable, str(EXAMPLES / "one_picture.py"), "frogs on stilts", "frogs.png"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "frogs.png").is_file()
 
 
 @pytest.mark.parametrize("script", COMMANDS)

@@ -1,14 +1,17 @@
-"""Processes of the real command line that start in milliseconds, to be killed by the dozen.
+"""Processes that start in milliseconds, where Python would import torch for seconds.
 
-``Nursery`` talks to a process that has imported everything and loaded a model, and forks a child
-for each command: a process of its own in all that matters to files, locks and signals.
+``Nursery`` talks to a process that has imported everything, and may have loaded a model, and forks
+a child for each command or script: a process of its own in all that matters to files, locks and
+signals.
 """
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +19,15 @@ from typing import Any, Self
 
 
 class Nursery:
-    """Each child runs ``sdloop`` with the arguments it is given; its stdout goes to a file."""
+    """Each child runs ``sdloop`` with the arguments it is given; its stdout goes to a file.
 
-    def __init__(self, model: Path) -> None:
+    ``model`` is the one that all commands use, loaded once.
+    """
+
+    def __init__(self, model: Path | None = None) -> None:
         self.known: dict[int, tuple[dict[str, bytes], float]] = {}
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(model)],
+            [sys.executable, __file__, *([] if model is None else [str(model)])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -41,8 +47,23 @@ class Nursery:
 
     def start(self, arguments: Sequence[str], folder: Path, log: Path) -> int:
         """The number of a new child, at work in ``folder``."""
-        request = {"run": list(arguments), "folder": str(folder), "log": str(log)}
-        return int(self._ask(request))
+        return self._start(list(arguments), folder, log)
+
+    def script(
+        self, path: Path, arguments: Sequence[str], folder: Path
+    ) -> subprocess.CompletedProcess[str]:
+        """``python path arguments``, run to its end in ``folder``."""
+        with tempfile.TemporaryDirectory() as logs:
+            log = Path(logs, "out")
+            child = self._start(list(arguments), folder, log, script=str(path))
+            code = self.wait(child)
+            errors = log.with_name("out.err").read_text(encoding="utf-8")
+            printed = log.read_text(encoding="utf-8")
+        return subprocess.CompletedProcess([str(path), *arguments], code, printed, errors)
+
+    def _start(self, arguments: list[str], folder: Path, log: Path, **more: str) -> int:
+        request = {"run": arguments, "folder": str(folder), "log": str(log), **more}
+        return int(self._ask(request | {"environment": dict(os.environ)}))
 
     def wait(self, child: int) -> int:
         """How it ended: its exit code, or minus the signal's number."""
@@ -58,7 +79,7 @@ class Nursery:
         return json.loads(self._process.stdout.readline())
 
 
-def _serve(model: Path) -> None:
+def _serve(model: Path | None) -> None:
     import torch
 
     import sdloop.cli.make.batch_run
@@ -68,8 +89,9 @@ def _serve(model: Path) -> None:
     from sdloop.models.components.load import load_components
 
     torch.set_num_threads(1)
-    components = load_components(find_checkpoint(str(model)))
-    sdloop.cli.make.batch_run.loaded = lambda checkpoint, command: components
+    if model is not None:
+        components = load_components(find_checkpoint(str(model)))
+        sdloop.cli.make.batch_run.loaded = lambda checkpoint, command: components
     for line in sys.stdin:
         request = json.loads(line)
         answer: Any = True
@@ -86,6 +108,8 @@ def _be_child(request: dict[str, Any]) -> None:
     from sdloop.cli import app
 
     os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(os.open(request["log"] + ".err", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
@@ -93,12 +117,22 @@ def _be_child(request: dict[str, Any]) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = 1
     try:
-        app(request["run"], prog_name="sdloop")
+        if "script" in request:
+            sys.argv = [request["script"], *request["run"]]
+            sys.path[0] = str(Path(request["script"]).parent)
+            runpy.run_path(request["script"], run_name="__main__")
+            code = 0
+        else:
+            app(request["run"], prog_name="sdloop")
     except SystemExit as ending:
         code = int(ending.code or 0)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))
+    _serve(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -1,27 +1,30 @@
 """Bit for bit what diffusers' x4 upscaler makes of a small picture, on the CPU in float32.
 
-As in ``test_parity_img2img``: the tables are the claim, the quick ones run always, and ``-m slow``
+As in ``test_img2img``: the tables are the claim, the quick ones run always, and ``-m slow``
 crosses every scheduler with every noise level and guidance.
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from helpers.crossings import NAMES, PACED, SPACED
+from helpers.crossings import NAMES, PACED, SPACED, with_formula
 from helpers.parity import reference
 from helpers.pictures import sketch
 from helpers.tiny import tiny_upscaler
 
 from sdloop.images.input.read import InputImage
+from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate
 from sdloop.recipe.recipe import Recipe
 
 LEVELS = [0, 20, 350]
 upscaler = functools.cache(tiny_upscaler)
+stepping = functools.cache(lambda: with_formula(tiny_upscaler()))
 
 
 def recipe(**settings: Any) -> Recipe:
@@ -31,13 +34,17 @@ def recipe(**settings: Any) -> Recipe:
 
 
 def assert_equal(
-    wanted: Recipe, seeds: tuple[int, ...] = (7,), size: tuple[int, int] = (16, 12)
+    wanted: Recipe,
+    seeds: tuple[int, ...] = (7,),
+    size: tuple[int, int] = (16, 12),
+    *,
+    make: Callable[[], Components] = upscaler,
 ) -> None:
     image = sketch(*size)
     shown = InputImage(name="sketch", sha256="0" * 64, image=image)
     recipes = [replace(wanted, seed=seed) for seed in seeds]
-    pictures = generate(upscaler(), recipes, batch_size=len(seeds), open_image=lambda name: shown)
-    latents, images = reference(upscaler(), wanted, list(seeds), image=image)
+    pictures = generate(make(), recipes, batch_size=len(seeds), open_image=lambda name: shown)
+    latents, images = reference(make(), wanted, list(seeds), image=image)
     for picture, expected, theirs in zip(pictures, latents, images, strict=True):
         assert picture.image.size == (4 * size[0], 4 * size[1])
         assert torch.equal(picture.latents, expected)
@@ -61,7 +68,7 @@ def test_every_noise_level(noise_level: int, guidance_scale: float) -> None:
 @pytest.mark.parametrize("guidance_scale", [1, 7.5])
 def test_several_pictures_at_once(scheduler: str, guidance_scale: float) -> None:
     wanted = recipe(scheduler=scheduler, guidance_scale=guidance_scale)
-    assert_equal(wanted, seeds=(7, 8, 2**32 - 1))
+    assert_equal(wanted, seeds=(7, 8, 2**32 - 1), make=stepping)
 
 
 @pytest.mark.parametrize(
@@ -95,13 +102,13 @@ def test_everything_crossed(scheduler: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheduler", "sigmas"), SPACED)
 def test_spacing_of_sigmas(scheduler: str, sigmas: str) -> None:
-    assert_equal(recipe(scheduler=scheduler, sigmas=sigmas))
+    assert_equal(recipe(scheduler=scheduler, sigmas=sigmas), make=stepping)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheduler", "spacing"), PACED)
 def test_spacing_of_timesteps(scheduler: str, spacing: str) -> None:
-    assert_equal(recipe(scheduler=scheduler, timestep_spacing=spacing))
+    assert_equal(recipe(scheduler=scheduler, timestep_spacing=spacing), make=stepping)
 
 
 def test_the_picture_and_the_noise_level_make_a_difference() -> None:

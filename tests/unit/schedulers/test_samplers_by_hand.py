@@ -1,26 +1,24 @@
 """The samplers of examples/samplers: as exact as they claim to be, and diffusers' own."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.forked import Nursery
 from PIL import Image
 
 SAMPLERS = Path(__file__).parents[3] / "examples" / "samplers"
 README = Path(__file__).parents[3] / "README.md"
 
 
-def run(script: str, *arguments: str) -> str:
-    command = [sys.executable, str(SAMPLERS / script), *arguments]
-    result = subprocess.run(command, capture_output=True, text=True)
+def run(nursery: Nursery, script: str, *arguments: str) -> str:
+    result = nursery.script(SAMPLERS / script, arguments, Path.cwd())
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
-def test_their_orders_are_one_two_and_more() -> None:
-    printed = run("orders.py")
+def test_their_orders_are_one_two_and_more(nursery: Nursery) -> None:
+    printed = run(nursery, "orders.py")
     assert printed in README.read_text(encoding="utf-8")
     rows = {
         line.split()[0]: [float(n) for n in line.split()[1:]] for line in printed.splitlines()[1:]
@@ -34,10 +32,10 @@ def test_their_orders_are_one_two_and_more() -> None:
 
 
 @pytest.mark.slow
-def test_their_pictures_are_diffusers_own(tmp_path: Path) -> None:
+def test_their_pictures_are_diffusers_own(nursery: Nursery, tmp_path: Path) -> None:
     pytest.importorskip("scipy", reason="pip install 'sdloop[schedulers]'")
     file = tmp_path / "frogs.png"
-    printed = run("picture.py", "a green frog in a park", str(file))
+    printed = run(nursery, "picture.py", "a green frog in a park", str(file))
     apart = dict(re.findall(r"(\w+): (\S+) apart from diffusers'", printed))
     assert set(apart) == {"euler", "heun", "lms"}
     assert max(map(float, apart.values())) < 1e-5
