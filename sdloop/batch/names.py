@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.prompts import blaming
-from sdloop.batch.settings import CommandSettings
 from sdloop.batch.text_input import home
 from sdloop.batch.wanted import Wanted
 from sdloop.errors import SettingError

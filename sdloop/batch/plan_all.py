@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.names import exists_rule, name_pictures
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import blaming
-from sdloop.batch.settings import CommandSettings
 from sdloop.batch.unfinished import made_before
 from sdloop.batch.wanted import Wanted
 from sdloop.metadata.picture import check_output

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.settings import Settings
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.make.model import loaded
 from sdloop.cli.make.training_progress import training_progress

@@ -13,8 +13,8 @@ from sdloop.animation.flicker import Flicker
 from sdloop.animation.read import Frames
 from sdloop.animation.settle import moving_facts
 from sdloop.animation.write import write_moving
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.planned import Planned
-from sdloop.batch.settings import CommandSettings
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.animate import MovingOutput
 from sdloop.cli.terminal.notices import tell_steps

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.finish import AlreadyThere, Failed, RunTools, Written
 from sdloop.batch.fitting import largest_batch
 from sdloop.batch.gpu_processes import Message, devices_of, local_device, spread
 from sdloop.batch.planned import Planned
 from sdloop.batch.run import RunOptions, run
-from sdloop.batch.settings import CommandSettings
 from sdloop.batch.text_input import home
 from sdloop.cli.make.json_line import line_of
 from sdloop.cli.make.model import loaded
