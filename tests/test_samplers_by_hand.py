@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 SAMPLERS = Path(__file__).parent.parent / "examples" / "samplers"
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "samplers.md"
 
 
 def run(script: str, *arguments: str) -> str:
@@ -21,7 +21,7 @@ def run(script: str, *arguments: str) -> str:
 
 def test_their_orders_are_one_two_and_more() -> None:
     printed = run("orders.py")
-    assert printed in README.read_text(encoding="utf-8")
+    assert printed in PAGE.read_text(encoding="utf-8")
     rows = {
         line.split()[0]: [float(n) for n in line.split()[1:]] for line in printed.splitlines()[1:]
     }
