@@ -74,7 +74,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, s
         "HF_HUB_CACHE": str(home / "hub"),
         "PATH": f"{command.parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
-        "SDLOOP_KEEP_ALIVE": "2m",
+        "SDLOOP_KEEP_ALIVE": "30s",
         "SDLOOP_WORKER": "always",
         "XDG_RUNTIME_DIR": str(home / "run"),
     }
