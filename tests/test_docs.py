@@ -67,7 +67,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, s
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m sdloop "$@"\n')
     command.chmod(0o755)
     (home / "run").mkdir()
-    foreign = ("SDLOOP_", "XDG_", "HF_HOME")
+    foreign = ("SDLOOP_", "XDG_", "HF_HOME", "PYTHONUNBUFFERED")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     environment = kept | {
         "HOME": str(home),
