@@ -212,7 +212,7 @@ def test_what_is_refused_before_the_model_is_loaded() -> None:
         ([*ASK, "--batch-size", "4"], 2, "batch_size must be 1 for frames in a row, got 4"),
         ([*ASK, "--config", "mask.toml"], 2, "mask means nothing for frames, got 'alpha'"),
         ([*ASK[:4], "--config", "left.toml"], 2, "left means nothing for frames, got 8"),
-        ([*ASK, "--carry", "0.3", "--config", "scale.toml"], 2, "carry must be 0 for frames that"),
+        ([*ASK, "--carry", "0.3", "--config", "factor.toml"], 2, "carry must be 0 for frames that"),
         (["frames"], 2, "prompt must be given"),
         ([], 2, "image must name frames"),
     ):
