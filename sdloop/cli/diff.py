@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from sdloop.cli.circumstances import differing, flat, short
 from sdloop.cli.terminal.columns import columns, safe
 from sdloop.cli.terminal.output import emit
 from sdloop.images.compare import Difference, difference
 from sdloop.images.input.read import open_image
+from sdloop.metadata.differences import differing, flat, short
 from sdloop.metadata.picture import read_record
 from sdloop.metadata.record import Record
 from sdloop.recipe.recipe import FIELDS
@@ -37,10 +37,10 @@ class Compared:
 
 
 def diff(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A picture.", show_default=False)],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    a: Annotated[Path, typer.Argument(metavar="A", help="First picture.", show_default=False)],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Second picture.", show_default=False)],
     json_lines: Annotated[
-        bool, typer.Option("--json", help="One line of JSON.", rich_help_panel="Output")
+        bool, typer.Option("--json", help="Print one line of JSON.", rich_help_panel="Output")
     ] = False,
 ) -> None:
     """Compare two pictures: their settings and their pixels.

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from sdloop.latents.vae import decode, to_images
 from sdloop.metadata.atomic import Exists
+from sdloop.metadata.detail import Metadata
 from sdloop.metadata.picture import write_picture
-from sdloop.metadata.record import Made, Metadata
+from sdloop.metadata.record import Made
 from sdloop.metadata.save import Environment, made_with
 from sdloop.models.checkpoint.lora import LoraFile
 from sdloop.models.components.device import peak_memory
@@ -47,7 +48,7 @@ class Picture:
 
     @property
     def made(self) -> Made:
-        """How it was made, beside the Recipe. At first it takes the hashes of the weights' files.
+        """How it was made, besides the Recipe. The first call hashes the files of the weights.
 
         Equal Recipes on equal machines give equal values: no time is in it.
         """
@@ -89,7 +90,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sampled:
+class SampledBatch:
     """The latents of a batch, on the UNet's device, and what else its pictures need.
 
     ``sigmas`` are the noise levels at which the UNet ran for each; ``seconds`` is the share of
@@ -103,7 +104,7 @@ class Sampled:
     seconds: float
     encode_input: EncodeInput
 
-    def only(self, rows: Sequence[int]) -> "Sampled":
+    def only(self, rows: Sequence[int]) -> "SampledBatch":
         """The pictures of these rows alone."""
         if len(rows) == len(self.batch):
             return self

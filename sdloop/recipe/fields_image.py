@@ -15,8 +15,8 @@ START = section("Start", {
     "strength": Field(Number(0, 1),
         "How much of the picture is made anew, 0 to 1. 1 keeps almost nothing of it. Only this "
         "share of --steps is run.",
-        metavar="X", usual=DEFAULT_STRENGTH, common=True, essential=True, keyed=False,
-        replaces=("start_step",)),
+        metavar="X", usual=f"{DEFAULT_STRENGTH}, or 1 with a mask", common=True, essential=True,
+        keyed=False, replaces=("start_step",)),
     "exact_steps": Field(Flag(), "Run exactly --steps steps, whatever the strength is.",
         default=False, keyed=False, replaces=("start_step",)),
     "start_step": Field(Whole(0, MAX_STEPS - 1),
@@ -41,8 +41,8 @@ MASK = section("Mask", {
     "invert_mask": Field(Flag(), "Paint where the mask is black, not where it is white.",
         default=False),
     "mask_margin": Field(Whole(0, MAX_SIDE),
-        "Work only on the masked part and this many pixels around it, enlarged to the model's "
-        "size. Use it for small details.",
+        "Work only on the mask and N pixels around it. This part is enlarged to the model's size, "
+        "which helps with small details.",
         metavar="N"),
     "no_keep": Field(Flag(),
         "Save the decoded picture as it is, at the size of the loop. Without this flag, the "

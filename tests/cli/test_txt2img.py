@@ -290,7 +290,7 @@ def test_numbers_that_are_not_finite_end_with_4(monkeypatch: pytest.MonkeyPatch)
         raise NonFiniteError("the latents are not finite")
         yield
 
-    monkeypatch.setattr(sdloop.pipeline.generate, "stream", stream)
+    monkeypatch.setattr(sdloop.pipeline.generate, "stream_resolved", stream)
     result = txt2img("a cat", "--seed", "4")
     assert result.exit_code == 4
     assert result.stderr == "sdloop: error: the latents are not finite\n"
@@ -304,7 +304,7 @@ def test_each_warning_is_told_once_on_one_line(monkeypatch: pytest.MonkeyPatch) 
             warnings.warn("the eyes\nare tired", stacklevel=1)
         yield from ()
 
-    monkeypatch.setattr(sdloop.pipeline.generate, "stream", stream)
+    monkeypatch.setattr(sdloop.pipeline.generate, "stream_resolved", stream)
     result = txt2img("a cat", "--seed", "4,7", "-o", "{seed}.png")
     assert result.exit_code == 0
     assert result.stderr == "sdloop: warning: the eyes are tired\n"

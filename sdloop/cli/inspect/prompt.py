@@ -15,10 +15,10 @@ from sdloop.cli.inspect.shared import (
     without_loras,
     write_sheet,
 )
-from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.terminal.columns import columns, safe
 from sdloop.cli.terminal.output import emit
 from sdloop.errors import SettingError
@@ -35,9 +35,9 @@ _COLUMNS = 8  # of a sheet of words
 
 Versus = Annotated[
     str | None,
-    option("Picture", "Another prompt: how alike the two are at each place.", "--versus"),
+    option("Picture", "Second prompt, to compare token by token.", "--versus"),
 ]
-Json = Annotated[bool, option("Output", "One line of JSON per text encoder.", "--json")]
+Json = Annotated[bool, option("Output", "Print one line of JSON per text encoder.", "--json")]
 
 
 @with_options

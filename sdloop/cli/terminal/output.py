@@ -17,7 +17,9 @@ STDOUT_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
 def emit(line: str) -> None:
     """Print a result, at once: whoever reads the pipe may start on it while we go on."""
     try:
-        print(line, flush=True)
+        # In one piece with its end: where output is not buffered, print() writes the two apart, and
+        # another process may write between them.
+        print(line + "\n", end="", flush=True)
     except OSError as error:
         _forget_stdout()
         if isinstance(error, BrokenPipeError):
@@ -42,7 +44,7 @@ def _forget_stdout() -> None:
 def one_line_endings(*, debug: bool) -> Iterator[None]:
     """Turn whatever sdloop raises on purpose into a line on stderr and its exit code."""
     try:
-        with _one_line_warnings(), _no_log_lines():
+        with _one_line_warnings():
             yield
     except SdloopError as error:
         if debug:
@@ -66,9 +68,9 @@ def _tell(error: SdloopError) -> None:
 
 
 @contextmanager
-def _no_log_lines() -> Iterator[None]:
+def no_log_lines() -> Iterator[None]:
     """What goes wrong is raised; the log lines of libraries are for their own programmers."""
-    import logging  # a tenth of the time of --help, which logs nothing
+    import logging  # --help must not wait for it
 
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
