@@ -10,6 +10,7 @@ from helpers.commands import Command, pixels, work_in
 
 from sdloop.metadata.picture import read_record
 from sdloop.recipe.recipe import Recipe
+from sdloop.worker.inside import HOST, Host
 
 
 @pytest.fixture(autouse=True)
@@ -312,16 +313,17 @@ def test_each_warning_is_told_once_on_one_line(monkeypatch: pytest.MonkeyPatch) 
 def test_two_models_take_turns_without_being_loaded_twice(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sdloop.models.components.load
+    import sdloop.models.components.load as loading
 
+    HOST.set(Host())  # it keeps no models
     loaded = []
-    load = sdloop.models.components.load.load_components
+    load = loading.load_components
 
     def counting(checkpoint: Any, **options: Any) -> Any:
         loaded.append(checkpoint.name)
         return load(checkpoint, **options)
 
-    monkeypatch.setattr(sdloop.models.components.load, "load_components", counting)
+    monkeypatch.setattr(loading, "load_components", counting)
     other = tmp_path / "other"
     other.symlink_to(tiny_model)
     lines = [
