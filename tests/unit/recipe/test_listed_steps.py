@@ -151,7 +151,7 @@ def test_a_list_takes_the_place_of_the_checkpoints_own_spacing() -> None:
         ({"timesteps": (1,), "scheduler": "Euler Karras"}, "sigmas and timesteps both say where"),
         ({"sigmas_list": SIGMAS, "timestep_spacing": "leading"}, "timestep_spacing and sigmas_l"),
         ({"timesteps": (9, 1), "exact_steps": True}, "exact_steps needs steps that can be made"),
-        ({"timesteps": (1,), "scheduler": "ddim"}, "timesteps means nothing to the scheduler dd"),
+        ({"timesteps": (1,), "scheduler": "ddim"}, "timesteps has no effect with the scheduler dd"),
         ({"sigmas_list": SIGMAS, "scheduler": "heun"}, "sigmas_list means nothing .*: euler$"),
         ({"sigmas": "ays", "scheduler": "lms"}, "sigmas means nothing .*'ays'.*: ddpm, euler, h"),
     ],
@@ -166,7 +166,7 @@ def test_what_the_model_does_not_know_is_refused() -> None:
     with pytest.raises(SettingError, match="timesteps must be less than the model's 1000"):
         resolve(recipe(timesteps=(1000, 1)), Model())
     ddim = Model(scheduler_config={"_class_name": "DDIMScheduler"})
-    with pytest.raises(SettingError, match="timesteps means nothing to the scheduler ddim"):
+    with pytest.raises(SettingError, match="timesteps has no effect with the scheduler ddim"):
         resolve(recipe(timesteps=(999, 1)), ddim)
 
 
@@ -216,7 +216,10 @@ def test_what_is_named_nearer_decides_where_the_steps_lie(here: Path) -> None:
         (["--timesteps", "9,x"], "timesteps must be a whole number, got 'x'"),
         (["--sigmas-list", "9,,0"], "sigmas_list must be a number, got ''"),
         (["--timesteps", "9,1", "--steps", "3"], "steps must agree with timesteps, which are 2"),
-        (["--timesteps", "9,1", "--scheduler", "ddim"], "timesteps means nothing to the schedule"),
+        (
+            ["--timesteps", "9,1", "--scheduler", "ddim"],
+            "timesteps has no effect with the schedule",
+        ),
     ],
     ids=str,
 )
