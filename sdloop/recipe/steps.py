@@ -16,8 +16,8 @@ MAX_SIGMA = 1e4
 def settled_steps(given: Mapping[str, Any]) -> dict[str, Any]:
     """How many steps there are, and the lists of them in their one form.
 
-    Raises ``SettingError`` for what is not a list of steps, for one that disagrees with ``steps``, and
-    for a setting that a list would make useless.
+    Raises ``SettingError`` for what is not a list of steps, for one that disagrees with ``steps``,
+    and for a setting that a list would make useless.
     """
     listed = [name for name in LISTED_STEPS if name in given]
     if not listed:

@@ -309,9 +309,7 @@ def test_an_upscaler_wants_a_picture() -> None:
 
 
 def test_a_noise_level_is_for_upscalers() -> None:
-    with pytest.raises(
-        SettingError, match="noise_level needs an upscaler model, and mini is not one"
-    ):
+    with pytest.raises(SettingError, match="needs an upscaler model, and mini is not one"):
         drawn(noise_level=20)
     with pytest.raises(SettingError, match="noise_level must be at most 999"):
         recipe(noise_level=1000)
