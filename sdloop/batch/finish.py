@@ -9,7 +9,7 @@ from sdloop.batch.grouping import Item
 from sdloop.batch.planned import Planned
 from sdloop.errors import ModelError, NonFiniteError, SdloopError, SettingError
 from sdloop.images.input.read import OpenImage
-from sdloop.metadata.record import Metadata
+from sdloop.metadata.detail import Metadata
 
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint

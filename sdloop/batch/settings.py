@@ -13,66 +13,18 @@ The first of these that names a setting decides it: the line of a prompt file, t
 ``--config``, the environment (``SDLOOP_MODEL``), the user's own settings file, the default.
 """
 
-import dataclasses
 import difflib
-import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sdloop.batch.command_settings import COMMAND_FIELDS, CommandSettings
 from sdloop.batch.text_input import read_text
 from sdloop.errors import SettingError
-from sdloop.metadata.record import METADATA, Metadata
 from sdloop.recipe.fields import ROWS
 from sdloop.recipe.names import OLD_NAMES
 from sdloop.recipe.recipe import FIELDS, Recipe
-from sdloop.rules import check_choice, check_local, check_text, check_whole
-
-DTYPES = ("auto", "fp16", "bf16", "fp32")
-FORMATS = ("png", "jpg", "webp")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CommandSettings:
-    """How pictures are made and where they go: whatever is set here, they look the same.
-
-    ``count`` is here because it makes Recipes, and is in none of them.
-    """
-
-    device: str = "auto"
-    dtype: str = "auto"
-    batch_size: int = 1
-    lora_dir: str | None = None
-    clip_model: str = "mini"
-    count: int = 1
-    output: str | None = None
-    outdir: str | None = None
-    format: str | None = None
-    metadata: Metadata = "full"
-
-    def __post_init__(self) -> None:
-        for name in ("device", "dtype", "clip_model", "metadata"):
-            check_text(name, getattr(self, name), optional=False)
-        for name in ("lora_dir", "output", "outdir", "format"):
-            check_text(name, getattr(self, name), optional=True)
-        for name in ("lora_dir", "clip_model", "output", "outdir", "format"):
-            if getattr(self, name) == "":
-                raise SettingError(f"{name} must not be empty")
-        for name in ("output", "outdir"):
-            check_local(name, getattr(self, name))
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):
-            raise SettingError(
-                f"device must be auto, cuda, cuda:1, mps or cpu, got {self.device!r}"
-            )
-        check_choice("dtype", self.dtype, DTYPES)
-        check_choice("format", self.format, FORMATS)
-        check_choice("metadata", self.metadata, METADATA)
-        check_whole("batch_size", self.batch_size, 1, 4096)
-        check_whole("count", self.count, 1, 2**32)
-
-
-COMMAND_FIELDS = tuple(f.name for f in dataclasses.fields(CommandSettings))
 
 # What must not be a silent default of every picture.
 NOT_FOR_ALL = (*(name for name, row in ROWS.items() if not row.for_all), "count", "output")

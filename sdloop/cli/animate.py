@@ -6,8 +6,9 @@ from pathlib import Path
 from sdloop.animation.read import open_clip
 from sdloop.animation.settle import durations_of
 from sdloop.animation.write import check_moving
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.seeds import parse_seeds, random_seed
-from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.settings import Settings
 from sdloop.cli.make.animation import Animation, make_animation
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.make.recipes import recipe_settings, recipes_of

@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.counts import token_counter
 from sdloop.batch.lines import line_of
 from sdloop.batch.planned import Planned
-from sdloop.batch.settings import CommandSettings
 from sdloop.cli.make.batch_plan import plan_of
 from sdloop.cli.make.batch_run import run_plan
 from sdloop.cli.make.image_files import image_opener

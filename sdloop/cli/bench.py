@@ -68,11 +68,11 @@ class _Place:
 @bench.command()
 def loop(
     calls: Annotated[
-        int, option("Options", "In the shell loop, and pictures in the batch.", "--calls")
+        int, option("Options", "Calls in the shell loop, and pictures in the batch.", "--calls")
     ] = 50,
-    steps: Annotated[int, option("Options", "Of each picture.", "--steps")] = 25,
-    model: Annotated[str, option("Options", "As for txt2img.", *("--model", "-m"))] = "mini",
-    json_lines: Annotated[bool, option("Options", "One line of JSON.", "--json")] = False,
+    steps: Annotated[int, option("Options", "Steps per picture.", "--steps")] = 25,
+    model: Annotated[str, option("Options", "Model, as for txt2img.", *("--model", "-m"))] = "mini",
+    json_lines: Annotated[bool, option("Options", "Print one line of JSON.", "--json")] = False,
 ) -> None:
     """Compare a shell loop with one batch, and a call to a warm worker with a cold start.
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sdloop.batch.settings import COMMAND_FIELDS, NOT_FOR_ALL, Settings, check_settings
+from sdloop.batch.command_settings import COMMAND_FIELDS
+from sdloop.batch.settings import NOT_FOR_ALL, Settings, check_settings
 from sdloop.cli.terminal.commands import App
 from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.user_settings import user_path, user_settings
@@ -23,13 +24,13 @@ Key = Annotated[
     str,
     typer.Argument(
         metavar="KEY",
-        help="A setting's name, as in a settings file: model, device, outdir, steps …",
+        help="Name of a setting, such as model, device, outdir or steps.",
         autocompletion=lambda: list(KEYS),
         show_default=False,
     ),
 ]
 Value = Annotated[
-    str, typer.Argument(metavar="VALUE", help="As the flag takes it.", show_default=False)
+    str, typer.Argument(metavar="VALUE", help="Value, written as for the flag.", show_default=False)
 ]
 
 

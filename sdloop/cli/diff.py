@@ -37,10 +37,10 @@ class Compared:
 
 
 def diff(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A picture.", show_default=False)],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    a: Annotated[Path, typer.Argument(metavar="A", help="First picture.", show_default=False)],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Second picture.", show_default=False)],
     json_lines: Annotated[
-        bool, typer.Option("--json", help="One line of JSON.", rich_help_panel="Output")
+        bool, typer.Option("--json", help="Print one line of JSON.", rich_help_panel="Output")
     ] = False,
 ) -> None:
     """Compare two pictures: their settings and their pixels.

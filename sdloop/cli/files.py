@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.names import Naming, path_of
 from sdloop.batch.prompts import blaming
-from sdloop.batch.settings import CommandSettings
 from sdloop.batch.wanted import Wanted
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists

@@ -1,7 +1,5 @@
 """``sdloop img2img``: pictures from a picture and text."""
 
-from sdloop.cli.make.from_images import fulfil_from_pictures
-from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions
 from sdloop.cli.options.model import ModelOptions
@@ -29,6 +27,9 @@ def img2img(
       sdloop img2img -i day.jpg -i night.jpg "the old harbour, oil on canvas" --seed 1..4
       sdloop img2img frames/ "an old film" --strength 0.4 --seed 4 --outdir film
     """
+    from sdloop.cli.make.from_images import fulfil_from_pictures
+    from sdloop.cli.make.recipes import recipe_settings
+
     flags = {**given(model, output, start), **recipe_settings(recipe)}
     example = 'sdloop img2img sketch.png "a wooden carving of a rabbit"'
     images = start.images or []

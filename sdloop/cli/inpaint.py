@@ -1,7 +1,5 @@
 """``sdloop inpaint``: a picture, painted anew within a mask."""
 
-from sdloop.cli.make.from_images import fulfil_from_pictures
-from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions, MaskOptions
 from sdloop.cli.options.model import ModelOptions
@@ -30,6 +28,9 @@ def inpaint(
       sdloop inpaint photo.png "a straw hat" --mask mask.png --mask-margin 32 --mask-blur 4 --seed 4
       sdloop inpaint cut-out.png "a street at night" --mask alpha --seed 4
     """
+    from sdloop.cli.make.from_images import fulfil_from_pictures
+    from sdloop.cli.make.recipes import recipe_settings
+
     flags = {**given(model, output, mask, start), **recipe_settings(recipe)}
     example = 'sdloop inpaint photo.png "a straw hat" --mask mask.png'
     images = start.images or []

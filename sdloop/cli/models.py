@@ -27,13 +27,15 @@ Model = Annotated[
     str | None,
     typer.Argument(
         metavar="MODEL",
-        help="As --model takes it: mini, a hub id, a diffusers folder or a .safetensors file.",
+        help="Model to describe: mini, a hub id, a diffusers folder or a .safetensors file.",
         show_default=False,
         autocompletion=lambda: ["mini"],
     ),
 ]
-Hash = Annotated[bool, option("Output", "Hash its files too, which reads all of them.", "--hash")]
-Json = Annotated[bool, option("Output", "One line of JSON per model.", "--json")]
+Hash = Annotated[
+    bool, option("Output", "Also hash the model's files; this reads all of them.", "--hash")
+]
+Json = Annotated[bool, option("Output", "Print one line of JSON per model.", "--json")]
 
 
 def models(

@@ -1,13 +1,10 @@
 """``sdloop outpaint``: a picture that grows outwards, in as many passes as it takes."""
 
-from sdloop.cli.make.from_images import fulfil_from_pictures
-from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import GrowthOptions, ImageArgument
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
-from sdloop.recipe.outpaint_windows import SIDES
 
 
 @with_options
@@ -29,6 +26,10 @@ def outpaint(
       sdloop outpaint photo.png "an endless city" --right 256 --up 128 --seed 4
       sdloop outpaint photos/ "the sea" --left 512 --right 512 --overlap 128 --outdir wide
     """
+    from sdloop.cli.make.from_images import fulfil_from_pictures
+    from sdloop.cli.make.recipes import recipe_settings
+    from sdloop.recipe.outpaint_windows import SIDES
+
     flags = {**given(model, output, growth), **recipe_settings(recipe)}
     example = 'sdloop outpaint photo.png "an endless city" --right 256'
     images = growth.images or []

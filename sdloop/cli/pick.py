@@ -23,7 +23,11 @@ Facts = Mapping[str, Any]
 
 FolderArgument = Annotated[
     str | None,
-    typer.Argument(metavar="FOLDER", help="Pictures, in folders or not.", show_default=False),
+    typer.Argument(
+        metavar="FOLDER",
+        help="Folder of pictures; its subfolders are included.",
+        show_default=False,
+    ),
 ]
 
 
@@ -33,16 +37,17 @@ class PageOptions:
 
     port: Annotated[
         int | None,
-        option("Page", "Of 127.0.0.1. Default: one that is free.", "--port", metavar="N"),
+        option("Page", "Port on 127.0.0.1. Default: any free port.", "--port", metavar="N"),
     ] = None
     no_browser: Annotated[
-        bool, option("Page", "Print the address, and open nothing.", "--no-browser")
+        bool, option("Page", "Print the address, but do not open a browser.", "--no-browser")
     ] = False
     copy_to: Annotated[
         str | None,
         option(
             "Page",
-            "Where the page copies picks to when it is told so. Default: FOLDER-picks.",
+            "Folder for copies of the chosen pictures; a button on the page makes them. "
+            "Default: FOLDER-picks.",
             "--copy-to",
             metavar="DIR",
         ),
@@ -57,19 +62,20 @@ class GalleryOptions:
         str | None,
         option(
             "Gallery",
-            "Write a page that needs no server, with its pictures, to this folder, and end.",
+            "Write the page and its pictures to this folder, and exit. The page needs no server.",
             "--export",
             metavar="DIR",
         ),
     ] = None
     picked: Annotated[
-        bool, option("Gallery", "Of the picks alone, in their order.", "--picked")
+        bool,
+        option("Gallery", "With --export: only the chosen pictures, in their order.", "--picked"),
     ] = False
     overwrite: Annotated[
-        bool, option("Gallery", "Write into a folder that is there already.", "--overwrite")
+        bool, option("Gallery", "Write into an existing folder.", "--overwrite")
     ] = False
     quiet: Annotated[
-        bool, option("Output", "Say nothing but errors on stderr.", *("--quiet", "-q"))
+        bool, option("Output", "Print nothing but errors to stderr.", *("--quiet", "-q"))
     ] = False
 
 

@@ -4,8 +4,9 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.remake import Asked, resolving, wanted_again
-from sdloop.batch.settings import CommandSettings, Settings, read_settings
+from sdloop.batch.settings import Settings, read_settings
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures

@@ -30,23 +30,25 @@ def sheet(
         list[str] | None,
         typer.Argument(
             metavar="FILE",
-            help="Pictures, or folders of them and of folders in them.",
+            help="Pictures, or folders (with their subfolders).",
             show_default=False,
         ),
     ] = None,
     *,
     columns: Annotated[
         str | None,
-        option("Sheet", "What changes from left to right.", "--columns", metavar="FIELD"),
+        option("Sheet", "Setting that changes from left to right.", "--columns", metavar="FIELD"),
     ] = None,
     rows: Annotated[
-        str | None, option("Sheet", "What changes from top to bottom.", "--rows", metavar="FIELD")
+        str | None,
+        option("Sheet", "Setting that changes from top to bottom.", "--rows", metavar="FIELD"),
     ] = None,
     zoom: Annotated[
         float | None,
         option(
             "Sheet",
-            f"2 makes pixels twice as large, 0.5 half. Default: up to {_SIDE} pixels a picture.",
+            f"Size of the pictures: 2 doubles it, 0.5 halves it. Default: at most {_SIDE} pixels "
+            "per picture.",
             "--zoom",
             metavar="X",
         ),

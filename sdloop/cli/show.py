@@ -21,14 +21,14 @@ Json = Annotated[
     bool,
     typer.Option(
         "--json",
-        help="One JSON line per picture, which --from-file reads.",
+        help="Print one line of JSON per picture, which --from-file can read.",
         rich_help_panel="Output",
     ),
 ]
 Csv = Annotated[
     bool,
     typer.Option(
-        "--csv", help="A table, with a column for each setting.", rich_help_panel="Output"
+        "--csv", help="Print a CSV table, with a column for each setting.", rich_help_panel="Output"
     ),
 ]
 

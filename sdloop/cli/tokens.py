@@ -23,10 +23,10 @@ from sdloop.recipe.resolve import resolve
 
 _MOST = 4  # stretches of steps that are told of one text
 
-Json = Annotated[bool, option("Output", "One line of JSON per text that is encoded.", "--json")]
+Json = Annotated[bool, option("Output", "Print one line of JSON per encoded text.", "--json")]
 Strict = Annotated[
     bool,
-    option("Output", "End with 2 when a word is cut or unknown to the model.", "--strict"),
+    option("Output", "Exit with code 2 if a word is cut or unknown.", "--strict"),
 ]
 
 

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.settings import Settings
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.groups import given, with_options

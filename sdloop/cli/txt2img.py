@@ -21,7 +21,7 @@ def txt2img(
     output: OutputOptions,
     cold: Annotated[
         bool,
-        option("Output", "Tell how long imports, weights and the first step take.", "--cold"),
+        option("Output", "Print how long imports, weights and the first step take.", "--cold"),
     ] = False,
 ) -> None:
     """Make pictures from a prompt, or from a file of prompts.

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import blaming
 from sdloop.batch.remake import Asked, check_code, located, own_code_of, resolving, wanted_again
-from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.settings import Settings
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.circumstances import differing, flat, short
 from sdloop.cli.make.image_files import image_opener
@@ -51,15 +52,15 @@ class VerifyOptions:
         int | None,
         option(
             "Output",
-            "So many levels of 255 are no difference; batches may be one apart. "
-            "[dim]\\[default: 0][/dim]",
+            "Accept differences of up to N of 255 levels. Pictures from batches may differ by "
+            "1. [default: 0]",
             "--tolerance",
             metavar="N",
         ),
     ] = None
-    json: Annotated[bool, option("Output", "One line of JSON per picture.", "--json")] = False
+    json: Annotated[bool, option("Output", "Print one line of JSON per picture.", "--json")] = False
     quiet: Annotated[
-        bool, option("Output", "Say nothing but errors on stderr.", "--quiet", "-q")
+        bool, option("Output", "Print nothing but errors to stderr.", "--quiet", "-q")
     ] = False
 
     def __post_init__(self) -> None:

@@ -53,7 +53,7 @@ def start(
         str | None,
         option(
             "Options",
-            "How long it stays after the last call: 90s, 5m, 2h; -1 for ever.",
+            "How long the worker stays after its last call: 90s, 5m, 2h; -1 is for ever.",
             "--keep-alive",
             metavar="TIME",
         ),

@@ -14,7 +14,8 @@ from sdloop.errors import FileError, SettingError
 from sdloop.metadata import chunks, exif
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
 from sdloop.metadata.containers import MAX_TEXT
-from sdloop.metadata.record import Made, Metadata, Record, record_of, texts_of
+from sdloop.metadata.detail import Metadata
+from sdloop.metadata.record import Made, Record, record_of, texts_of
 from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -4,19 +4,18 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 from sdloop.errors import FileError, SettingError
 from sdloop.metadata.a1111 import Parameters, format_parameters, parse_parameters
 from sdloop.metadata.a1111_recipe import parameters_of, settings_of
+from sdloop.metadata.detail import METADATA, Metadata
 from sdloop.metadata.foreign.read import read_foreign
 from sdloop.metadata.foreign.value import Foreign, Source
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_choice
 
 SCHEMA = 1
-METADATA = ("full", "minimal", "none")
-Metadata = Literal["full", "minimal", "none"]
 
 
 class Made(TypedDict, total=False):

@@ -19,14 +19,14 @@ from sdloop.recipe.loss_grammar import NAMES, parse_loss
 # fmt: off
 WORDS = section("Words", {
     "embeddings": Field(Several(Text(read=parse_embedding)),
-        "Learned embedding, and the word in the prompt that stands for it. May be repeated. "
-        "Default: the word that the file names.",
+        "Learned embedding, and its word in the prompt. May be repeated. Default: the word that "
+        "the file names.",
         flag="--embedding", metavar="FILE[:TOKEN]", per_picture=True,
         replaces=("embeddings_sha256",)),
     "embeddings_sha256": Field(Several(Hash()), essential=True, per_picture=True),
     "replace_tokens": Field(Several(Text(read=parse_replacement)),
-        "Replace what the text encoder reads for a word: puppy=cat, puppy=0.5*puppy+0.5*skunk or "
-        "puppy=FILE. May be repeated.",
+        "Let a word mean something else. puppy=cat, puppy=0.5*puppy+0.5*skunk or puppy=FILE. "
+        "May be repeated.",
         flag="--replace-token", metavar="WORD=SUM", per_picture=True,
         replaces=("replace_tokens_sha256",)),
     "replace_tokens_sha256": Field(Several(Hash()), essential=True, per_picture=True),

@@ -41,8 +41,8 @@ MASK = section("Mask", {
     "invert_mask": Field(Flag(), "Paint where the mask is black, not where it is white.",
         default=False),
     "mask_margin": Field(Whole(0, MAX_SIDE),
-        "Work only on the masked part and this many pixels around it, enlarged to the model's "
-        "size. Use it for small details.",
+        "Work only on the mask and N pixels around it. This part is enlarged to the model's size, "
+        "which helps with small details.",
         metavar="N"),
     "no_keep": Field(Flag(),
         "Save the decoded picture as it is, at the size of the loop. Without this flag, the "

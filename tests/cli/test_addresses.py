@@ -6,7 +6,8 @@ import pytest
 from helpers.commands import Command, work_in
 from PIL import Image
 
-from sdloop.batch.settings import CommandSettings, read_settings
+from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.settings import read_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import check_writable, write_whole
 from sdloop.metadata.names import expand_name

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from sdloop.batch.settings import CommandSettings, Settings, read_settings
+from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.settings import Settings, read_settings
 from sdloop.cli import app
 from sdloop.cli.user_settings import standing_settings, user_path, user_settings
 from sdloop.errors import FileError, SettingError

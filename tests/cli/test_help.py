@@ -59,7 +59,9 @@ def test_help_fits_on_a_screen(path: tuple[str, ...]) -> None:
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) <= SCREEN
     assert len(flags_on(result.stdout)) <= 35  # -o and --output are two
-    assert "[bold]" not in result.stdout and "\\" not in result.stdout
+    assert not re.search(r"\[/?(bold|dim)\]|\\\\\[", result.stdout)
+    cut = [line for line in result.stdout.splitlines() if line.endswith(" …")]
+    assert cut == [], "the first sentence of a help text fits in a line"
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -150,6 +152,15 @@ def test_completing_a_command_imports_none(monkeypatch: pytest.MonkeyPatch) -> N
     assert not imported_by() & {"sdloop.cli.txt2img", "sdloop.cli.tokens"}
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_help_texts_are_whole_sentences(path: tuple[str, ...]) -> None:
+    params = [param for param in COMMANDS[path].params if not param.hidden]
+    for param in params:
+        text = re.sub(r" \[default: .*\]$", "", param.help)
+        assert text[0].isupper() or not text[0].isalpha(), text
+        assert text.endswith((".", "…", "?")), text
+
+
 SLOW = {"rich", "pydantic", "PIL", "torch", "numpy", "logging", "tempfile", "sqlite3"}
 
 
@@ -163,3 +174,9 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
     }
     assert not [name for name in ours if name.startswith(("sdloop.cli.make", "sdloop.cli.options"))]
     assert "sdloop.cli.txt2img" not in ours
+
+
+def test_the_flags_of_a_command_need_neither_the_recipe_nor_files() -> None:
+    found = imported_by("txt2img", "--help")
+    assert {name.partition(".")[0] for name in found} & SLOW == set()
+    assert not found & {"sdloop.recipe.recipe", "sdloop.metadata.record", "sdloop.batch.settings"}

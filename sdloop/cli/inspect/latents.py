@@ -24,7 +24,7 @@ from sdloop.recipe.parse import parse_pair
 if TYPE_CHECKING:
     from sdloop.inspection.latents import RoundTrip
 
-Json = Annotated[bool, option("Output", "The numbers as a line of JSON.", "--json")]
+Json = Annotated[bool, option("Output", "Print the numbers as one line of JSON.", "--json")]
 
 
 @with_options
@@ -35,7 +35,8 @@ def latents(
         str | None,
         option(
             "Picture",
-            "As in 512x768. Default: the picture's proportions at the model's own area.",
+            "Size, as in 512x768. Default: the picture's proportions, with as many pixels as "
+            "the model's own size.",
             "--size",
             metavar="WxH",
         ),
@@ -43,7 +44,7 @@ def latents(
     model: ModelOptions,
     out: SheetOptions,
     json_lines: Annotated[
-        bool, option("Output", "The numbers as a line of JSON.", "--json")
+        bool, option("Output", "Print the numbers as one line of JSON.", "--json")
     ] = False,
 ) -> None:
     """Send a picture through the VAE and back, and show what is lost.

@@ -31,7 +31,7 @@ def noise(
         str,
         option(
             "Grid",
-            f"A setting and what it is in each. [dim]\\[default: {_STEPS}][/dim]",
+            f"Setting and its values, from left to right. [default: {_STEPS}]",
             "--columns",
             metavar="SETTING=VALUES",
         ),
@@ -40,7 +40,7 @@ def noise(
         str,
         option(
             "Grid",
-            f"The same, as in guidance=cfg,apg. [dim]\\[default: {_GUIDANCE}][/dim]",
+            f"Setting and its values, from top to bottom. [default: {_GUIDANCE}]",
             "--rows",
             metavar="SETTING=VALUES",
         ),

@@ -35,9 +35,9 @@ _COLUMNS = 8  # of a sheet of words
 
 Versus = Annotated[
     str | None,
-    option("Picture", "Another prompt: how alike the two are at each place.", "--versus"),
+    option("Picture", "Second prompt, to compare token by token.", "--versus"),
 ]
-Json = Annotated[bool, option("Output", "One line of JSON per text encoder.", "--json")]
+Json = Annotated[bool, option("Output", "Print one line of JSON per text encoder.", "--json")]
 
 
 @with_options

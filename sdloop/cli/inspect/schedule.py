@@ -51,7 +51,8 @@ class ScheduleOptions:
         str | None,
         option(
             "Schedule",
-            'Others beside it, such as "ddim,heun,euler karras": a name may end in its sigmas.',
+            'Other schedulers to compare with. Names with commas, as in "ddim,heun,euler '
+            'karras"; a name may end with its sigmas.',
             "--compare",
             metavar="NAMES",
         ),
@@ -60,14 +61,20 @@ class ScheduleOptions:
         str | None,
         option(
             "Schedule",
-            "What models are trained on instead: linear,scaled-linear,cosine.",
+            "Compare training schedules instead: linear,scaled-linear,cosine.",
             "--betas",
             metavar="NAMES",
         ),
     ] = None
     model: Annotated[
         str | None,
-        option("Model", "Whose schedule.", *("--model", "-m"), metavar="MODEL", choices=("mini",)),
+        option(
+            "Model",
+            "Model whose schedule is shown.",
+            *("--model", "-m"),
+            metavar="MODEL",
+            choices=("mini",),
+        ),
     ] = None
     revision: Revision = None
     variant: Variant = None
@@ -79,22 +86,32 @@ class PlotOptions:
 
     output: Annotated[
         str | None,
-        option("Output", "Curves too, in .png, .svg or .pdf.", *("--output", "-o"), metavar="FILE"),
+        option(
+            "Output",
+            "Also draw curves, to a .png, .svg or .pdf file.",
+            *("--output", "-o"),
+            metavar="FILE",
+        ),
     ] = None
     add_noise: Annotated[
         str | None,
         option(
             "Output",
-            "In place of curves: this picture under the noise of each step, as a .png.",
+            "Draw this picture with the noise of each step. It replaces the curves and needs a "
+            ".png file.",
             "--add-noise",
             metavar="IMAGE",
         ),
     ] = None
-    dark: Annotated[bool, option("Output", "Light curves on a dark ground.", "--dark")] = False
-    overwrite: Annotated[
-        bool, option("Output", "Replace a plot that is there already.", "--overwrite")
-    ] = False
-    json: Annotated[bool, option("Output", "One line of JSON per schedule.", "--json")] = False
+    dark: Annotated[bool, option("Output", "Draw light curves on a dark background.", "--dark")] = (
+        False
+    )
+    overwrite: Annotated[bool, option("Output", "Overwrite an existing file.", "--overwrite")] = (
+        False
+    )
+    json: Annotated[bool, option("Output", "Print one line of JSON per schedule.", "--json")] = (
+        False
+    )
 
 
 @with_options

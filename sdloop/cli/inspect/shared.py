@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from sdloop.animation.write import check_moving
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.loras import lora_files, lora_finder, with_loras
 from sdloop.batch.seeds import random_seed
-from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.settings import Settings
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.groups import option
@@ -32,18 +33,21 @@ class SheetOptions:
 
     output: Annotated[
         str | None,
-        option("Output", "The sheet: a PNG.", *("--output", "-o"), metavar="FILE"),
+        option("Output", "PNG file for the sheet.", *("--output", "-o"), metavar="FILE"),
     ] = None
-    overwrite: Annotated[
-        bool, option("Output", "Replace a file that is there already.", "--overwrite")
-    ] = False
+    overwrite: Annotated[bool, option("Output", "Overwrite an existing file.", "--overwrite")] = (
+        False
+    )
     quiet: Annotated[
-        bool, option("Output", "Say nothing but errors on stderr.", *("--quiet", "-q"))
+        bool, option("Output", "Print nothing but errors to stderr.", *("--quiet", "-q"))
     ] = False
 
 
 Seed = Annotated[
-    int | None, option("Picture", "Default: a random one, which is told.", "--seed", metavar="N")
+    int | None,
+    option(
+        "Picture", "Random seed. Default: a random one, which is printed.", "--seed", metavar="N"
+    ),
 ]
 
 

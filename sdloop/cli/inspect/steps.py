@@ -44,7 +44,7 @@ def steps(
         int | None,
         option(
             "Picture",
-            f"Show each N-th step, and the last. Default: so that a sheet has {_COLUMNS} or fewer.",
+            f"Show only every N-th step, and the last. Default: at most {_COLUMNS} steps.",
             "--every",
             metavar="N",
         ),

@@ -13,9 +13,9 @@ from sdloop.animation.flicker import Flicker
 from sdloop.animation.read import Clip
 from sdloop.animation.settle import clip_recipe, moving_facts
 from sdloop.animation.write import write_moving
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.loras import lora_files, lora_finder
 from sdloop.batch.planned import Planned
-from sdloop.batch.settings import CommandSettings
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.animate import MovingOutput
 from sdloop.cli.terminal.notices import tell_steps

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sdloop.batch.ahead import AHEAD, check_ahead, check_names
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.cross import Asked, Crossing, Fill
 from sdloop.batch.grouping import WINDOW
 from sdloop.batch.learned_words import texts_in, words_for
@@ -13,7 +14,7 @@ from sdloop.batch.loras import with_loras
 from sdloop.batch.planned import Planned
 from sdloop.batch.planning import Complete, Planner
 from sdloop.batch.prompts import Prompt
-from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.settings import Settings
 from sdloop.batch.variants import no_wildcards, varies
 from sdloop.batch.wildcards import wildcards
 from sdloop.cli.files import exists_rule, naming_of

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.finish import Failed, Means, There, Written
 from sdloop.batch.fitting import largest_batch
 from sdloop.batch.gpu_processes import Message, devices_of, local_device, spread
 from sdloop.batch.names import home
 from sdloop.batch.planned import Planned
 from sdloop.batch.run import RunOptions, run
-from sdloop.batch.settings import CommandSettings
 from sdloop.cli.make.model import loaded
 from sdloop.cli.make.record import line_of
 from sdloop.cli.options.running import RunningOptions, parse_batch_size, parse_shard

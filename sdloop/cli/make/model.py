@@ -3,7 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sdloop.batch.settings import CommandSettings
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.worker.inside import HOST
 
 if TYPE_CHECKING:

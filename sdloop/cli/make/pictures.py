@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.planned import Planned
-from sdloop.batch.settings import CommandSettings
 from sdloop.batch.unfinished import was_printed
 from sdloop.cli.make.model import loaded
 from sdloop.cli.make.record import json_line

@@ -4,10 +4,10 @@ import json
 import os
 from collections.abc import Sequence
 
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import blaming
 from sdloop.batch.resolving import Resolver
-from sdloop.batch.settings import CommandSettings
 from sdloop.batch.unfinished import made_before
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.files import exists_rule, name_pictures

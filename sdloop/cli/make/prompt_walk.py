@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdloop.animation.write import check_moving, write_moving
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.prompts import Prompt
-from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.settings import Settings
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import each_picture
 from sdloop.cli.make.plan import print_recipes

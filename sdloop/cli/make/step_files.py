@@ -6,8 +6,8 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.planned import Planned
-from sdloop.batch.settings import CommandSettings
 from sdloop.cli.options.output import OutputOptions
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import check_writable

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from sdloop.cli.options.groups import option
-from sdloop.metadata.record import METADATA
+from sdloop.metadata.detail import METADATA
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,7 +15,7 @@ class MovingOptions:
         str | None,
         option(
             "Moving",
-            "One, whose noise every frame gets. Default: a random one, which is told.",
+            "Random seed; all frames get the same noise. Default: a random one, which is printed.",
             "--seed",
             metavar="N",
         ),
@@ -24,8 +24,8 @@ class MovingOptions:
         float | None,
         option(
             "Moving",
-            "0 to 1: how much of the last result is in what the next frame starts from, which "
-            "calms the flicker. [dim]\\[default: 0][/dim]",
+            "Share of a frame that the next one starts from. 0 to 1; more means less flicker. "
+            "[default: 0]",
             "--carry",
             metavar="X",
         ),
@@ -34,28 +34,35 @@ class MovingOptions:
         float | None,
         option(
             "Moving",
-            "Frames a second. Default: as in the file that was given, and 12 for pictures.",
+            "Frames per second. Default: as in the input file, or 12 for a folder of pictures.",
             "--fps",
             metavar="X",
         ),
     ] = None
     loop: Annotated[
         int | None,
-        option("Moving", "How often it runs; 0, the default, is for ever.", "--loop", metavar="N"),
+        option(
+            "Moving",
+            "How often the animation plays; 0 is for ever. Default: 0.",
+            "--loop",
+            metavar="N",
+        ),
     ] = None
     save_frames: Annotated[
         str | None,
         option(
             "Moving",
-            "Write each frame into this folder too, with its Recipe. Those that are there and "
-            "agree are not made again, so that what was interrupted can be taken up.",
+            "Folder for each frame, as a picture of its own. After an interruption, the same "
+            "command uses the frames that are already there.",
             "--save-frames",
             metavar="DIR",
         ),
     ] = None
     config: Annotated[
         str | None,
-        option("Moving", "Settings in TOML; flags win.", "--config", metavar="FILE.toml"),
+        option(
+            "Moving", "TOML file with settings; flags override it.", "--config", metavar="FILE.toml"
+        ),
     ] = None
 
 
@@ -67,21 +74,26 @@ class MovingOutput:
         str | None,
         option(
             "Output",
-            "The file's name: .gif, .webp, .png, or .mp4 with the extra `video`.",
+            "File name: .gif, .webp, .png, or .mp4 (needs the extra `video`).",
             *("--output", "-o"),
             metavar="FILE",
         ),
     ] = None
     overwrite: Annotated[
-        bool, option("Output", "Replace a file, and frames, that are there.", "--overwrite")
+        bool, option("Output", "Overwrite an existing file and existing frames.", "--overwrite")
     ] = False
     metadata: Annotated[
         str | None,
-        option("Output", "What the file tells about its making.", "--metadata", choices=METADATA),
+        option(
+            "Output",
+            "How much the file says about how it was made.",
+            "--metadata",
+            choices=METADATA,
+        ),
     ] = None
     json: Annotated[
-        bool, option("Output", "A line of JSON instead of the file's path.", "--json")
+        bool, option("Output", "Print one line of JSON, not the file's path.", "--json")
     ] = False
     quiet: Annotated[
-        bool, option("Output", "Say nothing but errors on stderr.", "--quiet", "-q")
+        bool, option("Output", "Print nothing but errors to stderr.", "--quiet", "-q")
     ] = False

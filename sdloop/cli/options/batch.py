@@ -14,9 +14,9 @@ from sdloop.rules import check_choice
 PromptsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="PROMPT...",
-        help='What the pictures show: "{red|blue} frog" is two prompts, "__animals__" one for each '
-        'line of a file; "-" reads one from standard input.',
+        metavar="PROMPT",
+        help='What the pictures show. "{red|blue} frog" is two prompts; "__animals__" is one for'
+        ' each line of animals.txt; "-" reads a prompt from standard input.',
         show_default=False,
     ),
 ]
@@ -30,21 +30,26 @@ class PlanOptions:
         list[str] | None,
         option(
             "Plan",
-            "Make each picture with each of these values, of any setting; may be repeated, and all "
-            "are crossed then. Numbers may be ranges: steps=10..50..10.",
+            "Values of a setting; each picture is made with each value. Any setting, as in "
+            "steps=10,20 or steps=10..50..10. May be repeated: then all values are combined.",
             "--sweep",
             metavar="SETTING=VALUE,…",
         ),
     ] = None
     zip: Annotated[
         bool,
-        option("Plan", "Pair the values of the sweeps, first with first.", "--zip"),
+        option(
+            "Plan",
+            "Combine several sweeps value by value: first with first, second with second.",
+            "--zip",
+        ),
     ] = False
     pick: Annotated[
         str | None,
         option(
             "Plan",
-            "Each variant of a prompt, or the one that the picture's seed draws.",
+            "Which variants of a prompt to use. all: every variant. random: one, drawn with the"
+            " picture's seed.",
             "--pick",
             choices=PICKS,
             default="all",
@@ -54,7 +59,7 @@ class PlanOptions:
         str | None,
         option(
             "Plan",
-            "The folder of animals.txt for __animals__ in prompts.",
+            "Folder with animals.txt for __animals__.",
             "--wildcards",
             metavar="DIR",
         ),
@@ -74,7 +79,7 @@ class StartOptions(ImageOptions):
         list[str] | None,
         option(
             "Start",
-            "A picture to start from, or a folder of them; may be repeated.",
+            "Picture to start from, or a folder of pictures. May be repeated.",
             *("--image", "-i", "--init-image"),
             metavar="IMAGE",
         ),

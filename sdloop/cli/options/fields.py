@@ -1,10 +1,11 @@
 """Flags made from the table of settings: a row there is a flag of each command that takes it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import Annotated, Any, TypeVar
 
 from sdloop.cli.options.groups import option
+from sdloop.recipe.field import Field
 from sdloop.recipe.fields import ROWS
 
 Group = TypeVar("Group")
@@ -19,8 +20,14 @@ def flag(name: str, *, panel: str = "", help: str = "", usual: object = None) ->
         *(row.flag, *row.aliases),
         metavar=row.metavar,
         choices=getattr(row.kind, "suggested", ()),
-        default=row.usual if usual is None else usual,
+        default=_shown_default(row) if usual is None else usual,
     )
+
+
+def _shown_default(row: Field) -> object:
+    if row.usual is not None or row.default in (None, "mini", (), False, MISSING):
+        return row.usual
+    return row.default
 
 
 def takes(*sections: Iterable[str]) -> Callable[[type[Group]], type[Group]]:

@@ -15,14 +15,12 @@ from typing import Any, get_type_hints
 
 import typer
 
-from sdloop.batch.settings import CommandSettings
-from sdloop.recipe.recipe import Recipe
+from sdloop.batch.command_settings import CommandSettings
 
 _DEFAULTS = {
     field.name: field.default
-    for room in (Recipe, CommandSettings)
-    for field in dataclasses.fields(room)
-    if field.default not in (None, "mini", (), dataclasses.MISSING) and field.default is not False
+    for field in dataclasses.fields(CommandSettings)
+    if field.default not in (None, "mini")
 }
 
 
@@ -37,12 +35,12 @@ def option(
     """A flag under the heading ``panel``; the first of ``flags`` names the setting.
 
     ``choices`` are for the shell to complete; without a ``metavar`` they are all there are. The
-    ``default`` is told where it is not that of the pictures' setting of this name.
+    ``default`` is shown where it is not that of the command's setting of this name.
     """
     name = flags[0].strip("-").replace("-", "_")
     told = _DEFAULTS.get(name) if default is None else default
     if told is not None:
-        text += f" [dim]\\[default: {told}][/dim]"
+        text += f" [default: {told}]"
     return typer.Option(
         *flags,
         metavar=metavar or "|".join(choices) or None,
@@ -84,9 +82,10 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=field.default,
-            annotation=get_type_hints(kind, include_extras=True)[field.name],
+            annotation=annotations[field.name],
         )
         for kind in groups.values()
+        for annotations in [get_type_hints(kind, include_extras=True)]
         for field in dataclasses.fields(kind)
     ]
 

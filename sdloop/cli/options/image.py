@@ -13,7 +13,7 @@ ImageArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="IMAGE",
-        help='The picture to start from, or a folder of them; "-" reads one from standard input.',
+        help='Picture to start from, or a folder of pictures. "-" reads one from standard input.',
         show_default=False,
     ),
 ]
@@ -27,7 +27,7 @@ class ImageOptions:
         list[str] | None,
         option(
             "Start",
-            "One more picture or folder; may be repeated. Beside it PROMPT may stand alone.",
+            "Another picture or folder. May be repeated. With it, PROMPT may be the only argument.",
             *("--image", "-i", "--init-image"),
             metavar="IMAGE",
         ),
@@ -52,14 +52,14 @@ class GrowthOptions:
         list[str] | None,
         option(
             "Growth",
-            "One more picture or folder; may be repeated. Beside it PROMPT may stand alone.",
+            "Another picture or folder. May be repeated. With it, PROMPT may be the only argument.",
             *("--image", "-i", "--init-image"),
             metavar="IMAGE",
         ),
     ] = None
     background: Annotated[
         str | None,
-        flag("background", panel="Growth", help="The colour behind what is transparent."),
+        flag("background", panel="Growth", help="Colour behind transparent parts."),
     ] = None
 
 

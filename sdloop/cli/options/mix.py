@@ -16,8 +16,8 @@ from sdloop.rules import check_choice, check_number, check_whole
 PromptsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="PROMPT...",
-        help='What is mixed. With --at token one prompt: "a picture of a {puppy|skunk}".',
+        metavar="PROMPT",
+        help='Prompts to mix. With --at token: one prompt such as "a picture of a {puppy|skunk}".',
         show_default=False,
     ),
 ]
@@ -31,7 +31,8 @@ class MixOptions:
         float | None,
         option(
             "Mixture",
-            "0 is the first of two prompts, 1 the second. Default: as much of each.",
+            "Weight of the second of two prompts, 0 to 1. 0 is only the first, 1 only the "
+            "second. Default: 0.5.",
             *("--weight", "-w"),
             metavar="X",
         ),
@@ -44,9 +45,10 @@ class MixOptions:
         str,
         option(
             "Mixture",
-            "Where: what the encoder made of the prompts; a word's vector before that; the "
-            "predictions, with weights as they are; or one prompt after the other "
-            "[dim]\\[default: embedding][/dim].",
+            "What to mix. embedding: the encoded prompts. token: the vectors of single words, "
+            "before they are encoded. prediction: the UNet's predictions, with the weights as "
+            "given. time: one prompt in the first steps, the next prompt in later steps. "
+            "[default: embedding]",
             "--at",
             choices=PLACES,
         ),
@@ -56,7 +58,7 @@ class MixOptions:
         int | None,
         option(
             "Mixture",
-            "N pictures from the first prompt to the last, and a strip of them all.",
+            "Make N pictures from first to last prompt. A strip shows all of them.",
             "--slider",
             metavar="N",
         ),
@@ -65,15 +67,15 @@ class MixOptions:
         int | None,
         option(
             "Mixture",
-            "N frames of an animation from the first prompt to the last, and from the first seed "
-            "to the last.",
+            "Make an animation of N frames. It goes from the first prompt to the last, and from"
+            " the first seed to the last.",
             "--walk",
             metavar="N",
         ),
     ] = None
     fps: Annotated[
         float | None,
-        option("Mixture", "Frames of a walk in a second. Default: 12.", "--fps", metavar="X"),
+        option("Mixture", "Frames per second of --walk. Default: 12.", "--fps", metavar="X"),
     ] = None
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.batch.settings import DTYPES
+from sdloop.batch.command_settings import DTYPES
 from sdloop.cli.options.fields import flag, takes
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
@@ -16,14 +16,14 @@ Revision = Annotated[str | None, flag("revision")]
 Variant = Annotated[str | None, flag("variant")]
 LoraDir = Annotated[
     str | None,
-    option("Model", "The folder of LoRAs that have names.", "--lora-dir", metavar="DIR"),
+    option("Model", "Folder in which LoRAs are looked up by name.", "--lora-dir", metavar="DIR"),
 ]
 
 Device = Annotated[
     str | None,
     option(
         "Model",
-        "auto, cuda, cuda:1, mps or cpu.",
+        "Device: auto, cuda, cuda:1, mps or cpu.",
         "--device",
         metavar="NAME",
         choices=("auto", "cuda", "mps", "cpu"),
@@ -51,8 +51,9 @@ class WarmOptions(WeightsOptions):
         str | None,
         option(
             "Model",
-            "A process that keeps the model for the next calls: auto starts one when a second call "
-            "comes within two minutes. Default: SDLOOP_WORKER, then auto.",
+            "Keep the model loaded for the next calls. A background process does this. auto: "
+            "start one when a second call comes within two minutes. Default: SDLOOP_WORKER, "
+            "then auto.",
             "--worker",
             choices=MODES,
         ),
@@ -61,8 +62,8 @@ class WarmOptions(WeightsOptions):
         str | None,
         option(
             "Model",
-            "How long it stays after the last call: 90s, 5m, 2h; 0 for none, -1 for ever. "
-            "Default: SDLOOP_KEEP_ALIVE, then 5m.",
+            "How long the worker stays after its last call: 90s, 5m, 2h; 0 is not at all, -1 is"
+            " for ever. Default: SDLOOP_KEEP_ALIVE, then 5m.",
             "--keep-alive",
             metavar="TIME",
         ),
@@ -84,7 +85,8 @@ class ModelOptions(WarmOptions):
         int | None,
         option(
             "Model",
-            "Pictures made at once: faster on a GPU, the same noise.",
+            "Pictures made at the same time. Faster on a GPU; the noise of each picture stays "
+            "the same.",
             "--batch-size",
             metavar="N",
         ),

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.batch.settings import FORMATS
+from sdloop.batch.command_settings import FORMATS
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
-from sdloop.metadata.record import METADATA
+from sdloop.metadata.detail import METADATA
 from sdloop.rules import check_local, check_whole
 
 
@@ -18,33 +18,36 @@ class OutputOptions:
         str | None,
         option(
             "Output",
-            "The picture's name, or a template for many: {seed} {index} {prompt} {steps} …",
+            "File name, or a template. {seed}, {index}, {prompt}, {steps} … are filled in.",
             *("--output", "-o"),
             metavar="FILE",
         ),
     ] = None
     outdir: Annotated[
         str | None,
-        option(
-            "Output", "The folder for pictures that name themselves.", "--outdir", metavar="DIR"
-        ),
+        option("Output", "Folder for pictures with automatic names.", "--outdir", metavar="DIR"),
     ] = None
-    overwrite: Annotated[
-        bool, option("Output", "Replace pictures that are there already.", "--overwrite")
-    ] = False
-    format: Annotated[str | None, option("Output", "Of the file.", "--format", choices=FORMATS)] = (
+    overwrite: Annotated[bool, option("Output", "Overwrite existing pictures.", "--overwrite")] = (
+        False
+    )
+    format: Annotated[str | None, option("Output", "File format.", "--format", choices=FORMATS)] = (
         None
     )
     metadata: Annotated[
         str | None,
-        option("Output", "What the file tells about its making.", "--metadata", choices=METADATA),
+        option(
+            "Output",
+            "How much the file says about how it was made.",
+            "--metadata",
+            choices=METADATA,
+        ),
     ] = None
     save_steps: Annotated[
         str | None,
         option(
             "Output",
-            "A folder for what each picture looks like on its way: NAME-step-003.png is what the "
-            "model takes it to be after step 3.",
+            "Folder for a picture of each step. NAME-step-003.png is the clean picture that the"
+            " model predicts after step 3.",
             "--save-steps",
             metavar="DIR",
         ),
@@ -53,33 +56,34 @@ class OutputOptions:
         int | None,
         option(
             "Output",
-            "Save each N-th step, and the last. [dim]\\[default: 1][/dim]",
+            "With --save-steps: save only every N-th step, and the last. [default: 1]",
             "--save-every",
             metavar="N",
         ),
     ] = None
     preview: Annotated[
         bool,
-        option("Output", "Show in the terminal what the picture looks like so far.", "--preview"),
+        option("Output", "Show the unfinished picture in the terminal.", "--preview"),
     ] = False
     preview_vae: Annotated[
         int | None,
         option(
             "Output",
-            "Every N steps, with all the detail that the VAE gives. Default: rough and cheap.",
+            "With --preview: decode with the VAE, in full detail, every N steps. Default: a "
+            "rough preview that costs almost no time.",
             "--preview-vae",
             metavar="N",
         ),
     ] = None
     json: Annotated[
-        bool, option("Output", "One line of JSON per picture instead of its path.", "--json")
+        bool, option("Output", "Print one line of JSON per picture, not its path.", "--json")
     ] = False
     dry_run: Annotated[
         bool,
-        option("Output", "Print the Recipes as JSON lines, and make nothing.", "--dry-run"),
+        option("Output", "Print the settings as JSON; make no pictures.", "--dry-run"),
     ] = False
     quiet: Annotated[
-        bool, option("Output", "Say nothing but errors on stderr.", "--quiet", "-q")
+        bool, option("Output", "Print nothing but errors to stderr.", "--quiet", "-q")
     ] = False
 
     def __post_init__(self) -> None:

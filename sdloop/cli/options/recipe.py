@@ -19,8 +19,8 @@ PromptArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="PROMPT",
-        help='What the picture shows; "-" reads it from standard input. (word:1.3), \\[word], '
-        "\\[this:that:0.5] and BREAK are read as A1111 reads them.",
+        help='What the picture shows. "-" reads it from standard input. (word:1.3), [word], '
+        "[this:that:0.5] and BREAK mean the same as in A1111.",
         show_default=False,
     ),
 ]
@@ -32,13 +32,18 @@ class RecipeOptions:
 
     size: Annotated[
         str | None,
-        option("Picture", "Both sides at once, as in 512x768.", "--size", metavar="WxH"),
+        option("Picture", "Width and height in pixels, as in 512x768.", "--size", metavar="WxH"),
     ] = None
 
 
 Count = Annotated[
     int | None,
-    option("Prompts and seeds", "As many pictures: seed, seed + 1 …", "--count", metavar="N"),
+    option(
+        "Prompts and seeds",
+        "Number of pictures; their seeds count up from --seed.",
+        "--count",
+        metavar="N",
+    ),
 ]
 
 
@@ -50,7 +55,7 @@ class SeedOptions:
         str | None,
         option(
             "Prompts and seeds",
-            "4, or 4,7,9, or 1..100. Default: a random one, which is told.",
+            "Random seeds: 4, or 4,7,9, or 1..100. Default: a random one, which is printed.",
             "--seed",
             metavar="SEEDS",
         ),
@@ -60,8 +65,9 @@ class SeedOptions:
         str | None,
         option(
             "Prompts and seeds",
-            'One prompt a line, "-" for standard input: text, text with kohya\'s options '
-            "(--n --w --h --s --d --l --t --f), or JSON as --dry-run prints it.",
+            'File with one prompt per line; "-" is standard input. A line is a text, a text '
+            "with kohya's options (--n --w --h --s --d --l --t --f), or JSON as --dry-run "
+            "prints it.",
             "--from-file",
             metavar="FILE",
         ),
@@ -69,6 +75,9 @@ class SeedOptions:
     config: Annotated[
         str | None,
         option(
-            "Prompts and seeds", "Settings in TOML; flags win.", "--config", metavar="FILE.toml"
+            "Prompts and seeds",
+            "TOML file with settings; flags override it.",
+            "--config",
+            metavar="FILE.toml",
         ),
     ] = None

@@ -9,7 +9,12 @@ from sdloop.cli.options.recipe import Count
 
 RunCode = Annotated[
     bool,
-    option("Guidance", "Run the Python that the files' own losses name.", "--run-code"),
+    option(
+        "Guidance",
+        "Run Python code that the files name. Their losses may need it. Use it only for files "
+        "that you trust.",
+        "--run-code",
+    ),
 ]
 
 
@@ -21,14 +26,14 @@ class ChangeOptions:
 
     prompt: Annotated[
         str | None,
-        option("Picture", "What the picture shows, in place of what it did.", "--prompt"),
+        option("Picture", "New prompt, instead of the recorded one.", "--prompt"),
     ] = None
     hires: Hires = None
     drop: Annotated[
         list[str] | None,
         option(
             "Picture",
-            "Leave a setting out, as if it had never been given; may be repeated.",
+            "Remove a setting, as if it had never been given. May be repeated.",
             "--drop",
             metavar="FIELD",
         ),
@@ -43,7 +48,7 @@ class OtherImageOptions(ImageOptions):
         list[str] | None,
         option(
             "Start",
-            "The picture to start from, in place of that in the Recipe.",
+            "Picture to start from, not the recorded one.",
             *("--image", "-i", "--init-image"),
             metavar="IMAGE",
         ),
@@ -58,7 +63,7 @@ class OtherSeedOptions:
         str | None,
         option(
             "Prompts and seeds",
-            "Other seeds, for each of the files: 4, or 4,7,9, or 1..100.",
+            "New seeds for each file: 4, or 4,7,9, or 1..100.",
             "--seed",
             metavar="SEEDS",
         ),
@@ -68,7 +73,8 @@ class OtherSeedOptions:
         str | None,
         option(
             "Prompts and seeds",
-            "Changes in TOML; flags win. Your own settings file changes no picture.",
+            "TOML file with changes; flags override it. Your own settings file does not change "
+            "pictures.",
             "--config",
             metavar="FILE.toml",
         ),

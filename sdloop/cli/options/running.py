@@ -17,8 +17,8 @@ class RunningOptions:
         str | None,
         option(
             "Batch",
-            "Pictures made at once: the same noise, last bits may differ. auto is 1 on a CPU, and "
-            "on a GPU what fits.",
+            "Pictures made at the same time. The noise of each picture stays the same; the last"
+            " bits of its pixels may differ. auto: 1 on a CPU, as many as fit on a GPU.",
             "--batch-size",
             metavar="N|auto",
             default="auto",
@@ -28,8 +28,8 @@ class RunningOptions:
         str | None,
         option(
             "Batch",
-            "Make the third of each eight batches, for job arrays. Processes on one folder share "
-            "the work without it.",
+            "Make only one part of the pictures, for job arrays: 3/8 is the third of eight "
+            "parts. Processes that write to the same folder share the work without it.",
             "--shard",
             metavar="3/8",
         ),
@@ -38,13 +38,14 @@ class RunningOptions:
         str | None,
         option(
             "Batch",
-            "all, or numbers as in 0,1,3: a process for each of these GPUs, sharing the work.",
+            "Run one process on each of these GPUs: all, or numbers such as 0,1,3. They share "
+            "the work.",
             "--gpus",
             metavar="all|N,N",
         ),
     ] = None
     redo: Annotated[
-        bool, option("Batch", "Make all again, over the pictures that are there.", "--redo")
+        bool, option("Batch", "Make all pictures again, and overwrite existing ones.", "--redo")
     ] = False
 
 

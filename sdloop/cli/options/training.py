@@ -11,7 +11,7 @@ PicturesArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PICTURES",
-        help="What the new word means: pictures, or a folder of them; three to ten are plenty.",
+        help="Pictures of the new word, or a folder of them. Three to ten are enough.",
         show_default=False,
     ),
 ]
@@ -22,17 +22,18 @@ class TrainingOptions:
     """What is learned, from which word on, and for how long."""
 
     token: Annotated[
-        str | None, option("Word", 'The new word, such as "<my-frog>".', "--token", metavar="WORD")
+        str | None, option("Word", 'New word, such as "<my-frog>".', "--token", metavar="WORD")
     ] = None
     init: Annotated[
         str | None,
-        option("Word", "The known word that it starts from, one token.", "--init", metavar="WORD"),
+        option("Word", "Known word to start from. It must be one token.", "--init", metavar="WORD"),
     ] = None
     vectors: Annotated[
         int | None,
         option(
             "Word",
-            "How many positions it takes; more hold more of the pictures, and of their faults.",
+            "Number of vectors for the word. More vectors keep more detail, but also more flaws"
+            " of the pictures.",
             "--vectors",
             metavar="N",
             default=1,
@@ -42,8 +43,8 @@ class TrainingOptions:
         list[str] | None,
         option(
             "Training",
-            'What is said of a picture, with {} for the word, as in "a photo of a {}"; may be '
-            "repeated. Default: eight that suit any picture.",
+            'Text for the pictures, with {} for the word, as in "a photo of a {}". May be '
+            "repeated. Default: eight texts that suit any picture.",
             "--template",
             metavar="TEXT",
         ),
@@ -52,7 +53,7 @@ class TrainingOptions:
         int | None,
         option(
             "Training",
-            "How often the vectors are moved.",
+            "Number of training steps.",
             "--steps",
             metavar="N",
             default=500,
@@ -62,7 +63,7 @@ class TrainingOptions:
         float | None,
         option(
             "Training",
-            "How far each number moves at a step, about.",
+            "Learning rate: about how far each number moves per step.",
             "--learning-rate",
             metavar="X",
             default=0.001,
@@ -72,7 +73,7 @@ class TrainingOptions:
         int | None,
         option(
             "Training",
-            "Pictures looked at for each step.",
+            "Pictures per training step.",
             "--batch-size",
             metavar="N",
             default=4,
@@ -82,20 +83,20 @@ class TrainingOptions:
         int | None,
         option(
             "Training",
-            "Which pictures, noise and wordings each step draws.",
+            "Random seed of the training. It decides the pictures, noise and texts of each step.",
             "--seed",
             metavar="N",
             default=0,
         ),
     ] = None
     no_flips: Annotated[
-        bool, option("Training", "Never look at a picture in a mirror.", "--no-flips")
+        bool, option("Training", "Do not mirror pictures during training.", "--no-flips")
     ] = False
     held_out: Annotated[
         str | None,
         option(
             "Watching",
-            "Pictures that are not learned from, to measure the loss on. Default: those that are.",
+            "Folder of other pictures, to measure the loss on. Default: the training pictures.",
             "--held-out",
             metavar="FOLDER",
         ),
@@ -104,7 +105,8 @@ class TrainingOptions:
         int | None,
         option(
             "Watching",
-            "After every so many steps a row of four pictures of the word, beside the file.",
+            "Every N steps, save a row of samples. It has four pictures with the word, and is "
+            "next to the file.",
             "--sample-every",
             metavar="N",
         ),
@@ -113,22 +115,22 @@ class TrainingOptions:
         int | None,
         option(
             "Output",
-            "After every so many steps all that --resume needs.",
+            "Every N steps, save what --resume needs.",
             "--save-every",
             metavar="N",
             default=100,
         ),
     ] = None
     resume: Annotated[
-        bool, option("Output", "Go on where a training of this file stopped.", "--resume")
+        bool, option("Output", "Continue an interrupted training of this file.", "--resume")
     ] = False
     output: Annotated[
         str | None,
-        option("Output", "The word's file.", "--output", "-o", metavar="FILE.safetensors"),
+        option("Output", "File for the word.", "--output", "-o", metavar="FILE.safetensors"),
     ] = None
-    overwrite: Annotated[
-        bool, option("Output", "Replace a file that is there already.", "--overwrite")
-    ] = False
+    overwrite: Annotated[bool, option("Output", "Overwrite an existing file.", "--overwrite")] = (
+        False
+    )
     quiet: Annotated[
-        bool, option("Output", "Say nothing but errors on stderr.", "--quiet", "-q")
+        bool, option("Output", "Print nothing but errors to stderr.", "--quiet", "-q")
     ] = False

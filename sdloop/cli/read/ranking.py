@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.batch.settings import CommandSettings, Settings
+from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.settings import Settings
 from sdloop.cli.make.model import settle_threads
 from sdloop.cli.options.groups import given, option
 from sdloop.cli.terminal.output import say
@@ -25,19 +26,17 @@ class OrderOptions:
         str | None,
         option(
             "Rank",
-            "Sort the best first: clip is how well a picture fits its prompt.",
+            "Sort the pictures, best first. clip: by how well each fits its prompt.",
             "--rank",
             choices=RANKS,
         ),
     ] = None
-    top: Annotated[int | None, option("Rank", "Keep the best N alone.", "--top", metavar="N")] = (
-        None
-    )
+    top: Annotated[int | None, option("Rank", "Keep only the best N.", "--top", metavar="N")] = None
     rank_prompt: Annotated[
         str | None,
         option(
             "Rank",
-            "What all pictures are compared with. Default: the prompt in each one's file.",
+            "Prompt to compare all pictures with. Default: the prompt in each picture's file.",
             "--rank-prompt",
             metavar="TEXT",
         ),
@@ -46,8 +45,8 @@ class OrderOptions:
         str | None,
         option(
             "Rank",
-            "Hub id or folder of the CLIP. Default: the embedded one, which knows the world of the "
-            "embedded model alone.",
+            "CLIP model for ranking: a hub id or a folder. Default: the embedded one, which "
+            "knows only what the embedded model can draw.",
             "--clip-model",
             metavar="MODEL",
             choices=("mini",),
@@ -61,7 +60,7 @@ class RankOptions(OrderOptions):
 
     device: Annotated[
         str | None,
-        option("Rank", "Where the CLIP runs: auto, cuda, cuda:1, mps or cpu.", "--device"),
+        option("Rank", "Device for the CLIP model: auto, cuda, cuda:1, mps or cpu.", "--device"),
     ] = None
 
 

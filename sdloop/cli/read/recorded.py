@@ -20,8 +20,8 @@ FilesArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="FILE...",
-        help="Pictures, folders of them and of folders in them, or a .txt with a name in each "
-        'line, as seen from where it lies; "-" reads such names from standard input.',
+        help="Pictures, folders (with their subfolders), or a .txt file with one path per line, "
+        'relative to that file. "-" reads paths from standard input.',
         show_default=False,
     ),
 ]

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sdloop.cli.terminal.help_page import note_help_all, write_page
+from sdloop.cli.terminal.output import no_log_lines
 from sdloop.cli.terminal.usage_errors import UsageError, refuse, unknown_command
 
 
@@ -25,6 +26,10 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         note_help_all(ctx, args)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        with no_log_lines():
+            return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         write_page(self, ctx, formatter)

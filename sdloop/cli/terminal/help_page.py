@@ -39,10 +39,10 @@ OWN = {
 }
 _EXAMPLES_SHOWN = 3
 _SMALL = 3  # flags; a brief page joins smaller groups to "Picture"
-_NAMES = 30  # the widest column of names
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9(])|\s+(?=\[default)")
+_LAST = ("Model", "Output")  # headings
+_NAMES = 28  # the widest column of names
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\s+(?=\[default)")
 _CLAUSE_END = re.compile(r"[;:] | \(")
-_EXAMPLES = re.compile(r"^Examples?:\s*\n", re.MULTILINE)
 
 
 def note_help_all(ctx: Any, args: Sequence[str]) -> None:
@@ -52,30 +52,37 @@ def note_help_all(ctx: Any, args: Sequence[str]) -> None:
 
 def write_page(command: Any, ctx: Any, formatter: Any) -> None:
     """Usage, what the command does, its arguments and flags by group, examples."""
-    shown, hidden = _shown(command, everything=ctx.meta.get(HELP_ALL, False))
-    text, *examples = _EXAMPLES.split(command.help or "", maxsplit=1)
-    everything = len(shown) + hidden <= VERY_FEW or ctx.meta.get(HELP_ALL, False)
-    if not everything:
-        text = text.partition("\n")[0]
+    whole = ctx.meta.get(HELP_ALL, False)
+    shown, hidden = _shown(command, everything=whole)
+    brief = not whole and len(shown) + hidden > VERY_FEW
+    text, _, examples = (command.help or "").partition("\nExample")
     command.format_usage(ctx, formatter)
     formatter.write_paragraph()
-    formatter.write_text(_plain(text))
-    for heading, lines in getattr(command, "command_sections", _no_sections)(ctx).items():
-        _write_heading(formatter, heading)
-        with formatter.indentation():
-            formatter.write_dl(list(lines.items()))
-    _write_rows(formatter, shown, brief=not everything)
-    for example in examples:
-        lines = [f"  {line.strip()}\n" for line in example.split("\n") if line]
-        _write_heading(formatter, "Examples")
-        formatter.write("".join(lines if everything else lines[:_EXAMPLES_SHOWN]))
-    if not everything:
+    formatter.write_text(text.partition("\n")[0] if brief else text)
+    _write_commands(command, ctx, formatter)
+    _write_rows(formatter, shown, brief=brief)
+    _write_examples(formatter, examples, brief=brief)
+    if brief:
         more = f"{hidden} more flags" if hidden else "More about each flag"
         formatter.write(f"\n{more}: {ctx.command_path} {HELP_ALL}\n")
 
 
-def _no_sections(ctx: Any) -> dict[str, dict[str, str]]:
-    return {}
+def _write_commands(command: Any, ctx: Any, formatter: Any) -> None:
+    """The commands of a group, with a line about each."""
+    if hasattr(command, "command_sections"):
+        for heading, lines in command.command_sections(ctx).items():
+            _write_heading(formatter, heading)
+            with formatter.indentation():
+                formatter.write_dl(list(lines.items()))
+
+
+def _write_examples(formatter: Any, examples: str, *, brief: bool) -> None:
+    """The lines below the heading of a docstring, as they are typed."""
+    _, *lines = examples.split("\n")
+    if lines:
+        _write_heading(formatter, "Examples")
+        for line in lines[:_EXAMPLES_SHOWN] if brief else lines:
+            formatter.write(f"  {line.strip()}\n")
 
 
 def _shown(command: Any, *, everything: bool) -> tuple[list[Any], int]:
@@ -94,15 +101,20 @@ def _shown(command: Any, *, everything: bool) -> tuple[list[Any], int]:
 
 def _write_rows(formatter: Any, params: Sequence[Any], *, brief: bool) -> None:
     """A row for each parameter, below the heading that it belongs to."""
-    rows = [(_name(param, brief=brief), _plain(param.help or "")) for param in params]
-    across = min(max((len(name) for name, _ in rows), default=0), _NAMES)
+    names = [_name(param, brief=brief) for param in params]
+    across = min(max(map(len, names), default=0), _NAMES)
     for heading, places in _sections(params, brief=brief).items():
         _write_heading(formatter, heading)
-        for name, text in [rows[place] for place in places]:
-            if brief:
-                text = shortened(text, formatter.width - across - 4)
-            with formatter.indentation():
-                formatter.write_dl([(name.ljust(across), text)], col_max=_NAMES)
+        for place in places:
+            width = formatter.width - across - 4
+            text = params[place].help or ""
+            text = shortened(text, width) if brief else text
+            # The formatter's own lists break flags at their hyphens.
+            first, *others = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
+            if len(names[place]) > across:
+                others, first = [first, *others], ""
+            formatter.write(f"  {names[place].ljust(across)}  {first}".rstrip() + "\n")
+            formatter.write("".join(f"{'':{across + 4}}{line}\n" for line in others))
 
 
 def _sections(params: Sequence[Any], *, brief: bool) -> dict[str, list[int]]:
@@ -117,6 +129,9 @@ def _sections(params: Sequence[Any], *, brief: bool) -> dict[str, list[int]]:
         for name in small:
             if name not in ("Arguments", "Picture"):
                 sections["Picture"] += sections.pop(name)
+    for name in _LAST:
+        if name in sections:
+            sections[name] = sections.pop(name)
     return sections
 
 
@@ -147,11 +162,6 @@ def shortened(text: str, width: int) -> str:
         if len(candidate) <= width:
             return candidate
     return textwrap.shorten(first, width, placeholder=" …")
-
-
-def _plain(text: str) -> str:
-    """Text without rich's markup."""
-    return re.sub(r"\[/?(?:bold|dim)\]", "", text).replace(r"\[", "[")
 
 
 def _write_heading(formatter: Any, heading: str) -> None:

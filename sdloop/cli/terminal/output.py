@@ -42,7 +42,7 @@ def _forget_stdout() -> None:
 def one_line_endings(*, debug: bool) -> Iterator[None]:
     """Turn whatever sdloop raises on purpose into a line on stderr and its exit code."""
     try:
-        with _one_line_warnings(), _no_log_lines():
+        with _one_line_warnings():
             yield
     except SdloopError as error:
         if debug:
@@ -66,9 +66,9 @@ def _tell(error: SdloopError) -> None:
 
 
 @contextmanager
-def _no_log_lines() -> Iterator[None]:
+def no_log_lines() -> Iterator[None]:
     """What goes wrong is raised; the log lines of libraries are for their own programmers."""
-    import logging  # a tenth of the time of --help, which logs nothing
+    import logging  # --help must not wait for it
 
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import shlex
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -74,6 +73,8 @@ def _is_prompt(word: str, rest: Sequence[str]) -> bool:
 
 def _quoted(word: str) -> str:
     """A word as one types it in a shell, in double quotes where these are enough."""
+    import shlex
+
     if shlex.quote(word) == word:
         return word
     return shlex.quote(word) if set(word) & set('"$`\\!') else f'"{word}"'

@@ -4,11 +4,12 @@ import math
 from typing import TYPE_CHECKING
 
 from sdloop.errors import SettingError
-from sdloop.images.input.read import InputImage
 from sdloop.rules import Size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from sdloop.images.input.read import InputImage
 
 RESIZES = ("fit", "crop", "pad", "stretch")
 BACK = "back"  # only for masks: worked on at another size, and brought back into the picture
@@ -62,7 +63,7 @@ def scaled_size(picture: Size, scale: float, multiple: int) -> Size:
     return width, height
 
 
-def framed(picture: InputImage, size: Size, *, resize: str, background: str) -> "Image":
+def framed(picture: "InputImage", size: Size, *, resize: str, background: str) -> "Image":
     """``picture`` in RGB at exactly ``size``, on ``background`` where it is transparent.
 
     "crop" fills the size and cuts off what stands out, as much on either side; "pad" shows it
