@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 import sdloop
-from sdloop.animation.read import open_clip
+from sdloop.animation.read import open_frames
 from sdloop.animation.write import write_moving
 from sdloop.pipeline.animate import Frame, animate
 
@@ -36,6 +36,6 @@ prompt, file = sys.argv[1:]
 sketch = Path(file).with_name("hop-sketch.gif")
 write_moving(sketch, map(page, range(12)), durations=itertools.repeat(0.1), exists="overwrite")
 recipe = sdloop.Recipe(prompt=prompt, seed=4, strength=0.3)
-events = animate(sdloop.load_components(), open_clip([str(sketch)]), recipe, carry=0.3)
+events = animate(sdloop.load_components(), open_frames([str(sketch)]), recipe, carry=0.3)
 frames = (event.image for event in events if isinstance(event, Frame))
 write_moving(Path(file), frames, durations=itertools.repeat(0.1), exists="overwrite")

@@ -57,6 +57,18 @@ def one_thread() -> Iterator[None]:
     yield
 
 
+@pytest.fixture(autouse=True)
+def kept_models() -> Iterator[None]:
+    """Commands in this process load a model that no test changes once, as a worker does."""
+    from helpers.kept import keep
+
+    from sdloop.worker.inside import HOST, Host
+
+    token = HOST.set(Host(load=keep))
+    yield
+    HOST.reset(token)
+
+
 @pytest.fixture(scope="session")
 def nursery() -> "Iterator[Nursery]":
     """Where scripts run as processes that need not import torch again."""
@@ -69,14 +81,20 @@ def nursery() -> "Iterator[Nursery]":
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random model of 32x32 pixels, whose pictures take milliseconds."""
+    from helpers.kept import UNCHANGED
     from helpers.tiny import save_diffusers_folder, tiny_sd1
 
-    return save_diffusers_folder(tiny_sd1(), tmp_path_factory.mktemp("models") / "tiny")
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    UNCHANGED.add(folder)
+    return save_diffusers_folder(tiny_sd1(), folder)
 
 
 @pytest.fixture(scope="session")
 def tiny_sdxl_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of SDXL's shape."""
+    from helpers.kept import UNCHANGED
     from helpers.tiny import save_diffusers_folder, tiny_sdxl
 
-    return save_diffusers_folder(tiny_sdxl(), tmp_path_factory.mktemp("models") / "tiny-sdxl")
+    folder = tmp_path_factory.mktemp("models") / "tiny-sdxl"
+    UNCHANGED.add(folder)
+    return save_diffusers_folder(tiny_sdxl(), folder)

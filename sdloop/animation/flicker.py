@@ -1,4 +1,4 @@
-"""How restless pictures in a row are, beside the pictures that they were made from."""
+"""How much the frames of an animation flicker, compared with the frames they were made from."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, slots=True)
 class Flicker:
-    """Told of frame after frame, the mean change from one to the next, in levels of 255.
+    """The mean change from each frame to the next, in grey levels of 255.
 
     The mean is over pixels, channels and pairs of neighbours.
     """
@@ -19,7 +19,7 @@ class Flicker:
     _pairs: int = 0
 
     def add(self, frame: "Image", made: "Image") -> None:
-        """The next frame that was brought and what was made of it, in RGB and of one size."""
+        """The next input frame and its result, in RGB and of one size."""
         if self._last is not None:
             self._sums = (
                 self._sums[0] + change(self._last[0], frame),
@@ -30,7 +30,7 @@ class Flicker:
 
     @property
     def before(self) -> float:
-        """The mean change between the frames that were brought."""
+        """The mean change between the input frames."""
         return self._sums[0] / max(1, self._pairs)
 
     @property
@@ -40,7 +40,7 @@ class Flicker:
 
     @property
     def ratio(self) -> float | None:
-        """How many times the frames that were brought change those change that were made.
+        """How many times more the results change than the input frames.
 
         None where the former stand still, for which every change is flicker: see ``after``.
         """

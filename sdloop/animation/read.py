@@ -13,16 +13,16 @@ from sdloop.rules import Size
 
 MAX_FRAMES = 10_000
 
-Frames = Iterator[tuple[str, InputImage, float | None]]
+ReadFrames = Iterator[tuple[str, InputImage, float | None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Clip:
-    """Frames that somebody brought, looked through once: whatever is wrong with them was found.
+class Frames:
+    """Input frames, all read once: whatever is wrong with them was found.
 
     ``name`` is what it was called, and ``sha256`` that of its file, or of its pictures' hashes.
     ``sha256s`` are each frame's. ``sizes`` are the sizes that its frames have. ``durations`` are
-    seconds per frame; pictures in a row have none. ``frames`` reads them again, one at a time: the
+    seconds per frame; pictures in a row have none. ``read`` reads them again, one at a time: the
     name of each, and the frame.
     """
 
@@ -31,13 +31,13 @@ class Clip:
     sha256s: tuple[str, ...]
     sizes: tuple[Size, ...]
     durations: tuple[float, ...] | None
-    frames: Callable[[], Iterator[tuple[str, InputImage]]]
+    read: Callable[[], Iterator[tuple[str, InputImage]]]
 
     def __len__(self) -> int:
         return len(self.sha256s)
 
 
-def open_clip(files: Sequence[str], *, name: str | None = None) -> Clip:
+def open_frames(files: Sequence[str], *, name: str | None = None) -> Frames:
     """One file that moves, or several pictures in their order; ``name`` is what they are called.
 
     A GIF, WebP or PNG keeps its frames' durations, a video its frame rate. Raises ``FileError``
@@ -48,7 +48,7 @@ def open_clip(files: Sequence[str], *, name: str | None = None) -> Clip:
     return _clip(lambda: _row(files), name or _named(files), None)
 
 
-def _clip(read: Callable[[], Frames], name: str, sha256: str | None) -> Clip:
+def _clip(read: Callable[[], ReadFrames], name: str, sha256: str | None) -> Frames:
     hashes: list[str] = []
     sizes: dict[Size, None] = {}
     durations: list[float] = []
@@ -61,17 +61,17 @@ def _clip(read: Callable[[], Frames], name: str, sha256: str | None) -> Clip:
             raise FileError(f"{name!r} has more frames than are read: {MAX_FRAMES}")
     if len(hashes) < 2:
         raise FileError(f"{name!r} is one frame and does not move: use sdloop img2img")
-    return Clip(
+    return Frames(
         name=name,
         sha256=sha256 or hashlib.sha256("".join(hashes).encode()).hexdigest(),
         sha256s=tuple(hashes),
         sizes=tuple(sizes),
         durations=tuple(durations) or None,
-        frames=lambda: ((one, frame) for one, frame, _ in read()),
+        read=lambda: ((one, frame) for one, frame, _ in read()),
     )
 
 
-def _moving(file: str) -> Frames:
+def _moving(file: str) -> ReadFrames:
     """The frames of one file, called file#1, file#2 …"""
     if Path(file).suffix.lower() in DEMUXERS:
         frames = read_video(Path(file))
@@ -81,7 +81,7 @@ def _moving(file: str) -> Frames:
         yield f"{file}#{index}", frame, seconds
 
 
-def _row(files: Sequence[str]) -> Frames:
+def _row(files: Sequence[str]) -> ReadFrames:
     for file in files:
         frame = open_image(file)
         if frame.animated:

@@ -1,10 +1,10 @@
-"""One Recipe for all the frames of a clip, and what a file of them says beside it."""
+"""One Recipe for all frames of an animation, and what else their file says."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sdloop.animation.read import Clip
+from sdloop.animation.read import Frames
 from sdloop.errors import SettingError
 from sdloop.images.input.read import InputFacts
 from sdloop.recipe.fields_image import GROWTH
@@ -15,15 +15,15 @@ from sdloop.recipe.resolve import resolve
 USUAL_FPS = 12.0
 
 
-def clip_recipe(
+def frames_recipe(
     model: Defaults,
-    clip: Clip,
+    frames: Frames,
     recipe: Recipe,
     *,
     carry: float,
     lora_hashes: Mapping[str, str],
 ) -> Recipe:
-    """``recipe`` resolved for ``clip``, which its ``image`` names: the frames share all of it.
+    """``recipe`` resolved for ``frames``, which its ``image`` names: the frames share all of it.
 
     Raises ``SettingError`` for a mask and for growth, for frames of several sizes unless ``resize``
     says what is done about it, and for a ``carry`` of what is larger than the frames; else what
@@ -33,13 +33,13 @@ def clip_recipe(
         value = getattr(recipe, name)
         if value is not None:
             raise SettingError(f"{name} means nothing for frames, got {value!r}")
-    if len(clip.sizes) > 1 and recipe.resize is None:
-        first, second = ("x".join(map(str, size)) for size in clip.sizes[:2])
+    if len(frames.sizes) > 1 and recipe.resize is None:
+        first, second = ("x".join(map(str, size)) for size in frames.sizes[:2])
         raise SettingError(
             f"frames must be of one size unless resize is given, got {first} and {second}"
         )
-    whole = replace(recipe, image=clip.name, image_sha256=clip.sha256)
-    facts = InputFacts(sha256=clip.sha256, size=clip.sizes[0])
+    whole = replace(recipe, image=frames.name, image_sha256=frames.sha256)
+    facts = InputFacts(sha256=frames.sha256, size=frames.sizes[0])
     settled = resolve(whole, model, facts, lora_hashes=lora_hashes)
     if carry and settled.factor is not None:
         raise SettingError(
@@ -49,23 +49,23 @@ def clip_recipe(
     return settled
 
 
-def durations_of(clip: Clip, fps: float | None) -> tuple[float, ...]:
-    """The seconds of each frame: at ``fps``, or as they were brought, or at ``USUAL_FPS``."""
-    if fps is None and clip.durations is not None:
-        return clip.durations
-    return (1 / (USUAL_FPS if fps is None else fps),) * len(clip)
+def durations_of(frames: Frames, fps: float | None) -> tuple[float, ...]:
+    """The seconds of each frame: at ``fps``, or as in their file, or at ``USUAL_FPS``."""
+    if fps is None and frames.durations is not None:
+        return frames.durations
+    return (1 / (USUAL_FPS if fps is None else fps),) * len(frames)
 
 
 def moving_facts(
-    clip: Clip, *, carry: float, durations: Sequence[float], loop: int
+    frames: Frames, *, carry: float, durations: Sequence[float], loop: int
 ) -> dict[str, Any]:
-    """What decides a file of frames beside its Recipe, for ``sdloop.metadata.record.texts_of``."""
+    """What decides a file of frames besides its Recipe, for ``sdloop.metadata.record.texts_of``."""
     steady = len(set(durations)) == 1
     return {
-        "frames": len(clip),
+        "frames": len(frames),
         "carry": carry,
         "fps": round(len(durations) / sum(durations), 6),
         **({} if steady else {"durations": [round(seconds, 6) for seconds in durations]}),
         "loop": loop,
-        "frames_sha256": list(clip.sha256s),
+        "frames_sha256": list(frames.sha256s),
     }

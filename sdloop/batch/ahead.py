@@ -5,7 +5,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-from sdloop.batch.cross import Asked, Crossing
+from sdloop.batch.cross import Crossing, Request
 from sdloop.batch.planning import Planner
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.sweep import Axis
@@ -24,7 +24,7 @@ def check_ahead(planner: Planner, crossing: Crossing, prompts: Sequence[Prompt])
     first = [one for one in prompts if one.key is None]
     axes = list(crossing.axes)
     alone = [axis.first(1) for axis in axes]
-    walks: list[Iterator[Asked]] = []
+    walks: list[Iterator[Request]] = []
     if not crossing.zipped:
         ways = ([*alone[:place], axis, *alone[place + 1 :]] for place, axis in enumerate(axes))
         walks += [_first_seed(crossing, way)(first[:1]) for way in ways]
@@ -33,9 +33,9 @@ def check_ahead(planner: Planner, crossing: Crossing, prompts: Sequence[Prompt])
         (next(_first_seed(crossing, alone)([one])) for one in first),
         *(itertools.islice(walk, _COMBINATIONS) for walk in walks),
     )
-    for asked in every:
-        with blaming(asked.prompt.where):
-            planner.base(asked)
+    for request in every:
+        with blaming(request.prompt.where):
+            planner.base(request)
 
 
 def check_names(
@@ -45,24 +45,24 @@ def check_names(
 
     Names that only look alike, because prompts begin alike or are cut, are numbered in their turn.
     """
-    told = set(re.findall(r"\{(\w+)", template.replace("{{", "")))
+    in_name = set(re.findall(r"\{(\w+)", template.replace("{{", "")))
     named = [one for one in prompts if one.output is None and one.key is None]
-    if "index" in told or not named:
+    if "index" in in_name or not named:
         return
     alone = [axis.first(1) for axis in crossing.axes]
     single = _first_seed(crossing, alone)
-    others: list[tuple[str, Iterator[Asked]]] = []
-    if "prompt" not in told:
+    others: list[tuple[str, Iterator[Request]]] = []
+    if "prompt" not in in_name:
         others.append(("prompt", single(named)))
     if not crossing.zipped:
         for place, axis in enumerate(crossing.axes):
-            if not told & {*axis.fields, axis.name}:
+            if not in_name & {*axis.fields, axis.name}:
                 axes = [*alone[:place], axis.first(2), *alone[place + 1 :]]
                 others.append((axis.name, dataclasses.replace(single, axes=axes)(named[:1])))
-    elif not told & {field for axis in crossing.axes for field in axis.fields}:
+    elif not in_name & {field for axis in crossing.axes for field in axis.fields}:
         both = dataclasses.replace(single, axes=[axis.first(2) for axis in crossing.axes])
         others.append((crossing.axes[0].name, both(named[:1])))
-    if "seed" not in told:
+    if "seed" not in in_name:
         seeds = tuple(itertools.islice(crossing.seeds, 2))
         others.append(("seed", dataclasses.replace(single, seeds=seeds)(named[:1])))
     for name, some in others:
@@ -75,10 +75,10 @@ def _first_seed(crossing: Crossing, axes: Sequence[Axis]) -> Crossing:
     return dataclasses.replace(crossing, axes=axes, seeds=seeds)
 
 
-def _check_pair(planner: Planner, name: str, pair: Sequence[Asked], template: str) -> None:
+def _check_pair(planner: Planner, name: str, pair: Sequence[Request], template: str) -> None:
     if len(pair) < 2:
         return
-    one, other = (planner.planned(asked, 0) for asked in pair)
+    one, other = (planner.planned(request, 0) for request in pair)
     if one.path == other.path and one.key != other.key:
         raise SettingError(
             f"output must name each picture differently, and {template!r} does not tell {name}: "

@@ -24,10 +24,10 @@ _HASHES = tuple(name for name in FIELDS if name.endswith(_SHA))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changed:
-    """What became of a Recipe, not resolved, and what is to be told of it."""
+    """What became of a Recipe, not resolved, and notices about it."""
 
     recipe: Recipe
-    told: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 def changed(
@@ -42,21 +42,21 @@ def changed(
 
     Without either it is the Recipe as it stands there. Else it is taken back first to what
     somebody must have said for the model to make this Recipe of it: a width that was the model's
-    own is that of another model then, and a height follows from the new width of a picture that is
-    started from. What a change makes meaningless is left out, and told; unless it is essential:
-    then the ``SettingError`` says so. With ``same_model`` false the model of the file is not there,
+    own is that of another model then, and a height follows from the new width of an input image.
+    What a change makes meaningless is left out, with a notice; unless it is essential: then the
+    ``SettingError`` says so. With ``same_model`` false the model of the file is not there,
     and all that a model decides is decided by the new one.
     """
     if not changes and not drop:
         return Changed(recipe=recipe)
     base = shortest(recipe, resolve) if same_model else _without_decided(recipe)
     followers = _followers(recipe, changes)
-    told = [f"{_item(name, base)} gives way" for name in base if name in followers]
+    notices = [f"{_item(name, base)} gives way" for name in base if name in followers]
     base = {name: value for name, value in base.items() if name not in followers}
     found = with_changes(base, changes, drop=drop, resolve=resolve)
     if not same_model:
-        told.append(f"{recipe.model} is not here: what it decided is decided anew")
-    return replace(found, told=(*told, *found.told))
+        notices.append(f"{recipe.model} is not here: what it decided is decided anew")
+    return replace(found, notices=(*notices, *found.notices))
 
 
 def with_changes(
@@ -69,12 +69,12 @@ def with_changes(
     """The Recipe of the settings in ``base``, as somebody said them, with changes."""
     base = {name: value for name, value in base.items() if name.removesuffix(_SHA) not in drop}
     merged = dict(Settings(recipe=changes).over(Settings(recipe=base)).recipe)
-    told = [f"{_item(name, base)} gives way" for name in _gone(base, merged)]
-    return _fitted(merged, frozenset(changes), told, resolve)
+    notices = [f"{_item(name, base)} gives way" for name in _gone(base, merged)]
+    return _fitted(merged, frozenset(changes), notices, resolve)
 
 
 def _fitted(
-    fields: dict[str, Any], asked: Collection[str], told: list[str], resolve: Resolve
+    fields: dict[str, Any], asked: Collection[str], notices: list[str], resolve: Resolve
 ) -> Changed:
     """Leave out one by one what means nothing any more."""
     while True:
@@ -89,10 +89,10 @@ def _fitted(
                 raise SettingError(
                     f"{error}; or leave it out: --drop {name}", field=name
                 ) from error
-            told.append(f"left out {_item(name, fields)}: {error}")
+            notices.append(f"left out {_item(name, fields)}: {error}")
             fields = {k: v for k, v in fields.items() if k.removesuffix(_SHA) != name}
         else:
-            return Changed(recipe=recipe, told=tuple(told))
+            return Changed(recipe=recipe, notices=tuple(notices))
 
 
 def shortest(recipe: Recipe, resolve: Resolve) -> dict[str, Any]:
@@ -124,8 +124,8 @@ def _followers(recipe: Recipe, changes: Mapping[str, Any]) -> set[str]:
     """What is no longer true of a picture of another size."""
     if not changes.keys() & {"width", "height"}:
         return set()
-    told = ("original_size", "target_size")
-    same = {name for name in told if getattr(recipe, name) == (recipe.width, recipe.height)}
+    conditions = ("original_size", "target_size")
+    same = {name for name in conditions if getattr(recipe, name) == (recipe.width, recipe.height)}
     return same | {"factor", "enlarge"} if recipe.factor is not None else same
 
 

@@ -1,6 +1,6 @@
 """Prompts × axes × variants × seeds → what is asked for, one picture after the other.
 
-Nothing is kept of a plan but what it is crossed from, so that one of millions begins at once.
+Only the prompts, axes and seeds are in memory, so that a plan of millions begins at once.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ Fill = Callable[[Prompt, Mapping[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class Request:
     """One picture that is asked for: its prompt, all fields of its Recipe but the seed, the seed.
 
     Neighbours that differ in the seed alone have the very same ``fields``.
@@ -53,7 +53,7 @@ class Crossing:
         default_factory=lambda: lru_cache(maxsize=1000)(parsed)
     )
 
-    def __call__(self, prompts: Iterable[Prompt]) -> Iterator[Asked]:
+    def __call__(self, prompts: Iterable[Prompt]) -> Iterator[Request]:
         """Every picture of each prompt: combinations, of each its variants, of each the seeds.
 
         Raises ``SettingError`` for what an axis and the prompt's own line both set, and
@@ -69,7 +69,7 @@ class Crossing:
                 seeds = (fields.pop("seed"),) if own else self.seeds
                 for chosen, some in self._chosen(fields, templates, seeds):
                     for seed in some:
-                        yield Asked(prompt=prompt, fields=chosen, seed=seed)
+                        yield Request(prompt=prompt, fields=chosen, seed=seed)
 
     def count(self, prompt: Prompt) -> int:
         """How many pictures a prompt stands for."""
@@ -122,10 +122,10 @@ class Crossing:
                 yield fields | dict(_texts(templates, index)), seeds
 
 
-def _final(prompt: Prompt) -> Asked:
+def _final(prompt: Prompt) -> Request:
     """A line of a plan, as it is."""
     fields = dict(prompt.settings)
-    return Asked(prompt=prompt, seed=fields.pop("seed"), fields=fields)
+    return Request(prompt=prompt, seed=fields.pop("seed"), fields=fields)
 
 
 def _count(templates: Mapping[str, Template]) -> int:

@@ -1,4 +1,4 @@
-"""From latents to files, in a thread of its own, and what is told of each picture."""
+"""From latents to files, in a thread of its own, and the outcome for each picture."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from sdloop.metadata.detail import Metadata
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint
     from sdloop.models.components.load import Components
-    from sdloop.pipeline.picture import Picture, Sampled
+    from sdloop.pipeline.picture import Picture, SampledBatch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class There:
+class AlreadyThere:
     """A picture that needs nothing done: it was there, or another process has made it."""
 
     planned: Planned
@@ -54,7 +54,7 @@ class Failed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Means:
+class RunTools:
     """What a run works with: how models are loaded and pictures are read, what files tell."""
 
     load: "Callable[[Checkpoint], Components]"
@@ -63,9 +63,9 @@ class Means:
 
 
 def finish(
-    event: "Sampled | Picture",
+    event: "SampledBatch | Picture",
     wanted: Sequence[Item | None],
-    means: Means,
+    tools: RunTools,
 ) -> list[Written | Failed]:
     """Decode what is ``wanted`` of a batch, and write it; None stands for what is there."""
     from sdloop.pipeline.picture import Picture
@@ -81,7 +81,7 @@ def finish(
             pictures = list(event.only(rows).pictures())
     except (SdloopError, RuntimeError) as error:
         return [*failures(items, error, together=len(wanted) > 1)]
-    return [_written(picture, item, means) for picture, item in zip(pictures, items, strict=True)]
+    return [_written(picture, item, tools) for picture, item in zip(pictures, items, strict=True)]
 
 
 def failures(items: Sequence[Item], error: Exception, *, together: bool) -> list[Failed]:
@@ -89,10 +89,10 @@ def failures(items: Sequence[Item], error: Exception, *, together: bool) -> list
     return [Failed(planned=i.planned, key=i.key, error=error, together=together) for i in items]
 
 
-def _written(picture: "Picture", item: Item, means: Means) -> Written | Failed:
+def _written(picture: "Picture", item: Item, tools: RunTools) -> Written | Failed:
     planned = item.planned
     try:
-        path = picture.write(planned.path, metadata=means.metadata, exists=planned.exists)
+        path = picture.write(planned.path, metadata=tools.metadata, exists=planned.exists)
     except SdloopError as error:
         return Failed(planned=planned, key=item.key, error=error)
     return Written(planned=planned, key=item.key, path=path, picture=picture)

@@ -1,4 +1,4 @@
-"""Which pictures are there already: told by the keys inside the files, not by their names.
+"""Which pictures are finished: recognised by the key stored in each file, not by its name.
 
 A file that was renamed, or moved to another folder below, counts; one that was cut short, that was
 made with other settings or that only looks like it does not. Ten thousand files take two seconds,
@@ -42,7 +42,7 @@ class Found:
 
 
 def found_in(folder: Path, *, depth: int | None = None) -> Found:
-    """The pictures in ``folder`` and the folders in it, down to ``depth`` of them, if that is told.
+    """The pictures in ``folder`` and the folders in it, at most ``depth`` levels deep.
 
     Hidden folders and links to folders are left out; a folder that is not there holds nothing.
     """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sdloop.batch.planned import Planned
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.model_names import model_of
 from sdloop.recipe.batchable import shape_of
 
 # So many pictures are looked at together: models and shapes that alternate within them are sorted,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sdloop.batch.planned import Planned
 from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.models.checkpoint.value import ModelNames
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.model_names import model_of
 from sdloop.recipe.key import content_key
 
 

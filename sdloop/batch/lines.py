@@ -1,6 +1,6 @@
 """A plan as JSON lines: what each picture's Recipe is, and what one wants to know of it before.
 
-A line is the resolved Recipe, and beside its fields::
+A line is the resolved Recipe, and besides its fields::
 
     output       the file that it becomes
     key          its content key
@@ -53,7 +53,7 @@ def output_of(path: Path) -> str:
 
 
 def check_added(values: Mapping[str, Any]) -> None:
-    """Raise ``SettingError`` for what cannot stand beside the fields of a Recipe."""
+    """Raise ``SettingError`` for what cannot stand besides the fields of a Recipe."""
     output, key = values.get("output"), values.get("key")
     if not isinstance(output, str | None):
         raise SettingError(f"output must be text, got {output!r}")

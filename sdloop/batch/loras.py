@@ -1,20 +1,16 @@
 """LoRAs as they are asked for: by flags, in prompts, by their names in a folder."""
 
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdloop.batch.names import home
+from sdloop.batch.text_input import home
 from sdloop.errors import SettingError
 from sdloop.recipe.loras import Lora, checked_loras, split_tags
-from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
-    from sdloop.models.checkpoint.lora import FindLora, LoraFile
-    from sdloop.models.checkpoint.value import Checkpoint
+    pass
 
 
 def with_loras(fields: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
@@ -45,24 +41,3 @@ def _in_folder(lora: Lora, folder: str | None) -> Lora:
     if folder is None:
         raise SettingError(f"prompt calls the LoRA {lora.name!r}: give its folder with --lora-dir")
     return replace(lora, name=str(lora_in(home(folder), lora.name)))
-
-
-def lora_finder(*, may_fetch: bool) -> "FindLora":
-    """How this command finds LoRAs: each is read once, however many pictures it is for."""
-    from sdloop.models.checkpoint.lora import find_lora
-
-    return cache(partial(find_lora, may_fetch=may_fetch))
-
-
-def lora_files(
-    recipe: Recipe, checkpoint: "Checkpoint", find_lora: "FindLora"
-) -> "tuple[LoraFile, ...]":
-    """What the names of ``recipe.loras`` stand for; raises for one that cannot be added."""
-    from sdloop.models.checkpoint.lora import check_lora
-
-    files = tuple(find_lora(lora.name) for lora in recipe.loras)
-    for file in files:
-        check_lora(file, checkpoint)
-    if files and importlib.util.find_spec("peft") is None:
-        raise SettingError("loras need peft: pip install 'sdloop[lora]'")
-    return files

@@ -1,12 +1,17 @@
 """Which file each picture becomes."""
 
-import hashlib
+import itertools
 import os
-import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.prompts import blaming
+from sdloop.batch.text_input import home
+from sdloop.batch.wanted import Wanted
 from sdloop.errors import SettingError
+from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, ENLARGED_NAME, check_inside, expand_name, numbered
 from sdloop.metadata.picture import format_of
 from sdloop.recipe.fields import ROWS
@@ -80,51 +85,53 @@ def _suffixed(path: Path, format: str | None) -> Path:
     return path
 
 
-def home(name: str) -> Path:
-    """Shells know what ``~/`` is, but nobody asks them about the names in a settings file."""
-    return Path(name).expanduser() if name.startswith("~/") else Path(name)
+def name_pictures(
+    wanted: Sequence[Wanted], recipes: Sequence[Recipe], command: CommandSettings
+) -> list[Path]:
+    """The file of each picture; ``recipes`` are the resolved ones, whose values the names show.
 
-
-class Taken:
-    """The names that the pictures of a plan have so far.
-
-    They lie in a temporary database, which goes to the disk when there are many: a plan of a
-    million needs no more memory than one of a thousand.
+    Raises ``SettingError`` for a template that gives two pictures one name.
     """
-
-    def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = OFF")
-        self._db.execute("PRAGMA cache_size = -8192")  # 8 MiB
-        self._db.execute("CREATE TABLE asked (id INTEGER PRIMARY KEY)")
-        self._db.execute("CREATE TABLE names (id INTEGER PRIMARY KEY, next INTEGER)")
-        self._db.execute("BEGIN")
-
-    def free(self, path: Path, key: str) -> Path | None:
-        """``path``, or the next free one of name-2, name-3 …; None if it is this picture's already.
-
-        ``key`` is the content key of the picture. Where the hashes of two names agree in 64 bits,
-        for a million of them one chance in 30 million, a picture is numbered for nothing.
-        """
-        asked = self._db.execute("INSERT OR IGNORE INTO asked VALUES (?)", (_id(path, key),))
-        if asked.rowcount == 0:
-            return None
-        first = _id(path)
-        number = self._next(first) or 1
-        found = path
-        while number > 1 and self._next(_id(found := numbered(path, number))) is not None:
-            number += 1
-        if number > 1:
-            self._db.execute("UPDATE names SET next = ? WHERE id = ?", (number + 1, first))
-        self._db.execute("INSERT INTO names VALUES (?, 2)", (_id(found),))
-        return found
-
-    def _next(self, name: int) -> int | None:
-        """The first number that may be free for pictures of this name; None while it is free."""
-        row = self._db.execute("SELECT next FROM names WHERE id = ?", (name,)).fetchone()
-        return None if row is None else int(row[0])
+    naming = naming_of(command)
+    taken: dict[Path, int] = {}
+    paths = []
+    for index, (one, recipe) in enumerate(zip(wanted, recipes, strict=True)):
+        with blaming(one.where):
+            path = path_of(recipe, index, naming, own=one.output, usual=one.name, file=one.file)
+        if path in taken:
+            if is_named(one.output, command):
+                raise SettingError(
+                    f"output must name each picture differently, and {str(path)!r} would be "
+                    f"picture {taken[path] + 1} and {index + 1}: use {{seed}} or {{index}} in it"
+                )
+            path = _free(path, taken)
+        taken[path] = index
+        paths.append(path)
+    return paths
 
 
-def _id(path: Path, key: str = "") -> int:
-    digest = hashlib.blake2b(os.fsencode(path) + b"\0" + key.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, signed=True)
+def naming_of(command: CommandSettings) -> Naming:
+    return Naming(output=command.output, outdir=command.outdir, format=command.format)
+
+
+def is_named(own: str | None, command: CommandSettings) -> bool:
+    """Whether somebody chose this picture's name, so that it must be that one or none."""
+    return own is not None or command.output is not None
+
+
+def exists_rule(own: str | None, command: CommandSettings, *, overwrite: bool) -> Exists:
+    """What to do about a file of that name: names that we chose step aside.
+
+    ``own`` is the name in the prompt's line.
+    """
+    if overwrite:
+        return "overwrite"
+    return "fail" if is_named(own, command) else "number"
+
+
+def _free(path: Path, taken: Mapping[Path, int]) -> Path:
+    return next(
+        candidate
+        for candidate in (numbered(path, number) for number in itertools.count(2))
+        if candidate not in taken
+    )

@@ -9,21 +9,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sdloop.batch.cross import Asked
-from sdloop.batch.names import Naming, Taken, path_of
+from sdloop.batch.cross import Request
+from sdloop.batch.names import Naming, path_of
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import Prompt, blaming
-from sdloop.batch.resolving import Resolved, Resolver
+from sdloop.batch.taken_names import Taken
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import check_inside
 from sdloop.models.checkpoint.value import ModelNames
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.model_names import model_of
+from sdloop.pipeline.resolve import Resolved, Resolver
 from sdloop.recipe.key import key_text
 from sdloop.recipe.recipe import Recipe
 
 # The fields of a Recipe with what had to wait for the final text of its prompt.
-Complete = Callable[[Asked], Mapping[str, Any]]
+Complete = Callable[[Request], Mapping[str, Any]]
 
 _KEPT = 4096  # Recipes that differ in more than their seeds
 
@@ -64,14 +65,14 @@ class Planner:
         self._weights: dict[ModelNames, Mapping[str, str]] = {}
         self._last: tuple[Mapping[str, Any], Base] | None = None
 
-    def __call__(self, asked: Iterable[Asked]) -> Iterator[Planned]:
+    def __call__(self, requests: Iterable[Request]) -> Iterator[Planned]:
         """The plan, in the order of what is asked for.
 
         Raises, naming the line, what ``resolve`` does, and ``SettingError`` for a name that
         no file can have, or a line of a plan that has changed since.
         """
         taken = Taken()
-        for index, one in enumerate(asked):
+        for index, one in enumerate(requests):
             with blaming(one.prompt.where):
                 planned = self.planned(one, index)
             assert planned.key is not None
@@ -81,7 +82,7 @@ class Planner:
                 continue
             yield planned if path is planned.path else _at(planned, path)
 
-    def planned(self, one: Asked, index: int) -> Planned:
+    def planned(self, one: Request, index: int) -> Planned:
         """One picture, whatever the others are called."""
         base = self.base(one)
         resolved, key = base.resolved, base.key(one.seed)
@@ -102,7 +103,7 @@ class Planner:
             key=key,
         )
 
-    def base(self, one: Asked) -> Base:
+    def base(self, one: Request) -> Base:
         """What is resolved once for all seeds."""
         if self._last is not None and self._last[0] is one.fields:
             return self._last[1]
@@ -130,10 +131,10 @@ class Planner:
     def _path(self, prompt: Prompt, recipe: Recipe, index: int) -> Path:
         if prompt.key is None or prompt.output is None:
             return path_of(recipe, index, self._naming, own=prompt.output)
-        return _told(prompt.output, self._naming.outdir)
+        return _printed_path(prompt.output, self._naming.outdir)
 
 
-def _told(output: str, outdir: str | None) -> Path:
+def _printed_path(output: str, outdir: str | None) -> Path:
     """The file that a line of a plan names, as it stands there; see ``lines.output_of``."""
     path = Path(output)
     home = os.path.abspath(Path("" if outdir is None else outdir).expanduser())  # noqa: PTH100

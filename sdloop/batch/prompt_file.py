@@ -102,10 +102,10 @@ def _parse_json(line: str) -> dict[str, Any]:
     if isinstance(settings.get("recipe"), dict):
         settings = _told_recipe(settings)
     settings = with_new_names(settings)
-    told = {key: value for key, value in settings.items() if key in ADDED}
-    check_keys({key: value for key, value in settings.items() if key not in told}, source="it")
-    check_added(told)
-    needed = ("prompt",) if told.get("key") is None else ("prompt", "seed")
+    added = {key: value for key, value in settings.items() if key in ADDED}
+    check_keys({key: value for key, value in settings.items() if key not in added}, source="it")
+    check_added(added)
+    needed = ("prompt",) if added.get("key") is None else ("prompt", "seed")
     for name in needed:
         if name not in settings:
             raise SettingError(f"{name} must be given")

@@ -1,4 +1,4 @@
-"""A prompt with the settings that stand beside it, and where it stands."""
+"""A prompt with the settings in its line, and where that is."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from sdloop.errors import SdloopError, SettingError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """A prompt with the settings that stand beside it: all others come from the command.
+    """A prompt with the settings in its line: all others come from the command.
 
     ``where`` names its line for error messages; ``output`` is the file name in it, and ``name`` a
     template for the file where nobody names it. ``key`` is the content key of a line that a plan

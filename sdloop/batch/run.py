@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdloop.batch.claims import Claims, remove_leftovers
-from sdloop.batch.finish import Failed, Means, There, Written, failures, finish
+from sdloop.batch.finish import AlreadyThere, Failed, RunTools, Written, failures, finish
 from sdloop.batch.found import Found, found_in, is_there
 from sdloop.batch.grouping import Item, grouped, windows
 from sdloop.batch.keys import Keys
@@ -23,14 +23,14 @@ from sdloop.batch.planned import Planned
 from sdloop.errors import SdloopError
 from sdloop.metadata.atomic import check_writable
 from sdloop.models.checkpoint.value import ModelNames
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.model_names import model_of
 
 if TYPE_CHECKING:
     from sdloop.loop import Step
     from sdloop.pipeline.loaded_model import LoadedModel
-    from sdloop.pipeline.picture import Picture, Sampled
+    from sdloop.pipeline.picture import Picture, SampledBatch
 
-Outcome = There | Written | Failed
+Outcome = AlreadyThere | Written | Failed
 # How long to wait for a picture that another process makes, before looking again.
 _PATIENCE = 0.2
 
@@ -70,7 +70,7 @@ class _Task:
 def run(
     plan: Iterable[Planned],
     options: RunOptions,
-    means: Means,
+    tools: RunTools,
     *,
     stopping: Callable[[], bool] = lambda: False,
 ) -> "Iterator[Step | Outcome]":
@@ -83,7 +83,7 @@ def run(
     be written to, and what ``plan`` raises.
     """
     with ExitStack() as stack:
-        runner = _Runner(options, means, stopping, stack)
+        runner = _Runner(options, tools, stopping, stack)
         yield from runner.first_pass(plan)
         yield from runner.second_pass()
 
@@ -94,11 +94,11 @@ class _Runner:
     def __init__(
         self,
         options: RunOptions,
-        means: Means,
+        tools: RunTools,
         stopping: Callable[[], bool],
         stack: ExitStack,
     ) -> None:
-        self._options, self._means, self._stopping = options, means, stopping
+        self._options, self._tools, self._stopping = options, tools, stopping
         self._keys = Keys()
         self._since = 0.0 if options.redo_since is None else options.redo_since
         self._stack = stack
@@ -190,7 +190,7 @@ class _Runner:
 
     def _make(self, task: _Task) -> "Iterator[Step | Outcome]":
         """Sample the batch; what the loop raises ends only this batch."""
-        from sdloop.pipeline.picture import Picture, Sampled
+        from sdloop.pipeline.picture import Picture, SampledBatch
         from sdloop.pipeline.sample import sampled
 
         for item in task.wanted:
@@ -198,9 +198,9 @@ class _Runner:
         recipes = [item.planned.recipe for item in task.batch]
         model, done = self._loaded(task.batch[0]), 0
         try:
-            for event in sampled(model, recipes, len(recipes), self._means.open_image):
-                if isinstance(event, Sampled | Picture):
-                    rows = len(event.batch) if isinstance(event, Sampled) else 1
+            for event in sampled(model, recipes, len(recipes), self._tools.open_image):
+                if isinstance(event, SampledBatch | Picture):
+                    rows = len(event.batch) if isinstance(event, SampledBatch) else 1
                     self._fly(task, event, task.batch[done : done + rows])
                     done += rows
                 else:
@@ -220,14 +220,14 @@ class _Runner:
         names = model_of(planned.recipe)
         if self._model is None or self._model[0] != names:
             self._model = None  # gone before the next one needs its room
-            self._model = names, loaded_model(self._means.load(planned.checkpoint))
+            self._model = names, loaded_model(self._tools.load(planned.checkpoint))
         return self._model[1]
 
-    def _fly(self, task: _Task, event: "Sampled | Picture", batch: Sequence[Item]) -> None:
+    def _fly(self, task: _Task, event: "SampledBatch | Picture", batch: Sequence[Item]) -> None:
         """Let the other thread decode and write these while we go on."""
         assert self._thread is not None
         wanted = [item if item in task.wanted else None for item in batch]
-        future = self._thread.submit(finish, event, wanted, self._means)
+        future = self._thread.submit(finish, event, wanted, self._tools)
         self._flying.append((task, future))
 
     def _landed(self, leave: int | None) -> Iterator[Outcome]:
@@ -261,5 +261,5 @@ class _Runner:
             yield from failed
 
 
-def _there(item: Item) -> There:
-    return There(planned=item.planned, key=item.key)
+def _there(item: Item) -> AlreadyThere:
+    return AlreadyThere(planned=item.planned, key=item.key)

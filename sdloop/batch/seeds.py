@@ -4,6 +4,8 @@ import random
 import re
 from collections.abc import Sequence
 
+from sdloop.batch.prompts import Prompt
+from sdloop.batch.settings import Settings
 from sdloop.errors import SettingError
 from sdloop.recipe.limits import MAX_SEED
 from sdloop.rules import check_whole
@@ -84,3 +86,25 @@ def random_seed(count: int) -> int:
     seed = random.randrange(MAX_SEED - count + 2)
     host.carry(Carried(seed=seed))
     return seed
+
+
+def seeds_of(
+    prompts: Sequence[Prompt], settings: Settings, *, seed: str | None, count: int | None
+) -> list[int] | None:
+    """The seeds for all prompts that bring none; None where all bring their own.
+
+    ``seed`` and ``count`` are the flags; a settings file may say how many too.
+
+    Where nobody names a seed it is random.
+    """
+    how_many = settings.command.get("count", 1)
+    if all("seed" in prompt.settings for prompt in prompts):
+        if seed is not None or count is not None:
+            raise SettingError("seed and count mean nothing here: every prompt has its own seed")
+        return None
+    if seed is not None:
+        seeds = parse_seeds(seed)
+        # Several seeds say how many: that is not left to a settings file's count.
+        several = len(seeds) > 1 and count is None
+        return seeds if several else count_from(seeds, how_many)
+    return count_from([settings.recipe.get("seed", random_seed(how_many))], how_many)

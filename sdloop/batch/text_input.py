@@ -56,3 +56,8 @@ def _stdin() -> BinaryIO:
     if sys.stdin is None:
         raise FileError("cannot read standard input: it is closed")
     return sys.stdin.buffer
+
+
+def home(name: str) -> Path:
+    """Shells know what ``~/`` is, but nobody asks them about the names in a settings file."""
+    return Path(name).expanduser() if name.startswith("~/") else Path(name)

@@ -1,7 +1,14 @@
-"""One picture that was asked for, before its model is known."""
+"""Prompts × seeds → the pictures that are asked for, before their models are known."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sdloop.batch.learned_words import fields_of
+from sdloop.batch.loras import with_loras
+from sdloop.batch.prompts import Prompt, blaming
+from sdloop.batch.seeds import MAX_PICTURES
+from sdloop.batch.settings import Settings
+from sdloop.errors import SettingError
 from sdloop.recipe.recipe import Recipe
 
 
@@ -18,3 +25,26 @@ class Wanted:
     output: str | None = None
     name: str | None = None
     file: str | None = None
+
+
+def recipes_of(
+    prompts: Iterable[Prompt], settings: Settings, seeds: Sequence[int] | None
+) -> list[Wanted]:
+    """For each prompt every seed, unless it has its own; the prompt's settings win.
+
+    Raises ``SettingError``, naming the line of the prompt, for what no Recipe can be.
+    """
+    wanted: list[Wanted] = []
+    prompts = list(prompts)
+    for prompt, fields in zip(prompts, fields_of(prompts, settings), strict=True):
+        own = [fields["seed"]] if "seed" in prompt.settings else seeds or []
+        if len(wanted) + len(own) > MAX_PICTURES:
+            raise SettingError(f"one command makes at most {MAX_PICTURES} pictures")
+        with blaming(prompt.where):
+            fields = with_loras(fields, settings.command.get("lora_dir"))
+            recipes = [Recipe.from_dict({**fields, "seed": seed}) for seed in own]
+        wanted += [
+            Wanted(recipe=recipe, where=prompt.where, output=prompt.output, name=prompt.name)
+            for recipe in recipes
+        ]
+    return wanted

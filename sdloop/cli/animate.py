@@ -3,21 +3,22 @@
 import os
 from pathlib import Path
 
-from sdloop.animation.read import open_clip
+from sdloop.animation.read import open_frames
 from sdloop.animation.settle import durations_of
 from sdloop.animation.write import check_moving
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.seeds import parse_seeds, random_seed
 from sdloop.batch.settings import Settings
+from sdloop.batch.wanted import recipes_of
 from sdloop.cli.make.animation import Animation, make_animation
 from sdloop.cli.make.image_files import image_files
-from sdloop.cli.make.recipes import recipe_settings, recipes_of
-from sdloop.cli.make.run import asked_prompts, asked_settings
+from sdloop.cli.make.run import given_prompts, given_settings
 from sdloop.cli.options.animate import MovingOptions, MovingOutput
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, expand_name
@@ -56,21 +57,21 @@ def animate(
         raise SettingError(f"image must name frames, as in: {_EXAMPLE}")
     _check(moving)
     seeds = SeedOptions(seed=moving.seed, config=moving.config)
-    settings = asked_settings({**given(model, start, output), **recipe_settings(recipe)}, seeds)
+    settings = given_settings({**given(model, start, output), **recipe_settings(recipe)}, seeds)
     if model.batch_size not in (None, 1):
         raise SettingError(f"batch_size must be 1 for frames in a row, got {model.batch_size}")
-    (asked,) = asked_prompts(prompt, None, settings, example=_EXAMPLE)
+    (asked,) = given_prompts(prompt, None, settings, example=_EXAMPLE)
     (wanted,) = recipes_of([asked], settings, [_seed(moving, settings)])
-    clip = open_clip(image_files(names), name=" ".join(names) if len(names) < 3 else None)
+    frames = open_frames(image_files(names), name=" ".join(names) if len(names) < 3 else None)
     command = CommandSettings(**settings.command)
     path, exists = _path(wanted.recipe, command, names[0], overwrite=output.overwrite)
     check_moving(path, exists=exists)
     if path.suffix.lower() == ".mp4" and moving.loop:
         raise SettingError(f"loop means nothing in .mp4 files, got {moving.loop}")
     animation = Animation(
-        clip=clip,
+        input=frames,
         carry=moving.carry or 0.0,
-        durations=durations_of(clip, moving.fps),
+        durations=durations_of(frames, moving.fps),
         loop=moving.loop or 0,
         path=path,
         exists=exists,

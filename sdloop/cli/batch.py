@@ -13,14 +13,14 @@ from sdloop.batch.planned import Planned
 from sdloop.cli.make.batch_plan import plan_of
 from sdloop.cli.make.batch_run import run_plan
 from sdloop.cli.make.image_files import image_opener
-from sdloop.cli.make.recipes import recipe_settings
-from sdloop.cli.make.run import asked_settings
+from sdloop.cli.make.run import given_settings
 from sdloop.cli.options.batch import PlanOptions, PromptsArgument, StartOptions
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import MaskOptions
 from sdloop.cli.options.model import WarmOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import RecipeOptions, SeedOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.options.running import RunningOptions
 from sdloop.cli.read.ranking import OrderOptions, check_rank, ranked
 from sdloop.cli.terminal.output import emit
@@ -60,7 +60,7 @@ def batch(
         other = "a device" if model.device is not None else "standard input"
         raise SettingError(f"gpus means a process for each, which cannot share {other}")
     flags = {**given(model, output, start, mask), **recipe_settings(recipe)}
-    settings = asked_settings(flags, seeds)
+    settings = given_settings(flags, seeds)
     command, open_image = CommandSettings(**settings.command), image_opener()
     if running.batch_size is None and "batch_size" in settings.command:
         running = replace(running, batch_size=str(settings.command["batch_size"]))

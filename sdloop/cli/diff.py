@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from sdloop.cli.circumstances import differing, flat, short
 from sdloop.cli.terminal.columns import columns, safe
 from sdloop.cli.terminal.output import emit
 from sdloop.images.compare import Difference, difference
 from sdloop.images.input.read import open_image
+from sdloop.metadata.differences import differing, flat, short
 from sdloop.metadata.picture import read_record
 from sdloop.metadata.record import Record
 from sdloop.recipe.recipe import FIELDS

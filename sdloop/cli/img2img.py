@@ -27,10 +27,10 @@ def img2img(
       sdloop img2img -i day.jpg -i night.jpg "the old harbour, oil on canvas" --seed 1..4
       sdloop img2img frames/ "an old film" --strength 0.4 --seed 4 --outdir film
     """
-    from sdloop.cli.make.from_images import fulfil_from_pictures
-    from sdloop.cli.make.recipes import recipe_settings
+    from sdloop.cli.make.from_images import make_from_images
+    from sdloop.cli.options.recipe_fields import recipe_settings
 
     flags = {**given(model, output, start), **recipe_settings(recipe)}
     example = 'sdloop img2img sketch.png "a wooden carving of a rabbit"'
     images = start.images or []
-    fulfil_from_pictures(image, prompt, images, flags, seeds, output, example=example)
+    make_from_images(image, prompt, images, flags, seeds, output, example=example)

@@ -28,12 +28,10 @@ def inpaint(
       sdloop inpaint photo.png "a straw hat" --mask mask.png --mask-margin 32 --mask-blur 4 --seed 4
       sdloop inpaint cut-out.png "a street at night" --mask alpha --seed 4
     """
-    from sdloop.cli.make.from_images import fulfil_from_pictures
-    from sdloop.cli.make.recipes import recipe_settings
+    from sdloop.cli.make.from_images import make_from_images
+    from sdloop.cli.options.recipe_fields import recipe_settings
 
     flags = {**given(model, output, mask, start), **recipe_settings(recipe)}
     example = 'sdloop inpaint photo.png "a straw hat" --mask mask.png'
     images = start.images or []
-    fulfil_from_pictures(
-        image, prompt, images, flags, seeds, output, example=example, needs=("mask",)
-    )
+    make_from_images(image, prompt, images, flags, seeds, output, example=example, needs=("mask",))

@@ -9,13 +9,13 @@ from typing import Any
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import Settings
 from sdloop.cli.make.prompt_walk import walk
-from sdloop.cli.make.recipes import recipe_settings
-from sdloop.cli.make.run import asked_settings, fulfil
+from sdloop.cli.make.run import given_settings, make_from_prompts
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.mix import MixOptions, PromptsArgument, named, ways
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import RecipeOptions, SeedOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.terminal.output import emit
 from sdloop.errors import SettingError
 from sdloop.images.sheet import sheet
@@ -45,7 +45,7 @@ def mix(
         raise SettingError("from_file is for txt2img; mix takes its prompts one after the other")
     if not prompts:
         raise SettingError('prompt must be given, as in: sdloop mix "a rabbit" "a frog"')
-    settings = asked_settings({**given(model, output), **recipe_settings(recipe)}, seeds)
+    settings = given_settings({**given(model, output), **recipe_settings(recipe)}, seeds)
     wanted = [
         Prompt(
             settings=_beside(
@@ -58,7 +58,7 @@ def mix(
     if how.walk is not None:
         walk(prompts, wanted, how, settings, seeds, output)
         return
-    paths = fulfil(wanted, settings, seeds, output)
+    paths = make_from_prompts(wanted, settings, seeds, output)
     if how.slider is not None and paths:
         _write_strip(paths, _labels(named(prompts, how), ways(prompts, how)), output)
 

@@ -8,7 +8,7 @@ import typer
 from sdloop.cli.options.groups import option
 from sdloop.cli.options.model import Revision, Variant
 from sdloop.cli.read.model_card import (
-    Asked,
+    ModelName,
     bytes_text,
     card,
     family_text,
@@ -62,17 +62,17 @@ def models(
                 raise SettingError(f"{name} is for one model, and none was named: {value!r}")
         _list(json_lines=json_lines)
     else:
-        _tell(Asked(model, revision, variant), hashes=hashes, json_lines=json_lines)
+        _tell(ModelName(model, revision, variant), hashes=hashes, json_lines=json_lines)
 
 
-def _tell(asked: Asked, *, hashes: bool, json_lines: bool) -> None:
+def _tell(name: ModelName, *, hashes: bool, json_lines: bool) -> None:
     from sdloop.models.checkpoint.find import find_checkpoint
 
     found = find_checkpoint(
-        asked.model, revision=asked.revision, variant=asked.variant, may_fetch=False
+        name.model, revision=name.revision, variant=name.variant, may_fetch=False
     )
     facts = full_facts(found, hashes=hashes)
-    emit(json.dumps(facts) if json_lines else "\n".join(card(facts, asked)))
+    emit(json.dumps(facts) if json_lines else "\n".join(card(facts, name)))
 
 
 def _list(*, json_lines: bool) -> None:
@@ -98,7 +98,7 @@ def _row(checkpoint: "Checkpoint", revision: str | None) -> tuple[str, ...]:
     """The cells for one model, the first of which is what to type after ``--model``."""
     facts = summary(checkpoint)
     return (
-        str(Asked(checkpoint.name, revision, checkpoint.variant)),
+        str(ModelName(checkpoint.name, revision, checkpoint.variant)),
         family_text(facts),
         size_text(facts["native_size"]),
         facts["prediction_type"],

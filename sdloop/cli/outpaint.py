@@ -26,11 +26,11 @@ def outpaint(
       sdloop outpaint photo.png "an endless city" --right 256 --up 128 --seed 4
       sdloop outpaint photos/ "the sea" --left 512 --right 512 --overlap 128 --outdir wide
     """
-    from sdloop.cli.make.from_images import fulfil_from_pictures
-    from sdloop.cli.make.recipes import recipe_settings
+    from sdloop.cli.make.from_images import make_from_images
+    from sdloop.cli.options.recipe_fields import recipe_settings
     from sdloop.recipe.outpaint_windows import SIDES
 
     flags = {**given(model, output, growth), **recipe_settings(recipe)}
     example = 'sdloop outpaint photo.png "an endless city" --right 256'
     images = growth.images or []
-    fulfil_from_pictures(image, prompt, images, flags, seeds, output, example=example, needs=SIDES)
+    make_from_images(image, prompt, images, flags, seeds, output, example=example, needs=SIDES)

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from sdloop.batch.command_settings import CommandSettings
-from sdloop.batch.remake import Asked, resolving, wanted_again
+from sdloop.batch.remake import RemakeOptions, resolving, wanted_again
 from sdloop.batch.settings import Settings, read_settings
 from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
-from sdloop.cli.make.plan import plan_pictures, print_recipes
-from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.make.run import plan_for, print_recipes
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import MaskOptions, ScaleOptions, SideOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import RecipeOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.options.rerun import ChangeOptions, OtherImageOptions, OtherSeedOptions
 from sdloop.cli.read.recorded import FilesArgument, recorded_files
 from sdloop.cli.terminal.notices import tell_steps, tell_unseen
@@ -59,7 +59,7 @@ def rerun(
     flags = {**given(change, larger, start, mask, sides, model, output), **recipe_settings(recipe)}
     _check_drop(change.drop or [])
     changes, command, standing_model = _asked(flags, seeds)
-    asked = Asked(
+    asked = RemakeOptions(
         changes=changes,
         drop=change.drop or (),
         seed=seeds.seed,
@@ -72,7 +72,7 @@ def rerun(
     open_image = image_opener()
     resolve = resolving(open_image, may_fetch=not output.dry_run)
     wanted = _wanted(found, asked, resolve, quiet=output.quiet)
-    plan = plan_pictures(wanted, command, output, open_image)
+    plan = plan_for(wanted, command, output, open_image)
     if not output.quiet:
         tell_steps(plan)
         tell_unseen(plan)
@@ -111,7 +111,7 @@ def _check_drop(names: Sequence[str]) -> None:
 
 
 def _wanted(
-    found: Sequence[SavedPicture], asked: Asked, resolve: Any, *, quiet: bool
+    found: Sequence[SavedPicture], asked: RemakeOptions, resolve: Any, *, quiet: bool
 ) -> list[Wanted]:
     """All pictures that are asked for; what is to be told, once with the files it is about."""
     told: dict[str, list[str]] = {}

@@ -80,7 +80,7 @@ def sheet(
         shown = in_order(shown, ranked(names, ranking, quiet=out.quiet))
     cells = arranged(shown, columns=columns, rows=rows)
     if not out.quiet:
-        for line in cells.told:
+        for line in cells.notices:
             say(line)
     write_sheet(_drawn(cells, zoom), path, out)
 

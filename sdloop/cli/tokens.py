@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from sdloop.batch.loras import with_loras
 from sdloop.batch.settings import Settings
-from sdloop.cli.make.run import asked_prompts
+from sdloop.cli.make.run import given_prompts
 from sdloop.cli.options.fields import flag
 from sdloop.cli.options.groups import option
 from sdloop.cli.options.model import LoraDir, Model, Revision, Variant
 from sdloop.cli.options.recipe import PromptArgument
-from sdloop.cli.read.token_facts import Seen, TokenFacts, seen_of
+from sdloop.cli.read.token_facts import EncodedText, TokenFacts, encoded_texts
 from sdloop.cli.terminal.columns import columns, safe
 from sdloop.cli.terminal.output import emit
 from sdloop.cli.user_settings import standing_settings
@@ -64,7 +64,7 @@ def tokens(
     named = {"model": model, "revision": revision, "variant": variant}
     flags = {name: value for name, value in (given | named).items() if value is not None}
     settings = Settings.of(flags).over(standing_settings(None))
-    (asked,) = asked_prompts(prompt, None, settings, example='sdloop tokens "a red frog"')
+    (asked,) = given_prompts(prompt, None, settings, example='sdloop tokens "a red frog"')
     fields = {name: v for name, v in settings.recipe.items() if name in (*given, *named)}
     # What calls a LoRA is taken out of a prompt before it is read; in a folder it must be there.
     read, called = split_tags(asked.settings.get("prompt", settings.recipe.get("prompt", "")))
@@ -74,14 +74,14 @@ def tokens(
     checkpoint = find_checkpoint(
         recipe.model, revision=recipe.revision, variant=recipe.variant, may_fetch=False
     )
-    seen = list(seen_of(resolve(recipe, checkpoint), checkpoint))
+    seen = list(encoded_texts(resolve(recipe, checkpoint), checkpoint))
     for one in seen:
         emit(json.dumps(dataclasses.asdict(one)) if json_lines else "\n".join(_lines(one, seen)))
     if strict:
         _refuse(seen, recipe.model)
 
 
-def _lines(seen: Seen, everything: Sequence[Seen]) -> Iterator[str]:
+def _lines(seen: EncodedText, everything: Sequence[EncodedText]) -> Iterator[str]:
     """What people read of one text; where it stands among others if there are any."""
     if seen is not everything[0]:
         yield ""
@@ -106,7 +106,7 @@ def _row(number: int, token: TokenFacts) -> tuple[str, ...]:
     return str(number), str(token.position), str(token.id), token.text, weight
 
 
-def _steps(seen: Seen) -> str:
+def _steps(seen: EncodedText) -> str:
     """Such as "steps 1 to 12", or where texts take turns "steps 1, 3, 5, 7, …"."""
     stretches = [
         f"{first}" if first == last else f"{first} to {last}" for first, last in seen.steps
@@ -116,7 +116,7 @@ def _steps(seen: Seen) -> str:
     return f"steps {', '.join(stretches)}"
 
 
-def _refuse(seen: Sequence[Seen], model: str) -> None:
+def _refuse(seen: Sequence[EncodedText], model: str) -> None:
     """Raise ``SettingError`` for words that do nothing."""
     unknown = dict.fromkeys(word for one in seen for word in one.unknown)
     cut = dict.fromkeys(word for one in seen for word in one.cut)

@@ -1,7 +1,5 @@
 """``sdloop train-embedding``: a new word from pictures."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +7,7 @@ from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.settings import Settings
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.make.model import loaded
+from sdloop.cli.make.training_progress import training_progress
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.model import WeightsOptions
 from sdloop.cli.options.training import PicturesArgument, TrainingOptions
@@ -18,14 +17,13 @@ from sdloop.errors import SettingError
 from sdloop.images.input.read import open_image
 from sdloop.metadata.atomic import check_writable
 from sdloop.rules import check_local, check_whole
+from sdloop.training.settings import state_file_of
 
 if TYPE_CHECKING:
     from sdloop.models.components.load import Components
     from sdloop.training.settings import Training
 
 _EXAMPLE = 'sdloop train-embedding pictures/ --token "<my-frog>" --init frog -o my-frog.safetensors'
-# Beside the word's file, what --resume goes on from.
-_STATE = ".training.safetensors"
 _TRAINING = ("token", "init", "vectors", "steps", "learning_rate", "batch_size", "seed")
 
 
@@ -79,7 +77,7 @@ def _output(options: TrainingOptions) -> Path:
     if output.suffix != ".safetensors":
         raise SettingError(f"output must end in .safetensors, got {options.output!r}")
     if not options.resume:
-        for path in (output, output.with_suffix(_STATE)):
+        for path in (output, state_file_of(output)):
             check_writable(path, exists="overwrite" if options.overwrite else "fail")
     return output
 
@@ -113,22 +111,26 @@ def _run(
     output: Path,
     options: TrainingOptions,
 ) -> Path:
-    from sdloop.cli.make.training import Lesson
-    from sdloop.models.checkpoint.hashes import model_hashes
     from sdloop.training.pictures import encoded_pictures
+    from sdloop.training.run import TrainingRun
 
-    assert components.checkpoint is not None  # it was loaded from one
-    hashes = json.dumps(model_hashes(components.checkpoint), sort_keys=True)
     pictures = encoded_pictures(components, [open_image(name) for name in names])
     others = encoded_pictures(components, [open_image(name) for name in held_out])
-    lesson = Lesson(
+    run = TrainingRun(
         components=components,
         training=chosen,
         pictures=pictures,
-        held_out=others if held_out else pictures,
-        weights=hashlib.sha256(hashes.encode()).hexdigest(),
+        held_out=others if held_out else None,
         output=output,
-        state_file=output.with_suffix(_STATE),
-        options=options,
+        resume=options.resume,
+        save_every=100 if options.save_every is None else options.save_every,
+        sample_every=options.sample_every,
+        tell=(lambda line: None) if options.quiet else say,
+        progress=training_progress(chosen.steps, quiet=options.quiet),
     )
-    return lesson.run()
+    try:
+        return run.run()
+    except KeyboardInterrupt:
+        if run.began:
+            say("stopped before the last step: what was learned is kept, and --resume goes on")
+        raise

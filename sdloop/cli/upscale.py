@@ -7,13 +7,13 @@ from typing import Any
 
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import Settings
-from sdloop.cli.make.from_images import fulfil_from_pictures
-from sdloop.cli.make.recipes import recipe_settings
+from sdloop.cli.make.from_images import make_from_images
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions, ScaleOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import ModelError, SettingError
 
@@ -62,7 +62,7 @@ def upscale(
             prompt, settings={**prompt.settings, "factor": _usual_factor(own, may_fetch)}
         )
 
-    fulfil_from_pictures(
+    make_from_images(
         image,
         prompt,
         start.images or [],

@@ -1,8 +1,9 @@
 """``sdloop verify``: pictures made again and compared with their files."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,12 +11,20 @@ import typer
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import blaming
-from sdloop.batch.remake import Asked, check_code, located, own_code_of, resolving, wanted_again
+from sdloop.batch.remake import (
+    RemakeOptions,
+    check_code,
+    located,
+    own_code_of,
+    resolving,
+    wanted_again,
+)
 from sdloop.batch.settings import Settings
+from sdloop.batch.verify import Verdict, verdicts
 from sdloop.batch.wanted import Wanted
-from sdloop.cli.circumstances import differing, flat, short
 from sdloop.cli.make.image_files import image_opener
-from sdloop.cli.make.plan import plan_pictures
+from sdloop.cli.make.model import loaded
+from sdloop.cli.make.run import plan_for
 from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import Device, Dtype, LoraDir, Model
 from sdloop.cli.options.output import OutputOptions
@@ -26,16 +35,13 @@ from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.terminal.progress import Progress
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import BatchError, FileError, SdloopError, SettingError
-from sdloop.images.compare import Difference, difference
-from sdloop.images.input.read import OpenImage, open_image
-from sdloop.metadata.picture import as_saved
+from sdloop.images.input.read import OpenImage
+from sdloop.metadata.differences import short
 from sdloop.metadata.read import SavedPicture
-from sdloop.pipeline.resolve import model_of
 from sdloop.rules import check_whole
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
+    from sdloop.models.checkpoint.value import Checkpoint
     from sdloop.models.components.load import Components
 
 
@@ -68,23 +74,6 @@ class VerifyOptions:
             check_whole("tolerance", self.tolerance, 0, 255)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """What came of one picture; without a ``difference`` the sizes are not even the same.
-
-    ``made`` are the circumstances that differ, as they were and as they are.
-    """
-
-    path: str
-    difference: Difference | None
-    sizes: tuple[tuple[int, int], tuple[int, int]]
-    made: Mapping[str, tuple[Any, Any]]
-    notes: tuple[str, ...]
-
-    def is_equal(self, tolerance: int) -> bool:
-        return self.difference is not None and self.difference.largest <= tolerance
-
-
 @with_options
 def verify(files: FilesArgument = None, *, how: VerifyOptions) -> None:
     """Make pictures again, and check that they are the same.
@@ -105,7 +94,9 @@ def verify(files: FilesArgument = None, *, how: VerifyOptions) -> None:
     tolerance = how.tolerance or 0
     differ = 0
     with Progress(pictures=len(plan), quiet=how.quiet) as progress:
-        for verdict in _verdicts(plan, _command(how), open_named, progress):
+        load = partial(_load, _command(how), progress)
+        for verdict in verdicts(plan, load, open_named, watch=progress.step):
+            progress.picture()
             emit(_json_line(verdict) if how.json else _text(verdict))
             differ += not verdict.is_equal(tolerance)
     if differ:
@@ -122,13 +113,18 @@ def _command(how: VerifyOptions) -> CommandSettings:
     )
 
 
+def _load(command: CommandSettings, progress: Progress, checkpoint: "Checkpoint") -> "Components":
+    progress.loading(checkpoint.name)
+    return loaded(checkpoint, command)
+
+
 def _planned(
     found: Sequence[SavedPicture], how: VerifyOptions, open_named: OpenImage
 ) -> list[tuple[SavedPicture, Planned]]:
     """Each file with what it takes to make its picture again; what cannot be made is told."""
     resolve = resolving(open_named, may_fetch=True)
     changes = {} if how.model is None else {"model": how.model}
-    asked = Asked(changes=changes, lora_dir=how.lora_dir, run_code=how.run_code)
+    asked = RemakeOptions(changes=changes, lora_dir=how.lora_dir, run_code=how.run_code)
     ready, wanted = [], []
     for one in found:
         try:
@@ -143,11 +139,13 @@ def _planned(
         ready.append(one)
         wanted.append(again)
     output = OutputOptions(quiet=how.quiet)
-    plan = plan_pictures(wanted, CommandSettings(), output, open_named, check=False)
+    plan = plan_for(wanted, CommandSettings(), output, open_named, check=False)
     return list(zip(ready, plan, strict=True))
 
 
-def _wanted(one: SavedPicture, asked: Asked, resolve: Callable[..., Any], *, quiet: bool) -> Wanted:
+def _wanted(
+    one: SavedPicture, asked: RemakeOptions, resolve: Callable[..., Any], *, quiet: bool
+) -> Wanted:
     """The Recipe of one file; with a model that lies elsewhere now it stays what it is."""
     recipe = one.record.recipe
     with blaming(str(one.path)):
@@ -168,89 +166,6 @@ def _wanted(one: SavedPicture, asked: Asked, resolve: Callable[..., Any], *, qui
     return Wanted(recipe=moved, where=str(one.path), name="{file}.png", file=str(one.path))
 
 
-def _verdicts(
-    plan: Sequence[tuple[SavedPicture, Planned]],
-    command: CommandSettings,
-    open_named: OpenImage,
-    progress: Progress,
-) -> Iterator[Verdict]:
-    """One after the other, each model loaded once for as many of its pictures as follow."""
-    from sdloop.cli.make.model import loaded
-
-    last = None
-    for one, planned in sorted(plan, key=lambda pair: _order(plan, pair)):
-        if last != model_of(planned.recipe):
-            progress.loading(planned.checkpoint.name)
-            components = loaded(planned.checkpoint, command)
-            last = model_of(planned.recipe)
-        image, made = _remade(one, planned, components, open_named, progress)
-        progress.picture()
-        yield _verdict(one, image, made)
-
-
-def _order(plan: Sequence[tuple[SavedPicture, Planned]], pair: tuple[SavedPicture, Planned]) -> int:
-    """That of the first picture of the same model."""
-    models = [model_of(planned.recipe) for _, planned in plan]
-    return models.index(model_of(pair[1].recipe))
-
-
-def _remade(
-    one: SavedPicture,
-    planned: Planned,
-    components: "Components",
-    open_named: OpenImage,
-    progress: Progress,
-) -> "tuple[Image, Mapping[str, Any]]":
-    """The picture once more, or what it was at the step that the file shows."""
-    from sdloop.latents.vae import decode, to_images
-    from sdloop.pipeline.generate import stream
-    from sdloop.pipeline.loaded_model import environment_of
-    from sdloop.pipeline.picture import Picture
-
-    number = one.record.step.get("number")
-    for event in stream(components, planned.recipe, open_image=open_named):
-        if isinstance(event, Picture):
-            return event.image, event.made
-        progress.step(event)
-        if number == event.index + 1:
-            image = to_images(decode(components.vae, event.denoised))[0]
-            return image, environment_of(components).made(planned.loras)
-    raise FileError(f"{one.path}: it shows step {number}, which its Recipe does not take")
-
-
-def _verdict(one: SavedPicture, image: "Image", made: Mapping[str, Any]) -> Verdict:
-    there = open_image(str(one.path)).image.convert(image.mode)
-    notes = []
-    if one.record.step:
-        notes.append(f"step {one.record.step.get('number')} of {one.record.step.get('of')}")
-    again = as_saved(image, one.path) if one.record.recipe is not None else image
-    if again is not image:
-        notes.append("compared as JPEG saves it")
-    apart = difference(there, again) if there.size == again.size else None
-    return Verdict(
-        path=str(one.path),
-        difference=apart,
-        sizes=(there.size, again.size),
-        made=differing(flat(one.record.made), flat(made)) if one.record.made else {},
-        notes=(*notes, *_reasons(one, made, apart)),
-    )
-
-
-def _reasons(one: SavedPicture, made: Mapping[str, Any], apart: Difference | None) -> Iterator[str]:
-    """What is known of why, beside the circumstances that differ."""
-    if apart is not None and apart.equal:
-        return
-    then = one.record.made
-    if one.record.recipe is None:
-        yield f"it was made by another program, {one.record.source}"
-    elif not then:
-        yield "its file does not say with which weights, versions and device it was made"
-    elif then.get("weights") == made["weights"] and then.get("key") != made.get("key"):
-        yield "its Recipe is not the one that it was made with: the key is another"
-    if apart is not None and apart.largest == 1:
-        yield "one level apart, as pictures of a batch may be from those made alone"
-
-
 def _text(verdict: Verdict) -> str:
     (width, height), (other_width, other_height) = verdict.sizes
     what = str(verdict.difference)
@@ -264,17 +179,4 @@ def _text(verdict: Verdict) -> str:
 
 
 def _json_line(verdict: Verdict) -> str:
-    apart = verdict.difference
-    line = {
-        "path": verdict.path,
-        "equal": apart is not None and apart.equal,
-        "largest": None,
-        "share": None,
-        "psnr": None,
-        **({} if apart is None else apart.to_dict()),
-        "size": verdict.sizes[0],
-        "size_again": verdict.sizes[1],
-        "made": verdict.made,
-        "notes": verdict.notes,
-    }
-    return json.dumps(line, ensure_ascii=False)
+    return json.dumps(verdict.to_dict(), ensure_ascii=False)

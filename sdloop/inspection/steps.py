@@ -1,4 +1,4 @@
-"""Steps of the loop as pictures: the latents that it has, and the clean ones seen in them."""
+"""Steps of the loop as pictures: the latents, and the clean ones predicted from them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from sdloop.loop import Step
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class StepImages:
     """One step of one picture; ``label`` names its number, timestep and sigma."""
 
     label: str
@@ -20,7 +20,7 @@ class Seen:
     denoised: Image.Image
 
 
-def see(vae: Any, step: Step, *, row: int = 0) -> Seen:
+def step_images(vae: Any, step: Step, *, row: int = 0) -> StepImages:
     """Decode what a step has and what it predicts, for one picture of its batch.
 
     Latents that are mostly noise have, with some schedulers, a deviation of up to 15, which no VAE
@@ -29,7 +29,7 @@ def see(vae: Any, step: Step, *, row: int = 0) -> Seen:
     noisy, clean = step.latents[row : row + 1], step.denoised[row : row + 1]
     pictures = to_images(decode(vae, torch.cat([noisy / noisy.std().clamp(min=1), clean])))
     label = f"step {step.index}, t {step.timestep:.0f}\nsigma {step.sigma:.3g}"
-    return Seen(label=label, latents=pictures[0], denoised=pictures[1])
+    return StepImages(label=label, latents=pictures[0], denoised=pictures[1])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a picture's file says about how it was made, beside the Recipe."""
+"""What a picture's file says about how it was made, besides the Recipe."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -5,17 +5,16 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from sdloop.animation.read import Clip
-from sdloop.animation.settle import clip_recipe
+from sdloop.animation.read import Frames
+from sdloop.animation.settle import frames_recipe
 from sdloop.images.input.animated import frame_of
 from sdloop.images.input.frame import framed
 from sdloop.images.input.read import InputImage, check_sha256
 from sdloop.loop import Step
-from sdloop.models.checkpoint.clip import clip_hashes
-from sdloop.models.checkpoint.lora import find_lora
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import stream
 from sdloop.pipeline.picture import Picture
+from sdloop.pipeline.resolve import file_hashes
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_number
 
@@ -26,7 +25,7 @@ Known = Callable[[int, Recipe], Image.Image | None]
 class Frame:
     """One finished frame.
 
-    ``index`` counts from 0. ``source`` is the frame that was brought, in RGB and at the size of
+    ``index`` counts from 0. ``source`` is the input frame, in RGB and at the size of
     ``image``, what became of it. ``recipe`` is resolved. ``picture`` is None where ``known`` had
     the image already.
     """
@@ -40,13 +39,13 @@ class Frame:
 
 def animate(
     components: Components,
-    clip: Clip,
+    frames: Frames,
     recipe: Recipe,
     *,
     carry: float = 0.0,
     known: Known = lambda index, recipe: None,
 ) -> Iterator[Step | Frame]:
-    """Every frame of ``clip`` through ``recipe``, as it happens: a frame's steps, then the frame.
+    """Every one of ``frames`` through ``recipe``, as it happens: a frame's steps, then the frame.
 
     All of them get the noise of the Recipe's one seed. ``carry``, 0 to 1, is the share of the last
     result in what the next frame starts from: their pixels are mixed before they are encoded. At 0
@@ -57,23 +56,23 @@ def animate(
     image what it started from: with ``carry`` that is in no file, and its sha256 is that of the
     mixed pixels.
 
-    Raises ``SettingError`` as ``clip_recipe`` does, and for a carry out of range; else what
+    Raises ``SettingError`` as ``frames_recipe`` does, and for a carry out of range; else what
     ``stream`` does.
     """
     check_number("carry", carry, 0, 1)
-    hashes = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
-    hashes |= clip_hashes(recipe)
-    settled = clip_recipe(components, clip, recipe, carry=carry, lora_hashes=hashes)
+    settled = frames_recipe(
+        components, frames, recipe, carry=carry, lora_hashes=file_hashes(recipe)
+    )
     opened: dict[str, InputImage] = {}
     asked: list[Recipe] = []
     last: Image.Image | None = None
     # It asks for a Recipe when it is resumed after the last picture, and one is there by then.
     events = stream(components, iter(asked.pop, None), open_image=opened.__getitem__)
-    for index, (name, frame) in enumerate(clip.frames()):
-        check_sha256(frame.name, clip.sha256s[index], frame.sha256)
+    for index, (name, frame) in enumerate(frames.read()):
+        check_sha256(frame.name, frames.sha256s[index], frame.sha256)
         source = _seen(frame, settled)
         if carry and last is not None:
-            name = f"frame {index + 1} of {clip.name} with {carry:g} of the last result"
+            name = f"frame {index + 1} of {frames.name} with {carry:g} of the last result"
             frame = frame_of(Image.blend(source, last, carry), name)
         opened.clear()
         opened[name] = frame

@@ -1,7 +1,8 @@
 """From a prompt, or Recipes and Components, to pictures. Every command ends here."""
 
 import random
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, overload
 
 from sdloop.errors import SettingError
@@ -11,10 +12,10 @@ from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.components.cache import ModelCache
 from sdloop.models.components.device import threads_for
 from sdloop.models.components.load import Components, load_components
-from sdloop.pipeline.loaded_model import loaded_model
+from sdloop.pipeline.loaded_model import LoadedModel, loaded_model
+from sdloop.pipeline.model_names import model_of
 from sdloop.pipeline.own_code import Denoise, OwnCode
-from sdloop.pipeline.picture import Picture, Sampled
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.picture import Picture, SampledBatch
 from sdloop.pipeline.sample import sampled
 from sdloop.recipe.limits import MAX_SEED
 from sdloop.recipe.recipe import Recipe
@@ -83,9 +84,9 @@ def generate(
     does not have.
     """
     if isinstance(prompt, Components):
-        if recipes is None or settings:
-            what = f"got {', '.join(settings)} besides" if settings else "got components alone"
-            raise TypeError(f"generate(components, recipes) takes its settings in Recipes, {what}")
+        _refuse(settings, device, dtype)
+        if recipes is None:
+            raise TypeError("generate(components, recipes) needs Recipes, got components alone")
         events = stream(
             prompt,
             recipes,
@@ -95,21 +96,34 @@ def generate(
             scheduler=scheduler,
         )
         return [event for event in events if isinstance(event, Picture)]
-    if recipes is not None:
-        raise TypeError("generate(prompt) makes one picture; load_components() for many Recipes")
+    if recipes is not None or batch_size != 1:
+        raise TypeError("generate(prompt) makes one picture; for more give components and Recipes")
     if isinstance(scheduler, str):  # a setting, and not an object
         settings, scheduler = {**settings, "scheduler": scheduler}, None
-    if isinstance(prompt, Recipe):
-        recipe = Recipe.from_dict({**prompt.to_dict(), **settings}) if settings else prompt
-    else:
-        seed = settings.pop("seed", None)
-        seed = random.randint(0, MAX_SEED) if seed is None else seed
-        recipe = Recipe.from_dict({"prompt": prompt, "seed": seed, **settings})
+    recipe = _recipe(prompt, settings)
     components = _loaded(recipe, device, dtype)
     with threads_for(components.unet):
         return generate(
             components, recipe, open_image=open_image, denoise=denoise, scheduler=scheduler
         )[0]
+
+
+def _refuse(settings: Mapping[str, Any], device: str, dtype: str) -> None:
+    """Refuse what is decided elsewhere for components and Recipes."""
+    for name in settings:
+        raise TypeError(f"generate(components, recipes) takes no {name}: set it in the Recipes")
+    if (device, dtype) != ("auto", "auto"):
+        raise TypeError("device and dtype are for load_components() where components are given")
+
+
+def _recipe(prompt: str | Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The Recipe of one picture; without a seed it gets a random one."""
+    if isinstance(prompt, Recipe):
+        return Recipe.from_dict({**prompt.to_dict(), **settings}) if settings else prompt
+    fields = {"prompt": prompt, **settings}
+    if fields.get("seed") is None:
+        fields["seed"] = random.randint(0, MAX_SEED)
+    return Recipe.from_dict(fields)
 
 
 def _loaded(recipe: Recipe, device: str, dtype: str) -> Components:
@@ -150,11 +164,24 @@ def stream(
         recipes = [recipes]
     if isinstance(scheduler, str):
         raise SettingError(
-            f"scheduler must be an object here, got {scheduler!r}: a Recipe holds names"
+            f"scheduler must be an object here, got {scheduler!r}; name it in the Recipe"
         )
     model = loaded_model(components, OwnCode(denoise=denoise, scheduler=scheduler))
+    last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
+    resolved = (model.resolved(recipe, last_opened) for recipe in recipes)
+    yield from stream_resolved(model, resolved, batch_size=batch_size, open_image=last_opened)
+
+
+def stream_resolved(
+    model: LoadedModel,
+    recipes: Iterable[Recipe],
+    *,
+    batch_size: int = 1,
+    open_image: OpenImage = open_image,
+) -> Generator[Step | Picture, None, None]:
+    """``stream`` for Recipes that are resolved already, as those of a plan are."""
     for event in sampled(model, recipes, batch_size, open_image):
-        if isinstance(event, Sampled):
+        if isinstance(event, SampledBatch):
             yield from event.pictures()
         else:
             yield event

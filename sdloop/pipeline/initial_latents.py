@@ -111,8 +111,9 @@ def _noised(scheduler: Scheduler, clean: Tensor, drawn: Tensor, timesteps: Tenso
 def _for_upscaler(draws: Draws, seen: Sequence[EncodedInput], scheduler: Scheduler) -> Start:
     """For an upscaler: noise, and the pictures that it enlarges, whose own noise is drawn first."""
     pictures = [to_pixels(one.canvas.image) for one in seen]
-    levels = [one.noise_level for one in draws.batch if one.noise_level is not None]  # resolved
-    extra = low_res_channels(draws.components, pictures, levels, draws.generators)
+    # Resolved Recipes have one.
+    noise_levels = [one.noise_level for one in draws.batch if one.noise_level is not None]
+    extra = low_res_channels(draws.components, pictures, noise_levels, draws.generators)
     return Start(latents=draws.noise() * scheduler.init_noise_sigma, extra_channels=extra)
 
 

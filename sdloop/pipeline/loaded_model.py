@@ -6,17 +6,16 @@ from functools import lru_cache, partial
 
 from sdloop.conditioning.encode import Encode, encode_prompt
 from sdloop.conditioning.words import Words, with_words
-from sdloop.images.input.read import OpenImage
+from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.metadata.save import Environment
-from sdloop.models.checkpoint.clip import clip_hashes
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, find_lora
 from sdloop.models.components.adapters import adapted
 from sdloop.models.components.load import Components
+from sdloop.pipeline.model_names import with_model
 from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
-from sdloop.pipeline.resolve import with_model
+from sdloop.pipeline.resolve import resolve_for
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.resolve import facts_of, resolve
 
 Encoder = Callable[[Words], Encode]
 
@@ -47,11 +46,8 @@ class LoadedModel:
         """
         recipe = with_model(recipe, self.components.checkpoint)
         self.own.check(recipe)
-        hashes = {file.name: file.sha256 for file in self.loras(recipe)}
-        hashes |= clip_hashes(recipe)
-        facts = facts_of(recipe, open_image)
         plain = self.own.unsettled(recipe)
-        resolved = resolve(plain, self.components, facts, lora_hashes=hashes)
+        resolved = resolve_for(self.components, plain, open_image, self.find_lora)
         return self.own.settled(resolved, recipe)
 
     def loras(self, recipe: Recipe) -> tuple[LoraFile, ...]:
@@ -69,7 +65,11 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
 
     @lru_cache(maxsize=4)
     def prepare(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
-        wanted = adapted(components, [(found(lora.name), lora.scale) for lora in loras])
+        files = [found(lora.name) for lora in loras]
+        for lora, file in zip(loras, files, strict=True):
+            check_sha256(repr(lora.name), lora.sha256, file.sha256, what="LoRA")
+        scales = [lora.scale for lora in loras]
+        wanted = adapted(components, list(zip(files, scales, strict=True)))
 
         @lru_cache(maxsize=8)
         def encoder(words: Words) -> Encode:

@@ -1,4 +1,4 @@
-"""A picture while it grows outwards: what each pass sees of it, and what it leaves behind."""
+"""Outpainting: what each pass sees of the picture, and what it adds to it."""
 
 import hashlib
 from collections.abc import Sequence

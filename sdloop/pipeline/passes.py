@@ -100,7 +100,7 @@ def run(
 
     Where a scheduler needs fewer steps than there are, the ``total`` of the last one says so.
 
-    The ``conditioning`` is that of all stages, but for the sizes that SDXL is told.
+    The ``conditioning`` is that of all stages, but for the sizes that SDXL is conditioned on.
 
     Raises ``NonFiniteError`` naming the step at which numbers ceased to be finite.
     """

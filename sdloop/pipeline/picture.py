@@ -48,7 +48,7 @@ class Picture:
 
     @property
     def made(self) -> Made:
-        """How it was made, beside the Recipe. At first it takes the hashes of the weights' files.
+        """How it was made, besides the Recipe. The first call hashes the files of the weights.
 
         Equal Recipes on equal machines give equal values: no time is in it.
         """
@@ -90,7 +90,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sampled:
+class SampledBatch:
     """The latents of a batch, on the UNet's device, and what else its pictures need.
 
     ``sigmas`` are the noise levels at which the UNet ran for each; ``seconds`` is the share of
@@ -104,7 +104,7 @@ class Sampled:
     seconds: float
     encode_input: EncodeInput
 
-    def only(self, rows: Sequence[int]) -> "Sampled":
+    def only(self, rows: Sequence[int]) -> "SampledBatch":
         """The pictures of these rows alone."""
         if len(rows) == len(self.batch):
             return self

@@ -1,58 +1,136 @@
-"""A Recipe meets the model, the picture and the files that it names; no torch."""
+"""A Recipe meets its model, its input images and the files that it names: the one place.
 
-from dataclasses import replace
-from typing import Any
+Nothing is loaded: whatever can be refused is refused here, before torch is imported.
+"""
 
-from sdloop.errors import ModelError, SettingError
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
+
+from sdloop.animation.read import Frames
+from sdloop.animation.settle import frames_recipe
+from sdloop.errors import SettingError
+from sdloop.images.input.mask import input_facts
+from sdloop.images.input.read import InputFacts, InputImage, OpenImage
+from sdloop.models.checkpoint.clip import clip_hashes
 from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.checkpoint.lora import FindLora, LoraFile, check_lora, find_lora
 from sdloop.models.checkpoint.value import Checkpoint, ModelNames
+from sdloop.models.checkpoint.words import check_replacements
+from sdloop.pipeline.model_names import model_of
+from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import facts_of, resolve
 
-# The model in Recipes of pictures whose components come from no checkpoint: no file has this name.
-BY_HAND = "(components put together by hand)"
-
-_NAMES = ("model", "revision", "variant", "vae")
-_UNNAMED: ModelNames = ("mini", None, None, None)  # the Recipe's defaults
+_PICTURES = 10_000  # whose facts are kept
 
 
-def model_of(recipe: Recipe) -> ModelNames:
-    """What names a Recipe's weights: equal names are one model to load."""
-    return recipe.model, recipe.revision, recipe.variant, recipe.vae
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolved:
+    """A resolved Recipe, and what it was resolved with; ``picture`` is its input image."""
+
+    recipe: Recipe
+    picture: InputFacts | None
+    checkpoint: Checkpoint
+    loras: tuple[LoraFile, ...]
 
 
-def with_model(recipe: Recipe, checkpoint: Checkpoint | None) -> Recipe:
-    """``recipe`` with the names of the model that makes its picture.
+def resolve_for(
+    model: Defaults, recipe: Recipe, open_image: OpenImage, find_lora: FindLora = find_lora
+) -> Recipe:
+    """``recipe`` resolved for a model that is found or loaded; see ``recipe.resolve``."""
+    hashes = file_hashes(recipe, find_lora)
+    return resolve(recipe, model, facts_of(recipe, open_image), lora_hashes=hashes)
 
-    A Recipe that names no model takes the name of the loaded one; "mini", the default, counts as
-    none. A Recipe may name the loaded model in other words: then it keeps its own. Components that
-    were put together by hand have no name: the Recipe says what to call them.
 
-    Raises ``SettingError`` for a Recipe of another model than the loaded one.
+def file_hashes(
+    recipe: Recipe, find_lora: FindLora = find_lora, *, may_fetch: bool = True
+) -> dict[str, str]:
+    """The sha256 of each LoRA by its name, and of the CLIP that the losses ask."""
+    loras = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
+    return loras | clip_hashes(recipe, may_fetch=may_fetch)
+
+
+class Resolver:
+    """Resolves many Recipes: each model, input image and LoRA is found and read once.
+
+    Without ``may_fetch`` nothing is downloaded: a model that is not here counts as missing.
+    ``tell`` hears once of each animated input image, of which only the first frame is taken.
     """
-    asked = model_of(recipe)
-    if checkpoint is None:
-        return replace(recipe, model=BY_HAND) if recipe.model == _UNNAMED[0] else recipe
-    if asked == checkpoint.names:
-        return recipe
-    if all(a in (n, u) for a, n, u in zip(asked, checkpoint.names, _UNNAMED, strict=True)):
-        names: dict[str, Any] = dict(zip(_NAMES, checkpoint.names, strict=True))
-        return replace(recipe, **names)
-    if not _is(checkpoint, asked):
-        named = {name: value for name, value in zip(_NAMES, asked, strict=True) if value}
-        raise SettingError(
-            f"model must be the loaded one, {checkpoint.name!r}, got {named}: load that model, or "
-            "leave its name out of the Recipe"
-        )
-    return recipe
 
+    def __init__(
+        self,
+        open_image: OpenImage,
+        *,
+        may_fetch: bool = True,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._may_fetch = may_fetch
+        self._find_lora: FindLora = cache(partial(find_lora, may_fetch=may_fetch))
+        self._checkpoints: dict[ModelNames, Checkpoint] = {}
+        self._known_words: set[tuple[ModelNames, tuple[str, ...]]] = set()
+        told: set[str] = set()
 
-def _is(checkpoint: Checkpoint, names: ModelNames) -> bool:
-    """Whether these names, too, lead to the files of ``checkpoint``."""
-    model, revision, variant, vae = names
-    try:
-        found = find_checkpoint(model, revision=revision, variant=variant, vae=vae, may_fetch=False)
-    except (ModelError, SettingError):
-        return False
-    files, own = ([p.resolve() for part in c.weights.values() for p in part]
-                  for c in (found, checkpoint))  # fmt: skip
-    return files == own
+        def opened(name: str) -> InputImage:
+            picture = open_image(name)
+            if picture.animated and name not in told:
+                tell(f"{picture.name} moves: its first frame is taken")
+                told.add(name)
+            return picture
+
+        @lru_cache(maxsize=_PICTURES)
+        def facts(image: str, mask: str | None, blur: float | None, invert: bool) -> InputFacts:
+            return input_facts(opened, image, mask=mask, blur=blur, invert=invert)
+
+        self._facts = facts
+
+    def picture(self, recipe: Recipe) -> InputFacts | None:
+        """What ``recipe`` takes from its input image and its mask, if it has them."""
+        if recipe.image is None:
+            return None
+        return self._facts(recipe.image, recipe.mask, recipe.mask_blur, recipe.invert_mask)
+
+    def checkpoint(self, recipe: Recipe) -> Checkpoint:
+        """The model that ``recipe`` names."""
+        names = model, revision, variant, vae = model_of(recipe)
+        if names not in self._checkpoints:
+            self._checkpoints[names] = find_checkpoint(
+                model, revision=revision, variant=variant, vae=vae, may_fetch=self._may_fetch
+            )
+        return self._checkpoints[names]
+
+    def __call__(self, recipe: Recipe) -> Resolved:
+        """Raises what ``recipe.resolve`` does, and for a file or model that is not there."""
+        picture, checkpoint = self.picture(recipe), self.checkpoint(recipe)
+        loras = self._loras(recipe, checkpoint)
+        resolved = resolve(recipe, checkpoint, picture, lora_hashes=self._hashes(recipe))
+        self._check_words(resolved, checkpoint)
+        return Resolved(recipe=resolved, picture=picture, checkpoint=checkpoint, loras=loras)
+
+    def for_frames(self, recipe: Recipe, frames: Frames, *, carry: float) -> Resolved:
+        """The same for an animation, whose frames share one Recipe; see ``frames_recipe``."""
+        checkpoint = self.checkpoint(recipe)
+        loras = self._loras(recipe, checkpoint)
+        hashes = self._hashes(recipe)
+        resolved = frames_recipe(checkpoint, frames, recipe, carry=carry, lora_hashes=hashes)
+        return Resolved(recipe=resolved, picture=None, checkpoint=checkpoint, loras=loras)
+
+    def _hashes(self, recipe: Recipe) -> dict[str, str]:
+        return file_hashes(recipe, self._find_lora, may_fetch=self._may_fetch)
+
+    def _loras(self, recipe: Recipe, checkpoint: Checkpoint) -> tuple[LoraFile, ...]:
+        """The files of its LoRAs; raises for one that cannot be added to the model."""
+        files = tuple(self._find_lora(lora.name) for lora in recipe.loras)
+        for file in files:
+            check_lora(file, checkpoint)
+        if files and importlib.util.find_spec("peft") is None:
+            raise SettingError("loras need peft: pip install 'sdloop[lora]'")
+        return files
+
+    def _check_words(self, recipe: Recipe, checkpoint: Checkpoint) -> None:
+        """Look up the words that stand in the place of others, in the model's vocabulary."""
+        asked = model_of(recipe), recipe.replace_tokens or ()
+        if asked not in self._known_words:
+            check_replacements(checkpoint, asked[1])
+            self._known_words.add(asked)

@@ -19,12 +19,12 @@ from sdloop.pipeline.input_images import EncodeInput, input_encoder
 from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.pipeline.outpaint import growing_from, window_recipes
 from sdloop.pipeline.passes import run, sigmas_of_row, stages_of
-from sdloop.pipeline.picture import Picture, Sampled
+from sdloop.pipeline.picture import Picture, SampledBatch
 from sdloop.recipe.batchable import batches
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_outpaint import passes_of
 
-Event = Step | Sampled | Picture
+Event = Step | SampledBatch | Picture
 
 
 def sampled(
@@ -33,12 +33,11 @@ def sampled(
     """``stream`` without the decoding: the latents of each batch, once its steps are done.
 
     Outpainted pictures are decoded on the way. With one ``model`` for many calls each prompt is
-    encoded once. Recipes are resolved one after the other, and each batch made when it is full.
+    encoded once. ``recipes`` are resolved; each batch is made when it is full.
     """
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
     encode_input = input_encoder(model.components, last_opened)
-    resolved = (model.resolved(recipe, last_opened) for recipe in recipes)
-    for batch in batches(resolved, batch_size):
+    for batch in batches(recipes, batch_size):
         if batch[0].growth is None:
             yield from _fitting(batch, lambda part: _make(model, part, encode_input))
         else:
@@ -54,7 +53,7 @@ def _fitting(
         with memory_errors(batch[0], len(batch)):
             for event in make(batch):
                 if not isinstance(event, Step):
-                    done += len(event.batch) if isinstance(event, Sampled) else 1
+                    done += len(event.batch) if isinstance(event, SampledBatch) else 1
                 yield event
             return
     except OutOfMemory:
@@ -86,8 +85,9 @@ def _outpaint(
     for number, one in enumerate(passes):
         windows, open_window = window_recipes(batch, growing, one, number, model.components)
         made = []
-        for event in sampled(model, windows, len(batch), open_window):
-            if isinstance(event, Sampled):
+        resolved = (model.resolved(window, open_window) for window in windows)
+        for event in sampled(model, resolved, len(batch), open_window):
+            if isinstance(event, SampledBatch):
                 made += event.pictures()
             elif isinstance(event, Picture):
                 made.append(event)
@@ -106,7 +106,7 @@ def _outpaint(
 
 def _make(
     model: LoadedModel, batch: Sequence[Recipe], encode_input: EncodeInput
-) -> Iterator[Step | Sampled]:
+) -> Iterator[Step | SampledBatch]:
     """One batch, from the prompts to the latents.
 
     Prompts of different lengths, or with AND, cannot share a forward pass: they go one after the
@@ -132,7 +132,7 @@ def _sample(
     conditioning: Conditioning,
     encode_input: EncodeInput,
     reading: float,
-) -> Iterator[Step | Sampled]:
+) -> Iterator[Step | SampledBatch]:
     """From the conditioning to the latents; ``reading`` is each picture's time until then.
 
     ``components`` are those of the ``model`` with the LoRAs of the batch.
@@ -145,7 +145,7 @@ def _sample(
         latents = step.latents
         with watch.stopped():
             yield step
-    yield Sampled(
+    yield SampledBatch(
         model=model,
         batch=tuple(batch),
         latents=latents,

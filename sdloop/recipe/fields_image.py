@@ -15,8 +15,8 @@ START = section("Start", {
     "strength": Field(Number(0, 1),
         "How much of the picture is made anew, 0 to 1. 1 keeps almost nothing of it. Only this "
         "share of --steps is run.",
-        metavar="X", usual=DEFAULT_STRENGTH, common=True, essential=True, keyed=False,
-        replaces=("start_step",)),
+        metavar="X", usual=f"{DEFAULT_STRENGTH}, or 1 with a mask", common=True, essential=True,
+        keyed=False, replaces=("start_step",)),
     "exact_steps": Field(Flag(), "Run exactly --steps steps, whatever the strength is.",
         default=False, keyed=False, replaces=("start_step",)),
     "start_step": Field(Whole(0, MAX_STEPS - 1),

@@ -185,3 +185,23 @@ def _decimal(number: float) -> str:
 
 def _listed(weights: Sequence[float]) -> str:
     return ", ".join(f"{weight:g}" for weight in weights)
+
+
+def between_seeds(seeds: Sequence[int], share: float) -> dict[str, Any]:
+    """The seed at a place on the way through all, 0 (first) to 1 (last), as fields of a Recipe.
+
+    >>> between_seeds([4, 5, 6], 0.75)
+    {'seed': 5, 'variation_seed': 6, 'variation_strength': 0.5}
+    >>> between_seeds([4, 5, 6], 1.0)
+    {'seed': 6}
+    """
+    place = round(share * (len(seeds) - 1), 6)
+    first = int(place)
+    if place == first:
+        return {"seed": seeds[first]}
+    strength = round(place - first, 6)
+    return {
+        "seed": seeds[first],
+        "variation_seed": seeds[first + 1],
+        "variation_strength": strength,
+    }

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from sdloop.errors import FileError, SettingError
-from sdloop.images.input.mask import look
+from sdloop.images.input.mask import input_facts
 from sdloop.images.input.read import InputFacts, OpenImage
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.model_facts import Defaults
@@ -52,7 +52,7 @@ def facts_of(recipe: Recipe, open_image: OpenImage) -> InputFacts | None:
     """What ``recipe`` takes from the picture and the mask that it names, if it does."""
     if recipe.image is None:
         return None
-    return look(
+    return input_facts(
         open_image,
         recipe.image,
         mask=recipe.mask,

@@ -16,14 +16,14 @@ from sdloop.training.train import State
 PARTS = ("rows", "means", "squares")
 
 
-def embedding_bytes(training: Training, state: State, told: Mapping[str, Any]) -> bytes:
+def embedding_bytes(training: Training, state: State, facts: Mapping[str, Any]) -> bytes:
     """The file of the word, as diffusers has it; SDXL's two encoders under A1111's names.
 
-    Its metadata tell, as JSON, how it was trained and what ``told`` says.
+    Its metadata tell, as JSON, how it was trained and what ``facts`` say.
     """
     names = (training.token,) if len(state.rows) == 1 else ("clip_l", "clip_g")
     tensors = dict(zip(names, state.rows, strict=True))
-    note = {"schema": 1, "training": training.to_dict(), "step": state.step, **told}
+    note = {"schema": 1, "training": training.to_dict(), "step": state.step, **facts}
     return save(tensors, _noted(note))
 
 

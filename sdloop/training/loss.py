@@ -1,4 +1,4 @@
-"""How badly the model takes the noise off pictures that it is told the new word of."""
+"""The loss of textual inversion: how badly the model denoises pictures, given the new word."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -56,10 +56,10 @@ def loss_of(
     return F.mse_loss(predicted[0].float(), target)
 
 
-def told(
+def conditioning_of(
     components: Components, token: str, rows: Sequence[Tensor], prompts: Sequence[str]
 ) -> Conditioning:
-    """What the UNet is told by ``prompts`` in which ``token`` stands for ``rows``, one for each
+    """The conditioning of ``prompts`` in which ``token`` stands for ``rows``, one for each
     encoder. Gradients flow back into them."""
     knowing = with_vectors(components, [{token: vectors} for vectors in rows])
     encode = partial(encoded_prompt, knowing)
@@ -85,7 +85,7 @@ def measure(
 ) -> float:  # fmt: skip
     """The mean loss on ``pictures``, always with the same noise: comparable from step to step."""
     prompt = training.prompt(0)
-    conditioning = told(components, training.token, rows, [prompt] * LEVELS)
+    conditioning = conditioning_of(components, training.token, rows, [prompt] * LEVELS)
     count = schedule.config.num_train_timesteps
     timesteps = ((torch.arange(LEVELS) + 0.5) * count / LEVELS).long().to(components.device)
     losses = []

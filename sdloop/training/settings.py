@@ -3,11 +3,18 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from sdloop.errors import SettingError
 from sdloop.prompt.learned.places import MARKS
 from sdloop.rules import check_number, check_text, check_whole
+
+
+def state_file_of(output: Path) -> Path:
+    """Beside the file of a word, what a training that was stopped goes on from."""
+    return output.with_suffix(".training.safetensors")
+
 
 # What the new word is said in: Gal et al.'s, less those that only suit photographs.
 TEMPLATES = (

@@ -12,7 +12,7 @@ from sdloop.conditioning.words import pairs_of, word_vector
 from sdloop.errors import NonFiniteError, SettingError
 from sdloop.latents.noise import noise
 from sdloop.models.components.load import Components
-from sdloop.training.loss import loss_of, noise_schedule, told
+from sdloop.training.loss import conditioning_of, loss_of, noise_schedule
 from sdloop.training.pictures import Pictures, draw_latents
 from sdloop.training.settings import Training
 
@@ -78,7 +78,7 @@ def train(
             # How wrong the model is with the new word, and where that comes from.
             with torch.enable_grad():
                 rows = tuple(one.to(components.device).requires_grad_() for one in state.rows)
-                conditioning = told(components, training.token, rows, prompts)
+                conditioning = conditioning_of(components, training.token, rows, prompts)
                 loss = loss_of(components, schedule, latents, drawn, timesteps, conditioning)
                 gradients = torch.autograd.grad(loss, rows)
 

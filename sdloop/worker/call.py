@@ -117,6 +117,7 @@ class _Conversation:
 
     def _heard(self, streams: tuple[int, ...]) -> int | None:
         """The exit code; None when the worker has gone. Raises ``TimeoutError`` for a stuck one."""
+        handed_over = False
         while (message := self._line.receive()) is not None:
             self._heard_of = True
             self._line.set_patience(_SILENCE)
@@ -124,7 +125,10 @@ class _Conversation:
                 case Done():
                     return message.code
                 case Waiting(place=0):
-                    self._line.send(Streams(), streams)
+                    # A worker may say so twice. It keeps what it is given open.
+                    if not handed_over:
+                        self._line.send(Streams(), streams)
+                    handed_over = True
                 case Waiting(place=place) if not self._wanted.quiet:
                     _say(f"waiting for the worker: {place} before this call")
                 case Carried(seed=seed, path=path):

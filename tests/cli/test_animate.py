@@ -17,7 +17,7 @@ from helpers.tiny import tiny_sd1
 from PIL import Image, ImageDraw, ImageSequence
 from typer.testing import CliRunner
 
-from sdloop.animation.read import open_clip
+from sdloop.animation.read import open_frames
 from sdloop.animation.write import write_moving
 from sdloop.cli import app
 from sdloop.images.input.read import InputImage
@@ -148,17 +148,17 @@ def test_what_was_interrupted_is_taken_up(carry: str) -> None:
 
 def test_frames_that_are_there_do_not_wait_for_one_that_is_not() -> None:
     """Each is handed on before the next is read, however many there are."""
-    clip = open_clip(sorted(map(str, Path("frames").iterdir())))
-    read = []
+    frames = open_frames(sorted(map(str, Path("frames").iterdir())))
+    seen = []
 
-    def frames() -> Iterator[tuple[str, InputImage]]:
-        for index, frame in enumerate(clip.frames()):
-            read.append(index)
+    def read() -> Iterator[tuple[str, InputImage]]:
+        for index, frame in enumerate(frames.read()):
+            seen.append(index)
             yield frame
 
     events = animate(
         tiny_sd1(),
-        replace(clip, frames=frames),
+        replace(frames, read=read),
         Recipe(prompt="a cat", seed=4, steps=2),
         known=lambda index, recipe: drawn(index) if index < COUNT - 1 else None,
     )
@@ -166,7 +166,7 @@ def test_frames_that_are_there_do_not_wait_for_one_that_is_not() -> None:
     for event in events:
         if isinstance(event, Frame):
             found.append(event.picture is None)
-            assert read == list(range(event.index + 1))
+            assert seen == list(range(event.index + 1))
     assert found == [True] * (COUNT - 1) + [False]
 
 
@@ -212,7 +212,7 @@ def test_what_is_refused_before_the_model_is_loaded() -> None:
         ([*ASK, "--batch-size", "4"], 2, "batch_size must be 1 for frames in a row, got 4"),
         ([*ASK, "--config", "mask.toml"], 2, "mask means nothing for frames, got 'alpha'"),
         ([*ASK[:4], "--config", "left.toml"], 2, "left means nothing for frames, got 8"),
-        ([*ASK, "--carry", "0.3", "--config", "scale.toml"], 2, "carry must be 0 for frames that"),
+        ([*ASK, "--carry", "0.3", "--config", "factor.toml"], 2, "carry must be 0 for frames that"),
         (["frames"], 2, "prompt must be given"),
         ([], 2, "image must name frames"),
     ):

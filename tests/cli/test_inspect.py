@@ -13,7 +13,7 @@ from helpers.tiny import tiny_sd1, tiny_sdxl
 from PIL import Image
 
 from sdloop.inspection.latents import channel_images, round_trip
-from sdloop.inspection.steps import LatentColours, see
+from sdloop.inspection.steps import LatentColours, step_images
 from sdloop.latents.vae import decode
 from sdloop.loop import Step
 from sdloop.pipeline.generate import generate, stream
@@ -39,7 +39,7 @@ def test_the_last_step_is_the_picture() -> None:
     """And the steps before it are on their way there."""
     components = tiny_sd1()
     recipe = Recipe(prompt="a cat", seed=4, steps=4, scheduler="euler", width=32, height=32)
-    seen = [see(components.vae, event) for event in stream(components, recipe)
+    seen = [step_images(components.vae, event) for event in stream(components, recipe)
             if isinstance(event, Step)]  # fmt: skip
     picture = np.asarray(generate(components, recipe)[0].image)
     assert np.array_equal(np.asarray(seen[-1].denoised), picture)

@@ -14,7 +14,7 @@ from sdloop.schedulers.names import SCHEDULERS
 # Every scheduler in one process, by the command line and from Python; stderr is the descriptor, for
 # the libraries' handlers hold streams of their own.
 CODE = """
-import json, os, sys, tempfile
+import functools, json, os, sys, tempfile
 from sdloop.__main__ import main
 
 def heard(work):
@@ -38,12 +38,16 @@ def by_command(model, name):
         assert not ending.code, (name, ending.code)
 
 def by_python(model, name):
-    from sdloop.models.components.load import load_components
     from sdloop.pipeline.generate import generate
     from sdloop.recipe.recipe import Recipe
 
-    recipe = Recipe(prompt="a frog", seed=1, steps=3, scheduler=name)
-    generate(load_components(model), recipe)
+    generate(loaded(model), Recipe(prompt="a frog", seed=1, steps=3, scheduler=name))
+
+@functools.cache
+def loaded(model):
+    from sdloop.models.components.load import load_components
+
+    return load_components(model)
 
 told = {}
 for model, names in json.loads(sys.argv[1]):

@@ -10,6 +10,7 @@ from helpers.commands import Command, pixels, work_in
 
 from sdloop.metadata.picture import read_record
 from sdloop.recipe.recipe import Recipe
+from sdloop.worker.inside import HOST, Host
 
 
 @pytest.fixture(autouse=True)
@@ -289,7 +290,7 @@ def test_numbers_that_are_not_finite_end_with_4(monkeypatch: pytest.MonkeyPatch)
         raise NonFiniteError("the latents are not finite")
         yield
 
-    monkeypatch.setattr(sdloop.pipeline.generate, "stream", stream)
+    monkeypatch.setattr(sdloop.pipeline.generate, "stream_resolved", stream)
     result = txt2img("a cat", "--seed", "4")
     assert result.exit_code == 4
     assert result.stderr == "sdloop: error: the latents are not finite\n"
@@ -303,7 +304,7 @@ def test_each_warning_is_told_once_on_one_line(monkeypatch: pytest.MonkeyPatch) 
             warnings.warn("the eyes\nare tired", stacklevel=1)
         yield from ()
 
-    monkeypatch.setattr(sdloop.pipeline.generate, "stream", stream)
+    monkeypatch.setattr(sdloop.pipeline.generate, "stream_resolved", stream)
     result = txt2img("a cat", "--seed", "4,7", "-o", "{seed}.png")
     assert result.exit_code == 0
     assert result.stderr == "sdloop: warning: the eyes are tired\n"
@@ -312,16 +313,17 @@ def test_each_warning_is_told_once_on_one_line(monkeypatch: pytest.MonkeyPatch) 
 def test_two_models_take_turns_without_being_loaded_twice(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sdloop.models.components
+    import sdloop.models.components.load as loading
 
+    HOST.set(Host())  # it keeps no models
     loaded = []
-    load = sdloop.models.components.load.load_components
+    load = loading.load_components
 
     def counting(checkpoint: Any, **options: Any) -> Any:
         loaded.append(checkpoint.name)
         return load(checkpoint, **options)
 
-    monkeypatch.setattr(sdloop.models.components, "load_components", counting)
+    monkeypatch.setattr(loading, "load_components", counting)
     other = tmp_path / "other"
     other.symlink_to(tiny_model)
     lines = [

@@ -419,6 +419,7 @@ def test_the_shipped_judge_may_judge() -> None:
     assert min(shares.values()) >= 0.98, shares
 
 
+@pytest.mark.slow
 def test_the_shipped_model_follows_its_prompts(mini: Components) -> None:
     asked = questions(32)
     verdicts = findings.generated(mini, load_judge(SHIPPED), asked, Settings())

@@ -271,7 +271,7 @@ def test_the_penguins_are_drawn_by_the_script(tmp_path: Path) -> None:
 
 
 def test_the_shipped_word_knows_penguins_that_it_has_not_seen() -> None:
-    """What the README says of it, and that the file says the same."""
+    """What its page in the docs says of it, and that the file says the same."""
     components = load_components()
     file = PENGUIN / "my-penguin.safetensors"
     note = note_in(file)
@@ -282,9 +282,10 @@ def test_the_shipped_word_knows_penguins_that_it_has_not_seen() -> None:
     after = measure(components, schedule, seen, training, rows)
     assert (before, after) == pytest.approx((note["loss_of_init"], note["loss"]), abs=1e-3)
     assert (before, after) == pytest.approx((0.650, 0.473), abs=1e-3)
-    readme = (PENGUIN.parent.parent / "README.md").read_text(encoding="utf-8")
-    assert f"from {before:.3f}, that of\n" in readme
-    assert f"to {after:.3f}" in readme
+    page = PENGUIN.parent.parent / "docs" / "commands" / "train-embedding.md"
+    told = page.read_text(encoding="utf-8")
+    assert f"from {before:.3f}, with the vector of" in told
+    assert f"to {after:.3f}" in told
 
 
 def test_what_is_no_number_ends_the_training() -> None:

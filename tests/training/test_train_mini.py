@@ -180,7 +180,7 @@ def test_vae_training_resumes_exactly(begun: Path, tmp_path: Path, workers: str)
     assert equal(weights(tmp_path / "vae.pt"), weights(begun / "vae.pt"))
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_unet_training_resumes_exactly(begun: Path, readied: Path, workers: str) -> None:
     flags = [*UNET, *UNET_OF, "--workers", workers]
     killed_at(3, train_unet, readied, flags)

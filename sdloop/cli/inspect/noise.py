@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from sdloop.batch.settings import Settings
 from sdloop.batch.sweep import Axis, parse_axis
 from sdloop.cli.inspect.shared import Seed, SheetOptions, asked, ready, sheet_path, write_sheet
-from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.errors import SettingError
 from sdloop.images.sheet import sheet
 from sdloop.recipe.fields_picture import MODEL

@@ -15,10 +15,10 @@ from sdloop.cli.inspect.shared import (
     without_loras,
     write_sheet,
 )
-from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.terminal.columns import columns, safe
 from sdloop.cli.terminal.output import emit
 from sdloop.errors import SettingError

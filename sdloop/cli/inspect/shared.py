@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from sdloop.animation.write import check_moving
 from sdloop.batch.command_settings import CommandSettings
-from sdloop.batch.loras import lora_files, lora_finder, with_loras
+from sdloop.batch.loras import with_loras
 from sdloop.batch.seeds import random_seed
 from sdloop.batch.settings import Settings
 from sdloop.cli.make.image_files import image_opener
@@ -17,8 +17,8 @@ from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
+from sdloop.pipeline.resolve import Resolver
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.resolve import facts_of, resolve
 from sdloop.rules import check_local
 
 if TYPE_CHECKING:
@@ -110,14 +110,6 @@ def without_loras(fields: Mapping[str, Any]) -> Recipe:
 
 def ready(recipe: Recipe, settings: Settings) -> "tuple[Components, Recipe]":
     """The model of a Recipe, loaded, and the Recipe resolved for it before anything was loaded."""
-    from sdloop.models.checkpoint.clip import clip_hashes
-    from sdloop.models.checkpoint.find import find_checkpoint
-
-    checkpoint = find_checkpoint(
-        recipe.model, revision=recipe.revision, variant=recipe.variant, vae=recipe.vae
-    )
-    files = lora_files(recipe, checkpoint, lora_finder(may_fetch=True))
-    hashes = {file.name: file.sha256 for file in files} | clip_hashes(recipe)
-    facts = facts_of(recipe, image_opener())
-    resolved = resolve(recipe, checkpoint, facts, lora_hashes=hashes)
-    return loaded(checkpoint, CommandSettings(**settings.command)), resolved
+    resolved = Resolver(image_opener())(recipe)
+    components = loaded(resolved.checkpoint, CommandSettings(**settings.command))
+    return components, resolved.recipe

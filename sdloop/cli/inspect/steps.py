@@ -14,10 +14,10 @@ from sdloop.cli.inspect.shared import (
     sheet_path,
     write_sheet,
 )
-from sdloop.cli.make.recipes import recipe_settings
 from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
+from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.terminal.output import emit
 from sdloop.errors import SettingError
 from sdloop.images.sheet import sheet
@@ -27,7 +27,7 @@ from sdloop.rules import check_whole
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from sdloop.inspection.steps import Seen
+    from sdloop.inspection.steps import StepImages
 
 _COLUMNS = 9  # of a sheet that nobody asked to be wider
 _MOVING = (".gif", ".webp", ".mp4")
@@ -71,7 +71,7 @@ def steps(
     if every is not None:
         check_whole("every", every, 1, wanted.steps)
     components, resolved = ready(wanted, settings)
-    from sdloop.inspection.steps import see
+    from sdloop.inspection.steps import step_images
     from sdloop.loop import Step
     from sdloop.pipeline.generate import stream
 
@@ -79,7 +79,7 @@ def steps(
     seen = []
     for event in stream(components, resolved):
         if isinstance(event, Step) and _shown(event.index, event.total, stride):
-            seen.append(see(components.vae, event))
+            seen.append(step_images(components.vae, event))
     if moves:
         _write_moving(seen, path, out)
         return
@@ -88,13 +88,13 @@ def steps(
     write_sheet(sheet(grid, columns=labels, rows=["latents", "denoised"]), path, out)
 
 
-def _write_moving(seen: "Sequence[Seen]", path: Path, out: SheetOptions) -> None:
+def _write_moving(seen: "Sequence[StepImages]", path: Path, out: SheetOptions) -> None:
     durations = [_SECONDS] * (len(seen) - 1) + [_LAST_SECONDS]
     write_moving(path, _frames(seen), durations=durations, exists=exists(out))
     emit(str(path))
 
 
-def _frames(seen: "Sequence[Seen]") -> "Iterator[Image]":
+def _frames(seen: "Sequence[StepImages]") -> "Iterator[Image]":
     """Side by side, and over them the two lines of the label."""
     for one in seen:
         step, sigma = one.label.split("\n")

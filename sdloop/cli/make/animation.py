@@ -1,4 +1,4 @@
-"""The pipe of ``sdloop animate``: a clip → its Recipe → the frames → a file."""
+"""The pipe of ``sdloop animate``: the input frames → their Recipe → the results → a file."""
 
 import json
 import time
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sdloop.animation.flicker import Flicker
-from sdloop.animation.read import Clip
-from sdloop.animation.settle import clip_recipe, moving_facts
+from sdloop.animation.read import Frames
+from sdloop.animation.settle import moving_facts
 from sdloop.animation.write import write_moving
 from sdloop.batch.command_settings import CommandSettings
-from sdloop.batch.loras import lora_files, lora_finder
 from sdloop.batch.planned import Planned
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.animate import MovingOutput
@@ -22,10 +21,11 @@ from sdloop.cli.terminal.notices import tell_steps
 from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.terminal.progress import Progress
 from sdloop.errors import INTERRUPTED, FileError
+from sdloop.images.input.read import open_image
 from sdloop.metadata.atomic import Exists, check_writable
 from sdloop.metadata.picture import read_record, write_picture
 from sdloop.metadata.record import Made, texts_of
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.resolve import Resolver
 from sdloop.recipe.key import content_key
 from sdloop.recipe.recipe import Recipe
 
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Animation:
-    """What was asked for beside the Recipe; ``frames`` is the folder for single ones."""
+    """What was asked for besides the Recipe; ``frames`` is the folder for single results."""
 
-    clip: Clip
+    input: Frames
     carry: float
     durations: tuple[float, ...]
     loop: int
@@ -48,26 +48,19 @@ class Animation:
     frames: Path | None
 
     def facts(self) -> dict[str, Any]:
-        return moving_facts(self.clip, carry=self.carry, durations=self.durations, loop=self.loop)
+        return moving_facts(self.input, carry=self.carry, durations=self.durations, loop=self.loop)
 
 
 def make_animation(
     recipe: Recipe, animation: Animation, command: CommandSettings, output: MovingOutput
 ) -> None:
     """Make the frames, write the file, and print its path or its line of JSON."""
-    from sdloop.models.checkpoint.clip import clip_hashes
-    from sdloop.models.checkpoint.find import find_checkpoint
-
-    model, revision, variant, vae = model_of(recipe)
-    checkpoint = find_checkpoint(model, revision=revision, variant=variant, vae=vae, may_fetch=True)
-    files = lora_files(recipe, checkpoint, lora_finder(may_fetch=True))
-    hashes = {file.name: file.sha256 for file in files} | clip_hashes(recipe)
-    recipe = clip_recipe(
-        checkpoint, animation.clip, recipe, carry=animation.carry, lora_hashes=hashes
-    )
+    resolve = Resolver(open_image)
+    resolved = resolve.for_frames(recipe, animation.input, carry=animation.carry)
+    recipe = resolved.recipe
     planned = Planned(
-        recipe=recipe, checkpoint=checkpoint, picture=None, path=animation.path,
-        exists=animation.exists, output=None, loras=files,
+        recipe=recipe, checkpoint=resolved.checkpoint, picture=None, path=animation.path,
+        exists=animation.exists, output=None, loras=resolved.loras,
     )  # fmt: skip
     if animation.frames is not None:
         check_writable(animation.frames / "0001.png", exists="number")
@@ -105,7 +98,7 @@ class _Run:
     def write(self) -> Path:
         """Make and write it; returns the path that it got."""
         one = self._animation
-        with Progress(pictures=len(one.clip), quiet=self._output.quiet) as progress:
+        with Progress(pictures=len(one.input), quiet=self._output.quiet) as progress:
             return write_moving(
                 one.path,
                 self._frames(progress),
@@ -117,13 +110,13 @@ class _Run:
 
     def so_far(self) -> str:
         """What an interrupt leaves."""
-        kept = self._animation.frames
-        done = f"interrupted after {self._finished} of {len(self._animation.clip)} frames; no file"
-        if kept is None:
+        folder = self._animation.frames
+        done = f"interrupted after {self._finished} of {len(self._animation.input)} frames; no file"
+        if folder is None:
             return f"{done} was written (--save-frames DIR would have kept them)"
         seed = self._planned.recipe.seed  # which nobody need have named
         return (
-            f"{done} was written, the frames are in {str(kept)!r}: the same command goes on, "
+            f"{done} was written, the frames are in {str(folder)!r}: the same command goes on, "
             f"with --seed {seed}"
         )
 
@@ -144,7 +137,7 @@ class _Run:
         weights = model_hashes(checkpoint)
         events = animate(
             components,
-            self._animation.clip,
+            self._animation.input,
             self._planned.recipe,
             carry=self._animation.carry,
             known=lambda index, recipe: self._known(index, content_key(recipe, weights)),
@@ -176,7 +169,7 @@ class _Run:
 
     def _frame_path(self, index: int) -> Path:
         assert self._animation.frames is not None
-        digits = max(4, len(str(len(self._animation.clip))))
+        digits = max(4, len(str(len(self._animation.input))))
         return self._animation.frames / f"{index + 1:0{digits}d}.png"
 
     def _known(self, index: int, key: str) -> "Image | None":

@@ -1,4 +1,4 @@
-"""From the flags of ``sdloop batch`` to its plan, which is as long as one likes and not kept."""
+"""From the flags of ``sdloop batch`` to its plan, which may be long and is never in memory."""
 
 import dataclasses
 import itertools
@@ -7,19 +7,19 @@ from typing import Any
 
 from sdloop.batch.ahead import AHEAD, check_ahead, check_names
 from sdloop.batch.command_settings import CommandSettings
-from sdloop.batch.cross import Asked, Crossing, Fill
+from sdloop.batch.cross import Crossing, Fill, Request
 from sdloop.batch.grouping import WINDOW
 from sdloop.batch.learned_words import texts_in, words_for
 from sdloop.batch.loras import with_loras
+from sdloop.batch.names import exists_rule, naming_of
 from sdloop.batch.planned import Planned
 from sdloop.batch.planning import Complete, Planner
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import Settings
 from sdloop.batch.variants import no_wildcards, varies
 from sdloop.batch.wildcards import wildcards
-from sdloop.cli.files import exists_rule, naming_of
 from sdloop.cli.make.batch_sources import axes_of, check_readers, prompts_of, seeds_for, still_open
-from sdloop.cli.make.plan import resolver
+from sdloop.cli.make.run import resolver
 from sdloop.cli.options.batch import PlanOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
@@ -40,7 +40,7 @@ def plan_of(
     output: OutputOptions,
     open_image: OpenImage,
 ) -> tuple[Iterator[Planned], int | None]:
-    """The plan, and how many pictures it has, if that can be known; people are told of both.
+    """The plan, and how many pictures it has, if that can be known.
 
     Raises all that can be refused before the first picture: values of axes, prompts, names.
     """
@@ -114,7 +114,7 @@ def _completer(
     hidden = len(head) == AHEAD or crossing.lookup is not no_wildcards
     take = words_for(settings, None if hidden else texts)
 
-    def complete(one: Asked) -> dict[str, Any]:
+    def complete(one: Request) -> dict[str, Any]:
         return with_loras(take(one.fields, own=one.prompt.settings), command.lora_dir)
 
     return complete
@@ -128,7 +128,7 @@ def _told(
     seeds: SeedOptions,
     planner: Planner,
 ) -> Iterator[Planned]:
-    """The plan; people are told what was decided for them, as far as its first pictures show."""
+    """The plan, with notices about what was decided, as far as its first pictures show."""
     first = list(itertools.islice(plan, WINDOW))
     free = [one for one in head if one.key is None]
     if free:

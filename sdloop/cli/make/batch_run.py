@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 import typer
 
 from sdloop.batch.command_settings import CommandSettings
-from sdloop.batch.finish import Failed, Means, There, Written
+from sdloop.batch.finish import AlreadyThere, Failed, RunTools, Written
 from sdloop.batch.fitting import largest_batch
 from sdloop.batch.gpu_processes import Message, devices_of, local_device, spread
-from sdloop.batch.names import home
 from sdloop.batch.planned import Planned
 from sdloop.batch.run import RunOptions, run
+from sdloop.batch.text_input import home
+from sdloop.cli.make.json_line import line_of
 from sdloop.cli.make.model import loaded
-from sdloop.cli.make.record import line_of
 from sdloop.cli.options.running import RunningOptions, parse_batch_size, parse_shard
 from sdloop.cli.terminal.batch_progress import Counts, Tally
 from sdloop.cli.terminal.interrupts import Stopping
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.images.input.read import OpenImage
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.model_names import model_of
 from sdloop.recipe.batchable import shape_of
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def run_plan(
     tally = Tally(counts=Counts(total=total if running.shard is None else None), quiet=quiet)
     job = _Job(plan=plan, running=running, open_image=open_image, json_lines=json_lines)
     # Closed, or an error in here would leave claims behind until Python ends.
-    with Stopping(quiet=quiet) as stopping, closing(job.told(command, stopping)) as told:
-        for kind, _, line in told:
+    with Stopping(quiet=quiet) as stopping, closing(job.events(command, stopping)) as events:
+        for kind, _, line in events:
             _hear(kind, line, tally, show)
     if not stopping():
         tally.counts.finish()
@@ -88,13 +88,15 @@ class _Job:
     json_lines: bool
     began: float = field(default_factory=time.time)
 
-    def told(self, command: CommandSettings, stopping: Stopping) -> Generator[Message, None, None]:
+    def events(
+        self, command: CommandSettings, stopping: Stopping
+    ) -> Generator[Message, None, None]:
         """What happens to each picture, here or in a process for each GPU."""
         if self.running.gpus is None:
             device = local_device(command.device)
             return self.messages(replace(command, device=device), stopping)
         rest = iter(self.plan)
-        first = list(itertools.islice(rest, 1))  # what people are told of a plan is told once
+        first = list(itertools.islice(rest, 1))  # what people are events of a plan is events once
         job = replace(self, plan=itertools.chain(first, rest))
         return spread(
             devices_of(self.running.gpus),
@@ -107,17 +109,17 @@ class _Job:
     ) -> Generator[Message, None, None]:
         """Make what is missing, in this process; tell of each picture what there is to print."""
         load = _keeping(lambda checkpoint: loaded(checkpoint, command))
-        means = Means(load=load, open_image=self.open_image)
+        tools = RunTools(load=load, open_image=self.open_image)
         folder, depth = folder_of(command)
         options = RunOptions(
             folder=folder,
             depth=depth,
-            size_for=_sizes(command, self.running, means),
+            size_for=_sizes(command, self.running, tools),
             shard=parse_shard(self.running.shard),
             redo_since=self.began if self.running.redo else None,
         )
-        for event in run(self.plan, options, means, stopping=stopping):
-            if isinstance(event, There):
+        for event in run(self.plan, options, tools, stopping=stopping):
+            if isinstance(event, AlreadyThere):
                 yield "there", event.key, ""
             elif isinstance(event, Failed):
                 recipe = json.dumps(event.planned.recipe.to_dict(), ensure_ascii=False)
@@ -160,7 +162,7 @@ def _keeping(load: "Load") -> "Load":
 
 
 def _sizes(
-    command: CommandSettings, running: RunningOptions, means: Means
+    command: CommandSettings, running: RunningOptions, tools: RunTools
 ) -> Callable[[Planned], int]:
     """How many pictures like a planned one are made at once; see ``batch.fitting``."""
     asked = running.batch_size
@@ -175,8 +177,8 @@ def _sizes(
             return 1
         names = model_of(planned.recipe), shape_of(planned.recipe)
         if names not in known:
-            model = loaded_model(means.load(planned.checkpoint))
-            known[names] = largest_batch(model, planned.recipe, means.open_image)
+            model = loaded_model(tools.load(planned.checkpoint))
+            known[names] = largest_batch(model, planned.recipe, tools.open_image)
         return known[names]
 
     return measured if size is None else lambda planned: size

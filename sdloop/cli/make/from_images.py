@@ -1,4 +1,4 @@
-"""Pictures that are brought to a command, crossed with its prompts."""
+"""Input images of a command, crossed with its prompts."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.settings import Settings
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.make.recorded_prompts import prompts_of
-from sdloop.cli.make.run import asked_prompts, asked_settings, fulfil
+from sdloop.cli.make.run import given_prompts, given_settings, make_from_prompts
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
 from sdloop.errors import SettingError
@@ -19,7 +19,7 @@ from sdloop.images.input.read import is_picture_name
 Complete = Callable[[Prompt, Settings], Prompt]
 
 
-def fulfil_from_pictures(
+def make_from_images(
     image: str | None,
     prompt: str | None,
     images: Sequence[str],
@@ -46,15 +46,15 @@ def fulfil_from_pictures(
     names = [name for name in (image, *images) if name is not None]
     readers = {"mask": flags.get("mask"), "prompt": prompt, "from_file": seeds.from_file}
     check_stdin(names, {**readers, "config": seeds.config})
-    settings = asked_settings(flags, seeds)
+    settings = given_settings(flags, seeds)
     if own and prompt is None and "prompt" not in settings.recipe:
         found = prompts_of(image_files(names), settings, quiet=output.quiet, example=example)
     else:
-        prompts = asked_prompts(prompt, seeds.from_file, settings, example=example)
+        prompts = given_prompts(prompt, seeds.from_file, settings, example=example)
         found = _with_images(prompts, image_files(names), settings, example)
     for one in found:
         _check_needs(one, needs, settings, example)
-    fulfil([complete(one, settings) for one in found], settings, seeds, output)
+    make_from_prompts([complete(one, settings) for one in found], settings, seeds, output)
 
 
 def _check_needs(prompt: Prompt, needs: Sequence[str], settings: Settings, example: str) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.planned import Planned
 from sdloop.batch.unfinished import was_printed
+from sdloop.cli.make.json_line import json_line
 from sdloop.cli.make.model import loaded
-from sdloop.cli.make.record import json_line
 from sdloop.cli.make.step_files import StepFiles
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.terminal.notices import tell_stop
@@ -18,7 +18,7 @@ from sdloop.cli.terminal.preview import Preview
 from sdloop.cli.terminal.progress import Progress
 from sdloop.images.input.read import OpenImage
 from sdloop.models.checkpoint.value import ModelNames
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.model_names import model_of
 from sdloop.worker.inside import HOST
 from sdloop.worker.messages import Carried
 
@@ -86,17 +86,20 @@ def _make(
     preview: Preview,
 ) -> "Iterator[tuple[Planned, Picture]]":
     """Make the pictures of one model."""
-    from sdloop.pipeline.generate import stream
+    from sdloop.pipeline.generate import stream_resolved
+    from sdloop.pipeline.loaded_model import loaded_model
     from sdloop.pipeline.picture import Picture
 
     checkpoint = group[0].checkpoint
     progress.loading(checkpoint.name)
     components = loaded(checkpoint, command)
     preview.new_model()
-    # stream() keeps the order, so the next picture is that of the next plan.
+    # The order is kept, so the next picture is that of the next plan.
     finished = 0
     recipes = [planned.recipe for planned in group]
-    events = stream(components, recipes, batch_size=command.batch_size, open_image=open_image)
+    events = stream_resolved(
+        loaded_model(components), recipes, batch_size=command.batch_size, open_image=open_image
+    )
     for event in events:
         if not isinstance(event, Picture):
             progress.step(event, preview.picture(event, components.vae))

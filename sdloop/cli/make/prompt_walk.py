@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from sdloop.animation.write import check_moving, write_moving
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.prompts import Prompt
+from sdloop.batch.seeds import seeds_of
 from sdloop.batch.settings import Settings
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import each_picture
-from sdloop.cli.make.plan import print_recipes
-from sdloop.cli.make.recipes import seeds_of
-from sdloop.cli.make.run import planned
+from sdloop.cli.make.run import planned, print_recipes
 from sdloop.cli.options.mix import MixOptions, named
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
@@ -23,6 +22,7 @@ from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, expand_name
 from sdloop.metadata.record import Made, texts_of
+from sdloop.recipe.mixture import between_seeds
 from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def walk(
     ``texts`` are the prompts that the way leads through, and stand in the file. Each frame has a
     Recipe of its own, which ``--dry-run`` and ``--json`` print.
     """
-    numbers = seeds_of([Prompt(settings={})], settings, seeds)
+    numbers = seeds_of([Prompt(settings={})], settings, seed=seeds.seed, count=seeds.count)
     assert numbers is not None
     frames = [
         Prompt(settings={**one.settings, **between_seeds(numbers, place / (len(prompts) - 1))})
@@ -78,39 +78,19 @@ def walk(
             made.update(picture.made)
             yield picture.image
 
-    def told() -> Mapping[str, str]:
+    def metadata() -> Mapping[str, str]:
         own: Made = {**made}
         own.pop("key", None)  # that of a frame
         return texts_of(plan[0].recipe, own, command.metadata, moving=facts)
 
     durations = itertools.repeat(1 / fps)
-    path = write_moving(path, images(), durations=durations, texts=told, exists=exists)
+    path = write_moving(path, images(), durations=durations, texts=metadata, exists=exists)
     line = {"path": str(path), "recipes": recipes, "moving": facts}
     emit(json.dumps(line, ensure_ascii=False) if output.json else str(path))
 
 
-def between_seeds(seeds: Sequence[int], share: float) -> dict[str, Any]:
-    """The seed at a place on the way through all, 0 (first) to 1 (last), as fields of a Recipe.
-
-    >>> between_seeds([4, 5, 6], 0.75)
-    {'seed': 5, 'variation_seed': 6, 'variation_strength': 0.5}
-    >>> between_seeds([4, 5, 6], 1.0)
-    {'seed': 6}
-    """
-    place = round(share * (len(seeds) - 1), 6)
-    first = int(place)
-    if place == first:
-        return {"seed": seeds[first]}
-    strength = round(place - first, 6)
-    return {
-        "seed": seeds[first],
-        "variation_seed": seeds[first + 1],
-        "variation_strength": strength,
-    }
-
-
 def draws_noise(recipe: Recipe) -> bool:
-    """Whether the loop of a resolved Recipe draws noise beside the first one.
+    """Whether the loop of a resolved Recipe draws noise after the first one.
 
     TCD's own noise is that of its eta, which is 0 by default, and the same goes for DDIM.
     """

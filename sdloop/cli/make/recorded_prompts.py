@@ -24,13 +24,13 @@ def prompts_of(
     if not images and "image" not in settings.recipe:
         raise SettingError(f"image must be given, as in: {example}")
     prompts = []
-    told: set[str] = set()
+    said: set[str] = set()
     for image in images or [str(settings.recipe["image"])]:
         own = _own(image, settings)
         text = own.get("prompt", "")
-        if text and text not in told and not quiet:
+        if text and text not in said and not quiet:
             say(f'the prompt of {image!r} is in its file: "{safe(shorten(text, 60))}"')
-        told.add(text)
+        said.add(text)
         prompts.append(Prompt(settings={"image": image, "prompt": "", **own}))
     return prompts
 

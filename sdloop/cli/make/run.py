@@ -1,19 +1,22 @@
 """What every command making pictures shares: from its flags to the pictures that it makes."""
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.plan_all import plan_pictures
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompt_file import read_prompts
 from sdloop.batch.prompts import Prompt
+from sdloop.batch.seeds import seeds_of
 from sdloop.batch.settings import Settings
 from sdloop.batch.text_input import read_text
+from sdloop.batch.wanted import Wanted, recipes_of
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
-from sdloop.cli.make.plan import plan_pictures, print_recipes
-from sdloop.cli.make.recipes import recipes_of, seeds_of
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
 from sdloop.cli.terminal.notices import (
@@ -23,18 +26,20 @@ from sdloop.cli.terminal.notices import (
     tell_unseen,
     tell_variants,
 )
+from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.images.input.read import OpenImage
+from sdloop.pipeline.resolve import Resolver
 
 
-def asked_settings(flags: Mapping[str, Any], seeds: SeedOptions) -> Settings:
+def given_settings(flags: Mapping[str, Any], seeds: SeedOptions) -> Settings:
     """The flags that were given, over all that stands in settings files."""
     count = {} if seeds.count is None else {"count": seeds.count}
     return Settings.of({**flags, **count}).over(standing_settings(seeds.config))
 
 
-def asked_prompts(
+def given_prompts(
     argument: str | None, from_file: str | None, settings: Settings, *, example: str
 ) -> list[Prompt]:
     """The prompts, from the one place that names them; ``example`` is a command that has one."""
@@ -50,14 +55,14 @@ def asked_prompts(
     raise SettingError(f"prompt must be given, as in: {example}")
 
 
-def fulfil(
+def make_from_prompts(
     prompts: Sequence[Prompt], settings: Settings, seeds: SeedOptions, output: OutputOptions
 ) -> list[Path]:
     """Make every picture that is asked for, or with ``--dry-run`` print its Recipe.
 
     Returns the files: each prompt with every seed.
     """
-    numbers = seeds_of(prompts, settings, seeds)
+    numbers = seeds_of(prompts, settings, seed=seeds.seed, count=seeds.count)
     command = CommandSettings(**settings.command)
     open_image = image_opener()
     plan = planned(prompts, settings, seeds.seed, numbers, command, output, open_image)
@@ -76,12 +81,12 @@ def planned(
     output: OutputOptions,
     open_image: OpenImage,
 ) -> list[Planned]:
-    """The plan of all that is asked for; what was decided for people is told to them.
+    """The plan of all that is asked for, with notices about what was decided.
 
     ``seed`` is the flag, and ``numbers`` what it came to, or what was chosen.
     """
     wanted = recipes_of(prompts, settings, numbers)
-    plan = plan_pictures(wanted, command, output, open_image)
+    plan = plan_for(wanted, command, output, open_image)
     if not output.quiet:
         tell_choices(prompts, settings, seed, numbers)
         tell_steps(plan)
@@ -89,3 +94,36 @@ def planned(
         tell_variants(plan)
         tell_unseen(plan)
     return plan
+
+
+def plan_for(
+    wanted: Sequence[Wanted],
+    command: CommandSettings,
+    options: OutputOptions,
+    open_image: OpenImage,
+    *,
+    check: bool = True,
+) -> list[Planned]:
+    """The plan of a command: see ``plan_pictures``."""
+    return plan_pictures(
+        wanted,
+        resolver(options, open_image),
+        command,
+        overwrite=options.overwrite,
+        check=check and not options.dry_run,
+    )
+
+
+def resolver(options: OutputOptions, open_image: OpenImage) -> Resolver:
+    """What resolves the Recipes of a command; a dry run fetches nothing."""
+    if options.quiet:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the hub's library is imported
+    tell = (lambda _: None) if options.quiet else say
+    return Resolver(open_image, may_fetch=not options.dry_run, tell=tell)
+
+
+def print_recipes(plan: Sequence[Planned]) -> None:
+    """Print the plan as ``--from-file`` takes it: a Recipe in JSON per line."""
+    for one in plan:
+        values = one.recipe.to_dict() | ({} if one.output is None else {"output": one.output})
+        emit(json.dumps(values, ensure_ascii=False))

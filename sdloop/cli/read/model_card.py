@@ -19,7 +19,7 @@ _SEED = 4  # prompts to try come with one, so that two who try them see the same
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ModelName:
     """A model by the words that ask for it; as text, what to type after ``--model``."""
 
     model: str
@@ -84,23 +84,23 @@ def _text_encoders(checkpoint: "Checkpoint") -> list[dict[str, Any]]:
     ]
 
 
-def card(facts: Mapping[str, Any], asked: Asked) -> Iterator[str]:
+def card(facts: Mapping[str, Any], name: ModelName) -> Iterator[str]:
     """The lines that people read: what it is, the words it knows, and commands to paste."""
-    yield safe(str(asked))
+    yield safe(str(name))
     yield from _aligned(dict(_entries(facts)))
     if facts["vocabulary"]:
         yield "\n  Words that it knows:"
         yield from _aligned({kind: _list(words) for kind, words in facts["vocabulary"].items()})
     if facts["prompts"]:
         yield "\n  To try:"
-    model = "" if asked == _standing() else f" --model {asked}"
+    model = "" if name == _standing() else f" --model {name}"
     for prompt in facts["prompts"]:
         yield safe(f"  sdloop txt2img {_quoted(prompt)}{model} --seed {_SEED}")
 
 
-def _aligned(told: Mapping[str, str]) -> Iterator[str]:
-    width = max(map(len, told))
-    for name, text in told.items():
+def _aligned(facts_by_name: Mapping[str, str]) -> Iterator[str]:
+    width = max(map(len, facts_by_name))
+    for name, text in facts_by_name.items():
         yield from entry(name, text, width)
 
 
@@ -152,10 +152,12 @@ def bytes_text(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
-def _standing() -> Asked:
+def _standing() -> ModelName:
     """The model that is taken where a command names none."""
     settings = standing_settings(None).recipe
-    return Asked(settings.get("model", "mini"), settings.get("revision"), settings.get("variant"))
+    return ModelName(
+        settings.get("model", "mini"), settings.get("revision"), settings.get("variant")
+    )
 
 
 def _quoted(prompt: str) -> str:

@@ -33,7 +33,7 @@ class Shown:
 class Cells:
     """Pictures in rows of one length, None where there is none, and what is written beside them.
 
-    ``captions`` are labels of their own for all pictures, where there are no axes. ``told`` is
+    ``captions`` are labels of their own for all pictures, where there are no axes. ``notices`` are
     what people should know about pictures that are not shown.
     """
 
@@ -41,7 +41,7 @@ class Cells:
     columns: Sequence[str] = ()
     rows: Sequence[str] = ()
     captions: Sequence[Sequence[str]] | None = None
-    told: Sequence[str] = ()
+    notices: Sequence[str] = ()
 
 
 def records_of(names: Sequence[str], *, needed: bool) -> list[Shown]:
@@ -71,24 +71,24 @@ def arranged(shown: Sequence[Shown], *, columns: str | None, rows: str | None) -
     if columns is None and rows is None:
         return _plain(shown)
     axes = [axis for axis in (columns, rows) if axis is not None]
-    told = [one for one in shown if _fits(one, axes)]
-    if not told:
+    placed = [one for one in shown if _fits(one, axes)]
+    if not placed:
         raise SettingError(f"none of these pictures has {' and '.join(axes)}")
-    across, down = _values(told, columns), _values(told, rows)
+    across, down = _values(placed, columns), _values(placed, rows)
     places: dict[tuple[Any, Any], Shown] = {}
-    for one in told:
+    for one in placed:
         places.setdefault((_value(one, columns), _value(one, rows)), one)
     lines = []
-    if len(told) < len(shown):
-        lines.append(f"left out {_count(len(shown) - len(told))} without {' and '.join(axes)}")
-    if len(places) < len(told):
-        hidden = _count(len(told) - len(places))
+    if len(placed) < len(shown):
+        lines.append(f"left out {_count(len(shown) - len(placed))} without {' and '.join(axes)}")
+    if len(places) < len(placed):
+        hidden = _count(len(placed) - len(places))
         lines.append(f"left out {hidden} whose place is taken: the first of each is shown")
     return Cells(
         grid=[[places.get((x, y)) for x in across] for y in down],
         columns=[_label(columns, x) for x in across] if columns is not None else (),
         rows=[_label(rows, y) for y in down] if rows is not None else (),
-        told=lines,
+        notices=lines,
     )
 
 

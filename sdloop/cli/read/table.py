@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sdloop.cli.circumstances import flat
+from sdloop.metadata.differences import flat
 from sdloop.metadata.read import SavedPicture
 from sdloop.recipe.recipe import FIELDS
 

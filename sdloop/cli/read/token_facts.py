@@ -40,7 +40,7 @@ class ChunkFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class EncodedText:
     """A text that is encoded, with the weight of its prediction.
 
     ``steps`` are the first and the last step of each stretch that sees it, from 1. ``encoders``
@@ -56,7 +56,7 @@ class Seen:
     cut: tuple[str, ...]
 
 
-def seen_of(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[Seen]:
+def encoded_texts(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[EncodedText]:
     """All texts of a resolved Recipe's prompt, in their order."""
     from sdloop.models.checkpoint.tokenizer import load_tokenizer
     from sdloop.models.checkpoint.words import unknown_words
@@ -75,7 +75,7 @@ def seen_of(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[Seen]:
         ]
         for texts, steps in _stretches(changes).items():
             spans = [span for one in texts for span in spans_of(one, recipe.emphasis)]
-            yield Seen(
+            yield EncodedText(
                 text=texts[0],
                 weight=weight,
                 steps=tuple(steps),

@@ -128,12 +128,14 @@ class Worker:
                 self._queue.close()
 
     def _follow(self, guest: Guest) -> None:
-        """Hear what a client says, until it has gone."""
+        """Hear what a client says, until it has gone. Its streams are taken once."""
+        taken = False
         with suppress(OSError, BadMessage):
             while (heard := guest.line.receive_with(_STREAMS))[0] is not None:
                 message, descriptors = heard
-                if isinstance(message, Streams) and len(descriptors) == _STREAMS:
+                if isinstance(message, Streams) and len(descriptors) == _STREAMS and not taken:
                     guest.streams.put(descriptors)
+                    taken = True
                     continue
                 _close(descriptors)
                 if isinstance(message, Signal):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import Settings
-from sdloop.cli.read.model_card import Asked
+from sdloop.cli.read.model_card import ModelName
 from sdloop.cli.terminal.columns import safe
 from sdloop.cli.terminal.output import say
 from sdloop.images.input.frame import BACK
-from sdloop.pipeline.resolve import model_of
+from sdloop.pipeline.model_names import model_of
 from sdloop.prompt.compose import parts
 from sdloop.prompt.schedule import unseen
 from sdloop.recipe.model_facts import Defaults
@@ -124,7 +124,7 @@ def tell_unknown(plan: Sequence[Planned]) -> None:
     for planned in plan:
         prompt = planned.recipe.prompt
         if planned.recipe.embeddings is None and not knows_a_word(planned.checkpoint, prompt):
-            model = Asked(*model_of(planned.recipe)[:3])
+            model = ModelName(*model_of(planned.recipe)[:3])
             say(
                 f'"{safe(shorten(prompt, 60))}" means nothing to {planned.checkpoint.name}: '
                 f"`sdloop models {model}` lists the words that it knows"

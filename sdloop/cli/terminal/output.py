@@ -17,7 +17,9 @@ STDOUT_CLOSED = 141  # what a shell reports of a program that SIGPIPE ended
 def emit(line: str) -> None:
     """Print a result, at once: whoever reads the pipe may start on it while we go on."""
     try:
-        print(line, flush=True)
+        # In one piece with its end: where output is not buffered, print() writes the two apart, and
+        # another process may write between them.
+        print(line + "\n", end="", flush=True)
     except OSError as error:
         _forget_stdout()
         if isinstance(error, BrokenPipeError):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 ALPHA = "alpha"  # in place of a file: the picture is painted where it is transparent
 
 
-def look(
+def input_facts(
     open_image: OpenImage,
     image: str,
     *,

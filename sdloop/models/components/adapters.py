@@ -1,4 +1,4 @@
-"""Components as a Recipe wants them: LoRAs beside the weights, and the weights as they were.
+"""Components with LoRAs next to the weights, which stay as they were.
 
 A LoRA adds the product of two thin matrices to what a layer makes of its input: peft puts it into
 the layers, diffusers reads the files and names the layers. Both do so in place. Here they are

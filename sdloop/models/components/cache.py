@@ -60,8 +60,8 @@ def _files(checkpoint: Checkpoint) -> Iterator[object]:
     weights = (file for part in checkpoint.weights.values() for file in part)
     paths = {*weights, *folders, *checkpoint.tokenizers.values()}
     for file in sorted({file for path in paths for file in _within(path)}):
-        told = file.stat()
-        yield str(file), told.st_size, told.st_mtime_ns, told.st_ino
+        found = file.stat()
+        yield str(file), found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def _within(path: Path) -> Iterator[Path]:

@@ -74,12 +74,12 @@ class Components:
 
     @property
     def takes_sizes(self) -> bool:
-        """Whether the UNet is told sizes and crop (SDXL)."""
+        """Whether the UNet is conditioned on sizes and crop (SDXL)."""
         return bool(self.unet.config.addition_embed_type == "text_time")
 
     @property
     def paints(self) -> bool:
-        """Whether the UNet sees a mask, and what lies outside of it, beside the latents."""
+        """Whether it is an inpainting UNet, which takes a mask and the masked image too."""
         return bool(self.unet.config.in_channels == PAINTING)
 
     @property

@@ -2,7 +2,7 @@
 
 Both libraries let through what would silently make another picture: a missing tensor is filled
 with random numbers, an extra one dropped, NaN kept. Here every tensor has its one place, and a
-misfit is told by file, part and name. Reading goes straight to the device.
+misfit is named by file, part and tensor. Reading goes straight to the device.
 """
 
 import pickle

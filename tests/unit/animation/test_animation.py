@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageSequence
 
 from sdloop.animation.flicker import Flicker
-from sdloop.animation.read import open_clip
+from sdloop.animation.read import open_frames
 from sdloop.animation.write import check_moving, write_moving
 from sdloop.errors import FileError, SettingError
 from sdloop.metadata.chunks import read_texts
@@ -140,7 +140,7 @@ def test_without_the_extra_the_message_names_it(
         check_moving(tmp_path / "a.mp4")
     (tmp_path / "b.mp4").write_bytes(b"\0")
     with pytest.raises(SettingError, match=r"pip install 'sdloop\[video\]'"):
-        open_clip([str(tmp_path / "b.mp4")])
+        open_frames([str(tmp_path / "b.mp4")])
 
 
 @needs_av
@@ -149,32 +149,32 @@ def test_a_video_comes_back_with_its_rate_and_recipe(tmp_path: Path) -> None:
     path = written(tmp_path / "a.mp4", texts=lambda: texts)
     record = read_record(path)
     assert (record.recipe, record.moving) == (RECIPE, {"carry": 0.3})
-    clip = open_clip([str(path)])
-    assert len(clip) == 7
-    assert clip.durations is not None
-    assert clip.durations[0] == pytest.approx(1 / 12, rel=0.1)
+    frames = open_frames([str(path)])
+    assert len(frames) == 7
+    assert frames.durations is not None
+    assert frames.durations[0] == pytest.approx(1 / 12, rel=0.1)
     means = [
         ImageChops.difference(f.image, g).convert("L")
-        for (_, f), g in zip(clip.frames(), FRAMES, strict=True)
+        for (_, f), g in zip(frames.read(), FRAMES, strict=True)
     ]
     assert max(sum(image.tobytes()) / 1280 for image in means) < 8
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(path.read_bytes()[:300])
     with pytest.raises(FileError, match=r"cut\.mp4' is not a sound video"):
-        open_clip([str(cut)])
+        open_frames([str(cut)])
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_file_is_read_frame_by_frame(suffix: str, tmp_path: Path) -> None:
     path = str(written(tmp_path / f"a{suffix}"))
-    clip = open_clip([path])
-    assert len(clip) == 7
-    assert clip.durations is not None
-    assert sum(clip.durations) == pytest.approx(7 / 12, abs=0.006)
-    names = [name for name, _ in clip.frames()]
+    frames = open_frames([path])
+    assert len(frames) == 7
+    assert frames.durations is not None
+    assert sum(frames.durations) == pytest.approx(7 / 12, abs=0.006)
+    names = [name for name, _ in frames.read()]
     assert names == [f"{path}#{number}" for number in range(1, 8)]
-    assert [frame.sha256 for _, frame in clip.frames()] == list(clip.sha256s)
-    assert len(set(clip.sha256s)) == 6
+    assert [frame.sha256 for _, frame in frames.read()] == list(frames.sha256s)
+    assert len(set(frames.sha256s)) == 6
 
 
 def test_what_a_gif_only_changes_is_laid_over_what_it_leaves(tmp_path: Path) -> None:
@@ -185,9 +185,9 @@ def test_what_a_gif_only_changes_is_laid_over_what_it_leaves(tmp_path: Path) -> 
     green.paste("lime", (4, 4, 8, 8))
     path = tmp_path / "a.gif"
     red.save(path, save_all=True, append_images=[blue, green], disposal=1, duration=[50, 0, 70])
-    clip = open_clip([str(path)])
-    assert clip.durations == (0.05, 0.1, 0.07)
-    *_, (_, last) = clip.frames()
+    frames = open_frames([str(path)])
+    assert frames.durations == (0.05, 0.1, 0.07)
+    *_, (_, last) = frames.read()
     shown = last.image.convert("RGB")
     assert [shown.getpixel(at) for at in ((0, 0), (7, 7), (7, 0))] == [
         (0, 0, 255), (0, 255, 0), (255, 0, 0)
@@ -198,9 +198,9 @@ def test_pictures_in_a_row(tmp_path: Path) -> None:
     files = [str(tmp_path / f"{index}.png") for index in range(3)]
     for file, frame in zip(files, FRAMES, strict=False):
         frame.save(file)
-    clip = open_clip(files)
-    assert (len(clip), clip.durations, clip.sizes) == (3, None, ((40, 32),))
-    assert [name for name, _ in clip.frames()] == files
+    frames = open_frames(files)
+    assert (len(frames), frames.durations, frames.sizes) == (3, None, ((40, 32),))
+    assert [name for name, _ in frames.read()] == files
 
 
 def test_what_does_not_move_is_refused(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_what_does_not_move_is_refused(tmp_path: Path) -> None:
         (["still.png", "moving.gif"], r"moving\.gif' moves by itself: give it alone"),
     ):
         with pytest.raises(FileError, match=reason):
-            open_clip([str(tmp_path / file) for file in files])
+            open_frames([str(tmp_path / file) for file in files])
 
 
 @pytest.mark.parametrize("cut", [1, 100, 600])

@@ -117,7 +117,7 @@ def test_in_batches_it_is_the_same_picture(place: Path) -> None:
 
 
 def test_a_picture_that_is_missing_gets_the_neighbours_it_had(place: Path) -> None:
-    """Sampled with fewer, its last bits could differ."""
+    """SampledBatch with fewer, its last bits could differ."""
     plan = (*PLAN, "--batch-size", "4")
     made = BATCH.make(*plan)
     before = Path(made[1]).read_bytes()
@@ -128,9 +128,9 @@ def test_a_picture_that_is_missing_gets_the_neighbours_it_had(place: Path) -> No
 
         real = sdloop.pipeline.sample.stages_of
 
-        def counted(components: Any, batch: Sequence[Any]) -> Any:
+        def counted(components: Any, batch: Sequence[Any], own: Any) -> Any:
             sizes.append(len(batch))
-            return real(components, batch)
+            return real(components, batch, own)
 
         patch.setattr(sdloop.pipeline.sample, "stages_of", counted)
         assert BATCH.make(*plan) == [made[1]]
@@ -194,12 +194,12 @@ def failing(patch: pytest.MonkeyPatch, seeds: dict[int, int], error: Exception) 
 
     real = sdloop.pipeline.sample.stages_of
 
-    def stages_of(components: Any, batch: Sequence[Any]) -> Any:
+    def stages_of(components: Any, batch: Sequence[Any], own: Any) -> Any:
         for recipe in batch:
             if seeds.get(recipe.seed, 0) > 0:
                 seeds[recipe.seed] -= 1
                 raise error
-        return real(components, batch)
+        return real(components, batch, own)
 
     patch.setattr(sdloop.pipeline.sample, "stages_of", stages_of)
 
@@ -235,16 +235,16 @@ def test_what_may_pass_is_tried_once_more(place: Path) -> None:
 
 
 def test_a_disk_that_is_full_for_a_moment(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sdloop.batch.finish
+    import sdloop.pipeline.picture
 
-    real, moods = sdloop.batch.finish.write_picture, iter([True, False, True])
+    real, moods = sdloop.pipeline.picture.write_picture, iter([True, False, True])
 
     def write_picture(*arguments: Any, **options: Any) -> Path:
         if not next(moods, True):
             raise FileError("cannot write: No space left on device")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(sdloop.batch.finish, "write_picture", write_picture)
+    monkeypatch.setattr(sdloop.pipeline.picture, "write_picture", write_picture)
     made = BATCH.make(*PLAN)
     assert made[-1] == "out/a-red-house-2.png"
     assert len(made) == 5

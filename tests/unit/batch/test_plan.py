@@ -13,16 +13,17 @@ import pytest
 from sdloop.batch.counts import steps_run, token_counter
 from sdloop.batch.cross import Crossing
 from sdloop.batch.lines import line_of, output_of
-from sdloop.batch.names import Naming, Taken
+from sdloop.batch.names import Naming
 from sdloop.batch.planned import Planned
 from sdloop.batch.planning import Planner
 from sdloop.batch.prompts import Prompt
-from sdloop.batch.resolving import Resolver
 from sdloop.batch.sweep import parse_axis
+from sdloop.batch.taken_names import Taken
 from sdloop.errors import ModelError, PromptError, SettingError
 from sdloop.images.input.read import open_image
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hashes import model_hashes
+from sdloop.pipeline.resolve import Resolver
 from sdloop.recipe.batchable import batches, shape_of
 from sdloop.recipe.key import content_key
 from sdloop.recipe.recipe import Recipe

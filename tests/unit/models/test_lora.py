@@ -18,11 +18,13 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from sdloop.errors import FileError, ModelError, SettingError
+from sdloop.images.input.read import open_image
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.lora import check_lora, find_lora, lora_in
 from sdloop.models.components.adapters import adapted
 from sdloop.models.components.load import load_components
-from sdloop.pipeline.generate import generate, stream
+from sdloop.pipeline.generate import generate, stream, stream_resolved
+from sdloop.pipeline.loaded_model import loaded_model
 from sdloop.pipeline.picture import Picture
 from sdloop.recipe.key import content_key
 from sdloop.recipe.loras import Lora, split_tags
@@ -148,6 +150,16 @@ def test_the_file_is_in_the_resolved_recipe_and_no_other_will_do(folder: Path) -
         resolve(settled, COMPONENTS, lora_hashes={file.name: "0" * 64})
     with pytest.raises(SettingError, match="loras must be found to resolve the recipe"):
         resolve(asked, COMPONENTS)
+
+
+def test_a_plan_made_with_another_file_is_refused(folder: Path) -> None:
+    """A plan is not resolved again: the file may have changed since."""
+    model = loaded_model(COMPONENTS)
+    resolved = model.resolved(recipe(7, str(folder / "ink.safetensors")), open_image)
+    (lora,) = resolved.loras
+    changed = replace(resolved, loras=(replace(lora, sha256="0" * 64),))
+    with pytest.raises(FileError, match="is not the LoRA that the recipe was made with"):
+        list(stream_resolved(model, [changed]))
 
 
 def test_the_key_is_of_what_is_added() -> None:

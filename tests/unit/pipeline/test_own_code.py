@@ -123,7 +123,7 @@ def test_settings_that_an_own_scheduler_would_ignore_are_refused(
 def test_an_object_that_is_no_scheduler_is_refused() -> None:
     with pytest.raises(sdloop.SettingError, match="must have 'set_timesteps'"):
         made(recipe(), scheduler=object())
-    with pytest.raises(sdloop.SettingError, match="got 'euler': a Recipe holds names"):
+    with pytest.raises(sdloop.SettingError, match="got 'euler'; name it in the Recipe"):
         made(recipe(), scheduler="euler")
 
 

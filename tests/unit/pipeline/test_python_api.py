@@ -12,7 +12,7 @@ from helpers.tiny import save_diffusers_folder, tiny_sd1
 from PIL import Image
 
 import sdloop
-from sdloop.pipeline.resolve import BY_HAND
+from sdloop.pipeline.model_names import BY_HAND
 from sdloop.recipe.key import content_key
 
 
@@ -132,8 +132,12 @@ def test_a_setting_that_no_recipe_has_is_refused(tiny_model: Path) -> None:
     with pytest.raises(sdloop.SettingError, match="did you mean 'guidance_scale'"):
         made(tiny_model, guidance=None, guidence_scale=3)
     components = sdloop.load_components(str(tiny_model))
-    with pytest.raises(TypeError, match="takes its settings in Recipes, got steps"):
+    with pytest.raises(TypeError, match="takes no steps: set it in the Recipes"):
         sdloop.generate(components, [], steps=3)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="device and dtype are for load_components"):
+        sdloop.generate(components, [], dtype="bf16")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="makes one picture"):
+        sdloop.generate("a cat", batch_size=2)
 
 
 def test_a_model_is_loaded_once_until_its_files_change(

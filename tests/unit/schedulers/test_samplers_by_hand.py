@@ -8,7 +8,7 @@ from helpers.forked import Nursery
 from PIL import Image
 
 SAMPLERS = Path(__file__).parents[3] / "examples" / "samplers"
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "samplers.md"
 
 
 def run(nursery: Nursery, script: str, *arguments: str) -> str:
@@ -19,7 +19,7 @@ def run(nursery: Nursery, script: str, *arguments: str) -> str:
 
 def test_their_orders_are_one_two_and_more(nursery: Nursery) -> None:
     printed = run(nursery, "orders.py")
-    assert printed in README.read_text(encoding="utf-8")
+    assert printed in PAGE.read_text(encoding="utf-8")
     rows = {
         line.split()[0]: [float(n) for n in line.split()[1:]] for line in printed.splitlines()[1:]
     }

@@ -1,76 +1,94 @@
-"""One training, watched: its progress on stderr, what it saves on the way, and how it ends."""
+"""A training from its first step to its last: what it measures, and what it saves on the way."""
 
+import hashlib
 import io
-import sys
+import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
-from sdloop.cli.options.training import TrainingOptions
-from sdloop.cli.terminal.output import say
 from sdloop.conditioning.words import with_vectors
 from sdloop.errors import OutOfMemory, SettingError
 from sdloop.metadata.atomic import write_whole
 from sdloop.metadata.versions import installed
+from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate
 from sdloop.recipe.recipe import Recipe
 from sdloop.training.files import embedding_bytes, read_state, state_bytes
 from sdloop.training.loss import measure, noise_schedule
 from sdloop.training.pictures import Pictures
-from sdloop.training.settings import Training
+from sdloop.training.settings import Training, state_file_of
 from sdloop.training.train import State, first_state, train
 
 SAMPLES = (1, 2, 3, 4)  # the seeds of the pictures that show where a training stands
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
-    """What is learned, from what, and where it goes."""
+class TrainingRun:
+    """One training: what is learned, from what, and where it goes.
+
+    ``held_out`` are pictures that only the loss is measured on. The word's file is saved every
+    ``save_every`` steps, and with ``sample_every`` a row of pictures is made of it. ``tell`` hears
+    what people want to know, and ``progress`` of each step, with the mean of the last losses.
+    """
 
     components: Components
     training: Training
     pictures: Pictures
-    held_out: Pictures
-    weights: str
+    held_out: Pictures | None = None
     output: Path
-    state_file: Path
-    options: TrainingOptions
-    losses: deque[float] = field(default_factory=lambda: deque(maxlen=50))
+    resume: bool = False
+    save_every: int = 100
+    sample_every: int | None = None
+    tell: Callable[[str], None] = lambda line: None
+    progress: Callable[[int, float], None] = lambda step, loss: None
+    _losses: deque[float] = field(default_factory=lambda: deque(maxlen=50), init=False)
+
+    @property
+    def began(self) -> bool:
+        """Whether a step was taken."""
+        return bool(self._losses)
+
+    @property
+    def state_file(self) -> Path:
+        """Beside the word's file, what ``resume`` goes on from."""
+        return state_file_of(self.output)
+
+    @cached_property
+    def weights(self) -> str:
+        """The hash of the model's weights, so that a training goes on with the same ones."""
+        assert self.components.checkpoint is not None  # it was loaded from one
+        hashes = json.dumps(model_hashes(self.components.checkpoint), sort_keys=True)
+        return hashlib.sha256(hashes.encode()).hexdigest()
 
     def run(self) -> Path:
-        """Train to the end, or until Ctrl-C, which keeps what there is; returns the word's file."""
+        """Train to the end, or until Ctrl-C, which saves what there is; returns the word's file."""
         begin = first_state(self.components, self.training)
         before = self._measured(begin)
-        self._say(f"{self._what()} with {self.training.init!r}: {before:.4f}")
-        state = self._resumed() if self.options.resume else begin
-        try:
-            state = self._train(state)
-        except KeyboardInterrupt:
-            say("stopped before the last step: what was learned is kept, and --resume goes on")
-            raise
+        self.tell(f"{self._what()} with {self.training.init!r}: {before:.4f}")
+        state = self._resumed() if self.resume else begin
+        state = self._train(state)
         after = self._measured(state)
-        self._say(f"{self._what()} with {self.training.token!r}: {after:.4f}")
+        self.tell(f"{self._what()} with {self.training.token!r}: {after:.4f}")
         self._save(state, {"loss_of_init": before, "loss": after})
         return self.output
 
     def _train(self, state: State) -> State:
-        every = 100 if self.options.save_every is None else self.options.save_every
-        sample = self.options.sample_every
         events = train(self.components, self.pictures, self.training, state)
-        tell = self._teller(state.step)
         try:
             for state, loss in events:
-                self.losses.append(loss)
-                tell(state.step)
-                if state.step % every == 0:
+                self._losses.append(loss)
+                self.progress(state.step, sum(self._losses) / len(self._losses))
+                if state.step % self.save_every == 0:
                     self._save(state, {})
-                if sample is not None and state.step % sample == 0:
+                if self.sample_every is not None and state.step % self.sample_every == 0:
                     self._draw(state)
         except KeyboardInterrupt:
             self._save(state, {})
@@ -82,15 +100,15 @@ class Lesson:
             ) from error
         return state
 
-    def _save(self, state: State, told: dict[str, Any]) -> None:
+    def _save(self, state: State, facts: dict[str, Any]) -> None:
         """The word's file, whole at any time, and what --resume needs."""
-        told = {
-            **told,
+        facts = {
+            **facts,
             "pictures": self.pictures.sha256,
             "weights": self.weights,
             "versions": installed(),
         }
-        write_whole(self.output, embedding_bytes(self.training, state, told), exists="overwrite")
+        write_whole(self.output, embedding_bytes(self.training, state, facts), exists="overwrite")
         data = state_bytes(self.training, state, self.pictures.sha256, self.weights)
         write_whole(self.state_file, data, exists="overwrite")
 
@@ -101,15 +119,16 @@ class Lesson:
                 f"steps must be more than the {state.step} that were taken, "
                 f"got {self.training.steps}"
             )
-        self._say(f"going on after step {state.step}")
+        self.tell(f"going on after step {state.step}")
         return state
 
     def _measured(self, state: State) -> float:
         schedule = noise_schedule(self.components)
-        return measure(self.components, schedule, self.held_out, self.training, state.rows)
+        pictures = self.pictures if self.held_out is None else self.held_out
+        return measure(self.components, schedule, pictures, self.training, state.rows)
 
     def _what(self) -> str:
-        return "loss on the pictures" if self.held_out is self.pictures else "held-out loss"
+        return "loss on the pictures" if self.held_out is None else "held-out loss"
 
     def _draw(self, state: State) -> None:
         """A row of pictures of the word, with the same seeds each time."""
@@ -123,36 +142,4 @@ class Lesson:
         data = io.BytesIO()
         row.save(data, "PNG")
         path = self.output.with_name(f"{self.output.stem}-step-{state.step:05}.png")
-        self._say(f"step {state.step}: {write_whole(path, data.getvalue(), exists='number')}")
-
-    def _teller(self, first: int) -> Callable[[int], None]:
-        """Show the mean of the last losses: in a bar on a terminal, else in lines."""
-        steps = self.training.steps
-        if self.options.quiet or sys.stderr is None:
-            return lambda step: None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            bar = tqdm(total=steps, initial=first, unit="step", leave=False)
-
-            def show(step: int) -> None:
-                bar.set_postfix_str(f"loss {self._loss():.4f}", refresh=False)
-                bar.update()
-                if step == steps:
-                    bar.close()
-
-            return show
-        every = max(1, steps // 10)
-
-        def line(step: int) -> None:
-            if step % every == 0 or step == steps:
-                say(f"step {step} of {steps}: loss {self._loss():.4f}")
-
-        return line
-
-    def _loss(self) -> float:
-        return sum(self.losses) / len(self.losses)
-
-    def _say(self, line: str) -> None:
-        if not self.options.quiet:
-            say(line)
+        self.tell(f"step {state.step}: {write_whole(path, data.getvalue(), exists='number')}")

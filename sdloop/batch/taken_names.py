@@ -1,0 +1,53 @@
+"""The file names of a plan of any length, none of them given twice."""
+
+import hashlib
+import os
+import sqlite3
+from pathlib import Path
+
+from sdloop.metadata.names import numbered
+
+
+class Taken:
+    """The names that the pictures of a plan have so far.
+
+    They lie in a temporary database, which goes to the disk when there are many: a plan of a
+    million needs no more memory than one of a thousand.
+    """
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("PRAGMA cache_size = -8192")  # 8 MiB
+        self._db.execute("CREATE TABLE asked (id INTEGER PRIMARY KEY)")
+        self._db.execute("CREATE TABLE names (id INTEGER PRIMARY KEY, next INTEGER)")
+        self._db.execute("BEGIN")
+
+    def free(self, path: Path, key: str) -> Path | None:
+        """``path``, or the next free one of name-2, name-3 …; None if it is this picture's already.
+
+        ``key`` is the content key of the picture. Where the hashes of two names agree in 64 bits,
+        for a million of them one chance in 30 million, a picture is numbered for nothing.
+        """
+        asked = self._db.execute("INSERT OR IGNORE INTO asked VALUES (?)", (_id(path, key),))
+        if asked.rowcount == 0:
+            return None
+        first = _id(path)
+        number = self._next(first) or 1
+        found = path
+        while number > 1 and self._next(_id(found := numbered(path, number))) is not None:
+            number += 1
+        if number > 1:
+            self._db.execute("UPDATE names SET next = ? WHERE id = ?", (number + 1, first))
+        self._db.execute("INSERT INTO names VALUES (?, 2)", (_id(found),))
+        return found
+
+    def _next(self, name: int) -> int | None:
+        """The first number that may be free for pictures of this name; None while it is free."""
+        row = self._db.execute("SELECT next FROM names WHERE id = ?", (name,)).fetchone()
+        return None if row is None else int(row[0])
+
+
+def _id(path: Path, key: str = "") -> int:
+    digest = hashlib.blake2b(os.fsencode(path) + b"\0" + key.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)

@@ -1,0 +1,42 @@
+"""The flags of a Recipe, as its fields."""
+
+import re
+from typing import Any
+
+from sdloop.batch.text_input import read_text
+from sdloop.cli.options.groups import given
+from sdloop.cli.options.recipe import RecipeOptions
+from sdloop.errors import SettingError
+from sdloop.recipe.fields import parse_value
+from sdloop.recipe.parse import parse_pair
+
+
+def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
+    """The flags that were given, as fields of a Recipe: texts parsed, ``--size`` in its parts."""
+    values = given(options)
+    size = values.pop("size", None)
+    values = {name: _value(name, flag) for name, flag in values.items()}
+    if "guidance_schedule" in values:
+        values["guidance_schedule"] = schedule_text(values["guidance_schedule"])
+    if size is not None:
+        for name, number in zip(("width", "height"), parse_pair("size", size), strict=True):
+            if values.setdefault(name, number) != number:
+                raise SettingError(f"{name} must agree with size {size}, got {values[name]}")
+    return values
+
+
+def _value(name: str, flag: Any) -> Any:
+    """What a flag means: typer has read numbers and lists already, and other text is ours."""
+    if isinstance(flag, list):
+        return tuple(flag)
+    return parse_value(name, flag) if isinstance(flag, str) else flag
+
+
+def schedule_text(text: str) -> str:
+    """A schedule of guidance as a Recipe has it: a file gives way to the scales in it.
+
+    They stand one a line, or with commas or spaces between them.
+    """
+    if re.fullmatch(r"(linear|cosine):.*|[0-9.,\s]+", text):
+        return text
+    return ",".join(re.split(r"[,\s]+", read_text(text).strip()))

@@ -1,0 +1,200 @@
+"""README.md and docs/ are a contract: each command in them is run, each link leads somewhere.
+
+The commands of a page run one after the other, as a reader would type them, in a folder that has
+``examples`` and ``configs``. Those that make pictures share one warm worker, so that torch is
+imported once. The two installing commands of the README are run by ``.ci/run``.
+"""
+
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from helpers.fake_hub import forge_cache
+from helpers.tiny import save_diffusers_folder, tiny_sd1, tiny_sdxl
+from PIL import Image
+from typer.testing import CliRunner
+
+from sdloop.cli import app
+from sdloop.worker.asked import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+}
+HUB = {
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": (tiny_sd1, None),
+    "stabilityai/stable-diffusion-xl-base-1.0": (tiny_sdxl, "fp16"),
+}
+# What a reader types in a block of "console" is not run here: it installs, takes hours, waits for a
+# reader, or needs a large model.
+CONSOLE = (
+    *("python3 -m venv", ".venv/bin/", "python examples/train_mini/"),
+    *("sdloop pick out", "sdloop upscale small.png"),
+)
+SHELL_SYNTAX = re.compile(r"[|;$<>*&]")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[str]:
+    """What a reader of a page types, line by line, but for the two installing commands."""
+    lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith(("#", "python3 -m venv"))]
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """The environment of the commands: a home, models in the hub's cache, and a warm worker."""
+    home = tmp_path_factory.mktemp("home")
+    for model, (make, variant) in HUB.items():
+        folder = save_diffusers_folder(make(), home / "made" / model, variant=variant)
+        forge_cache(home / "hub", model, folder)
+    command = home / "bin" / "sdloop"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m sdloop "$@"\n')
+    command.chmod(0o755)
+    (home / "run").mkdir()
+    foreign = ("SDLOOP_", "XDG_", "HF_HOME", "PYTHONUNBUFFERED")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    environment = kept | {
+        "HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "PATH": f"{command.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "SDLOOP_KEEP_ALIVE": "30s",
+        "SDLOOP_WORKER": "always",
+        "XDG_RUNTIME_DIR": str(home / "run"),
+    }
+    yield environment
+    subprocess.run([command, "worker", "stop"], env=environment, capture_output=True, check=False)
+
+
+@pytest.fixture
+def shell(
+    machine: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Mapping[str, str]:
+    """The same for one page, in a folder and with settings of its own."""
+    for name in ("configs", "examples"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("train_mini"))
+    environment = {**machine, "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", machine["HF_HUB_CACHE"])
+    monkeypatch.chdir(tmp_path)
+    return environment
+
+
+def run(line: str, environment: Mapping[str, str]) -> str:
+    """What a command prints. One that no worker takes is run here, which saves it the imports."""
+    words = line.split()
+    if words[0] == "sdloop" and words[1] not in COMMANDS and not SHELL_SYNTAX.search(line):
+        outcome = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert outcome.exit_code == 0, f"{line}: {outcome.stderr}"
+        return outcome.stdout
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", line],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert result.returncode == 0, f"{line}: {result.stderr}"
+    return result.stdout
+
+
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if commands(text)])
+def test_every_command_runs(page: str, shell: Mapping[str, str]) -> None:
+    if "--lora" in PAGES[page]:
+        pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
+    for line in commands(PAGES[page]):
+        out = run(line, shell)
+        for path in re.findall(r"^\S+\.png$", out, flags=re.MULTILINE):
+            with Image.open(path) as picture:
+                assert picture.width >= 32, line
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_only_few_commands_are_not_run(page: str) -> None:
+    for line in "".join(blocks(PAGES[page], "console")).splitlines():
+        assert line.startswith(CONSOLE)
+
+
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if blocks(text, "python")])
+def test_python_runs(page: str, shell: Mapping[str, str]) -> None:
+    names: dict[str, object] = {}
+    for code in blocks(PAGES[page], "python"):
+        if "for t in" not in code:  # the loop in twelve lines: see test_readme.py
+            exec(compile(code, page, "exec"), names)
+
+
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if blocks(text, "text")])
+def test_what_is_shown_is_what_is_printed(page: str, shell: Mapping[str, str]) -> None:
+    """A block of text that begins with ``$ sdloop …`` is that command and what it prints."""
+    for block in blocks(PAGES[page], "text"):
+        if block.startswith("$ "):
+            line, shown = block.split("\n", 1)
+            assert run(line[2:], shell) == shown, line
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)[)#]", PAGES[page]):
+        assert (ROOT / page).parent.joinpath(link).is_file(), link
+
+
+def test_the_menu_has_every_page() -> None:
+    menu = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert sorted(menu) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+
+
+@pytest.fixture(scope="module")
+def flags() -> ModuleType:
+    """The hook that writes the flag reference."""
+    spec = importlib.util.spec_from_file_location("flags_hook", DOCS / "hooks" / "flags.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["flags_hook"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_has_every_flag(flags: ModuleType) -> None:
+    assert flags.MARKER in PAGES["docs/flags.md"]
+    text = flags.reference()
+    for name, command in flags.commands_of_sdloop():
+        assert f"\n### {name}\n" in text
+        for flag in flags.flags_of(command):
+            assert f"`{flag.opts[0]}`" in text
+
+
+# Flags of other programs, and those that every command has.
+NOT_OURS = {"--config-settings", "--help", "--version", "--install-completion"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_flag_that_is_named_exists(page: str, flags: ModuleType) -> None:
+    known = {
+        one for _, command in flags.commands_of_sdloop() for p in command.params for one in p.opts
+    }
+    quoted = re.findall(r"`[^`\n]+`", PAGES[page]) + commands(PAGES[page])
+    foreign = re.compile(r"`?(pip|pytest|python|mkdocs|tests/\S+) ")
+    ours = [text for text in quoted if not foreign.match(text)]
+    named = {flag for text in ours for flag in re.findall(r"(?<!\S)`?(--[a-z][\w-]+)", text)}
+    assert {flag.strip("`") for flag in named} <= known | NOT_OURS
+
+
+def test_every_command_has_a_page(flags: ModuleType) -> None:
+    text = "".join(PAGES[page] for page in PAGES if page.startswith("docs/"))
+    for name, _ in flags.commands_of_sdloop():
+        assert f"sdloop {name}" in text, name
