@@ -259,7 +259,7 @@ def test_a_mixture_in_a_recipe_is_read_back_and_decides_its_key() -> None:
         ({"mix_prompts": ("a",), "mix_weights": (1, -1)}, "add up to more than 0"),
         ({"mix_prompts": ("a",), "mix_weights": (1, "b")}, "mix_weights must be a finite number"),
         ({"mix_prompts": ("a", "b"), "slerp": True}, "slerp is for two prompts"),
-        ({"mix_prompts": ("a AND b",)}, "which AND is not"),
+        ({"mix_prompts": ("a AND b",)}, "mix_prompts cannot have AND in them"),
         ({"mix_prompts": ("a",), "prompt_2": "b"}, "prompt_2 cannot be combined with mix_prompts"),
         ({"variation_seed": 3}, "must be given together"),
         ({"variation_strength": 0.3}, "must be given together"),

@@ -399,7 +399,7 @@ def test_the_key_is_what_is_in_the_files_and_not_where_they_lie() -> None:
     ("key", "message"),
     [
         ("stepz", "unknown key 'stepz': did you mean 'steps'?"),
-        ("zzzzzzz", "unknown key 'zzzzzzz': it takes prompt, seed"),
+        ("zzzzzzz", "unknown key 'zzzzzzz': it takes prompt, negative_prompt"),
     ],
 )
 def test_an_unknown_key_is_told_the_nearest(key: str, message: str) -> None:
