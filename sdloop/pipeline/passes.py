@@ -29,7 +29,13 @@ from sdloop.pipeline.tiled_unet import Windows
 from sdloop.recipe.guidance_scales import guidance_scales
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.stages import stages
-from sdloop.schedulers.schedule import Scheduler, has_finished, looks, seed_brownian_noise, steps_of
+from sdloop.schedulers.schedule import (
+    Scheduler,
+    has_finished,
+    seed_brownian_noise,
+    steps_of,
+    unet_calls,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +51,7 @@ class Stage:
 
 def sigmas_of_row(planned: Sequence[Stage], row: int) -> tuple[float, ...]:
     """The noise levels at which the UNet ran for the picture in a batch's ``row``."""
-    runs = [stage.sigmas[: looks(stage.scheduler, stage.timesteps, row)] for stage in planned]
+    runs = [stage.sigmas[: unet_calls(stage.scheduler, stage.timesteps, row)] for stage in planned]
     return tuple(itertools.chain.from_iterable(runs))
 
 

@@ -109,7 +109,10 @@ def test_examples_are_printed_as_they_are_typed(words: tuple[str, ...]) -> None:
         (["txt2img", "x", "--frobnicate"], "sdloop txt2img --help-all lists all flags"),
         (["txt2img", "x", "--steps"], "--steps needs a value (see sdloop txt2img --help)"),
         (["txt2img", "x", "--steps", "a"], "--steps must be a whole number"),
-        (["txt2img", "a", "red", "frog"], "'red frog' is not expected here: a text of several"),
+        (
+            ["txt2img", "a", "red", "frog"],
+            "'red frog' is too much here: put a text of several",
+        ),
         (["--seed", "4", "a frog"], "flags follow a command, as in: sdloop txt2img"),
         (["--versoin"], "did you mean --version?"),
     ],

@@ -15,8 +15,8 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 # What click and pydantic say, and what we say instead.
 _SAYINGS = {
     r"Option '(\S+)' requires an argument\.?": r"\1 needs a value",
-    r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)": r"'\1' is not expected "
-    "here: a text of several words must be in quotes",
+    r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)": r"'\1' is too much here: "
+    "put a text of several words in quotes",
     r"Invalid value for '([^' ]+)[^:]*: Input should be a valid integer.*": r"\1 must be a whole "
     "number",
     r"Invalid value for '([^' ]+)[^:]*: Input should be a valid number.*": r"\1 must be a number",
