@@ -232,8 +232,8 @@ def check_known(scheduler: str, knows: frozenset[str], settings: Mapping[str, An
             able = [entry.name for entry in SCHEDULERS.values() if setting in entry.knows]
             raise SettingError.of(
                 name,
-                f"means nothing to the scheduler {scheduler}, got {value!r}; "
-                f"those that know it: {', '.join(able)}",
+                f"has no effect with the scheduler {scheduler}, got {value!r}; "
+                f"it works with {', '.join(able)}",
             )
 
 
@@ -244,7 +244,7 @@ def check_suits(scheduler: str, knows: frozenset[str], config: Mapping[str, Any]
     if ("edm" in knows) != trained_edm:
         raise SettingError.of(
             "scheduler",
-            f"must be {'an' if trained_edm else 'no'} EDM one for this model, "
+            f"must {'' if trained_edm else 'not '}be an EDM scheduler for this model, "
             f"which was{'' if trained_edm else ' not'} trained that way, got {scheduler!r}",
         )
     if config.get("prediction_type") == "sample" and "sample" not in knows:

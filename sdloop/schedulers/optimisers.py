@@ -73,7 +73,7 @@ class Descent:
 
     @property
     def unet_calls(self) -> list[int]:
-        """How often the UNet has looked at each picture before it was finished."""
+        """How often the UNet ran for each picture before it was finished."""
         return [int(calls) for calls in self._unet_calls]
 
     @property

@@ -114,7 +114,7 @@ def test_light_and_dark() -> None:
         (["--betas", "square"], "betas must be of linear, scaled-linear, cosine, got 'square'"),
         (["--betas", "linear", "--steps", "4"], "steps means nothing beside betas"),
         (["--steps", "0"], "steps must be at least 1, got 0"),
-        (["--scheduler", "ddim", "--sigmas", "karras"], "sigmas means nothing to the scheduler"),
+        (["--scheduler", "ddim", "--sigmas", "karras"], "sigmas has no effect with the scheduler"),
         (["--dark"], "dark is for pictures, and no output is given"),
         (["--add-noise", "photo.png"], "add_noise is for pictures, and no output is given"),
         (["--add-noise", "a.png", "-o", "b.svg"], "output must end in .png for a sheet"),
