@@ -127,14 +127,17 @@ def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
 
     The model is never among the fields: A1111 knows it by a name in its own folder.
     """
-    fields, settings = parameters.fields, {"prompt": parameters.prompt}
+    fields, settings = parameters.fields, dict[str, Any]()
+    left_out = []
+    if not _take(settings, lambda text, _: {"prompt": text}, parameters.prompt):
+        left_out.append(f"Prompt: {parameters.prompt}")
     # In the order of the translations, not of the file: a schedule needs to know its sampler.
     taken = {
         key: _take(settings, translate, fields[key])
         for key, translate in _TRANSLATIONS.items()
         if key in fields
     }
-    left_out = [
+    left_out += [
         f"{key}: {value}"
         for key, value in fields.items()
         if not taken.get(key) and key not in _NO_SETTINGS
@@ -155,7 +158,7 @@ def _take(settings: _Settings, translate: Callable[[str, _Settings], _Settings],
     """Add what ``text`` translates to, if a Recipe of it all would be valid."""
     try:
         found = translate(text, settings)
-        Recipe.from_dict({"seed": 0} | settings | found)
+        Recipe.from_dict({"prompt": "", "seed": 0} | settings | found)
     except (SettingError, ValueError):
         return False
     settings |= found

@@ -35,7 +35,7 @@ def read_texts(path: Path) -> dict[str, str]:
             return _texts(file)
     except OSError as error:
         raise FileError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, IndexError, struct.error, zlib.error) as error:
+    except (UnicodeDecodeError, IndexError, struct.error, zlib.error, RecursionError) as error:
         raise FileError(f"{str(path)!r} is not a sound picture: its text is damaged") from error
     except ValueError as error:
         raise FileError(f"{str(path)!r} is not a sound picture: {error}") from error
