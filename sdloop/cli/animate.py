@@ -59,7 +59,10 @@ def animate(
     seeds = SeedOptions(seed=moving.seed, config=moving.config)
     settings = given_settings({**given(model, start, output), **recipe_settings(recipe)}, seeds)
     if model.batch_size not in (None, 1):
-        raise SettingError(f"batch_size must be 1 for frames in a row, got {model.batch_size}")
+        raise SettingError(
+            "batch_size must be 1 for animate, which makes one frame after the other, "
+            f"got {model.batch_size}"
+        )
     (asked,) = given_prompts(prompt, None, settings, example=_EXAMPLE)
     (wanted,) = recipes_of([asked], settings, [_seed(moving, settings)])
     frames = open_frames(image_files(names), name=" ".join(names) if len(names) < 3 else None)
@@ -67,7 +70,7 @@ def animate(
     path, exists = _path(wanted.recipe, command, names[0], overwrite=output.overwrite)
     check_moving(path, exists=exists)
     if path.suffix.lower() == ".mp4" and moving.loop:
-        raise SettingError(f"loop means nothing in .mp4 files, got {moving.loop}")
+        raise SettingError(f"loop must not be set for .mp4 files, got {moving.loop}")
     animation = Animation(
         input=frames,
         carry=moving.carry or 0.0,
@@ -95,7 +98,7 @@ def _seed(moving: MovingOptions, settings: Settings) -> int:
         return int(settings.recipe.get("seed", random_seed(1)))
     seeds = parse_seeds(moving.seed)
     if len(seeds) > 1:
-        raise SettingError(f"seed must be one for all frames, got {moving.seed!r}")
+        raise SettingError(f"seed must be a single one for all frames, got {moving.seed!r}")
     return seeds[0]
 
 

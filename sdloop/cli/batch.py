@@ -55,10 +55,10 @@ def batch(
     """
     check_rank(order)
     if output.save_steps is not None or output.preview:
-        raise SettingError("save_steps and preview are for few pictures: use txt2img")
+        raise SettingError("save_steps and preview are not for batch: use txt2img")
     if running.gpus is not None and (seeds.from_file == "-" or model.device is not None):
         other = "a device" if model.device is not None else "standard input"
-        raise SettingError(f"gpus means a process for each, which cannot share {other}")
+        raise SettingError(f"gpus starts one process per GPU, and these cannot share {other}")
     flags = {**given(model, output, start, mask), **recipe_settings(recipe)}
     settings = given_settings(flags, seeds)
     command, open_image = CommandSettings(**settings.command), image_opener()

@@ -96,14 +96,14 @@ def _measured(place: _Place, calls: int) -> dict[str, float]:
     cold = median(place.call(seed, worker="never") for seed in range(_COLD))
     place.call(0, worker="always")  # which starts the worker
     place.call(1, worker="always")
-    say(f"a shell loop of {calls}, and a batch of {calls}, in turns")
+    say(f"a shell loop of {calls}, and a batch of {calls}, alternating")
     warm, batch = 0.0, 0.0
     # A machine's mood changes within minutes: halves in turns see the same.
     for half in range(2):
         seeds = range(half * calls // 2, (half + 1) * calls // 2)
         warm += sum(place.call(seed, worker="always") for seed in seeds)
         batch += _batch(place, seeds)
-    say("what is around the picture")
+    say("calls of a single step, and Python alone")
     around = median(place.call(seed, worker="always", steps=1) for seed in range(_SHORT))
     python = median(place.timed([sys.executable, "-c", "pass"]) for _ in range(_SHORT))
     found = {

@@ -108,9 +108,9 @@ def pick(
         return
     for name, given in (("picked", gallery.picked), ("overwrite", gallery.overwrite)):
         if given:
-            raise SettingError(f"{name} is for --export, and there is none")
+            raise SettingError(f"{name} needs --export")
     if ranking.top is not None:
-        raise SettingError("top is for --export: the page shows all, sorted by their scores")
+        raise SettingError("top needs --export: the page shows all pictures, sorted by score")
     _serve(root, shown, page, ranking, quiet=gallery.quiet)
 
 
@@ -129,7 +129,7 @@ def _root(folder: Path) -> Path:
 def _refuse_page_options(page: PageOptions) -> None:
     for name in ("port", "no_browser", "copy_to"):
         if getattr(page, name) not in (None, False):
-            raise SettingError(f"{name} is for the page, and --export makes files instead")
+            raise SettingError(f"{name} cannot be combined with --export, which serves no page")
 
 
 def _export(root: Path, shown: Path, options: GalleryOptions, ranking: RankOptions) -> None:
@@ -145,7 +145,7 @@ def _export(root: Path, shown: Path, options: GalleryOptions, ranking: RankOptio
         best = sorted(pictures, key=lambda path: -scores.get(path, float("-inf")))
         pictures = {path: pictures[path] for path in best[: ranking.top]}
     if not pictures:
-        what = "no picture of it was picked" if options.picked else "it holds no picture"
+        what = "no picture was picked" if options.picked else "it contains no pictures"
         raise FileError(f"cannot make a gallery of {str(shown)!r}: {what}")
     seen = [(index.picture(str(facts["id"])), facts) for facts in pictures.values()]
     there = [(one, facts) for one, facts in seen if one is not None]
@@ -157,7 +157,7 @@ def _picked(pictures: Mapping[str, Facts], root: Path, *, quiet: bool) -> dict[s
     picks = choices_of(root).picks
     gone = [path for path in picks if path not in pictures]
     if gone and not quiet:
-        say(f"left out {len(gone)} of the picks, which are gone, such as {gone[0]!r}")
+        say(f"left out {len(gone)} picks whose files are missing, such as {gone[0]!r}")
     return {path: pictures[path] for path in picks if path in pictures}
 
 

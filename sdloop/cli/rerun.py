@@ -96,7 +96,7 @@ def _asked(
     # A settings file of the user's own must not change what a picture's file says.
     command = asked.over(Settings(command=standing.command)).command
     if "seed" in asked.recipe:
-        raise SettingError("seed in a settings file changes nothing here: use --seed")
+        raise SettingError("seed in a settings file has no effect here: use --seed")
     own = standing.recipe.get("model")
     values = {name: value for name, value in command.items() if name != "count"}
     return dict(asked.recipe), CommandSettings(**values), own
@@ -106,7 +106,11 @@ def _check_drop(names: Sequence[str]) -> None:
     for name in names:
         if name not in FIELDS:
             near = difflib.get_close_matches(name.replace("-", "_"), FIELDS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "a Recipe's, such as negative_prompt"
+            hint = (
+                f"did you mean {near[0]!r}?"
+                if near
+                else "use a Recipe's field, such as negative_prompt"
+            )
             raise SettingError(f"drop must name a setting, got {name!r}: {hint}")
 
 
@@ -121,7 +125,7 @@ def _wanted(
         wanted += wanted_again(one, asked, resolve, lines.append)
         if one.record.step:
             number, of = one.record.step.get("number"), one.record.step.get("of")
-            lines.append(f"it shows step {number} of {of}: the finished picture is made")
+            lines.append(f"the file shows step {number} of {of}; making the finished picture")
         for line in lines:
             told.setdefault(line, []).append(str(one.path))
     for line, paths in told.items() if not quiet else ():

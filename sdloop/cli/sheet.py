@@ -72,7 +72,7 @@ def sheet(
     _check(columns, rows, zoom)
     check_rank(ranking)
     if ranking.rank is not None and (columns is not None or rows is not None):
-        raise SettingError("rank gives the pictures their places, and so do columns and rows")
+        raise SettingError("rank cannot be combined with columns or rows: both order the pictures")
     path = sheet_path(out, "sheet.png")
     names = image_files(files, inner=True)
     shown = records_of(names, needed=columns is not None or rows is not None)
@@ -89,7 +89,11 @@ def _check(columns: str | None, rows: str | None, zoom: float | None) -> None:
     for name, field in (("columns", columns), ("rows", rows)):
         if field is not None and field not in AXES:
             near = difflib.get_close_matches(field, AXES, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "a Recipe's, such as seed or steps"
+            hint = (
+                f"did you mean {near[0]!r}?"
+                if near
+                else "use a Recipe's field, such as seed or steps"
+            )
             raise SettingError(f"{name} must be a known field, got {field!r}: {hint}")
     if columns is not None and columns == rows:
         raise SettingError(f"columns and rows must differ, got {columns!r} twice")

@@ -47,7 +47,7 @@ def show(files: FilesArgument = None, json_lines: Json = False, csv: Csv = False
     if not files:
         raise SettingError("a picture must be named, as in: sdloop show frog-4.png")
     if json_lines and csv:
-        raise SettingError("json and csv exclude each other")
+        raise SettingError("json and csv cannot be combined")
     failed: list[str] = []
     shown = _recorded(files, failed)
     if csv:
@@ -72,7 +72,7 @@ def _recorded(names: list[str], failed: list[str]) -> Iterator[SavedPicture]:
                 failed.append(str(path))
             silent += not named
     if silent:
-        say(f"passed over {silent} that {'do' if silent > 1 else 'does'} not say how it was made")
+        say(f"skipped {silent} file{'s' if silent > 1 else ''} without settings")
 
 
 _WHOSE = {
@@ -122,7 +122,7 @@ def _lines(path: Path, record: Record) -> Iterator[str]:
     if record.model is not None and record.source != "a1111":  # where it is one of these already
         left_out.insert(0, f"model: {record.model}")
     if left_out:
-        yield f"\n  {_WHOSE[record.source]}, without a counterpart here:"
+        yield f"\n  {_WHOSE[record.source]}, not supported by sdloop:"
     for text in left_out:
         yield f"  {safe(text)}"
 

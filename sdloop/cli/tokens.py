@@ -121,6 +121,6 @@ def _refuse(seen: Sequence[EncodedText], model: str) -> None:
     unknown = dict.fromkeys(word for one in seen for word in one.unknown)
     cut = dict.fromkeys(word for one in seen for word in one.cut)
     if unknown:
-        raise SettingError(f"prompt has words that mean nothing to {model}: {', '.join(unknown)}")
+        raise SettingError(f"prompt has words that {model} does not know: {', '.join(unknown)}")
     if cut:
-        raise SettingError(f"prompt has words that no step sees: {', '.join(cut)}")
+        raise SettingError(f"prompt has words that no step uses: {', '.join(cut)}")

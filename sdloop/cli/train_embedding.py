@@ -132,5 +132,5 @@ def _run(
         return run.run()
     except KeyboardInterrupt:
         if run.began:
-            say("stopped before the last step: what was learned is kept, and --resume goes on")
+            say("stopped before the last step; the result so far is saved, --resume continues")
         raise

@@ -81,8 +81,8 @@ def _untold_factor(flags: Mapping[str, Any], asked: Mapping[str, Any], may_fetch
     sides = [name for name in ("width", "height") if name in flags]
     if sides and factor == DEFAULT_FACTOR:
         raise SettingError(
-            f"{sides[0]} follows from factor here: give --factor, how many times larger, and not a "
-            f"size, got {flags[sides[0]]}"
+            f"{sides[0]} cannot be set here, got {flags[sides[0]]}: use --factor, which says how "
+            "many times larger"
         )
     return factor
 

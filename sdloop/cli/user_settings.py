@@ -32,5 +32,7 @@ def user_settings() -> Settings:
     settings = read_settings(str(path))
     for name in NOT_FOR_ALL:
         if name in settings.recipe or name in settings.command:
-            raise SettingError(f"{path}: {name} is for one command, and these settings for all")
+            raise SettingError(
+                f"{path}: {name} belongs to one command, and this file is for all commands"
+            )
     return settings

@@ -100,7 +100,9 @@ def verify(files: FilesArgument = None, *, how: VerifyOptions) -> None:
             emit(_json_line(verdict) if how.json else _text(verdict))
             differ += not verdict.is_equal(tolerance)
     if differ:
-        raise BatchError(f"{differ} of {len(plan)} pictures are not what their Recipes make here")
+        raise BatchError(
+            f"{differ} of {len(plan)} pictures differ from what their Recipes make here"
+        )
     if len(plan) < len(found):
         raise typer.Exit(FileError.exit_code)
 
@@ -150,7 +152,7 @@ def _wanted(
     recipe = one.record.recipe
     with blaming(str(one.path)):
         if one.record.moving:
-            raise FileError("it moves, and only single pictures are compared")
+            raise FileError("it is animated, and only still pictures can be compared")
         if one.record.own_code:
             raise FileError(f"it was made with {own_code_of(one)}, which sdloop does not have")
     if recipe is None:
@@ -170,7 +172,7 @@ def _text(verdict: Verdict) -> str:
     (width, height), (other_width, other_height) = verdict.sizes
     what = str(verdict.difference)
     if verdict.difference is None:
-        what = f"it is {width}x{height}, and made again {other_width}x{other_height}"
+        what = f"its size is {width}x{height}, made again it is {other_width}x{other_height}"
     lines = [f"{safe(verdict.path)}: {what}", *(f"  {safe(note)}" for note in verdict.notes)]
     if verdict.difference is None or not verdict.difference.equal:
         for name, (then, now) in verdict.made.items():

@@ -94,7 +94,7 @@ def test_a_setting_that_contradicts_another_is_refused() -> None:
     run("set", "eta", "0.5")
     result = run("set", "scheduler", "euler")
     assert result.exit_code == 2
-    assert "eta means nothing to the scheduler euler" in result.stderr
+    assert "eta is not supported by the scheduler euler" in result.stderr
 
 
 def test_the_file_may_be_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,9 @@ def test_a_settings_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_the_users_file_holds_no_prompt_or_seed() -> None:
     write(user_path(), "seed = 4")
-    with pytest.raises(SettingError, match="seed is for one command, and these settings for all"):
+    with pytest.raises(
+        SettingError, match="seed belongs to one command, and this file is for all commands"
+    ):
         user_settings()
 
 

@@ -87,8 +87,7 @@ def test_the_embedded_model_is_always_there() -> None:
     ]
     assert row.split()[:2] == ["mini", "sd1"]
     assert result.stderr == (
-        "sdloop: `sdloop models MODEL` tells more of one; "
-        "`sdloop txt2img PROMPT --model MODEL` uses it\n"
+        "sdloop: details: `sdloop models MODEL`; use one: `sdloop txt2img PROMPT --model MODEL`\n"
     )
 
 
@@ -191,7 +190,7 @@ def test_the_list_as_json_lines(cache: Path, fp16: Path) -> None:
 
 
 def test_what_would_be_ignored_without_a_model_is_refused() -> None:
-    message = "revision is for one model, and none was named: 'v2'"
+    message = "revision needs a model to be named, got 'v2' without one"
     assert refused("--revision", "v2", code=2) == message
     assert refused("--variant", "fp16", code=2).startswith("variant is for one model")
     assert refused("--hash", code=2).startswith("hash is for one model")
@@ -351,7 +350,9 @@ def test_a_model_cannot_steer_the_terminal(tmp_path: Path, tiny_model: Path) -> 
 
 
 def test_a_model_that_is_not_there(cache: Path) -> None:
-    assert refused("org/none") == "org/none is not in the cache; `hf download org/none` gets it"
+    assert (
+        refused("org/none") == "org/none is not in the cache; `hf download org/none` downloads it"
+    )
     assert refused("./none") == "there is no folder none"
     assert refused("none.safetensors") == "there is no file none.safetensors"
     assert "neither a path that exists nor a hub id" in refused("a model?")

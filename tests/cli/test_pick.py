@@ -202,7 +202,11 @@ def test_the_clip_itself(tmp_path: Path) -> None:
         (["out", "--export", "out/cat.png"], "cannot write 'out/cat.png': it is in the", 3),
         (["out", "--export", "a.txt", "--overwrite"], "'a.txt' is already there", 3),
         (["out", "--export", "g", "--picked"], "cannot make a gallery of 'out': no picture of", 3),
-        (["empty", "--export", "g"], "cannot make a gallery of 'empty': it holds no picture", 3),
+        (
+            ["empty", "--export", "g"],
+            "cannot make a gallery of 'empty': it contains no pictures",
+            3,
+        ),
         (["out", "--top", "3"], "top says how to rank, and without --rank clip it means", 2),
         (["out", "--rank", "clip", "--top", "3"], "top is for --export: the page shows all", 2),
         (["out", "--port", "65536"], "port must be at most 65535, got 65536", 2),

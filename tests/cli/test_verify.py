@@ -71,7 +71,9 @@ def test_in_a_process_of_its_own() -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 5
     assert done.stdout.startswith("cat.png: equal\nother.png: 0.0977 % of the pixels differ, by ")
-    assert done.stderr == ("sdloop: error: 1 of 2 pictures are not what their Recipes make here\n")
+    assert done.stderr == (
+        "sdloop: error: 1 of 2 pictures differ from what their Recipes make here\n"
+    )
 
 
 def test_how_far_off_and_why() -> None:

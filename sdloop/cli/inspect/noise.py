@@ -63,7 +63,7 @@ def noise(
     across, down = _axis("columns", columns), _axis("rows", rows)
     for name in (across.name, down.name):
         if getattr(recipe, name, None) is not None:
-            raise SettingError(f"{name} is an axis of the grid: give a list of them")
+            raise SettingError(f"{name} is an axis: give its values with --columns or --rows")
     path = sheet_path(out, "noise.png")
     flags = {"prompt": prompt, **given(model), **recipe_settings(recipe)}
     settings, fields = asked(flags, seed=seed, quiet=out.quiet)
@@ -80,7 +80,7 @@ def noise(
 def _axis(flag: str, text: str) -> Axis:
     axis = parse_axis(text, flag=flag)
     if axis.name in _NO_AXES:
-        raise SettingError(f"{flag} must be a setting of one noise and one model, got {axis.name}")
+        raise SettingError(f"{flag} must not change the noise or the model, got {axis.name}")
     return axis
 
 

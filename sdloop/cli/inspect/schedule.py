@@ -149,16 +149,18 @@ def schedule(*, wanted: ScheduleOptions, plot: PlotOptions) -> None:
 def _check(wanted: ScheduleOptions, plot: PlotOptions, path: Path | None) -> None:
     for name in ("dark", "add_noise"):
         if path is None and getattr(plot, name):
-            raise SettingError(f"{name} is for pictures, and no output is given")
+            raise SettingError(f"{name} needs an output file (-o)")
     if plot.add_noise is None:
         return
     if path is not None and path.suffix.lower() != ".png":
         raise SettingError(f"output must end in .png for a sheet, got {path.name!r}")
     for name in ("compare", "betas"):
         if getattr(wanted, name) is not None:
-            raise SettingError(f"{name} means nothing to add_noise, which shows one schedule")
+            raise SettingError(
+                f"{name} cannot be combined with add_noise, which shows one schedule"
+            )
     if plot.dark:
-        raise SettingError("dark is for curves, and add_noise shows pictures")
+        raise SettingError("dark is only for curves, and add_noise shows pictures")
 
 
 def _plot(
@@ -195,13 +197,13 @@ def _noised(
 def _training(wanted: ScheduleOptions) -> "Sequence[Curve]":
     others = [name for name in given(wanted) if name != "betas"]
     if others:
-        raise SettingError(f"{others[0]} means nothing beside betas, which belong to no sampler")
+        raise SettingError(f"{others[0]} cannot be combined with betas, which need no sampler")
     from sdloop.inspection.schedules import BETAS, training_of
 
     names = _names("betas", wanted.betas)
     for name in names:
         if name not in BETAS:
-            raise SettingError(f"betas must be of {', '.join(BETAS)}, got {name!r}")
+            raise SettingError(f"betas must be names from {', '.join(BETAS)}, got {name!r}")
     return [training_of(name) for name in names]
 
 
@@ -238,7 +240,7 @@ def _names(field: str, text: str | None) -> list[str]:
         return []
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise SettingError(f"{field} must be names with commas between them, got {text!r}")
+        raise SettingError(f"{field} must be names separated by commas, got {text!r}")
     return names
 
 
@@ -246,7 +248,7 @@ def _table(curve: "Curve", *, every: bool) -> Iterator[str]:
     levels = curve.levels
     if not every:
         levels = tuple(levels[i * (len(levels) - 1) // (_ROWS - 1)] for i in range(_ROWS))
-    yield f"{curve.name}, {len(curve.levels)} {'looks' if every else 'timesteps'}"
+    yield f"{curve.name}, {len(curve.levels)} {'UNet calls' if every else 'timesteps'}"
     head = ("step", "timestep", "sigma", "signal/noise", "in dB")
     yield from columns([head, *(_row(level) for level in levels)])
 

@@ -57,7 +57,9 @@ def sheet_path(options: SheetOptions, default: str, *, moving: tuple[str, ...] =
     ``moving`` are the other suffixes that the command knows: a moving picture instead of a sheet.
     """
     if options.output == "-":
-        raise SettingError("output must name a file, for standard output has the paths, got '-'")
+        raise SettingError(
+            "output must be a file name, because the paths are printed to standard output, got '-'"
+        )
     check_local("output", options.output)
     path = Path(default if options.output is None else options.output)
     suffix = path.suffix.lower()
@@ -65,7 +67,7 @@ def sheet_path(options: SheetOptions, default: str, *, moving: tuple[str, ...] =
         check_moving(path, exists=exists(options))
         return path
     if suffix != ".png":
-        others = f", or in {', '.join(moving)} to move" if moving else ""
+        others = f", or in {', '.join(moving)} for an animation" if moving else ""
         raise SettingError(f"output must end in .png for a sheet{others}, got {path.name!r}")
     check_writable(path, exists=exists(options))
     return path
@@ -103,7 +105,7 @@ def without_loras(fields: Mapping[str, Any]) -> Recipe:
     recipe = Recipe.from_dict(fields)
     if recipe.loras:
         raise SettingError(
-            f"loras mean nothing here, where the model is seen as it is, got {recipe.loras[0]}"
+            f"loras must not be set here, where the model itself is shown, got {recipe.loras[0]}"
         )
     return recipe
 

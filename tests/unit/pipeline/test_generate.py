@@ -217,7 +217,7 @@ def test_the_less_strength_the_nearer_to_the_picture() -> None:
         ({"width": 33}, "width must be a multiple of 2 .* got 33; nearest: 32 and 34"),
         ({"clip_skip": 3}, "clip_skip must be at most 2, got 3"),
         ({"target_size": (64, 64)}, "target_size is for models that are told sizes"),
-        ({"scheduler": "edm-euler"}, "scheduler must be no EDM one .* got 'edm-euler'"),
+        ({"scheduler": "edm-euler"}, "scheduler must not be an EDM scheduler .* got 'edm-euler'"),
     ],
 )
 def test_what_does_not_suit_the_model_is_refused(settings: dict[str, Any], message: str) -> None:

@@ -151,9 +151,15 @@ def test_a_list_takes_the_place_of_the_checkpoints_own_spacing() -> None:
         ({"timesteps": (1,), "scheduler": "Euler Karras"}, "sigmas and timesteps both say where"),
         ({"sigmas_list": SIGMAS, "timestep_spacing": "leading"}, "timestep_spacing and sigmas_l"),
         ({"timesteps": (9, 1), "exact_steps": True}, "exact_steps needs steps that can be made"),
-        ({"timesteps": (1,), "scheduler": "ddim"}, "timesteps means nothing to the scheduler dd"),
-        ({"sigmas_list": SIGMAS, "scheduler": "heun"}, "sigmas_list means nothing .*: euler$"),
-        ({"sigmas": "ays", "scheduler": "lms"}, "sigmas means nothing .*'ays'.*: ddpm, euler, h"),
+        (
+            {"timesteps": (1,), "scheduler": "ddim"},
+            "timesteps is not supported by the scheduler dd",
+        ),
+        ({"sigmas_list": SIGMAS, "scheduler": "heun"}, "sigmas_list is not supported .*: euler$"),
+        (
+            {"sigmas": "ays", "scheduler": "lms"},
+            "sigmas is not supported .*'ays'.*: ddpm, euler, h",
+        ),
     ],
     ids=str,
 )
@@ -166,7 +172,7 @@ def test_what_the_model_does_not_know_is_refused() -> None:
     with pytest.raises(SettingError, match="timesteps must be less than the model's 1000"):
         resolve(recipe(timesteps=(1000, 1)), Model())
     ddim = Model(scheduler_config={"_class_name": "DDIMScheduler"})
-    with pytest.raises(SettingError, match="timesteps means nothing to the scheduler ddim"):
+    with pytest.raises(SettingError, match="timesteps is not supported by the scheduler ddim"):
         resolve(recipe(timesteps=(999, 1)), ddim)
 
 
@@ -216,7 +222,7 @@ def test_what_is_named_nearer_decides_where_the_steps_lie(here: Path) -> None:
         (["--timesteps", "9,x"], "timesteps must be a whole number, got 'x'"),
         (["--sigmas-list", "9,,0"], "sigmas_list must be a number, got ''"),
         (["--timesteps", "9,1", "--steps", "3"], "steps must agree with timesteps, which are 2"),
-        (["--timesteps", "9,1", "--scheduler", "ddim"], "timesteps means nothing to the schedule"),
+        (["--timesteps", "9,1", "--scheduler", "ddim"], "timesteps is not supported by the sched"),
     ],
     ids=str,
 )
@@ -231,7 +237,7 @@ def test_inspect_schedule_shows_them(here: Path) -> None:
         return result.stdout.splitlines()
 
     listed = told("--timesteps", "900,500")
-    assert listed[0] == "euler as listed, 2 looks"
+    assert listed[0] == "euler as listed, 2 UNet calls"
     assert [line.split()[1] for line in listed[2:]] == ["900", "500"]
     sigmas = told("--sigmas-list", "14.6,2,0")
     assert [line.split()[2] for line in sigmas[2:]] == ["14.6", "2"]
