@@ -1,4 +1,4 @@
-"""The loop written out by hand, with a change of mind: halfway through, another prompt takes over.
+"""The loop written by hand; in the middle of the steps, the prompt changes.
 
 python examples/change_the_loop.py "a green frog in a park" "a white rabbit in a park" out.png
 """

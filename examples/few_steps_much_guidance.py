@@ -1,4 +1,4 @@
-"""One noise: over the number of steps, and down the guidance scale. One step gives the mean.
+"""A grid from one seed: columns are numbers of steps, rows are guidance scales.
 
 python examples/few_steps_much_guidance.py "a green frog in a park" grid.png
 """

@@ -1,4 +1,4 @@
-"""The five stages one by one, and a one-line consumer of the loop: words, noise, steps, pixels.
+"""Make a picture stage by stage: encode the prompt, set the steps, draw noise, denoise, decode.
 
 python examples/five_stages.py "a green frog in a park" out.png
 """

@@ -1,4 +1,4 @@
-"""A rabbit hops, drawn by code, and becomes another one, twelve frames long; its sketch beside it.
+"""Draw a hopping rabbit as an animation, and restyle it with a prompt; both files are saved.
 
 python examples/hopping_sketch.py "a wooden carving of a rabbit" hop.webp
 """
@@ -17,7 +17,7 @@ from sdloop.pipeline.animate import Frame, animate
 
 
 def page(index: int) -> Image.Image:
-    """The rabbit on the ground or in the air, drawn four times as large and then reduced."""
+    """One of the twelve frames: the rabbit on the ground or in the air, drawn large and reduced."""
     ground = 190 - 34 * abs(math.sin(math.pi * index / 6))
     pen = ImageDraw.Draw(sheet := Image.new("RGB", (256, 256), "#dfe8ee"))
     pen.rectangle((0, 226, 256, 256), "#b9c6a0")

@@ -1,4 +1,4 @@
-"""A picture through the VAE and back: what returns, what is lost, and the latents between.
+"""Encode a picture with the VAE and decode it again; show the result, the error and the latents.
 
 python examples/look_at_latents.py examples/sketch/park.png latents.png
 """
@@ -17,8 +17,8 @@ with Image.open(source) as opened:
     picture = opened.convert("RGB").resize(components.native_size)
 
 trip = round_trip(components.vae, picture)
-print(f"PSNR {trip.psnr:.1f} dB, {trip.compression:.0f} times fewer numbers")
+print(f"PSNR {trip.psnr:.1f} dB; the latents have {trip.compression:.0f} times fewer numbers")
 
 channels = [channel.resize(picture.size, 0) for channel in channel_images(trip.latents)]
-labels = ["picture", "back", "error x4", *map(str, range(len(channels)))]
+labels = ["picture", "decoded", "error x4", *map(str, range(len(channels)))]
 sheet([[picture, trip.back, trip.error, *channels]], columns=labels).save(file)

@@ -1,4 +1,4 @@
-"""The noise levels of a scheduler, as numbers, and a picture under each of them.
+"""Print the noise levels of a scheduler, and show a picture with the noise of each step.
 
 python examples/look_at_schedule.py examples/sketch/park.png noised.png
 """

@@ -1,4 +1,4 @@
-"""What a text encoder makes of each word, and where the picture attends to it.
+"""Print the norm of each token before and after the text encoder, and draw its attention map.
 
 python examples/look_at_words.py "a red frog under a tree" words.png
 """
@@ -14,7 +14,7 @@ prompt, file = sys.argv[1:]
 components = sdloop.load_components()
 tokens = walk(components.tokenizer, components.text_encoder, prompt).tokens[1:-1]
 for token in tokens:
-    print(f"{token.text:>8}: |word| {token.token_norm:.2f}, |encoded| {token.encoded_norm:.2f}")
+    print(f"{token.text:>8}: norm {token.token_norm:.2f}, encoded {token.encoded_norm:.2f}")
 
 side = components.unet.config.sample_size
 with recorded(components.unet, size=(side, side), guided=True) as maps:

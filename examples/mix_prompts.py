@@ -1,4 +1,4 @@
-"""From one word to another at each place where prompts can be mixed: a row for each.
+"""Mix two words at each stage where prompts can be mixed; each row shows one stage.
 
 python examples/mix_prompts.py "a {} in a park" rabbit frog rows.png
 """
@@ -18,13 +18,13 @@ slot = [template.format(f"{{{first}|{second}}}")]
 
 
 def recipe(at: str, share: float) -> sdloop.Recipe:
-    """That much of the second word, mixed there."""
+    """A mixture with this share of the second word."""
     texts = slot if at == "token" else prompts
     return sdloop.Recipe(seed=3, steps=15, **mixture(texts, [1 - share, share], at=at))
 
 
 rows = [[recipe(at, share) for share in SHARES] for at in PLACES]
-different = list(dict.fromkeys(one for row in rows for one in row))  # the ends are everywhere
+different = list(dict.fromkeys(one for row in rows for one in row))  # rows share their ends
 made = sdloop.generate(sdloop.load_components(), different)
 images = {one: picture.image for one, picture in zip(different, made, strict=True)}
 

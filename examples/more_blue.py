@@ -1,4 +1,4 @@
-"""A loss pulls at pictures, harder from row to row; what it is on average is printed.
+"""Steer pictures with a loss, with a higher scale in each row; print their mean blue value.
 
 python examples/more_blue.py "a frog on a stage" 8 more-blue.png
 """
@@ -22,7 +22,7 @@ for scale in SCALES:
     steered = [replace(recipe, losses=(f"blue={scale}",)) for recipe in recipes]
     rows.append([picture.image for picture in sdloop.generate(components, steered)])
     blues = [ImageStat.Stat(image).mean[2] for image in rows[-1]]
-    print(f"blue={scale}: a mean blue of {sum(blues) / len(blues):.0f}", *map(round, blues))
+    print(f"blue={scale}: mean blue {sum(blues) / len(blues):.0f}", *map(round, blues))
 
 columns = [f"seed {seed}" for seed in seeds]
 sheet(rows, columns=columns, rows=[f"blue={scale}" for scale in SCALES]).save(file)

@@ -1,4 +1,4 @@
-"""A loop of your own in sdloop's pipeline: Heun's steps by hand, with a Recipe, hires and a file.
+"""Use your own loop in sdloop's pipeline: Heun's method, written by hand.
 
 python examples/own_loop.py "a green frog in a park" frog.png
 """
@@ -15,7 +15,7 @@ from sdloop.schedulers.prediction import predict_denoised
 
 @torch.no_grad()
 def heuns_loop(unet, scheduler, latents, conditioning, *, timesteps, sigmas, guidance_scale, guide):
-    """Yield the latents after each step; what it has no parameter for, as a mask, is refused."""
+    """Yield each step. A Recipe that needs another parameter, such as a mask, is refused."""
     prompts = conditioning.unet_inputs(guided=True)
     timestep_at = dict(zip(sigmas, timesteps, strict=True))
     for index, (sigma, sigma_next) in enumerate(pairwise([*sigmas, 0.0])):

@@ -1,4 +1,4 @@
-"""A scheduler of your own in sdloop's pipeline: Euler's steps, along the last two slopes.
+"""Use your own scheduler in sdloop's pipeline: a method of second order.
 
 python examples/own_scheduler.py "a green frog in a park" frog.png
 """
@@ -13,7 +13,7 @@ import sdloop
 
 
 class AdamsBashforth(EulerDiscreteScheduler):
-    """One and a half times this slope less half the last: second order, one UNet call a step.
+    """Step along 1.5 times this slope minus 0.5 times the last one; one UNet call per step.
 
     It has the methods of diffusers' schedulers; each run of the loop gets a copy of the object.
     """

@@ -1,4 +1,4 @@
-"""A picture, a mask, and what is painted within it for four prompts: one row.
+"""Inpaint with four prompts; save the picture, the mask and the results as one row.
 
 python examples/paint_within_mask.py examples/sketch/park.png examples/sketch/mask.png row.png
 """
@@ -22,7 +22,7 @@ components = sdloop.load_components()
 recipes = [sdloop.Recipe(prompt=prompt, seed=4, image=photo, mask=mask) for prompt in PROMPTS]
 made = [picture.image for picture in sdloop.generate(components, recipes)]
 
-size = (made[0].width * 2, made[0].height * 2)  # to be seen
+size = (made[0].width * 2, made[0].height * 2)  # easier to see
 row = Image.new("RGB", (size[0] * (2 + len(made)), size[1]))
 for place, image in enumerate([Image.open(photo), Image.open(mask), *made]):
     row.paste(image.convert("RGB").resize(size, Image.Resampling.NEAREST), (place * size[0], 0))

@@ -1,4 +1,4 @@
-"""A picture, and what becomes of it at five strengths: one row, the picture first.
+"""Run img2img with five strengths; save the picture and the results as one row.
 
 python examples/sketch_strengths.py examples/sketch/rabbit.png "a brown rabbit in a park" row.png
 """
@@ -19,7 +19,7 @@ recipes = [
 ]
 made = [picture.image for picture in sdloop.generate(components, recipes)]
 
-size = (made[0].width * 2, made[0].height * 2)  # to be seen
+size = (made[0].width * 2, made[0].height * 2)  # easier to see
 row = Image.new("RGB", (size[0] * (1 + len(made)), size[1]))
 for place, image in enumerate([Image.open(sketch).convert("RGB"), *made]):
     row.paste(image.resize(size, Image.Resampling.NEAREST), (place * size[0], 0))

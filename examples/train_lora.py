@@ -1,4 +1,4 @@
-"""Teach the embedded model a style by its own pictures in two colours; then a row at five scales.
+"""Train a LoRA on the embedded model's own pictures in two colours; draw a row at five scales.
 
 python examples/train_lora.py 500 examples/lora/cyanotype.safetensors row.png
 """

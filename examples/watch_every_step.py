@@ -1,4 +1,4 @@
-"""The UNet's idea of the picture at every step, side by side.
+"""Save the clean pictures that the UNet predicts at each step, side by side.
 
 python examples/watch_every_step.py "frogs on stilts" steps.png
 """

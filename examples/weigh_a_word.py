@@ -1,4 +1,4 @@
-"""A word at six weights, in a row: {} in the prompt stands for the weight.
+"""Make a row of pictures with six weights of a word; {} in the prompt stands for the weight.
 
 python examples/weigh_a_word.py "a (red:{}) and yellow house" row.png
 """

@@ -1,7 +1,7 @@
-"""mkdocs hook: the flag reference, written from the command line itself when the site is built.
+"""mkdocs hook: the flag reference, generated from the command line when the site is built.
 
-``docs/flags.md`` has a marker, which is replaced by a table for each group of flags, and by the
-list of each command's flags.
+In ``docs/flags.md`` a marker is replaced by a table for each group of flags, and by a list of the
+flags of each command.
 """
 
 import re
@@ -41,12 +41,12 @@ def reference() -> str:
             group = groups.setdefault(flag.rich_help_panel or OTHERS, {})
             row = Row(names=names, values=values, help=help_, default=default)
             group.setdefault((names, values, help_, default), row).commands.append(name)
-    parts = [table(group, list(rows.values()), len(commands)) for group, rows in groups.items()]
+    parts = [table(group, list(rows.values())) for group, rows in groups.items()]
     return "\n\n".join([*parts, "## The flags of each command", *map(entry, commands.items())])
 
 
 def commands_of_sdloop() -> Iterator[tuple[str, Any]]:
-    """Each command that does something, with its name: "txt2img", "inspect noise"."""
+    """Each command with its full name, such as "inspect noise"; groups of commands are left out."""
     import typer
 
     from sdloop.cli import app
@@ -63,7 +63,7 @@ def commands_of_sdloop() -> Iterator[tuple[str, Any]]:
 
 
 def flags_of(command: Any) -> list[Any]:
-    """The flags that have a help text; those without are for debugging, and --help goes without."""
+    """The flags that have a help text, without --help; flags for debugging have none."""
     flags = [one for one in command.params if one.opts[0].startswith("-")]
     return [one for one in flags if getattr(one, "help", None) and "--help" not in one.opts]
 
@@ -73,7 +73,7 @@ def arguments_of(command: Any) -> list[Any]:
 
 
 def told(flag: Any) -> tuple[str, str]:
-    """The help of a flag and its default, in Markdown; the help may contain the default."""
+    """The help of a flag and its default, in Markdown; the default may be part of the help text."""
     text = plain(flag.help)
     found = re.search(r"\s*\[default: (.*?)\]", text)
     if found is not None:
@@ -87,7 +87,7 @@ def told(flag: Any) -> tuple[str, str]:
 
 
 def plain(text: str) -> str:
-    """Help without the markup of rich, on one line."""
+    """The help on one line, without rich's markup."""
     text = re.sub(r"(?<!\\)\[/?(?:bold|dim|italic|cyan|green|yellow)\]", "", text)
     return " ".join(text.replace("\\[", "[").split())
 
@@ -105,8 +105,8 @@ def code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
-def table(group: str, rows: list[Row], of: int) -> str:
-    """A group of flags as a table with a line for each."""
+def table(group: str, rows: list[Row]) -> str:
+    """A table of the flags of a group, one row for each."""
     lines = [f"## {group}", "", "| flag | what it does | default | commands |", "|---|---|---|---|"]
     for row in rows:
         names = " ".join(code(name) for name in row.names.split(", "))
@@ -118,7 +118,7 @@ def table(group: str, rows: list[Row], of: int) -> str:
 
 
 def entry(named: tuple[str, Any]) -> str:
-    """A command: how it is called, what it does, and the names of its flags."""
+    """A command: its usage, what it does, and the names of its flags."""
     name, command = named
     arguments = " ".join(one.metavar or one.name.upper() for one in arguments_of(command))
     first = plain((command.help or "").split("\n\n")[0])

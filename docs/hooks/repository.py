@@ -1,8 +1,8 @@
 """mkdocs hook: links from the docs to files elsewhere in the repository work on the site too.
 
-In a page such a link is what it has to be on disk, ``../examples/sketch/grown.png``. When the site
-is built, each file that is linked joins it: pictures as they are, Markdown as a page, and code as
-a page that shows it.
+In a page such a link is a path on disk, ``../examples/sketch/grown.png``. When the site is built,
+each linked file is added to it: pictures as they are, Markdown as a page, code as a page that shows
+it.
 """
 
 import os
@@ -34,13 +34,13 @@ def on_files(files: Any, config: Any, **_: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Called by mkdocs for each page: lead its links to where the files are on the site."""
+    """Called by mkdocs for each page: change its links to the places of the files on the site."""
     place = page.file.src_uri
     source = DOCS / place if (DOCS / place).is_file() else ROOT / place
     if not source.is_file():  # code that is shown
         return markdown
 
-    def led(link: re.Match[str]) -> str:
+    def changed(link: re.Match[str]) -> str:
         target = source.parent.joinpath(link[2]).resolve()
         if target_of(source, link[2]) is not None:
             new = place_of(target)
@@ -50,24 +50,24 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             return link[0]
         return link[1] + os.path.relpath(new, Path(place).parent)
 
-    return LINK.sub(led, markdown)
+    return LINK.sub(changed, markdown)
 
 
 def target_of(page: Path, link: str) -> Path | None:
-    """The file of the repository that a link leads to; None where it stays in the docs."""
+    """The file of the repository that a link points to; None if it is in the docs."""
     target = page.parent.joinpath(link).resolve()
     inside = target.is_relative_to(DOCS) or not target.is_relative_to(ROOT)
     return None if inside or not target.is_file() else target
 
 
 def place_of(target: Path) -> str:
-    """Where a file of the repository lies on the site, as mkdocs names its sources."""
+    """The path of a repository file on the site, as mkdocs names its sources."""
     path = target.relative_to(ROOT).as_posix()
     return f"{path}.md" if target.suffix in CODE else path
 
 
 def content_of(target: Path) -> dict[str, str]:
-    """What ``File.generated`` takes: a path, or the text of a page."""
+    """The arguments of ``File.generated``: a path, or the text of a page."""
     if target.suffix == ".md":
         return {"content": target.read_text(encoding="utf-8")}
     if target.suffix not in CODE:

@@ -1,4 +1,4 @@
-r"""mkdocs hook: a pipe in code within a table, ``\|``, as GitHub wants it and mkdocs does not."""
+r"""mkdocs hook: in tables, GitHub needs ``\|`` for a pipe in code; mkdocs needs a plain pipe."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ CODE = re.compile(r"`[^`\n]+`")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Called by mkdocs for each page: take the backslash away in rows of tables."""
+    """Called by mkdocs for each page: remove the backslash in rows of tables."""
     lines = markdown.split("\n")
     rows = (CODE.sub(plain, line) if line.startswith("|") else line for line in lines)
     return "\n".join(rows)

@@ -1,4 +1,4 @@
-"""A creature that the embedded model has never seen, drawn COUNT times: a penguin.
+"""Draw penguins, which the embedded model was not trained on: COUNT, first SEED, FOLDER.
 
 python examples/penguin/draw.py 8 1 examples/penguin/pictures
 """
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-SIDE = 256  # drawn large and made small, for soft edges
+SIDE = 256  # drawn large and reduced, for soft edges
 INK, WHITE, ORANGE = (38, 32, 40), (250, 250, 246), (240, 150, 50)
 
 
 def penguin(dice: random.Random) -> Image.Image:
-    """It stands a little to the left or right, larger or smaller, and looks about."""
+    """One penguin, with random place, size, colours and direction of its eyes."""
     image = Image.new("RGB", (SIDE, SIDE), tuple(dice.randint(225, 245) for _ in "RGB"))
     pen, coat = ImageDraw.Draw(image), tuple(dice.randint(-6, 6) + level for level in (60, 66, 84))
     unit, middle, ground = dice.uniform(76, 88), SIDE / 2 + dice.uniform(-14, 14), 226

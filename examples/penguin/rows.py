@@ -1,4 +1,4 @@
-"""What a word was learned from, and what the embedded model makes of it: four rows of eight.
+"""Show the pictures that a word was trained on, and three rows of pictures made with it.
 
 python examples/penguin/rows.py examples/penguin/my-penguin.safetensors examples/penguin/rows.png
 """
@@ -22,7 +22,7 @@ for prompt in PROMPTS:
     ]
     rows.append([picture.image for picture in sdloop.generate(components, recipes)])
 
-side = 128  # to be seen
+side = 128  # easier to see
 sheet = Image.new("RGB", (side * 8, side * len(rows)))
 for down, row in enumerate(rows):
     for across, image in enumerate(row):

@@ -1,7 +1,7 @@
-"""Three samplers, written out: each goes down the sigmas with a function that takes off the noise.
+"""Three samplers, written by hand: each goes from sigma to sigma, down to no noise.
 
-``denoise(x, sigma)`` is what the UNet takes the clean latents to be. The slope dx/dsigma is the
-noise, (x - denoise(x, sigma)) / sigma: Karras et al. 2022 (arXiv:2206.00364), equation 3.
+``denoise(x, sigma)`` predicts the clean latents. The slope dx/dsigma is the predicted noise,
+(x - denoise(x, sigma)) / sigma: Karras et al. 2022 (arXiv:2206.00364), equation 3.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ Denoise = Callable[[Tensor, float], Tensor]
 
 
 def euler(denoise: Denoise, x: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """Along the slope, as far as the next sigma: first order."""
+    """Follow the slope to the next sigma: first order."""
     for sigma, sigma_next in pairwise(sigmas):
         slope = (x - denoise(x, sigma)) / sigma
         x = x + slope * (sigma_next - sigma)
@@ -23,18 +23,18 @@ def euler(denoise: Denoise, x: Tensor, sigmas: Sequence[float]) -> Tensor:
 
 
 def heun(denoise: Denoise, x: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """Along the mean of the slopes here and there: second order, for two looks a step."""
+    """Follow the mean of the slopes at both ends: second order, two calls per step."""
     for sigma, sigma_next in pairwise(sigmas):
         slope = (x - denoise(x, sigma)) / sigma
-        there = x + slope * (sigma_next - sigma)
-        if sigma_next > 0:  # where there is no noise, it has no slope
-            slope = (slope + (there - denoise(there, sigma_next)) / sigma_next) / 2
+        x_next = x + slope * (sigma_next - sigma)
+        if sigma_next > 0:  # without noise there is no slope
+            slope = (slope + (x_next - denoise(x_next, sigma_next)) / sigma_next) / 2
         x = x + slope * (sigma_next - sigma)
     return x
 
 
 def lms(denoise: Denoise, x: Tensor, sigmas: Sequence[float], order: int = 4) -> Tensor:
-    """Along the polynomial through the last slopes: one look a step, and up to fourth order."""
+    """Follow the polynomial through the last slopes: up to fourth order, one call per step."""
     slopes: list[Tensor] = []
     for index, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
         slopes = [(x - denoise(x, sigma)) / sigma, *slopes][:order]

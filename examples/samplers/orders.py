@@ -1,10 +1,10 @@
-"""The orders of the samplers, where the answer is known: pictures from a normal distribution.
+"""Measure the order of each sampler on pixels with a normal distribution, where theory is exact.
 
 python examples/samplers/orders.py
 
-Of pixels with a deviation of 1 the best guess is x / (1 + sigma²), and what noise of the deviation
-SIGMA_MAX ends at has a closed form. With twice the steps the error of a sampler of order p is
-2^p times smaller.
+The clean pixels have a standard deviation of 1, so the best prediction is x / (1 + sigma²), and the
+exact result has a closed form. With twice the steps, the error of a sampler of order p is 2^p
+times smaller.
 """
 
 from math import log2, sqrt
@@ -17,18 +17,18 @@ SIGMA_MAX, SIGMA_MIN, STEPS = 80.0, 0.02, (32, 64, 128, 256)
 
 
 def denoise(x: Tensor, sigma: float) -> Tensor:
-    """The mean of the clean pixels that ``x`` can come from."""
+    """The mean of all clean pixels that can become ``x`` with noise."""
     return x / (1 + sigma**2)
 
 
 def sigmas(steps: int) -> list[float]:
-    """Karras' spacing (arXiv:2206.00364), equation 5."""
+    """The spacing of Karras et al. 2022 (arXiv:2206.00364), equation 5."""
     ends = SIGMA_MAX ** (1 / 7), SIGMA_MIN ** (1 / 7)
     return [(ends[0] + i / steps * (ends[1] - ends[0])) ** 7 for i in range(steps + 1)]
 
 
 def errors(sampler: Denoise) -> list[float]:
-    """How far from the closed form each number of ``STEPS`` ends."""
+    """The error of the sampler for each number of steps in ``STEPS``."""
     exact = sqrt((1 + SIGMA_MIN**2) / (1 + SIGMA_MAX**2)) * SIGMA_MAX
     start = torch.tensor(SIGMA_MAX, dtype=torch.float64)
     return [abs(float(sampler(denoise, start, sigmas(steps))) - exact) for steps in STEPS]

@@ -1,4 +1,4 @@
-"""A picture with each of the samplers, and how far they are from diffusers' own.
+"""Make a picture with each sampler, and print how much its latents differ from diffusers'.
 
 python examples/samplers/picture.py "a green frog in a park" frogs.png
 """
@@ -28,7 +28,7 @@ kind, timestep_at = scheduler.config.prediction_type, dict(zip(levels, timesteps
 
 
 def denoise(x: Tensor, sigma: float) -> Tensor:
-    """What the UNet takes the clean latents to be."""
+    """The clean latents, predicted by the UNet."""
     latent_input = x / (1 + sigma**2) ** 0.5
     predicted = components.unet(latent_input, timestep_at[sigma], **words).sample
     return predict_denoised(latent_input, predicted, sigma, kind)

@@ -137,7 +137,7 @@ def _together(axes: Sequence[Axis], values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _from_json(name: str, text: str) -> tuple[Sequence[Any], ...]:
-    """The values of a JSON list; none if it is none, for a prompt may begin with a bracket."""
+    """The values of a JSON list, and nothing of other text: a prompt may begin with a bracket."""
     if not text.lstrip().startswith("["):
         return ()
     try:

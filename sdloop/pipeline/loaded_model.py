@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from sdloop.conditioning.encode import Encode, encode_prompt
 from sdloop.conditioning.words import Words, with_words
 from sdloop.images.input.read import OpenImage, check_sha256
-from sdloop.metadata.save import Environment
+from sdloop.metadata.environment import Environment
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, find_lora
 from sdloop.models.components.adapters import adapted
 from sdloop.models.components.load import Components

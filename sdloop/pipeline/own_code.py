@@ -70,7 +70,7 @@ class OwnCode:
                     "does not"
                 )
         if recipe.eta and "eta" not in inspect.signature(self.scheduler.step).parameters:
-            raise SettingError(f"eta means nothing to the scheduler {name}, got {recipe.eta}")
+            raise SettingError(f"eta has no effect with the scheduler {name}, got {recipe.eta}")
         if recipe.guidance is not None and parse_guidance(recipe.guidance).name == "cfg++":
             raise SettingError(f"guidance cfg++ is for ddim and euler, and scheduler is a {name}")
 

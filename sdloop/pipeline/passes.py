@@ -15,12 +15,11 @@ from sdloop.errors import NonFiniteError, SettingError
 from sdloop.guidance.losses.bound import loss_guidance_of
 from sdloop.guidance.losses.ways import Through
 from sdloop.guidance.perturbed_attention import Perturbed, looking_away, skipping
-from sdloop.images.input.frame import placed
-from sdloop.latents.noise import enlarge, latent_size, noise, seeded_generators
-from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
+from sdloop.latents.noise import seeded_generators
 from sdloop.loop import Step
 from sdloop.models.components.load import Components
 from sdloop.pipeline.guide import guided_by
+from sdloop.pipeline.hires import enlarged_start
 from sdloop.pipeline.initial_latents import Start, start
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
@@ -29,7 +28,13 @@ from sdloop.pipeline.tiled_unet import Windows
 from sdloop.recipe.guidance_scales import guidance_scales
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.stages import stages
-from sdloop.schedulers.schedule import Scheduler, has_finished, looks, seed_brownian_noise, steps_of
+from sdloop.schedulers.schedule import (
+    Scheduler,
+    has_finished,
+    seed_brownian_noise,
+    steps_of,
+    unet_calls,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +50,7 @@ class Stage:
 
 def sigmas_of_row(planned: Sequence[Stage], row: int) -> tuple[float, ...]:
     """The noise levels at which the UNet ran for the picture in a batch's ``row``."""
-    runs = [stage.sigmas[: looks(stage.scheduler, stage.timesteps, row)] for stage in planned]
+    runs = [stage.sigmas[: unet_calls(stage.scheduler, stage.timesteps, row)] for stage in planned]
     return tuple(itertools.chain.from_iterable(runs))
 
 
@@ -174,41 +179,6 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
         return windowed(unet)
     twins = [(windowed(twin), scale) for twin, scale in weakened]
     return Perturbed(unet=windowed(unet), worse=twins, pictures=pictures, weights=weights)
-
-
-def enlarged_start(
-    components: Components,
-    batch: Sequence[Recipe],
-    latents: Tensor,
-    scheduler: Scheduler,
-    timesteps: Tensor,
-    generators: Sequence[Generator],
-) -> Start:
-    """What the second stage starts from: the pictures that the first one's ``latents`` are.
-
-    It draws as img2img does: both stages make what one would get by making the small picture, and
-    then enlarging its file.
-    """
-    size = latent_size(*batch[0].size, components.vae_factor)
-    if batch[0].enlarge == "latent":
-        clean = enlarge(latents, *size)
-    else:
-        clean = _through_pixels(components, batch[0], latents, generators)
-    drawn = noise(generators, components.vae.config.latent_channels, *size).to(clean.device)
-    noisy = scheduler.add_noise(clean, drawn, timesteps[:1].repeat(len(batch)))
-    return Start(latents=noisy)
-
-
-def _through_pixels(
-    components: Components, recipe: Recipe, latents: Tensor, generators: Sequence[Generator]
-) -> Tensor:
-    """The latents of the pictures after Lanczos' filter has enlarged them."""
-    vae, rows = components.vae, []
-    images = to_images(decode(vae, latents))
-    for image, generator in zip(images, generators, strict=True):
-        large = placed(image, recipe.size, resize="crop", around="white")
-        rows.append(scale(vae, encode(vae, to_pixels(large)).draw(generator)))
-    return torch.cat(rows)
 
 
 def _check_finite(finite: Sequence[Tensor], done: int, total: int, dtype: torch.dtype) -> None:

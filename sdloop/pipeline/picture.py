@@ -11,9 +11,9 @@ from torch import Tensor
 from sdloop.latents.vae import decode, to_images
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.detail import Metadata
+from sdloop.metadata.environment import Environment, made_with
 from sdloop.metadata.picture import write_picture
 from sdloop.metadata.record import Made
-from sdloop.metadata.save import Environment, made_with
 from sdloop.models.checkpoint.lora import LoraFile
 from sdloop.models.components.device import peak_memory
 from sdloop.models.memory import Stopwatch, memory_errors

@@ -117,7 +117,7 @@ def _check_prompts(given: Mapping[str, Any]) -> None:
         return
     if "prompt_2" in given:
         raise SettingError.of(
-            "prompt_2", f"goes with one prompt, and AND makes several of {given['prompt']!r}"
+            "prompt_2", f"cannot be combined with AND, got the prompt {given['prompt']!r}"
         )
     if given.get("guidance_scale") == 1:
         raise SettingError(
@@ -127,6 +127,6 @@ def _check_prompts(given: Mapping[str, Any]) -> None:
 
 
 def check_scheduler(scheduler: str, knows: frozenset[str], values: Mapping[str, Any]) -> None:
-    """Raise ``SettingError`` for what is set and means nothing to the scheduler."""
+    """Raise ``SettingError`` for what is set and has no effect with the scheduler."""
     asked = {name: values.get(name) for name in SCHEDULE_FIELDS}
     check_known(scheduler, knows, {**asked, "eta": values["eta"] if values["eta"] > 0 else None})

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
@@ -119,14 +119,6 @@ def _number(name: str, text: str, lowest: float, highest: float) -> float:
         raise SettingError.of(name, f"must be a number, got {text!r}") from None
     check_number(name, value, lowest, highest)
     return value
-
-
-# Fields with a grammar of their own, and what reads them.
-SPOKEN: Mapping[str, Callable[[str], object]] = {
-    "guidance": parse_guidance,
-    "guidance_interval": parse_interval,
-    "guidance_schedule": parse_schedule,
-}
 
 
 def short_number(number: float) -> str:

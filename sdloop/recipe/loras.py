@@ -87,7 +87,7 @@ def split_tags(prompt: str) -> tuple[str, tuple[Lora, ...]]:
     """``prompt`` without its ``<lora:name:scale>``, and what these call, in their order.
 
     The rest stays as it was typed, less the blanks that would be left over. Without a scale it is
-    1. Raises ``SettingError`` for a tag that is none or has no end.
+    1. Raises ``SettingError`` for a tag that is not understood or has no end.
 
     >>> split_tags("a frog <lora:ink:0.8> on stilts")
     ('a frog on stilts', (Lora(name='ink', scale=0.8, sha256=None),))

@@ -105,7 +105,7 @@ def parse_loss(text: str) -> NamedLoss:
         near = difflib.get_close_matches(kind, NAMES, n=1)
         hint = f"did you mean {near[0]!r}? The others are" if near else "the losses are"
         raise SettingError(
-            f"losses: {kind!r} is no loss; {hint} {_listed()}, MODULE:FUNCTION", field="losses"
+            f"losses: {kind!r} is not a loss; {hint} {_listed()}, MODULE:FUNCTION", field="losses"
         )
     if kind in PLAIN:
         return NamedLoss(kind=kind, scale=_scale(rest if equals else None, kind, text))

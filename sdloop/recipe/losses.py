@@ -13,13 +13,13 @@ def settled_losses(given: Mapping[str, Any]) -> dict[str, Any]:
     if "losses" not in given:
         for name in LOSSES:
             if given.get(name) is not None:
-                raise SettingError.of(name, "is for steered pictures, and there are no losses")
+                raise SettingError.of(name, "needs losses, and none are given")
         return {}
     named = [parse_loss(one) for one in given["losses"]]
     clips = any(one.kind == "clip" for one in named)
     for name in ("loss_clip", "loss_clip_sha256"):
         if name in given and not clips:
-            raise SettingError.of(name, "is for a clip=… among the losses, and there is none")
+            raise SettingError.of(name, "needs a clip=… among the losses")
     if given.get("guidance") == "cfg++":
         raise SettingError.of(
             "losses",

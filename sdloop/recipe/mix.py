@@ -22,7 +22,7 @@ def settled_mix(given: Mapping[str, Any]) -> dict[str, Any]:
     if "mix_prompts" not in given:
         for name in MIXTURE:
             if given.get(name):
-                raise SettingError.of(name, "is for mixtures, and there are no mix_prompts")
+                raise SettingError.of(name, "needs mix_prompts, and none are given")
         return {}
     prompts = _checked_prompts(given)
     weights = _shares(given.get("mix_weights"), 1 + len(prompts))
@@ -38,15 +38,13 @@ def settled_mix(given: Mapping[str, Any]) -> dict[str, Any]:
 def _checked_prompts(given: Mapping[str, Any]) -> tuple[str, ...]:
     prompts: tuple[str, ...] = given["mix_prompts"]
     if "prompt_2" in given:
-        raise SettingError.of("prompt_2", "goes with one prompt, and mix_prompts are more")
+        raise SettingError.of("prompt_2", "cannot be combined with mix_prompts")
     if given["emphasis"] != "none":
         for one in prompts:
             check_prompt("mix_prompts", one, given["steps"], combines=False)
         for one in (given["prompt"], *prompts):
             if len(parts(one)) > 1:
-                raise SettingError.of(
-                    "mix_prompts", f"mix what is encoded, which AND is not, in {one!r}"
-                )
+                raise SettingError.of("mix_prompts", f"cannot have AND in them, got {one!r}")
     return prompts
 
 

@@ -20,7 +20,7 @@ def clip_of(recipe: Recipe) -> str | None:
 def with_losses(recipe: Recipe, clip_sha256: str | None) -> Recipe:
     """``recipe`` with all that its losses leave open, and with the hashes of what they name.
 
-    ``clip_sha256`` is that of ``clip_of``. Raises ``FileError`` for a picture that is none, a
+    ``clip_sha256`` is that of ``clip_of``. Raises ``FileError`` for a file that is not a picture, a
     module that is not there, and for another file than the Recipe was made with.
     """
     if recipe.losses is None:

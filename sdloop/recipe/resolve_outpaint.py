@@ -19,7 +19,7 @@ def with_growth(recipe: Recipe, growth: Growth, model: Defaults, picture: InputF
     Raises ``SettingError`` for what does not, for a size that is not what the picture grows to,
     and for settings that mean nothing to a picture that stays as it is.
     """
-    what = "for pictures that change, and one that grows stays as it is"
+    what = "for pictures that are made anew, and outpainting keeps the picture as it is"
     others = ("resize", "factor", "hires", "enlarge", "tile")
     refuse(recipe, (*START_FIELDS, *others, *MASK), what)
     multiple = model.size_multiple

@@ -16,8 +16,8 @@ MAX_SIGMA = 1e4
 def settled_steps(given: Mapping[str, Any]) -> dict[str, Any]:
     """How many steps there are, and the lists of them in their one form.
 
-    Raises ``SettingError`` for lists that are none, that disagree with ``steps``, or beside which
-    another setting would be ignored.
+    Raises ``SettingError`` for what is not a list of steps, for one that disagrees with ``steps``,
+    and for a setting that a list would make useless.
     """
     listed = [name for name in LISTED_STEPS if name in given]
     if not listed:
@@ -30,7 +30,7 @@ def settled_steps(given: Mapping[str, Any]) -> dict[str, Any]:
             raise SettingError.of(other, f"and {name} both say where the steps lie: drop one")
     if given["exact_steps"]:
         raise SettingError.of(
-            "exact_steps", f"needs steps that can be made more, and {name} lists them"
+            "exact_steps", f"cannot be combined with {name}, which fixes the steps"
         )
     values = _timesteps(given[name]) if name == "timesteps" else _sigmas(given[name])
     steps = len(values) - (name == "sigmas_list")

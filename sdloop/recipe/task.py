@@ -27,7 +27,9 @@ def check_task(recipe: Recipe, model: Defaults) -> None:
         )
     if model.max_noise_level is None:
         if recipe.noise_level is not None:
-            raise SettingError.of("noise_level", f"is for upscalers, and {recipe.model} is none")
+            raise SettingError.of(
+                "noise_level", f"needs an upscaler model, and {recipe.model} is not one"
+            )
         return
     if recipe.image is None:
         raise SettingError.of(

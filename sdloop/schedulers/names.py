@@ -229,8 +229,8 @@ def check_known(scheduler: str, knows: frozenset[str], settings: Mapping[str, An
             able = [entry.name for entry in SCHEDULERS.values() if setting in entry.knows]
             raise SettingError.of(
                 name,
-                f"is not supported by the scheduler {scheduler}, got {value!r}; "
-                f"supported by: {', '.join(able)}",
+                f"has no effect with the scheduler {scheduler}, got {value!r}; "
+                f"it works with {', '.join(able)}",
             )
 
 
@@ -242,7 +242,7 @@ def check_suits(scheduler: str, knows: frozenset[str], config: Mapping[str, Any]
         raise SettingError.of(
             "scheduler",
             f"must {'' if trained_edm else 'not '}be an EDM scheduler for this model, "
-            f"which was {'' if trained_edm else 'not '}trained with EDM, got {scheduler!r}",
+            f"which was{'' if trained_edm else ' not'} trained that way, got {scheduler!r}",
         )
     if config.get("prediction_type") == "sample" and "sample" not in knows:
         able = [entry.name for entry in SCHEDULERS.values() if "sample" in entry.knows]

@@ -59,7 +59,7 @@ class Descent:
         self._turn = 0
         self._taking: Any = None  # the optimiser, once it has latents
         self._done = torch.empty(0, dtype=torch.bool)  # of each picture
-        self._looks = torch.empty(0, dtype=torch.int64)
+        self._unet_calls = torch.empty(0, dtype=torch.int64)
 
     @classmethod
     def of(cls, own: Any, class_name: str, **options: Any) -> Self:
@@ -72,9 +72,9 @@ class Descent:
         return min(MOST_NOISE, self._trained[-1].item())
 
     @property
-    def looks(self) -> list[int]:
-        """The number of UNet calls for each picture before it was finished."""
-        return [int(looks) for looks in self._looks]
+    def unet_calls(self) -> list[int]:
+        """How often the UNet ran for each picture before it was finished."""
+        return [int(calls) for calls in self._unet_calls]
 
     @property
     def finished(self) -> bool:
@@ -121,7 +121,7 @@ class Descent:
         ends = (left <= self._stop_noise) | last
         stepped = torch.where(_rows(ends), denoised, self._descended(latents, noise, sigma))
         latents = torch.where(_rows(self._done), latents, stepped)
-        self._looks = self._looks + ~self._done
+        self._unet_calls = self._unet_calls + ~self._done
         self._done = self._done | ends
         self._turn += 1
         return (latents,)
@@ -133,7 +133,7 @@ class Descent:
     def _begin(self, latents: Tensor) -> None:
         self._taking = self._made([latents[row].clone() for row in range(len(latents))])
         self._done = torch.zeros(len(latents), dtype=torch.bool, device=latents.device)
-        self._looks = torch.zeros(len(latents), dtype=torch.int64, device=latents.device)
+        self._unet_calls = torch.zeros(len(latents), dtype=torch.int64, device=latents.device)
 
     def _descended(self, latents: Tensor, noise: Tensor, sigma: float) -> Tensor:
         """One step of the optimiser, in which each picture is a parameter by itself."""

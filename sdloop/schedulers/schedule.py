@@ -136,9 +136,9 @@ def has_finished(scheduler: Scheduler) -> bool:
     return isinstance(scheduler, Descent) and scheduler.finished
 
 
-def looks(scheduler: Scheduler, timesteps: Tensor, row: int) -> int:
-    """How many UNet calls over ``timesteps`` the picture in a batch's ``row`` took."""
-    return scheduler.looks[row] if isinstance(scheduler, Descent) else len(timesteps)
+def unet_calls(scheduler: Scheduler, timesteps: Tensor, row: int) -> int:
+    """At how many of ``timesteps`` the UNet ran for the picture in a batch's ``row``."""
+    return scheduler.unet_calls[row] if isinstance(scheduler, Descent) else len(timesteps)
 
 
 def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[int]) -> None:

@@ -190,7 +190,7 @@ def test_a_plan_begins_before_its_prompts_end(place: Path) -> None:
         (("a", "--sweep", "steps=1", "--sweep", "steps=2"), "steps must be swept once"),
         (("a", "--zip"), "zip pairs what is swept"),
         (("a", "--zip", "--sweep", "steps=1,2", "--sweep", "eta=0"), "equally long"),
-        (("a", "--sweep", "eta=0,0.5"), "eta is not supported by the scheduler"),
+        (("a", "--sweep", "eta=0,0.5"), "eta has no effect with the scheduler"),
         (("a", "--sweep", "width=32,33"), "width must be a multiple"),
         (("a", "--pick", "some"), "pick must be one of all, random"),
         (("a", "--pick", "random"), "pick means nothing here"),

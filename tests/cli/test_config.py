@@ -94,7 +94,7 @@ def test_a_setting_that_contradicts_another_is_refused() -> None:
     run("set", "eta", "0.5")
     result = run("set", "scheduler", "euler")
     assert result.exit_code == 2
-    assert "eta is not supported by the scheduler euler" in result.stderr
+    assert "eta has no effect with the scheduler euler" in result.stderr
 
 
 def test_the_file_may_be_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

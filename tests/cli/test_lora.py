@@ -151,7 +151,7 @@ def test_a_wrong_one_costs_a_moment_and_a_right_one_says_nothing(workshop: Path)
     wrong = run("--lora", "loras/large.safetensors")
     assert time.perf_counter() - started < 5  # 0.3 s on an idle machine
     assert wrong.returncode == 3
-    assert re.search(r"\|\s+sdloop\.checkpoint\.lora$", wrong.stderr, re.MULTILINE)
+    assert re.search(r"\|\s+sdloop\.models\.checkpoint\.lora$", wrong.stderr, re.MULTILINE)
     assert not re.search(r"\|\s+(torch|peft|diffusers|numpy)$", wrong.stderr, re.MULTILINE)
     right = run(*("--lora", "loras/ink.safetensors", "--lora", "loras/frog.safetensors", "--quiet"))
     assert (right.returncode, right.stderr) == (0, "")

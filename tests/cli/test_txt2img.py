@@ -199,7 +199,7 @@ def test_names_in_files_cannot_leave_the_folder(name: str) -> None:
             "got 'eular': did you mean euler?",
         ),
         (["a cat", "--sigmas", "linear"], "sigmas must be one of karras"),
-        (["a cat", "--scheduler", "euler", "--eta", "1"], "eta means nothing"),
+        (["a cat", "--scheduler", "euler", "--eta", "1"], "eta has no effect"),
         (["a cat", "--target-size", "64x64"], "target_size is for models that are told sizes"),
         (["a cat", "--crop-top-left", "4"], "crop_top_left must be two whole numbers like 0,0"),
         (["a cat", "--device", "gpu"], "device must be auto, cuda"),

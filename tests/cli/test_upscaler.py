@@ -85,7 +85,7 @@ def test_what_it_does_not_do_is_refused(flags: list[str], complaint: str) -> Non
 
 def test_a_noise_level_for_another_model_is_refused(tiny_model: Path) -> None:
     message = refused("small.png", "a cat", "--noise-level", "20", "--model", str(tiny_model))
-    assert message == f"noise_level is for upscalers, and {tiny_model} is none"
+    assert message == f"noise_level needs an upscaler model, and {tiny_model} is not one"
 
 
 def test_txt2img_is_refused(upscaler: Path) -> None:

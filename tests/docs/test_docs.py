@@ -179,7 +179,7 @@ def test_the_reference_has_every_flag(flags: ModuleType) -> None:
 
 
 # Flags of other programs, and those that every command has.
-NOT_OURS = {"--config-settings", "--help", "--version", "--install-completion"}
+NOT_OURS = {"--config-settings", "--help", "--help-all", "--version", "--install-completion"}
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -129,9 +129,11 @@ def _be_child(request: dict[str, Any]) -> None:
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:  # whatever happens, a child must not go on as its parent
+            os._exit(code)
 
 
 if __name__ == "__main__":

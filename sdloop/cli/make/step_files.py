@@ -16,7 +16,7 @@ from sdloop.metadata.picture import write_picture
 
 if TYPE_CHECKING:
     from sdloop.loop import Step
-    from sdloop.metadata.save import Environment
+    from sdloop.metadata.environment import Environment
     from sdloop.models.components.load import Components
 
 

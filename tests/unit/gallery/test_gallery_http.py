@@ -282,7 +282,7 @@ def test_no_code_is_run_that_a_picture_names(out: Path) -> None:
     news(browser)
     told = browser.post("larger").json()
     assert told["by_hand"] == 1
-    assert "--guide=os:system=100" in told["commands"][0]
+    assert "--loss=os:system=100" in told["commands"][0]
     assert of.jobs.all() == []
 
 

@@ -56,15 +56,18 @@ def test_any_text_is_a_loss_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("purple=3", "'purple' is no loss; the losses are red, green, blue, brightness, palette, "),
-        ("bleu=3", "'bleu' is no loss; did you mean 'blue'"),
+        (
+            "purple=3",
+            "'purple' is not a loss; the losses are red, green, blue, brightness, palette, ",
+        ),
+        ("bleu=3", "'bleu' is not a loss; did you mean 'blue'"),
         ("blue=much", "must have a number for a scale, got 'much' in 'blue=much'"),
         ("blue=", "must have a number for a scale, got ''"),
         ("blue=1e9", "the scale of a loss in losses must be between -1e"),
         ("palette", "palette needs something after =, as in 'palette="),
         ("palette=#12", "must be an opaque colour"),
         ("like=:200", "like needs something after ="),
-        ("", "'' is no loss"),
+        ("", "'' is not a loss"),
     ],
 )
 def test_what_is_no_loss_is_refused(text: str, message: str) -> None:

@@ -94,7 +94,7 @@ def test_the_native_sizes_are_not_large() -> None:
 _PEAK = """
 import json, resource, sys, torch
 from diffusers import AutoencoderKL
-from sdloop import image
+from sdloop.latents import vae as image
 config, width, height, whole = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 torch.set_num_threads(1)
 vae = AutoencoderKL.from_config(json.load(open(config))).eval()

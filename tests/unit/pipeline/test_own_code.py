@@ -109,7 +109,7 @@ def test_the_file_says_whose_loop_it_was(tmp_path: Path, tiny_model: Path) -> No
         ({"scheduler": "heun"}, "scheduler is for the schedulers that have a name"),
         ({"sigmas": "karras"}, "sigmas is for the schedulers that have a name"),
         ({"timesteps": (900, 500), "steps": 2}, "timesteps is for the schedulers that have a name"),
-        ({"eta": 0.5}, "eta is not supported by the scheduler AdamsBashforth"),
+        ({"eta": 0.5}, "eta has no effect with the scheduler AdamsBashforth"),
     ],
 )
 def test_settings_that_an_own_scheduler_would_ignore_are_refused(

@@ -268,7 +268,7 @@ def test_one_text_encoder_has_no_second_prompt(name: str) -> None:
             {"negative_prompt": "", "negative_prompt_2": "x", "guidance_scale": 1},
             "negative_prompt_2 needs guidance",
         ),
-        ({"prompt": "a AND b", "prompt_2": "x"}, "prompt_2 goes with one prompt"),
+        ({"prompt": "a AND b", "prompt_2": "x"}, "prompt_2 cannot be combined with AND"),
         ({"emphasis": "strong"}, "emphasis must be one of a1111, no-norm, none, got 'strong'"),
         ({"emphasis": None}, "emphasis must be text, got None"),
     ],

@@ -166,7 +166,11 @@ def test_no_pickle_is_run(tmp_path: Path) -> None:
         ("a.pt", [1, 2], "it holds a list"),
         ("a.bin", {"x": 3}, "its 'x' is not a tensor"),
         ("a.bin", {"x": vectors(), "y": vectors()}, r"it holds 2 tensors \(x, y\)"),
-        ("a.safetensors", {"x": vectors()[None]}, r"must hold equally many vectors.*got x \[1, 1, 32\]"),
+        (
+            "a.safetensors",
+            {"x": vectors()[None]},
+            r"must hold equally many vectors.*got x \[1, 1, 32\]",
+        ),
         ("a.safetensors", {"x": vectors(0)}, "holds no vectors"),
         (
             "a.safetensors",

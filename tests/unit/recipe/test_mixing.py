@@ -171,7 +171,7 @@ def test_and_of_a_prompt_with_nothing_is_the_prompt() -> None:
 def test_and_needs_guidance_and_one_text_for_both_encoders() -> None:
     with pytest.raises(SettingError, match="guidance_scale 1 switches it off"):
         recipe("a cat AND a dog", guidance_scale=1)
-    with pytest.raises(SettingError, match="prompt_2 goes with one prompt"):
+    with pytest.raises(SettingError, match="prompt_2 cannot be combined with AND"):
         recipe("a cat AND a dog", prompt_2="a fish")
     several = condition(SD1, recipe("a cat AND a dog"))
     with pytest.raises(ValueError, match="several prompts"):
@@ -251,16 +251,16 @@ def test_a_mixture_in_a_recipe_is_read_back_and_decides_its_key() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mix_weights": (1, 1)}, "mix_weights is for mixtures"),
-        ({"slerp": True}, "slerp is for mixtures"),
+        ({"mix_weights": (1, 1)}, "mix_weights needs mix_prompts"),
+        ({"slerp": True}, "slerp needs mix_prompts"),
         ({"mix_prompts": "a dog"}, "mix_prompts must be a list"),
         ({"mix_prompts": ()}, "mix_prompts must be a list"),
         ({"mix_prompts": ("a",), "mix_weights": (1,)}, "mix_weights must be 2 numbers"),
         ({"mix_prompts": ("a",), "mix_weights": (1, -1)}, "add up to more than 0"),
         ({"mix_prompts": ("a",), "mix_weights": (1, "b")}, "mix_weights must be a finite number"),
         ({"mix_prompts": ("a", "b"), "slerp": True}, "slerp is for two prompts"),
-        ({"mix_prompts": ("a AND b",)}, "which AND is not"),
-        ({"mix_prompts": ("a",), "prompt_2": "b"}, "prompt_2 goes with one prompt"),
+        ({"mix_prompts": ("a AND b",)}, "mix_prompts cannot have AND in them"),
+        ({"mix_prompts": ("a",), "prompt_2": "b"}, "prompt_2 cannot be combined with mix_prompts"),
         ({"variation_seed": 3}, "must be given together"),
         ({"variation_strength": 0.3}, "must be given together"),
     ],

@@ -44,14 +44,11 @@ def recipe(**settings: Any) -> Recipe:
         ({"sigmas": "karas"}, "sigmas must be one of karras, exponential, beta, uniform"),
         ({"timestep_spacing": "even"}, "timestep_spacing must be one of leading, trailing"),
         ({"scheduler": "eulr"}, r"scheduler must be a known one, got 'eulr': did you mean euler\?"),
-        ({"scheduler": "euler", "eta": 0.5}, "eta is not supported by the scheduler euler.*ddim"),
-        (
-            {"scheduler": "ddim", "sigmas": "karras"},
-            "sigmas is not supported by the scheduler ddim",
-        ),
+        ({"scheduler": "euler", "eta": 0.5}, "eta has no effect with the scheduler euler.*ddim"),
+        ({"scheduler": "ddim", "sigmas": "karras"}, "sigmas has no effect with the scheduler ddim"),
         (
             {"scheduler": "dpmpp-2s", "timestep_spacing": "leading"},
-            "timestep_spacing is not supported by the scheduler dpmpp-2s",
+            "timestep_spacing has no effect with the scheduler dpmpp-2s",
         ),
         ({"scheduler": "DPM++ 2M Karras", "sigmas": "beta"}, "sigmas must agree .*'karras'"),
         ({"guidance_scale": 1, "negative_prompt": "x"}, "negative_prompt needs guidance"),
@@ -136,7 +133,7 @@ def test_resolving_writes_the_models_choices_in_and_changes_nothing_twice() -> N
     [
         ({"width": 500}, "width must be a multiple of 8 .*, got 500; nearest: 496 and 504"),
         ({"height": 4}, "height must be a multiple of 8 .*, got 4; nearest: 8"),
-        ({"eta": 0.5}, "eta is not supported by the scheduler euler"),
+        ({"eta": 0.5}, "eta has no effect with the scheduler euler"),
         ({"crop_top_left": (0, 0)}, "crop_top_left is for models that are told sizes"),
         ({"scheduler": "edm-euler"}, "scheduler must not be an EDM scheduler"),
         ({"clip_skip": 3}, "clip_skip must be at most 2, got 3"),
@@ -165,7 +162,7 @@ def test_the_guidance_scale_is_the_models_where_nobody_names_one() -> None:
 @pytest.mark.parametrize("settings", [{"eta": 0.5}, {"sigmas": "karras"}])
 def test_a_scheduler_without_a_name_knows_what_its_class_knows(settings: dict[str, Any]) -> None:
     plain = Model(scheduler_config={"_class_name": "PNDMScheduler"})
-    with pytest.raises(SettingError, match="is not supported by the scheduler PNDMScheduler"):
+    with pytest.raises(SettingError, match="has no effect with the scheduler PNDMScheduler"):
         resolve(recipe(**settings), plain)
 
 
@@ -312,7 +309,7 @@ def test_an_upscaler_wants_a_picture() -> None:
 
 
 def test_a_noise_level_is_for_upscalers() -> None:
-    with pytest.raises(SettingError, match="noise_level is for upscalers, and mini is none"):
+    with pytest.raises(SettingError, match="needs an upscaler model, and mini is not one"):
         drawn(noise_level=20)
     with pytest.raises(SettingError, match="noise_level must be at most 999"):
         recipe(noise_level=1000)
@@ -402,7 +399,7 @@ def test_the_key_is_what_is_in_the_files_and_not_where_they_lie() -> None:
     ("key", "message"),
     [
         ("stepz", "unknown key 'stepz': did you mean 'steps'?"),
-        ("zzzzzzz", "unknown key 'zzzzzzz': it takes prompt, seed"),
+        ("zzzzzzz", "unknown key 'zzzzzzz': it takes prompt, negative_prompt"),
     ],
 )
 def test_an_unknown_key_is_told_the_nearest(key: str, message: str) -> None:

@@ -1,0 +1,49 @@
+"""Where the second stage of ``hires`` starts: at the enlarged picture of the first one."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from sdloop.images.input.frame import placed
+from sdloop.latents.noise import enlarge, latent_size, noise
+from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
+from sdloop.models.components.load import Components
+from sdloop.pipeline.initial_latents import Start
+from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.schedule import Scheduler
+
+
+def enlarged_start(
+    components: Components,
+    batch: Sequence[Recipe],
+    latents: Tensor,
+    scheduler: Scheduler,
+    timesteps: Tensor,
+    generators: Sequence[Generator],
+) -> Start:
+    """What the second stage starts from: the pictures that the first one's ``latents`` are.
+
+    It draws as img2img does: both stages make what one would get by making the small picture, and
+    then enlarging its file.
+    """
+    size = latent_size(*batch[0].size, components.vae_factor)
+    if batch[0].enlarge == "latent":
+        clean = enlarge(latents, *size)
+    else:
+        clean = _through_pixels(components, batch[0], latents, generators)
+    drawn = noise(generators, components.vae.config.latent_channels, *size).to(clean.device)
+    noisy = scheduler.add_noise(clean, drawn, timesteps[:1].repeat(len(batch)))
+    return Start(latents=noisy)
+
+
+def _through_pixels(
+    components: Components, recipe: Recipe, latents: Tensor, generators: Sequence[Generator]
+) -> Tensor:
+    """The latents of the pictures after Lanczos' filter has enlarged them."""
+    vae, rows = components.vae, []
+    images = to_images(decode(vae, latents))
+    for image, generator in zip(images, generators, strict=True):
+        large = placed(image, recipe.size, resize="crop", around="white")
+        rows.append(scale(vae, encode(vae, to_pixels(large)).draw(generator)))
+    return torch.cat(rows)
