@@ -1,4 +1,4 @@
-"""``sdloop animate``: what moves, frame by frame through a prompt."""
+"""``sdloop animate``: img2img on each frame of an animation or a video."""
 
 import os
 from pathlib import Path
@@ -51,7 +51,7 @@ def animate(
     """
     images = start.images or []
     if prompt is None and images:
-        image, prompt = None, image  # named by a flag, pictures leave the place to the prompt
+        image, prompt = None, image  # with --image, the only argument is the prompt
     names = [name for name in (image, *images) if name is not None]
     if not names or "-" in names:
         raise SettingError(f"image must name frames, as in: {_EXAMPLE}")
@@ -105,7 +105,7 @@ def _seed(moving: MovingOptions, settings: Settings) -> int:
 def _path(
     recipe: Recipe, command: CommandSettings, image: str, *, overwrite: bool
 ) -> tuple[Path, Exists]:
-    """The file to write, and what one of that name means: names that we chose step aside."""
+    """The file to write, and what to do if it exists: a name that we chose gets a number."""
     folder = Path(os.path.expanduser(command.outdir or ""))  # noqa: PTH111
     if command.output is None:
         name = expand_name(f"{Path(image).stem:.40}-{DEFAULT_NAME}", recipe)

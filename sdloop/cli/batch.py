@@ -1,4 +1,4 @@
-"""``sdloop batch``: a plan of many pictures, of which none is lost, and none made twice."""
+"""``sdloop batch``: make many pictures; it can be resumed, and makes no picture twice."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -86,12 +86,12 @@ def _ranked(
     *,
     device: str,
 ) -> None:
-    """Make the pictures, and print all that are there in the order that was asked for."""
+    """Make the pictures, and print the paths of all existing ones in the chosen order."""
     paths: list[Path] = []
     failed: BatchError | None = None
     try:
         make(_noted(plan, paths), quiet=output.quiet, show=lambda line: None)
-    except BatchError as error:  # told when the others are
+    except BatchError as error:  # raised again after the others are printed
         failed = error
     names = [str(path) for path in paths if path.exists()]
     for one in ranked(names, order, quiet=output.quiet, device=device) if names else []:

@@ -1,4 +1,4 @@
-"""``sdloop config``: the settings of every command to come, kept in the user's own file."""
+"""``sdloop config``: the user's settings file, which applies to every command."""
 
 import difflib
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""``sdloop models``: which models are on this machine, and what to type for each."""
+"""``sdloop models``: list the models on this machine, and what to type for each."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -95,7 +95,7 @@ _HEADINGS = ("model", "family", "native_size", "prediction_type", "bytes", "revi
 
 
 def _row(checkpoint: "Checkpoint", revision: str | None) -> tuple[str, ...]:
-    """The cells for one model, the first of which is what to type after ``--model``."""
+    """The table cells for one model; the first is what to type after ``--model``."""
     facts = summary(checkpoint)
     return (
         str(ModelName(checkpoint.name, revision, checkpoint.variant)),

@@ -1,4 +1,4 @@
-"""``sdloop sheet``: pictures that are there, side by side, placed by what they were made with."""
+"""``sdloop sheet``: arrange existing pictures on a sheet, by the settings in their files."""
 
 import difflib
 import math
@@ -19,8 +19,8 @@ from sdloop.images.sheet import sheet as drawn
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SIDE = 256  # pixels that a picture has at most, unless somebody says how large it shall be
-_SMALL = 128  # pixels wide, below which they are made larger
+_SIDE = 256  # pixels: larger pictures are made smaller, unless --zoom is given
+_SMALL = 128  # pixels: narrower pictures are enlarged
 _MAX_PIXELS = 2**27
 
 
@@ -104,7 +104,7 @@ def _check(columns: str | None, rows: str | None, zoom: float | None) -> None:
 
 
 def _drawn(cells: Cells, zoom: float | None) -> "Image":
-    """All of them opened, made smaller at once, and pasted."""
+    """Open the pictures, reduce each right after opening it, and paste them on the sheet."""
     from PIL import Image
 
     pictures = [[None if one is None else _opened(one, zoom) for one in row] for row in cells.grid]
@@ -128,7 +128,7 @@ def _drawn(cells: Cells, zoom: float | None) -> "Image":
 
 
 def _centred(picture: "Image", size: tuple[int, int]) -> "Image":
-    """On white, where others are larger."""
+    """The picture on white, if others are larger."""
     from PIL import Image
 
     if picture.size == size:

@@ -1,4 +1,4 @@
-"""``sdloop train-embedding``: a new word from pictures."""
+"""``sdloop train-embedding``: teach a model a new word from pictures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

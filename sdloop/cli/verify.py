@@ -1,4 +1,4 @@
-"""``sdloop verify``: pictures made again and compared with their files."""
+"""``sdloop verify``: make pictures again and compare them with their files."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyOptions:
-    """Where it is computed, and what counts as equal."""
+    """Where to compute, and what counts as equal."""
 
     model: Model = None
     lora_dir: LoraDir = None
@@ -123,7 +123,7 @@ def _load(command: CommandSettings, progress: Progress, checkpoint: "Checkpoint"
 def _planned(
     found: Sequence[SavedPicture], how: VerifyOptions, open_named: OpenImage
 ) -> list[tuple[SavedPicture, Planned]]:
-    """Each file with what it takes to make its picture again; what cannot be made is told."""
+    """Each file with the plan to make its picture again; prints errors for the others."""
     resolve = resolving(open_named, may_fetch=True)
     changes = {} if how.model is None else {"model": how.model}
     asked = RemakeOptions(changes=changes, lora_dir=how.lora_dir, run_code=how.run_code)
@@ -148,7 +148,7 @@ def _planned(
 def _wanted(
     one: SavedPicture, asked: RemakeOptions, resolve: Callable[..., Any], *, quiet: bool
 ) -> Wanted:
-    """The Recipe of one file; with a model that lies elsewhere now it stays what it is."""
+    """The Recipe of one file; a model that is now at another path does not change it."""
     recipe = one.record.recipe
     with blaming(str(one.path)):
         if one.record.moving:

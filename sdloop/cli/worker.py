@@ -1,4 +1,4 @@
-"""``sdloop worker``: the processes that keep models for the next calls."""
+"""``sdloop worker``: control the processes that keep models loaded for the next calls."""
 
 import os
 import time
@@ -105,7 +105,7 @@ def _home() -> Path:
 
 
 def _workers() -> list[tuple[Path, Status]]:
-    """All that answer; the sockets of those that were killed are taken away."""
+    """All workers that answer; removes the sockets of killed ones."""
     found = []
     for path in sorted(_home().iterdir()):
         if not path.is_socket():

@@ -58,7 +58,7 @@ def test_nothing_is_set_at_first() -> None:
     result = run("show")
     assert result.exit_code == 0
     assert result.stdout == ""
-    assert "nothing is set" in result.stderr
+    assert "no settings in" in result.stderr
 
 
 @pytest.mark.parametrize(

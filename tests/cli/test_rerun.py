@@ -250,7 +250,7 @@ def test_files_that_hold_no_single_picture(here: Path) -> None:
     Path("empty").mkdir()
     assert RERUN.refused("empty", code=3) == "no picture in 'empty' says how it was made"
     result = RERUN.run("steps/cat-step-002.png", "-o", "again.png")
-    assert "it shows step 2 of 4: the finished picture is made" in result.stderr
+    assert "the file shows step 2 of 4; making the finished picture" in result.stderr
     assert pixels("again.png") == pixels("cat.png")
 
 

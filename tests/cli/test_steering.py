@@ -138,7 +138,7 @@ def test_a_function_is_told_what_it_must_return(
 def test_a_scale_that_explodes_is_caught_with_a_remedy(here: Path) -> None:
     error = TXT2IMG.refused(*SAME, "--loss", "blue=9e6", code=4)
     assert error.startswith("losses would move the latents by ")
-    assert "remedy: scales that are 0." in error
+    assert "remedy: multiply the scales by 0." in error
 
 
 def test_a_mask_that_is_black_counts_nothing(here: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_mask_that_is_black_counts_nothing(here: Path) -> None:
 def test_no_settings_file_steers_all_pictures(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "user.toml").write_text('losses = ["blue=200"]', encoding="utf-8")
     monkeypatch.setenv("SDLOOP_CONFIG", "user.toml")
-    assert "losses is for one command" in TXT2IMG.refused(*SAME)
+    assert "losses belongs to one command" in TXT2IMG.refused(*SAME)
     monkeypatch.delenv("SDLOOP_CONFIG")
     (plan,) = TXT2IMG.plan(*SAME, "--config", "user.toml")
     assert plan["losses"] == ["blue=200"]

@@ -102,7 +102,7 @@ def test_a_recipe_that_was_changed_is_told_by_its_key() -> None:
     _rewritten("b.png", recipe={"width": 40})
     found = _verdict("b.png", code=5)
     assert (found["size"], found["size_again"], found["largest"]) == ([32, 32], [40, 32], None)
-    assert "it is 32x32, and made again 40x32" in VERIFY.run("b.png").stdout
+    assert "its size is 32x32, made again it is 40x32" in VERIFY.run("b.png").stdout
 
 
 def test_a_tolerance_is_for_batches() -> None:

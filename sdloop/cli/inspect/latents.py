@@ -1,4 +1,4 @@
-"""``sdloop inspect latents``: what the VAE makes of a picture, and what it loses."""
+"""``sdloop inspect latents``: a picture's latents, and what the VAE loses."""
 
 import json
 import math

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint
 
 _ACROSS = 8
-_ROWS = 11  # of a training schedule's thousand timesteps, those that are printed
+_ROWS = 11  # how many of a training schedule's thousand timesteps are printed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +82,7 @@ class ScheduleOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlotOptions:
-    """How they are shown."""
+    """How to show them."""
 
     output: Annotated[
         str | None,
@@ -174,7 +174,7 @@ def _plot(
 def _noised(
     curves: "Sequence[Curve]", wanted: ScheduleOptions, plot: PlotOptions, path: Path
 ) -> bytes:
-    """A sheet of the picture at each level of the one curve."""
+    """A sheet of the picture at each noise level of the schedule."""
     named = {name: getattr(wanted, name) for name in ("model", "revision", "variant")}
     flags = {name: value for name, value in named.items() if value is not None}
     fields = {"prompt": "", "image": plot.add_noise, **flags}
@@ -229,7 +229,7 @@ def _schedule(recipe: Recipe, checkpoint: "Checkpoint") -> "Curve":
 
 
 def _other(recipe: Recipe, name: str) -> Recipe:
-    """A Recipe to compare with: the same model and as many steps."""
+    """A Recipe to compare with: the same model and the same number of steps."""
     scheduler, sigmas = parse_scheduler(name)
     same = {key: getattr(recipe, key) for key in ("model", "revision", "variant", "steps")}
     return Recipe(prompt="", seed=0, scheduler=scheduler, sigmas=sigmas, **same)
@@ -259,7 +259,7 @@ def _row(level: "Level") -> tuple[str, ...]:
 
 
 def _values(curve: "Curve") -> dict[str, Any]:
-    """For JSON, which has no infinity: the text "inf" stands for it, which ``float`` reads."""
+    """For JSON, which cannot express infinity: it becomes "inf", which ``float`` reads."""
     return {
         "name": curve.name,
         "levels": [
