@@ -20,6 +20,9 @@ from sdloop.errors import ModelError
 # The suffixes of torch's pickles; any other file is read as safetensors.
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 
+# How a file of torch before 1.6 begins: a pickle of the number 0x1950a86a20f9469cfc6c.
+_BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
 # The format's own limit, so that a forged length cannot fill the memory.
 MAX_HEADER = 100_000_000
 
@@ -122,6 +125,9 @@ def read_numbers(header: Header, name: str) -> list[float]:
 
 def _read_ckpt(path: Path) -> Header:
     """List the tensors of a torch pickle from its opcodes only: no code in the file can run."""
+    with path.open("rb") as file:
+        if file.read(len(_BEFORE_1_6)) == _BEFORE_1_6:
+            raise ModelError(_explain_old(path))
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
@@ -132,6 +138,14 @@ def _read_ckpt(path: Path) -> Header:
             f"{path} is not a PyTorch checkpoint that sdloop can read, or is truncated: {error}"
         ) from error
     return Header(path=path, tensors=tensors, notes=notes)
+
+
+def _explain_old(path: Path) -> str:
+    new = path.with_stem(f"{path.stem}-new")
+    return (
+        f"{path} is in the old format of torch before 1.6; convert it with: python -c "
+        f"\"import torch; torch.save(torch.load('{path}', weights_only=True), '{new}')\""
+    )
 
 
 def _words(data: bytes) -> Iterator[tuple[str, Any]]:

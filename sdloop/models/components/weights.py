@@ -5,8 +5,6 @@ with random numbers, an extra one is dropped, NaN is kept. Here every tensor mus
 errors name file, part and tensor. Tensors are read straight to the device.
 """
 
-import pickle
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.headers import PICKLES
+from sdloop.models.components.pickles import unpickled
 from sdloop.schedulers.quiet import quiet
 
 Module = Any  # one of the four classes below, whose libraries have no types
@@ -90,7 +89,7 @@ def _tensors_of(
     file: Path, device: torch.device, prefixes: tuple[str, ...]
 ) -> Iterator[tuple[str, Tensor]]:
     if file.suffix in PICKLES:
-        yield from ((n, t) for n, t in _unpickled(file).items() if n.startswith(prefixes))
+        yield from ((n, t) for n, t in unpickled(file).items() if n.startswith(prefixes))
         return
     try:
         with safe_open(file, framework="pt", device=str(device)) as opened:
@@ -99,23 +98,6 @@ def _tensors_of(
                     yield name, opened.get_tensor(name)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{file} cannot be read: {error}") from error
-
-
-def _unpickled(file: Path) -> dict[str, Tensor]:
-    warnings.warn(
-        f"{file} is a pickle: only its tensors are read; a .safetensors file is safe and loads "
-        "faster",
-        stacklevel=2,
-    )
-    try:
-        loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
-        raise ModelError(
-            f"{file} holds more than tensors, or is damaged: convert it to .safetensors "
-            f"({str(error).splitlines()[0]})"
-        ) from error
-    state = loaded.get("state_dict", loaded)
-    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def modern_names(part: str, tensors: dict[str, Tensor], module: Module) -> dict[str, Tensor]:
