@@ -36,9 +36,9 @@ def read_texts(path: Path) -> dict[str, str]:
     except OSError as error:
         raise FileError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     except (UnicodeDecodeError, IndexError, struct.error, zlib.error, RecursionError) as error:
-        raise FileError(f"{str(path)!r} is not a sound picture: its text is damaged") from error
+        raise FileError(f"{str(path)!r} is not a valid picture: its text is damaged") from error
     except ValueError as error:
-        raise FileError(f"{str(path)!r} is not a sound picture: {error}") from error
+        raise FileError(f"{str(path)!r} is not a valid picture: {error}") from error
 
 
 def _texts(file: BinaryIO) -> dict[str, str]:

@@ -1,9 +1,9 @@
-"""Components with LoRAs next to the weights, which stay as they were.
+"""Add LoRAs to Components without changing the original modules.
 
-A LoRA adds the product of two thin matrices to what a layer makes of its input: peft puts it into
-the layers, diffusers reads the files and names the layers. Both do so in place. Here they are
-given a shell, modules of its own around the very tensors of the model, so that the Components
-stay a value: whoever holds them makes the same pictures as before, at the same time even.
+A LoRA adds the product of two thin matrices to a layer's output: peft adds it to the layers,
+diffusers reads the files and maps the names. Both work in place. Here they get a shell: new modules
+that share the model's tensors. So the original Components stay immutable and can still be used,
+even at the same time.
 
 Source: Hu et al. 2021 (arXiv:2106.09685), section 4.1.
 """
@@ -32,13 +32,13 @@ _PARTS = ("unet", "text_encoder", "text_encoder_2")
 
 
 def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> Components:
-    """``components`` with each LoRA added at its scale, in their order.
+    """``components`` with each LoRA added at its scale, in order.
 
-    The weights are shared, the modules are not. At a scale of 0 a LoRA adds nothing and is left
-    out, to the bit.
+    The weights are shared, the modules are not. A LoRA with scale 0 is left out, so that the result
+    is bit-equal to one without it.
 
-    Raises ``SettingError`` without peft, ``ModelError`` for a LoRA with a tensor that has no place
-    in the model, or that is not finite.
+    Raises ``SettingError`` without peft, ``ModelError`` for a LoRA with a tensor that does not fit
+    the model, or that is not finite.
     """
     for file, _ in loras:
         if components.checkpoint is not None:
@@ -52,7 +52,9 @@ def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> 
     shells = {part: shell(module) for part, module in whole.items() if module is not None}
     scales: dict[str, dict[str, float]] = {part: {} for part in shells}
     with quiet(), _no_bars(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # from the second on
+        warnings.filterwarnings(
+            "ignore", "Already found a `peft_config`"
+        )  # for every LoRA after the first
         for number, (file, scale) in enumerate(active):
             name = f"lora_{number}"
             for part in _add(shells, file, name):
@@ -63,7 +65,7 @@ def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> 
 
 
 def shell(module: Module) -> Module:
-    """A copy of ``module`` whose parameters and buffers are the tensors of the original."""
+    """A copy of ``module`` that shares the original's parameters and buffers."""
     memo: dict[int, Any] = {
         id(p): torch.nn.Parameter(p.data, requires_grad=p.requires_grad)
         for p in module.parameters()
@@ -73,7 +75,7 @@ def shell(module: Module) -> Module:
 
 
 def _add(shells: Mapping[str, Module], file: LoraFile, adapter: str) -> list[str]:
-    """Put one LoRA into the parts that it is for, without a scale yet; returns these parts."""
+    """Add one LoRA to the parts that it changes, still without a scale; returns these parts."""
     tensors, alphas, metadata = _read(file.path, shells["unet"].config)
     parts = _check(tensors, shells, file.name)
     for part in parts:
@@ -81,18 +83,18 @@ def _add(shells: Mapping[str, Module], file: LoraFile, adapter: str) -> list[str
         given = sum(name.startswith(f"{part}.") for name in tensors)
         placed = sum(f".{adapter}." in name for name, _ in shells[part].named_parameters())
         if placed != given:
-            raise ModelError(f"{file.name} has {given} tensors for the {part}, {placed} are taken")
+            raise ModelError(f"{file.name}: only {placed} of {given} tensors fit the {part}")
     return parts
 
 
 def _load(
     tensors: Mapping[str, Tensor], part: str, shell: Module, alphas: Any, metadata: Any, name: str
 ) -> None:
-    """Put the tensors of one part into its layers, by diffusers' own loaders."""
+    """Load the tensors of one part into its layers, with diffusers' own loaders."""
     from diffusers.loaders.lora_pipeline import StableDiffusionXLLoraLoaderMixin as Loader
 
     options = {"network_alphas": alphas, "metadata": metadata, "adapter_name": name}
-    options["low_cpu_mem_usage"] = True  # without random numbers first
+    options["low_cpu_mem_usage"] = True  # skips random initialisation
     if part == "unet":
         Loader.load_lora_into_unet(tensors, unet=shell, **options)
     else:
@@ -100,12 +102,12 @@ def _load(
 
 
 def _read(path: Path, unet_config: Any) -> tuple[dict[str, Tensor], Any, Any]:
-    """A file's tensors under diffusers' names, kohya's alphas, and what peft noted beside them."""
+    """A file's tensors under diffusers' names, kohya's alphas, and peft's metadata."""
     from diffusers.loaders.lora_pipeline import StableDiffusionXLLoraLoaderMixin as Loader
 
     safe = path.suffix == ".safetensors"
     source: Any = str(path)
-    if not safe:  # diffusers would read it as well, and take any layout
+    if not safe:  # diffusers would read a pickle too, and accept any layout
         source = read_tensors((path,), torch.device("cpu"), torch.float32)
     try:
         read: tuple[dict[str, Tensor], Any, Any] = Loader.lora_state_dict(
@@ -116,14 +118,16 @@ def _read(path: Path, unet_config: Any) -> tuple[dict[str, Tensor], Any, Any]:
             return_lora_metadata=True,
         )
     except (ValueError, KeyError, IndexError) as error:
-        raise ModelError(f"{path} has names that diffusers cannot place: {error}") from error
+        raise ModelError(
+            f"{path} has tensor names that diffusers does not know: {error}"
+        ) from error
     return read
 
 
 def _check(tensors: Mapping[str, Tensor], shells: Mapping[str, Module], source: str) -> list[str]:
-    """The parts that ``tensors`` change, each tensor having its place in one of them.
+    """The parts that ``tensors`` change; raises ``ModelError`` if a tensor fits none of them.
 
-    diffusers and peft let through what they find no place for: a picture with half a LoRA.
+    diffusers and peft would ignore such tensors and apply only part of the LoRA.
     """
     weights = {
         name: _weight(name.removeprefix(f"{part}."), part, shells[part])
@@ -135,7 +139,7 @@ def _check(tensors: Mapping[str, Tensor], shells: Mapping[str, Module], source: 
     if lost:
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         raise ModelError(
-            f"{source} does not fit the model, which has no place for {', '.join(lost[:3])}{more}"
+            f"{source} does not fit the model, which has no weights for {', '.join(lost[:3])}{more}"
         )
     for name, tensor in tensors.items():
         shape, weight = tuple(tensor.shape), weights[name]
@@ -159,7 +163,7 @@ _LAYER = re.compile(
 
 
 def _weight(name: str, part: str, module: Module) -> Tensor | None:
-    """The weight of ``module`` that a LoRA's tensor is for, None if there is none."""
+    """The weight of ``module`` that a LoRA's tensor changes; None if there is none."""
     found = _LAYER.fullmatch(name.replace(".processor.", "."))
     if found is None:
         return None
@@ -179,7 +183,7 @@ def _weight(name: str, part: str, module: Module) -> Tensor | None:
 
 
 def _set_scales(module: Module, scales: Mapping[str, float]) -> None:
-    """Switch a part's LoRAs on, as ``set_adapters`` of diffusers' pipelines does."""
+    """Activate a part's LoRAs with their scales, like ``set_adapters`` of diffusers' pipelines."""
     from diffusers.loaders.lora_base import set_adapters_for_text_encoder
 
     if not scales:
@@ -193,7 +197,7 @@ def _set_scales(module: Module, scales: Mapping[str, float]) -> None:
 
 @contextmanager
 def _no_bars() -> Iterator[None]:
-    """transformers draws a bar for each text encoder, on terminals and into log files alike."""
+    """Hide the progress bar that transformers draws for each text encoder, even into log files."""
     if not bars.is_progress_bar_enabled():
         yield
         return
