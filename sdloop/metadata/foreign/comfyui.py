@@ -89,7 +89,8 @@ def _checkpoint(graph: Graph, samplers: list[Node]) -> str | None:
 def _items(graph: Graph, node: Node) -> Iterator[Item]:
     yield from _texts(graph, node)
     yield from _start(graph, node)
-    yield from seed_items(graph.value(node.get("noise_seed", node.get("seed"))))
+    seed = graph.value(node.get("noise_seed", node.get("seed")))
+    yield from seed_items(seed, same_noise=True)
     steps, cfg = graph.value(node.get("steps")), graph.value(node.get("cfg"))
     yield f"steps: {steps}", {"steps": steps}
     yield f"cfg: {cfg}", {"guidance_scale": cfg}

@@ -53,12 +53,15 @@ def _comfyui(texts: Mapping[str, str]) -> Foreign | None:
 
 
 def _parameters(texts: Mapping[str, str]) -> Foreign | Parameters | None:
-    if "parameters" not in texts:
+    text = texts.get("parameters", texts.get("comment"))
+    if text is None:
         return None
-    values = _object(texts["parameters"])
+    values = _object(text)
     if values is not None and is_mflux(values):
         return read_mflux(values)
-    parameters = parse_parameters(texts["parameters"])
+    parameters = parse_parameters(text)
+    if "parameters" not in texts and not parameters.fields:
+        return None  # the comment of a photo, say
     return read_sdcpp(parameters) if is_sdcpp(parameters) else parameters
 
 

@@ -125,17 +125,17 @@ def call(name: Any, weight: Any) -> Item:
     return f"lora: {name}", {"call": f" <lora:{name.removesuffix('.safetensors')}:{scale:g}>"}
 
 
-def seed_items(seed: Any, *, name: str = "seed", field: str = "seed") -> Iterator[Item]:
+def seed_items(seed: Any, *, same_noise: bool = False) -> Iterator[Item]:
     """A seed of up to 64 bits, of which torch's CPU generator takes the lower half."""
     seed = whole(seed)
     if isinstance(seed, int) and MAX_SEED < seed < 2**64:
-        yield name, {field: seed & MAX_SEED}
-        yield masked(name, seed), None
+        yield "seed", {"seed": seed & MAX_SEED}
+        yield masked("seed", seed, same_noise=same_noise), None
     else:
-        yield f"{name}: {seed}", {field: seed}
+        yield f"seed: {seed}", {"seed": seed}
 
 
-def masked(name: str, seed: int) -> str:
+def masked(name: str, seed: int, *, same_noise: bool = False) -> str:
     """What is said of a seed that is longer than torch's CPU generator takes."""
-    kept = seed & MAX_SEED
-    return f"{name}: {seed} (of which torch keeps 32 bits, {kept}: the same noise)"
+    same = ": the same noise" if same_noise else ""
+    return f"{name}: {seed} (of which torch keeps 32 bits, {seed & MAX_SEED}{same})"
