@@ -1,4 +1,4 @@
-"""Measure the order of each sampler on pixels with a normal distribution, where theory is exact.
+"""Measure the order of each sampler on a problem with a known answer: normally distributed pixels.
 
 python examples/samplers/orders.py
 

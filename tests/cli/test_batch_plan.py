@@ -195,7 +195,7 @@ def test_a_plan_begins_before_its_prompts_end(place: Path) -> None:
         (("a", "--pick", "some"), "pick must be one of all, random"),
         (("a", "--pick", "random"), "pick means nothing here"),
         (("a", "--wildcards", "."), "wildcards mean nothing here"),
-        (("a", "--preview"), "save_steps and preview are for few pictures"),
+        (("a", "--preview"), "save_steps and preview are not for batch"),
         (("a", "--count", "2", "--seed", "4294967295"), "seed must be at most 4294967294"),
         (("a", "--count", "2", "--seed", "1,2"), "count needs a single seed"),
         (("a", "--seed", "x"), "seed must be a whole number"),

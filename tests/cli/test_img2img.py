@@ -230,7 +230,7 @@ def test_a_strength_without_a_picture_is_refused() -> None:
     [
         ("missing.png", None, "cannot read 'missing.png': No such file"),
         ("text.png", b"two green frogs", "'text.png' is not a picture that can be read"),
-        ("cut.png", data(gradient())[:100], "'cut.png' is not a sound picture: "),
+        ("cut.png", data(gradient())[:100], "'cut.png' is not a valid picture: "),
         ("empty/", None, "the folder 'empty/' holds no picture"),
     ],
 )

@@ -167,7 +167,7 @@ def test_other_commands_take_them_or_refuse_them(workshop: Path) -> None:
     assert pixels("plain.png") != pixels("ink.png")
     result = CliRunner().invoke(app, ["inspect", "prompt", "a cat", *arguments])
     assert result.exit_code == 2
-    assert "loras mean nothing here" in result.stderr
+    assert "loras must not be set here" in result.stderr
     result = CliRunner().invoke(app, ["tokens", "a cat <lora:ink:2>", "--json"])
     assert "lora" not in result.stdout.replace("a cat <lora:ink:2>", "")
     assert result.exit_code == 0, result.stderr

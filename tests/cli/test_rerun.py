@@ -120,7 +120,7 @@ def test_many_files_folders_seeds_and_names() -> None:
     assert result.stdout.splitlines() == [
         "out/cat-2-again.webp", "out/cat-10-again.png", "out/bird-again.jpg",
     ]  # fmt: skip
-    assert "passed over 1 that does not say how it was made" in result.stderr
+    assert "skipped 1 file without settings" in result.stderr
     assert pixels("in/cat 2.webp") == pixels("out/cat-2-again.webp")
     assert _again("in/cat 10.png", "--seed", "1,2") == [
         "cat-10-again-1.png", "cat-10-again-2.png",
@@ -250,7 +250,7 @@ def test_files_that_hold_no_single_picture(here: Path) -> None:
     Path("empty").mkdir()
     assert RERUN.refused("empty", code=3) == "no picture in 'empty' says how it was made"
     result = RERUN.run("steps/cat-step-002.png", "-o", "again.png")
-    assert "it shows step 2 of 4: the finished picture is made" in result.stderr
+    assert "the file shows step 2 of 4; making the finished picture" in result.stderr
     assert pixels("again.png") == pixels("cat.png")
 
 

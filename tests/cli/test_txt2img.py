@@ -215,7 +215,7 @@ def test_names_in_files_cannot_leave_the_folder(name: str) -> None:
         (["a cat", "-o", "a.png", "--count", "2"], "output must name each picture differently"),
         (["a cat", "-o", "/a.png", "--outdir", "x"], "must stay inside the output folder"),
         (["\ud800"], "prompt must be valid Unicode text"),
-        (["a cat", "--revision", "main"], "revision is for models of the hub"),
+        (["a cat", "--revision", "main"], "revision is only for hub models"),
     ],
 )
 def test_settings_that_are_refused_before_any_work(arguments: list[str], complaint: str) -> None:
@@ -240,7 +240,9 @@ def test_what_is_not_there_ends_with_3(arguments: list[str], complaint: str) -> 
 
 def test_a_dry_run_fetches_nothing() -> None:
     message = refused("a cat", "-m", "nobody/nothing", "--dry-run", code=3)
-    assert message == "nobody/nothing is not in the cache; `hf download nobody/nothing` gets it"
+    assert (
+        message == "nobody/nothing is not in the cache; `hf download nobody/nothing` downloads it"
+    )
 
 
 def test_an_error_in_a_prompt_file_names_its_line() -> None:

@@ -71,7 +71,9 @@ def test_in_a_process_of_its_own() -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 5
     assert done.stdout.startswith("cat.png: equal\nother.png: 0.0977 % of the pixels differ, by ")
-    assert done.stderr == ("sdloop: error: 1 of 2 pictures are not what their Recipes make here\n")
+    assert done.stderr == (
+        "sdloop: error: 1 of 2 pictures differ from what their Recipes make here\n"
+    )
 
 
 def test_how_far_off_and_why() -> None:
@@ -100,7 +102,7 @@ def test_a_recipe_that_was_changed_is_told_by_its_key() -> None:
     _rewritten("b.png", recipe={"width": 40})
     found = _verdict("b.png", code=5)
     assert (found["size"], found["size_again"], found["largest"]) == ([32, 32], [40, 32], None)
-    assert "it is 32x32, and made again 40x32" in VERIFY.run("b.png").stdout
+    assert "its size is 32x32, made again it is 40x32" in VERIFY.run("b.png").stdout
 
 
 def test_a_tolerance_is_for_batches() -> None:

@@ -225,7 +225,7 @@ def test_interrupted_it_keeps_what_was_learned(tiny_model: Path, tmp_path: Path)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    assert "what was learned is kept, and --resume goes on" in told
+    assert "the result so far is saved, --resume continues" in told
     assert note_in(file)["step"] == note_in(state)["step"] >= 1
 
 

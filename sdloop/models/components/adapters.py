@@ -1,9 +1,8 @@
-"""Components with LoRAs next to the weights, which stay as they were.
+"""Add LoRAs to Components without changing the original modules.
 
-A LoRA adds the product of two thin matrices to what a layer makes of its input. peft puts it into
-the layers, in place. Here it gets a shell, modules of its own around the very tensors of the
-model, so that the Components stay a value: whoever holds them makes the same pictures as before,
-at the same time even.
+A LoRA adds the product of two thin matrices to a layer's output: peft adds it to the layers, in
+place. Here it gets a shell: new modules that share the model's tensors. So the original Components
+stay immutable and can still be used, even at the same time.
 
 Source: Hu et al. 2021 (arXiv:2106.09685), section 4.1.
 """
@@ -28,13 +27,13 @@ _PARTS = ("unet", "text_encoder", "text_encoder_2")
 
 
 def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> Components:
-    """``components`` with each LoRA added at its scale, in their order.
+    """``components`` with each LoRA added at its scale, in order.
 
-    The weights are shared, the modules are not. At a scale of 0 a LoRA adds nothing and is left
-    out, to the bit.
+    The weights are shared, the modules are not. A LoRA with scale 0 is left out, so that the result
+    is bit-equal to one without it.
 
-    Raises ``SettingError`` without peft, ``ModelError`` for a LoRA with a tensor that has no place
-    in the model, or that is not finite.
+    Raises ``SettingError`` without peft, ``ModelError`` for a LoRA with a tensor that does not fit
+    the model, or that is not finite.
     """
     for file, _ in loras:
         if components.checkpoint is not None:
@@ -48,7 +47,9 @@ def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> 
     shells = {part: shell(module) for part, module in whole.items() if module is not None}
     scales: dict[str, dict[str, float]] = {part: {} for part in shells}
     with quiet(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # from the second on
+        warnings.filterwarnings(
+            "ignore", "Already found a `peft_config`"
+        )  # for every LoRA after the first
         for number, (file, scale) in enumerate(active):
             name = f"lora_{number}"
             for part in _add(shells, file, name):
@@ -60,7 +61,7 @@ def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> 
 
 
 def shell(module: Module) -> Module:
-    """A copy of ``module`` whose parameters and buffers are the tensors of the original."""
+    """A copy of ``module`` that shares the original's parameters and buffers."""
     memo: dict[int, Any] = {
         id(p): torch.nn.Parameter(p.data, requires_grad=p.requires_grad)
         for p in module.parameters()
@@ -70,7 +71,7 @@ def shell(module: Module) -> Module:
 
 
 def _add(shells: Mapping[str, Module], file: LoraFile, adapter: str) -> list[str]:
-    """Put one LoRA into the parts that it is for, without a scale yet; returns these parts."""
+    """Add one LoRA to the parts that it changes, still without a scale; returns these parts."""
     found = layers_of(file.path, file.name, shells)
     parts = [part for part, layers in found.items() if layers]
     for part in parts:
@@ -78,13 +79,13 @@ def _add(shells: Mapping[str, Module], file: LoraFile, adapter: str) -> list[str
         placed = sum(f".{adapter}." in name for name, _ in shells[part].named_parameters())
         if placed != 2 * len(found[part]):
             raise ModelError(
-                f"{file.name} has {2 * len(found[part])} tensors for the {part}, {placed} are taken"
+                f"{file.name}: only {placed} of {2 * len(found[part])} tensors fit the {part}"
             )
     return parts
 
 
 def _put(module: Module, layers: Mapping[str, Pair], adapter: str) -> None:
-    """Set peft's layers up around those of ``module``, with these matrices and alphas."""
+    """Wrap layers of ``module`` in peft's, with these matrices and alphas."""
     from peft import LoraConfig, inject_adapter_in_model
 
     config = LoraConfig(r=1, lora_alpha=1, target_modules=list(layers), init_lora_weights=False)
@@ -101,7 +102,7 @@ def _put(module: Module, layers: Mapping[str, Pair], adapter: str) -> None:
 
 
 def _set_scales(module: Module, scales: Mapping[str, float]) -> None:
-    """Switch a part's LoRAs on: ``scale * alpha / rank`` of each layer."""
+    """Activate a part's LoRAs; a layer's scale is ``scale * alpha / rank``."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     layers: list[Any] = [m for m in module.modules() if isinstance(m, BaseTunerLayer)]

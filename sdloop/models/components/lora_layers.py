@@ -91,7 +91,7 @@ def _read(path: Path, unet_config: Any) -> tuple[dict[str, Tensor], dict[str, fl
         return named, alphas, _note(path)
     except _STUMBLES as error:
         raise ModelError(
-            f"{path} has names that diffusers cannot place: {reason_of(error)}"
+            f"{path} has tensor names that diffusers does not know: {reason_of(error)}"
         ) from error
 
 
@@ -137,16 +137,16 @@ def _noted(note: Mapping[str, Any], part: str, layer: str, rank: int, source: st
 def _weights(
     tensors: Mapping[str, Tensor], modules: Mapping[str, Module], source: str
 ) -> dict[str, Tensor]:
-    """Name of a tensor → the weight of the model that it is for.
+    """Name of a tensor → the weight of the model that it changes.
 
-    diffusers and peft let through what they find no place for: a picture with half a LoRA.
+    diffusers and peft would ignore tensors without one and apply only part of the LoRA.
     """
     found = {name: _weight(name, modules) for name in tensors}
     lost = [name for name, weight in found.items() if weight is None]
     if lost:
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         raise ModelError(
-            f"{source} does not fit the model, which has no place for {', '.join(lost[:3])}{more}"
+            f"{source} does not fit the model, which has no weights for {', '.join(lost[:3])}{more}"
         )
     return {name: weight for name, weight in found.items() if weight is not None}
 

@@ -1,7 +1,7 @@
-"""Single-file checkpoints in the layout of CompVis (LDM): their tensors under diffusers' names.
+"""Read single-file checkpoints in CompVis's layout (LDM), with diffusers' tensor names.
 
-The conversion is diffusers' own; around it stands the check that it used every tensor of a part,
-for it drops what it does not know.
+The conversion is diffusers' own. It drops tensors that it does not know, so we check that it used
+every tensor of a part.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ from sdloop.models.checkpoint.ldm import PREFIXES, SD1_TEXT, SD2_TEXT, VAE, XL_T
 from sdloop.models.components.weights import Module, read_tensors
 from sdloop.schedulers.quiet import quiet
 
-# A VAE in a file of its own has no prefix, and the parts of its training loss beside it.
+# A VAE alone in a file has no prefix, and may come with parts of its training loss.
 _VAE_STARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
 
-# OpenCLIP's tensors outside of its layers; the temperature of its training and the causal mask
-# are in no text encoder, and the projection only in the second one of SDXL.
+# OpenCLIP's tensors outside of its layers. The training temperature and the causal mask are not
+# part of a text encoder; the projection is only part of SDXL's second one.
 _OPEN_CLIP = (
     "attn_mask",
     "ln_final.bias",
@@ -39,7 +39,7 @@ _OPEN_CLIP = (
 def read_part(
     part: str, file: Path, module: Module, device: torch.device, dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """One part's tensors out of a single file, named as ``module`` names them."""
+    """One part's tensors from a single file, with the names that ``module`` uses."""
     starts = PREFIXES[part] + (_VAE_STARTS if part == "vae" else ())
     tensors = read_tensors((file,), device, dtype, starts)
     try:
@@ -84,7 +84,7 @@ def _converted_text_encoder(
     start = next((s for s in (SD2_TEXT, XL_TEXT_2) if any(n.startswith(s) for n in tensors)), "")
     for name in (name.removeprefix(start) for name in tensors):
         if not name.startswith("transformer.") and name not in _OPEN_CLIP:
-            raise ModelError(f"{source}: {start}{name} has no place in it")
+            raise ModelError(f"{source}: {start}{name} is not expected")
     converted: dict[str, Tensor] = convert_open_clip_checkpoint(module, tensors, prefix=start)
     return converted
 
@@ -92,8 +92,9 @@ def _converted_text_encoder(
 def _check_all_used(
     tensors: Mapping[str, Tensor], converted: Mapping[str, Tensor], source: str
 ) -> None:
-    """The conversion moves tensors and at most drops their last, single-number dimensions."""
+    """Check that each tensor was used: its data must be unchanged, except for trailing dimensions
+    of size 1."""
     used = {tensor.data_ptr() for tensor in converted.values()}
     extra = [name for name, tensor in tensors.items() if tensor.data_ptr() not in used]
     if extra:
-        raise ModelError(f"{source}: {extra[0]} has no place in it")
+        raise ModelError(f"{source}: {extra[0]} is not expected")

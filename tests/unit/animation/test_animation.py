@@ -214,8 +214,8 @@ def test_what_does_not_move_is_refused(tmp_path: Path) -> None:
     for files, reason in (
         (["still.png"], "is one frame and does not move: use sdloop img2img"),
         (["text.gif"], r"text\.gif' is not a picture that can be read"),
-        (["cut.gif"], r"cut\.gif' is not a sound picture: it is cut short"),
-        (["cut.png"], r"cut\.png' is not a sound picture"),
+        (["cut.gif"], r"cut\.gif' is not a valid picture: it is truncated"),
+        (["cut.png"], r"cut\.png' is not a valid picture"),
         (["cut.webp"], r"cut\.webp' is not a"),
         (["missing.gif"], r"cannot read '.*missing\.gif': No such file"),
         (["still.png", "moving.gif"], r"moving\.gif' moves by itself: give it alone"),

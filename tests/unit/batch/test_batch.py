@@ -176,7 +176,7 @@ def test_progress_is_told_at_the_end(place: Path) -> None:
         (("--batch-size", "0"), "batch_size must be at least 1, got 0"),
         (("--metadata", "none"), "metadata must be full for a batch"),
         (("--gpus", "some"), "gpus must be all, or numbers as in 0,1,3, got 'some'"),
-        (("--gpus", "0", "--device", "cpu"), "gpus means a process for each"),
+        (("--gpus", "0", "--device", "cpu"), "gpus starts one process per GPU"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

@@ -131,7 +131,11 @@ def test_the_users_own_clip_is_taken(folder: Path, monkeypatch: pytest.MonkeyPat
         (["--rank-prompt", "a cat"], "rank_prompt says how to rank", 2),
         (["--device", "cpu"], "device says how to rank", 2),
         (["--rank", "clip", "--top", "0"], "top must be at least 1, got 0", 2),
-        (["--rank", "clip", "--columns", "seed"], "rank gives the pictures their places", 2),
+        (
+            ["--rank", "clip", "--columns", "seed"],
+            "rank cannot be combined with columns or rows",
+            2,
+        ),
         (["--rank", "clip", "--clip-model", "./none"], "there is no folder none", 3),
         (["--rank", "clip", "--clip-model", ""], "clip_model must not be empty", 2),
         (["plain.png", "--rank", "clip"], "'plain.png' does not say how it was made", 3),

@@ -252,7 +252,7 @@ def test_a_name_that_two_files_have(folder: Path, tmp_path: Path) -> None:
     for home in ("a", "b"):
         (tmp_path / home).mkdir()
         (tmp_path / home / "ink.safetensors").write_bytes(b"")
-    with pytest.raises(ModelError, match="there are 2 LoRAs 'ink'"):
+    with pytest.raises(ModelError, match="2 LoRAs are called 'ink'"):
         lora_in(tmp_path, "ink")
     assert lora_in(tmp_path, "a/ink") == tmp_path / "a" / "ink.safetensors"
 
@@ -266,15 +266,15 @@ def test_another_family_is_named(folder: Path, model: Path) -> None:
     for width, name in ((768, "Stable Diffusion 1.x"), (1024, "Stable Diffusion 2.x")):
         other = replace(large, widths={"unet": width})
         with pytest.raises(
-            ModelError, match=f"is a LoRA for {name}: its unet is {width} wide, and"
+            ModelError, match=f"is a LoRA for {name}: its unet has width {width}, that of"
         ):
             check_lora(other, checkpoint)
 
 
 FOREIGN: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
-    "model": ({"model.diffusion_model.x": (2, 2)}, r"is a whole model \(give it as --model\)"),
+    "model": ({"model.diffusion_model.x": (2, 2)}, r"is a whole model \(use it with --model\)"),
     "embedding": ({"emb_params": (1, 32)}, "is a learned embedding"),
-    "nothing": ({"weight": (2, 2)}, "is no LoRA: its tensors are weight"),
+    "nothing": ({"weight": (2, 2)}, "is not a LoRA: its tensors are weight"),
     "dora": ({"lora_unet_a.dora_scale": (2,)}, "is a DoRA, which diffusers does not run"),
     "loha": ({"lora_unet_a.hada_w1_a": (2, 2)}, "is a LoHa of LyCORIS"),
     "flux": (
@@ -283,7 +283,7 @@ FOREIGN: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
     ),
     "peft": (
         {"base_model.model.down_blocks.0.to_q.lora_A.weight": (2, 2)},
-        "is a LoRA in a layout that is not known.*it has base_model",
+        "is a LoRA in an unknown layout.*it has base_model",
     ),
 }
 
@@ -315,13 +315,13 @@ _Q = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
             lambda t: t.update(
                 {f"{_Q[:-1]}z.lora_{w}.weight": torch.zeros(4, 4) for w in ("down", "up")}
             ),
-            "does not fit the model, which has no place for unet.*to.z",
+            "does not fit the model, which has no weights for unet.*to.z",
         ),
         (
             lambda t: t.update({f"{_Q}.lora_down.weight": torch.zeros(4, 63)}),
             r"to_q.* has the shape \(4, 63\), for a weight of \(64, 64\)",
         ),
-        (lambda t: t.pop(f"{_Q}.lora_up.weight"), "has names that diffusers cannot place"),
+        (lambda t: t.pop(f"{_Q}.lora_up.weight"), "has tensor names that diffusers does not know"),
         (lambda t: t[f"{_Q}.lora_up.weight"].fill_(float("nan")), "holds NaN or infinity"),
     ],
 )
@@ -335,10 +335,10 @@ def test_a_file_that_is_damaged_or_not_there(folder: Path, tmp_path: Path) -> No
     data = (folder / "ink.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[:-9])
     for name, message in {
-        str(tmp_path / "cut.safetensors"): "is cut short",
+        str(tmp_path / "cut.safetensors"): "is truncated",
         str(tmp_path / "none.safetensors"): "there is no file",
         "ink": "is neither a file nor a hub id like owner/name",
-        str(tmp_path): r"holds 1 files|cut short",
+        str(tmp_path): r"holds 1 files|truncated",
     }.items():
         with pytest.raises(ModelError, match=message):
             find_lora(name)

@@ -219,9 +219,9 @@ _TE = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({f"{_TE}.alpha": torch.ones(2)}, "names that diffusers cannot place"),
+        ({f"{_TE}.alpha": torch.ones(2)}, "names that diffusers does not know"),
         ({f"{_TE}.alpha": torch.tensor(torch.nan)}, r"q_proj must be finite, got nan"),
-        ({f"{_TE}.lora_up.weight": None}, "names that diffusers cannot place"),
+        ({f"{_TE}.lora_up.weight": None}, "names that diffusers does not know"),
         ({f"{_TE}.lora_up.weight": torch.ones(32, 3)}, "does not fit the model: matrices of"),
         ({f"{_TE}.lora_up.weight": torch.ones(32)}, "does not fit the model"),
         (

@@ -1,11 +1,14 @@
 """Single files in the LDM layout: every tensor at its place, for all families, offline."""
 
 import re
+import sys
+import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -140,9 +143,9 @@ def test_fine_tunes_of_sdxl_that_predict_velocity(layouts: Path, tmp_path: Path)
         (["control_model.time_embed.0.weight"], "a ControlNet"),
         (["lora_unet_down_blocks_0.lora_up.weight"], "a LoRA"),
         (["emb_params"], "a learned embedding"),
-        (["down_blocks.0.resnets.0.conv1.weight"], "a UNet alone, in diffusers' names"),
-        (["text_model.final_layer_norm.weight"], "a text encoder alone"),
-        (["decoder.conv_in.weight"], "a VAE alone (give it as --vae)"),
+        (["down_blocks.0.resnets.0.conv1.weight"], "only a UNet, with diffusers' tensor names"),
+        (["text_model.final_layer_norm.weight"], "only a text encoder"),
+        (["decoder.conv_in.weight"], "only a VAE (use it with --vae)"),
         (["something.else"], "no UNet in the LDM layout"),
         (["model.diffusion_model.out.0.weight"], "no text encoder of a known family"),
     ],
@@ -235,7 +238,7 @@ def test_an_extra_tensor(layouts: Path, tmp_path: Path, family: str, name: str) 
     name = name if name != "text" else EMBEDS[family].replace("token_embedding", "more")
     extra = {name: torch.ones(1)}
     message = failure(layouts / family, tmp_path, family, lambda tensors: tensors.update(extra))
-    assert "more.weight has no place in it" in message
+    assert "more.weight is not expected" in message
 
 
 def test_another_shape_and_nan(layouts: Path, tmp_path: Path) -> None:
@@ -363,10 +366,83 @@ def test_code_in_a_ckpt_never_runs(layouts: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "trace").exists()
 
 
+@pytest.mark.parametrize("extra", ["lightning", "numpy"])
+def test_objects_beside_the_tensors_of_a_ckpt(
+    layouts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str
+) -> None:
+    """The published SD 1.5 has a class of Lightning among its callbacks, others numpy's numbers."""
+    components, trace = tiny_sd1(seed=2), tmp_path / "trace"
+    beside: dict[str, Any] = {"best": np.float64(0.1), "losses": np.ones(3)}
+    with monkeypatch.context() as patch:
+        if extra == "lightning":
+            beside = {"callbacks": _callbacks(patch, trace)}
+        held = {"epoch": 1, "state_dict": ldm_tensors(components), "global_step": 470000} | beside
+        torch.save(held, tmp_path / "m.ckpt")
+    found = find_checkpoint(str(tmp_path / "m.ckpt"), layout=layouts / "sd1")
+    with pytest.warns(UserWarning, match="only its tensors are read"):
+        loaded = load_components(found, device="cpu")
+    for part in ("unet", "vae", "text_encoder"):
+        assert_same_weights(getattr(loaded, part), getattr(components, part))
+    assert not trace.exists()
+
+
+def _callbacks(patch: pytest.MonkeyPatch, trace: Path) -> dict[Any, Any]:
+    """What Lightning saved of its callbacks, by a class that leaves a trace when it is used."""
+    name = "pytorch_lightning.callbacks.model_checkpoint"
+    for end in ("pytorch_lightning", "pytorch_lightning.callbacks", name):
+        patch.setitem(sys.modules, end, types.ModuleType(end))
+
+    def touch(self: object, _: object) -> None:
+        trace.touch()
+
+    members = {"__module__": name, "__qualname__": "ModelCheckpoint", "__setstate__": touch}
+    kind = type("ModelCheckpoint", (), members)
+    patch.setattr(sys.modules[name], "ModelCheckpoint", kind, raising=False)
+    itself = kind()
+    itself.monitor = "val/loss_simple_ema"
+    return {kind: {"best_model_score": torch.tensor(0.1), "itself": itself}}
+
+
+def test_a_strange_class_in_a_ckpt_is_named_without_colours(layouts: Path, tmp_path: Path) -> None:
+    held = {"state_dict": ldm_tensors(tiny_sd1()), "callbacks": Bomb(tmp_path / "trace")}
+    torch.save(held, tmp_path / "m.ckpt")
+    found = find_checkpoint(str(tmp_path / "m.ckpt"), layout=layouts / "sd1")
+    with warnings.catch_warnings(), pytest.raises(ModelError, match="it names builtins") as caught:
+        warnings.simplefilter("ignore")
+        load_components(found, device="cpu")
+    assert "\x1b" not in str(caught.value)
+
+
+def test_a_refusal_of_torch_has_no_colours(layouts: Path, tmp_path: Path) -> None:
+    """A dictionary of numpy's: nothing stands in for it, for torch gives it items."""
+    file = tmp_path / "m.ckpt"
+    kind = type("Items", (dict,), {"__module__": "numpy.items", "__qualname__": "Items"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "numpy.items", types.ModuleType("numpy.items"))
+        patch.setattr(sys.modules["numpy.items"], "Items", kind, raising=False)
+        torch.save({"state_dict": ldm_tensors(tiny_sd1()), "best": kind(step=1)}, file)
+    found = find_checkpoint(str(file), layout=layouts / "sd1")
+    with warnings.catch_warnings(), pytest.raises(ModelError, match="holds more than") as caught:
+        warnings.simplefilter("ignore")
+        load_components(found, device="cpu")
+    assert "\x1b" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_of_torch_before_1_6(tmp_path: Path) -> None:
+    """It is named, and the command in the message converts it."""
+    file = tmp_path / "m.ckpt"
+    old = {"state_dict": ldm_tensors(tiny_sd1())}
+    torch.save(old, file, _use_new_zipfile_serialization=False)
+    with pytest.raises(ModelError, match=r"m\.ckpt is in the old format of torch") as caught:
+        find_checkpoint(str(file))
+    exec(str(caught.value).split('"')[1])
+    assert find_checkpoint(str(tmp_path / "m-new.ckpt")).family == "sd1"
+
+
 @pytest.mark.parametrize("data", [b"", b"PK\3\4", b"\x80\x02}q\x00."])
 def test_what_is_no_ckpt(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "m.ckpt").write_bytes(data)
-    with pytest.raises(ModelError, match="no PyTorch checkpoint"):
+    with pytest.raises(ModelError, match="not a PyTorch checkpoint"):
         find_checkpoint(str(tmp_path / "m.ckpt"))
 
 

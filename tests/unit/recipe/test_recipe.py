@@ -169,7 +169,7 @@ def test_a_scheduler_without_a_name_knows_what_its_class_knows(settings: dict[st
 @pytest.mark.parametrize("scheduler", ["pndm", "dpm2", "dpm2-a", "euler-a", "dpmpp-sde"])
 def test_some_schedulers_cannot_step_on_predictions_of_the_sample(scheduler: str) -> None:
     config = {"_class_name": "DDIMScheduler", "prediction_type": "sample"}
-    with pytest.raises(SettingError, match="prediction of the sample itself"):
+    with pytest.raises(SettingError, match="prediction_type 'sample'"):
         resolve(recipe(scheduler=scheduler), Model(scheduler_config=config))
 
 
