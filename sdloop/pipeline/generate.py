@@ -97,7 +97,7 @@ def generate(
         )
         return [event for event in events if isinstance(event, Picture)]
     if recipes is not None or batch_size != 1:
-        raise TypeError("generate(prompt) makes one picture; for more give components and Recipes")
+        raise TypeError("generate(prompt) makes one picture; for more, pass components and Recipes")
     if isinstance(scheduler, str):  # a setting, and not an object
         settings, scheduler = {**settings, "scheduler": scheduler}, None
     recipe = _recipe(prompt, settings)
@@ -113,7 +113,9 @@ def _refuse(settings: Mapping[str, Any], device: str, dtype: str) -> None:
     for name in settings:
         raise TypeError(f"generate(components, recipes) takes no {name}: set it in the Recipes")
     if (device, dtype) != ("auto", "auto"):
-        raise TypeError("device and dtype are for load_components() where components are given")
+        raise TypeError(
+            "device and dtype must be given to load_components() if components are passed"
+        )
 
 
 def _recipe(prompt: str | Recipe, settings: Mapping[str, Any]) -> Recipe:

@@ -187,7 +187,7 @@ def _check_finite(finite: Sequence[Tensor], done: int, total: int, dtype: torch.
         if not flag:
             half = dtype != torch.float32
             raise NonFiniteError(
-                f"the latents are not finite numbers after step {index} of {total} "
+                f"the latents are NaN or infinity after step {index} of {total} "
                 f"in {str(dtype).removeprefix('torch.')}; remedy: "
                 f"{'dtype fp32' if half else 'a lower guidance_scale'} or another scheduler"
             )

@@ -75,7 +75,7 @@ class Resolver:
         def opened(name: str) -> InputImage:
             picture = open_image(name)
             if picture.animated and name not in told:
-                tell(f"{picture.name} moves: its first frame is taken")
+                tell(f"{picture.name} is an animation: using its first frame")
                 told.add(name)
             return picture
 

@@ -64,7 +64,7 @@ def _fitting(
     rest = batch[done:]
     half = (len(rest) + 1) // 2
     warnings.warn(
-        f"the memory does not suffice for a batch of {len(batch)}: going on with {half}",
+        f"not enough memory for a batch of {len(batch)}: continuing with {half}",
         RuntimeWarning,
         stacklevel=2,
     )

@@ -42,6 +42,6 @@ def test_what_makes_the_picture_what_it_is_is_not_left_out_silently() -> None:
     def resolve(recipe: Recipe) -> Recipe:
         raise SettingError("no such thing as 9 of these", field="steps")
 
-    with pytest.raises(SettingError, match=r"9 of these; or leave it out: --drop steps$") as caught:
+    with pytest.raises(SettingError, match=r"9 of these; or remove it: --drop steps$") as caught:
         with_changes(BASE, {"eta": 0.1}, resolve=resolve)
     assert caught.value.field == "steps"
