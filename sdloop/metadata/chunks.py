@@ -32,16 +32,19 @@ def read_texts(path: Path) -> dict[str, str]:
             reason = "is not a file" if path.exists() else "is not there"
             raise FileError(f"cannot read {str(path)!r}: it {reason}")
         with path.open("rb") as file:
-            return _texts(file)
+            texts = _texts(file, repr(str(path)))
     except OSError as error:
         raise FileError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, IndexError, struct.error, zlib.error) as error:
+    except (UnicodeDecodeError, IndexError, struct.error, zlib.error, RecursionError) as error:
         raise FileError(f"{str(path)!r} is not a valid picture: its text is damaged") from error
     except ValueError as error:
         raise FileError(f"{str(path)!r} is not a valid picture: {error}") from error
+    if "sdloop" in texts and "comment" in texts:  # ours, and so is the comment beside it
+        texts.setdefault("parameters", texts.pop("comment"))
+    return texts
 
 
-def _texts(file: BinaryIO) -> dict[str, str]:
+def _texts(file: BinaryIO, name: str) -> dict[str, str]:
     head = file.read(12)
     if head.startswith(_PNG):
         return _png_texts(file)
@@ -51,6 +54,8 @@ def _texts(file: BinaryIO) -> dict[str, str]:
         return exif.unpack(_webp_exif(file, *struct.unpack("<I", head[4:8])))
     if head.startswith((b"GIF87a", b"GIF89a")):
         return containers.gif_texts(file)
+    if head[4:8] == b"ftyp" and head[8:] in (b"avif", b"avis"):
+        return exif.unpack(_avif_exif(file, name))
     if head[4:8] == b"ftyp":
         return containers.mp4_texts(file)
     raise ValueError("it is neither PNG, JPEG, WebP, GIF nor MP4")
@@ -157,3 +162,13 @@ def _webp_exif(file: BinaryIO, size: int) -> bytes:
             block = _exactly(file, length).removeprefix(b"Exif\0\0")
         at += 8 + length + length % 2
     return block
+
+
+def _avif_exif(file: BinaryIO, name: str) -> bytes:
+    """Pillow finds it: the boxes of an AVIF are a maze, and few files are one."""
+    from sdloop.images.input.read import MAX_BYTES, opened, picture_errors
+
+    file.seek(0)
+    with picture_errors(name):
+        block = opened(file.read(MAX_BYTES), name).info.get("exif", b"")
+    return bytes(block).removeprefix(b"Exif\0\0")

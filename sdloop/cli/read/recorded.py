@@ -14,7 +14,7 @@ from sdloop.errors import FileError
 from sdloop.metadata.picture import read_record
 from sdloop.metadata.read import SavedPicture
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".mp4"})
 
 FilesArgument = Annotated[
     list[str] | None,
