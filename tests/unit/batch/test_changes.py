@@ -17,7 +17,7 @@ def test_what_an_error_is_about_is_left_out_whatever_its_words() -> None:
 
     made = with_changes(BASE, {"steps": 5}, resolve=resolve)
     assert (made.recipe.eta, made.recipe.clip_skip, made.recipe.steps) == (0, 2, 5)
-    assert made.told == ("left out eta 0.5: clip_skip and this model leave nothing to draw",)
+    assert made.notices == ("left out eta 0.5: clip_skip and this model leave nothing to draw",)
 
 
 @pytest.mark.parametrize(
