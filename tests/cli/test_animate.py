@@ -237,7 +237,7 @@ def test_an_interrupt_leaves_whole_frames_and_no_file(here: Path) -> None:
     out, error = run.communicate(timeout=60)
     assert (run.returncode, out) == (130, ""), error
     assert "of 4 frames; no file was written, the frames are in 'made'" in error
-    assert error.endswith(": run the same command again with --seed 4\n")
+    assert error.endswith(": to continue, run the same command with --seed 4\n")
     assert not Path("cat.gif").exists()
     assert not list(Path().rglob("*.part"))
     assert read_record(Path("made/0001.png")).recipe is not None

@@ -154,7 +154,10 @@ def test_settings_come_from_a_file_too() -> None:
         (("a cat", "--walk", "4", "--seed", "4"), "walk needs at least two prompts, or two seeds"),
         (("a cat", "a cat", "--walk", "3", "--seed", "4"), "walk needs at least two prompts"),
         (("a cat", "a cat", "--slider", "3"), "slider needs two prompts that differ, got 'a cat'"),
-        (("--at", "token", "a {man|man}", "--walk", "3", "--seed", "4"), "walk needs two prompts"),
+        (
+            ("--at", "token", "a {man|man}", "--walk", "3", "--seed", "4"),
+            "walk needs at least two prompts",
+        ),
         ((*PAIR, "--walk", "4", "--seed", "4", "-o", "x.txt"), "must end in"),
         ((*PAIR, "--variation-seed", "4"), "must be given together"),
         ((*PAIR, "--from-file", "x.txt"), "from_file is for txt2img"),
