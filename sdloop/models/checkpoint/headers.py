@@ -65,13 +65,18 @@ class Header:
     offsets: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
 
 
+def is_pickle(path: Path) -> bool:
+    """Whether a file's name says that torch pickled it, in letters of any case."""
+    return path.suffix.lower() in PICKLES
+
+
 def read_header(path: Path) -> Header:
     """The table of a ``.safetensors`` file, or of a pickle: one of ``PICKLES``.
 
     Raises ``ModelError`` for a file that is truncated, or has an unknown format or type.
     """
     try:
-        return _read_ckpt(path) if path.suffix in PICKLES else _read_safetensors(path)
+        return _read_ckpt(path) if is_pickle(path) else _read_safetensors(path)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
 

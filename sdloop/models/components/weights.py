@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from sdloop.errors import ModelError
-from sdloop.models.checkpoint.headers import PICKLES
+from sdloop.models.checkpoint.headers import is_pickle
 from sdloop.models.components.pickles import unpickled
 from sdloop.schedulers.quiet import quiet
 
@@ -88,7 +88,7 @@ def read_tensors(
 def _tensors_of(
     file: Path, device: torch.device, prefixes: tuple[str, ...]
 ) -> Iterator[tuple[str, Tensor]]:
-    if file.suffix in PICKLES:
+    if is_pickle(file):
         yield from ((n, t) for n, t in unpickled(file).items() if n.startswith(prefixes))
         return
     try:
