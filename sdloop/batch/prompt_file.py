@@ -1,4 +1,4 @@
-"""Prompt files: one prompt a line, plain, with kohya's options, or as JSON.
+"""Prompt files: one prompt per line, as plain text, with kohya's options, or as JSON.
 
 ::
 
@@ -42,10 +42,10 @@ _OPTION = re.compile(r"(?:^|(?<=\s))--([A-Za-z][\w-]*)(?=\s|$)")
 def read_prompts(name: str) -> list[Prompt]:
     """The prompts in the file ``name`` (``-`` for standard input).
 
-    Raises ``FileError`` when it cannot be read or holds none, ``SettingError`` for a line that is
-    not understood; both name the file, the latter also the line.
+    Raises ``FileError`` if the file cannot be read or has no prompts, ``SettingError`` for an
+    invalid line; the message names the file and the line.
     """
-    # Not splitlines(): JSON may hold U+2028 and its like as they are.
+    # Not splitlines(): JSON may contain U+2028 and other line separators unescaped.
     prompts = list(_parsed(read_text(name).split("\n"), label(name)))
     if not prompts:
         raise FileError(f"{label(name)} holds no prompt")
@@ -53,7 +53,7 @@ def read_prompts(name: str) -> list[Prompt]:
 
 
 def stream_prompts(name: str) -> Iterator[Prompt]:
-    """The same, each when its turn comes: of a file of millions none is kept."""
+    """The same, read one by one: a file of millions is never in memory."""
     empty = True
     for prompt in _parsed(text_lines(name), label(name)):
         empty = False
@@ -113,7 +113,7 @@ def _parse_json(line: str) -> dict[str, Any]:
 
 
 def _told_recipe(line: Mapping[str, Any]) -> dict[str, Any]:
-    """The Recipe in what --json of another command tells of a picture, `show` among them."""
+    """The Recipe in a JSON line that another command printed for a picture, such as `show`."""
     if line.get("moving"):
-        raise SettingError("it is about a film, whose frames have Recipes of their own")
+        raise SettingError("it is for an animation, whose frames have their own Recipes")
     return dict(line["recipe"])

@@ -81,6 +81,10 @@ _WHOSE = {
     "mflux": "mflux's",
     "invokeai": "InvokeAI's",
     "comfyui": "ComfyUI's",
+    "swarmui": "SwarmUI's",
+    "fooocus": "Fooocus'",
+    "drawthings": "Draw Things'",
+    "novelai": "NovelAI's",
 }
 
 

@@ -11,7 +11,7 @@ from sdloop.metadata.atomic import write_whole
 def copy_whole(root: Path, paths: Iterable[str], target: Path) -> list[Path]:
     """Copy the pictures to ``target``; returns the files that are new there.
 
-    A picture that is already there, byte for byte, is skipped; if another file has its name, a
+    A picture that already exists, byte for byte, is skipped; if another file has its name, a
     number is added. Raises ``FileError`` if a file cannot be read or written.
     """
     copied = []

@@ -36,7 +36,7 @@ def check_gallery(root: Path, target: Path, *, overwrite: bool) -> None:
         raise FileError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
     if in_use and not (overwrite and target.is_dir()):
         raise FileError(
-            f"{str(target)!r} is already there: choose another name, or write into it with "
+            f"{str(target)!r} already exists: choose another name, or write into it with "
             "--overwrite"
         )
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sdloop.errors import FileError
-from sdloop.metadata import containers, exif
+from sdloop.metadata import containers, exif, xmp
 from sdloop.metadata.containers import MAX_TEXT
 from sdloop.metadata.foreign.read import KEYWORDS
 
-_KEYWORDS = ("parameters", "sdloop", *KEYWORDS)
+_OTHERS = (*KEYWORDS, xmp.PNG_KEYWORD)
+_KEYWORDS = ("parameters", "sdloop", *_OTHERS)
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -49,7 +50,8 @@ def _texts(file: BinaryIO, name: str) -> dict[str, str]:
     if head.startswith(_PNG):
         return _png_texts(file)
     if head.startswith(b"\xff\xd8\xff"):
-        return exif.unpack(_jpeg_exif(file))
+        block, xml = _jpeg_blocks(file)
+        return _with_xmp(exif.unpack(block), xml)
     if head[:4] == b"RIFF" and head[8:] == b"WEBP":
         return exif.unpack(_webp_exif(file, *struct.unpack("<I", head[4:8])))
     if head.startswith((b"GIF87a", b"GIF89a")):
@@ -78,14 +80,20 @@ def _png_texts(file: BinaryIO) -> dict[str, str]:
         if kind in (b"tEXt", b"zTXt", b"iTXt"):
             keyword = file.read(min(length, 80)).partition(b"\0")[0].decode("latin-1")
             file.seek(start)
-            if keyword in _KEYWORDS and not (keyword in KEYWORDS and length > MAX_TEXT):
+            if keyword in _KEYWORDS and not (keyword in _OTHERS and length > MAX_TEXT):
                 # The first one counts: a second can only have been added by someone else.
                 texts.setdefault(keyword, _png_text(kind, _checked(file, kind, length)))
         if kind == b"eXIf" and length <= MAX_TEXT and not texts:
             texts = exif.unpack(_checked(file, kind, length).removeprefix(b"Exif\0\0")) | texts
         file.seek(start + length)
         _exactly(file, 4)
-    return texts
+    return _with_xmp(texts, texts.pop(xmp.PNG_KEYWORD, ""))
+
+
+def _with_xmp(texts: dict[str, str], xml: str) -> dict[str, str]:
+    """``texts`` with the comment of an XMP packet, where EXIF has none."""
+    comment = xmp.xmp_comment(xml)
+    return texts if comment is None else {"comment": comment} | texts
 
 
 def _checked(file: BinaryIO, kind: bytes, length: int) -> bytes:
@@ -127,8 +135,9 @@ def _inflated(data: bytes) -> bytes:
     return text
 
 
-def _jpeg_exif(file: BinaryIO) -> bytes:
-    block = b""
+def _jpeg_blocks(file: BinaryIO) -> tuple[bytes, str]:
+    """The EXIF block and the XMP packet."""
+    block = xml = b""
     file.seek(2)
     while True:
         marker, length = struct.unpack(">HH", _exactly(file, 4))
@@ -137,9 +146,11 @@ def _jpeg_exif(file: BinaryIO) -> bytes:
         data = _exactly(file, length - 2)
         if marker == 0xFFE1 and data.startswith(b"Exif\0\0"):
             block = block or data[6:]
+        if marker == 0xFFE1 and data.startswith(xmp.JPEG_MARK):
+            xml = xml or data.removeprefix(xmp.JPEG_MARK)
         if marker == 0xFFDA:
             _check_jpeg_end(file)
-            return block
+            return block, xml.decode("utf-8", "replace")
 
 
 def _check_jpeg_end(file: BinaryIO) -> None:

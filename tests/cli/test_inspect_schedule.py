@@ -92,7 +92,7 @@ def test_the_curves(suffix: str) -> None:
     assert one == two  # no date in it
     assert len(one) > 10_000
     message = INSPECT.refused("schedule", "--steps", "4", "-o", names[0], code=3)
-    assert "already there" in message
+    assert "already exists" in message
 
 
 def test_light_and_dark() -> None:

@@ -209,7 +209,7 @@ def test_a_folder_that_says_nothing_of_its_words(tiny_model: Path) -> None:
         "  scheduler        pndm",
         "  prediction_type  epsilon",
         "  text_encoders    CLIPTextModel, 2 layers of width 32",
-        "  max_tokens       77, start and end among them",
+        "  max_tokens       77, including start and end",
     ]
     assert lines[8].startswith("  parts            unet          ")
     assert [line.split()[0] for line in lines[9:]] == ["vae", "text_encoder"]
@@ -301,12 +301,12 @@ def test_words_and_prompts_are_printed_to_be_pasted(tmp_path: Path, tiny_model: 
     folder = stating(tmp_path / "my model", tiny_model, vocabulary=words, prompts=prompts)
     lines = printed(folder)
     assert "  guidance_scale   3" in lines
-    listed = lines[lines.index("  Words that it knows:") : lines.index("  To try:")]
+    listed = lines[lines.index("  Known words:") : lines.index("  Examples:")]
     assert listed[1] == "  subjects  frog, 東京"
     assert listed[2].startswith("  places    in place 0, in place 1, ")
     assert ", ".join(line.strip() for line in listed[2:-1]).count("in place") == 20
     assert max(map(len, listed)) <= 80
-    assert lines[lines.index("  To try:") + 1 :] == [
+    assert lines[lines.index("  Examples:") + 1 :] == [
         f"  sdloop txt2img \"a frog\" --model '{folder}' --seed 4",
         f"  sdloop txt2img 'a \"frog\" for $5' --model '{folder}' --seed 4",
         f"  sdloop txt2img \"frog's\" --model '{folder}' --seed 4",

@@ -96,7 +96,7 @@ def test_a_byte_order_mark_and_windows_lines_do_no_harm(tmp_path: Path) -> None:
     [
         (b"\xff\xfea\0c\0a\0t\0", "is not UTF-8 text"),
         ("naïve".encode("latin-1"), "is not UTF-8 text"),
-        (b"a\0cat", "it holds a NUL"),
+        (b"a\0cat", "it contains a NUL character"),
         (b"# nothing\n\n", "holds no prompt"),
         (b"", "holds no prompt"),
     ],

@@ -193,7 +193,7 @@ def test_from_file_reads_what_json_prints(
     film = json.dumps({**json.loads(lines), "moving": {"walk": 3}})
     result = CliRunner().invoke(all_commands, options, input=film)
     assert result.exit_code == 2
-    assert "it is about a film" in result.stderr
+    assert "it is for an animation" in result.stderr
 
 
 def test_a_thousand_files_are_shown_within_seconds(picture: Path, tmp_path: Path) -> None:

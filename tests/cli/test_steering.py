@@ -93,7 +93,7 @@ def test_the_key_is_that_of_what_the_files_hold(here: Path) -> None:
     [
         (["--guide", "blue"], "it is called --loss now", 2),
         (["--loss", "purple"], "'purple' is not a loss; the losses are red, green, blue", 2),
-        (["--loss-every", "2"], "loss_every needs losses, and none are given", 2),
+        (["--loss-every", "2"], "loss_every needs losses, but none are given", 2),
         (["--loss-mode", "exact"], "loss_mode needs losses", 2),
         (["--loss-clip", "x", "--loss", "blue"], "loss_clip needs a clip=", 2),
         (["--loss", "blue", "--loss-every", "0"], "loss_every must be at least 1, got 0", 2),

@@ -80,7 +80,7 @@ def recorded_files(names: Sequence[str], *, quiet: bool) -> list[SavedPicture]:
                 raise
             silent += 1
     if not found:
-        raise FileError(f"no picture in {', '.join(map(repr, names))} says how it was made")
+        raise FileError(f"no picture in {', '.join(map(repr, names))} contains its settings")
     if silent and not quiet:
         say(f"skipped {silent} file{'s' if silent > 1 else ''} without settings")
     return found

@@ -95,17 +95,22 @@ def _items(graph: Graph, node: Node) -> Iterator[Item]:
     yield f"steps: {steps}", {"steps": steps}
     yield f"cfg: {cfg}", {"guidance_scale": cfg}
     name, spacing = str(node.get("sampler_name")), str(node.get("scheduler"))
-    found = sampler(name.removesuffix("_gpu"))
-    yield f"sampler_name: {name}", found
-    if found is not None and spacing in _SPACED and "sigmas" in found:
-        yield f"scheduler: {spacing}", _SPACED[spacing]
-    elif spacing != "normal":
-        yield f"scheduler: {spacing}", None
+    yield from sampler_items(name, spacing, "sampler_name")
     yield from _part_of_steps(graph, node, steps)
     on_the_way = {*graph.before(node), *graph.after(node)}
     for one in graph.nodes.values():
         if one in on_the_way and one.kind not in (*_PLAIN, *_READ):
             yield f"node {one.kind}", None
+
+
+def sampler_items(name: str, spacing: str, called: str) -> Iterator[Item]:
+    """A sampler and a schedule under ComfyUI's names, which other programs use too."""
+    found = sampler(name.removesuffix("_gpu"))
+    yield f"{called}: {name}", found
+    if found is not None and spacing in _SPACED and "sigmas" in found:
+        yield f"scheduler: {spacing}", _SPACED[spacing]
+    elif spacing != "normal":
+        yield f"scheduler: {spacing}", None
 
 
 def _part_of_steps(graph: Graph, node: Node, steps: Any) -> Iterator[Item]:

@@ -1,11 +1,13 @@
 """Which program wrote a picture's metadata, and what it says. A1111's own is ``metadata.a1111``."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sdloop.metadata.a1111 import Parameters, parse_parameters
 from sdloop.metadata.foreign.comfyui import is_graph, read_graph
+from sdloop.metadata.foreign.flat import read_flat
 from sdloop.metadata.foreign.invokeai import read_invokeai, read_sd_metadata
 from sdloop.metadata.foreign.mflux import is_mflux, read_mflux
 from sdloop.metadata.foreign.sdcpp import is_sdcpp, read_sdcpp
@@ -14,7 +16,12 @@ from sdloop.metadata.foreign.value import Foreign, Source
 __all__ = ["KEYWORDS", "Foreign", "Source", "read_foreign"]
 
 # The PNG texts that these programs write, beside A1111's "parameters".
-KEYWORDS = ("invokeai_metadata", "sd-metadata", "prompt")
+KEYWORDS = ("invokeai_metadata", "sd-metadata", "prompt", "Comment")
+
+# One of these makes any comment A1111's.
+_A1111 = {"Steps", "Sampler", "Seed"}
+# A prompt may begin with {red|blue} or [red:blue:0.5], but not like this.
+_LIKE_JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*(?:[{"\]]))')
 
 
 def read_foreign(texts: Mapping[str, str]) -> Foreign | Parameters | None:
@@ -30,7 +37,7 @@ def read_foreign(texts: Mapping[str, str]) -> Foreign | Parameters | None:
 
 def _read_all(texts: Mapping[str, str]) -> Iterator[Foreign | Parameters | None]:
     """What each of the texts says, the more exact ones first."""
-    for reader in (_invokeai, _sd_metadata, _comfyui, _parameters):
+    for reader in (_invokeai, _sd_metadata, _comfyui, _parameters, _novelai):
         try:
             yield reader(texts)
         except RecursionError:  # JSON that is nested without end
@@ -56,13 +63,27 @@ def _parameters(texts: Mapping[str, str]) -> Foreign | Parameters | None:
     text = texts.get("parameters", texts.get("comment"))
     if text is None:
         return None
-    values = _object(text)
-    if values is not None and is_mflux(values):
-        return read_mflux(values)
+    if (values := _object(text)) is not None:
+        return _of_object(values)
     parameters = parse_parameters(text)
-    if "parameters" not in texts and not parameters.fields:
-        return None  # the comment of a photo, say
+    like_json = _LIKE_JSON.match(text) is not None
+    if ("parameters" not in texts or like_json) and not parameters.fields.keys() & _A1111:
+        return None  # the comment of a photo, or JSON that is cut short
+    if like_json and not parameters.prompt:
+        return None
     return read_sdcpp(parameters) if is_sdcpp(parameters) else parameters
+
+
+def _novelai(texts: Mapping[str, str]) -> Foreign | None:
+    values = _object(texts.get("Comment"))
+    return None if values is None else read_flat(values)
+
+
+def _of_object(values: Mapping[str, Any]) -> Foreign | None:
+    """JSON that is nobody's whom we know is no prompt either."""
+    if is_mflux(values):
+        return read_mflux(values)
+    return read_graph(values) if is_graph(values) else read_flat(values)
 
 
 def _object(text: str | None) -> dict[str, Any] | None:

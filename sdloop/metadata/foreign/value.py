@@ -21,6 +21,7 @@ Source = Literal[
     "swarmui",
     "fooocus",
     "drawthings",
+    "novelai",
 ]
 
 # What is said of one item of a file, and the fields that it translates to; None is none at all.

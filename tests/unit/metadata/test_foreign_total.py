@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.foreign import COMFYUI, INVOKEAI, MFLUX, SD_METADATA, png_with
+from helpers.foreign import (
+    COMFYUI,
+    DRAW_THINGS,
+    FOOOCUS,
+    INVOKEAI,
+    MFLUX,
+    NOVELAI,
+    SD_METADATA,
+    SWARM,
+    png_with,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +46,8 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
     "prompt": [_whole_graph()],
     "invokeai_metadata": [INVOKEAI],
     "sd-metadata": [SD_METADATA],
-    "parameters": [MFLUX],
+    "parameters": [MFLUX, SWARM, FOOOCUS, DRAW_THINGS],
+    "Comment": [NOVELAI],
 }
 PAIRS = [(keyword, sample) for keyword, samples in SAMPLES.items() for sample in samples]
 
@@ -84,7 +95,7 @@ def _check(texts: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(("keyword", "sample"), PAIRS)
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_samples_with_anything_in_a_few_places(
     keyword: str, sample: dict[str, Any], data: st.DataObject
 ) -> None:

@@ -96,7 +96,7 @@ def test_no_metadata_means_pixels_alone(tmp_path: Path, image, suffix: str) -> N
     assert read_texts(path) == {}
     with Image.open(path) as read:
         assert not {"parameters", "sdloop", "exif"} & set(read.info)
-    with pytest.raises(FileError, match="does not say how it was made"):
+    with pytest.raises(FileError, match="contains no settings"):
         read_record(path)
 
 

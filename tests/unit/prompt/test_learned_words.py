@@ -223,7 +223,7 @@ def test_a_recipe_refuses_another_file(frog: str) -> None:
         ({"embeddings": "x.pt"}, "embeddings must be a list"),
         ({"embeddings_sha256": ["0"]}, "embeddings_sha256 must be 64 hex digits, got '0'"),
         ({"embeddings_sha256": ["0" * 64] * 2}, "one for each file, got 2 for 1"),
-        ({"embeddings": None, "embeddings_sha256": ["0" * 64]}, "and none are given"),
+        ({"embeddings": None, "embeddings_sha256": ["0" * 64]}, "but none are given"),
         ({"replace_tokens": ["<frog>=cat"]}, "one meaning, got '<frog>' twice"),
         ({"replace_tokens": ["bird=cat"]}, "would change nothing: 'bird'"),
     ],

@@ -134,7 +134,7 @@ def test_resolving_writes_the_models_choices_in_and_changes_nothing_twice() -> N
         ({"width": 500}, "width must be a multiple of 8 .*, got 500; nearest: 496 and 504"),
         ({"height": 4}, "height must be a multiple of 8 .*, got 4; nearest: 8"),
         ({"eta": 0.5}, "eta has no effect with the scheduler euler"),
-        ({"crop_top_left": (0, 0)}, "crop_top_left is for models that are told sizes"),
+        ({"crop_top_left": (0, 0)}, "crop_top_left is for SDXL models"),
         ({"scheduler": "edm-euler"}, "scheduler must not be an EDM scheduler"),
         ({"clip_skip": 3}, "clip_skip must be at most 2, got 3"),
     ],
