@@ -119,7 +119,9 @@ def check_axes(axes: Sequence[Axis], given: Mapping[str, Any], *, zipped: bool) 
         if fields.count(field) > 1:
             raise SettingError(f"{field} must be swept once")
         if field in given:
-            raise SettingError(f"{field} is swept, and given as {given[field]!r} too: drop one")
+            raise SettingError(
+                f"{field} is swept, and given as {given[field]!r} too: remove one of them"
+            )
     if not zipped:
         return
     if len(axes) < 2:

@@ -12,12 +12,12 @@ _shaping = attrgetter(*(name for name in FIELDS if not ROWS[name].per_picture))
 
 
 def shape_of(recipe: Recipe) -> tuple[Any, ...]:
-    """What is equal of Recipes that can share a forward pass."""
+    """The values that must be equal for Recipes to share a forward pass."""
     return (*_shaping(recipe), recipe.image is None, recipe.mask is None)
 
 
 def batches(recipes: Iterable[Recipe], batch_size: int) -> Iterator[list[Recipe]]:
-    """Neighbours that can share a forward pass: equal but for words, seeds and input picture."""
+    """Group neighbours that can share a forward pass: only words, seed and image may differ."""
     for _, alike in itertools.groupby(recipes, key=shape_of):
         while batch := list(itertools.islice(alike, batch_size)):
             yield batch

@@ -1,7 +1,7 @@
-"""Which settings of a Recipe contradict each other, and each setting in its one form.
+"""Check the settings of a Recipe against each other, and normalise each value.
 
-What can be said of one setting alone is in its row of the table, see ``fields``. Whatever needs
-the model or the picture to be judged is ``resolve``'s.
+The rules for a single setting are in its row of the table, see ``fields``. Checks that need the
+model or the input picture are in ``resolve``.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from sdloop.recipe.steps import settled_steps
 from sdloop.schedulers.names import SCHEDULERS, check_known, parse_scheduler
 
 PROMPTS = ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")
-# What means something to some schedulers alone.
+# Settings that only some schedulers use.
 SCHEDULE_FIELDS = (
     *("sigmas", "timestep_spacing", "timesteps", "sigmas_list"),
     *("learning_rate", "weight_decay", "stop_noise"),
@@ -26,7 +26,7 @@ SCHEDULE_FIELDS = (
 
 
 def settled(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A Recipe's values, each in its one form; raises ``SettingError`` naming the field."""
+    """A Recipe's values, checked and normalised; raises ``SettingError`` naming the field."""
     given = {
         name: check_alone(name, value)
         for name, value in values.items()
@@ -43,9 +43,9 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_alone(name: str, value: Any) -> Any:
-    """The value in its one form.
+    """The normalised value of one field.
 
-    Raises ``SettingError`` for what no Recipe can have in this field, whatever the others are.
+    Raises ``SettingError`` if no Recipe can have this value, whatever its other fields are.
     """
     row = ROWS[name]
     if value is None and row.default is None:
@@ -53,12 +53,12 @@ def check_alone(name: str, value: Any) -> Any:
     try:
         return row.kind.checked(name, value)
     except SettingError as error:
-        error.field = name  # where it was about a part of the value: "loras.scale"
+        error.field = name  # the error may name a part of the value: "loras.scale"
         raise
 
 
 def _settled_scheduler(given: Mapping[str, Any]) -> dict[str, Any]:
-    """One name for all spellings, so that equal Recipes compare equal, and what they fold in."""
+    """The scheduler's canonical name, and the sigmas that its spelling names ("Karras")."""
     if "scheduler" not in given:
         return {}
     name, folded = parse_scheduler(given["scheduler"])
@@ -70,7 +70,7 @@ def _settled_scheduler(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_together(given: Mapping[str, Any]) -> None:
-    """A setting that would be ignored is an error: the user believes that it does something."""
+    """Raise ``SettingError`` for settings that contradict each other, or would be ignored."""
     for name in ("negative_prompt", "negative_prompt_2"):
         if given.get("guidance_scale") == 1 and given.get(name):
             raise SettingError.of(
@@ -88,24 +88,23 @@ def check_together(given: Mapping[str, Any]) -> None:
         raise SettingError.of("variation_seed", "and variation_strength must be given together")
     if "start_step" in given and ("strength" in given or given["exact_steps"]):
         other = "strength" if "strength" in given else "exact_steps"
-        raise SettingError.of("start_step", f"says where to start, and so does {other}: drop one")
+        raise SettingError.of("start_step", f"cannot be combined with {other}: remove one of them")
     if "hires" in given and ("image" in given or "factor" in given):
         raise SettingError.of(
             "hires",
-            "is for pictures that are made from noise; what starts from a picture is "
-            f"enlarged by factor: drop hires {given['hires']:g}",
+            f"works only without an image, got {given['hires']:g}: use factor to enlarge an image",
         )
     if "enlarge" in given and "factor" not in given and "hires" not in given:
         raise SettingError.of(
             "enlarge",
-            f"needs factor or hires, which say how much, got enlarge {given['enlarge']!r}",
+            f"needs factor or hires, which set how much, got enlarge {given['enlarge']!r}",
         )
     if "scheduler" in given:
         check_scheduler(given["scheduler"], SCHEDULERS[given["scheduler"]].knows, given)
 
 
 def _check_prompts(given: Mapping[str, Any]) -> None:
-    """Each can be read, and the second ones have first ones that they belong to."""
+    """Check the grammar of each prompt, and that negative_prompt_2 has a negative_prompt."""
     if "negative_prompt_2" in given and "negative_prompt" not in given:
         raise SettingError.of("negative_prompt_2", 'needs a negative_prompt, which may be ""')
     if given["emphasis"] == "none":
@@ -121,12 +120,12 @@ def _check_prompts(given: Mapping[str, Any]) -> None:
         )
     if given.get("guidance_scale") == 1:
         raise SettingError(
-            "AND combines what guidance follows, and guidance_scale 1 switches it off: "
+            "AND needs guidance, and guidance_scale 1 switches it off: "
             f"raise guidance_scale or leave AND out of {given['prompt']!r}"
         )
 
 
 def check_scheduler(scheduler: str, knows: frozenset[str], values: Mapping[str, Any]) -> None:
-    """Raise ``SettingError`` for what is set and has no effect with the scheduler."""
+    """Raise ``SettingError`` for settings that have no effect with the scheduler."""
     asked = {name: values.get(name) for name in SCHEDULE_FIELDS}
     check_known(scheduler, knows, {**asked, "eta": values["eta"] if values["eta"] > 0 else None})

@@ -1,4 +1,4 @@
-"""One row of the table of settings: all that is known of a setting apart from what it does."""
+"""One row of the table of settings: everything about a setting except its effect."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,37 +10,37 @@ from sdloop.recipe.kinds import Kind
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A setting: its values, its flag, and how it goes together with others.
+    """A setting: its allowed values, its flag, and how it combines with other settings.
 
     kind
-        What its values may be, and how they are written.
+        The allowed values, and how they are written.
     help
-        The help of its flag. Without it the setting has no flag: it is found out from files, or
+        The help of its flag. A setting without help has no flag: it is read from files, or it is
         an argument of the command.
     default
-        What it is where nobody sets it. ``None`` leaves it to the model, or out; a setting whose
-        default is ``MISSING`` must be given.
+        The default value. ``None``: the model decides, or the setting is off. ``MISSING``: the
+        setting must be given.
     flag, aliases, metavar
-        The flag, where it is not ``--`` and the name; its other names; what the help shows as its
-        value.
+        The flag, if it is not ``--`` and the name; its other names; the placeholder for its value
+        in the help.
     usual
-        What the help shows as the default, where that is not ``default``.
+        The default that the help shows, if that is not ``default``.
     panel
-        The heading of the help that it stands under, which is that of its section of the table.
+        Its heading in the help; ``section`` sets it.
     common
-        Whether it is one of the few flags that ``--help`` shows.
+        Whether ``--help`` shows the flag; ``--help-all`` shows all of them.
     for_all
         Whether a user's own settings file may set it for every picture.
     replaces
-        The settings that give way to it: who sets this one in a flag does not want these from a
+        Settings that this one overrides: if it is given as a flag, these are not taken from a
         settings file.
     keyed
-        Whether its value is in the content key. Where it is not, it decides no pixel, or something
-        else in the key stands for it.
+        Whether its value is in the content key. If not, it changes no pixel, or another value in
+        the key stands for it.
     essential
-        Whether it makes a picture what it is: ``rerun`` does not leave it out by itself.
+        Whether the picture depends on it so much that ``rerun`` never drops it by itself.
     per_picture
-        Whether pictures of one forward pass may differ in it.
+        Whether pictures of one forward pass may have different values.
     """
 
     kind: Kind
@@ -61,7 +61,7 @@ class Field:
 
 
 def section(panel: str, rows: Mapping[str, Field], *, for_all: bool = True) -> dict[str, Field]:
-    """Rows under one heading, each with its flag's name written in if it has a flag."""
+    """Rows with the heading ``panel``, and with the name of each flag filled in."""
     return {
         name: dataclasses.replace(
             row,

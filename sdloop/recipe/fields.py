@@ -1,8 +1,8 @@
-"""The table of settings: each one of a Recipe is a row here, and everything about it follows.
+"""The table of settings: one row for each setting of a Recipe.
 
-The checks, the flags, ``--sweep``, settings files, the command line that the page shows and the
-reference in the docs are all made from these rows. A new setting is a row in one of the files
-``fields_*.py``, a field of ``Recipe`` under the same name, and the code that uses it.
+The checks, the flags, ``--sweep``, settings files, the command line that the web page shows and
+the reference in the docs are all made from these rows. To add a setting, add a row in one of the
+files ``fields_*.py``, a field of ``Recipe`` with the same name, and the code that uses it.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ ROWS: Mapping[str, Field] = {
     **(START | MASK | GROWTH | ENLARGE),
 }
 
-# Other names for settings, as flags have them: "cfg" is guidance_scale, "lora" is loras.
+# Other names of settings, from their flags: "cfg" is guidance_scale, "lora" is loras.
 ALIASES: Mapping[str, str] = {
     flag.removeprefix("--").replace("-", "_"): name
     for name, row in ROWS.items()
@@ -67,7 +67,7 @@ ALIASES: Mapping[str, str] = {
 
 
 def parse_value(name: str, text: str) -> Any:
-    """The value that ``text`` means for the setting ``name``; the Recipe checks its range.
+    """Parse ``text`` as a value of the setting ``name``; the Recipe checks its range.
 
     >>> parse_value("steps", "30"), parse_value("crop_top_left", "0,64")
     (30, (0, 64))

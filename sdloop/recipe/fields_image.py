@@ -1,4 +1,4 @@
-"""The rows of the settings of pictures that are made from another, or made larger."""
+"""Table rows: the settings of img2img, inpaint, outpaint and upscale."""
 
 from sdloop.images.input.frame import BACK, RESIZES
 from sdloop.recipe.field import Field, section

@@ -1,4 +1,4 @@
-"""The rows of the settings that any picture may have: its prompt, size, steps and guidance."""
+"""Table rows: the settings of every picture, such as prompt, size, steps and guidance."""
 
 from dataclasses import MISSING
 
@@ -144,11 +144,11 @@ SDXL = section("SDXL only", {
     "negative_prompt_2": Field(Text(),
         "Negative prompt for the second text encoder. Default: the negative prompt.",
         metavar="TEXT", per_picture=True),
-    "original_size": Field(Pair(), "Size of the original photo, as told to the model.",
+    "original_size": Field(Pair(), "Size of the original photo, as an input of the model.",
         metavar="WxH"),
-    "crop_top_left": Field(Pair(), "Where the photo was cropped, as told to the model.",
+    "crop_top_left": Field(Pair(), "Where the photo was cropped, as an input of the model.",
         metavar="TOP,LEFT"),
-    "target_size": Field(Pair(), "Size after cropping, as told to the model.", metavar="WxH"),
+    "target_size": Field(Pair(), "Size after cropping, as an input of the model.", metavar="WxH"),
 })
 
 MIXTURE = section("Mixture", {

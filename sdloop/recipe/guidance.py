@@ -1,4 +1,4 @@
-"""A Recipe's guidance: each setting in its one form, and none that would be ignored."""
+"""Check and normalise the guidance settings of a Recipe."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ GUIDANCE_FIELDS = ("guidance", "guidance_interval")
 
 
 def settled_guidance(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of guidance in their one form; raises ``SettingError`` for what contradicts."""
+    """The normalised guidance fields; raises ``SettingError`` if they contradict each other."""
     settled: dict[str, Any] = {}
     if "guidance" in given:
         guidance = parse_guidance(given["guidance"])
@@ -42,7 +42,7 @@ def settled_guidance(given: Mapping[str, Any]) -> dict[str, Any]:
 def _settled_layers(kind: str, given: Mapping[str, Any]) -> str:
     name = f"{kind}_layers"
     if f"{kind}_scale" not in given:
-        raise SettingError.of(name, f"needs {kind}_scale, which says how much, got {given[name]!r}")
+        raise SettingError.of(name, f"needs {kind}_scale, which sets how much, got {given[name]!r}")
     layers = [one.strip() for one in given[name].split(",")]
     if "" in layers:
         raise SettingError.of(
@@ -55,8 +55,8 @@ def _check_schedule(given: Mapping[str, Any], scales: Sequence[float]) -> None:
     if "guidance_scale" in given:
         raise SettingError.of(
             "guidance_schedule",
-            "says the scale of each step, and so does guidance_scale "
-            f"{given['guidance_scale']:g} of all: drop one",
+            "cannot be combined with guidance_scale, got guidance_scale "
+            f"{given['guidance_scale']:g}: remove one of them",
         )
     if set(scales) == {1}:
         raise SettingError.of(
@@ -81,6 +81,6 @@ def _check_together(given: Mapping[str, Any], settled: Mapping[str, Any]) -> Non
             if scale > 1:
                 raise SettingError.of(
                     "guidance",
-                    f"cfg++ needs scales of 0 to 1 ({PLUS_PLUS_SCALE:g} does "
-                    f"about what 7.5 does elsewhere), got {scale:g}",
+                    f"cfg++ needs scales from 0 to 1 ({PLUS_PLUS_SCALE:g} is "
+                    f"about as strong as 7.5 with cfg), got {scale:g}",
                 )

@@ -1,4 +1,4 @@
-"""How a kind of guidance, its interval and its schedule are written."""
+"""Parse the guidance method, its interval and its schedule."""
 
 import math
 import re
@@ -11,11 +11,11 @@ from sdloop.errors import SettingError
 from sdloop.rules import check_choice, check_number
 
 MAX_SCALE = 1e4
-PLUS_PLUS_SCALE = 0.6  # for CFG++ what 7.5 is elsewhere (arXiv:2406.08070, section 4.1)
+PLUS_PLUS_SCALE = 0.6  # as strong as 7.5 with plain CFG (arXiv:2406.08070, section 4.1)
 
 
 class _Number(NamedTuple):
-    """A number of a guidance: its range, and what it is where nobody says (None: it depends)."""
+    """A parameter of a guidance method: its range, and its default (None: it depends)."""
 
     lowest: float
     highest: float
@@ -23,7 +23,7 @@ class _Number(NamedTuple):
     whole: bool = False
 
 
-# "cfg" is classifier-free guidance as it is, and what a Recipe has where it names none.
+# "cfg" is plain classifier-free guidance, and the default.
 GUIDANCES: Mapping[str, Mapping[str, _Number]] = {
     "cfg": {},
     "apg": {
@@ -40,7 +40,7 @@ SHAPES = ("linear", "cosine")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Guidance:
-    """A name of ``GUIDANCES``, and all its numbers that have a value; as text ``apg:eta=0``."""
+    """A method of ``GUIDANCES``, and its parameters that have a value; as text ``apg:eta=0``."""
 
     name: str
     numbers: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
@@ -52,9 +52,9 @@ class Guidance:
 
 
 def parse_guidance(text: str) -> Guidance:
-    """The guidance that ``text`` names, with the numbers written in that it leaves out.
+    """The guidance method that ``text`` names, with defaults for the parameters it leaves out.
 
-    Raises ``SettingError`` for an unknown name or number, and for one out of its range.
+    Raises ``SettingError`` for an unknown name or parameter, and for a number out of range.
 
     >>> str(parse_guidance("apg:eta=0.25"))
     'apg:eta=0.25:momentum=-0.5'
@@ -76,7 +76,7 @@ def parse_guidance(text: str) -> Guidance:
 
 
 def parse_interval(text: str) -> tuple[float, float]:
-    """The lowest and the highest sigma of ``0.28..5.42``, either of which may be left out.
+    """The lowest and the highest sigma of ``0.28..5.42``; either may be left out.
 
     >>> parse_interval("0.28..5.42"), parse_interval("..5.42")
     ((0.28, 5.42), (0.0, 5.42))
@@ -89,14 +89,14 @@ def parse_interval(text: str) -> tuple[float, float]:
     lowest = _number("guidance_interval", low or "0", 0, 1e6)
     highest = math.inf if not high else _number("guidance_interval", high, 0, 1e6)
     if not lowest < highest:
-        raise SettingError.of("guidance_interval", f"must begin with the lower sigma, got {text!r}")
+        raise SettingError.of("guidance_interval", f"must have the lower sigma first, got {text!r}")
     return lowest, highest
 
 
 def parse_schedule(text: str) -> tuple[str, tuple[float, ...]]:
     """The shape and the scales of ``linear:1..9`` or ``cosine:9..1``; a list has the shape "list".
 
-    A list, ``1,3,7.5``, is stretched over the steps: what lies between is on the line.
+    A list, ``1,3,7.5``, is spread over the steps, with linear interpolation.
 
     >>> parse_schedule("cosine:1..9"), parse_schedule("1,3,7.5")
     (('cosine', (1.0, 9.0)), ('list', (1.0, 3.0, 7.5)))
@@ -122,5 +122,5 @@ def _number(name: str, text: str, lowest: float, highest: float) -> float:
 
 
 def short_number(number: float) -> str:
-    """The number and no other, as short as it goes."""
+    """The shortest text that reads back as exactly this number."""
     return str(number).removesuffix(".0")

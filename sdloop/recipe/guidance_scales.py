@@ -1,4 +1,4 @@
-"""The guidance scale of each turn of the loop."""
+"""The guidance scale of each step of the loop."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from sdloop.recipe.recipe import Recipe
 def guidance_scales(
     recipe: Recipe, *, sigmas: Sequence[float], places: Sequence[float]
 ) -> list[float]:
-    """The scale of each turn of the loop, of a resolved Recipe; 1 where it is not guided.
+    """The guidance scale of each step of a resolved Recipe; 1 where guidance is off.
 
-    ``sigmas`` are the noise levels of the turns, ``places`` where they lie in the whole schedule,
-    from 0, its first step, to 1, its last: what starts from a picture has the last of them. So the
-    scale belongs to the noise and not to how many steps run.
+    ``sigmas`` are the noise levels of the steps. ``places`` are their positions in the whole
+    schedule, from 0 (its first step) to 1 (its last); img2img runs only the last of them. So the
+    scale depends on the noise level, and not on the number of steps that run.
 
     Interval: Kynkäänniemi et al. 2024 (arXiv:2404.07724), equation 6; schedules: Wang et al. 2024
     (arXiv:2404.13040), section 4.
@@ -35,12 +35,12 @@ def guidance_scales(
 
 
 def _eased(place: float) -> float:
-    """Half a period of the cosine: slowly from the first value, and slowly to the last."""
+    """Half a period of the cosine: slow near the first and the last value."""
     return (1 - math.cos(math.pi * place)) / 2
 
 
 def _between(values: Sequence[float], place: float) -> float:
-    """The value at a place from 0 to 1, on the lines between ``values``."""
+    """The value at a place from 0 to 1, by linear interpolation between ``values``."""
     at = place * (len(values) - 1)
     first = min(int(at), len(values) - 2) if len(values) > 1 else 0
     if len(values) == 1:

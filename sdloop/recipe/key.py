@@ -1,4 +1,4 @@
-"""The content key: the hash of all that decides the pixels of a picture."""
+"""The content key: the hash of everything that decides the pixels of a picture."""
 
 import dataclasses
 import hashlib
@@ -16,17 +16,17 @@ from sdloop.recipe.recipe import Recipe
 
 
 def content_key(recipe: Recipe, weights: Mapping[str, str]) -> str:
-    """The sha256 of all that decides the pixels: a resolved Recipe and the weights' hashes.
+    """The sha256 of everything that decides the pixels: a resolved Recipe and the weights' hashes.
 
-    Where a model or a picture lies does not matter, what is in the files does; so the names of
-    the model give way to ``weights`` (file name → sha256). Nor does it matter in whose words
-    the steps are counted, or how a prompt without emphasis would be emphasised.
+    The content of the files counts, not their paths; so ``weights`` (file name → sha256) stands
+    for the model's name. Settings that give the same pixels give the same key: strength or
+    start_step for the same steps, or any emphasis mode for a prompt without emphasis.
     """
     return hashlib.sha256(key_text(recipe, weights).encode()).hexdigest()
 
 
 def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
-    """The JSON that the key is the hash of."""
+    """The JSON text that is hashed."""
     fields = {name: value for name, value in recipe.to_dict().items() if ROWS[name].keyed}
     fields = _without_what_is_off(recipe, fields | _keyed_start(recipe))
     fields |= _keyed_words(recipe) | _keyed_losses(recipe)
@@ -40,7 +40,7 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
 
 
 def _keyed_start(recipe: Recipe) -> dict[str, Any]:
-    """Which steps run, however they were counted."""
+    """The steps that run, in the same form for strength, exact_steps and start_step."""
     if recipe.image is not None:
         steps, start_step = recipe.schedule
         return {"steps": steps, "start_step": start_step}
@@ -48,10 +48,10 @@ def _keyed_start(recipe: Recipe) -> dict[str, Any]:
 
 
 def _without_what_is_off(recipe: Recipe, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Less the settings that change no pixel beside the others."""
+    """``fields`` without the settings that change no pixel of this Recipe."""
     off = set()
     if recipe.image is not None and recipe.enlarge == "lanczos":
-        off.add("enlarge")  # as every picture is that changes its size
+        off.add("enlarge")  # lanczos is how every input picture is resized
     for kind in ("pag", "slg"):
         if fields.get(f"{kind}_scale") == 0:
             off |= {f"{kind}_scale", f"{kind}_layers"}
@@ -62,7 +62,7 @@ def _without_what_is_off(recipe: Recipe, fields: Mapping[str, Any]) -> dict[str,
 
 
 def _keyed_words(recipe: Recipe) -> dict[str, Any]:
-    """What of the learned words decides the pixels: tokens and hashes, and not where a file is."""
+    """The part of the learned words that decides the pixels: tokens and hashes, no paths."""
     if recipe.embeddings is None and recipe.replace_tokens is None:
         return {}
     tokens = [parse_embedding(one).token for one in recipe.embeddings or ()]
@@ -80,7 +80,7 @@ def _keyed_words(recipe: Recipe) -> dict[str, Any]:
 
 
 def _keyed_losses(recipe: Recipe) -> dict[str, Any]:
-    """What of the losses decides the pixels: with hashes in the place of files' names."""
+    """The part of the losses that decides the pixels, with hashes instead of file names."""
     hashes = iter(recipe.losses_sha256 or ())
     keyed = []
     for one in map(parse_loss, recipe.losses or ()):
@@ -91,11 +91,11 @@ def _keyed_losses(recipe: Recipe) -> dict[str, Any]:
     if not keyed:
         return {}
     how = [recipe.loss_every, recipe.loss_mode]
-    return {"guides": [*keyed, how]}  # as the field was called when the first keys were made
+    return {"guides": [*keyed, how]}  # the field's name when the first keys were made
 
 
 def _nameless(one: NamedLoss) -> NamedLoss:
-    """The same wherever its files lie."""
+    """The loss without the paths of its files."""
     if one.kind == "like":
         return dataclasses.replace(one, file="file", mask=one.mask and "mask")
     return one if one.module is None else dataclasses.replace(one, module="module")

@@ -1,7 +1,7 @@
-"""The kinds of values that a Recipe's settings have: what each may be, and how each is written.
+"""The kinds of values that a Recipe's settings have: which are allowed, and how they are written.
 
-A kind knows two ways in: ``checked`` takes the value that Python, TOML or JSON has, ``parsed`` the
-text of a terminal or a prompt file. Both raise ``SettingError`` with the setting's name.
+Each kind has two methods: ``checked`` takes a value from Python, TOML or JSON, ``parsed`` takes
+text from the command line or a prompt file. Both raise ``SettingError`` with the setting's name.
 """
 
 import re
@@ -17,21 +17,21 @@ from sdloop.rules import check_choice, check_number, check_text, check_whole, ch
 
 
 class Kind(Protocol):
-    """What the values of a setting may be."""
+    """The allowed values of a setting."""
 
     @property
     def typed(self) -> Any:
-        """The type of what a flag takes, as typer reads it."""
+        """The type of the flag's value, for typer."""
 
     def checked(self, name: str, value: Any) -> Any:
-        """The value in its one form."""
+        """The normalised value."""
 
     def parsed(self, name: str, text: str) -> Any:
-        """The value that a text means; ``checked`` is still to be asked about its range."""
+        """The value of a text; its range is not checked yet, see ``checked``."""
 
 
 class _Written:
-    """What is the same as a value and as text."""
+    """A kind whose value and text are the same."""
 
     typed = str
 
@@ -41,9 +41,9 @@ class _Written:
 
 @dataclass(frozen=True, slots=True)
 class Text(_Written):
-    """Any text, or one of ``choices``; ``read`` raises for what is not of its grammar.
+    """Any text, or one of ``choices``; ``read`` raises an error for a text that breaks its grammar.
 
-    ``likely`` are texts that a shell may complete, where those are not the choices.
+    ``likely`` are texts for shell completion, if these are not the choices.
     """
 
     choices: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class File(_Written):
 
 
 class Hash(_Written):
-    """The sha256 of a file, which the Recipe finds out by itself."""
+    """The sha256 of a file; resolving the Recipe fills it in."""
 
     def checked(self, name: str, value: Any) -> str:
         check_text(name, value, optional=False)
@@ -151,7 +151,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Several numbers; what they must be together is checked where their use is known."""
+    """Several numbers; the rules for the whole list are checked elsewhere."""
 
     whole: bool = False
     typed = str
@@ -165,14 +165,14 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """One value or more, each of the same kind; as flags, one flag for each."""
+    """One value or more, all of the same kind; on the command line, one flag for each."""
 
     kind: Kind = Text()
     typed = list[str]
 
     def checked(self, name: str, value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple) or not value:
-            raise SettingError.of(name, f"must be a list of one text or more, got {value!r}")
+            raise SettingError.of(name, f"must be a list of at least one text, got {value!r}")
         return tuple(self.kind.checked(name, one) for one in value)
 
     def parsed(self, name: str, text: str) -> tuple[Any, ...]:
@@ -180,7 +180,7 @@ class Several:
 
 
 class Loras:
-    """LoRAs, each with its scale; none is an empty list."""
+    """LoRAs, each with its scale; without any, an empty list."""
 
     typed = list[str]
 

@@ -1,10 +1,10 @@
-"""Bounds of settings, and what settings are where neither the user nor the model decides."""
+"""Limits of settings, and the defaults that do not depend on the model."""
 
 MAX_SEED = 2**32 - 1  # torch's CPU generator keeps 32 bits of a seed
 MAX_STEPS = 1000
 USUAL_STEPS = 25
-STOP_NOISE = 0.1  # nobody sees as much in a picture
+STOP_NOISE = 0.1  # so little noise is invisible in a picture
 DEFAULT_NOISE_LEVEL = 20  # as in diffusers
 ENLARGES = ("lanczos", "latent")
 LOSS_MODES = ("cheap", "exact")
-LOSS_EVERY = 5  # as in the notebook
+LOSS_EVERY = 5  # as in the fast.ai notebook

@@ -1,4 +1,4 @@
-"""LoRAs by name and scale: as a Recipe holds them, as a flag writes them, as prompts call them."""
+"""LoRAs by name and scale: in a Recipe, in flags, and in prompts (``<lora:name:0.8>``)."""
 
 import re
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from sdloop.rules import check_number, check_text
 MAX_SCALE = 100.0
 
 _SCALED = re.compile(r"(?P<name>.+):(?P<scale>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))", re.DOTALL)
-# Where it stands between blanks, one of them goes with it.
+# A tag between blanks is removed together with one of them.
 _TAG = re.compile(r"(?:(?<=\s)|^)<lora:(?P<alone>[^<>]*)>(?:\s+|$)|<lora:(?P<amid>[^<>]*)>")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lora:
-    """Small changes of a model's weights that were learned apart from it.
+    """A LoRA: small changes to a model's weights, trained separately.
 
-    ``name`` is a file, a folder that holds one, or a hub id; ``scale`` is how much of the changes
-    is added, 1 as they were learned, below 0 their opposite; ``sha256`` is of the file.
+    ``name`` is a file, a folder with one, or a hub id. ``scale`` is how much of the changes is
+    added: 1 is as trained, below 0 is the opposite. ``sha256`` is that of the file.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Lora:
         if not self.name:
             raise SettingError("loras.name must name a file or a hub id, got ''", field="loras")
         check_number("loras.scale", self.scale, -MAX_SCALE, MAX_SCALE)
-        # One form of equal values: 1 and 1.0, 0.0 and -0.0.
+        # Equal values get the same form: 1 and 1.0, 0.0 and -0.0.
         object.__setattr__(self, "scale", float(self.scale) + 0.0)
         sha256: object = self.sha256
         if sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(sha256)):
@@ -46,7 +46,7 @@ class Lora:
 
 
 def parse_lora(text: str) -> Lora:
-    """The LoRA that ``NAME[:SCALE]`` means; what follows the last colon is a scale if a number.
+    """Parse ``NAME[:SCALE]``; the text after the last colon is the scale if it is a number.
 
     >>> parse_lora("style/ink.safetensors:0.8")
     Lora(name='style/ink.safetensors', scale=0.8, sha256=None)
@@ -56,7 +56,7 @@ def parse_lora(text: str) -> Lora:
 
 
 def checked_loras(values: Any) -> tuple[Lora, ...]:
-    """LoRAs in any of their forms: ``Lora``, the text of a flag, a table as ``to_dict`` writes."""
+    """LoRAs from any of their forms: ``Lora``, the text of a flag, or a table from ``to_dict``."""
     if not isinstance(values, list | tuple):
         raise SettingError.of("loras", f"must be a list, got {values!r}")
     loras = tuple(_checked(value) for value in values)
@@ -72,7 +72,7 @@ def _checked(value: Any) -> Lora:
     if isinstance(value, str):
         return parse_lora(value)
     if not isinstance(value, dict):
-        raise SettingError.of("loras", f"must hold texts like 'ink.safetensors:0.8', got {value!r}")
+        raise SettingError.of("loras", f"must be texts like 'ink.safetensors:0.8', got {value!r}")
     for key in value:
         if key not in ("name", "scale", "sha256"):
             raise SettingError.of(
@@ -84,10 +84,10 @@ def _checked(value: Any) -> Lora:
 
 
 def split_tags(prompt: str) -> tuple[str, tuple[Lora, ...]]:
-    """``prompt`` without its ``<lora:name:scale>``, and what these call, in their order.
+    """``prompt`` without its ``<lora:name:scale>`` tags, and the LoRAs they name, in order.
 
-    The rest stays as it was typed, less the blanks that would be left over. Without a scale it is
-    1. Raises ``SettingError`` for a tag that is not understood or has no end.
+    The rest of the prompt does not change, except that surplus blanks are removed. The default
+    scale is 1. Raises ``SettingError`` for an invalid tag or one without an end.
 
     >>> split_tags("a frog <lora:ink:0.8> on stilts")
     ('a frog on stilts', (Lora(name='ink', scale=0.8, sha256=None),))
@@ -97,7 +97,7 @@ def split_tags(prompt: str) -> tuple[str, tuple[Lora, ...]]:
     insides = [found["alone"] or found["amid"] or "" for found in _TAG.finditer(prompt)]
     rest = _TAG.sub("", prompt).strip()
     if "<lora:" in rest:
-        raise SettingError.of("prompt", f"has a <lora: without its >: {prompt!r}")
+        raise SettingError.of("prompt", f"must end each <lora: with >, got {prompt!r}")
     return rest, tuple(_called(inside) for inside in insides)
 
 
@@ -106,6 +106,6 @@ def _called(inside: str) -> Lora:
     found = parse_lora(f"{name}:{scale or 1}")
     if not name.strip() or found.name != name:
         raise SettingError.of(
-            "prompt", f"must call a LoRA as in <lora:name> or <lora:name:0.8>, got <lora:{inside}>"
+            "prompt", f"must name a LoRA as in <lora:name> or <lora:name:0.8>, got <lora:{inside}>"
         )
     return found

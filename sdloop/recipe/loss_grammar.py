@@ -1,4 +1,4 @@
-"""How the losses that steer a picture are written.
+"""Parse the losses that guide a picture.
 
 ::
 
@@ -8,8 +8,8 @@
            | "clip=" TEXT [ ":" SCALE ]                           clip=a red sky:15
            | MODULE ":" FUNCTION [ "=" SCALE ]                    my_losses:warmth=100
 
-A NAME is one of ``LEVELS``, "symmetry" or "smooth". Without a SCALE a loss has its usual one; a
-negative one leads the other way.
+A NAME is one of ``LEVELS``, "symmetry" or "smooth". Each loss has a default SCALE; a negative
+scale reverses its effect.
 """
 
 import difflib
@@ -24,7 +24,7 @@ from sdloop.rules import check_number
 LEVELS = ("red", "green", "blue", "brightness")
 MAX_SCALE = 1e7
 
-# A scale that one sees, and that leaves the embedded model's pictures pictures.
+# Scales with a visible effect that do not destroy the embedded model's pictures.
 USUAL_SCALES: Mapping[str, float] = {
     **dict.fromkeys(LEVELS, 50.0),
     "palette": 200.0,
@@ -46,12 +46,12 @@ _LIKE = re.compile(r"(?P<file>.+?)(?P<ssim>,ssim)?(?:,mask=(?P<mask>.+))?", re.S
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NamedLoss:
-    """A loss on the picture, and how hard it pulls.
+    """A loss on the picture, and its scale.
 
-    ``kind`` is one of ``NAMES``, or "call". ``colours`` are those of a palette; ``file``, ``ssim``
-    and ``mask`` say what a picture shall be like, and how that is measured; ``text`` is what CLIP
-    compares it with; ``module`` and ``function`` name a function in Python. Written out, it is in
-    its one form.
+    ``kind`` is one of ``NAMES``, or "call". ``colours`` are those of a palette. ``file``, ``ssim``
+    and ``mask`` are the target of like=FILE, and how the difference to it is measured. ``text`` is
+    the text of clip=TEXT. ``module`` and ``function`` name a Python function. ``str()`` gives the
+    normalised text.
     """
 
     kind: str
@@ -66,12 +66,12 @@ class NamedLoss:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The pictures that it names."""
+        """The picture files that the loss names."""
         return tuple(file for file in (self.file, self.mask) if file is not None)
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """All that has a sha256 of its own: its pictures, or its module."""
+        """Everything that is hashed: the picture files, or the Python module."""
         return self.files if self.module is None else (self.module,)
 
     def __str__(self) -> str:
@@ -91,7 +91,7 @@ class NamedLoss:
 
 
 def parse_loss(text: str) -> NamedLoss:
-    """What a loss is, as it is written; raises ``SettingError``, which names what there is.
+    """Parse the text of a loss; the ``SettingError`` for an unknown name lists the known ones.
 
     >>> parse_loss("blue").scale, str(parse_loss("like=park.png,ssim"))
     (50.0, 'like=park.png,ssim:50')
@@ -149,7 +149,7 @@ def _scale(text: str | None, kind: str, whole: str) -> float:
         return USUAL_SCALES[kind]
     if not re.fullmatch(_NUMBER, text.strip(), re.I):
         raise SettingError.of(
-            "losses", f"must have a number as its scale, got {text!r} in {whole!r}"
+            "losses", f"must have a number as the scale, got {text!r} in {whole!r}"
         )
     check_number("the scale of a loss in losses", float(text), -MAX_SCALE, MAX_SCALE)
     return float(text)

@@ -1,4 +1,4 @@
-"""Where a function that steers a picture is written: found and hashed before any of it is run."""
+"""Find and hash the Python file of a loss function, before any code in it runs."""
 
 import hashlib
 import sys
@@ -9,10 +9,10 @@ from sdloop.errors import FileError
 
 
 def source_of(module: str) -> Path:
-    """The file of a module, looked for where we are and then where Python looks.
+    """The file of a module, from the current folder or else from Python's search path.
 
-    Nothing is imported for it, no package above it either. Raises ``FileError`` where there is
-    none, and for a module that is no Python source.
+    Nothing is imported, and no parent package either. Raises ``FileError`` if there is no such
+    module, or if it is not a Python source file.
     """
     places: list[str] | None = [str(Path.cwd()), *sys.path]
     name, spec = "", None
@@ -20,7 +20,7 @@ def source_of(module: str) -> Path:
         name = f"{name}.{part}" if name else part
         spec = PathFinder.find_spec(name, places)
         if spec is None:
-            raise FileError(f"losses: there is no module {module!r} here or where Python looks")
+            raise FileError(f"losses: no module {module!r} in this folder or on Python's path")
         places = list(spec.submodule_search_locations or [])
     assert spec is not None
     if spec.origin is None or not spec.origin.endswith(".py"):
@@ -29,7 +29,7 @@ def source_of(module: str) -> Path:
 
 
 def source_sha256(module: str) -> str:
-    """The sha256 of that file, which decides the pixels; of what it imports nobody keeps watch."""
+    """The sha256 of the module's file, for the content key; its imports are not hashed."""
     file = source_of(module)
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""A Recipe's losses in their one form, and none of their settings without them."""
+"""Check and normalise the losses of a Recipe, and their settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from sdloop.recipe.loss_grammar import parse_loss
 
 
 def settled_losses(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The losses in their one form; raises ``SettingError`` for what is set without any."""
+    """The normalised losses; raises ``SettingError`` for loss settings without a loss."""
     if "losses" not in given:
         for name in LOSSES:
             if given.get(name) is not None:
@@ -19,11 +19,11 @@ def settled_losses(given: Mapping[str, Any]) -> dict[str, Any]:
     clips = any(one.kind == "clip" for one in named)
     for name in ("loss_clip", "loss_clip_sha256"):
         if name in given and not clips:
-            raise SettingError.of(name, "needs a clip=… among the losses")
+            raise SettingError.of(name, "needs the loss clip=TEXT")
     if given.get("guidance") == "cfg++":
         raise SettingError.of(
             "losses",
-            "move the latents between a prediction and its step, and guidance cfg++ puts "
-            "that together from two predictions: drop one",
+            "cannot be combined with guidance cfg++, whose step uses two predictions: "
+            "remove one of them",
         )
     return {"losses": tuple(map(str, named))}

@@ -1,4 +1,4 @@
-"""A Recipe's mixture: prompts of which the UNet sees the mean, as the text encoder has them."""
+"""A Recipe's mixture: the UNet gets the weighted mean of the encoded prompts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,14 +10,14 @@ from sdloop.recipe.fields_picture import MIXTURE
 from sdloop.rules import check_number
 
 MAX_MIX_WEIGHT = 1e3
-_ROUNDED = 1e-9  # shares that add up to 1 but for rounding stay as they are
+_ROUNDED = 1e-9  # shares whose sum is 1, up to rounding, are not normalised again
 
 
 def settled_mix(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a mixture in their one form, the weights as shares that add up to 1.
+    """The normalised fields of a mixture; the weights are shares that add up to 1.
 
-    Without weights all shares are equal. Raises ``SettingError`` for what is no mixture, and for
-    fields of one without it.
+    Without weights, all shares are equal. Raises ``SettingError`` for an invalid mixture, and for
+    its settings without mix_prompts.
     """
     if "mix_prompts" not in given:
         for name in MIXTURE:
@@ -29,7 +29,7 @@ def settled_mix(given: Mapping[str, Any]) -> dict[str, Any]:
     if given["slerp"] and not (len(weights) == 2 and 0 <= weights[0] <= 1):
         raise SettingError.of(
             "slerp",
-            "is for two prompts and shares between 0 and 1, got "
+            "needs two prompts with shares between 0 and 1, got the shares "
             f"{', '.join(f'{weight:g}' for weight in weights)}",
         )
     return {"mix_prompts": prompts, "mix_weights": weights}
@@ -44,7 +44,7 @@ def _checked_prompts(given: Mapping[str, Any]) -> tuple[str, ...]:
             check_prompt("mix_prompts", one, given["steps"], combines=False)
         for one in (given["prompt"], *prompts):
             if len(parts(one)) > 1:
-                raise SettingError.of("mix_prompts", f"cannot have AND in them, got {one!r}")
+                raise SettingError.of("mix_prompts", f"must not contain AND, got {one!r}")
     return prompts
 
 
@@ -53,7 +53,7 @@ def _shares(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
         weights = (1.0,) * count
     if not isinstance(weights, tuple | list) or len(weights) != count:
         raise SettingError.of(
-            "mix_weights", f"must be {count} numbers, one a prompt, got {weights!r}"
+            "mix_weights", f"must be {count} numbers, one for each prompt, got {weights!r}"
         )
     for weight in weights:
         check_number("mix_weights", weight, -MAX_MIX_WEIGHT, MAX_MIX_WEIGHT)

@@ -1,13 +1,13 @@
-"""Where prompts can be mixed, and the Recipe fields that say so.
+"""The places where prompts can be mixed, and the Recipe fields for each.
 
 ::
 
-    embedding    the mean of what the text encoder makes of them
-    token        the mean of two words' vectors, before the encoder reads them
-    prediction   what the UNet predicts for each, added with weights (AND)
-    time         one after the other, while the loop runs ([from:to:when])
+    embedding    the mean of the encoded prompts
+    token        the mean of the words' vectors, before they are encoded
+    prediction   the weighted sum of the UNet's predictions for each prompt (AND)
+    time         one prompt after the other, while the loop runs ([from:to:when])
 
-Each ends in a Recipe that needs nothing else to be made again.
+The result is always a complete Recipe, which can be run again.
 """
 
 import re
@@ -22,7 +22,7 @@ from sdloop.rules import check_choice, check_number
 PLACES = ("embedding", "token", "prediction", "time")
 MAX_WEIGHT = 1e3
 
-_MANY = 100  # steps, on which the grammar is tried
+_MANY = 100  # steps with which a written prompt is checked
 
 _SLOT = re.compile(r"\{([^{}|]*(?:\|[^{}|]*)+)\}")
 
@@ -32,12 +32,12 @@ def mixture(
 ) -> dict[str, Any]:
     """The fields of a Recipe for ``prompts`` mixed with ``weights``, at one of ``PLACES``.
 
-    What has no weight is left out, so that the ends of a mixture are the prompts themselves. At
-    "token" the only prompt is a template with the words in its slot, and the weights are theirs.
-    Weights are shares of their sum, but for "prediction", where they are taken as they are and may
-    be negative.
+    Prompts with weight 0 are left out, so that the ends of a mixture are the plain prompts. For
+    "token" there is one prompt, a template with the words in its slot, and the weights are those
+    of the words. Weights are normalised to add up to 1, except for "prediction", where they are
+    used as given and may be negative.
 
-    Raises ``SettingError`` for weights, and for prompts, that cannot be mixed so.
+    Raises ``SettingError`` for weights or prompts that cannot be mixed in this way.
 
     >>> mixture(["a rabbit", "a frog"], [0.25, 0.75], at="time")
     {'prompt': '[a rabbit:a frog:0.25]'}
@@ -46,9 +46,9 @@ def mixture(
     """
     check_choice("at", at, PLACES)
     if slerp and at != "embedding":
-        raise SettingError.of("slerp", f"is for mixing at embedding, got at {at!r}")
+        raise SettingError.of("slerp", f"works only with at 'embedding', got {at!r}")
     if any("<lora:" in prompt for prompt in prompts):
-        raise SettingError("prompts that are mixed take no <lora:…>, it is for all: use --lora")
+        raise SettingError("prompts to mix must not contain <lora:…>: use --lora for all of them")
     texts = words_of(prompts) if at == "token" else list(prompts)
     _check_weights(weights, len(texts), negative=at in ("prediction", "embedding"))
     pairs = [(text, weight) for text, weight in zip(texts, weights, strict=True) if weight]
@@ -73,19 +73,19 @@ def mixture(
 
 
 def words_of(prompts: Sequence[str]) -> list[str]:
-    """The words in the slot of the only prompt, which is a template."""
+    """The words in the slot of the template, which is the only prompt."""
     slots = _SLOT.findall(prompts[0]) if len(prompts) == 1 else []
     words = [word.strip() for word in slots[0].split("|")] if len(slots) == 1 else []
     if not all(words) or not words:
         raise SettingError(
-            "mixing at token takes one prompt with one slot in it, as in "
+            "mixing at token needs one prompt with one slot, as in "
             f"'a picture of a {{puppy|skunk}}', got {', '.join(map(repr, prompts))}"
         )
     return words
 
 
 def along(count: int, share: float) -> list[float]:
-    """The weights of ``count`` things at a place on the way through all, 0 (first) to 1 (last).
+    """The weights of ``count`` things when ``share`` goes from 0 (the first) to 1 (the last).
 
     >>> along(3, 0.25), along(3, 1.0)
     ([0.5, 0.5, 0.0], [0.0, 0.0, 1.0])
@@ -96,7 +96,7 @@ def along(count: int, share: float) -> list[float]:
 
 def _check_weights(weights: Sequence[float], count: int, *, negative: bool) -> None:
     if len(weights) != count:
-        raise SettingError(f"weights must be {count}, one for each, got {_listed(weights)}")
+        raise SettingError(f"weights must be {count} numbers, got {_listed(weights)}")
     for weight in weights:
         check_number("weights", weight, -MAX_WEIGHT if negative else 0.0, MAX_WEIGHT)
     if not any(weights):
@@ -107,7 +107,8 @@ def _added(pairs: Sequence[tuple[str, float]]) -> str:
     """``a AND b :0.7``"""
     if len(pairs) == 1 and pairs[0][1] != 1:
         raise SettingError(
-            f"weights must leave two prompts, or one of weight 1, got {pairs[0][1]:g} for one"
+            "weights must have at least two that are not 0, or a single 1, "
+            f"got a single {pairs[0][1]:g}"
         )
     if len(pairs) == 1:
         return pairs[0][0]
@@ -116,7 +117,7 @@ def _added(pairs: Sequence[tuple[str, float]]) -> str:
         f"{text} :{_decimal(weight).removesuffix('.0')}" for text, weight in written
     )
     if parts(prompt) != tuple(written):
-        raise SettingError(f"prompts that are added must not have AND in them, got {prompt!r}")
+        raise SettingError(f"prompts to add must not contain AND, got {prompt!r}")
     return prompt
 
 
@@ -133,11 +134,11 @@ def _in_turn(shares: Sequence[tuple[str, float]]) -> str:
             prompt = f"[{text}:{prompt}:{_decimal(end)}]"
         if _over(prompt) == _one_by_one(texts, ends):
             return prompt
-    raise SettingError(f"mixing at time cannot write these prompts as one, got {prompt!r}")
+    raise SettingError(f"these prompts cannot be mixed at time, got {prompt!r}")
 
 
 def _over(prompt: str) -> list[str]:
-    """What a prompt is at each of many steps."""
+    """The text of a prompt at each of many steps."""
     found: list[str] = []
     for last, text in alternatives(prompt, _MANY):
         found += [text] * (last - len(found))
@@ -145,7 +146,7 @@ def _over(prompt: str) -> list[str]:
 
 
 def _one_by_one(texts: Sequence[str], ends: Sequence[float]) -> list[str]:
-    """What several prompts are that follow each other, each up to its share of the steps."""
+    """The text at each step when prompts follow each other, each up to its end (0 to 1)."""
     found: list[str] = []
     for text, end in zip(texts, [*ends, 1.0], strict=True):
         found += _over(text)[len(found) : int(end * _MANY)]
@@ -153,7 +154,7 @@ def _one_by_one(texts: Sequence[str], ends: Sequence[float]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """``text`` with the marks outside of its brackets as what they are there: text."""
+    """``text`` with the marks outside of its brackets escaped, so that they are plain text."""
     depth, letters = 0, []
     for letter in text:
         depth += (letter in "([") - (letter in ")]")
@@ -162,19 +163,19 @@ def _plain(text: str) -> str:
 
 
 def _within(template: str, shares: Sequence[tuple[str, float]]) -> dict[str, Any]:
-    """A word in the slot, and what stands in its place."""
+    """A prompt with one word in the slot, and replace_tokens that mixes the words in its place."""
     word = shares[0][0]
     prompt = _SLOT.sub(lambda _: word, template)
     if len(shares) == 1:
         return {"prompt": prompt}
     if len(re.findall(rf"(?i)(?<!\w){re.escape(word)}(?!\w)", prompt)) > 1:
-        raise SettingError(f"a word that is mixed must be in the prompt once, got {prompt!r}")
+        raise SettingError(f"the mixed word must be in the prompt only once, got {prompt!r}")
     terms = "+".join(f"{_decimal(round(share, 6))}*{text}" for text, share in shares)
     return {"prompt": prompt, "replace_tokens": (f"{word}={terms}",)}
 
 
 def _decimal(number: float) -> str:
-    """A number without an exponent, which the grammar of prompts does not know.
+    """A number without an exponent, because the grammar of prompts has none.
 
     >>> _decimal(0.5), _decimal(2.0), _decimal(-1e-6)
     ('0.5', '2.0', '-0.000001')
@@ -188,7 +189,7 @@ def _listed(weights: Sequence[float]) -> str:
 
 
 def between_seeds(seeds: Sequence[int], share: float) -> dict[str, Any]:
-    """The seed at a place on the way through all, 0 (first) to 1 (last), as fields of a Recipe.
+    """The seed when ``share`` goes from 0 (the first seed) to 1 (the last), as Recipe fields.
 
     >>> between_seeds([4, 5, 6], 0.75)
     {'seed': 5, 'variation_seed': 6, 'variation_strength': 0.5}

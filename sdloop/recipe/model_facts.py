@@ -1,4 +1,4 @@
-"""What a model decides where a Recipe leaves it open, and what the Recipe is checked against."""
+"""The facts about a model that give a Recipe its defaults, and that the Recipe must fit."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -7,7 +7,7 @@ from sdloop.rules import Size
 
 
 class Defaults(Protocol):
-    """What a Recipe takes from a model: a ``Checkpoint`` and loaded ``Components`` both know it."""
+    """The model's facts, which both a ``Checkpoint`` and loaded ``Components`` have."""
 
     @property
     def native_size(self) -> Size:
@@ -23,11 +23,11 @@ class Defaults(Protocol):
 
     @property
     def guidance_scale(self) -> float:
-        """The scale that suits the model where nobody names one."""
+        """The default guidance scale of the model."""
 
     @property
     def upscale_strength(self) -> float:
-        """The strength that suits an enlarged picture where nobody names one."""
+        """The default strength for enlarged pictures."""
 
     @property
     def takes_sizes(self) -> bool:
@@ -35,15 +35,15 @@ class Defaults(Protocol):
 
     @property
     def paints(self) -> bool:
-        """Whether it paints within a mask alone: a picture and a mask must be given."""
+        """Whether it is an inpainting model, which needs a picture and a mask."""
 
     @property
     def max_noise_level(self) -> int | None:
-        """The most noise on the picture that an upscaler enlarges; None for other models."""
+        """The highest noise_level of an upscaler; None for other models."""
 
     @property
     def text_layers(self) -> int:
-        """Layers of the text encoder, of the shallower one where there are two."""
+        """The number of layers of the text encoder; with two encoders, the smaller number."""
 
     @property
     def text_widths(self) -> tuple[int, ...]:

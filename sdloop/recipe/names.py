@@ -1,4 +1,4 @@
-"""The names that settings have in files: those of today, and those of earlier versions."""
+"""The names of settings in files: the current names, and those of earlier versions."""
 
 import difflib
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.recipe.fields import ROWS
 
-# What settings were called in the files of earlier versions.
+# Names of settings in the files of earlier versions.
 OLD_NAMES = {
     "scale": "factor",
     "guides": "losses",
@@ -20,12 +20,12 @@ OLD_NAMES = {
 
 
 def with_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings out of a file, under the names that they have today."""
+    """Settings from a file, under their current names."""
     return {OLD_NAMES.get(name, name): value for name, value in values.items()}
 
 
 def check_keys(values: Mapping[str, Any], *, source: str = "a recipe") -> None:
-    """Raise ``SettingError`` for a key that no Recipe has, naming the nearest one that it has."""
+    """Raise ``SettingError`` for an unknown key; the error suggests the nearest known one."""
     for key in values:
         if key not in ROWS:
             near = difflib.get_close_matches(str(key), ROWS, n=1)

@@ -1,4 +1,4 @@
-"""How a picture is grown outwards: windows of the model's size, each over what already exists."""
+"""The windows of outpainting: each has the model's size and overlaps the existing picture."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ SIDES = ("left", "right", "up", "down")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Growth:
-    """By how many pixels a picture grows on each of its sides."""
+    """How many pixels are added on each side of a picture."""
 
     left: int = 0
     right: int = 0
@@ -19,7 +19,7 @@ class Growth:
     down: int = 0
 
     def grown(self, size: Size) -> Size:
-        """The width and height of a picture of ``size`` when it has grown.
+        """The width and height of a picture of ``size`` after growing.
 
         >>> Growth(right=64, up=32).grown((64, 64))
         (128, 96)
@@ -27,17 +27,18 @@ class Growth:
         return self.left + size[0] + self.right, self.up + size[1] + self.down
 
     def before(self, size: Size) -> Size:
-        """The width and height before it has grown to ``size``."""
+        """The width and height of a picture before growing to ``size``."""
         return size[0] - self.left - self.right, size[1] - self.up - self.down
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pass:
-    """One window, painted where there is nothing yet.
+    """One window, and the part of it that is painted.
 
-    ``box`` is the window and ``new`` the part of it that the pass completes: what was there of it
-    stays. Both are (left, top, right, bottom) in the grown picture. A window may stand out of
-    ``new``, and even of the picture, by less than a multiple: what is painted there is cut off.
+    ``box`` is the window. ``new`` is the part that is complete after the pass; pixels in it that
+    existed before do not change. Both are (left, top, right, bottom) in the grown picture. A window
+    may extend beyond ``new``, and even beyond the picture, by less than ``multiple`` pixels: what
+    is painted there is cut off.
     """
 
     box: Box
@@ -47,13 +48,14 @@ class Pass:
 def passes(
     size: Size, growth: Growth, *, native: Size, multiple: int, overlap: int
 ) -> tuple[Pass, ...]:
-    """The passes in which a picture of ``size`` grows, in their order.
+    """The passes in which a picture of ``size`` grows, in order.
 
-    What fits into one window of the ``native`` size is one pass. Else the right side grows first,
-    in slabs that leave ``overlap`` pixels of the window for what is there, then the left, and then
-    upper and lower side over the whole new width. A slab that is longer than a window is painted
-    by several, which overlap each other too. All of ``native``, ``overlap`` and ``growth`` are
-    multiples of ``multiple``; ``size`` is any from that on.
+    If the grown picture fits into one window of the ``native`` size, there is one pass. Otherwise
+    the right side grows first, in slabs that leave ``overlap`` pixels of the window for existing
+    pixels; then the left side; then the top and the bottom over the whole new width. A slab that
+    is longer than a window is painted by several windows, which also overlap each other.
+    ``native``, ``overlap`` and ``growth`` must be multiples of ``multiple``; ``size`` can be any
+    size of at least ``multiple``.
 
     >>> for one in passes((64, 64), Growth(right=64), native=(64, 64), multiple=4, overlap=32):
     ...     print(one.box, one.new)
@@ -86,7 +88,7 @@ def passes(
 
 
 def _around(whole: Box, growth: Growth, multiple: int) -> Box:
-    """The window of a single pass: it stands out where nothing grows, if it must."""
+    """The window of a single pass; it may extend beyond a side that does not grow."""
     width = -_whole_cells(-whole[2], multiple)
     height = -_whole_cells(-whole[3], multiple)
     left = whole[2] - width if growth.right else 0
@@ -99,7 +101,7 @@ def _whole_cells(pixels: int, multiple: int) -> int:
 
 
 def _shares(amount: int, most: int, multiple: int) -> list[int]:
-    """``amount`` in as few parts of at most ``most`` as can be, about as thick as each other."""
+    """``amount`` in as few parts of at most ``most`` as possible, of about equal size."""
     count = -(-amount // most)
     cells = amount // multiple
     return [(cells * (i + 1) // count - cells * i // count) * multiple for i in range(count)]
@@ -108,7 +110,7 @@ def _shares(amount: int, most: int, multiple: int) -> list[int]:
 def _spans(
     low: int, high: int, side: int, overlap: int, multiple: int
 ) -> Iterator[tuple[int, int]]:
-    """Where windows of at most ``side`` lie that cover what is between ``low`` and ``high``."""
+    """The positions of windows of at most ``side`` that cover ``low`` to ``high``."""
     if high - low <= side:
         yield low, low - _whole_cells(low - high, multiple)
         return

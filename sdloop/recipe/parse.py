@@ -1,4 +1,4 @@
-"""Text from a terminal or a prompt file → numbers and pairs of them."""
+"""Parse numbers, pairs and flags from the text of the command line or a prompt file."""
 
 import re
 
@@ -37,7 +37,7 @@ def parse_numbers(name: str, text: str, *, whole: bool = False) -> tuple[float, 
 
 
 def parse_pair(name: str, text: str) -> Size:
-    """Two whole numbers: ``512x768``, or ``0,64`` as the crop is written.
+    """Two whole numbers: ``512x768``, or ``0,64`` for crop_top_left.
 
     >>> parse_pair("size", "512x768")
     (512, 768)

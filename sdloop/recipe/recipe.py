@@ -1,9 +1,9 @@
 """The Recipe: every setting that decides the pixels of one picture, and nothing else.
 
-It is frozen, checked when it is made, and travels everywhere: from flags or TOML into
-``generate``, and from there into the picture's own file, out of which it can be read and run
-again. Device, precision, output path and batch size belong to the command, not here: they must
-not change what is seen.
+It is frozen, and checked when it is created. It is made from flags or TOML, passed to
+``generate``, and written into the picture's file, from which it can be read and run again.
+Device, precision, output path and batch size belong to the command, not to the Recipe: they must
+not change the picture.
 """
 
 import dataclasses
@@ -25,11 +25,11 @@ from sdloop.rules import Size, check_whole
 class Recipe:
     """The settings of one picture. ``None`` leaves a choice to the model; see ``resolve``.
 
-    Each field is a row of the table in ``fields``, with its bounds and the help of its flag. What
-    else there is to know:
+    Each field is a row of the table in ``fields``, with its limits and the help of its flag. Notes
+    on some fields:
 
     negative_prompt
-        ``None`` is the model's own unconditional input, which for SDXL differs from ``""``.
+        ``None`` is the model's own unconditional input; for SDXL this is not the same as ``""``.
     guidance_rescale
         Lin et al. 2023 (arXiv:2305.08891), equation 15.
     clip_skip
@@ -38,15 +38,15 @@ class Recipe:
         Multiples of the VAE's factor. With ``factor``, ``left``, ``right``, ``up`` or ``down`` it
         is the size of the finished picture; with ``hires`` that of the first stage.
     image_sha256, mask_sha256, embeddings_sha256 …
-        What is in the files, which decides the pixels wherever the files are: in the order in
-        which they are named.
+        Hashes of the files' content, in the order of the file names. They decide the pixels; the
+        paths do not.
     original_size, crop_top_left, target_size
         (width, height), (top, left) and (width, height) in pixels.
     noise_level
         A timestep of the upscaler's training.
     mix_prompts, mix_weights
-        Prompts that are mixed with ``prompt`` after the text encoder; the share of each, ``prompt``
-        first, which add up to 1.
+        Prompts that are mixed with ``prompt`` after the text encoder; their shares, which add up
+        to 1, the share of ``prompt`` first.
     """
 
     prompt: str
@@ -63,7 +63,7 @@ class Recipe:
     # size and steps
     width: int | None = None
     height: int | None = None
-    steps: int = None  # type: ignore[assignment]  # not left open: `settled` knows how many
+    steps: int = None  # type: ignore[assignment]  # never None: `settled` fills it in
     # guidance
     guidance_scale: float | None = None
     guidance_rescale: float = 0.0
@@ -85,7 +85,7 @@ class Recipe:
     weight_decay: float | None = None
     stop_noise: float | None = None
     clip_skip: int = 1
-    # what SDXL is told about the photo
+    # SDXL's size and crop conditioning
     original_size: Size | None = None
     crop_top_left: Size | None = None
     target_size: Size | None = None
@@ -100,18 +100,18 @@ class Recipe:
     resize: str | None = None
     background: str | None = None
     noise_level: int | None = None
-    # growing it
+    # outpainting
     left: int | None = None
     right: int | None = None
     up: int | None = None
     down: int | None = None
     overlap: int | None = None
-    # enlarging it
+    # upscaling
     factor: float | None = None
     hires: float | None = None
     enlarge: str | None = None
     tile: int | None = None
-    # painting a part of it
+    # inpainting
     mask: str | None = None
     mask_sha256: str | None = None
     mask_blur: float | None = None
@@ -143,7 +143,7 @@ class Recipe:
 
     @property
     def size(self) -> Size:
-        """Width and height in pixels; only a resolved Recipe is sure to have them."""
+        """Width and height in pixels; only a resolved Recipe always has them."""
         if self.width is None or self.height is None:
             raise SettingError.of(
                 "width", "and height must be set: resolve the Recipe for a model first"
@@ -152,19 +152,19 @@ class Recipe:
 
     @property
     def guided(self) -> bool:
-        """Whether a resolved Recipe is guided at any step."""
+        """Whether a resolved Recipe uses guidance in any step."""
         return self.guidance_schedule is not None or self.guidance_scale != 1
 
     @property
     def growth(self) -> Growth | None:
-        """By how much the picture grows, if it does."""
+        """The pixels that outpainting adds on each side; None without outpainting."""
         sides = {name: getattr(self, name) for name in SIDES}
         given = {name: pixels for name, pixels in sides.items() if pixels is not None}
         return Growth(**given) if given else None
 
     @property
     def final_size(self) -> Size:
-        """Width and height of what comes out: ``size``, or that enlarged by ``hires``."""
+        """Width and height of the finished picture: ``size``, or ``size`` times ``hires``."""
         if self.hires is None:
             return self.size
         width, height = (round(side * self.hires) for side in self.size)
@@ -172,14 +172,14 @@ class Recipe:
 
     @property
     def schedule(self) -> tuple[int, int]:
-        """How many steps the schedule of a resolved Recipe has, and the first of them to run."""
+        """The number of steps in the schedule of a resolved Recipe, and the first that runs."""
         if self.strength is None:
             return self.steps, self.start_step or 0
         steps = schedule_for(self.steps, self.strength) if self.exact_steps else self.steps
         return steps, first_step(steps, self.strength)
 
     def with_seed(self, seed: int) -> "Recipe":
-        """The same from another seed, which no other field depends on: nothing else is checked."""
+        """The same Recipe with another seed; no other field depends on it, so none is checked."""
         check_whole("seed", seed, 0, MAX_SEED)
         other = object.__new__(type(self))
         for name in FIELDS:
@@ -188,7 +188,7 @@ class Recipe:
         return other
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names, for JSON and TOML: of what is set, and not off."""
+        """Plain values by field name, for JSON and TOML; settings that are not set are left out."""
         values = {name: getattr(self, name) for name in FIELDS}
         values["loras"] = [lora.to_dict() for lora in self.loras] or None
         return {
@@ -199,9 +199,9 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The Recipe written by ``to_dict``, of earlier versions too.
+        """The Recipe from the values of ``to_dict``, also those of earlier versions.
 
-        Raises ``SettingError`` for keys that no Recipe has.
+        Raises ``SettingError`` for unknown keys.
         """
         values = with_new_names(values)
         check_keys(values)

@@ -1,4 +1,4 @@
-"""A Recipe meets its model, and the picture that it starts from: what it left open is decided."""
+"""Resolve a Recipe: fill in what its model and its input picture decide."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -26,16 +26,15 @@ def resolve(
     *,
     lora_hashes: Mapping[str, str] = MappingProxyType({}),
 ) -> Recipe:
-    """``recipe`` with the choices of the model and the picture written in, checked against both.
+    """``recipe`` with the defaults of the model and the picture filled in, checked against both.
 
-    ``picture`` is what ``recipe.image`` names, if it names one; ``lora_hashes`` are the sha256 of
-    what each name of ``recipe.loras`` stands for, and "loss_clip" (see
-    ``checkpoint.clip_hashes``).
+    ``picture`` are the facts of ``recipe.image``, if there is one. ``lora_hashes`` has the sha256
+    of each name in ``recipe.loras``, and of "loss_clip" (see ``checkpoint.clip_hashes``).
 
-    Raises ``SettingError`` for a size that is no multiple of the VAE's factor (naming the nearest
-    that are), for settings that the model could not follow or would ignore, and for a strength
-    with which no step would run; ``FileError`` for another picture, LoRA or file of learned words
-    than the Recipe was made with.
+    Raises ``SettingError`` for a size that is not a multiple of the VAE's factor (with the nearest
+    valid sizes), for settings that the model does not support, and for a strength with which no
+    step would run. Raises ``FileError`` for a picture, LoRA or embedding file that is not the one
+    that the Recipe was made with.
     """
     check_task(recipe, model)
     if picture is None:
@@ -49,7 +48,7 @@ def resolve(
 
 
 def facts_of(recipe: Recipe, open_image: OpenImage) -> InputFacts | None:
-    """What ``recipe`` takes from the picture and the mask that it names, if it does."""
+    """The facts of the picture and the mask that ``recipe`` names; None without a picture."""
     if recipe.image is None:
         return None
     return input_facts(
@@ -64,11 +63,11 @@ def facts_of(recipe: Recipe, open_image: OpenImage) -> InputFacts | None:
 def _check_model(recipe: Recipe, model: Defaults) -> None:
     for name in PROMPTS:
         if "<lora:" in (getattr(recipe, name) or ""):
-            # The text encoder would read it, and add nothing to the weights.
+            # The text encoder would read the tag as text, and no LoRA would be added.
             raise SettingError.of(
                 name,
-                f"calls a LoRA where none is looked up: name it in loras, or in a prompt on "
-                f"the command line, got {getattr(recipe, name)!r}",
+                "must not contain <lora:…> here: use loras, or a prompt on the command line, "
+                f"got {getattr(recipe, name)!r}",
             )
     for name in ("width", "height") if recipe.growth is None else ():
         check_multiple(name, getattr(recipe, name), model.size_multiple)
@@ -76,27 +75,27 @@ def _check_model(recipe: Recipe, model: Defaults) -> None:
     for name in ("prompt_2", "negative_prompt_2"):
         if getattr(recipe, name) is not None and not model.reads_twice:
             raise SettingError.of(
-                name, f"is for models with two text encoders (SDXL), and {recipe.model} has one"
+                name, f"needs a model with two text encoders (SDXL), and {recipe.model} has one"
             )
     sizes = ("original_size", "crop_top_left", "target_size")
     told = [name for name in sizes if getattr(recipe, name)]
     if told and not model.takes_sizes:
         raise SettingError(
-            f"{told[0]} is for SDXL models, and {recipe.model} is not one",
+            f"{told[0]} needs an SDXL model, and {recipe.model} is not one",
             field=told[0],
         )
 
 
 def _with_lora_hashes(recipe: Recipe, hashes: Mapping[str, str]) -> Recipe:
-    """``recipe`` with what its LoRAs are: ``hashes`` is name → sha256 of the file.
+    """``recipe`` with the sha256 of its LoRAs; ``hashes`` is name → sha256 of the file.
 
-    Raises ``SettingError`` for a LoRA that was not looked up, ``FileError`` for another one than
-    the Recipe was made with.
+    Raises ``SettingError`` for a LoRA that is missing in ``hashes``, and ``FileError`` for one that
+    is not the file that the Recipe was made with.
     """
     for lora in recipe.loras:
         if lora.name not in hashes:
             raise SettingError.of(
-                "loras", f"must be found to resolve the recipe, got {lora.name!r}"
+                "loras", f"must be found before the recipe is resolved, got {lora.name!r}"
             )
         if lora.sha256 not in (None, hashes[lora.name]):
             raise FileError(

@@ -1,4 +1,4 @@
-"""Pictures larger than what they are made from, or than the model knows: sizes and windows."""
+"""Resolve factor, hires and tile: the sizes of enlarged pictures, and the UNet's windows."""
 
 import dataclasses
 
@@ -9,17 +9,17 @@ from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_multiple, check_whole
 
-# An enlarged picture of more than this many times a model's own area is seen through windows: up
-# to there, models see a whole picture more truly than its parts. From noise they do so at any
-# size, for through windows each part would become a picture of the prompt.
+# An enlarged picture of more than this many times the model's own area is processed in windows;
+# below that, the whole picture at once gives better results. A picture from noise is never split by
+# default: with windows, each part would become a picture of the whole prompt.
 WHOLE_AREAS = 4
 LEAST_TILE = 8  # latents
 
 
 def with_factor(recipe: Recipe, model: Defaults, picture: InputFacts) -> Recipe:
-    """The size of a picture that is enlarged, to the nearest multiples that the model takes.
+    """``recipe`` with the size of the enlarged picture, rounded to multiples for the model.
 
-    An upscaler, to which each pixel is a latent, does nothing else, if no other size is told.
+    An upscaler always enlarges by its own factor, unless a size is given.
     """
     untold = (recipe.factor, recipe.width, recipe.height, recipe.resize) == (None,) * 4
     if untold and model.max_noise_level is not None:
@@ -27,9 +27,7 @@ def with_factor(recipe: Recipe, model: Defaults, picture: InputFacts) -> Recipe:
     if recipe.factor is None:
         return recipe
     if recipe.mask is not None:
-        raise SettingError.of(
-            "factor", "is for whole pictures, and with a mask only a part is made anew"
-        )
+        raise SettingError.of("factor", f"cannot be combined with a mask, got {recipe.factor:g}")
     sides = scaled_size(picture.size, recipe.factor, model.size_multiple)
     for name, side in zip(("width", "height"), sides, strict=True):
         told = getattr(recipe, name)
@@ -44,7 +42,7 @@ def with_factor(recipe: Recipe, model: Defaults, picture: InputFacts) -> Recipe:
 
 
 def with_hires(recipe: Recipe, model: Defaults) -> Recipe:
-    """Nothing is rounded of a picture that is made from noise first, for its sides are told."""
+    """``recipe`` with a default enlarge; raises ``SettingError`` if ``hires`` gives a bad size."""
     hires, multiple = recipe.hires, model.size_multiple
     assert hires is not None
     for name, side in zip(("width", "height"), recipe.size, strict=True):
@@ -59,7 +57,7 @@ def with_hires(recipe: Recipe, model: Defaults) -> Recipe:
 
 
 def with_tile(recipe: Recipe, model: Defaults) -> Recipe:
-    """With windows where an enlarged picture is too large to be seen whole, if nobody decided."""
+    """``recipe`` with a default tile: windows if an enlarged picture is too large as a whole."""
     (width, height), (across, down) = recipe.final_size, model.native_size
     large = width * height > WHOLE_AREAS * across * down
     enlarged = recipe.enlarge is not None or recipe.noise_level is not None
@@ -71,7 +69,7 @@ def with_tile(recipe: Recipe, model: Defaults) -> Recipe:
         raise SettingError.of(
             "tile",
             f"must be less than the longer side of {width}x{height}, got {recipe.tile}: "
-            "one window would show it whole",
+            "one window would cover the whole picture",
         )
     check_whole("tile", recipe.tile, LEAST_TILE * model.size_multiple, max(width, height))
     check_multiple("tile", recipe.tile, model.size_multiple)

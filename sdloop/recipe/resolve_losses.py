@@ -1,4 +1,4 @@
-"""A Recipe's losses completed: what they leave open, and the hashes of the files they name."""
+"""Resolve losses: fill in their defaults, and the hashes of their files."""
 
 import dataclasses
 
@@ -11,37 +11,38 @@ from sdloop.recipe.recipe import Recipe
 
 
 def clip_of(recipe: Recipe) -> str | None:
-    """The CLIP that the losses of ``recipe`` ask, where one does: the embedded one by default."""
+    """The CLIP model for the losses of ``recipe``, if one needs it; default: the embedded one."""
     if not any(parse_loss(text).kind == "clip" for text in recipe.losses or ()):
         return None
     return "mini" if recipe.loss_clip is None else recipe.loss_clip
 
 
 def with_losses(recipe: Recipe, clip_sha256: str | None) -> Recipe:
-    """``recipe`` with all that its losses leave open, and with the hashes of what they name.
+    """``recipe`` with the defaults of its losses, and with the hashes of their files.
 
     ``clip_sha256`` is that of ``clip_of``. Raises ``FileError`` for a file that is not a picture, a
-    module that is not there, and for another file than the Recipe was made with.
+    missing module, and a file that is not the one that the Recipe was made with.
     """
     if recipe.losses is None:
         return recipe
     named = [parse_loss(text) for text in recipe.losses]
     if recipe.growth is not None and any(one.kind == "like" for one in named):
-        raise SettingError(
-            "losses: like=… is for whole pictures, and this one grows by parts", field="losses"
-        )
+        raise SettingError("losses: like=FILE cannot be combined with outpainting", field="losses")
     hashes = tuple(sha256 for one in named for sha256 in _hashes(one))
     expected = recipe.losses_sha256
     if expected is not None and len(expected) != len(hashes):
         raise SettingError.of(
-            "losses_sha256", f"must have one for each file, got {len(expected)} for {len(hashes)}"
+            "losses_sha256",
+            f"must have one hash for each file, got {len(expected)} for {len(hashes)}",
         )
     sources = [source for one in named for source in one.sources]
     for source, wanted, found in zip(sources, expected or hashes, hashes, strict=True):
         check_sha256(repr(source), wanted, found, what="file")
     clip = clip_of(recipe)
     if clip is not None and clip_sha256 is None:
-        raise SettingError.of("loss_clip", f"must be found to resolve the recipe, got {clip!r}")
+        raise SettingError.of(
+            "loss_clip", f"must be found before the recipe is resolved, got {clip!r}"
+        )
     if clip is not None:
         check_sha256(repr(clip), recipe.loss_clip_sha256, str(clip_sha256), what="CLIP")
     return dataclasses.replace(

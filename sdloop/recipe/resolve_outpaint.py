@@ -1,4 +1,4 @@
-"""A Recipe whose picture grows meets its model and that picture."""
+"""Resolve outpainting: the size of the grown picture, and its overlap."""
 
 import dataclasses
 
@@ -15,11 +15,11 @@ from sdloop.rules import MAX_SIDE, Size, check_multiple, check_whole
 def with_growth(recipe: Recipe, growth: Growth, model: Defaults, picture: InputFacts) -> Recipe:
     """``recipe`` with the size of the grown picture, and with an overlap.
 
-    The picture may have any size: its pixels stay, and only what is added must suit the model.
-    Raises ``SettingError`` for what does not, for a size that is not what the picture grows to,
-    and for settings that mean nothing to a picture that stays as it is.
+    The picture may have any size: its pixels do not change, and only the added part must suit the
+    model. Raises ``SettingError`` if it does not, if width or height is not the size of the grown
+    picture, and for settings that have no effect with outpainting.
     """
-    what = "for pictures that are made anew, and outpainting keeps the picture as it is"
+    what = "not possible with outpainting, which keeps the picture as it is"
     others = ("resize", "factor", "hires", "enlarge", "tile")
     refuse(recipe, (*START_FIELDS, *others, *MASK), what)
     multiple = model.size_multiple
@@ -45,7 +45,7 @@ def with_growth(recipe: Recipe, growth: Growth, model: Defaults, picture: InputF
 
 
 def passes_of(recipe: Recipe, model: Defaults) -> tuple[Pass, ...]:
-    """The passes in which the picture of a resolved Recipe grows: none if it does not."""
+    """The outpainting passes of a resolved Recipe; empty without outpainting."""
     if recipe.growth is None or recipe.overlap is None:
         return ()
     return passes(
@@ -63,8 +63,8 @@ def _check_size(recipe: Recipe, picture: Size, grown: Size) -> None:
         if asked not in (None, side):
             raise SettingError.of(
                 name,
-                f"follows from what the picture grows by, from {before} to {side}, "
-                f"got {asked}: leave it out",
+                f"must be left out or {side}, because the picture grows from {before} to {side}, "
+                f"got {asked}",
             )
         check_whole(name, side, 1, MAX_SIDE)
     if grown[0] * grown[1] > MAX_PIXELS:
@@ -76,7 +76,7 @@ def _check_size(recipe: Recipe, picture: Size, grown: Size) -> None:
 
 
 def _overlap(recipe: Recipe, model: Defaults) -> int:
-    """Half of the model's window, if nobody said how much."""
+    """The Recipe's overlap, or by default half of the model's window."""
     multiple, window = model.size_multiple, min(model.native_size)
     if recipe.overlap is None:
         return max(1, window // 2 // multiple) * multiple

@@ -1,4 +1,4 @@
-"""A Recipe's scheduler and guidance meet the model: where none are named, they are its own."""
+"""Resolve the scheduler and guidance: the model's own are the default."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ from sdloop.schedulers.names import (
 
 
 def with_scheduler(recipe: Recipe, model: Defaults) -> Recipe:
-    """The model's own scheduler and guidance, where none are named; they must suit each other."""
+    """``recipe`` with the model's own scheduler and guidance as defaults, checked together."""
     config = model.scheduler_config
     scheduler = name_of(config) if recipe.scheduler is None else recipe.scheduler
     knows = known_to(scheduler, config)

@@ -1,4 +1,4 @@
-"""How large a picture becomes, from noise or from another picture, and where its steps start."""
+"""Resolve the size of a picture, from noise or from an input picture, and its first step."""
 
 import dataclasses
 
@@ -23,16 +23,16 @@ from sdloop.rules import check_whole
 
 
 def size_from_noise(recipe: Recipe, model: Defaults) -> Recipe:
-    """The sizes of a Recipe that starts from noise."""
+    """``recipe`` with its sizes, for a picture from noise."""
     if recipe.image is not None:
         raise SettingError.of(
-            "image", f"must be opened to resolve the recipe, got {recipe.image!r}"
+            "image", f"must be opened before the recipe is resolved, got {recipe.image!r}"
         )
     hires = recipe.hires is not None
     others = [name for name in IMAGE_FIELDS if name not in HIRES_FIELDS]
-    refuse(recipe, others, "for pictures that are made from another, and no image is given")
+    refuse(recipe, others, "for pictures that start from an image, and no image is given")
     if not hires:
-        what = "for pictures that are made from another, and neither image nor hires is given"
+        what = "for pictures that start from an image, and neither image nor hires is given"
         refuse(recipe, HIRES_FIELDS, what)
     width, height = model.native_size
     recipe = dataclasses.replace(
@@ -44,13 +44,13 @@ def size_from_noise(recipe: Recipe, model: Defaults) -> Recipe:
 
 
 def size_from_image(recipe: Recipe, model: Defaults, picture: InputFacts) -> Recipe:
-    """The sizes of a Recipe that starts from a picture, and how the picture gets to them."""
+    """``recipe`` with its sizes, and with resize, for a picture from another picture."""
     check_sha256(repr(recipe.image), recipe.image_sha256, picture.sha256)
     if recipe.growth is not None:
         return with_growth(recipe, recipe.growth, model, picture)
     if recipe.overlap is not None:
         raise SettingError.of(
-            "overlap", "is for pictures that grow: left, right, up or down is missing"
+            "overlap", f"needs left, right, up or down, got overlap {recipe.overlap}"
         )
     recipe = _masked(recipe, picture.mask)
     recipe = with_factor(recipe, model, picture)
@@ -71,7 +71,7 @@ def size_from_image(recipe: Recipe, model: Defaults, picture: InputFacts) -> Rec
         width=width,
         height=height,
         image_sha256=picture.sha256,
-        # The size follows the picture by now, so that "fit" leaves next to nothing to cut off.
+        # The size has the picture's proportions by now, so "fit" cuts off almost nothing.
         resize="crop" if recipe.resize in (None, "fit") else recipe.resize,
         background="#ffffff" if recipe.background is None else recipe.background,
     )
@@ -79,32 +79,30 @@ def size_from_image(recipe: Recipe, model: Defaults, picture: InputFacts) -> Rec
 
 
 def _masked(recipe: Recipe, mask: MaskFacts | None) -> Recipe:
-    """What is painted, and whether at the picture's own size: without a size of its own, it is."""
+    """``recipe`` with its mask; without a size of its own, it is painted at the picture's size."""
     if mask is None:
-        refuse(recipe, MASK, "for pictures that are painted in part, and no mask is given")
+        refuse(recipe, MASK, "for inpainting, and no mask is given")
         if recipe.resize == BACK:
-            raise SettingError.of("resize", f"{BACK!r} is for masks, and no mask is given")
+            raise SettingError.of("resize", f"{BACK!r} needs a mask, and no mask is given")
         return recipe
     check_sha256(repr(recipe.mask), recipe.mask_sha256, mask.sha256, what="mask")
     resize = recipe.resize
     if resize is None and (recipe.mask_margin is not None or not (recipe.width or recipe.height)):
         resize = BACK
     if recipe.mask_margin is not None and resize != BACK:
-        raise SettingError.of(
-            "mask_margin", f"needs resize {BACK!r}, which puts the part back, got resize {resize!r}"
-        )
+        raise SettingError.of("mask_margin", f"needs resize {BACK!r}, got resize {resize!r}")
     return dataclasses.replace(recipe, mask_sha256=mask.sha256, resize=resize)
 
 
 def _with_start(recipe: Recipe, model: Defaults) -> Recipe:
-    """With a strength, if no step is named; either way at least one step runs."""
+    """``recipe`` with a default strength, if it has no start_step; at least one step must run."""
     if model.max_noise_level is not None:  # an upscaler starts from noise
         return recipe
     if recipe.start_step is not None:
         check_whole("start_step", recipe.start_step, 0, recipe.steps - 1)
         return recipe
     usual = DEFAULT_STRENGTH if recipe.mask is None else 1.0
-    if recipe.enlarge is not None:  # of few steps at least one
+    if recipe.enlarge is not None:  # at least one step must run, even with few steps
         least = least_strength(recipe.steps, exact=recipe.exact_steps)
         usual = max(model.upscale_strength, least)
     strength = usual if recipe.strength is None else recipe.strength

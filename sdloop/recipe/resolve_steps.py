@@ -1,4 +1,4 @@
-"""A Recipe's steps meet their model: timesteps that it knows, and what an optimiser takes."""
+"""Resolve steps: check listed timesteps, and fill in an optimiser's settings."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from sdloop.schedulers.names import SCHEDULERS
 
 
 def check_trained(recipe: Recipe, config: Mapping[str, Any]) -> None:
-    """Raise ``SettingError`` for listed timesteps that the model was not trained at."""
+    """Raise ``SettingError`` for listed timesteps that the model was not trained with."""
     trained = config.get("num_train_timesteps", 1000)
     if recipe.timesteps is not None and recipe.timesteps[0] >= trained:
         raise SettingError.of(
@@ -20,7 +20,7 @@ def check_trained(recipe: Recipe, config: Mapping[str, Any]) -> None:
 
 
 def with_descent(recipe: Recipe) -> Recipe:
-    """With what its optimiser takes where ``recipe`` leaves it open, if its scheduler is one."""
+    """``recipe`` with the defaults of its optimiser, if its scheduler is one."""
     entry = None if recipe.scheduler is None else SCHEDULERS[recipe.scheduler]
     if entry is None or "descent" not in entry.knows:
         return recipe

@@ -1,4 +1,4 @@
-"""A Recipe's learned and replaced words: looked up in their files, checked against the model."""
+"""Resolve embeddings and replaced words: read their files, and check them for the model."""
 
 import dataclasses
 
@@ -12,11 +12,11 @@ from sdloop.recipe.recipe import Recipe
 
 
 def with_learned(recipe: Recipe, model: Defaults) -> Recipe:
-    """``recipe`` with the tokens that its files name, and with their hashes.
+    """``recipe`` with the tokens that its files name, and with the files' hashes.
 
-    Raises ``FileError`` for a file that holds no embedding, or another than the Recipe was made
-    with; ``SettingError`` for one of another family of models, for two that claim one token, and
-    for a word that is in neither prompt.
+    Raises ``FileError`` for a file without an embedding, or one that is not the file that the
+    Recipe was made with. Raises ``SettingError`` for an embedding of another model family, for two
+    with the same token, and for a word that is in no prompt.
     """
     if recipe.embeddings is not None:
         recipe = _with_embeddings(recipe, model, [parse_embedding(e) for e in recipe.embeddings])
@@ -49,8 +49,8 @@ def _with_replacements(recipe: Recipe, model: Defaults, asked: list[Replacement]
         if fact.count > 1:
             raise SettingError.of(
                 "replace_tokens",
-                f"must put one vector in a word's place, and {fact.file!r} holds "
-                f"{fact.count}: give it as an embedding",
+                f"must use files with one vector, and {fact.file!r} has {fact.count}: "
+                "use it as an embedding",
             )
     learned = [parse_embedding(one).token for one in recipe.embeddings or ()]
     _check_words("replace_tokens", [one.word for one in asked], recipe, taken=learned)
@@ -63,7 +63,7 @@ def _suiting(field: str, file: str, recipe: Recipe, model: Defaults) -> Embeddin
     if facts.widths != model.text_widths:
         raise SettingError(
             f"{field}: {file!r} is for {family_of(facts.widths)}, with vectors of width "
-            f"{_listed(facts.widths)}; those of {recipe.model} have {_listed(model.text_widths)}",
+            f"{_listed(facts.widths)}; {recipe.model} needs width {_listed(model.text_widths)}",
             field=field,
         )
     return facts
@@ -86,12 +86,12 @@ def _check_words(
         if any(mark in word for mark in MARKS):
             raise SettingError.of(
                 field,
-                f"must have words without {MARKS}, which mean something in a prompt, got "
-                f"{word!r}: name another, as FILE:TOKEN",
+                f"must be words without {MARKS}, which are prompt syntax, got {word!r}: "
+                "choose another word with FILE:TOKEN",
             )
         if not any(mentions(prompt, word) for prompt in prompts):
             raise SettingError.of(
-                field, f"would change nothing: {word!r} is not in the prompt {recipe.prompt!r}"
+                field, f"must be used in a prompt, and {word!r} is not in {recipe.prompt!r}"
             )
 
 
@@ -101,7 +101,8 @@ def _checked_hashes(
     hashes = tuple(fact.sha256 for fact in facts)
     if expected is not None and len(expected) != len(hashes):
         raise SettingError(
-            f"{field}_sha256 must have one for each file, got {len(expected)} for {len(hashes)}",
+            f"{field}_sha256 must have one hash for each file, got {len(expected)} for "
+            f"{len(hashes)}",
             field=f"{field}_sha256",
         )
     for fact, wanted in zip(facts, expected or hashes, strict=True):

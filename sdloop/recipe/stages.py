@@ -1,4 +1,4 @@
-"""The runs of the loop that one picture takes."""
+"""The stages of a picture: each is one run of the loop."""
 
 import dataclasses
 
@@ -6,9 +6,9 @@ from sdloop.recipe.recipe import Recipe
 
 
 def stages(recipe: Recipe) -> tuple[Recipe, ...]:
-    """The runs of the loop that a resolved Recipe asks for: one, or with ``hires`` two.
+    """The stages of a resolved Recipe: one run of the loop, or two with ``hires``.
 
-    The second is no Recipe by itself: it starts from what the first one made.
+    The second stage cannot run alone: it starts from the result of the first.
     """
     if recipe.hires is None:
         return (recipe,)

@@ -1,4 +1,4 @@
-"""A Recipe's steps where they are listed, one by one, and not spaced by the scheduler."""
+"""Check a Recipe's listed steps (timesteps, sigmas_list), which replace the scheduler's."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -14,20 +14,22 @@ MAX_SIGMA = 1e4
 
 
 def settled_steps(given: Mapping[str, Any]) -> dict[str, Any]:
-    """How many steps there are, and the lists of them in their one form.
+    """The number of steps, and the normalised list of them, if there is one.
 
-    Raises ``SettingError`` for what is not a list of steps, for one that disagrees with ``steps``,
-    and for a setting that a list would make useless.
+    Raises ``SettingError`` for an invalid list, for a list whose length is not ``steps``, and for
+    settings that have no effect with a list.
     """
     listed = [name for name in LISTED_STEPS if name in given]
     if not listed:
         return {"steps": given.get("steps", USUAL_STEPS)}
     if len(listed) > 1:
-        raise SettingError.of("timesteps", "and sigmas_list both say where the steps lie: drop one")
+        raise SettingError.of(
+            "timesteps", "cannot be combined with sigmas_list: remove one of them"
+        )
     (name,) = listed
     for other in ("sigmas", "timestep_spacing"):
         if other in given:
-            raise SettingError.of(other, f"and {name} both say where the steps lie: drop one")
+            raise SettingError.of(other, f"cannot be combined with {name}: remove one of them")
     if given["exact_steps"]:
         raise SettingError.of(
             "exact_steps", f"cannot be combined with {name}, which fixes the steps"
@@ -36,7 +38,7 @@ def settled_steps(given: Mapping[str, Any]) -> dict[str, Any]:
     steps = len(values) - (name == "sigmas_list")
     if given.get("steps", steps) != steps:
         raise SettingError.of(
-            "steps", f"must agree with {name}, which are {steps}, got {given['steps']}"
+            "steps", f"must be {steps} to agree with {name}, got {given['steps']}"
         )
     return {"steps": steps, name: values}
 
@@ -56,19 +58,19 @@ def _sigmas(values: Any) -> tuple[float, ...]:
     _check_falling("sigmas_list", values)
     if values[-1] != 0:
         raise SettingError.of(
-            "sigmas_list", f"must end with 0, where no noise is left, got {values[-1]:g} at its end"
+            "sigmas_list", f"must end with 0 (no noise left), got {values[-1]:g} at the end"
         )
     return tuple(float(one) for one in values)
 
 
 def _check_list(name: str, values: Any, least: int) -> None:
     if not isinstance(values, list | tuple) or len(values) < least:
-        raise SettingError.of(name, f"must be a list of {least} numbers or more, got {values!r}")
+        raise SettingError.of(name, f"must be a list of at least {least} numbers, got {values!r}")
     if len(values) > MAX_STEPS:
-        raise SettingError.of(name, f"must be at most {MAX_STEPS} numbers, got {len(values)}")
+        raise SettingError.of(name, f"must have at most {MAX_STEPS} numbers, got {len(values)}")
 
 
 def _check_falling(name: str, values: Sequence[float]) -> None:
     for one, following in itertools.pairwise(values):
         if following >= one:
-            raise SettingError.of(name, f"must fall, got {following:g} after {one:g}")
+            raise SettingError.of(name, f"must decrease, got {following:g} after {one:g}")

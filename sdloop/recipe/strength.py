@@ -1,8 +1,8 @@
-"""Strength: how much of the schedule a picture is made anew with, in whole steps.
+"""Strength: the share of the schedule that img2img runs, in whole steps.
 
-A picture is put under the noise of one of the schedule's steps, and the loop goes on from there. A
-strength of 1 begins at the first step, where little of the picture is left; 0.2 runs only the last
-fifth.
+The picture gets the noise of one of the schedule's steps, and the loop runs from there. Strength 1
+starts at the first step, where almost nothing of the picture is left; 0.2 runs only the last fifth
+of the steps.
 """
 
 import math
@@ -10,14 +10,14 @@ import math
 from sdloop.errors import SettingError
 
 DEFAULT_STRENGTH = 0.75
-UPSCALE_STRENGTH = 0.35  # of pictures that are enlarged, of which all shall stay but the blur
+UPSCALE_STRENGTH = 0.35  # for enlarged pictures: removes the blur, and keeps the rest
 MAX_SCHEDULE = 1000  # as many timesteps as the models were trained with
 
 
 def first_step(steps: int, strength: float) -> int:
-    """The step of ``steps`` that the loop starts at; the last ``int(steps * strength)`` run.
+    """The first step of ``steps`` to run; the last ``int(steps * strength)`` steps run.
 
-    Truncated as in diffusers and CompVis, rounding errors included: 0.58 of 50 steps are 28.
+    Truncated as in diffusers and CompVis, with the same rounding error: 0.58 of 50 steps is 28.
 
     >>> first_step(25, 0.6), first_step(50, 0.58)
     (10, 22)
@@ -26,7 +26,7 @@ def first_step(steps: int, strength: float) -> int:
 
 
 def schedule_for(running: int, strength: float) -> int:
-    """How many steps a schedule needs for exactly ``running`` of them to lie within ``strength``.
+    """The length of a schedule of which ``strength`` runs exactly ``running`` steps.
 
     >>> schedule_for(25, 0.6)
     42
@@ -38,10 +38,10 @@ def schedule_for(running: int, strength: float) -> int:
 
 
 def check_strength(steps: int, strength: float, *, exact: bool) -> None:
-    """Raise ``SettingError``, naming the least that does, for a strength that is too small.
+    """Raise ``SettingError`` for a strength that is too small; the error names the smallest one.
 
-    At least one of ``steps`` must run; with ``exact`` all of them must, and the schedule that they
-    end is no longer than ``MAX_SCHEDULE``.
+    At least one of ``steps`` must run. With ``exact`` all of them must run, and the schedule must
+    have at most ``MAX_SCHEDULE`` steps.
     """
     running, schedule = (steps, MAX_SCHEDULE) if exact else (1, steps)
     if int(schedule * strength) < running:
@@ -54,7 +54,7 @@ def check_strength(steps: int, strength: float, *, exact: bool) -> None:
 
 
 def least_strength(steps: int, *, exact: bool) -> float:
-    """The least strength, to four decimals, that ``check_strength`` lets pass.
+    """The smallest strength, to four decimals, that ``check_strength`` accepts.
 
     >>> least_strength(6, exact=False)
     0.1667

@@ -1,4 +1,4 @@
-"""What a model is for, where that is not any picture: a Recipe must ask for nothing else."""
+"""Check that a Recipe suits an inpainting model or an upscaler."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -10,20 +10,20 @@ from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import Size, check_whole
 
-# What means something only beside a picture to start from.
+# Settings that only pictures with an input picture have.
 START_FIELDS = ("strength", "exact_steps", "start_step")
 IMAGE_FIELDS = (*START, "factor", "enlarge", "noise_level", *MASK, *GROWTH)
-# And what the second stage of a picture that starts from noise has of these.
+# The ones of these that the second stage of hires also has.
 HIRES_FIELDS = (*START_FIELDS, "enlarge")
 
 
 def check_task(recipe: Recipe, model: Defaults) -> None:
-    """Raise ``SettingError`` where the model is for other pictures than ``recipe`` asks for."""
+    """Raise ``SettingError`` if ``recipe`` does not suit an inpainting model or an upscaler."""
     if model.paints and recipe.mask is None and recipe.growth is None:
         raise SettingError.of(
             "mask",
-            f"must be given to an inpainting model, and {recipe.model} is one: use "
-            "`sdloop inpaint`, or `sdloop outpaint` to let a picture grow",
+            f"must be given for the inpainting model {recipe.model}: use `sdloop inpaint`, or "
+            "`sdloop outpaint` to extend a picture",
         )
     if model.max_noise_level is None:
         if recipe.noise_level is not None:
@@ -34,9 +34,9 @@ def check_task(recipe: Recipe, model: Defaults) -> None:
     if recipe.image is None:
         raise SettingError.of(
             "image",
-            f"must be given to an upscaler, and {recipe.model} is one: use `sdloop upscale`",
+            f"must be given for the upscaler {recipe.model}: use `sdloop upscale`",
         )
-    what = f"for models that start from the picture itself, and {recipe.model} is an upscaler"
+    what = f"not supported by upscalers, and {recipe.model} is one"
     refuse(recipe, (*START_FIELDS, "enlarge", *MASK, *GROWTH), what)
     if recipe.factor not in (None, model.size_multiple):
         raise SettingError.of(
@@ -46,15 +46,15 @@ def check_task(recipe: Recipe, model: Defaults) -> None:
 
 
 def refuse(recipe: Recipe, names: Iterable[str], what: str) -> None:
-    """Raise ``SettingError`` if ``recipe`` has one of the fields, which are ``what``."""
+    """Raise ``SettingError`` if ``recipe`` has one of the fields; ``what`` ends the message."""
     for name in names:
         value = getattr(recipe, name)
-        if value is not None and value is not False:  # and 0 is a step
+        if value is not None and value is not False:  # 0 is a value: the first step
             raise SettingError.of(name, f"is {what}")
 
 
 def with_noise_level(recipe: Recipe, model: Defaults) -> Recipe:
-    """The same with the noise that an upscaler is told, if nobody told how much."""
+    """``recipe`` with the default noise_level, if the model is an upscaler."""
     most = model.max_noise_level
     if most is None:
         return recipe
@@ -65,9 +65,10 @@ def with_noise_level(recipe: Recipe, model: Defaults) -> Recipe:
 
 
 def usual_size(model: Defaults, picture: Size) -> Size:
-    """Width and height of what a picture becomes where none are named, before it is rounded.
+    """The default width and height for an input picture, before rounding.
 
-    To an upscaler each pixel is a latent. Others work best at the area that they were trained at.
+    An upscaler multiplies the picture's size. Other models work best at the area that they were
+    trained with.
     """
     if model.max_noise_level is None:
         return model.native_size

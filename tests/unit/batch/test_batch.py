@@ -217,7 +217,7 @@ def test_one_failure_does_not_end_the_batch(place: Path, size: str) -> None:
     [told] = [line for line in done.stderr.splitlines() if "its recipe" in line]
     assert told.startswith("sdloop: error: the latents are not finite numbers; its recipe: {")
     assert json.loads(told.partition("its recipe: ")[2])["seed"] == 3
-    assert "1 of the pictures could not be made" in done.stderr
+    assert "1 of the pictures failed; run the same command again" in done.stderr
     again = BATCH.run(*plan)
     assert (again.exit_code, again.stdout) == (0, "out/a-red-house-3.png\n")
 

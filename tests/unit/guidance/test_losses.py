@@ -61,8 +61,8 @@ def test_any_text_is_a_loss_or_refused(text: str) -> None:
             "'purple' is not a loss; the losses are red, green, blue, brightness, palette, ",
         ),
         ("bleu=3", "'bleu' is not a loss; did you mean 'blue'"),
-        ("blue=much", "must have a number as its scale, got 'much' in 'blue=much'"),
-        ("blue=", "must have a number as its scale, got ''"),
+        ("blue=much", "must have a number as the scale, got 'much' in 'blue=much'"),
+        ("blue=", "must have a number as the scale, got ''"),
         ("blue=1e9", "the scale of a loss in losses must be between -1e"),
         ("palette", "palette needs something after =, as in 'palette="),
         ("palette=#12", "must be an opaque colour"),
@@ -87,7 +87,7 @@ def test_a_module_is_found_without_being_run(
     (package / "warm.py").write_text("raise RuntimeError", encoding="utf-8")
     assert source_of("mine.warm") == package / "warm.py"
     for name in ("mine.cold", "nowhere", "mine.warm.more"):
-        with pytest.raises(FileError, match="there is no module"):
+        with pytest.raises(FileError, match="losses: no module"):
             source_of(name)
     with pytest.raises(FileError, match="must be a Python file"):
         source_of("math")

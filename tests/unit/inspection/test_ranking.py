@@ -108,7 +108,7 @@ def test_any_pictures_by_one_prompt(folder: Path) -> None:
         Image.effect_noise((40, 40), 20 + 30 * number).save(f"{number}.jpg")
     result = sheet(folder, ".", "--rank-prompt", "a cat " * 50)
     assert result.exit_code == 0, result.output
-    assert "the CLIP reads 77 tokens, and " in result.stderr
+    assert "CLIP reads only 77 tokens and ignores " in result.stderr
     Path("sheet.png").unlink()
     assert sheet(folder, ".", "--rank-prompt", "a cat " * 50, "-q").stderr == ""
 

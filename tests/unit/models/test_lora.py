@@ -149,7 +149,7 @@ def test_the_file_is_in_the_resolved_recipe_and_no_other_will_do(folder: Path) -
     assert resolve(settled, COMPONENTS, lora_hashes=hashes) == settled
     with pytest.raises(FileError, match=r"is not the LoRA that the recipe was made with: its sha2"):
         resolve(settled, COMPONENTS, lora_hashes={file.name: "0" * 64})
-    with pytest.raises(SettingError, match="loras must be found to resolve the recipe"):
+    with pytest.raises(SettingError, match="loras must be found before the recipe is resolved"):
         resolve(asked, COMPONENTS)
 
 
@@ -178,7 +178,7 @@ def test_the_key_is_of_what_is_added() -> None:
     ("value", "message"),
     [
         ("ink.safetensors", "loras must be a list"),
-        ([4], "loras must hold texts like"),
+        ([4], "loras must be texts like"),
         ([{"name": "a", "weight": 1}], "unknown key 'weight'"),
         ([{"scale": 1}], r"loras\.name must be given"),
         ([""], r"loras\.name must name"),
@@ -223,16 +223,16 @@ def test_prompts_call_loras(prompt: str, rest: str, names: list[str]) -> None:
 )
 def test_a_tag_that_is_none(tag: str) -> None:
     with pytest.raises(
-        SettingError, match=r"prompt must call a LoRA as in <lora:name> or <lora:na"
+        SettingError, match=r"prompt must name a LoRA as in <lora:name> or <lora:na"
     ):
         split_tags(f"a cat {tag}")
-    with pytest.raises(SettingError, match="without its >"):
+    with pytest.raises(SettingError, match="prompt must end each <lora: with >, got"):
         split_tags("a cat <lora:ink:0.8")
 
 
 @pytest.mark.parametrize("name", ["prompt", "negative_prompt"])
 def test_no_tag_reaches_the_text_encoder(name: str) -> None:
-    with pytest.raises(SettingError, match=f"{name} calls a LoRA where none is looked up"):
+    with pytest.raises(SettingError, match=f"{name} must not contain <lora:…> here"):
         resolve(recipe(**{name: "a dog <lora:ink:1>"}), COMPONENTS)
 
 

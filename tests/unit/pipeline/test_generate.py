@@ -213,10 +213,10 @@ def test_the_less_strength_the_nearer_to_the_picture() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"strength": 0.5}, "strength is for pictures that are made from another"),
+        ({"strength": 0.5}, "strength is for pictures that start from an image"),
         ({"width": 33}, "width must be a multiple of 2 .* got 33; nearest: 32 and 34"),
         ({"clip_skip": 3}, "clip_skip must be at most 2, got 3"),
-        ({"target_size": (64, 64)}, "target_size is for SDXL models"),
+        ({"target_size": (64, 64)}, "target_size needs an SDXL model"),
         ({"scheduler": "edm-euler"}, "scheduler must not be an EDM scheduler .* got 'edm-euler'"),
     ],
 )

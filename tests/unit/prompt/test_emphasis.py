@@ -256,7 +256,7 @@ def test_two_prompts_for_sdxl(settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["prompt_2", "negative_prompt_2"])
 def test_one_text_encoder_has_no_second_prompt(name: str) -> None:
-    with pytest.raises(SettingError, match=rf"{name} is for models with two .*mini has one"):
+    with pytest.raises(SettingError, match=rf"{name} needs a model with two .*mini has one"):
         resolve(recipe(negative_prompt="", **{name: "a dog"}), SD1)
 
 

@@ -218,14 +218,14 @@ def test_a_recipe_refuses_another_file(frog: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"prompt": "a frog"}, "would change nothing: '<frog>' is not in the prompt 'a frog'"),
-        ({"embeddings": []}, r"embeddings must be a list of one text or more, got \[\]"),
+        ({"prompt": "a frog"}, "must be used in a prompt, and '<frog>' is not in 'a frog'"),
+        ({"embeddings": []}, r"embeddings must be a list of at least one text, got \[\]"),
         ({"embeddings": "x.pt"}, "embeddings must be a list"),
         ({"embeddings_sha256": ["0"]}, "embeddings_sha256 must be 64 hex digits, got '0'"),
-        ({"embeddings_sha256": ["0" * 64] * 2}, "one for each file, got 2 for 1"),
+        ({"embeddings_sha256": ["0" * 64] * 2}, "one hash for each file, got 2 for 1"),
         ({"embeddings": None, "embeddings_sha256": ["0" * 64]}, "but none are given"),
         ({"replace_tokens": ["<frog>=cat"]}, "one meaning, got '<frog>' twice"),
-        ({"replace_tokens": ["bird=cat"]}, "would change nothing: 'bird'"),
+        ({"replace_tokens": ["bird=cat"]}, "must be used in a prompt, and 'bird'"),
     ],
 )
 def test_what_a_recipe_refuses(frog: str, settings: dict[str, Any], message: str) -> None:
@@ -234,7 +234,7 @@ def test_what_a_recipe_refuses(frog: str, settings: dict[str, Any], message: str
 
 
 def test_a_word_must_survive_the_prompts_grammar(frog: str) -> None:
-    with pytest.raises(SettingError, match=r"without \(\)\[\]\|.*'\(x\)': name another"):
+    with pytest.raises(SettingError, match=r"without \(\)\[\]\|.*'\(x\)': choose another word"):
         resolve(recipe("a (x)", embeddings=[f"{frog}:(x)"]), SD1)
     second = recipe("a cat", prompt_2="a <frog>", embeddings=[frog])
     with pytest.raises(SettingError, match=r"prompt_2"):
@@ -253,7 +253,7 @@ def test_a_word_may_be_in_any_prompt_of_a_mixture(frog: str) -> None:
     [
         ((768,), "for SD 1.x"),
         ((1024,), "for SD 2.x"),
-        ((768, 1280), "for SDXL, with vectors of width 768 and 1280; those of mini have 32"),
+        ((768, 1280), "for SDXL, with vectors of width 768 and 1280; mini needs width 32"),
         ((128,), "for the embedded mini"),
         ((5,), "for a model with text encoders of width 5"),
     ],
@@ -374,7 +374,7 @@ def test_a_file_in_a_words_place(frog: str) -> None:
 def test_several_vectors_have_no_room_in_a_words_place(tmp_path: Path) -> None:
     path = tmp_path / "frog.safetensors"
     save_file({"<frog>": vectors(2)}, path)
-    with pytest.raises(SettingError, match=r"must put one vector in a word's place.*holds 2"):
+    with pytest.raises(SettingError, match=r"must use files with one vector, .* has 2"):
         resolve(recipe("a man", replace_tokens=[f"man={path}"]), SD1)
 
 

@@ -68,9 +68,9 @@ def recipe(**settings: Any) -> Recipe:
         ({"start_step": -1}, "start_step must be at least 0, got -1"),
         (
             {"start_step": 4, "strength": 0.5},
-            "start_step says where to start, and so does strength",
+            "start_step cannot be combined with strength",
         ),
-        ({"start_step": 4, "exact_steps": True}, "and so does exact_steps"),
+        ({"start_step": 4, "exact_steps": True}, "start_step cannot be combined with exact_steps"),
         ({"resize": "fill"}, "resize must be one of fit, crop, pad, stretch, back, got 'fill'"),
         ({"background": "rad"}, "background must be an opaque colour .* got 'rad'"),
     ],
@@ -134,7 +134,7 @@ def test_resolving_writes_the_models_choices_in_and_changes_nothing_twice() -> N
         ({"width": 500}, "width must be a multiple of 8 .*, got 500; nearest: 496 and 504"),
         ({"height": 4}, "height must be a multiple of 8 .*, got 4; nearest: 8"),
         ({"eta": 0.5}, "eta has no effect with the scheduler euler"),
-        ({"crop_top_left": (0, 0)}, "crop_top_left is for SDXL models"),
+        ({"crop_top_left": (0, 0)}, "crop_top_left needs an SDXL model"),
         ({"scheduler": "edm-euler"}, "scheduler must not be an EDM scheduler"),
         ({"clip_skip": 3}, "clip_skip must be at most 2, got 3"),
     ],
@@ -179,8 +179,8 @@ def test_an_inpainting_model_wants_a_mask(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingError) as caught:
         resolve(recipe(model="painter", **settings), Model(paints=True), picture)
     assert str(caught.value) == (
-        "mask must be given to an inpainting model, and painter is one: use `sdloop inpaint`, "
-        "or `sdloop outpaint` to let a picture grow"
+        "mask must be given for the inpainting model painter: use `sdloop inpaint`, or "
+        "`sdloop outpaint` to extend a picture"
     )
 
 
@@ -234,7 +234,7 @@ def test_the_schedule_of_a_strength(settings: dict[str, Any], schedule: tuple[in
 )  # fmt: skip
 def test_settings_of_a_picture_mean_nothing_without_one(settings: dict[str, Any]) -> None:
     (name,) = settings
-    with pytest.raises(SettingError, match=f"^{name} is for pictures that are made from another"):
+    with pytest.raises(SettingError, match=f"^{name} is for pictures that start from an image"):
         resolve(recipe(**settings), Model())
 
 
@@ -286,11 +286,11 @@ def test_an_upscaler_enlarges_a_picture_that_is_brought_to_another_size_first() 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"strength": 0.5}, "strength is for models that start from the picture itself, and x4 is"),
-        ({"exact_steps": True}, "exact_steps is for models that start from the picture itself"),
-        ({"start_step": 0}, "start_step is for models that start from the picture itself"),
-        ({"mask": "alpha"}, "mask is for models that start from the picture itself"),
-        ({"no_keep": True}, "no_keep is for models that start from the picture itself"),
+        ({"strength": 0.5}, "strength is not supported by upscalers, and x4 is one"),
+        ({"exact_steps": True}, "exact_steps is not supported by upscalers"),
+        ({"start_step": 0}, "start_step is not supported by upscalers"),
+        ({"mask": "alpha"}, "mask is not supported by upscalers"),
+        ({"no_keep": True}, "no_keep is not supported by upscalers"),
         ({"noise_level": 351}, "noise_level must be at most 350, got 351"),
         ({"width": 102}, "width must be a multiple of 4 for this model, got 102"),
     ],
@@ -304,7 +304,7 @@ def test_what_an_upscaler_does_not_do(settings: dict[str, Any], message: str) ->
 def test_an_upscaler_wants_a_picture() -> None:
     with pytest.raises(SettingError) as caught:
         resolve(recipe(model="x4"), UPSCALER)
-    message = "image must be given to an upscaler, and x4 is one: use `sdloop upscale`"
+    message = "image must be given for the upscaler x4: use `sdloop upscale`"
     assert str(caught.value) == message
 
 

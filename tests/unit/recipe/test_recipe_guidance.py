@@ -36,12 +36,15 @@ def recipe(**settings: Any) -> Recipe:
         ({"guidance": "cfg-zero:zero=0.5"}, "guidance cfg-zero:zero must be a whole number"),
         ({"guidance": 3}, "guidance must be text, got 3"),
         ({"guidance": "apg", "guidance_scale": 1}, "guidance needs guidance, and guidance_scale 1"),
-        ({"guidance": "cfg++", "guidance_scale": 7.5}, r"cfg\+\+ needs scales of 0 to 1.*got 7.5"),
+        (
+            {"guidance": "cfg++", "guidance_scale": 7.5},
+            r"cfg\+\+ needs scales from 0 to 1.*got 7.5",
+        ),
         ({"guidance": "cfg++", "guidance_schedule": "0.2,3"}, r"cfg\+\+ needs scales.*got 3"),
         ({"guidance_interval": "5"}, "guidance_interval must be two sigmas, as in 0.28..5.42"),
         ({"guidance_interval": ".."}, "guidance_interval must be two sigmas"),
         ({"guidance_interval": "a..b"}, "guidance_interval must be a number, got 'a'"),
-        ({"guidance_interval": "5..1"}, "guidance_interval must begin with the lower sigma"),
+        ({"guidance_interval": "5..1"}, "guidance_interval must have the lower sigma first"),
         ({"guidance_interval": "-1..1"}, "guidance_interval must be between 0 and 1e.06, got -1"),
         (
             {"guidance_interval": "1..2", "guidance_scale": 1},
@@ -55,10 +58,10 @@ def recipe(**settings: Any) -> Recipe:
         ({"guidance_schedule": "1,1"}, "guidance_schedule must have a scale other than 1"),
         (
             {"guidance_schedule": "1,2", "guidance_scale": 3},
-            "guidance_schedule says the scale of each step, and so does guidance_scale 3",
+            "guidance_schedule cannot be combined with guidance_scale, got guidance_scale 3",
         ),
         ({"pag_scale": -1}, "pag_scale must be between 0 and 1000, got -1"),
-        ({"pag_layers": "mid"}, "pag_layers needs pag_scale, which says how much, got 'mid'"),
+        ({"pag_layers": "mid"}, "pag_layers needs pag_scale, which sets how much, got 'mid'"),
         ({"slg_layers": "mid"}, "slg_layers needs slg_scale"),
         ({"slg_scale": 1, "slg_layers": "mid,"}, "slg_layers must be names of layers"),
     ],
@@ -158,7 +161,10 @@ def test_edms_schedulers_have_no_such_terms(guidance: str) -> None:
     from dataclasses import replace
 
     model = replace(tiny_sd1(), scheduler_config={"_class_name": "EDMEulerScheduler"})
-    with pytest.raises(SettingError, match=f"guidance {guidance} needs the clean .* 'edm-euler'"):
+    with pytest.raises(
+        SettingError,
+        match=f"guidance {guidance} does not work with EDM schedulers, got 'edm-euler'",
+    ):
         resolve(recipe(guidance=guidance), model)
     assert resolve(recipe(guidance="cfg-zero"), model).guided
 

@@ -118,7 +118,7 @@ def test_noise_of_ddim_is_drawn_as_ever() -> None:
 @pytest.mark.parametrize("scheduler", [None, "pndm", "dpmpp-2m", "euler-a", "heun"])
 def test_other_schedulers_are_refused_by_name(scheduler: str | None) -> None:
     wanted = recipe(scheduler=scheduler)
-    message = f"known for the schedulers ddim and euler, got '{scheduler or 'pndm'}'"
+    message = f"cfg\\+\\+ needs the scheduler ddim or euler, got '{scheduler or 'pndm'}'"
     with pytest.raises(SettingError, match=message):
         generate(tiny_sd1(), wanted)
 
