@@ -83,7 +83,7 @@ def _beside(fields: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
 def _arc(how: MixOptions, weights: Sequence[float]) -> bool:
     """Whether to interpolate spherically; a walk through many prompts always does."""
     if how.slerp and sum(weight != 0 for weight in weights) > 2:
-        raise SettingError(f"slerp is for two prompts, got {len(weights)}")
+        raise SettingError(f"slerp needs two prompts, got {len(weights)}")
     return how.slerp
 
 

@@ -142,7 +142,7 @@ def test_what_was_interrupted_is_taken_up(carry: str) -> None:
     assert frames_of("all.webp") == frames_of("whole.webp")
     outcome = COMMAND.run(*ask, "--steps", "3", "-o", "other.webp")
     assert outcome.exit_code == 3
-    assert "'made/0001.png' is a frame of something else" in outcome.stderr
+    assert "'made/0001.png' is a frame of another animation" in outcome.stderr
     assert not Path("other.webp").exists()
 
 
@@ -236,7 +236,7 @@ def test_an_interrupt_leaves_whole_frames_and_no_file(here: Path) -> None:
     run.send_signal(signal.SIGINT)
     out, error = run.communicate(timeout=60)
     assert (run.returncode, out) == (130, ""), error
-    assert "of 4 frames; no file was written, the frames are in 'made'" in error
+    assert "of 4 frames; no file was written, but the frames are in 'made'" in error
     assert error.endswith(": to continue, run the same command with --seed 4\n")
     assert not Path("cat.gif").exists()
     assert not list(Path().rglob("*.part"))

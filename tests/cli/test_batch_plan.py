@@ -97,7 +97,7 @@ def test_a_sweep_can_bring_the_prompts(place: Path) -> None:
 def test_each_prompt_takes_the_words_that_are_in_it(place: Path) -> None:
     plan = BATCH.plan("a {frog|cat}", "--seed", "4", "--replace-token", "frog=cat", "-m", "mini")
     assert [line.get("replace_tokens") for line in plan] == [["frog=cat"], None]
-    assert "would change nothing" in BATCH.refused(
+    assert "must be used in a prompt" in BATCH.refused(
         "a cat", "--replace-token", "frog=cat", "-m", "mini"
     )
 
@@ -118,7 +118,7 @@ def test_a_plan_goes_through_again_unchanged(place: Path) -> None:
     # Twice the same plan is that plan.
     twice = BATCH.run("--from-file", "-", "--dry-run", stdin=lines + lines)
     assert twice.stdout == lines
-    assert "12 of the pictures were planned twice" in twice.stderr
+    assert "12 pictures were planned more than once: each is made only once" in twice.stderr
 
 
 def test_other_commands_take_the_lines_too(place: Path) -> None:
@@ -182,18 +182,18 @@ def test_a_plan_begins_before_its_prompts_end(place: Path) -> None:
     [
         ((), "prompt must be given"),
         (("a", "--from-file", "x"), "prompt must come from one place"),
-        (("-", "-"), "only one can be"),
+        (("-", "-"), "only one input can be"),
         (("a", "--sweep", "steps=0"), "steps must be at least 1, got 0"),
         (("a", "--sweep", "stepps=1"), "did you mean 'steps'"),
         (("a", "--sweep", "steps=1,2", "--steps", "3"), "steps is swept, and given as 3 too"),
         (("a", "--sweep", "seed=1,2", "--seed", "3"), "seed is swept, and given as '3' too"),
         (("a", "--sweep", "steps=1", "--sweep", "steps=2"), "steps must be swept once"),
-        (("a", "--zip"), "zip pairs what is swept"),
+        (("a", "--zip"), "zip needs --sweep"),
         (("a", "--zip", "--sweep", "steps=1,2", "--sweep", "eta=0"), "equal length"),
         (("a", "--sweep", "eta=0,0.5"), "eta has no effect with the scheduler"),
         (("a", "--sweep", "width=32,33"), "width must be a multiple"),
         (("a", "--pick", "some"), "pick must be one of all, random"),
-        (("a", "--pick", "random"), "pick needs prompts with variants"),
+        (("a", "--pick", "random"), "pick needs a prompt with variants"),
         (("a", "--wildcards", "."), "wildcards must be used in a prompt"),
         (("a", "--preview"), "save_steps and preview are not for batch"),
         (("a", "--count", "2", "--seed", "4294967295"), "seed must be at most 4294967294"),

@@ -70,8 +70,8 @@ def test_flags_take_the_place_of_what_a_file_says() -> None:
     ("flags", "message"),
     [
         (["--guidance", "apg:norm"], "guidance apg:norm must be a number, got ''"),
-        (["--guidance", "cfg++", "-g", "7"], "guidance cfg++ needs scales of 0 to 1"),
-        (["--guidance-interval", "5..1"], "guidance_interval must begin with the lower sigma"),
+        (["--guidance", "cfg++", "-g", "7"], "guidance cfg++ needs scales from 0 to 1"),
+        (["--guidance-interval", "5..1"], "guidance_interval must have the lower sigma first"),
         (["--guidance-schedule", "1..9"], "guidance_schedule must be a number, got '1..9'"),
         (["--pag-layers", "mid"], "pag_layers needs pag_scale"),
         (["-g", "1", "--guidance", "apg"], "guidance needs guidance, and guidance_scale 1"),

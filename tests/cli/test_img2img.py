@@ -189,9 +189,9 @@ def test_settings_files_name_pictures_and_strengths_and_flags_win() -> None:
     [
         ([], "prompt must be given, as in: sdloop img2img sketch.png"),
         (["sketch.png"], "prompt must be given, as in: sdloop img2img sketch.png"),
-        (["sketch.png", "sketch.png"], "prompt must be a text, and 'sketch.png' is a picture"),
-        (["sketch.png", "-", "-i", "-"], 'only one can be "-", standard input'),
-        (["-", "-"], 'only one can be "-", standard input, got image and prompt'),
+        (["sketch.png", "sketch.png"], "prompt must be a text, got the picture 'sketch.png'"),
+        (["sketch.png", "-", "-i", "-"], 'only one input can be "-" (standard input)'),
+        (["-", "-"], 'only one input can be "-" (standard input), got image and prompt'),
         (["sketch.png", "a", "--strength", "0.03"], "strength must be at least 0.04 for one of 25"),
         (["sketch.png", "a", "--strength", "0"], "strength must be at least 0.04 for one of 25"),
         (["sketch.png", "a", "--strength", "1.5"], "strength must be between 0 and 1, got 1.5"),
@@ -202,7 +202,7 @@ def test_settings_files_name_pictures_and_strengths_and_flags_win() -> None:
         (["sketch.png", "a", "--start-step", "25"], "start_step must be at most 24, got 25"),
         (
             ["sketch.png", "a", "--start-step", "5", "--strength", "0.5"],
-            "start_step says where to start, and so does strength: drop one",
+            "start_step cannot be combined with strength: remove one of them",
         ),
         (["sketch.png", "a", "--resize", "fill"], "resize must be one of fit, crop, pad, stretch"),
         (["sketch.png", "a", "--background", "rad"], "background must be an opaque colour"),
@@ -218,7 +218,7 @@ def test_a_strength_without_a_picture_is_refused() -> None:
     runner = CliRunner()
     result = runner.invoke(app, ["txt2img", "--from-file", "-"], input="a cat --t 0.5\n")
     assert result.exit_code == 2
-    assert "line 1: strength is for pictures that are made from another" in result.stderr
+    assert "line 1: strength is for pictures that start from an image" in result.stderr
     lines = '{"prompt": "a cat", "image": "sketch.png"}\n'
     message = refused("sketch.png", "--from-file", "-", stdin=lines)
     assert message == "image cannot be used here: every prompt has its own image"

@@ -177,7 +177,7 @@ def test_what_runs_is_told() -> None:
         (["--mask", "mask.png", "--mask-margin", "-1"], "mask_margin must be at least 0, got -1"),
         (["--mask", "mask.png", "--mask-margin", "4", "--resize", "pad"], "mask_margin needs"),
         (["--mask", "mask.png", "--strength", "0.01"], "strength must be at least 0.04"),
-        (["--mask", "-"], "only one can be"),
+        (["--mask", "-"], "only one input can be"),
     ],
     ids=str,
 )  # fmt: skip
@@ -230,10 +230,10 @@ def test_another_mask_than_the_recipes_is_refused() -> None:
 def test_what_is_only_for_masks_is_refused_without_one() -> None:
     lines = '{"prompt": "a hat", "image": "photo.png", "no_keep": true}\n'
     message = Command("img2img").refused("--from-file", "-", stdin=lines)
-    assert "no_keep is for pictures that are painted in part, and no mask is given" in message
+    assert "no_keep is for inpainting, and no mask is given" in message
     lines = '{"prompt": "a hat", "image": "photo.png", "resize": "back"}\n'
     message = Command("img2img").refused("--from-file", "-", stdin=lines)
-    assert "resize 'back' is for masks, and no mask is given" in message
+    assert "resize 'back' needs a mask, and no mask is given" in message
 
 
 def test_several_photos_seeds_and_masks_in_a_batch_are_as_each_alone() -> None:
@@ -283,8 +283,8 @@ def test_an_inpainting_model_paints_what_the_ordinary_one_does_not(painter: Path
 def test_an_inpainting_model_without_a_mask_is_refused(painter: Path, command: list[str]) -> None:
     arguments = [*command[1:], "a hat", "--model", str(painter)]
     assert Command(command[0]).refused(*arguments) == (
-        f"mask must be given to an inpainting model, and {painter} is one: use `sdloop inpaint`, "
-        "or `sdloop outpaint` to let a picture grow"
+        f"mask must be given for the inpainting model {painter}: use `sdloop inpaint`, or "
+        "`sdloop outpaint` to extend a picture"
     )
 
 

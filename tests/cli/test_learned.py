@@ -76,7 +76,7 @@ def test_several_words_and_a_token_of_ones_own(tiny_model: Path, frog: Path) -> 
     [
         (("--embedding", "none.pt"), 3, "cannot read 'none.pt'"),
         (("--embedding", "frog"), 2, "embeddings must be like FILE or FILE:TOKEN"),
-        (("--embedding", "frog.safetensors"), 2, "'<frog>' is not in the prompt 'a man'"),
+        (("--embedding", "frog.safetensors"), 2, "'<frog>' is not in 'a man'"),
         (("--replace-token", "man"), 2, "replace_tokens must be like puppy=cat"),
         (("--replace-token", "man=zyzzyva"), 2, "replace_tokens: 'zyzzyva' must be one token"),
     ],
@@ -133,7 +133,7 @@ def test_each_line_of_a_file_takes_the_words_that_it_mentions(tiny_model: Path, 
     ]
     nowhere = run(tiny_model, "--from-file", "lines.txt", "--replace-token", "dog=king")
     assert nowhere.exit_code == 2
-    assert "replace_tokens would change nothing: 'dog'" in nowhere.stderr
+    assert "replace_tokens must be used in a prompt, and 'dog'" in nowhere.stderr
 
 
 def test_a_slider_may_lead_to_a_learned_word(tiny_model: Path, frog: Path) -> None:

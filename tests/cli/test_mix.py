@@ -139,21 +139,30 @@ def test_settings_come_from_a_file_too() -> None:
     ("arguments", "message"),
     [
         ((), "prompt must be given"),
-        (("a cat",), "mix needs two prompts at least, got 1"),
+        (("a cat",), "mix needs at least two prompts, got 1"),
         ((*PAIR, "--weight", "2"), "weight must be between 0 and 1, got 2.0"),
-        ((*PAIR, "--weight", "0.5", "--slider", "3"), "weight and slider both say how much"),
+        (
+            (*PAIR, "--weight", "0.5", "--slider", "3"),
+            "weight cannot be combined with slider: remove one of them",
+        ),
         ((*PAIR, "--weights", "1,x"), "weights must be a number, got 'x'"),
-        ((*PAIR, "--weights", "1,2,3"), "weights must be 2, one for each, got 1, 2, 3"),
-        ((*PAIR, "a fish", "--weight", "0.5"), "weight is for two prompts, got 3"),
+        ((*PAIR, "--weights", "1,2,3"), "weights must be 2 numbers, got 1, 2, 3"),
+        ((*PAIR, "a fish", "--weight", "0.5"), "weight needs two prompts, got 3"),
         ((*PAIR, "--slider", "1"), "slider must be at least 2, got 1"),
-        ((*PAIR, "--fps", "9"), "fps is for --walk, and there is none"),
+        ((*PAIR, "--fps", "9"), "fps needs --walk"),
         ((*PAIR, "--at", "nowhere"), "at must be one of embedding, token, prediction, time"),
-        ((*PAIR, "--at", "time", "--slerp"), "slerp is for mixing at embedding"),
-        ((*PAIR, "--at", "prediction", "--cfg", "1"), "AND combines what guidance follows"),
-        ((*PAIR, "a fish", "--slerp"), "slerp is for two prompts, got 3"),
+        ((*PAIR, "--at", "time", "--slerp"), "slerp works only with at 'embedding', got 'time'"),
+        (
+            (*PAIR, "--at", "prediction", "--cfg", "1"),
+            "AND needs guidance, and guidance_scale 1 switches it off",
+        ),
+        ((*PAIR, "a fish", "--slerp"), "slerp needs two prompts, got 3"),
         (("a cat", "--walk", "4", "--seed", "4"), "walk needs at least two prompts, or two seeds"),
         (("a cat", "a cat", "--walk", "3", "--seed", "4"), "walk needs at least two prompts"),
-        (("a cat", "a cat", "--slider", "3"), "slider needs two prompts that differ, got 'a cat'"),
+        (
+            ("a cat", "a cat", "--slider", "3"),
+            "slider needs two different prompts, got only 'a cat'",
+        ),
         (
             ("--at", "token", "a {man|man}", "--walk", "3", "--seed", "4"),
             "walk needs at least two prompts",
@@ -181,6 +190,8 @@ def test_the_command_itself() -> None:
 
 def test_a_walk_through_seeds_says_that_noise_which_is_drawn_will_jump() -> None:
     flags = ("a cat", "--walk", "3", "--seed", "4..5", "--dry-run")
-    assert "draws noise at each step" in mix(*flags, "--scheduler", "euler-a").stderr
-    assert "draws noise at each step" in mix(*flags, "--scheduler", "ddim", "--eta", "1").stderr
+    assert "adds random noise in each step" in mix(*flags, "--scheduler", "euler-a").stderr
+    assert (
+        "adds random noise in each step" in mix(*flags, "--scheduler", "ddim", "--eta", "1").stderr
+    )
     assert "draws noise" not in mix(*flags, "--scheduler", "euler").stderr

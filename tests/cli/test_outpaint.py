@@ -124,7 +124,7 @@ def test_an_inpainting_model_in_a_real_process(tmp_path: Path) -> None:
         (["photo.png", "a", "--right", "9"], "right must be a multiple of 2 for this model, got 9"),
         (["photo.png", "a", "--right", "-8"], "right must be at least 1, got -8"),
         (["photo.png", "a", "--right", "8", "--overlap", "32"], "overlap must be smaller than"),
-        (["photo.png", "a", "--right", "8", "--size", "64x64"], "width follows from what the pict"),
+        (["photo.png", "a", "--right", "8", "--size", "64x64"], "width must be left out or "),
         (["photo.png", "a", "--right", "32768"], "width must be at most 32768, got 32816"),
     ],
     ids=str,

@@ -105,8 +105,8 @@ def test_whoever_is_no_terminal_is_told_so_once() -> None:
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--preview", "--quiet"], "preview and quiet exclude each other"),
-        (["--preview-vae", "2"], "preview_vae means nothing without preview, got 2"),
+        (["--preview", "--quiet"], "preview cannot be combined with quiet"),
+        (["--preview-vae", "2"], "preview_vae needs preview, got preview_vae 2"),
         (["--preview", "--preview-vae", "0"], "preview_vae must be at least 1, got 0"),
     ],
     ids=str,

@@ -211,7 +211,9 @@ def test_what_would_be_another_picture_is_refused_with_a_way_out() -> None:
     recipe, told = _told("a.png", "--strength", "0.5")
     assert "start_step" not in recipe
     assert "sdloop: a.png: start_step 3 is dropped" in told
-    assert RERUN.refused("a.png", "--hires", "2").startswith("a.png: hires is for pictures that")
+    assert RERUN.refused("a.png", "--hires", "2").startswith(
+        "a.png: hires works only without an image, got 2"
+    )
     assert "did you mean 'negative_prompt'" in RERUN.refused("a.png", "--drop", "negative")
     _file(TXT2IMG, "a cat", "--seed", "4", "-o", "b.png")
     assert RERUN.refused("b.png", "--strength", "0.5").startswith("b.png: strength is for pictures")

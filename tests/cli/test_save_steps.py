@@ -92,13 +92,13 @@ def test_pictures_that_grow_show_their_windows_one_at_a_time() -> None:
     gradient().resize((32, 32)).save("photo.png")
     flags = ["photo.png", "a cat", "--right", "16", "--seed", "4..5", "--save-steps", "steps"]
     complaint = Command("outpaint").refused(*flags, "--quiet", "--batch-size", "2")
-    assert complaint == "save_steps needs batch_size 1 for pictures that grow, got 2"
+    assert complaint == "save_steps needs batch_size 1 for outpainting, got 2"
 
 
 @pytest.mark.parametrize(
     ("flags", "complaint", "code"),
     [
-        (["--save-every", "2"], "save_every means nothing without save_steps, got 2", 2),
+        (["--save-every", "2"], "save_every needs save_steps, got save_every 2", 2),
         (["--save-steps", "d", "--save-every", "0"], "save_every must be at least 1, got 0", 2),
         (["--save-steps", ""], "save_steps must not be empty", 2),
         (["--save-steps", "file"], "cannot write 'file/x.png': ", 3),

@@ -95,16 +95,20 @@ def test_the_key_is_that_of_what_the_files_hold(here: Path) -> None:
         (["--loss", "purple"], "'purple' is not a loss; the losses are red, green, blue", 2),
         (["--loss-every", "2"], "loss_every needs losses, but none are given", 2),
         (["--loss-mode", "exact"], "loss_mode needs losses", 2),
-        (["--loss-clip", "x", "--loss", "blue"], "loss_clip needs a clip=", 2),
+        (["--loss-clip", "x", "--loss", "blue"], "loss_clip needs the loss clip=TEXT", 2),
         (["--loss", "blue", "--loss-every", "0"], "loss_every must be at least 1, got 0", 2),
         (["--loss", "blue", "--loss-mode", "fast"], "loss_mode must be one of cheap, exact", 2),
         (["--loss", "like=none.png"], "cannot read 'none.png'", 3),
         (["--loss", "like=warm.py"], "'warm.py' is not a picture", 3),
-        (["--loss", "cold:warmth"], "there is no module 'cold'", 3),
+        (["--loss", "cold:warmth"], "no module 'cold' in this folder", 3),
         (["--loss", "broken:loss"], "the module 'broken' cannot be imported: ", 3),
         (["--loss", "warm:cold"], "'warm' has no function 'cold'", 2),
         (["--loss", "clip=a cat", "--loss-clip", "./nowhere"], "nowhere", 3),
-        (["--loss", "blue", "--guidance", "cfg++"], "losses move the latents between", 2),
+        (
+            ["--loss", "blue", "--guidance", "cfg++"],
+            "losses cannot be combined with guidance cfg++",
+            2,
+        ),
     ],
 )
 def test_what_means_nothing_is_refused(
@@ -178,7 +182,9 @@ def test_what_grows_by_parts_is_like_no_picture(here: Path) -> None:
     Image.new("RGB", (32, 32), "gold").save("small.png")
     outpaint = Command("outpaint")
     flags = ("small.png", *SAME, "--right", "16")
-    assert "grows by parts" in outpaint.refused(*flags, "--loss", "like=gold.png")
+    assert "like=FILE cannot be combined with outpainting" in outpaint.refused(
+        *flags, "--loss", "like=gold.png"
+    )
     outpaint.make(*flags, "--loss", "blue=3000", "-o", "grown.png")
 
 

@@ -109,7 +109,7 @@ def test_two_encoders_read_what_each_is_given(tiny_sdxl_model: Path) -> None:
         assert [t["id"] for t in chunk["tokens"]] == tokenizer(text).input_ids
     assert seen["unknown"] == []
     assert refused("a cat", "--prompt-2", "x") == [
-        "sdloop: error: prompt_2 is for models with two text encoders (SDXL), and mini has one"
+        "sdloop: error: prompt_2 needs a model with two text encoders (SDXL), and mini has one"
     ]
 
 

@@ -200,7 +200,7 @@ def test_names_in_files_cannot_leave_the_folder(name: str) -> None:
         ),
         (["a cat", "--sigmas", "linear"], "sigmas must be one of karras"),
         (["a cat", "--scheduler", "euler", "--eta", "1"], "eta has no effect"),
-        (["a cat", "--target-size", "64x64"], "target_size is for SDXL models"),
+        (["a cat", "--target-size", "64x64"], "target_size needs an SDXL model"),
         (["a cat", "--crop-top-left", "4"], "crop_top_left must be two whole numbers like 0,0"),
         (["a cat", "--device", "gpu"], "device must be auto, cuda"),
         (["a cat", "--dtype", "fp8"], "dtype must be one of auto, fp16"),

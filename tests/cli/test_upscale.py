@@ -44,7 +44,7 @@ def test_a_size_that_is_rounded_is_told() -> None:
 def test_a_picture_brings_its_own_prompt_and_flags_win() -> None:
     TXT2IMG.make("a cat", "-n", "a dog", "--seed", "4", "-o", "cat.png")
     result = UPSCALE.run("cat.png", "--seed", "4", "--dry-run")
-    assert "the prompt of 'cat.png' is in its file: \"a cat\"" in result.stderr
+    assert "using the prompt recorded in 'cat.png': \"a cat\"" in result.stderr
     recipe = json.loads(result.stdout)
     assert (recipe["prompt"], recipe["negative_prompt"]) == ("a cat", "a dog")
     (recipe,) = UPSCALE.plan("cat.png", "a fish", "--seed", "4")

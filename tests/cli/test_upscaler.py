@@ -71,8 +71,8 @@ def test_a_picture_in_windows() -> None:
     ("flags", "complaint"),
     [
         (["--factor", "2"], "factor must be 4 for the upscaler"),
-        (["--strength", "0.5"], "strength is for models that start from the picture itself"),
-        (["--enlarge", "latent"], "enlarge is for models that start from the picture itself"),
+        (["--strength", "0.5"], "strength is not supported by upscalers"),
+        (["--enlarge", "latent"], "enlarge is not supported by upscalers"),
         (["--noise-level", "351"], "noise_level must be at most 350, got 351"),
         (["--noise-level", "-1"], "noise_level must be at least 0, got -1"),
         (["--width", "100"], "width must agree with factor 4, which makes it 72, got 100"),
@@ -90,7 +90,7 @@ def test_a_noise_level_for_another_model_is_refused(tiny_model: Path) -> None:
 
 def test_txt2img_is_refused(upscaler: Path) -> None:
     assert Command("txt2img").refused("a cat") == (
-        f"image must be given to an upscaler, and {upscaler} is one: use `sdloop upscale`"
+        f"image must be given for the upscaler {upscaler}: use `sdloop upscale`"
     )
 
 

@@ -1,1 +1,1 @@
-"""What the commands that make pictures share."""
+"""Code shared by the commands that make pictures."""

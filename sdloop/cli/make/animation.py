@@ -1,4 +1,4 @@
-"""The pipe of ``sdloop animate``: the input frames → their Recipe → the results → a file."""
+"""Make the animation of ``sdloop animate``: input frames → Recipe → results → file."""
 
 import json
 import time
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Animation:
-    """What was asked for besides the Recipe; ``frames`` is the folder for single results."""
+    """The settings besides the Recipe; ``frames`` is the folder for the single frames."""
 
     input: Frames
     carry: float
@@ -54,7 +54,7 @@ class Animation:
 def make_animation(
     recipe: Recipe, animation: Animation, command: CommandSettings, output: MovingOutput
 ) -> None:
-    """Make the frames, write the file, and print its path or its line of JSON."""
+    """Make the frames, write the file, and print its path or a line of JSON."""
     resolve = Resolver(open_image)
     resolved = resolve.for_frames(recipe, animation.input, carry=animation.carry)
     recipe = resolved.recipe
@@ -96,7 +96,7 @@ class _Run:
         self._started = time.perf_counter()
 
     def write(self) -> Path:
-        """Make and write it; returns the path that it got."""
+        """Make the animation and write the file; returns its path."""
         one = self._animation
         with Progress(pictures=len(one.input), quiet=self._output.quiet) as progress:
             return write_moving(
@@ -109,14 +109,14 @@ class _Run:
             )
 
     def so_far(self) -> str:
-        """What an interrupt leaves."""
+        """The message after an interrupt: what was made, and how to continue."""
         folder = self._animation.frames
         done = f"interrupted after {self._finished} of {len(self._animation.input)} frames; no file"
         if folder is None:
             return f"{done} was written (--save-frames DIR would have kept them)"
-        seed = self._planned.recipe.seed  # which nobody need have named
+        seed = self._planned.recipe.seed  # may be a random one
         return (
-            f"{done} was written, the frames are in {str(folder)!r}: to continue, run the same "
+            f"{done} was written, but the frames are in {str(folder)!r}: to continue, run the same "
             f"command with --seed {seed}"
         )
 
@@ -158,7 +158,7 @@ class _Run:
             return
         self._made = made = frame.picture.made
         if self._animation.frames is not None:
-            # Without its circumstances a frame could not be told from another's when it is found.
+            # Always with all metadata: a later run finds the frame by the key in it.
             write_picture(
                 frame.image,
                 self._frame_path(frame.index),
@@ -173,7 +173,7 @@ class _Run:
         return self._animation.frames / f"{index + 1:0{digits}d}.png"
 
     def _known(self, index: int, key: str) -> "Image | None":
-        """The frame of that key, if an earlier run has left it."""
+        """The frame with this key, if an earlier run saved it."""
         from PIL import Image
 
         if self._animation.frames is None or not self._frame_path(index).exists():
@@ -185,13 +185,13 @@ class _Run:
         if self._output.overwrite:
             return None
         raise FileError(
-            f"{str(path)!r} is a frame of something else: choose another folder, or replace it "
+            f"{str(path)!r} is a frame of another animation: choose another folder, or replace it "
             "with --overwrite"
         )
 
     def _texts(self) -> Mapping[str, str]:
         made: Made = {**self._made, "seconds": self._seconds()}
-        made.pop("key", None)  # that of a frame
+        made.pop("key", None)  # the key of a frame, not of the animation
         return texts_of(
             self._planned.recipe, made, self._command.metadata, moving=self._animation.facts()
         )

@@ -1,4 +1,4 @@
-"""From the flags of ``sdloop batch`` to its plan, which may be long and is never in memory."""
+"""Make the plan of ``sdloop batch`` from its flags; the plan is a stream, never all in memory."""
 
 import dataclasses
 import itertools
@@ -40,9 +40,9 @@ def plan_of(
     output: OutputOptions,
     open_image: OpenImage,
 ) -> tuple[Iterator[Planned], int | None]:
-    """The plan, and how many pictures it has, if that can be known.
+    """The plan, and its number of pictures, if that can be known.
 
-    Raises all that can be refused before the first picture: values of axes, prompts, names.
+    Raises the errors that can be found before the first picture: in sweeps, prompts and names.
     """
     check_readers(arguments, flags, seeds)
     axes, settings = axes_of(flags, settings, options, seeds)
@@ -52,7 +52,7 @@ def plan_of(
     crossing = Crossing(
         fill=_filler(settings),
         seeds=seeds_for(head, axes, settings, seeds),
-        # Seeds change last, where nothing pairs them: all else is decided once for them.
+        # Without --zip, seeds are the innermost axis: all else is resolved once for all seeds.
         axes=[axis for axis in axes if options.zip or axis.name != "seed"],
         zipped=options.zip,
         lookup=no_wildcards if options.wildcards is None else wildcards(options.wildcards),
@@ -80,23 +80,23 @@ def plan_of(
 def _check_variants(
     crossing: Crossing, head: Sequence[Prompt], settings: Settings, options: PlanOptions
 ) -> None:
-    """Whoever says how variants are meant has some; ``head`` are all prompts."""
+    """Raise ``SettingError`` for --pick or --wildcards without a use; ``head`` is all prompts."""
     texts = _texts(head, crossing, settings)
     if options.pick == "random" and not any(map(varies, texts)):
-        raise SettingError("pick needs prompts with variants, as in {red|green}")
+        raise SettingError("pick needs a prompt with variants, as in {red|green}")
     if options.wildcards is not None and not any("__" in text for text in texts):
         raise SettingError("wildcards must be used in a prompt, as in __animals__")
 
 
 def _texts(head: Sequence[Prompt], crossing: Crossing, settings: Settings) -> list[str]:
-    """All texts that prompts are made from, as they were typed."""
+    """All prompt texts, as they were typed."""
     texts = [text for one in head for text in texts_in(one.settings)]
     texts += texts_in(settings.recipe)
     return texts + [str(v) for axis in crossing.axes if axis.name in PROMPTS for v in axis]
 
 
 def _filler(settings: Settings) -> Fill:
-    """What completes the settings of a prompt, and of a combination, with those of the command."""
+    """A function that adds the command's settings to those of a prompt and a combination."""
     below = Settings(recipe={n: v for n, v in settings.recipe.items() if n != "seed"})
 
     def fill(prompt: Prompt, combination: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _filler(settings: Settings) -> Fill:
 def _completer(
     head: Sequence[Prompt], crossing: Crossing, settings: Settings, command: CommandSettings
 ) -> Complete:
-    """What gives each Recipe the learned words in its prompts, and the LoRAs that these call."""
+    """A function that gives each Recipe the embeddings and the LoRAs that its prompts use."""
     texts = _texts(head, crossing, settings)
     hidden = len(head) == AHEAD or crossing.lookup is not no_wildcards
     take = words_for(settings, None if hidden else texts)
@@ -128,7 +128,7 @@ def _told(
     seeds: SeedOptions,
     planner: Planner,
 ) -> Iterator[Planned]:
-    """The plan, with notices about what was decided, as far as its first pictures show."""
+    """The plan; prints notices about its first pictures, such as the chosen seed."""
     first = list(itertools.islice(plan, WINDOW))
     free = [one for one in head if one.key is None]
     if free:
@@ -139,4 +139,4 @@ def _told(
     tell_unseen(first)
     yield from itertools.chain(first, plan)
     if planner.twice:
-        say(f"{planner.twice} of the pictures were planned twice: each is made once")
+        say(f"{planner.twice} pictures were planned more than once: each is made only once")

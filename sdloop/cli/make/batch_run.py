@@ -1,4 +1,4 @@
-"""From a plan to its pictures: what ``sdloop batch`` does when all is planned."""
+"""Run the plan of ``sdloop batch``: make the missing pictures."""
 
 import hashlib
 import itertools
@@ -48,20 +48,20 @@ def run_plan(
     quiet: bool = False,
     show: Callable[[str], None] = emit,
 ) -> None:
-    """Make what is missing of the plan, which is read as it is needed; print what is made.
+    """Make the missing pictures of the plan, which is read step by step; print each new file.
 
-    ``total`` is how many pictures the plan has, if that is known; ``show`` prints a line.
+    ``total`` is the number of pictures in the plan, if that is known; ``show`` prints a line.
 
-    Raises ``BatchError`` when some failed, and ends with 130 when it was interrupted.
+    Raises ``BatchError`` if some failed; exits with 130 after an interrupt.
     """
     if command.metadata != "full":
         raise SettingError(
-            "metadata must be full for a batch, whose pictures are known by the key in their "
-            f"files, got {command.metadata}"
+            "metadata must be full for a batch, because finished pictures are found by a key in "
+            f"their metadata, got {command.metadata}"
         )
     tally = Tally(counts=Counts(total=total if running.shard is None else None), quiet=quiet)
     job = _Job(plan=plan, running=running, open_image=open_image, json_lines=json_lines)
-    # Closed, or an error in here would leave claims behind until Python ends.
+    # Closed even after an error, or its claims on pictures would stay until Python ends.
     with Stopping(quiet=quiet) as stopping, closing(job.events(command, stopping)) as events:
         for kind, _, line in events:
             _hear(kind, line, tally, show)
@@ -73,14 +73,14 @@ def run_plan(
         raise typer.Exit(INTERRUPTED)
     if tally.counts.failed:
         raise BatchError(
-            f"{tally.counts.failed} of the pictures could not be made; run the same command to "
-            "try them again"
+            f"{tally.counts.failed} of the pictures failed; run the same command again to retry "
+            "them"
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Job:
-    """A plan and how it is run, wherever that is."""
+    """A plan and how to run it, in this process or in one process per GPU."""
 
     plan: Iterable[Planned]
     running: RunningOptions
@@ -91,12 +91,12 @@ class _Job:
     def events(
         self, command: CommandSettings, stopping: Stopping
     ) -> Generator[Message, None, None]:
-        """What happens to each picture, here or in a process for each GPU."""
+        """Run the plan, in this process or in one process per GPU; yields a message per event."""
         if self.running.gpus is None:
             device = local_device(command.device)
             return self.messages(replace(command, device=device), stopping)
         rest = iter(self.plan)
-        first = list(itertools.islice(rest, 1))  # what people are events of a plan is events once
+        first = list(itertools.islice(rest, 1))  # prints the plan's notices once, not per process
         job = replace(self, plan=itertools.chain(first, rest))
         return spread(
             devices_of(self.running.gpus),
@@ -107,7 +107,7 @@ class _Job:
     def messages(
         self, command: CommandSettings, stopping: Stopping
     ) -> Generator[Message, None, None]:
-        """Make what is missing, in this process; tell of each picture what there is to print."""
+        """Make the missing pictures in this process; yields a message for each event."""
         load = _keeping(lambda checkpoint: loaded(checkpoint, command))
         tools = RunTools(load=load, open_image=self.open_image)
         folder, depth = folder_of(command)
@@ -132,7 +132,7 @@ class _Job:
 
 
 def _hear(kind: str, line: str, tally: Tally, show: Callable[[str], None]) -> None:
-    """Count what happened, and print what there is to print of it."""
+    """Count an event, and print its line if it has one."""
     tally.clear()
     if kind == "begun":
         tally.begin()
@@ -148,13 +148,13 @@ def _hear(kind: str, line: str, tally: Tally, show: Callable[[str], None]) -> No
 
 
 def _keeping(load: "Load") -> "Load":
-    """``load`` that keeps the last model: who asks how many fit has it loaded already."""
+    """``load`` with a cache of one model: finding the batch size has often loaded it already."""
     last: dict[tuple[str, Path], Components] = {}
 
     def kept(checkpoint: "Checkpoint") -> "Components":
         names = checkpoint.name, checkpoint.path
         if names not in last:
-            last.clear()  # gone before the next one needs its room
+            last.clear()  # frees the memory before the next model is loaded
             last[names] = load(checkpoint)
         return last[names]
 
@@ -164,7 +164,7 @@ def _keeping(load: "Load") -> "Load":
 def _sizes(
     command: CommandSettings, running: RunningOptions, tools: RunTools
 ) -> Callable[[Planned], int]:
-    """How many pictures like a planned one are made at once; see ``batch.fitting``."""
+    """A function that gives the batch size for a planned picture; see ``batch.fitting``."""
     asked = running.batch_size
     size = parse_batch_size("auto" if asked is None else asked)
     known: dict[object, int] = {}
@@ -185,10 +185,10 @@ def _sizes(
 
 
 def folder_of(command: CommandSettings) -> tuple[Path, int | None]:
-    """The folder that all pictures go to, and how many folders below it are looked into.
+    """The folder of all pictures, and how many levels of subfolders to search.
 
-    Where nobody named a folder it is the one that we are in, as deep as the names go: there may be
-    half a disk below it.
+    Without --outdir it is the current folder, searched only as deep as the file names go: it may
+    have very many subfolders.
     """
     if command.outdir is not None:
         return home(command.outdir), None

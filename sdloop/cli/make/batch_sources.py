@@ -1,4 +1,4 @@
-"""What the flags of ``sdloop batch`` bring to its plan: prompts, axes, seeds."""
+"""The prompts, axes and seeds of ``sdloop batch``, from its flags."""
 
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ _EXAMPLE = 'sdloop batch "a {red|green} frog" --seed 1..4'
 def check_readers(
     arguments: Sequence[str] | None, flags: Mapping[str, Any], seeds: SeedOptions
 ) -> None:
-    """Standard input can be read once, and prompts come from one place."""
+    """Raise ``SettingError`` if two inputs read stdin, or if prompts come from two places."""
     if arguments and seeds.from_file is not None:
         raise SettingError(
             f"prompt must come from one place, got {arguments[0]!r} and a prompt file"
@@ -37,7 +37,7 @@ def check_readers(
 def axes_of(
     flags: Mapping[str, Any], settings: Settings, options: PlanOptions, seeds: SeedOptions
 ) -> tuple[list[Axis], Settings]:
-    """The axes, several pictures among them; and the settings, with the only picture in them."""
+    """The axes and the settings: several input images are an axis, a single one is a setting."""
     axes = [parse_axis(text) for text in options.sweep or ()]
     images = image_files(flags.get("images", []))
     explicit = dict(Settings.of(flags).recipe)
@@ -68,7 +68,7 @@ def prompts_of(
 
 
 def still_open(prompts: Iterator[Prompt], explicit: Sequence[str]) -> Iterator[Prompt]:
-    """The same prompts, as long as what flags say means something to them."""
+    """The same prompts; raises ``SettingError`` for flags that cannot change a line with a key."""
     for prompt in prompts:
         if prompt.key is not None and explicit:
             with blaming(prompt.where):
@@ -79,7 +79,7 @@ def still_open(prompts: Iterator[Prompt], explicit: Sequence[str]) -> Iterator[P
 def seeds_for(
     head: Sequence[Prompt], axes: Sequence[Axis], settings: Settings, options: SeedOptions
 ) -> Collection[int]:
-    """The seeds for all prompts that bring none: those of the flags, or random ones."""
+    """The seeds for all prompts without their own seed: from the flags, or random."""
     count = settings.command.get("count", 1)
     check_whole("count", count, 1, MAX_SEED)
     swept = next((axis for axis in axes if axis.name == "seed"), None)

@@ -1,4 +1,4 @@
-"""Input images of a command, crossed with its prompts."""
+"""Combine the input images of a command with its prompts."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -32,16 +32,16 @@ def make_from_images(
     own_prompts: bool = False,
     complete: Complete = lambda prompt, settings: prompt,
 ) -> None:
-    """Make what is asked for from each picture: the argument ``image`` and the flag's ``images``.
+    """Make pictures from each input image: the argument ``image`` and the flag's ``images``.
 
-    ``example`` is a command that has all it needs; one of the fields in ``needs`` is part of that
-    for every picture, so that no line of a prompt file makes what another command is for. With
-    ``own_prompts`` it needs no prompt: where none is named, each picture has its own. ``complete``
-    adds to a prompt what the command decides by itself.
+    ``example`` is a complete command, for errors. Every picture must have one of the fields in
+    ``needs``: a line of a prompt file without it is for another command. With ``own_prompts`` no
+    prompt is needed: the default is the prompt in each image's file. ``complete`` adds the
+    command's own settings to a prompt.
     """
     own = own_prompts and prompt is None and seeds.from_file is None
     if prompt is None and images and seeds.from_file is None and not (own and _is_picture(image)):
-        image, prompt = None, image  # named by a flag, pictures leave the place to the prompt
+        image, prompt = None, image  # with images from the flag, the only argument is the prompt
     _check_prompt(prompt)
     names = [name for name in (image, *images) if name is not None]
     readers = {"mask": flags.get("mask"), "prompt": prompt, "from_file": seeds.from_file}
@@ -67,11 +67,11 @@ def _check_needs(prompt: Prompt, needs: Sequence[str], settings: Settings, examp
 
 
 def _check_prompt(prompt: str | None) -> None:
-    """Whoever lists pictures as one does for other commands has named one for a prompt."""
+    """Raise ``SettingError`` if the prompt is a picture file, as in ``img2img a.png b.png``."""
     if _is_picture(prompt):
         raise SettingError(
-            f"prompt must be a text, and {prompt!r} is a picture: name each picture after the "
-            "first with -i, or their folder"
+            f"prompt must be a text, got the picture {prompt!r}: for more than one picture, use -i "
+            "for each, or a folder"
         )
 
 
@@ -82,16 +82,18 @@ def _is_picture(name: str | None) -> bool:
 
 
 def check_stdin(names: Sequence[str], others: Mapping[str, str | None]) -> None:
-    """It can be read once."""
+    """Raise ``SettingError`` if more than one input is standard input."""
     readers = ["image"] * names.count("-") + [key for key, value in others.items() if value == "-"]
     if len(readers) > 1:
-        raise SettingError(f'only one can be "-", standard input, got {" and ".join(readers)}')
+        raise SettingError(
+            f'only one input can be "-" (standard input), got {" and ".join(readers)}'
+        )
 
 
 def _with_images(
     prompts: Sequence[Prompt], images: Sequence[str], settings: Settings, example: str
 ) -> list[Prompt]:
-    """Each image with every prompt; a line that brings its own image keeps that."""
+    """Each image with every prompt; a prompt with its own image keeps it."""
     own = [prompt for prompt in prompts if "image" in prompt.settings]
     others = [prompt for prompt in prompts if "image" not in prompt.settings]
     if images and not others:

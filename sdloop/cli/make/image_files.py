@@ -1,4 +1,4 @@
-"""Pictures that are named on the command line: a file, a folder of them, or standard input."""
+"""Find and open the pictures named on the command line: files, folders, or standard input."""
 
 import re
 import sys
@@ -14,9 +14,9 @@ from sdloop.images.input.read import InputImage, OpenImage, is_picture_name, ope
 def image_files(names: Sequence[str], *, inner: bool = False) -> list[str]:
     """``names`` with each folder replaced by the pictures in it, 2.png before 10.png.
 
-    Hidden files and those with the suffix of something else are left out, and folders in folders
-    unless ``inner`` ones are meant as well: then each comes after the files beside it. Raises
-    ``FileError`` for a folder that cannot be read or holds no picture.
+    Hidden files and files with another suffix are left out. Subfolders are left out too, unless
+    ``inner`` is set: then they come after the files of their folder. Raises ``FileError`` for a
+    folder that cannot be read or has no picture.
     """
     return [file for name in names for file in _files_of(name, inner)]
 
@@ -39,7 +39,7 @@ def _pictures_in(folder: Path, inner: bool) -> Iterator[Path]:
     inside.sort(key=by_number)
     yield from (path for path in inside if is_picture_name(path) and path.is_file())
     if inner:
-        # A link may lead back to where it lies.
+        # A link may point to its own folder, which would never end.
         for path in inside:
             if path.is_dir() and not path.is_symlink():
                 yield from _pictures_in(path, inner)
@@ -52,10 +52,10 @@ def by_number(path: Path) -> list[tuple[int, str]]:
 
 
 def image_opener() -> OpenImage:
-    """How this command opens pictures, by name: "-" is standard input.
+    """A function that opens pictures by name; "-" is standard input.
 
-    What can be read only once, as a pipe, is kept: a picture is looked at before the model is
-    loaded and read again when its turn comes.
+    A picture is read twice: before the model is loaded, to check it, and again when it is used.
+    So inputs that can be read only once, such as a pipe, are kept in memory.
     """
 
     @cache

@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def json_line(picture: "Picture", path: Path) -> str:
-    """The line that ``--json`` prints of a picture: where it is, and how to find it again."""
+    """The line of JSON that ``--json`` prints for a picture."""
     return json.dumps(line_of(picture, path), ensure_ascii=False)
 
 
 def line_of(picture: "Picture", path: Path) -> dict[str, Any]:
-    """What that line holds."""
+    """The values in this line."""
     recipe, made = picture.recipe, picture.made
     return {
         "path": str(path),

@@ -1,4 +1,4 @@
-"""A command's model, loaded where and how its settings say."""
+"""Load the model of a command, with the command's device and dtype."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def loaded(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
-    """The parts of a model that was found, ready for the loop; a worker may have them already."""
+    """The loaded parts of a model, ready for the loop; a worker may have them loaded already."""
     load = partial(_load, checkpoint, command)
     components: Components = HOST.get().load(load, checkpoint, command.device, command.dtype)
     return components

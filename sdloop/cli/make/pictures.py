@@ -1,4 +1,4 @@
-"""The pipe that every command making pictures ends in: Recipes → model → loop → files."""
+"""Make pictures and write them: Recipes → model → loop → files; all commands use this."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ def make_pictures(
     options: OutputOptions,
     open_image: OpenImage,
 ) -> list[Path]:
-    """Make the pictures, and print the path of each, or its JSON, when it is on the disk.
+    """Make the pictures, and print the path or the JSON of each when its file is written.
 
     Returns their paths, in the order of the plan.
     """
@@ -49,7 +49,7 @@ def make_pictures(
 
 
 def _tell(line: str, path: Path) -> None:
-    """Print what is finished; should this process die, the next one need not print it again."""
+    """Print a finished picture, and remember that: a new worker must not print it again."""
     emit(line)
     HOST.get().carry(Carried(path=str(path)))
 
@@ -60,8 +60,8 @@ def each_picture(
     options: OutputOptions,
     open_image: OpenImage,
 ) -> "Iterator[tuple[Planned, Picture]]":
-    """The pictures as they are finished, not written yet."""
-    # One model at a time, even where the lines of a file alternate between two.
+    """Yield each picture when it is finished, before it is written."""
+    # One model at a time, even if the lines of a prompt file alternate between two.
     groups: dict[ModelNames, list[Planned]] = {}
     for one in plan:
         groups.setdefault(model_of(one.recipe), []).append(one)
@@ -94,7 +94,7 @@ def _make(
     progress.loading(checkpoint.name)
     components = loaded(checkpoint, command)
     preview.new_model()
-    # The order is kept, so the next picture is that of the next plan.
+    # Pictures come in order, so each one belongs to the next planned picture.
     finished = 0
     recipes = [planned.recipe for planned in group]
     events = stream_resolved(

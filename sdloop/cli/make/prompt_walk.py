@@ -1,4 +1,4 @@
-"""``sdloop mix --walk``: a film on the way from prompt to prompt and from seed to seed."""
+"""``sdloop mix --walk``: an animation from prompt to prompt and from seed to seed."""
 
 import itertools
 import json
@@ -40,10 +40,10 @@ def walk(
     seeds: SeedOptions,
     output: OutputOptions,
 ) -> None:
-    """Make the frames, one for each of ``prompts``, and write them as one moving picture.
+    """Make the frames, one for each of ``prompts``, and write them as one animation.
 
-    ``texts`` are the prompts that the way leads through, and stand in the file. Each frame has a
-    Recipe of its own, which ``--dry-run`` and ``--json`` print.
+    ``texts`` are the prompts that the walk passes through; they are written into the file. Each
+    frame has its own Recipe, which ``--dry-run`` and ``--json`` print.
     """
     numbers = seeds_of([Prompt(settings={})], settings, seed=seeds.seed, count=seeds.count)
     assert numbers is not None
@@ -53,15 +53,15 @@ def walk(
     ]
     if len(set(named(texts, how))) == 1 and len(set(numbers)) == 1:
         raise SettingError("walk needs at least two prompts, or two seeds")
-    # Frames have no files of their own.
+    # Frames are not written to files, so these settings are only for the animation.
     own = {name: v for name, v in settings.command.items() if name not in ("output", "outdir")}
     command = CommandSettings(**{**own, "format": None})
     open_image = image_opener()
     plan = planned(frames, settings, seeds.seed, numbers, command, output, open_image)
     if len(numbers) > 1 and not output.quiet and draws_noise(plan[0].recipe):
         say(
-            f"{plan[0].recipe.scheduler} draws noise at each step, which is that of one seed: "
-            "the film will jump from seed to seed, where euler's would not"
+            f"{plan[0].recipe.scheduler} adds random noise in each step, so the animation will "
+            "jump from one seed to the next: use --scheduler euler for a smooth one"
         )
     if output.dry_run:
         print_recipes(plan)
@@ -80,7 +80,7 @@ def walk(
 
     def metadata() -> Mapping[str, str]:
         own: Made = {**made}
-        own.pop("key", None)  # that of a frame
+        own.pop("key", None)  # the key of a frame, not of the animation
         return texts_of(plan[0].recipe, own, command.metadata, moving=facts)
 
     durations = itertools.repeat(1 / fps)
@@ -90,15 +90,15 @@ def walk(
 
 
 def draws_noise(recipe: Recipe) -> bool:
-    """Whether the loop of a resolved Recipe draws noise after the first one.
+    """Whether the loop of a resolved Recipe adds noise in its steps.
 
-    TCD's own noise is that of its eta, which is 0 by default, and the same goes for DDIM.
+    TCD and DDIM do so only if eta is above 0, which is not the default.
     """
     return recipe.eta > 0 or recipe.scheduler in _NOISY
 
 
 def _target(recipe: Recipe, command: CommandSettings, output: OutputOptions) -> tuple[Path, Exists]:
-    """The file of the moving picture, which is not there yet."""
+    """The path of the animation, and what to do if the file exists."""
     suffix = f".{command.format or 'gif'}"
     named = command.output is not None
     template = command.output if command.output is not None else DEFAULT_NAME

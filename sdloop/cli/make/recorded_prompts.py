@@ -1,4 +1,4 @@
-"""The prompts of pictures for which nobody names one: what their files say that they show."""
+"""The default prompts of input pictures: those recorded in their files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ from sdloop.metadata.picture import read_record
 def prompts_of(
     images: Sequence[str], settings: Settings, *, quiet: bool, example: str
 ) -> list[Prompt]:
-    """A prompt for each picture: its own, where its file tells what it was made with, else none.
+    """A prompt for each picture: the one recorded in its file, or an empty one.
 
-    Nothing pulls where there is no prompt, so that guidance is off then, unless ``settings`` want
-    it. Raises ``SettingError`` without any picture.
+    With an empty prompt, guidance is off, unless ``settings`` turn it on. Raises ``SettingError``
+    if there is no picture.
     """
     if not images and "image" not in settings.recipe:
         raise SettingError(f"image must be given, as in: {example}")
@@ -29,14 +29,14 @@ def prompts_of(
         own = _own(image, settings)
         text = own.get("prompt", "")
         if text and text not in said and not quiet:
-            say(f'the prompt of {image!r} is in its file: "{safe(shorten(text, 60))}"')
+            say(f'using the prompt recorded in {image!r}: "{safe(shorten(text, 60))}"')
         said.add(text)
         prompts.append(Prompt(settings={"image": image, "prompt": "", **own}))
     return prompts
 
 
 def _own(image: str, settings: Settings) -> dict[str, Any]:
-    """Prompt and negative prompt out of the file, as far as ``settings`` leave them open."""
+    """The prompt and negative prompt recorded in the file, unless ``settings`` has its own."""
     asked = settings.recipe
     recorded = _recorded(image)
     if not recorded.get("prompt"):
@@ -51,8 +51,8 @@ def _own(image: str, settings: Settings) -> dict[str, Any]:
 
 
 def _recorded(image: str) -> dict[str, Any]:
-    """The settings that the file of a picture was made with; none where it does not tell."""
-    if not Path(image).is_file():  # what can be read once is left to whoever needs the pixels
+    """The settings recorded in a picture's file; empty if there are none."""
+    if not Path(image).is_file():  # a pipe can be read only once, and its pixels are needed later
         return {}
     try:
         return dict(read_record(Path(image)).settings)

@@ -1,4 +1,4 @@
-"""What every command making pictures shares: from its flags to the pictures that it makes."""
+"""Shared by all commands that make pictures: from the flags to the plan and the pictures."""
 
 import json
 import os
@@ -34,7 +34,7 @@ from sdloop.pipeline.resolve import Resolver
 
 
 def given_settings(flags: Mapping[str, Any], seeds: SeedOptions) -> Settings:
-    """The flags that were given, over all that stands in settings files."""
+    """The flags that were given; they override the settings files."""
     count = {} if seeds.count is None else {"count": seeds.count}
     return Settings.of({**flags, **count}).over(standing_settings(seeds.config))
 
@@ -42,7 +42,7 @@ def given_settings(flags: Mapping[str, Any], seeds: SeedOptions) -> Settings:
 def given_prompts(
     argument: str | None, from_file: str | None, settings: Settings, *, example: str
 ) -> list[Prompt]:
-    """The prompts, from the one place that names them; ``example`` is a command that has one."""
+    """The prompts, from exactly one source; ``example`` is a command with a prompt, for errors."""
     if argument is not None and from_file is not None:
         raise SettingError(f"prompt must come from one place, got {argument!r} and a prompt file")
     if from_file is not None:
@@ -58,9 +58,9 @@ def given_prompts(
 def make_from_prompts(
     prompts: Sequence[Prompt], settings: Settings, seeds: SeedOptions, output: OutputOptions
 ) -> list[Path]:
-    """Make every picture that is asked for, or with ``--dry-run`` print its Recipe.
+    """Make each prompt with every seed, or with ``--dry-run`` print the Recipes.
 
-    Returns the files: each prompt with every seed.
+    Returns the paths of the pictures.
     """
     numbers = seeds_of(prompts, settings, seed=seeds.seed, count=seeds.count)
     command = CommandSettings(**settings.command)
@@ -81,9 +81,9 @@ def planned(
     output: OutputOptions,
     open_image: OpenImage,
 ) -> list[Planned]:
-    """The plan of all that is asked for, with notices about what was decided.
+    """The plan of all pictures; prints notices, such as the chosen seed.
 
-    ``seed`` is the flag, and ``numbers`` what it came to, or what was chosen.
+    ``seed`` is the text of the flag; ``numbers`` are the seeds from it, or random ones.
     """
     wanted = recipes_of(prompts, settings, numbers)
     plan = plan_for(wanted, command, output, open_image)
@@ -115,7 +115,7 @@ def plan_for(
 
 
 def resolver(options: OutputOptions, open_image: OpenImage) -> Resolver:
-    """What resolves the Recipes of a command; a dry run fetches nothing."""
+    """The Resolver for the Recipes of a command; a dry run downloads nothing."""
     if options.quiet:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the hub's library is imported
     tell = (lambda _: None) if options.quiet else say
@@ -123,7 +123,7 @@ def resolver(options: OutputOptions, open_image: OpenImage) -> Resolver:
 
 
 def print_recipes(plan: Sequence[Planned]) -> None:
-    """Print the plan as ``--from-file`` takes it: a Recipe in JSON per line."""
+    """Print the plan in the format of ``--from-file``: one Recipe in JSON per line."""
     for one in plan:
         values = one.recipe.to_dict() | ({} if one.output is None else {"output": one.output})
         emit(json.dumps(values, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""``--save-steps``: what pictures look like on their way, as files."""
+"""``--save-steps``: save a picture of each step."""
 
 import itertools
 from collections.abc import Sequence
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 
 class StepFiles:
-    """Where the steps of each picture of a plan go; nowhere, unless that was asked for.
+    """Saves the steps of the pictures in a plan; does nothing without ``--save-steps``.
 
-    A folder may hold the steps of many pictures of one name: the next one's are ``frog-2-step-…``.
+    A folder can have steps of several pictures with the same name: the second one's files are
+    ``frog-2-step-…``.
     """
 
     def __init__(
         self, plan: Sequence[Planned], command: CommandSettings, options: OutputOptions
     ) -> None:
-        """Raises what can be refused before any sampling: ``FileError``, ``SettingError``."""
+        """Raises ``FileError`` and ``SettingError`` early, before any sampling."""
         self._every = options.save_every or 1
         self._metadata = command.metadata
         self._overwrite = options.overwrite
@@ -39,7 +40,7 @@ class StepFiles:
             return
         if command.batch_size > 1 and any(one.recipe.growth is not None for one in plan):
             raise SettingError(
-                f"save_steps needs batch_size 1 for pictures that grow, got {command.batch_size}"
+                f"save_steps needs batch_size 1 for outpainting, got {command.batch_size}"
             )
         folder = Path(options.save_steps).expanduser()
         check_writable(folder / "x.png", exists="number")
@@ -55,7 +56,7 @@ class StepFiles:
         pictures: Sequence[Planned],
         components: "Components",
     ) -> None:
-        """Write what a step makes of the pictures that it is about, in the order of its rows."""
+        """Write the clean pictures that a step predicts; ``pictures`` are in its batch order."""
         number = step.index + 1
         if not self._names or (number % self._every and number != step.total):
             return
@@ -80,9 +81,9 @@ class StepFiles:
             )
 
     def _free(self, name: Path, taken: set[Path]) -> Path:
-        """The first of name, name-2 … that no steps have, neither in the folder nor in the plan."""
+        """The first free one of name, name-2 …: not used in the folder, and not in this plan."""
         for number in itertools.count(1):
-            # Names here have no suffix, and what looks like one belongs to them.
+            # Names here have no suffix; a dot in them is part of the name.
             candidate = name.with_name(numbered(Path(f"{name.name}.png"), number).stem)
             there = name.parent.glob(f"{escape(candidate.name)}-step-[0-9]*.png")
             if candidate not in taken and (self._overwrite or not any(there)):

@@ -1,4 +1,4 @@
-"""The progress of a training on stderr."""
+"""Show the progress of a training on stderr."""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from sdloop.cli.terminal.output import say
 
 
 def training_progress(steps: int, *, quiet: bool) -> Callable[[int, float], None]:
-    """Show the mean of the last losses after each step: in a bar on a terminal, else in lines."""
+    """A function that shows the mean of the last losses: a bar on a terminal, otherwise lines."""
     if quiet or sys.stderr is None:
         return lambda step, loss: None
     return _bar(steps) if sys.stderr.isatty() else _lines(steps)
@@ -19,7 +19,7 @@ def _bar(steps: int) -> Callable[[int, float], None]:
     bar = tqdm(total=steps, unit="step", leave=False)
 
     def show(step: int, loss: float) -> None:
-        if bar.n == 0 and step > 1:  # a training that goes on
+        if bar.n == 0 and step > 1:  # a resumed training
             bar.initial = bar.n = step - 1
         bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
         bar.update()

@@ -9,7 +9,7 @@ from sdloop.metadata.detail import METADATA
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MovingOptions:
-    """How the frames follow each other."""
+    """How frames depend on each other, and how fast they play."""
 
     seed: Annotated[
         str | None,
@@ -68,7 +68,7 @@ class MovingOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MovingOutput:
-    """Where the file goes, and what is told about it."""
+    """Where the file is written, and what is printed about it."""
 
     output: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""The flags of ``sdloop batch`` alone."""
+"""The flags that only ``sdloop batch`` has."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -24,7 +24,7 @@ PromptsArgument = Annotated[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanOptions:
-    """How a plan is crossed from prompts, settings and seeds."""
+    """How prompts, settings and seeds are combined into a plan."""
 
     sweep: Annotated[
         list[str] | None,
@@ -68,12 +68,12 @@ class PlanOptions:
     def __post_init__(self) -> None:
         check_choice("pick", self.pick, PICKS)
         if self.zip and not self.sweep:
-            raise SettingError("zip pairs what is swept, and nothing is: give --sweep")
+            raise SettingError("zip needs --sweep")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StartOptions(ImageOptions):
-    """What pictures start from, or what becomes of those that start from noise."""
+    """Input pictures, or the second stage of pictures from noise."""
 
     images: Annotated[
         list[str] | None,

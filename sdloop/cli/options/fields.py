@@ -1,4 +1,4 @@
-"""Flags made from the table of settings: a row there is a flag of each command that takes it."""
+"""Make flags from the table of settings: a row becomes a flag of each command that takes it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass
@@ -12,7 +12,7 @@ Group = TypeVar("Group")
 
 
 def flag(name: str, *, panel: str = "", help: str = "", usual: object = None) -> Any:
-    """The flag of a setting, as its row says; what is given here is a command's own instead."""
+    """The flag of a setting, from its row; arguments given here override the row's values."""
     row = ROWS[name]
     return option(
         panel or row.panel,
@@ -31,7 +31,7 @@ def _shown_default(row: Field) -> object:
 
 
 def takes(*sections: Iterable[str]) -> Callable[[type[Group]], type[Group]]:
-    """Make a class a group of flags: its own fields, and the settings of these sections."""
+    """Make a class a group of flags: its own fields and the settings of ``sections``."""
 
     def group(cls: type[Group]) -> type[Group]:
         own = dict(cls.__annotations__) if "__annotations__" in vars(cls) else {}

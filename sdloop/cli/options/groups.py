@@ -1,7 +1,7 @@
-"""How option groups become flags that typer understands.
+"""Turn groups of options into flags for typer.
 
-A command takes whole groups, which are dataclasses of annotated fields, and ``with_options`` shows
-each field to typer as an option of its own::
+A command takes whole groups, which are dataclasses with annotated fields. ``with_options`` gives
+typer each field as a separate option::
 
     @with_options
     def command(prompt: PromptArgument, *, recipe: RecipeOptions, output: OutputOptions): ...
@@ -32,10 +32,10 @@ def option(
     choices: Sequence[str] = (),
     default: object = None,
 ) -> Any:
-    """A flag under the heading ``panel``; the first of ``flags`` names the setting.
+    """A flag under the heading ``panel``; the first of ``flags`` gives the name of the setting.
 
-    ``choices`` are for the shell to complete; without a ``metavar`` they are all there are. The
-    ``default`` is shown where it is not that of the command's setting of this name.
+    ``choices`` are for shell completion; without a ``metavar`` they are the only valid values.
+    ``default`` is the default that the help shows, if it is not that of the command's setting.
     """
     name = flags[0].strip("-").replace("-", "_")
     told = _DEFAULTS.get(name) if default is None else default
@@ -52,7 +52,7 @@ def option(
 
 
 def given(*groups: Any) -> dict[str, Any]:
-    """The flags that were given, under their settings' names."""
+    """The flags that were given, by the names of their settings."""
     values = {
         field.name: getattr(group, field.name)
         for group in groups
@@ -66,10 +66,10 @@ def given(*groups: Any) -> dict[str, Any]:
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Let typer see the fields of a command's option groups as parameters of the command.
+    """Make the fields of a command's option groups parameters of the command, for typer.
 
-    typer reads a signature, where it has no place for a group: so it gets one in which every
-    group is unfolded, and the call folds the values back.
+    typer reads the signature of a function and knows no groups. So it gets a signature in which
+    each group is replaced by its fields; when called, the values are put back into groups.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {

@@ -21,7 +21,7 @@ ImageArgument = Annotated[
 
 @takes(START)
 class ImageOptions:
-    """Which pictures to start from, and how much of them stays."""
+    """Input pictures, and how much of them is kept."""
 
     images: Annotated[
         list[str] | None,
@@ -36,17 +36,17 @@ class ImageOptions:
 
 @takes(MASK)
 class MaskOptions:
-    """Which part of a picture is painted, and what becomes of the rest."""
+    """The mask: which part of a picture is painted, and what happens to the rest."""
 
 
 @takes(GROWTH)
 class SideOptions:
-    """Where pictures grow to, and how."""
+    """Outpainting: which sides grow, and how."""
 
 
 @takes(GROWTH)
 class GrowthOptions:
-    """Which pictures grow, where to and how."""
+    """Outpainting: which pictures grow, on which sides, and how."""
 
     images: Annotated[
         list[str] | None,

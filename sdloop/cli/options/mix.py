@@ -1,4 +1,4 @@
-"""The flags of ``sdloop mix``, and what they come to."""
+"""The flags of ``sdloop mix``, and the weights that they give."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ PromptsArgument = Annotated[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MixOptions:
-    """How much of each prompt, where, and from where to where."""
+    """How much of each prompt to mix, where to mix, and strips and walks between prompts."""
 
     weight: Annotated[
         float | None,
@@ -92,16 +92,16 @@ def ways(prompts: Sequence[str], options: MixOptions) -> list[list[float]]:
     count = len(named(prompts, options))
     asked = [name for name in ("weight", "weights", "slider", "walk") if _given(options, name)]
     if len(asked) > 1:
-        raise SettingError(f"{asked[0]} and {asked[1]} both say how much of each: drop one")
+        raise SettingError(f"{asked[0]} cannot be combined with {asked[1]}: remove one of them")
     if options.fps is not None:
         if options.walk is None:
-            raise SettingError("fps is for --walk, and there is none")
+            raise SettingError("fps needs --walk")
         check_number("fps", options.fps, 0.1, 100.0)
     if options.slider is not None:
         check_whole("slider", options.slider, 2, MAX_SLIDER)
         _check_several(count, "slider")
         if len(set(named(prompts, options))) == 1:
-            raise SettingError(f"slider needs two prompts that differ, got {prompts[0]!r} alone")
+            raise SettingError(f"slider needs two different prompts, got only {prompts[0]!r}")
         return [along(count, place / (options.slider - 1)) for place in range(options.slider)]
     if options.walk is not None:
         check_whole("walk", options.walk, 2, MAX_FRAMES)
@@ -111,7 +111,7 @@ def ways(prompts: Sequence[str], options: MixOptions) -> list[list[float]]:
 
 
 def named(prompts: Sequence[str], options: MixOptions) -> Sequence[str]:
-    """What is mixed: the prompts, or at token the words in the slot of the only one."""
+    """The texts to mix: the prompts, or with ``--at token`` the words in the prompt's slot."""
     return words_of(prompts) if options.at == "token" else prompts
 
 
@@ -121,7 +121,7 @@ def _given(options: MixOptions, name: str) -> bool:
 
 def _check_several(count: int, what: str) -> None:
     if count < 2:
-        raise SettingError(f"{what} needs two prompts at least, got {count}")
+        raise SettingError(f"{what} needs at least two prompts, got {count}")
 
 
 def _weights(count: int, options: MixOptions) -> list[float]:
@@ -130,6 +130,6 @@ def _weights(count: int, options: MixOptions) -> list[float]:
     if options.weight is None:
         return [1.0] * count
     if count != 2:
-        raise SettingError(f"weight is for two prompts, got {count}: give --weights")
+        raise SettingError(f"weight needs two prompts, got {count}: use --weights")
     check_number("weight", options.weight, 0.0, 1.0)
     return [1 - options.weight, options.weight]

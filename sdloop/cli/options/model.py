@@ -1,4 +1,4 @@
-"""The flags that say which weights, where and how precisely; see ``options``."""
+"""The flags for the model, device and precision; see ``options``."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -36,7 +36,7 @@ Dtype = Annotated[
 
 @takes(MODEL)
 class WeightsOptions:
-    """Which weights, where and how precisely."""
+    """The model, device and precision."""
 
     lora_dir: LoraDir = None
     device: Device = None
@@ -45,7 +45,7 @@ class WeightsOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WarmOptions(WeightsOptions):
-    """Which weights, and whether a worker keeps them for the next call."""
+    """The model, and whether a worker keeps it loaded for the next call."""
 
     worker: Annotated[
         str | None,
@@ -79,7 +79,7 @@ class WarmOptions(WeightsOptions):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelOptions(WarmOptions):
-    """Which weights, and how many pictures they make at once."""
+    """The model, and how many pictures it makes at once."""
 
     batch_size: Annotated[
         int | None,

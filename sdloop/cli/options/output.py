@@ -1,4 +1,4 @@
-"""The flags that say where pictures go, and what is told of them; see ``options``."""
+"""The flags for where pictures are written, and what is printed about them; see ``options``."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,7 +12,7 @@ from sdloop.rules import check_local, check_whole
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputOptions:
-    """Where pictures go, and what is told about them."""
+    """Where pictures are written, and what is printed about them."""
 
     output: Annotated[
         str | None,
@@ -93,14 +93,10 @@ class OutputOptions:
         if self.save_every is not None:
             check_whole("save_every", self.save_every, 1, 1000)
             if self.save_steps is None:
-                raise SettingError(
-                    f"save_every means nothing without save_steps, got {self.save_every}"
-                )
+                raise SettingError(f"save_every needs save_steps, got save_every {self.save_every}")
         if self.preview_vae is not None:
             check_whole("preview_vae", self.preview_vae, 1, 1000)
             if not self.preview:
-                raise SettingError(
-                    f"preview_vae means nothing without preview, got {self.preview_vae}"
-                )
+                raise SettingError(f"preview_vae needs preview, got preview_vae {self.preview_vae}")
         if self.preview and self.quiet:
-            raise SettingError("preview and quiet exclude each other")
+            raise SettingError("preview cannot be combined with quiet")

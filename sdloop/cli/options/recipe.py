@@ -1,8 +1,8 @@
-"""The flags of every command that makes pictures, in groups that a command takes whole.
+"""The flags of all commands that make pictures, in groups.
 
-Most are rows of the table of settings, see ``sdloop.recipe.fields``. A field's name is the name of
-the setting everywhere else: in a Recipe, in TOML, in a picture's metadata. ``None`` means that the
-flag was not given, so that a settings file may decide.
+Most are rows of the table of settings, see ``sdloop.recipe.fields``. A field has the same name as
+the setting in a Recipe, in TOML and in a picture's metadata. ``None`` means that the flag was not
+given, so a settings file may set it.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ PromptArgument = Annotated[
 
 @takes(PICTURE, SEEDS, GUIDANCE, SCHEDULER, LOSSES, WORDS, SDXL)
 class RecipeOptions:
-    """What decides the pixels of any picture, model and seed apart."""
+    """The settings that decide the pixels of every picture, except model and seed."""
 
     size: Annotated[
         str | None,
@@ -49,7 +49,7 @@ Count = Annotated[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeedOptions:
-    """Which pictures of one Recipe, and which Recipes."""
+    """Seeds, number of pictures, prompt file and settings file."""
 
     seed: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""The flags of a Recipe, as its fields."""
+"""Convert the flags of a Recipe to its fields."""
 
 import re
 from typing import Any
@@ -12,7 +12,7 @@ from sdloop.recipe.parse import parse_pair
 
 
 def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
-    """The flags that were given, as fields of a Recipe: texts parsed, ``--size`` in its parts."""
+    """The flags that were given, as Recipe fields: texts parsed, ``--size`` as width and height."""
     values = given(options)
     size = values.pop("size", None)
     values = {name: _value(name, flag) for name, flag in values.items()}
@@ -26,16 +26,16 @@ def recipe_settings(options: RecipeOptions) -> dict[str, Any]:
 
 
 def _value(name: str, flag: Any) -> Any:
-    """What a flag means: typer has read numbers and lists already, and other text is ours."""
+    """The value of a flag: typer has parsed numbers and lists; other text is parsed here."""
     if isinstance(flag, list):
         return tuple(flag)
     return parse_value(name, flag) if isinstance(flag, str) else flag
 
 
 def schedule_text(text: str) -> str:
-    """A schedule of guidance as a Recipe has it: a file gives way to the scales in it.
+    """The guidance schedule as in a Recipe: a file name is replaced by the scales in the file.
 
-    They stand one a line, or with commas or spaces between them.
+    The file has one scale per line, or scales with commas or spaces between them.
     """
     if re.fullmatch(r"(linear|cosine):.*|[0-9.,\s]+", text):
         return text

@@ -1,4 +1,4 @@
-"""The flags of ``sdloop rerun``: all that decides a picture, as changes of what is in its file."""
+"""The flags of ``sdloop rerun``: changes to the settings in a picture's file."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -20,7 +20,7 @@ RunCode = Annotated[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeOptions:
-    """What is changed, beside the settings that other commands have flags for as well."""
+    """Changes that only ``rerun`` has flags for."""
 
     run_code: RunCode = False
 
@@ -42,7 +42,7 @@ class ChangeOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OtherImageOptions(ImageOptions):
-    """Another picture to start from, or more or less of the same."""
+    """Another input picture, or another strength for the same one."""
 
     images: Annotated[
         list[str] | None,
@@ -57,7 +57,7 @@ class OtherImageOptions(ImageOptions):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OtherSeedOptions:
-    """Which pictures of each Recipe, and where changes may come from."""
+    """New seeds, number of pictures, and a settings file with changes."""
 
     seed: Annotated[
         str | None,

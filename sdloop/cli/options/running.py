@@ -1,4 +1,4 @@
-"""The flags that say how a batch is run; see ``options``."""
+"""The flags for how a batch is run; see ``options``."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sdloop.rules import check_whole
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningOptions:
-    """How many at once, which part of the plan, and what of it is made anew."""
+    """Batch size, which part of the plan to run, on which GPUs, and whether to redo pictures."""
 
     batch_size: Annotated[
         str | None,
@@ -64,7 +64,7 @@ def parse_batch_size(text: str | int) -> int | None:
 
 
 def parse_shard(text: str | None) -> tuple[int, int]:
-    """Which part of how many.
+    """The number of the part, and how many parts there are.
 
     >>> parse_shard("3/8")
     (3, 8)

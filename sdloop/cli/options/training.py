@@ -1,4 +1,4 @@
-"""The flags of ``sdloop train-embedding``, in a group like those of ``options``."""
+"""The flags of ``sdloop train-embedding``, as a group; see ``options``."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -19,7 +19,7 @@ PicturesArgument = Annotated[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingOptions:
-    """What is learned, from which word on, and for how long."""
+    """The new word, the word to start from, and the settings of the training."""
 
     token: Annotated[
         str | None, option("Word", 'New word, such as "<my-frog>".', "--token", metavar="WORD")

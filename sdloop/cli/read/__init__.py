@@ -1,1 +1,1 @@
-"""What the commands that read pictures and models share."""
+"""Code shared by the commands that read pictures and models."""

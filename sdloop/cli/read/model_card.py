@@ -1,4 +1,4 @@
-"""What there is to say about a model that was found: for programs, and for people."""
+"""The facts about a model, as JSON values and as text."""
 
 import dataclasses
 import re
@@ -14,13 +14,13 @@ from sdloop.cli.user_settings import standing_settings
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint
 
-_WIDTH = 66  # of lists of words: with their kind before them, they fit a terminal's 80 columns
-_SEED = 4  # prompts to try come with one, so that two who try them see the same
+_WIDTH = 66  # of lists of words: with the name before them, they fit into 80 columns
+_SEED = 4  # in example commands, so that everybody gets the same pictures
 
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """A model by the words that ask for it; as text, what to type after ``--model``."""
+    """A model's name, revision and variant; ``str()`` gives the text to type after ``--model``."""
 
     model: str
     revision: str | None = None
@@ -34,7 +34,7 @@ class ModelName:
 
 
 def summary(checkpoint: "Checkpoint") -> dict[str, Any]:
-    """What tells one model from another."""
+    """The main facts, for the list of models."""
     from sdloop.models.checkpoint.parts import bytes_on_disk
 
     return {
@@ -51,7 +51,7 @@ def summary(checkpoint: "Checkpoint") -> dict[str, Any]:
 
 
 def full_facts(checkpoint: "Checkpoint", *, hashes: bool) -> dict[str, Any]:
-    """All that its files tell; with ``hashes`` their sha256, as pictures record them."""
+    """All facts from the model's files; with ``hashes`` also their sha256, as in pictures."""
     from sdloop.models.checkpoint.hashes import model_hashes
     from sdloop.models.checkpoint.parts import parts_of
     from sdloop.schedulers.names import name_of
@@ -85,7 +85,7 @@ def _text_encoders(checkpoint: "Checkpoint") -> list[dict[str, Any]]:
 
 
 def card(facts: Mapping[str, Any], name: ModelName) -> Iterator[str]:
-    """The lines that people read: what it is, the words it knows, and commands to paste."""
+    """The facts as lines of text: the model, the words it knows, and example commands."""
     yield safe(str(name))
     yield from _aligned(dict(_entries(facts)))
     if facts["vocabulary"]:
@@ -105,7 +105,7 @@ def _aligned(facts_by_name: Mapping[str, str]) -> Iterator[str]:
 
 
 def _list(words: Sequence[str]) -> str:
-    """Words in lines of one length, "in a park" in one piece."""
+    """Words in wrapped lines; "in a park" is not broken."""
     unbroken = ", ".join(word.replace(" ", "\xa0") for word in words)
     return textwrap.fill(unbroken, _WIDTH).replace("\xa0", " ")
 
@@ -153,7 +153,7 @@ def bytes_text(count: int) -> str:
 
 
 def _standing() -> ModelName:
-    """The model that is taken where a command names none."""
+    """The default model, from the user's settings file or else the embedded one."""
     settings = standing_settings(None).recipe
     return ModelName(
         settings.get("model", "mini"), settings.get("revision"), settings.get("variant")
@@ -161,5 +161,5 @@ def _standing() -> ModelName:
 
 
 def _quoted(prompt: str) -> str:
-    """For any shell where no character of it is special in one, else for those of POSIX."""
+    """The prompt in quotes for any shell; with special characters, for POSIX shells only."""
     return shlex.quote(prompt) if re.search(r'["$`\\!%]', prompt) else f'"{prompt}"'

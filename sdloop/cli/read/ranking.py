@@ -1,5 +1,4 @@
-"""``--rank``: pictures sorted by how well they fit their prompts, for every command that shows
-some."""
+"""``--rank``: sort pictures by how well they fit their prompts; several commands have it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ RANKS = ("clip",)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrderOptions:
-    """By what pictures are sorted, and how many of them are kept."""
+    """How pictures are sorted, and how many of them are kept."""
 
     rank: Annotated[
         str | None,
@@ -56,7 +55,7 @@ class OrderOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RankOptions(OrderOptions):
-    """The same for commands that have no other use for a device."""
+    """The same, with ``--device``, for commands that do not have this flag otherwise."""
 
     device: Annotated[
         str | None,
@@ -65,7 +64,7 @@ class RankOptions(OrderOptions):
 
 
 def check_rank(options: OrderOptions) -> None:
-    """Raise ``SettingError`` for what breaks a rule, or means nothing without ``--rank``."""
+    """Raise ``SettingError`` for invalid values, and for flags that need ``--rank``."""
     check_choice("rank", options.rank, RANKS)
     if options.top is not None:
         check_whole("top", options.top, 1, 2**32)
@@ -78,9 +77,9 @@ def check_rank(options: OrderOptions) -> None:
 def ranked(
     names: Sequence[str], options: OrderOptions, *, quiet: bool, device: str | None = None
 ) -> list[Ranked]:
-    """The pictures in their order. What cannot be ranked is refused before the CLIP is loaded.
+    """The pictures, best first. Files that cannot be ranked are refused before CLIP is loaded.
 
-    ``device`` is where the CLIP runs, if ``options`` do not say it.
+    ``device`` is the device for CLIP if ``options`` have none.
     """
     from sdloop.models.checkpoint.clip import find_clip
 
@@ -99,10 +98,10 @@ def ranked(
         others = models_of(names) - {"mini"} if clip.name == "mini" else set()
         if others:
             say(
-                f"the embedded CLIP is only for pictures of the embedded model, not of "
+                f"the embedded CLIP works only for pictures of the embedded model, not of "
                 f"{min(others)}: choose another with --clip-model"
             )
         for text in sorted(set(words.values())):
             if left := tokens_left_out(clip, text):
-                say(f"the CLIP reads {clip.max_tokens} tokens, and {left} more are left: {text!r}")
+                say(f"CLIP reads only {clip.max_tokens} tokens and ignores {left} more: {text!r}")
     return rank_by_clip(clip, words)[: options.top]

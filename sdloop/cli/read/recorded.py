@@ -1,4 +1,4 @@
-"""Files that were made by somebody, and what each says of it: named, in folders, or in a list."""
+"""Find picture files, named directly, in folders or in a list, and read their settings."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -28,17 +28,17 @@ FilesArgument = Annotated[
 
 
 def files_of(names: Sequence[str]) -> Iterator[tuple[Path, bool]]:
-    """The files that ``names`` stand for, in their order, and whether each was named itself.
+    """The files for ``names``, in order; each with whether it was named itself, not its folder.
 
-    Those of a folder come as their names count, 2.png before 10.png, and then those of the folders
-    in it. Hidden ones and those with the suffix of something else are passed over.
+    Files of a folder are sorted by the numbers in their names, 2.png before 10.png; its subfolders
+    come after them. Hidden files and files with another suffix are left out.
     """
     for name in names:
         if name == "-":
             yield from files_of(_lines("-"))
         elif name.lower().endswith(".txt"):
             yield from files_of([str(Path(name).parent / line) for line in _lines(name)])
-        elif os.path.isdir(name):  # noqa: PTH112 - which raises for no name
+        elif os.path.isdir(name):  # noqa: PTH112 - unlike Path.is_dir(), it never raises
             yield from ((path, False) for path in _inside(Path(name)))
         else:
             yield Path(name), True
@@ -66,10 +66,10 @@ def _inside(folder: Path) -> Iterator[Path]:
 
 
 def recorded_files(names: Sequence[str], *, quiet: bool) -> list[SavedPicture]:
-    """What each file says of its making.
+    """The pictures with the settings in their files.
 
-    Raises ``FileError`` for a file that was named and does not, and where none of all does: of
-    those in folders, which may hold other pictures as well, it is told how many do not.
+    Raises ``FileError`` for a named file without settings, and if no file has settings. Files in
+    folders without settings are skipped, and their number is printed.
     """
     found, silent = [], 0
     for path, named in files_of(names):

@@ -1,4 +1,4 @@
-"""Where each picture belongs on a sheet: its place along axes that are settings in its file."""
+"""Arrange pictures on a sheet: columns and rows are settings from their files."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _MAX_LABEL = 78
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """A picture file, what it says about its making, if it does, and its score, if it has one."""
+    """A picture file, the record in it, and its score; record and score may be missing."""
 
     name: str
     record: Record | None
@@ -31,10 +31,10 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cells:
-    """Pictures in rows of one length, None where there is none, and what is written beside them.
+    """Pictures in rows of equal length, with labels; an empty cell is None.
 
-    ``captions`` are labels of their own for all pictures, where there are no axes. ``notices`` are
-    what people should know about pictures that are not shown.
+    ``captions`` are the labels of single pictures, if there are no axes. ``notices`` are messages
+    about pictures that are not shown.
     """
 
     grid: Sequence[Sequence[Shown | None]]
@@ -45,7 +45,7 @@ class Cells:
 
 
 def records_of(names: Sequence[str], *, needed: bool) -> list[Shown]:
-    """What each file says; nothing is read where no axis needs it but for the labels."""
+    """The files with their records; raises ``FileError`` if axes need records and none has one."""
     shown = [Shown(name=name, record=_record(name)) for name in names]
     if needed and all(one.record is None for one in shown):
         raise FileError("none of these pictures contains its settings: leave out columns and rows")
@@ -56,18 +56,18 @@ def _record(name: str) -> Record | None:
     try:
         return read_record(Path(name))
     except FileError:
-        # Any picture may be on a sheet; one that is none is refused when it is opened.
+        # Any picture may be on a sheet; a file that is not a picture is refused when it is opened.
         return None
 
 
 def in_order(shown: Sequence[Shown], order: Sequence[Ranked]) -> list[Shown]:
-    """The pictures that were ranked, in their order and with their scores."""
+    """The ranked pictures, best first, with their scores."""
     places = {one.name: one for one in shown}
     return [replace(places[one.name], score=one.score) for one in order]
 
 
 def arranged(shown: Sequence[Shown], *, columns: str | None, rows: str | None) -> Cells:
-    """Give each picture its cell; without axes in a grid about as wide as it is high."""
+    """Give each picture a cell; without axes, in a grid that is about square."""
     if columns is None and rows is None:
         return _plain(shown)
     axes = [axis for axis in (columns, rows) if axis is not None]
@@ -93,7 +93,7 @@ def arranged(shown: Sequence[Shown], *, columns: str | None, rows: str | None) -
 
 
 def _plain(shown: Sequence[Shown]) -> Cells:
-    """Labelled with their seeds, where these tell them apart, or else with their names."""
+    """A grid with captions: the seeds if all are different, otherwise the file names."""
     seeds = [None if one.record is None else one.record.settings.get("seed") for one in shown]
     distinct = None not in seeds and len(set(seeds)) == len(seeds)
     labels = [f"seed {seed}" for seed in seeds] if distinct else _names(shown)
@@ -116,7 +116,7 @@ def _names(shown: Sequence[Shown]) -> list[str]:
 
 
 def _fits(one: Shown, axes: Sequence[str]) -> bool:
-    """Whether it has a place on the axes; steps have one only on an axis of them."""
+    """Whether a picture has a value for each axis; a saved step also needs the axis "step"."""
     if one.record is None:
         return False
     if bool(one.record.step) != ("step" in axes):
@@ -125,7 +125,7 @@ def _fits(one: Shown, axes: Sequence[str]) -> bool:
 
 
 def _value(one: Shown, axis: str | None) -> Any:
-    """What a picture has for an axis, as something that can be compared; None without an axis."""
+    """A picture's value on an axis, in a form that can be compared; None without an axis."""
     assert one.record is not None
     if axis is None:
         return None
@@ -136,7 +136,7 @@ def _value(one: Shown, axis: str | None) -> Any:
 
 
 def _values(shown: Sequence[Shown], axis: str | None) -> list[Any]:
-    """Each once: numbers from the smallest on, texts as they come, nothing before all."""
+    """Each value once: first None, then texts in their order, then numbers in ascending order."""
     values = list(dict.fromkeys(_value(one, axis) for one in shown))
     numbers = sorted(value for value in values if isinstance(value, int | float))
     others = [value for value in values if not isinstance(value, int | float)]

@@ -1,4 +1,4 @@
-"""What many pictures were made with, as a table in CSV."""
+"""The settings of many pictures, as a table in CSV."""
 
 import csv
 import io
@@ -15,11 +15,11 @@ _LAST = ("key", "device", "dtype", "revision", "left_out")
 
 
 def csv_lines(pictures: Sequence[SavedPicture]) -> Iterator[str]:
-    """A heading, and a line for each picture; its columns are all settings that any of them has.
+    """A header line, and a line for each picture; the columns are all settings that one has.
 
-    They stand in the order of a Recipe's fields, whatever the pictures are, and the circumstances
-    after them. Weights' hashes and sigmas, which are many, are not among these: the key says
-    whether they are the same. Lists are JSON.
+    The columns are in the order of a Recipe's fields, and then the facts about the run, such as
+    device and time. Hashes of weights and sigmas would need too many columns: compare the key
+    instead. Lists are JSON.
     """
     rows = [_row(one) for one in pictures]
     there = {name for row in rows for name in row}
@@ -38,7 +38,7 @@ def _row(one: SavedPicture) -> dict[str, Any]:
         "source": record.source,
         "step": record.step.get("number"),
         "left_out": "; ".join(record.left_out) or None,
-        # What a foreign file calls its model is no model of ours, but a column may hold both.
+        # A foreign file's model name is not one for sdloop, but both can be in one column.
         "model": record.model,
         "key": record.made.get("key"),
         **made,

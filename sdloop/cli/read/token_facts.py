@@ -1,4 +1,4 @@
-"""What the text encoders see of a Recipe's prompt, as values; the vocabulary is all it takes."""
+"""The tokens of a Recipe's prompt, as the text encoders see them; only the vocabulary is read."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _WORD_END = "</w>"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenFacts:
-    """One token: its place in the encoder's window and its id, as in the vocabulary and as text."""
+    """One token: its place in the encoder's window, its id, its vocabulary entry and its text."""
 
     position: int
     id: int
@@ -33,7 +33,7 @@ class TokenFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChunkFacts:
-    """What an encoder reads at once, begin and end among it, and how often padding follows."""
+    """A chunk that an encoder reads at once, with start and end tokens; ``padding`` is a count."""
 
     tokens: tuple[TokenFacts, ...]
     padding: int
@@ -41,11 +41,11 @@ class ChunkFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncodedText:
-    """A text that is encoded, with the weight of its prediction.
+    """An encoded text, with the weight of its prediction.
 
-    ``steps`` are the first and the last step of each stretch that sees it, from 1. ``encoders``
-    are its chunks for each text encoder. ``unknown`` are the words that mean nothing to the model,
-    and ``cut`` those of its prompt that no step sees.
+    ``steps`` are the first and the last step of each range that uses the text, from 1. ``encoders``
+    are its chunks for each text encoder. ``unknown`` are the words that the model does not know,
+    and ``cut`` are the words of its prompt that no step uses.
     """
 
     text: str
@@ -57,7 +57,7 @@ class EncodedText:
 
 
 def encoded_texts(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[EncodedText]:
-    """All texts of a resolved Recipe's prompt, in their order."""
+    """All texts of a resolved Recipe's prompt, in order."""
     from sdloop.models.checkpoint.tokenizer import load_tokenizer
     from sdloop.models.checkpoint.words import unknown_words
 
@@ -89,12 +89,12 @@ def encoded_texts(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[EncodedT
 
 
 def _old(text: str, counts: Mapping[str, int]) -> str:
-    """What of ``text`` is no learned word."""
+    """``text`` without its embeddings' words."""
     return " ".join(piece for piece, word in places(text, counts) if word is None)
 
 
 def _stretches(changes: Sequence[Alternatives]) -> dict[tuple[str, ...], list[tuple[int, int]]]:
-    """The texts read at once, with the steps that see them: those that take turns have many."""
+    """The texts that are encoded together, each with its ranges of steps."""
     found: dict[tuple[str, ...], list[tuple[int, int]]] = {}
     first = 1
     for last in sorted({end for change in changes for end, _ in change}):
@@ -107,7 +107,7 @@ def _stretches(changes: Sequence[Alternatives]) -> dict[tuple[str, ...], list[tu
 def _encoders(
     texts: Sequence[str], emphasis: str, tokenizers: Mapping[str, Any]
 ) -> dict[str, tuple[ChunkFacts, ...]]:
-    """The chunks for each text encoder; of two ``texts`` SDXL's second one reads the last."""
+    """The chunks for each text encoder; SDXL's second encoder reads the last of ``texts``."""
     found = {}
     for part, tokenizer in tokenizers.items():
         chunks = chunks_of(
@@ -139,7 +139,7 @@ def _chunk(chunk: Chunk, tokenizer: Any) -> ChunkFacts:
 
 
 def _text(token: str) -> str:
-    """What a token stands for, its bytes decoded; one that goes on in the next ends in a dash."""
+    """The text of a token, decoded; it ends with a dash if the next token continues the word."""
     from tokenizers.decoders import ByteLevel
 
     if token.startswith("<|"):
