@@ -36,7 +36,7 @@ def _is_name(lora: Lora, folder: str | None) -> bool:
 
 
 def _in_folder(lora: Lora, folder: str | None) -> Lora:
-    from sdloop.models.checkpoint.lora import lora_in
+    from sdloop.models.checkpoint.lora_folder import lora_in
 
     if folder is None:
         raise SettingError(f"prompt names the LoRA {lora.name!r}: give its folder with --lora-dir")

@@ -85,7 +85,7 @@ def local_path(model: str) -> Path | None:
             raise ModelError(f"{model} names the home folder of an unknown user") from error
     if path.exists():
         return path
-    if model.endswith(_ENDINGS):
+    if model.lower().endswith(_ENDINGS):
         raise ModelError(f"there is no file {path}")
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise ModelError(f"there is no folder {path}")

@@ -1,6 +1,5 @@
 """Find, recognise and hash LoRAs on disk, before a model is loaded."""
 
-import difflib
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -91,28 +90,6 @@ def find_lora(name: str, *, may_fetch: bool = True) -> LoraFile:
     )
 
 
-def lora_in(folder: Path, name: str) -> Path:
-    """The LoRA called ``name`` in ``folder`` or a subfolder: a file's name without its suffix.
-
-    The name is looked up in the list of files, so it cannot point outside of the folder. Raises
-    ``ModelError``, with the nearest names, if there is no such LoRA or more than one.
-    """
-    if not folder.is_dir():
-        raise ModelError(f"lora_dir must be a folder, got {str(folder)!r}")
-    files = sorted(path for path in folder.rglob("*") if path.suffix in ENDINGS and path.is_file())
-    within = {path: path.relative_to(folder).with_suffix("").as_posix() for path in files}
-    found = [path for path, inside in within.items() if name in (inside, f"{inside}{path.suffix}")]
-    found = found or [path for path in files if name in (path.stem, path.name)]
-    if len(found) > 1:
-        raise ModelError(f"{len(found)} LoRAs are called {name!r}: {_listed(map(str, found))}")
-    if not found:
-        near = difflib.get_close_matches(name, within.values(), n=3, cutoff=0.4)
-        known = near or sorted(within.values())
-        hint = f"there {'is' if len(known) == 1 else 'are'} {_listed(known)}" if known else "empty"
-        raise ModelError(f"there is no LoRA {name!r} in {folder}: {hint}")
-    return found[0]
-
-
 def check_lora(file: LoraFile, checkpoint: Checkpoint) -> None:
     """Raise ``ModelError`` for a LoRA of another family than ``checkpoint``, naming the family."""
     own = {
@@ -153,7 +130,7 @@ def _path(name: str, *, may_fetch: bool) -> Path:
 def _from_hub(name: str, *, may_fetch: bool) -> Path:
     owner, _, rest = name.partition("/")
     repository, _, file = rest.partition("/")
-    if not owner or not repository or (file and not file.endswith(ENDINGS)):
+    if not owner or not repository or (file and not file.lower().endswith(ENDINGS)):
         raise ModelError(
             f"{name!r} is neither a file nor a hub id like owner/name (NAME[:SCALE]); a name alone "
             "is looked up in --lora-dir"
@@ -175,7 +152,11 @@ def _from_hub(name: str, *, may_fetch: bool) -> Path:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.safetensors") if path.is_file())
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() == ".safetensors" and path.is_file()
+    )
 
 
 def _only_file(folder: Path, name: str) -> Path:
@@ -187,7 +168,7 @@ def _only_file(folder: Path, name: str) -> Path:
     if not files:
         raise ModelError(f"{name} holds no .safetensors file")
     raise ModelError(
-        f"{name} holds {len(files)} files: name one of {_listed(f.name for f in files)}"
+        f"{name} holds {len(files)} files: name one of {listed(f.name for f in files)}"
     )
 
 
@@ -198,13 +179,13 @@ def _recognised(header: Header) -> dict[str, int]:
         if any(piece in name for name in names):
             raise ModelError(f"{header.path} is {what}")
     if not any(_DOWN.search(name) for name in names):
-        raise ModelError(f"{header.path} is not a LoRA: its tensors are {_listed(names) or 'none'}")
+        raise ModelError(f"{header.path} is not a LoRA: its tensors are {listed(names) or 'none'}")
     starts = tuple(start for part in _STARTS.values() for start in part)
     lost = [n for n in names if not n.startswith(starts) or not _PAIR.search(n)]
     if lost:
         raise ModelError(
             f"{header.path} is a LoRA in an unknown layout, neither kohya's nor diffusers': "
-            f"it has {_listed(lost)}"
+            f"it has {listed(lost)}"
         )
     parts = [part for part in _STARTS if any(name.startswith(_STARTS[part]) for name in names)]
     return {part: _width(header, part) for part in parts}
@@ -234,6 +215,7 @@ def _hashes(path: Path, header: Header) -> tuple[str, str]:
     return whole.hexdigest(), tensors.hexdigest()
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """The first four of ``names``, and how many more there are."""
     known = list(names)
     return ", ".join(known[:4]) + (f" and {len(known) - 4} more" if len(known) > 4 else "")

@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from sdloop.errors import FileError, ModelError, SettingError
 from sdloop.images.input.read import open_image
 from sdloop.models.checkpoint.find import find_checkpoint
-from sdloop.models.checkpoint.lora import check_lora, find_lora, lora_in
+from sdloop.models.checkpoint.lora import check_lora, find_lora
+from sdloop.models.checkpoint.lora_folder import lora_in
 from sdloop.models.components.adapters import adapted
 from sdloop.models.components.load import load_components
 from sdloop.pipeline.generate import generate, stream, stream_resolved
@@ -255,6 +256,40 @@ def test_a_name_that_two_files_have(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="2 LoRAs are called 'ink'"):
         lora_in(tmp_path, "ink")
     assert lora_in(tmp_path, "a/ink") == tmp_path / "a" / "ink.safetensors"
+
+
+def test_names_that_another_system_wrote(tmp_path: Path) -> None:
+    """Linked folders, backslashes, accents in one character or two, suffixes in capitals."""
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    home = tmp_path / "loras"
+    home.mkdir()
+    (home / "ext").symlink_to(tmp_path / "real", target_is_directory=True)
+    (tmp_path / "real" / "back").symlink_to(home, target_is_directory=True)  # a circle
+    one, two = "Caf\u00e9", "Cafe\u0301"
+    for name in ("loras/Upper.SAFETENSORS", f"loras/{two}.safetensors", "real/deep/ink.pt"):
+        (tmp_path / name).write_bytes(b"")
+    ink = home / "ext" / "deep" / "ink.pt"
+    for name in ("ink", "ext/deep/ink", "ext\\deep\\ink", "ext\\deep\\ink.pt", "ink.PT"):
+        assert lora_in(home, name) == ink
+    for name in ("Upper", "Upper.SAFETENSORS", "Upper.safetensors"):
+        assert lora_in(home, name) == home / "Upper.SAFETENSORS"
+    assert lora_in(home, one) == lora_in(home, two) == home / f"{two}.safetensors"
+    (home / f"{one}.safetensors").write_bytes(b"")
+    assert lora_in(home, one) == home / f"{one}.safetensors"  # the exact name comes first
+    for name in ("..\\real\\deep\\ink", "upper", "ext\\ink"):
+        with pytest.raises(ModelError, match="there is no LoRA"):
+            lora_in(home, name)
+
+
+@needs_peft
+def test_a_suffix_in_capitals_is_the_same_file(folder: Path, tmp_path: Path) -> None:
+    for name in ("ink.safetensors", "pickled.pt"):
+        stem, _, suffix = name.partition(".")
+        upper = tmp_path / f"{stem}.{suffix.upper()}"
+        upper.write_bytes((folder / name).read_bytes())
+        assert find_lora(str(upper)).sha256 == find_lora(str(folder / name)).sha256
+    upper = tmp_path / "ink.SAFETENSORS"
+    assert pixels(recipe(7, str(upper))) == pixels(recipe(7, str(folder / "ink.safetensors")))
 
 
 def test_another_family_is_named(folder: Path, model: Path) -> None:
