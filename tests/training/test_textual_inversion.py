@@ -247,7 +247,7 @@ def test_sdxl_writes_both_its_words_and_their_token(tiny_sdxl_model: Path, tmp_p
         (["-o", "x.pt"], 2, "output must end in .safetensors, got 'x.pt'"),
         (["--token", "<x>"], 2, "output must be given, as in: sdloop train-embedding"),
         (["-o", "x.safetensors", "--save-every", "0"], 2, "save_every must be at least 1"),
-        (["-o", "x.safetensors", "--init", "zyzzyva"], 2, "'zyzzyva' must be one token"),
+        (["-o", "x.safetensors", "--init", "zyzzyva"], 2, "'zyzzyva' must be a single token"),
         (["-o", "x.safetensors", "--resume"], 3, "is not a training that can be resumed"),
         (["-o", "x.safetensors", "--held-out", "nowhere"], 3, "cannot read"),
     ],

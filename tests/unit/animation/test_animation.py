@@ -218,7 +218,7 @@ def test_what_does_not_move_is_refused(tmp_path: Path) -> None:
         (["cut.png"], r"cut\.png' is not a valid picture"),
         (["cut.webp"], r"cut\.webp' is not a"),
         (["missing.gif"], r"cannot read '.*missing\.gif': No such file"),
-        (["still.png", "moving.gif"], r"moving\.gif' is itself an animation: use it alone"),
+        (["still.png", "moving.gif"], r"moving\.gif' is an animation: use it alone"),
     ):
         with pytest.raises(FileError, match=reason):
             open_frames([str(tmp_path / file) for file in files])
