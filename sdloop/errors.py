@@ -4,25 +4,25 @@
 
     SdloopError
     ├── SettingError     2   a value the user gave breaks a rule: field, rule, value
-    │   └── PromptError      a prompt that cannot be read, with a caret under the place
-    ├── ModelError       3   the model is not there, unreadable, damaged or unknown
-    ├── FileError        3   a file to read or a place to write to fails us
+    │   └── PromptError      a prompt that cannot be parsed, with a caret under the place
+    ├── ModelError       3   the model is missing, unreadable, damaged or unknown
+    ├── FileError        3   a file cannot be read or written
     ├── SamplingError    4   the loop itself fails
     │   ├── NonFiniteError   latents or pixels hold NaN or infinity
     │   └── OutOfMemory      the device has no room for this picture
-    └── BatchError       5   some pictures of a batch failed, the rest are there
+    └── BatchError       5   some pictures of a batch failed, the others are saved
 
-A message is one line that stands alone on stderr: what is wrong, with the value, and what to do
-about it. Only that of a ``PromptError`` has further lines.
+A message is one line that can be understood alone: what is wrong, with the value, and what to do
+about it. Only the message of a ``PromptError`` has more lines.
 """
 
 from typing import Self
 
-INTERRUPTED = 130  # the exit code of whoever was asked to stop, as shells have it
+INTERRUPTED = 130  # the exit code after Ctrl-C, as in shells
 
 
 class SdloopError(Exception):
-    """The root: catch this to catch whatever sdloop refuses or fails at."""
+    """The base class: catch it to catch every error that sdloop raises on purpose."""
 
     exit_code = 1
 
@@ -30,7 +30,7 @@ class SdloopError(Exception):
 class SettingError(SdloopError, ValueError):
     """A setting breaks a rule; raised where the user's value enters, before any work is done.
 
-    ``field`` is the name of the setting, where the error is about one of a Recipe's.
+    ``field`` is the name of the Recipe's field that the error is about, if there is one.
     """
 
     exit_code = 2
@@ -46,7 +46,7 @@ class SettingError(SdloopError, ValueError):
 
 
 class PromptError(SettingError):
-    """A prompt cannot be read; below the line, the message shows the place in the prompt."""
+    """A prompt cannot be parsed; the message's other lines show the place in the prompt."""
 
 
 class ModelError(SdloopError):
@@ -62,13 +62,13 @@ class FileError(SdloopError):
 
 
 class SamplingError(SdloopError):
-    """The loop ran and failed; the files finished before it stay where they are."""
+    """The loop ran and failed; pictures that were finished before are kept."""
 
     exit_code = 4
 
 
 class NonFiniteError(SamplingError):
-    """Latents or pixels hold NaN or infinity. Saved as 8 bits that would be a black picture."""
+    """Latents or pixels hold NaN or infinity, which would be saved as a black picture."""
 
 
 class OutOfMemory(SamplingError):

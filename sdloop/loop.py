@@ -1,10 +1,10 @@
 """The sampling loop: the file that sdloop is about.
 
-``denoise`` is the loop that people learn Stable Diffusion by, as a generator. Progress bars,
-previews, early stopping and cancelling are its consumers. To change its course, write into
-``step.latents`` (in place) before asking for the next step: the next one starts from there, except
-with schedulers that remember latents themselves (Heun and DPM2 within a pair of steps, PNDM at
-first, UniPC's corrector). Or copy these lines, change them, and give yours to ``generate`` as
+``denoise`` is the loop that every Stable Diffusion tutorial shows, written as a generator. Progress
+bars, previews, early stopping and cancelling consume its steps. To change the result, write into
+``step.latents`` (in place) before asking for the next step, which starts from there. The exception
+is schedulers that remember latents themselves (Heun and DPM2 within a pair of steps, PNDM at
+first, UniPC's corrector). Or copy these lines, change them, and pass your loop to ``generate`` as
 ``denoise=``.
 """
 
@@ -28,9 +28,9 @@ class Step:
     """One iteration of the loop.
 
     ``index`` counts from 0 to ``total - 1``. ``timestep`` and ``sigma`` are the noise level that
-    the UNet ran at. ``latents``, of shape (batch, channels, height, width), are what the scheduler
-    made of its prediction and what the next iteration starts from; ``denoised`` are the latents of
-    the clean picture as the UNet predicts it now.
+    the UNet ran at. ``latents``, of shape (batch, channels, height, width), are the result of the
+    scheduler's step, from which the next iteration starts; ``denoised`` are the latents of the
+    clean picture that the UNet predicts at this step.
     """
 
     index: int
@@ -59,14 +59,14 @@ def denoise(
     """Turn noise into latents of a picture, one scheduler step at a time.
 
     ``latents`` start as noise times ``scheduler.init_noise_sigma``, float32, on the UNet's device.
-    ``timesteps`` and ``sigmas`` come from ``schedule.set_steps``. ``generators``, one for each
-    picture, feed the schedulers that draw noise on the way. ``guidance_scale`` is one for all
-    iterations, or one for each: at 1 the UNet runs on the prompt alone, else on the negative prompt
-    too, and on each prompt where several are combined. ``guide`` makes one prediction of the two:
-    classifier-free guidance, or what ``guiders`` has instead. ``masked`` is what inpainting keeps
-    of a picture, and ``loss_guidance`` leads to pictures with less of a loss.
+    ``timesteps`` and ``sigmas`` come from ``schedule.set_steps``. ``generators``, one per picture,
+    are for schedulers that add noise at each step. ``guidance_scale`` is one number, or one per
+    iteration: at 1 the UNet runs only on the prompt, otherwise also on the negative prompt, and on
+    each prompt if several are combined. ``guide`` combines the two predictions into one:
+    classifier-free guidance, or another of ``guiders``. ``masked`` holds what inpainting keeps of a
+    picture, and ``loss_guidance`` moves the latents to reduce a loss.
 
-    The latents stay float32 in half precision too: a rounding error a step would add up.
+    The latents are float32 even in half precision: otherwise rounding errors would add up.
     """
     if isinstance(guidance_scale, int | float):
         guidance_scale = [guidance_scale] * len(timesteps)

@@ -14,7 +14,7 @@ Size = tuple[int, int]
 
 
 def check_text(name: str, value: object, *, optional: bool) -> None:
-    """``value`` must be text that a file can hold, or ``None`` where it is ``optional``."""
+    """``value`` must be text that can be saved in a file, or ``None`` if it is ``optional``."""
     if value is None and optional:
         return
     if not isinstance(value, str):
@@ -25,7 +25,7 @@ def check_text(name: str, value: object, *, optional: bool) -> None:
         raise SettingError.of(name, f"must be valid Unicode text without NUL, got {value!r}")
 
 
-# The beginning of "s3://bucket", and what is left of it as the first part of a Path.
+# Matches the beginning of "s3://bucket", and also "s3:", which is left of it in a Path.
 _ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
 
@@ -33,8 +33,8 @@ _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
 def check_local(name: str, value: str | Path | None) -> None:
     """``value``, a file or folder to write, must be on this computer; ``None`` is not checked.
 
-    ``Path("s3://bucket")`` has lost a slash: of a Path the first part is looked at. It may be a
-    folder's name, of one that is there.
+    ``Path("s3://bucket")`` loses a slash, so for a Path the first part is checked. A name like
+    ``s3:`` is allowed if such a folder exists.
     """
     if isinstance(value, Path):
         found = _SCHEME.fullmatch(value.parts[0]) if value.parts else None
@@ -50,7 +50,7 @@ def check_local(name: str, value: str | Path | None) -> None:
 
 
 def check_whole(name: str, value: object, lowest: int, highest: int) -> None:
-    """``value`` must be a whole number in this range, its ends included."""
+    """``value`` must be a whole number in this range, including both ends."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise SettingError.of(name, f"must be a whole number, got {value!r}")
     if value < lowest:
@@ -60,8 +60,8 @@ def check_whole(name: str, value: object, lowest: int, highest: int) -> None:
 
 
 def check_number(name: str, value: Any, lowest: float, highest: float) -> None:
-    """``value`` must be a finite number in this range, its ends included."""
-    # Not isfinite(): TOML and JSON have whole numbers that are too large to ask it about.
+    """``value`` must be a finite number in this range, including both ends."""
+    # Not isfinite(): it raises for huge whole numbers, which TOML and JSON can hold.
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or value in (math.inf, -math.inf) or value != value:
         raise SettingError.of(name, f"must be a finite number, got {value!r}")
@@ -70,7 +70,7 @@ def check_number(name: str, value: Any, lowest: float, highest: float) -> None:
 
 
 def checked_pair(name: str, value: Any) -> Size | None:
-    """Two whole numbers as a tuple, whatever they came in; ``None`` stays."""
+    """Two whole numbers as a tuple, whatever sequence they came in; ``None`` stays ``None``."""
     if value is None:
         return None
     if not isinstance(value, tuple | list) or len(value) != 2:
@@ -86,7 +86,7 @@ def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None
 
 
 def check_multiple(name: str, value: int, multiple: int) -> None:
-    """``value``, in pixels, must be a multiple; the message names the nearest."""
+    """``value``, in pixels, must be a multiple; the message names the nearest multiples."""
     if value % multiple:
         below = value - value % multiple
         nearest = f"{below} and {below + multiple}" if below else str(multiple)

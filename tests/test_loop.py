@@ -163,7 +163,7 @@ def test_writing_into_the_latents_changes_the_course() -> None:
 @pytest.mark.parametrize("scheduler", ["ddim", "pndm", "ddpm"])
 def test_more_steps_than_the_schedule_has_are_refused(scheduler: str) -> None:
     made = make_scheduler(COMPONENTS.scheduler_config, scheduler=scheduler)
-    with pytest.raises(SettingError, match="steps must leave the scheduler within its 1000"):
+    with pytest.raises(SettingError, match="steps must keep the scheduler within its 1000"):
         set_steps(made, 1000)
 
 

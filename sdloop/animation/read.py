@@ -58,9 +58,9 @@ def _clip(read: Callable[[], ReadFrames], name: str, sha256: str | None) -> Fram
         if seconds is not None:
             durations.append(seconds)
         if len(hashes) > MAX_FRAMES:
-            raise FileError(f"{name!r} has more frames than are read: {MAX_FRAMES}")
+            raise FileError(f"{name!r} must have at most {MAX_FRAMES} frames, has more")
     if len(hashes) < 2:
-        raise FileError(f"{name!r} is one frame and does not move: use sdloop img2img")
+        raise FileError(f"{name!r} has only one frame: use sdloop img2img")
     return Frames(
         name=name,
         sha256=sha256 or hashlib.sha256("".join(hashes).encode()).hexdigest(),
@@ -85,7 +85,7 @@ def _row(files: Sequence[str]) -> ReadFrames:
     for file in files:
         frame = open_image(file)
         if frame.animated:
-            raise FileError(f"{frame.name} moves by itself: give it alone")
+            raise FileError(f"{frame.name} is itself an animation: use it alone")
         yield file, frame, None
 
 

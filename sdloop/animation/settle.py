@@ -32,7 +32,7 @@ def frames_recipe(
     for name in ("mask", *GROWTH):
         value = getattr(recipe, name)
         if value is not None:
-            raise SettingError(f"{name} means nothing for frames, got {value!r}")
+            raise SettingError(f"{name} cannot be used for frames, got {value!r}")
     if len(frames.sizes) > 1 and recipe.resize is None:
         first, second = ("x".join(map(str, size)) for size in frames.sizes[:2])
         raise SettingError(

@@ -45,7 +45,7 @@ def write_mp4(
     import av
 
     if loop:
-        raise SettingError(f"loop means nothing in .mp4 files, got {loop}")
+        raise SettingError(f"loop must not be set for .mp4 files, got {loop}")
     with av.open(file, "w", format="mp4") as container:
         stream: Any = None
         now = 0
@@ -97,9 +97,9 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     try:
         with path.open("rb") as file, av.open(file, format=DEMUXERS[path.suffix.lower()]) as video:
             if not video.streams.video:
-                raise FileError(f"{name!r} holds no moving picture")
+                raise FileError(f"{name!r} contains no video")
             yield video, video.streams.video[0]
     except av.FFmpegError as error:
-        raise FileError(f"{name!r} is not a sound video: {error.strerror}") from error
+        raise FileError(f"{name!r} is not a valid video: {error.strerror}") from error
     except OSError as error:
         raise FileError(f"cannot read {name!r}: {error.strerror or error}") from error

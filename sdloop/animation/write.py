@@ -67,7 +67,7 @@ def check_moving(path: Path, *, exists: Exists = "fail") -> None:
     """
     if path.suffix.lower() not in _WRITERS:
         raise SettingError(
-            f"the name of what moves must end in {', '.join(_WRITERS)}, got {str(path)!r}"
+            f"the file name of an animation must end in {', '.join(_WRITERS)}, got {str(path)!r}"
         )
     if path.suffix.lower() == ".mp4":
         check_video()

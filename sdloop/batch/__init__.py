@@ -1,4 +1,4 @@
-"""Many pictures: what is planned, what is there already, and what makes the rest.
+"""Batches: plan many pictures, find the finished ones, and make the rest.
 
-No torch in here until the first picture is made: a plan that is finished ends without it.
+Torch is only imported when the first picture is made: a finished plan ends without it.
 """

@@ -1,4 +1,4 @@
-"""What can be refused of a plan before the first of its pictures is made."""
+"""Check a plan for errors before its first picture is made."""
 
 import dataclasses
 import itertools
@@ -16,10 +16,10 @@ _COMBINATIONS = 1000  # of the axes, and values of each
 
 
 def check_ahead(planner: Planner, crossing: Crossing, prompts: Sequence[Prompt]) -> None:
-    """Raise what ``planner`` would: of each prompt, of each value of an axis, of combinations.
+    """Raise early what ``planner`` would raise for a prompt, a value of an axis or a combination.
 
-    Of these so many as take no more than a second. ``prompts`` are the first of the plan; those
-    with a key are looked at when their turn comes, for they were all right when they were printed.
+    Only as many combinations are checked as take about a second. ``prompts`` are the first ones of
+    the plan; those with a key are checked later, because they were valid when they were printed.
     """
     first = [one for one in prompts if one.key is None]
     axes = list(crossing.axes)
@@ -41,9 +41,9 @@ def check_ahead(planner: Planner, crossing: Crossing, prompts: Sequence[Prompt])
 def check_names(
     planner: Planner, crossing: Crossing, prompts: Sequence[Prompt], template: str
 ) -> None:
-    """Raise ``SettingError`` where ``template`` leaves out what its pictures differ in.
+    """Raise ``SettingError`` if ``template`` lacks the setting in which its pictures differ.
 
-    Names that only look alike, because prompts begin alike or are cut, are numbered in their turn.
+    Names that are only equal because prompts begin alike or are shortened get a number later.
     """
     in_name = set(re.findall(r"\{(\w+)", template.replace("{{", "")))
     named = [one for one in prompts if one.output is None and one.key is None]
@@ -81,6 +81,6 @@ def _check_pair(planner: Planner, name: str, pair: Sequence[Request], template: 
     one, other = (planner.planned(request, 0) for request in pair)
     if one.path == other.path and one.key != other.key:
         raise SettingError(
-            f"output must name each picture differently, and {template!r} does not tell {name}: "
+            f"output must name each picture differently, and {template!r} does not contain {name}: "
             f"use {{{name}}} or {{index}} in it"
         )

@@ -1,4 +1,4 @@
-"""A Recipe out of a file, with changes: what depends on what is changed is decided anew."""
+"""Change a Recipe from a file: settings that depend on a change are chosen again."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from sdloop.recipe.recipe import FIELDS, Recipe
 
 Resolve = Callable[[Recipe], Recipe]
 
-# What a model or a picture decides where nobody does, together where one follows from another.
+# Settings whose default comes from the model or the input picture, grouped by dependence.
 _DECIDED = (
     ("factor", "width", "height", "resize"),
     ("width", "height", "resize"),
@@ -24,7 +24,7 @@ _HASHES = tuple(name for name in FIELDS if name.endswith(_SHA))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changed:
-    """What became of a Recipe, not resolved, and notices about it."""
+    """A changed Recipe, not resolved, and notices about dropped settings."""
 
     recipe: Recipe
     notices: tuple[str, ...] = ()
@@ -40,22 +40,21 @@ def changed(
 ) -> Changed:
     """``recipe``, out of a file, with ``changes``, and without the settings in ``drop``.
 
-    Without either it is the Recipe as it stands there. Else it is taken back first to what
-    somebody must have said for the model to make this Recipe of it: a width that was the model's
-    own is that of another model then, and a height follows from the new width of an input image.
-    What a change makes meaningless is left out, with a notice; unless it is essential: then the
-    ``SettingError`` says so. With ``same_model`` false the model of the file is not there,
-    and all that a model decides is decided by the new one.
+    Without either, the Recipe is returned unchanged. Otherwise it is first reduced to the settings
+    that the user must have given: defaults of the model or the picture are removed and chosen again
+    (the width of another model, the height that follows from a new width). Settings that no longer
+    apply are dropped with a notice, but essential ones raise ``SettingError``. If ``same_model`` is
+    false, the file's model is not available, and all its defaults are those of the new one.
     """
     if not changes and not drop:
         return Changed(recipe=recipe)
     base = shortest(recipe, resolve) if same_model else _without_decided(recipe)
     followers = _followers(recipe, changes)
-    notices = [f"{_item(name, base)} gives way" for name in base if name in followers]
+    notices = [f"{_item(name, base)} is dropped" for name in base if name in followers]
     base = {name: value for name, value in base.items() if name not in followers}
     found = with_changes(base, changes, drop=drop, resolve=resolve)
     if not same_model:
-        notices.append(f"{recipe.model} is not here: what it decided is decided anew")
+        notices.append(f"{recipe.model} is not available: using the defaults of the new model")
     return replace(found, notices=(*notices, *found.notices))
 
 
@@ -66,17 +65,17 @@ def with_changes(
     drop: Collection[str] = (),
     resolve: Resolve,
 ) -> Changed:
-    """The Recipe of the settings in ``base``, as somebody said them, with changes."""
+    """The Recipe of the given settings in ``base``, with changes."""
     base = {name: value for name, value in base.items() if name.removesuffix(_SHA) not in drop}
     merged = dict(Settings(recipe=changes).over(Settings(recipe=base)).recipe)
-    notices = [f"{_item(name, base)} gives way" for name in _gone(base, merged)]
+    notices = [f"{_item(name, base)} is dropped" for name in _gone(base, merged)]
     return _fitted(merged, frozenset(changes), notices, resolve)
 
 
 def _fitted(
     fields: dict[str, Any], asked: Collection[str], notices: list[str], resolve: Resolve
 ) -> Changed:
-    """Leave out one by one what means nothing any more."""
+    """Drop settings that no longer apply, one by one."""
     while True:
         try:
             recipe = Recipe.from_dict(fields)
@@ -86,9 +85,7 @@ def _fitted(
             if name is None or name not in fields or name in asked:
                 raise
             if ROWS[name].essential:
-                raise SettingError(
-                    f"{error}; or leave it out: --drop {name}", field=name
-                ) from error
+                raise SettingError(f"{error}; or remove it: --drop {name}", field=name) from error
             notices.append(f"left out {_item(name, fields)}: {error}")
             fields = {k: v for k, v in fields.items() if k.removesuffix(_SHA) != name}
         else:
@@ -96,10 +93,10 @@ def _fitted(
 
 
 def shortest(recipe: Recipe, resolve: Resolve) -> dict[str, Any]:
-    """The fewest settings that become ``recipe``, a resolved one, when they are resolved."""
+    """The smallest set of settings that resolves to the resolved ``recipe``."""
     fields = recipe.to_dict()
     if not _becomes(fields, recipe, resolve):
-        return fields  # what decided these things decides otherwise today
+        return fields  # the defaults have changed since
     alone = tuple((name,) for name in fields if name not in (*_HASHES, "prompt", "seed", "loras"))
     for names in _DECIDED + alone:
         fewer = {name: value for name, value in fields.items() if name not in names}
@@ -121,7 +118,7 @@ def _without_decided(recipe: Recipe) -> dict[str, Any]:
 
 
 def _followers(recipe: Recipe, changes: Mapping[str, Any]) -> set[str]:
-    """What is no longer true of a picture of another size."""
+    """The settings that no longer apply if the size changes."""
     if not changes.keys() & {"width", "height"}:
         return set()
     conditions = ("original_size", "target_size")

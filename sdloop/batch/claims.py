@@ -1,13 +1,13 @@
-"""Who makes which picture, among any number of processes on one folder, without a coordinator.
+"""Let any number of processes share one folder without a coordinator: each picture is made once.
 
-A claim is a lock on one byte of a hidden file in the folder, at the place that the picture's key
-names. It is the kernel's: it is gone with the process, however that ended, in the same moment, and
-no other process of the same number can inherit it. Files with an owner and a heartbeat would have
-to guess when their owner is dead, and whoever guesses wrongly makes a picture twice. Over NFS the
-server keeps the locks, and lets go of those of a machine that has gone away.
+A claim is a lock on one byte of a hidden file in the folder; the byte's position comes from the
+picture's key. The kernel releases it as soon as the process ends, however it ends, and no other
+process with the same id can inherit it. With lock files and heartbeats, processes would have to
+guess whether an owner is dead, and a wrong guess makes a picture twice. Over NFS the server keeps
+the locks, and releases those of a machine that disappears.
 
-The file itself goes when the last process is done. To know that, each holds a shared lock on its
-first byte, which the last one can make its own.
+The last process removes the file. To know that it is the last, each process holds a shared lock on
+the first byte, which only the last one can turn into an exclusive lock.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ if sys.platform != "win32":
     import fcntl
 
 NAME = ".sdloop-claims"
-# Nobody who writes takes longer between opening such a file and locking it.
+# The longest time between opening such a file and locking it.
 _YOUNG = 1.0
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 _PLACES = 2**62
@@ -35,8 +35,8 @@ _PLACES = 2**62
 class Claims:
     """The claims of this process on pictures of a folder.
 
-    Only one at a time in a process, for its locks are the process's own. Raises ``FileError`` for a
-    folder that cannot be written to. Where there are no locks it warns, and grants everything.
+    Only one instance per process, because locks belong to the process. Raises ``FileError`` if the
+    folder cannot be written to. If the file system has no locks, it warns and grants every claim.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,7 +60,7 @@ class Claims:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of everything; the last process to do so removes the file."""
+        """Release all claims; the last process also removes the file."""
         if self._file is None:
             return
         with contextlib.suppress(OSError):
@@ -69,7 +69,7 @@ class Claims:
         os.close(self._file)
 
     def take(self, keys: Collection[str]) -> bool:
-        """Claim all of these pictures, or none where another process has claimed one of them."""
+        """Claim all of these pictures, or none if another process has claimed one of them."""
         taken: list[str] = []
         for key in sorted(keys):
             if self._file is not None and not _lock(self._file, _place(key), exclusive=True):
@@ -79,7 +79,7 @@ class Claims:
         return True
 
     def release(self, keys: Collection[str]) -> None:
-        """Others may claim them now: those that were made are there for them to see."""
+        """Release these claims; other processes will find the finished files."""
         if self._file is None:
             return
         for key in keys:
@@ -89,7 +89,7 @@ class Claims:
 def remove_leftovers(files: Iterable[Path]) -> None:
     """Remove the half-written files that killed processes left.
 
-    Whoever still writes one has it locked: see ``png.atomic``.
+    A process that is still writing one has it locked: see ``metadata.atomic``.
     """
     for path in files:
         with contextlib.suppress(OSError):
@@ -98,9 +98,9 @@ def remove_leftovers(files: Iterable[Path]) -> None:
 
 
 def _removed(path: Path) -> bool:
-    """Remove ``path`` if nobody writes it; False while it is too young to tell.
+    """Remove ``path`` if no process is writing it; False if it is too new to know.
 
-    Raises ``OSError`` where somebody does, or has finished meanwhile.
+    Raises ``OSError`` if a process is writing it or has finished meanwhile.
     """
     with path.open("rb") as file:
         if sys.platform != "win32":
@@ -112,7 +112,7 @@ def _removed(path: Path) -> bool:
 
 
 def _opened(path: Path) -> int:
-    """The file, with a shared lock on its first byte, and sure to be the one that is there."""
+    """Open the file with a shared lock on its first byte, and check that it was not replaced."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         with _closed_on_error(file):
@@ -120,7 +120,7 @@ def _opened(path: Path) -> int:
                 with contextlib.suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(file), path.stat()):
                         return file
-        os.close(file)  # the last process was just removing it
+        os.close(file)  # another process has just removed it
         time.sleep(0.01)
 
 
@@ -134,9 +134,9 @@ def _closed_on_error(file: int) -> Iterator[None]:
 
 
 def _lock(file: int, place: int, *, exclusive: bool) -> bool:
-    """Lock one byte; False when another process has it."""
+    """Lock one byte; False if another process has locked it."""
     if sys.platform == "win32":
-        return True  # one process at a time there
+        return True  # no locks there: one process at a time
     kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     try:
         fcntl.lockf(file, kind | fcntl.LOCK_NB, 1, place)
@@ -153,5 +153,5 @@ def _unlock(file: int, place: int) -> None:
 
 
 def _place(key: str) -> int:
-    """The byte that stands for a picture; the first one stands for the folder."""
+    """The position of the byte for a picture; the first byte is for the whole folder."""
     return 1 + int(key[:16], 16) % _PLACES

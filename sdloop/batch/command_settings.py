@@ -1,4 +1,4 @@
-"""The settings that decide how and where pictures are made, but no pixel of them."""
+"""The settings of a command that do not change pixels: device, output, batch size …"""
 
 import dataclasses
 import re
@@ -14,9 +14,9 @@ FORMATS = ("png", "jpg", "webp")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandSettings:
-    """How pictures are made and where they go: whatever is set here, they look the same.
+    """How pictures are made and where they are saved; nothing here changes their content.
 
-    ``count`` is here because it makes Recipes, and is in none of them.
+    ``count`` is here because it decides the number of Recipes, and is not part of one.
     """
 
     device: str = "auto"

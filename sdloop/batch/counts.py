@@ -1,4 +1,4 @@
-"""What a resolved Recipe will take, in tokens and steps; the vocabulary is all that is read."""
+"""Count the tokens and steps of a resolved Recipe; only the vocabulary is loaded."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -21,7 +21,7 @@ Words = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def steps_run(recipe: Recipe, model: Defaults) -> int:
-    """How many steps really run, in all stages and passes of the picture."""
+    """The number of steps that are run, in all stages and passes of the picture."""
     steps, start = recipe.schedule
     if recipe.growth is not None:
         return (steps - start) * len(passes_of(recipe, model))
@@ -29,10 +29,10 @@ def steps_run(recipe: Recipe, model: Defaults) -> int:
 
 
 def token_counter() -> "Callable[[Recipe, Checkpoint], int]":
-    """What counts the tokens that the first text encoder reads of a Recipe's prompt.
+    """A function that counts the first text encoder's tokens of a Recipe's prompt.
 
-    Begin, end and padding are not counted. Of a prompt that changes on the way it is the longest
-    text, of several that are combined all of them. Vocabularies and learned words are read once.
+    Start, end and padding tokens do not count. A prompt that changes during the steps counts as its
+    longest text, combined prompts as their sum. Vocabularies and learned words are read only once.
     """
     tokenizers: dict[tuple[object, ...], Any] = {}
 
@@ -65,7 +65,7 @@ def token_counter() -> "Callable[[Recipe, Checkpoint], int]":
 
 
 def word_counts(embeddings: Sequence[str], replace_tokens: Sequence[str]) -> dict[str, int]:
-    """How many vectors each learned word has; one that is replaced has one."""
+    """The number of vectors of each learned word; a replaced word has one."""
     learned = [parse_embedding(text) for text in embeddings]
     replaced = [parse_replacement(text) for text in replace_tokens]
     counts = {str(one.token): embedding_facts(one.file).count for one in learned}

@@ -1,6 +1,6 @@
-"""Prompts × axes × variants × seeds → what is asked for, one picture after the other.
+"""Combine prompts × axes × variants × seeds to requests, one picture after the other.
 
-Only the prompts, axes and seeds are in memory, so that a plan of millions begins at once.
+Only the prompts, axes and seeds are in memory, so that a plan of millions starts at once.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ Fill = Callable[[Prompt, Mapping[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One picture that is asked for: its prompt, all fields of its Recipe but the seed, the seed.
+    """One requested picture: its prompt, the fields of its Recipe without the seed, and its seed.
 
-    Neighbours that differ in the seed alone have the very same ``fields``.
+    Consecutive requests that differ only in the seed share the same ``fields`` object.
     """
 
     prompt: Prompt
@@ -36,11 +36,11 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Crossing:
-    """What the prompts of a plan are crossed with; each call is a walk through the plan.
+    """What the prompts of a plan are combined with; each call iterates over the whole plan.
 
-    ``fill`` completes a prompt's settings and what the axes set with those of the command. Seeds
-    are for prompts that bring none. With the pick "all" a prompt is each of its variants, with
-    "random" the one that the picture's seed draws.
+    ``fill`` adds the command's settings to those of a prompt and the axes. Seeds are for prompts
+    that have none. With the pick "all" every variant of a prompt is used, with "random" one that is
+    drawn with the picture's seed.
     """
 
     fill: Fill
@@ -54,10 +54,10 @@ class Crossing:
     )
 
     def __call__(self, prompts: Iterable[Prompt]) -> Iterator[Request]:
-        """Every picture of each prompt: combinations, of each its variants, of each the seeds.
+        """Every picture of each prompt: for each combination its variants, for each the seeds.
 
-        Raises ``SettingError`` for what an axis and the prompt's own line both set, and
-        ``PromptError`` for variants that cannot be read; both name the line.
+        Raises ``SettingError`` for a field that an axis and the prompt's own line both set, and
+        ``PromptError`` for variants that cannot be parsed; both name the line.
         """
         for prompt in prompts:
             if prompt.key is not None:
@@ -72,7 +72,7 @@ class Crossing:
                         yield Request(prompt=prompt, fields=chosen, seed=seed)
 
     def count(self, prompt: Prompt) -> int:
-        """How many pictures a prompt stands for."""
+        """The number of pictures for a prompt."""
         if prompt.key is not None:
             return 1
         first = next(combinations(self.axes, zipped=self.zipped))
@@ -90,7 +90,7 @@ class Crossing:
             for name in combination:
                 if name in prompt.settings:
                     own = prompt.settings[name]
-                    raise SettingError(f"{name} is swept, and this prompt has its own, {own!r}")
+                    raise SettingError(f"{name} is swept, but this prompt sets its own, {own!r}")
             fields = self.fill(prompt, combination)
             return fields, {
                 name: self._template(name, fields[name])
@@ -107,7 +107,7 @@ class Crossing:
     def _chosen(
         self, fields: dict[str, Any], templates: Mapping[str, Template], seeds: Collection[int]
     ) -> Iterator[tuple[dict[str, Any], Collection[int]]]:
-        """The fields with a variant of each text, and the seeds that they are for."""
+        """The fields with one variant of each text, and the seeds for them."""
         if not templates:
             yield fields, seeds
         elif self.pick == "random":
@@ -123,7 +123,7 @@ class Crossing:
 
 
 def _final(prompt: Prompt) -> Request:
-    """A line of a plan, as it is."""
+    """The request for a line of a printed plan, unchanged."""
     fields = dict(prompt.settings)
     return Request(prompt=prompt, seed=fields.pop("seed"), fields=fields)
 
@@ -139,7 +139,7 @@ def _texts(templates: Mapping[str, Template], index: int) -> Iterator[tuple[str,
 
 
 def _draws(seed: int, name: str, text: str) -> Callable[[int], int]:
-    """Numbers that only depend on the picture's seed and on the template, on every machine."""
+    """Random numbers that depend only on the picture's seed and the template, on any machine."""
     numbers = itertools.count()
 
     def draw(below: int) -> int:

@@ -1,4 +1,4 @@
-"""From latents to files, in a thread of its own, and the outcome for each picture."""
+"""Decode latents and save pictures, in a separate thread, with an outcome for each picture."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlreadyThere:
-    """A picture that needs nothing done: it was there, or another process has made it."""
+    """A picture that already exists, or that another process has made."""
 
     planned: Planned
     key: str
@@ -27,7 +27,7 @@ class AlreadyThere:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Written:
-    """A picture that is on the disk now, at ``path``."""
+    """A picture that was saved at ``path``."""
 
     planned: Planned
     key: str
@@ -39,7 +39,7 @@ class Written:
 class Failed:
     """A picture that could not be made, and why.
 
-    ``together`` with its neighbours, so that one of them may be the cause; or by itself.
+    ``together`` means that its whole batch failed, so another picture may be the cause.
     """
 
     planned: Planned
@@ -49,13 +49,13 @@ class Failed:
 
     @property
     def may_pass(self) -> bool:
-        """Whether it may go well another time: memory and disks have their moods, numbers none."""
+        """Whether a retry may succeed: memory and disk errors may pass, numerical ones do not."""
         return not isinstance(self.error, SettingError | ModelError | NonFiniteError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunTools:
-    """What a run works with: how models are loaded and pictures are read, what files tell."""
+    """What a run needs: how to load models, how to read pictures, and what to write into files."""
 
     load: "Callable[[Checkpoint], Components]"
     open_image: OpenImage
@@ -67,7 +67,7 @@ def finish(
     wanted: Sequence[Item | None],
     tools: RunTools,
 ) -> list[Written | Failed]:
-    """Decode what is ``wanted`` of a batch, and write it; None stands for what is there."""
+    """Decode and save the ``wanted`` pictures of a batch; None stands for an existing one."""
     from sdloop.pipeline.picture import Picture
 
     items = [item for item in wanted if item is not None]
@@ -85,7 +85,7 @@ def finish(
 
 
 def failures(items: Sequence[Item], error: Exception, *, together: bool) -> list[Failed]:
-    """The same for all of a batch, whichever of them it came from."""
+    """The same failure for all pictures of a batch."""
     return [Failed(planned=i.planned, key=i.key, error=error, together=together) for i in items]
 
 

@@ -1,4 +1,4 @@
-"""How many pictures a GPU can make at once, measured on the first of them."""
+"""Find the largest batch size for a GPU, by measuring the first pictures."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -9,9 +9,9 @@ from sdloop.recipe.recipe import Recipe
 if TYPE_CHECKING:
     from sdloop.pipeline.loaded_model import LoadedModel
 
-# Of a card's memory; the rest is for the decoder, and for what torch cannot use between its blocks.
+# The share of the GPU's memory; the rest is for the decoder and for torch's fragmentation.
 SHARE = 0.8
-# More at once is hardly faster, and an interrupt waits for all of them.
+# Larger batches are hardly faster, and an interrupt waits for the whole batch.
 MOST = 32
 
 
@@ -34,7 +34,7 @@ def fitting(taken: Callable[[int], int], room: int) -> int:
 
 
 def largest_batch(model: "LoadedModel", recipe: Recipe, open_image: OpenImage) -> int:
-    """How many pictures of this shape to make at once: on a CPU one, on a GPU what fits."""
+    """The batch size for pictures of this shape: 1 on a CPU, on a GPU as many as fit."""
     import torch
 
     from sdloop.models.components.device import peak_memory, reset_peak_memory

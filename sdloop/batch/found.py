@@ -1,8 +1,8 @@
-"""Which pictures are finished: recognised by the key stored in each file, not by its name.
+"""Find the finished pictures: they are recognised by the key stored in each file, not by its name.
 
-A file that was renamed, or moved to another folder below, counts; one that was cut short, that was
-made with other settings or that only looks like it does not. Ten thousand files take two seconds,
-so that nothing has to be remembered between runs, and nothing can be remembered wrongly.
+A file that was renamed or moved to a subfolder still counts. A truncated file, or one made with
+other settings, does not. Reading ten thousand files takes two seconds, so no list of finished
+pictures is kept between runs, which could become wrong.
 """
 
 import json
@@ -17,11 +17,10 @@ from sdloop.metadata.picture import FORMATS
 
 
 class Found:
-    """The keys of the pictures in a folder, when it was looked through, and of those since.
+    """The keys of the pictures in a folder, from one scan, and of those made since.
 
-    Sixteen bytes of each are kept, which no two pictures have in common: a folder of a million
-    takes 100 MB. ``leftovers`` are hidden files of processes that were killed, or that
-    are still at work.
+    Sixteen bytes of each key are kept, enough to be unique: a folder of a million pictures takes
+    100 MB. ``leftovers`` are hidden files of processes that were killed or are still running.
     """
 
     def __init__(self) -> None:
@@ -44,7 +43,7 @@ class Found:
 def found_in(folder: Path, *, depth: int | None = None) -> Found:
     """The pictures in ``folder`` and the folders in it, at most ``depth`` levels deep.
 
-    Hidden folders and links to folders are left out; a folder that is not there holds nothing.
+    Hidden folders and links to folders are skipped; a missing folder counts as empty.
     """
     found = Found()
     for path in _pictures(str(folder), depth):
@@ -56,9 +55,9 @@ def found_in(folder: Path, *, depth: int | None = None) -> Found:
 
 
 def is_there(path: Path, key: str, *, since: float = 0) -> bool:
-    """Whether the picture is at ``path``, or at one of the names that stand in for it.
+    """Whether the picture is at ``path``, or at one of its numbered names.
 
-    Files that were written before ``since``, in seconds of the clock, do not count.
+    Files that were written before ``since``, in seconds since 1970, do not count.
     """
     number = 1
     while os.path.lexists(at := numbered(path, number)):
@@ -69,7 +68,7 @@ def is_there(path: Path, key: str, *, since: float = 0) -> bool:
 
 
 def key_of(path: Path) -> str | None:
-    """The key in a picture's file; None for whatever is no whole picture with a key."""
+    """The key in a picture's file; None if it is not a complete picture with a key."""
     try:
         own = json.loads(chunks.read_texts(path).get("sdloop", "{}"))
     except (FileError, ValueError, RecursionError):
@@ -81,11 +80,11 @@ def key_of(path: Path) -> str | None:
 
 
 def _pictures(folder: str, depth: int | None) -> Iterator[str]:
-    """The names of the files; ``scandir`` tells files from folders without asking for each."""
+    """The names of the files; ``scandir`` knows files from folders without a call for each."""
     try:
         with os.scandir(folder) as entries:
             inside = list(entries)
-    except OSError:  # gone, or closed to us
+    except OSError:  # removed, or no permission
         return
     for entry in inside:
         if entry.name.startswith("."):

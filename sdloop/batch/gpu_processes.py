@@ -1,9 +1,9 @@
-"""The same work in a process for each GPU, which share it by their claims.
+"""Run a plan in one process per GPU; the processes share the work through claims.
 
-The processes are forked before anything heavy is imported, with the plan in them: nobody has to
-agree on random seeds, and each imports torch for its own device. They need not talk to each other,
-so there is no process group, in which one that dies would leave the others waiting, and no launcher
-that ends them all when one has failed. Under ``accelerate launch`` each process is one of these.
+The processes are forked before anything heavy is imported, and inherit the plan: so all have the
+same random seeds, and each imports torch for its own device. They do not communicate, so there is
+no process group in which a dead process would block the others, and no launcher that ends all of
+them if one fails. Under ``accelerate launch`` each process is one of these.
 """
 
 import json
@@ -20,15 +20,15 @@ from typing import TextIO
 
 from sdloop.errors import INTERRUPTED, BatchError, SdloopError, SettingError
 
-# What happened ("begun", "there", "made", "failed"), to the picture of which key, and what is
-# printed; "taken back" says what happened instead of what was told before.
+# What happened ("begun", "there", "made", "failed"), the picture's key, and the line to print;
+# "taken back" withdraws an earlier message about the picture.
 Message = tuple[str, str, str]
 
 
 def devices_of(text: str) -> list[str]:
-    """The devices that ``--gpus`` names: "all", or numbers, or "cpu" as often as one likes.
+    """The devices in ``--gpus``: "all", numbers, or "cpu", which may be repeated.
 
-    Raises ``SettingError`` where there is no GPU.
+    Raises ``SettingError`` if there is no GPU.
     """
     if text == "all":
         count = _count_gpus()
@@ -42,7 +42,7 @@ def devices_of(text: str) -> list[str]:
 
 
 def local_device(device: str) -> str:
-    """``device``, or that of this process where ``accelerate launch`` has started one a GPU."""
+    """``device``, or under ``accelerate launch`` the GPU of this process."""
     rank = os.environ.get("LOCAL_RANK")
     if device != "auto" or rank is None or os.environ.get("LOCAL_WORLD_SIZE", "1") == "1":
         return device
@@ -52,10 +52,10 @@ def local_device(device: str) -> str:
 def spread(
     devices: Sequence[str], work: Callable[[str], Iterable[Message]], stopping: Callable[[], bool]
 ) -> Generator[Message, None, None]:
-    """What ``work`` tells in a process for each device, of each picture once.
+    """Run ``work`` in a process for each device; yields its messages, once for each picture.
 
-    The processes have the signal handlers of this one, and are sent what it hears. Raises
-    ``BatchError`` when all have died or could not work; what only some of them left, others made.
+    The processes inherit the signal handlers, and get the signals that this one gets. Raises
+    ``BatchError`` if all have failed; if only some fail, the others make their pictures.
     """
     children = [_fork(device, work) for device in devices]
     hurry = True
@@ -69,12 +69,14 @@ def spread(
     if all(child.error for child in children):
         raise BatchError("; ".join(errors))
     for error in errors:
-        warnings.warn(f"{error}: the others have made its part", RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            f"{error}: the other processes have made its pictures", RuntimeWarning, stacklevel=2
+        )
 
 
 @dataclass(kw_only=True, slots=True)
 class _Child:
-    """A process, as its parent sees it."""
+    """A child process."""
 
     number: int
     device: str
@@ -84,32 +86,32 @@ class _Child:
     unread: bytes = b""
 
     def ask(self) -> None:
-        """Have it stop when its pictures in flight are finished."""
+        """Ask it to stop after the pictures that it has begun."""
         if not self.asked:
             self.asked = True
             os.kill(self.number, signal.SIGTERM)
 
     def read(self) -> list[list[str]] | None:
-        """The messages that have arrived; None when there will be no more."""
+        """The messages that have arrived; None if there will be no more."""
         data = os.read(self.pipe, 1 << 16)
         *lines, self.unread = (self.unread + data).split(b"\n")
         return [json.loads(line) for line in lines] if data else None
 
     def end(self, *, hurry: bool) -> None:
-        """Wait until it is gone; in a ``hurry`` it has to stop now, at the second signal."""
+        """Wait until it ends; with ``hurry`` it stops at once, as after a second signal."""
         if hurry:
             self.ask()
             os.kill(self.number, signal.SIGINT)
         os.close(self.pipe)
         code = os.waitstatus_to_exitcode(os.waitpid(self.number, 0)[1])
         if code < 0:
-            self.error = f"the process on {self.device} was ended by signal {-code}"
+            self.error = f"the process on {self.device} was killed by signal {-code}"
         elif code == 1:
-            self.error = f"the process on {self.device} broke down"
+            self.error = f"the process on {self.device} crashed"
 
 
 def _heard(children: Sequence[_Child], stopping: Callable[[], bool]) -> Iterator[Message]:
-    """The messages of all, as they come, until the last has said its last."""
+    """The messages of all processes as they arrive, until all have ended."""
     with selectors.DefaultSelector() as selector:
         for child in children:
             selector.register(child.pipe, selectors.EVENT_READ, child)
@@ -128,7 +130,7 @@ def _heard(children: Sequence[_Child], stopping: Callable[[], bool]) -> Iterator
 
 
 def _once(messages: Iterable[Message]) -> Iterator[Message]:
-    """Each picture once; what a process has made is there for the others, and they say so."""
+    """Only one message per picture: a picture made by one process exists for the others."""
     told: dict[str, str] = {}
     for kind, key, line in messages:
         before = told.get(key)
@@ -148,20 +150,20 @@ def _fork(device: str, work: Callable[[str], Iterable[Message]]) -> _Child:
         return _Child(number=number, device=device, pipe=reading)
     code = 1
     try:
-        os.setpgid(0, 0)  # Ctrl-C is for the parent, which hands it on
+        os.setpgid(0, 0)  # only the parent gets Ctrl-C, and forwards it
         os.close(reading)
         with os.fdopen(writing, "w", encoding="utf-8", errors="surrogateescape") as pipe:
             code = _be_child(work(device), pipe)
-    except KeyboardInterrupt:  # asked to stop before it had begun
+    except KeyboardInterrupt:  # stopped before it began
         code = INTERRUPTED
     finally:
-        if sys.exc_info()[0] is not None:  # a defect of ours, which os._exit would hide
+        if sys.exc_info()[0] is not None:  # a bug, which os._exit would hide
             traceback.print_exc()
         os._exit(code)
 
 
 def _be_child(messages: Iterable[Message], pipe: TextIO) -> int:
-    """Tell the parent of each picture; without a parent there is nobody to work for."""
+    """Send the parent a message for each picture; end if the parent is gone."""
     try:
         for message in messages:
             print(json.dumps(message), file=pipe, flush=True)
@@ -174,7 +176,7 @@ def _be_child(messages: Iterable[Message], pipe: TextIO) -> int:
 
 
 def _count_gpus() -> int:
-    """Asked in a process of its own: what has once talked to CUDA cannot be forked."""
+    """The number of GPUs, counted in a separate process: CUDA cannot be used before a fork."""
     number = os.fork()
     if number == 0:
         count = 0

@@ -1,7 +1,7 @@
-"""Which planned pictures are sampled together: decided by the plan alone, never by what is left.
+"""Group planned pictures into batches: this depends only on the plan, never on what is left.
 
-A picture's last bit may depend on how many share its batch, so the neighbours of each must be the
-same in every run of the plan: undisturbed, resumed, or shared by many processes.
+A picture's last bits may depend on its batch, so each picture must have the same neighbours in
+every run of the plan: uninterrupted, resumed, or shared by many processes.
 """
 
 import itertools
@@ -13,8 +13,7 @@ from sdloop.batch.planned import Planned
 from sdloop.pipeline.model_names import model_of
 from sdloop.recipe.batchable import shape_of
 
-# So many pictures are looked at together: models and shapes that alternate within them are sorted,
-# and more of a plan is never in memory.
+# The number of pictures that are sorted by model and shape; more of a plan is never in memory.
 WINDOW = 1024
 
 T = TypeVar("T")
@@ -36,10 +35,10 @@ def windows(items: Iterable[Item], size: int = WINDOW) -> Iterator[list[Item]]:
 
 
 def grouped(window: Sequence[Item], size_for: Callable[[Planned], int]) -> Iterator[list[Item]]:
-    """The batches of a window: of one model and one shape, in the order of the first of each.
+    """The batches of a window, each of one model and shape, ordered by their first pictures.
 
-    ``size_for`` tells how many pictures like this one are made at once. Where that is one, all stay
-    in the order of the plan, but for its models.
+    ``size_for`` gives the batch size for pictures like this one. If it is 1, pictures stay in the
+    order of the plan, except that they are grouped by model.
     """
     for alike in _sorted(window, lambda item: model_of(item.planned.recipe)):
         sizes = _sorted(alike, lambda item: size_for(item.planned))
@@ -54,7 +53,7 @@ def grouped(window: Sequence[Item], size_for: Callable[[Planned], int]) -> Itera
 
 
 def _sorted(items: Iterable[T], kind_of: Callable[[T], Hashable]) -> list[list[T]]:
-    """Those of one kind together, kinds in the order of their first."""
+    """Group items by kind, ordered by the first item of each kind."""
     kinds: dict[Hashable, list[T]] = {}
     for item in items:
         kinds.setdefault(kind_of(item), []).append(item)

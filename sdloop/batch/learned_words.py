@@ -1,4 +1,4 @@
-"""Learned and replaced words that are asked for once, for many prompts: to each prompt its own."""
+"""Give each prompt of a plan only the learned and replaced words that it contains."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -17,8 +17,8 @@ Fields = Mapping[str, Any]
 def fields_of(prompts: Sequence[Prompt], settings: Settings) -> list[dict[str, Any]]:
     """The fields of each prompt's Recipe: its own over ``settings``.
 
-    Of the words that ``settings`` bring, a Recipe takes those that stand in its prompts. A word
-    that stands in none of all is left in, so that it is refused.
+    Of the words in ``settings``, a Recipe gets those that its prompts contain. A word that no
+    prompt contains is kept, so that it is refused.
     """
     every = [dict(Settings(recipe=one.settings).over(settings).recipe) for one in prompts]
     take = words_for(settings, (text for fields in every for text in texts_in(fields)))
@@ -27,10 +27,10 @@ def fields_of(prompts: Sequence[Prompt], settings: Settings) -> list[dict[str, A
 
 
 def words_for(settings: Settings, texts: Iterable[str] | None) -> Callable[..., dict[str, Any]]:
-    """What leaves a Recipe's ``fields`` those of the settings' words that stand in its prompts.
+    """A function that removes the settings' words that a Recipe's prompts do not contain.
 
-    A word that stands in none of ``texts``, those of all prompts, is left in, so that it is
-    refused; None says that nobody knows them all. What a prompt has of its ``own`` stays as it is.
+    A word that is in none of ``texts`` (all prompts) is kept, so that it is refused; None means
+    that not all prompts are known. A prompt's ``own`` words are not changed.
     """
     asked = [
         (name, {text: word_of(text) for text in settings.recipe[name]})

@@ -1,14 +1,14 @@
-"""A plan as JSON lines: what each picture's Recipe is, and what one wants to know of it before.
+"""A plan as JSON lines (--dry-run): the Recipe of each picture, and what it will take.
 
-A line is the resolved Recipe, and besides its fields::
+A line is the resolved Recipe, with these additional fields::
 
-    output       the file that it becomes
+    output       the picture's file
     key          its content key
-    tokens       how many tokens the text encoder reads of its prompt
-    steps_run    how many steps really run
+    tokens       how many tokens its prompt has for the text encoder
+    steps_run    how many steps are run
 
-Whoever takes a line back makes this picture: a line with a key is final, and the key has to be that
-of the line's own settings. The last two are only told.
+The lines can be read with --from-file: a line with a key is final, and the key must match the
+line's settings. The last two fields are for information only.
 """
 
 import json
@@ -44,16 +44,16 @@ def line_of(planned: Planned, count_tokens: "Callable[[Recipe, Checkpoint], int]
 
 
 def output_of(path: Path) -> str:
-    """``path`` as a line tells it: what lies outside of the folder that we are in, from the root.
+    """``path`` as written in a line: absolute if it is outside of the current folder.
 
-    Such a line is taken back with that folder as ``--outdir`` alone.
+    Such a line is only accepted with that folder as ``--outdir``.
     """
     inside = not path.is_absolute() and ".." not in path.parts
     return str(path) if inside else os.path.abspath(path)  # noqa: PTH100
 
 
 def check_added(values: Mapping[str, Any]) -> None:
-    """Raise ``SettingError`` for what cannot stand besides the fields of a Recipe."""
+    """Raise ``SettingError`` for an invalid additional field."""
     output, key = values.get("output"), values.get("key")
     if not isinstance(output, str | None):
         raise SettingError(f"output must be text, got {output!r}")

@@ -1,4 +1,4 @@
-"""LoRAs as they are asked for: by flags, in prompts, by their names in a folder."""
+"""Find the LoRAs that flags and prompts name, also by their names in --lora-dir."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def with_loras(fields: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
-    """A Recipe's ``fields`` with the LoRAs of its prompt after its own, all of them as files.
+    """A Recipe's ``fields`` with the LoRAs of its prompt added to its own, all as file paths.
 
-    What a prompt calls is looked for in ``folder`` alone; what ``loras`` holds, if it is a bare
-    name. Raises ``SettingError`` for a name without a folder, ``ModelError`` for one that is not in
-    it.
+    LoRAs in a prompt are only looked up in ``folder``; those in ``loras`` only if they are bare
+    names. Raises ``SettingError`` for a name without a folder, ``ModelError`` for one that is not
+    in it.
     """
     prompt = fields.get("prompt")
     rest, called = split_tags(prompt) if isinstance(prompt, str) else (prompt, ())
@@ -31,13 +31,13 @@ def with_loras(fields: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
 
 
 def _is_name(lora: Lora, folder: str | None) -> bool:
-    """Whether it can only be in the folder: a file beside us and a hub id go before."""
+    """Whether it is a bare name to look up in the folder: not a file here and not a hub id."""
     return folder is not None and "/" not in lora.name and not Path(lora.name).exists()
 
 
 def _in_folder(lora: Lora, folder: str | None) -> Lora:
-    from sdloop.models.checkpoint.lora import lora_in
+    from sdloop.models.checkpoint.lora_folder import lora_in
 
     if folder is None:
-        raise SettingError(f"prompt calls the LoRA {lora.name!r}: give its folder with --lora-dir")
+        raise SettingError(f"prompt names the LoRA {lora.name!r}: give its folder with --lora-dir")
     return replace(lora, name=str(lora_in(home(folder), lora.name)))

@@ -1,4 +1,4 @@
-"""Which file each picture becomes."""
+"""Choose the file name of each picture."""
 
 import itertools
 import os
@@ -21,9 +21,9 @@ from sdloop.recipe.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Naming:
-    """How a command names its pictures: by a file name or template, in a folder, of a format.
+    """How a command names its pictures: a file name or template, a folder and a format.
 
-    Where nobody chose a name, it tells the ``swept`` settings too.
+    The default name also contains the ``swept`` settings.
     """
 
     output: str | None = None
@@ -41,13 +41,12 @@ def path_of(
     usual: str | None = None,
     file: str | None = None,
 ) -> Path:
-    """The file of a resolved Recipe, the ``index``-th; ``own`` is the name in its prompt's line.
+    """The file of the ``index``-th resolved Recipe; ``own`` is the name in its prompt's line.
 
-    ``usual`` is a template for where nobody chose a name, and ``file`` the picture that this one is
-    made after, if it is.
+    ``usual`` is the default template, and ``file`` the picture that this one remakes, if any.
 
-    Raises ``SettingError`` for a template that is broken, that names a folder or a file outside,
-    or contradicts the format.
+    Raises ``SettingError`` for a template that is invalid, names a folder or a file outside, or
+    contradicts the format.
     """
     folder = home(naming.outdir) if naming.outdir is not None else Path()
     chosen = own if own is not None else naming.output
@@ -77,7 +76,7 @@ def _usual(recipe: Recipe, swept: tuple[str, ...]) -> str:
 
 
 def _suffixed(path: Path, format: str | None) -> Path:
-    """``path`` with the suffix of the format, where it has none of its own."""
+    """``path`` with the suffix of the format, if it has none."""
     if not path.suffix:
         return path.with_name(f"{path.name}.{format or 'png'}")
     if format is not None and format_of(path) != format_of(Path(f"x.{format}")):
@@ -115,12 +114,12 @@ def naming_of(command: CommandSettings) -> Naming:
 
 
 def is_named(own: str | None, command: CommandSettings) -> bool:
-    """Whether somebody chose this picture's name, so that it must be that one or none."""
+    """Whether the user chose this picture's exact name."""
     return own is not None or command.output is not None
 
 
 def exists_rule(own: str | None, command: CommandSettings, *, overwrite: bool) -> Exists:
-    """What to do about a file of that name: names that we chose step aside.
+    """What to do if the file exists: a default name gets a number.
 
     ``own`` is the name in the prompt's line.
     """

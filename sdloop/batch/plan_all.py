@@ -1,4 +1,4 @@
-"""A plan of which every picture is known: all names are given before the first is made."""
+"""Plan a short list of pictures: all are resolved and named before the first is made."""
 
 from collections.abc import Sequence
 
@@ -22,10 +22,10 @@ def plan_pictures(
 ) -> list[Planned]:
     """Resolve each Recipe against its model, which is found but not loaded, and name its file.
 
-    All that can be refused is refused here, before torch is imported; without ``check``, which
-    asks whether each file can be written, that is left to who writes it.
+    All errors that can be found early are raised here, before torch is imported. ``check`` also
+    checks that each file can be written.
     """
-    # Pictures before models, which may have to be fetched.
+    # Pictures before models, which may have to be downloaded.
     for step in (resolve.picture, resolve.checkpoint):
         for one in wanted:
             with blaming(one.where):

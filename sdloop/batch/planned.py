@@ -1,4 +1,4 @@
-"""A picture to make, as a value: between the plan, which knows argv, and what runs it."""
+"""``Planned``: a picture to make, as passed from the plan to the code that runs it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 class Planned:
     """A picture to make: its Recipe is resolved, and its file is known and can be written.
 
-    ``picture`` is what it starts from, ``output`` the name or template for it that stood in a
-    prompt file, and ``loras`` are the files of the Recipe's. ``key`` is the content key, where it
-    is known already. ``made`` is the file of a picture that a worker made for this call before it
-    died.
+    ``picture`` is the input picture, ``output`` the name or template from a prompt file, and
+    ``loras`` are the Recipe's LoRA files. ``key`` is the content key, if it is already known.
+    ``made`` is the file of a picture that a worker made for this call before it died.
     """
 
     recipe: Recipe

@@ -1,4 +1,4 @@
-"""What is asked for becomes a plan: Recipes that are resolved, with their keys and their files."""
+"""Turn requests into a plan: resolved Recipes with their keys and file names."""
 
 import dataclasses
 import hashlib
@@ -31,7 +31,7 @@ _KEPT = 4096  # Recipes that differ in more than their seeds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Base:
-    """A resolved Recipe, and the texts around the seed in what its key is the hash of."""
+    """A resolved Recipe, and the text before and after the seed in the input of its key."""
 
     resolved: Resolved
     around: tuple[str, str]
@@ -42,10 +42,10 @@ class Base:
 
 
 class Planner:
-    """Plans pictures one after the other; what is equal among them is decided once.
+    """Plans pictures one after the other; work that they have in common is done only once.
 
-    ``exists`` says what a file that is there already means to a picture, given its own name.
-    ``twice`` counts those that were named before, with the same key and the same file.
+    ``exists`` says what to do if a picture's file exists. ``twice`` counts the pictures that were
+    in the plan before, with the same key and file.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class Planner:
         self._last: tuple[Mapping[str, Any], Base] | None = None
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[Planned]:
-        """The plan, in the order of what is asked for.
+        """The plan, in the order of the requests.
 
-        Raises, naming the line, what ``resolve`` does, and ``SettingError`` for a name that
-        no file can have, or a line of a plan that has changed since.
+        Raises what ``resolve`` raises, with the line, and ``SettingError`` for an invalid file
+        name, or for a line of a printed plan whose picture would change.
         """
         taken = Taken()
         for index, one in enumerate(requests):
@@ -83,7 +83,7 @@ class Planner:
             yield planned if path is planned.path else _at(planned, path)
 
     def planned(self, one: Request, index: int) -> Planned:
-        """One picture, whatever the others are called."""
+        """One picture, without checking the names of others."""
         base = self.base(one)
         resolved, key = base.resolved, base.key(one.seed)
         recipe = resolved.recipe.with_seed(one.seed)
@@ -104,7 +104,7 @@ class Planner:
         )
 
     def base(self, one: Request) -> Base:
-        """What is resolved once for all seeds."""
+        """The Recipe, resolved once for all seeds."""
         if self._last is not None and self._last[0] is one.fields:
             return self._last[1]
         fields = one.fields

@@ -1,4 +1,4 @@
-"""Prompt files: one prompt a line, plain, with kohya's options, or as JSON.
+"""Prompt files: one prompt per line, as plain text, with kohya's options, or as JSON.
 
 ::
 
@@ -6,13 +6,15 @@
     a red circle
     a blue square --n blurry --w 512 --h 768 --s 30 --d 7 --l 6.5 --t 0.6 --f square.png
     {"prompt": "a green star", "seed": 4, "scheduler": "euler"}
+
+A JSON object may go over several lines, and an array of objects is as many prompts.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from sdloop.batch.json_lines import entries, is_json, values_in
 from sdloop.batch.lines import ADDED, TOLD, check_added
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.text_input import label, read_text, text_lines
@@ -32,9 +34,6 @@ KOHYA = {
     "f": "output",
 }
 
-# {red|blue} begins a prompt, and {"prompt": … an object.
-_JSON = re.compile(r'\{\s*["}]')
-
 # An option starts at a word, so that "fields -- and a river" stays one prompt.
 _OPTION = re.compile(r"(?:^|(?<=\s))--([A-Za-z][\w-]*)(?=\s|$)")
 
@@ -42,10 +41,10 @@ _OPTION = re.compile(r"(?:^|(?<=\s))--([A-Za-z][\w-]*)(?=\s|$)")
 def read_prompts(name: str) -> list[Prompt]:
     """The prompts in the file ``name`` (``-`` for standard input).
 
-    Raises ``FileError`` when it cannot be read or holds none, ``SettingError`` for a line that is
-    not understood; both name the file, the latter also the line.
+    Raises ``FileError`` if the file cannot be read or has no prompts, ``SettingError`` for an
+    invalid line; the message names the file and the line.
     """
-    # Not splitlines(): JSON may hold U+2028 and its like as they are.
+    # Not splitlines(): JSON may contain U+2028 and other line separators unescaped.
     prompts = list(_parsed(read_text(name).split("\n"), label(name)))
     if not prompts:
         raise FileError(f"{label(name)} holds no prompt")
@@ -53,7 +52,7 @@ def read_prompts(name: str) -> list[Prompt]:
 
 
 def stream_prompts(name: str) -> Iterator[Prompt]:
-    """The same, each when its turn comes: of a file of millions none is kept."""
+    """The same, read one by one: a file of millions is never in memory."""
     empty = True
     for prompt in _parsed(text_lines(name), label(name)):
         empty = False
@@ -63,14 +62,24 @@ def stream_prompts(name: str) -> Iterator[Prompt]:
 
 
 def _parsed(lines: Iterable[str], source: str) -> Iterator[Prompt]:
-    for number, line in enumerate(lines, start=1):
-        line = line.strip()
-        if line and not line.startswith("#"):
-            where = f"{source}, line {number}"
+    for number, text in entries(lines):
+        where = f"{source}, line {number}"
+        if not is_json(text):
             with blaming(where):
-                settings = _parse_json(line) if _JSON.match(line) else parse_line(line)
-            output, key = settings.pop("output", None), settings.pop("key", None)
-            yield Prompt(where=where, settings=settings, output=output, key=key)
+                settings = parse_line(text)
+            yield _prompt(settings, where)
+            continue
+        with blaming(where):
+            values = values_in(text)
+        for place, value in values:
+            with blaming(where + place):
+                settings = _json_settings(value)
+            yield _prompt(settings, where + place)
+
+
+def _prompt(settings: dict[str, Any], where: str) -> Prompt:
+    output, key = settings.pop("output", None), settings.pop("key", None)
+    return Prompt(where=where, settings=settings, output=output, key=key)
 
 
 def parse_line(line: str) -> dict[str, Any]:
@@ -94,11 +103,7 @@ def parse_line(line: str) -> dict[str, Any]:
     return settings
 
 
-def _parse_json(line: str) -> dict[str, Any]:
-    try:
-        settings = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise SettingError(f"it starts with {{ and is not valid JSON: {error}") from error
+def _json_settings(settings: dict[str, Any]) -> dict[str, Any]:
     if isinstance(settings.get("recipe"), dict):
         settings = _told_recipe(settings)
     settings = with_new_names(settings)
@@ -113,7 +118,7 @@ def _parse_json(line: str) -> dict[str, Any]:
 
 
 def _told_recipe(line: Mapping[str, Any]) -> dict[str, Any]:
-    """The Recipe in what --json of another command tells of a picture, `show` among them."""
+    """The Recipe in a JSON line that another command printed for a picture, such as `show`."""
     if line.get("moving"):
-        raise SettingError("it is about a film, whose frames have Recipes of their own")
+        raise SettingError("it is for an animation, whose frames have their own Recipes")
     return dict(line["recipe"])

@@ -1,4 +1,4 @@
-"""A prompt with the settings in its line, and where that is."""
+"""A prompt with the settings of its line, and the place of that line."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ from sdloop.errors import SdloopError, SettingError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """A prompt with the settings in its line: all others come from the command.
+    """A prompt with the settings in its line; all others come from the command.
 
-    ``where`` names its line for error messages; ``output`` is the file name in it, and ``name`` a
-    template for the file where nobody names it. ``key`` is the content key of a line that a plan
-    was printed in: that one is a whole Recipe, and final.
+    ``where`` names its line for error messages; ``output`` is the file name in the line, and
+    ``name`` the default template for it. ``key`` is the content key of a line of a printed plan:
+    such a line is a complete Recipe and final.
     """
 
     settings: Mapping[str, Any]
@@ -26,7 +26,7 @@ class Prompt:
 
 @contextmanager
 def blaming(where: str) -> Iterator[None]:
-    """Begin the message of an error with the place in a file that it comes from, if it does."""
+    """Prefix error messages with the place in a file, if there is one."""
     try:
         yield
     except SdloopError as error:

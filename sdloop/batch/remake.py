@@ -1,4 +1,4 @@
-"""From what a picture's file says to the Recipe that makes it again, with changes."""
+"""From a picture's file to the Recipe that makes it again, with changes."""
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -28,10 +28,10 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemakeOptions:
-    """What is asked of every file: changes under the Recipe's names, settings to leave out, seeds.
+    """Options for all files: changed fields of the Recipe, settings to drop, seeds.
 
-    ``model`` is for files that name none; ``lora_dir`` for prompts that call LoRAs. Without
-    ``run_code`` no Python is run that a file names.
+    ``model`` is for files that name none; ``lora_dir`` for prompts with LoRAs. Without ``run_code``
+    Python code that a file names is not run.
     """
 
     changes: Mapping[str, Any]
@@ -44,7 +44,7 @@ class RemakeOptions:
 
 
 def resolving(open_image: OpenImage, *, may_fetch: bool) -> Resolve:
-    """How Recipes meet their models here: these are found once each, and not loaded."""
+    """A function that resolves Recipes; each model is found only once, and not loaded."""
     resolver = Resolver(open_image, may_fetch=may_fetch)
     return lambda recipe: resolver(recipe).recipe
 
@@ -52,11 +52,11 @@ def resolving(open_image: OpenImage, *, may_fetch: bool) -> Resolve:
 def wanted_again(
     one: SavedPicture, options: RemakeOptions, resolve: Resolve, notify: Notify
 ) -> list[Wanted]:
-    """The pictures that are asked for after one: with its own seed, or with each of others.
+    """The pictures to remake from one file: with its own seed, or with each of the given seeds.
 
-    ``notify`` hears what could not be taken over, and what gave way to a change. Raises
-    ``FileError`` for a file that holds no single picture, ``ModelError`` for a model that is not
-    here, ``SettingError`` for changes that do not fit.
+    ``notify`` is called with settings that cannot be used or are dropped. Raises ``FileError`` for
+    an animation or a file without settings, ``ModelError`` for a missing model, ``SettingError``
+    for changes that do not fit.
     """
     with blaming(str(one.path)):
         _check_still(one)
@@ -65,7 +65,9 @@ def wanted_again(
         )
         check_code(found.recipe, options)
         if one.record.own_code:
-            notify(f"it was made with {own_code_of(one)}: sdloop's own makes another picture")
+            notify(
+                f"it was made with {own_code_of(one)}: with sdloop's own, the picture will differ"
+            )
         for line in found.notices:
             notify(line)
         seeds = _seeds(found.recipe.seed, options)
@@ -85,7 +87,7 @@ def own_code_of(one: SavedPicture) -> str:
 
 
 def check_code(recipe: Recipe, options: RemakeOptions) -> None:
-    """Refuse to run what whoever made the file has chosen, unless that was asked for."""
+    """Refuse to run code that the file names, unless the user allows it."""
     losses = recipe.losses if "losses" not in options.changes else None
     for loss in losses or () if not options.run_code else ():
         if parse_loss(loss).module is not None:
@@ -97,13 +99,15 @@ def check_code(recipe: Recipe, options: RemakeOptions) -> None:
 
 def _check_still(one: SavedPicture) -> None:
     if one.record.moving:
-        raise FileError("it moves: `sdloop animate` and `sdloop mix --walk` make such files")
+        raise FileError(
+            "it is an animation: `sdloop animate` and `sdloop mix --walk` make such files"
+        )
     if one.record.recipe is None and "prompt" not in one.record.settings:
         raise FileError(f"it has no prompt that can be read: {'; '.join(one.record.left_out)}")
 
 
 def _own(one: SavedPicture, options: RemakeOptions, resolve: Resolve) -> Changed:
-    """Of a picture that was made here."""
+    """For a picture made by sdloop."""
     assert one.record.recipe is not None
     recipe = located(one.record.recipe, one.path.parent, options.changes)
     if not options.changes and not options.drop:
@@ -115,7 +119,7 @@ def _own(one: SavedPicture, options: RemakeOptions, resolve: Resolve) -> Changed
 
 
 def _with_loras(changes: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
-    """``changes`` with the LoRAs that flags name, or a new prompt calls, as files."""
+    """``changes``, with LoRAs from flags and the new prompt as file paths."""
     found = with_loras({"prompt": "", **changes}, folder)
     return {name: value for name, value in found.items() if name in {*changes, "loras"}}
 
@@ -124,7 +128,7 @@ def _check_model(recipe: Recipe, resolve: Resolve) -> None:
     try:
         resolve(recipe)
     except ModelError as error:
-        raise ModelError(f"{error}; --model names another") from error
+        raise ModelError(f"{error}; choose another with --model") from error
 
 
 def _is_here(recipe: Recipe, resolve: Resolve) -> bool:
@@ -138,7 +142,7 @@ def _is_here(recipe: Recipe, resolve: Resolve) -> bool:
 
 
 def located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
-    """``recipe`` with its pictures where they are: by their own paths, or next to the file."""
+    """``recipe`` with the paths of its input pictures: as recorded, or next to the file."""
     found: dict[str, Any] = {}
     for name in ("image", "mask"):
         path = getattr(recipe, name)
@@ -154,7 +158,7 @@ def located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
 
 
 def _is(file: Path, sha256: str | None) -> bool:
-    """Whether it is this very file; without a hash, any file."""
+    """Whether the file exists and has this hash; without a hash, any file."""
     if not file.is_file():
         return False
     with file.open("rb") as opened:
@@ -162,12 +166,12 @@ def _is(file: Path, sha256: str | None) -> bool:
 
 
 def _foreign(one: SavedPicture, options: RemakeOptions, resolve: Resolve) -> Changed:
-    """Of a picture that another program made."""
+    """For a picture made by another program."""
     base = dict(one.record.settings)
-    notices = [f"not taken over from {one.record.source}: {line}" for line in one.record.left_out]
+    notices = [f"not used from {one.record.source}: {line}" for line in one.record.left_out]
     if "seed" not in base and options.seed is None:
         base["seed"] = random_seed(1)
-        notices.append(f"seed {base['seed']}, chosen at random: it names none")
+        notices.append(f"seed {base['seed']}, chosen at random: the file has none")
     base.setdefault("seed", 0)
     if "model" not in options.changes:
         base["model"] = _model(one, options, resolve)
@@ -179,7 +183,7 @@ def _foreign(one: SavedPicture, options: RemakeOptions, resolve: Resolve) -> Cha
 
 
 def _model(one: SavedPicture, options: RemakeOptions, resolve: Resolve) -> str:
-    """The model that a file names, if it is here; of one that names none, the user's own."""
+    """The model that the file names, if it is available; if it names none, the user's model."""
     named = one.record.model
     if named is None:
         return options.model or "mini"
@@ -189,7 +193,7 @@ def _model(one: SavedPicture, options: RemakeOptions, resolve: Resolve) -> str:
         short = one.record.fields.get("Model hash")
         what = f"{named!r} (hash {short})" if short else repr(named)
         raise ModelError(
-            f"it was made with the model {what}, which is not here: --model says which to take"
+            f"it was made with the model {what}, which is not available: choose one with --model"
         ) from error
     return named
 

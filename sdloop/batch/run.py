@@ -1,8 +1,8 @@
-"""What makes a plan's pictures: each exactly once, whatever stops it, and whoever else does.
+"""Run a plan: make each picture exactly once, even after interruptions and with other processes.
 
-A batch is sampled in this thread; another one decodes it and writes its files while the next is
-sampled. A batch of which some pictures are there already is sampled whole, so that the others get
-the very neighbours that they always have, and only those are written.
+A batch is sampled in this thread; another thread decodes it and writes its files while the next one
+is sampled. If some pictures of a batch already exist, the whole batch is sampled anyway, so that
+the missing ones have the same neighbours as always; only the missing ones are written.
 """
 
 import time
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sdloop.pipeline.picture import Picture, SampledBatch
 
 Outcome = AlreadyThere | Written | Failed
-# How long to wait for a picture that another process makes, before looking again.
+# How long to wait for a picture that another process makes, before checking again.
 _PATIENCE = 0.2
 
 
@@ -40,15 +40,15 @@ class RunOptions:
     """How a plan is run; none of it changes a picture.
 
     folder, depth
-        Where the pictures are that are there, and how many folders below it are looked into.
+        Where to look for finished pictures, and how many levels of subfolders to search.
     size_for
-        How many pictures like a planned one are made at once. It is asked only when some are
-        missing, and must always answer the same.
+        The batch size for pictures like a planned one. It is only called if some are missing, and
+        must always return the same.
     shard
-        (3, 8) makes the third of every eight batches.
+        (3, 8) makes only every eighth batch, starting with the third.
     redo_since
-        Make all of them again, but those that were written since then, in seconds of the clock: by
-        another process, which makes them again too.
+        Make all pictures again, except those written since this time, in seconds since 1970, by
+        another process with the same task.
     """
 
     folder: Path
@@ -60,7 +60,7 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Task:
-    """A batch, and those of it that are to be made; the second time is the last."""
+    """A batch, and its pictures to make; each batch is tried at most twice."""
 
     batch: Sequence[Item]
     wanted: Sequence[Item]
@@ -74,10 +74,10 @@ def run(
     *,
     stopping: Callable[[], bool] = lambda: False,
 ) -> "Iterator[Step | Outcome]":
-    """Make what is missing of ``plan``, and tell of each picture as it is known to be there.
+    """Make the missing pictures of ``plan``, and yield an outcome for each picture.
 
-    The plan is read as it is needed. When ``stopping`` begins to answer yes, the pictures in flight
-    are finished. Ends when all is there, be it made by another process, or has failed twice.
+    The plan is read as needed. When ``stopping`` returns True, the begun pictures are finished.
+    Ends when every picture exists (maybe made by another process) or has failed twice.
 
     Raises ``ModelError`` for a model that cannot be loaded, ``FileError`` for a folder that cannot
     be written to, and what ``plan`` raises.
@@ -108,14 +108,14 @@ class _Runner:
         self._later: deque[_Task] = deque()
         self._folders: set[Path] = set()
         self._model: tuple[ModelNames, LoadedModel] | None = None
-        # Those that are there, and those in flight.
+        # The finished pictures, and those being decoded.
         look = options.redo_since is None
         self._found = found_in(options.folder, depth=options.depth) if look else Found()
         if self._found.leftovers:  # by somebody who was killed: they go in the end
             self._open()
 
     def first_pass(self, plan: Iterable[Planned]) -> "Iterator[Step | Outcome]":
-        """Every batch of the plan, in its order; what another process is at is left for later."""
+        """Every batch of the plan, in order; batches claimed by other processes come later."""
         items = (Item(planned=planned, key=self._keys(planned)) for planned in plan)
         part, parts = self._options.shard
         for number, window in enumerate(windows(items)):
@@ -130,7 +130,7 @@ class _Runner:
                     yield from self._begin(batch)
 
     def second_pass(self) -> "Iterator[Step | Outcome]":
-        """What is still in flight, what others had claimed, and what failed once."""
+        """Finish what is being decoded, what others had claimed, and what failed once."""
         yield from self._landed(0)
         while self._later and not self._stopping():
             busy = len(self._later)
@@ -141,7 +141,7 @@ class _Runner:
             yield from self._landed(0)
 
     def _open(self) -> Claims:
-        """The claims, when there is something to be made; in the end all is left as it was."""
+        """The claims, created when the first picture must be made and released at the end."""
         if self._claims is None:
             self._claims = self._stack.enter_context(Claims(self._options.folder))
             self._stack.callback(self._clean)
@@ -150,7 +150,7 @@ class _Runner:
         return self._claims
 
     def _clean(self) -> None:
-        """Remove what those have left who were killed before us, or beside us."""
+        """Remove the half-written files of killed processes."""
         here = (path for folder in self._folders for path in folder.glob(".sdloop-*.part"))
         seen = (path for path in self._found.leftovers if path.suffix == ".part")
         remove_leftovers([*seen, *here])
@@ -166,7 +166,7 @@ class _Runner:
             yield from self._attempt(_Task(batch=batch, wanted=list(wanted.values())))
 
     def _attempt(self, task: _Task) -> "Iterator[Step | Outcome]":
-        """Claim what is wanted, look whether somebody has made it since, and make the rest."""
+        """Claim the wanted pictures, check whether some were made meanwhile, and make the rest."""
         claims, wanted = self._open(), list(task.wanted)
         if not claims.take([item.key for item in wanted]):
             self._later.append(task)
@@ -189,7 +189,7 @@ class _Runner:
             yield from self._make(_Task(batch=task.batch, wanted=wanted, again=task.again))
 
     def _make(self, task: _Task) -> "Iterator[Step | Outcome]":
-        """Sample the batch; what the loop raises ends only this batch."""
+        """Sample the batch; an error in the loop ends only this batch."""
         from sdloop.pipeline.picture import Picture, SampledBatch
         from sdloop.pipeline.sample import sampled
 
@@ -219,19 +219,19 @@ class _Runner:
         planned = item.planned
         names = model_of(planned.recipe)
         if self._model is None or self._model[0] != names:
-            self._model = None  # gone before the next one needs its room
+            self._model = None  # free its memory before the next one is loaded
             self._model = names, loaded_model(self._tools.load(planned.checkpoint))
         return self._model[1]
 
     def _fly(self, task: _Task, event: "SampledBatch | Picture", batch: Sequence[Item]) -> None:
-        """Let the other thread decode and write these while we go on."""
+        """Let the other thread decode and write these."""
         assert self._thread is not None
         wanted = [item if item in task.wanted else None for item in batch]
         future = self._thread.submit(finish, event, wanted, self._tools)
         self._flying.append((task, future))
 
     def _landed(self, leave: int | None) -> Iterator[Outcome]:
-        """What the other thread is through with; wait until no more than ``leave`` are left."""
+        """The outcomes of the other thread; waits until at most ``leave`` batches are left."""
         while self._flying:
             task, future = self._flying[0]
             if not future.done() and (leave is None or len(self._flying) <= leave):
@@ -245,7 +245,7 @@ class _Runner:
             yield from self._failed(task, [one for one in outcomes if isinstance(one, Failed)])
 
     def _failed(self, task: _Task, failed: Sequence[Failed]) -> Iterator[Failed]:
-        """Try once more what may pass; one of several may have been what the others failed by."""
+        """Retry failures that may pass; in a failed batch, one picture may be the only cause."""
         assert self._claims is not None
         keys = {one.key for one in failed}
         self._claims.release(keys)

@@ -1,4 +1,4 @@
-"""Which seeds a command makes: ``4``, ``4,7,9``, ``1..100``, or a random one; then its count."""
+"""The seeds of a command: ``4``, ``4,7,9``, ``1..100``, or random ones; and ``--count``."""
 
 import random
 import re
@@ -19,9 +19,9 @@ _PART = re.compile(r"(?P<first>[0-9]+)(?:\.\.(?P<last>[0-9]+))?", re.ASCII)
 
 
 def parse_seeds(text: str) -> list[int]:
-    """The seeds that a ``--seed`` names, in its order; both ends of a range belong to it.
+    """The seeds in a ``--seed``, in order; ranges include both ends.
 
-    Raises ``SettingError`` for anything else, for a seed beyond 32 bits and for one named twice.
+    Raises ``SettingError`` for anything else, for a seed beyond 32 bits and for a repeated one.
 
     >>> parse_seeds("4,7..9")
     [4, 7, 8, 9]
@@ -41,8 +41,7 @@ def _parse_part(part: str, text: str) -> range:
     if found is None:
         hint = "; for a random seed leave it out" if part in ("-1", "random", "") else ""
         raise SettingError(f"seed must be like 4 or 4,7 or 1..100, got {text!r}{hint}")
-    # More digits than any seed has are refused as text: int() of thousands of them is an error
-    # of another kind.
+    # Too many digits are refused as text: int() raises another error for thousands of digits.
     if any(len(end.lstrip("0")) > 10 for end in found.groups("")):
         raise SettingError(f"seed must be at most {MAX_SEED}, got {text!r}")
     first = int(found["first"])
@@ -50,21 +49,21 @@ def _parse_part(part: str, text: str) -> range:
     check_whole("seed", first, 0, MAX_SEED)
     check_whole("seed", last, 0, MAX_SEED)
     if last < first:
-        raise SettingError(f"seed must name a range upwards, got {part!r}")
+        raise SettingError(f"seed must be an ascending range, got {part!r}")
     check_pictures(last - first + 1)
     return range(first, last + 1)
 
 
 def check_pictures(pictures: int) -> None:
-    """Raise ``SettingError`` when one command is asked for more pictures than it plans."""
+    """Raise ``SettingError`` for more pictures than one command may make."""
     if pictures > MAX_PICTURES:
         raise SettingError(f"one command makes at most {MAX_PICTURES} pictures, got {pictures}")
 
 
 def count_from(seeds: Sequence[int], count: int) -> list[int]:
-    """``count`` seeds: the one given and those that follow it.
+    """``count`` seeds: the given one and the following ones.
 
-    They never wrap around: after 2**32 - 1 the pictures would be those of seed 0, 1 … once more.
+    They never wrap around, which would repeat the pictures of seed 0, 1 … after 2**32 - 1.
     """
     check_whole("count", count, 1, MAX_PICTURES)
     if count == 1:
@@ -78,7 +77,7 @@ def count_from(seeds: Sequence[int], count: int) -> list[int]:
 
 
 def random_seed(count: int) -> int:
-    """A seed that nobody chose, low enough that ``count`` seeds fit above it."""
+    """A random seed, low enough for ``count`` consecutive seeds."""
     check_whole("count", count, 1, MAX_PICTURES)
     host = HOST.get()
     if host.unfinished is not None and host.unfinished.seed is not None:
@@ -91,20 +90,19 @@ def random_seed(count: int) -> int:
 def seeds_of(
     prompts: Sequence[Prompt], settings: Settings, *, seed: str | None, count: int | None
 ) -> list[int] | None:
-    """The seeds for all prompts that bring none; None where all bring their own.
+    """The seeds for all prompts without a seed; None if all have their own.
 
-    ``seed`` and ``count`` are the flags; a settings file may say how many too.
-
-    Where nobody names a seed it is random.
+    ``seed`` and ``count`` are the flags; a settings file may also set the count. Without any seed,
+    it is random.
     """
     how_many = settings.command.get("count", 1)
     if all("seed" in prompt.settings for prompt in prompts):
         if seed is not None or count is not None:
-            raise SettingError("seed and count mean nothing here: every prompt has its own seed")
+            raise SettingError("seed and count cannot be used here: every prompt has its own seed")
         return None
     if seed is not None:
         seeds = parse_seeds(seed)
-        # Several seeds say how many: that is not left to a settings file's count.
+        # Several seeds fix the number of pictures: ignore the count in a settings file.
         several = len(seeds) > 1 and count is None
         return seeds if several else count_from(seeds, how_many)
     return count_from([settings.recipe.get("seed", random_seed(how_many))], how_many)

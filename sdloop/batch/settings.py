@@ -1,6 +1,6 @@
-"""Settings files, and which of several sources decides.
+"""Settings files, and the priority of several sources.
 
-A settings file is TOML: fields of the Recipe at its top, what belongs to the command in a table::
+A settings file is TOML: fields of the Recipe at the top, settings of the command in a table::
 
     steps = 30
     scheduler = "dpmpp-2m"
@@ -9,8 +9,8 @@ A settings file is TOML: fields of the Recipe at its top, what belongs to the co
     device = "cuda"
     outdir = "pictures"
 
-The first of these that names a setting decides it: the line of a prompt file, the flags,
-``--config``, the environment (``SDLOOP_MODEL``), the user's own settings file, the default.
+The first of these sources that has a setting decides it: the line of a prompt file, the flags,
+``--config``, the environment (``SDLOOP_MODEL``), the user's settings file, the default.
 """
 
 import difflib
@@ -26,31 +26,31 @@ from sdloop.recipe.fields import ROWS
 from sdloop.recipe.names import OLD_NAMES
 from sdloop.recipe.recipe import FIELDS, Recipe
 
-# What must not be a silent default of every picture.
+# Settings that must not be a silent default for every picture.
 NOT_FOR_ALL = (*(name for name, row in ROWS.items() if not row.for_all), "count", "output")
 
-# A source that names the first of these is not mixed with what the sources below it say of the
-# others: a revision belongs to its model, an exact file name needs no folder or format.
+# If a source sets the first of these, the others are not taken from lower sources: a revision
+# belongs to its model, and an exact file name needs no folder or format.
 _REPLACES = {name: row.replaces for name, row in ROWS.items()} | {"output": ("outdir", "format")}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """What one source says, or several together: only what is said, under the fields' names."""
+    """The settings of one source, or of several merged: only those that are set."""
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
     command: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Settings":
-        """Sort values by where they belong; names that belong nowhere are left out."""
+        """Split values into fields of the Recipe and of the command; others are left out."""
         return cls(
             recipe={name: values[name] for name in FIELDS if name in values},
             command={name: values[name] for name in COMMAND_FIELDS if name in values},
         )
 
     def over(self, lower: "Settings") -> "Settings":
-        """Both, with these deciding where both speak."""
+        """Merge both; these settings win."""
         return Settings(
             recipe=_over(self.recipe, lower.recipe), command=_over(self.command, lower.command)
         )
@@ -63,10 +63,10 @@ def _over(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_settings(name: str) -> Settings:
-    """The settings in a TOML file, each checked, and all of them together.
+    """The settings in a TOML file, after checks of each value and of their combination.
 
-    Raises ``FileError`` when it cannot be read, ``SettingError`` naming the file for anything in
-    it that is unknown or breaks a rule.
+    Raises ``FileError`` if it cannot be read, ``SettingError``, which names the file, for an
+    unknown or invalid setting.
     """
     try:
         values = tomllib.loads(read_text(name))
@@ -83,7 +83,7 @@ def read_settings(name: str) -> Settings:
 
 
 def check_settings(settings: Settings, source: str) -> None:
-    """Raise ``SettingError``, naming the source, for values that no picture can have."""
+    """Raise ``SettingError``, which names the source, for invalid values."""
     try:
         Recipe(**{"prompt": "", "seed": 0, **settings.recipe})
         CommandSettings(**settings.command)
@@ -104,7 +104,7 @@ def _refuse_unknown(
         if key in elsewhere:
             raise SettingError(f"{subject} the key {key!r} in the wrong place: {direction}")
         if key in OLD_NAMES:
-            raise SettingError(f"{subject} the key {key!r}, which is called {OLD_NAMES[key]!r} now")
+            raise SettingError(f"{subject} the key {key!r}, which is now called {OLD_NAMES[key]!r}")
         near = difflib.get_close_matches(key, [*known, *elsewhere], n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
         raise SettingError(f"{subject} an unknown key {key!r}: {hint}")

@@ -1,9 +1,9 @@
 r"""Axes of a plan: ``guidance_scale=3,5,7.5``, ``seed=1..200``, ``size=512x768,768x512``.
 
-Every field of a Recipe can be one. Values are parted by commas (``\,`` is a comma in a value) and
-read as the field is; numbers may be a range, ``1..9``, with a step, ``0.2..0.8..0.2``. A JSON list
-is taken as it is, for values that have no other form: ``mix_weights=[[1,3],[2,2]]``. A value left
-empty leaves the choice to the model.
+Every field of a Recipe can be an axis. Values are separated by commas (``\,`` is a comma in a
+value) and parsed like the field; numbers may be a range, ``1..9``, with a step,
+``0.2..0.8..0.2``. Values that have no other form can be a JSON list:
+``mix_weights=[[1,3],[2,2]]``. An empty value means the model's default.
 """
 
 import dataclasses
@@ -32,9 +32,9 @@ _COMMA = re.compile(r"(?<!\\),")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Axis:
-    """The values of a field, or of what stands for several: stretches of them, one after another.
+    """The values of a field (or of ``size``, which sets two): lists and ranges of them.
 
-    ``fields`` are those that a value sets; ``size`` sets two.
+    ``fields`` are the fields that a value sets.
     """
 
     name: str
@@ -51,22 +51,22 @@ class Axis:
         return any(value in stretch for stretch in self.stretches)
 
     def first(self, count: int) -> "Axis":
-        """The same with as many values."""
+        """The axis with only its first values."""
         values = list(itertools.islice(self, count))
         return dataclasses.replace(self, stretches=(values,))
 
     def settings(self, value: Any) -> dict[str, Any]:
-        """What a value of the axis sets."""
+        """The settings for one value of the axis."""
         if len(self.fields) == 1:
             return {self.fields[0]: value}
         return dict(zip(self.fields, value, strict=True))
 
 
 def parse_axis(text: str, *, flag: str = "sweep") -> Axis:
-    """The axis that ``FIELD=VALUE,VALUE,…`` means, each of its values checked by itself.
+    """Parse ``FIELD=VALUE,VALUE,…`` as an axis, and check each value.
 
-    ``flag`` is what messages call it. Raises ``SettingError`` for an unknown field, for a value
-    that no Recipe can have in it, and for one that is named twice.
+    ``flag`` is its name in messages. Raises ``SettingError`` for an unknown field, an invalid
+    value, and a repeated one.
 
     >>> list(parse_axis("steps=10..30..10,50"))
     [10, 20, 30, 50]
@@ -77,10 +77,10 @@ def parse_axis(text: str, *, flag: str = "sweep") -> Axis:
     if not equals:
         raise SettingError(f"{flag} must be like guidance_scale=3,5,7.5, got {text!r}")
     if name in OLD_NAMES:
-        raise SettingError(f"{flag}: the field {name!r} is called {OLD_NAMES[name]!r} now")
+        raise SettingError(f"{flag}: the field {name!r} is now called {OLD_NAMES[name]!r}")
     if name not in FIELDS and name != "size":
         near = difflib.get_close_matches(name, [*FIELDS, "size"], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FIELDS)}"
+        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(FIELDS)}"
         raise SettingError(f"{flag} has an unknown field {name!r}: {hint}")
     axis = Axis(
         name=name,
@@ -92,9 +92,9 @@ def parse_axis(text: str, *, flag: str = "sweep") -> Axis:
 
 
 def combinations(axes: Sequence[Axis], *, zipped: bool) -> Iterator[dict[str, Any]]:
-    """What the axes set together: each value with each of the others, the last changes first.
+    """All combinations of the axes' values; the last axis changes first.
 
-    ``zipped`` pairs them instead, first with first. Nothing is kept but the axes themselves.
+    ``zipped`` pairs them instead, first with first. Combinations are not kept in memory.
     """
     if zipped:
         for values in zip(*axes, strict=True):
@@ -110,9 +110,9 @@ def combinations(axes: Sequence[Axis], *, zipped: bool) -> Iterator[dict[str, An
 
 
 def check_axes(axes: Sequence[Axis], given: Mapping[str, Any], *, zipped: bool) -> None:
-    """Raise ``SettingError`` for axes that contradict each other, or the settings that are given.
+    """Raise ``SettingError`` for axes that contradict each other or other settings.
 
-    ``zipped`` ones have to be equally long.
+    ``zipped`` axes must have the same length.
     """
     fields = [field for axis in axes for field in axis.fields]
     for field in fields:
@@ -123,10 +123,10 @@ def check_axes(axes: Sequence[Axis], given: Mapping[str, Any], *, zipped: bool) 
     if not zipped:
         return
     if len(axes) < 2:
-        raise SettingError(f"zip pairs axes, and there are {len(axes)}: give --sweep twice or more")
+        raise SettingError(f"zip needs two or more --sweep, got {len(axes)}")
     if len({len(axis) for axis in axes}) > 1:
         told = ", ".join(f"{axis.name} {len(axis)}" for axis in axes)
-        raise SettingError(f"zip needs axes that are equally long, got {told}")
+        raise SettingError(f"zip needs axes of equal length, got {told}")
 
 
 def _together(axes: Sequence[Axis], values: Sequence[Any]) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _together(axes: Sequence[Axis], values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _from_json(name: str, text: str) -> tuple[Sequence[Any], ...]:
-    """The values of a JSON list, and nothing of other text: a prompt may begin with a bracket."""
+    """The values of a JSON list; None for other text, because a prompt may begin with a bracket."""
     if not text.lstrip().startswith("["):
         return ()
     try:
@@ -150,7 +150,7 @@ def _from_json(name: str, text: str) -> tuple[Sequence[Any], ...]:
 
 
 def _stretches(name: str, text: str) -> Iterator[Sequence[Any]]:
-    """Ranges, and between them lists of single values."""
+    """Split the text into ranges and lists of single values."""
     alone: list[Any] = []
     ranges = name in ROWS and isinstance(ROWS[name].kind, Whole | Number)
     for part in _COMMA.split(text):
@@ -180,14 +180,14 @@ def _value(name: str, text: str) -> Any:
 
 
 def _range(name: str, found: re.Match[str]) -> Sequence[Any]:
-    """Both ends belong to it, the last one if a step reaches it."""
+    """Parse a range; it includes both ends, the last one only if a step reaches it."""
     first, last = parse_value(name, found[1]), parse_value(name, found[2])
     whole = isinstance(first, int)
     if found[3] is None and not whole:
         raise SettingError(f"{name} needs a step in a range, as in 1..9..0.5, got {found[0]!r}")
     step = Decimal(1 if found[3] is None else str(parse_value(name, found[3])))
     if step <= 0 or last < first:
-        raise SettingError(f"{name} must name a range upwards, got {found[0]!r}")
+        raise SettingError(f"{name} must be an ascending range, got {found[0]!r}")
     if whole:
         return range(first, last + 1, int(step))
     start = Decimal(found[1])
@@ -198,7 +198,7 @@ def _range(name: str, found: re.Match[str]) -> Sequence[Any]:
 
 
 def _check(axis: Axis) -> None:
-    """Each value alone, and once; of a range of whole numbers its ends: none between is worse."""
+    """Check each value, and that none is repeated; of integer ranges only both ends."""
     seen: set[str] = set()
     for stretch in axis.stretches:
         for value in (stretch[0], stretch[-1]) if isinstance(stretch, range) else stretch:
@@ -221,7 +221,7 @@ def _parts(axis: Axis, value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _shared(values: Sequence[Any], among: range) -> tuple[Any, bool]:
-    """The first of the values that is in the range, if one is."""
+    """The first of the values that is in the range, or None."""
     found = next((value for value in values if value in among), None)
     return found, found is not None
 

@@ -1,4 +1,4 @@
-"""The file names of a plan of any length, none of them given twice."""
+"""Keep the file names of a plan of any length unique."""
 
 import hashlib
 import os
@@ -9,10 +9,10 @@ from sdloop.metadata.names import numbered
 
 
 class Taken:
-    """The names that the pictures of a plan have so far.
+    """The names of the pictures planned so far.
 
-    They lie in a temporary database, which goes to the disk when there are many: a plan of a
-    million needs no more memory than one of a thousand.
+    They are in a temporary database, which moves to disk if there are many: a plan of a million
+    needs no more memory than one of a thousand.
     """
 
     def __init__(self) -> None:
@@ -24,10 +24,10 @@ class Taken:
         self._db.execute("BEGIN")
 
     def free(self, path: Path, key: str) -> Path | None:
-        """``path``, or the next free one of name-2, name-3 …; None if it is this picture's already.
+        """``path``, or the next free one of name-2, name-3 …; None if the picture is planned twice.
 
-        ``key`` is the content key of the picture. Where the hashes of two names agree in 64 bits,
-        for a million of them one chance in 30 million, a picture is numbered for nothing.
+        ``key`` is the picture's content key. If the 64-bit hashes of two names are equal (a chance
+        of one in 30 million for a million names), a picture gets an unnecessary number.
         """
         asked = self._db.execute("INSERT OR IGNORE INTO asked VALUES (?)", (_id(path, key),))
         if asked.rowcount == 0:
@@ -43,7 +43,7 @@ class Taken:
         return found
 
     def _next(self, name: int) -> int | None:
-        """The first number that may be free for pictures of this name; None while it is free."""
+        """The first number that may be free for this name; None if the name itself is free."""
         row = self._db.execute("SELECT next FROM names WHERE id = ?", (name,)).fetchone()
         return None if row is None else int(row[0])
 

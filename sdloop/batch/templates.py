@@ -1,7 +1,7 @@
-"""Templates of prompts, as values; ``variants`` reads them.
+"""Parsed prompt templates; ``variants`` has the parser.
 
-A template knows how many texts it has and what each of them is without making the others, so that
-a plan of millions costs nothing before it is made.
+A template can count its texts and build any of them without building the others, so that even a
+plan of millions starts at once.
 """
 
 import math
@@ -15,7 +15,7 @@ Draw = Callable[[int], int]
 
 @dataclass(frozen=True)
 class Choice:
-    """Between ``least`` and ``most`` of the options, in their order."""
+    """A choice of ``least`` to ``most`` of the options, in their order."""
 
     options: "tuple[Template, ...]"
     least: int = 1
@@ -25,7 +25,7 @@ class Choice:
 
     @cached_property
     def table(self) -> tuple[tuple[int, ...], ...]:
-        """``table[i][n]``: in how many ways ``n`` of the options from the ``i``-th on are taken."""
+        """``table[i][n]``: the number of ways to take ``n`` of the options from the ``i``-th on."""
         rows = [(1, *(0,) * self.most)]
         for option in reversed(self.options):
             last = rows[-1]
@@ -85,7 +85,7 @@ class Template:
 
     @cached_property
     def count(self) -> int:
-        """How many texts it stands for; equal ones count."""
+        """The number of texts, including equal ones."""
         return math.prod(item.count for item in self.items if isinstance(item, Choice))
 
     @cached_property
@@ -93,7 +93,7 @@ class Template:
         return max((item.depth for item in self.items if isinstance(item, Choice)), default=0)
 
     def text(self, index: int) -> str:
-        """The ``index``-th text; what stands last in the template changes first."""
+        """The ``index``-th text; the last choice in the template changes first."""
         texts = []
         for item in reversed(self.items):
             if isinstance(item, str):
@@ -104,5 +104,5 @@ class Template:
         return "".join(reversed(texts))
 
     def drawn(self, draw: Draw) -> str:
-        """One of the texts; ``draw(n)`` is a number below n."""
+        """A random text; ``draw(n)`` returns a number below n."""
         return "".join(i if isinstance(i, str) else i.drawn(draw) for i in self.items)

@@ -1,4 +1,4 @@
-"""Reading what people write: prompts and settings, from a file or from standard input."""
+"""Read text (prompts and settings) from a file or from standard input."""
 
 import codecs
 import sys
@@ -11,9 +11,9 @@ from sdloop.errors import FileError
 
 
 def read_text(name: str) -> str:
-    """The UTF-8 text of the file ``name``, or of standard input where it is ``-``.
+    """The UTF-8 text of the file ``name``, or of standard input if it is ``-``.
 
-    A byte order mark is dropped. Raises ``FileError`` for what is missing, a folder or not text.
+    A byte order mark is dropped. Raises ``FileError`` for a missing file, a folder or binary data.
     """
     try:
         data = _stdin().read() if name == "-" else Path(name).read_bytes()
@@ -23,7 +23,7 @@ def read_text(name: str) -> str:
 
 
 def text_lines(name: str) -> Iterator[str]:
-    """The lines of the same, each when its turn comes, with their ends."""
+    """The same as lines with their line ends, read one by one."""
     place = 0
     try:
         with nullcontext(_stdin()) if name == "-" else Path(name).open("rb") as file:
@@ -36,19 +36,19 @@ def text_lines(name: str) -> Iterator[str]:
 
 
 def label(name: str) -> str:
-    """What messages call the file."""
+    """The file's name for messages."""
     return "standard input" if name == "-" else name
 
 
 def _text(data: bytes, name: str, place: int = 0) -> str:
-    """What ``data`` says, which begins at this ``place`` of the file."""
+    """Decode ``data``, which begins at ``place`` in the file."""
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         byte = place + error.start
-        raise FileError(f"{label(name)} is not UTF-8 text: byte {byte} is not") from error
+        raise FileError(f"{label(name)} is not UTF-8 text: byte {byte} is invalid") from error
     if "\0" in text:
-        raise FileError(f"{label(name)} is not text: it holds a NUL")
+        raise FileError(f"{label(name)} is not text: it contains a NUL character")
     return text
 
 
@@ -59,5 +59,5 @@ def _stdin() -> BinaryIO:
 
 
 def home(name: str) -> Path:
-    """Shells know what ``~/`` is, but nobody asks them about the names in a settings file."""
+    """Expand ``~/``, which shells do not do for names in a settings file."""
     return Path(name).expanduser() if name.startswith("~/") else Path(name)

@@ -1,4 +1,4 @@
-"""What a worker had finished of this call before it died."""
+"""Find the pictures that a worker had finished for this call before it died."""
 
 import itertools
 import os
@@ -10,15 +10,14 @@ from sdloop.metadata.picture import read_record
 from sdloop.recipe.recipe import Recipe
 from sdloop.worker.inside import HOST
 
-# File systems take their times from a clock that ticks some hundred times a second.
+# The clock of file systems ticks only some hundred times per second.
 _TICK = 0.05
 
 
 def made_before(path: Path, recipe: Recipe) -> Path | None:
     """The file of this picture, if a worker wrote it for this call; ``path`` is its planned name.
 
-    None for a call that no worker began. A file of the same Recipe that was there before is
-    another call's.
+    None if no worker began this call. An older file with the same Recipe belongs to another call.
     """
     begun = HOST.get().unfinished
     if begun is None:

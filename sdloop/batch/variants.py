@@ -2,14 +2,14 @@ r"""Prompts with variants: one template, many texts.
 
 ::
 
-    {a|b|c}            one of them; they nest, and one may be empty
-    {2$$a|b|c}         two of them in their order, with ", " between; {1-2$$a|b|c} one or two
-    {2$$ and $$a|b|c}  with another text between
+    {a|b|c}            one of them; they can be nested, and one may be empty
+    {2$$a|b|c}         two of them in order, joined by ", "; {1-2$$a|b|c} one or two
+    {2$$ and $$a|b|c}  joined by another text
     __animals__        one line of the file animals.txt
     \{ \} \|           the character itself; \__ is two underscores
 
-In ``(…)`` and ``[…]`` within braces a ``|`` is the prompt's own: ``{[frog|cat]|dog}`` has two
-variants. Backslashes before anything else stay, for the prompt's grammar to read.
+In ``(…)`` and ``[…]`` inside braces a ``|`` belongs to the prompt grammar: ``{[frog|cat]|dog}`` has
+two variants. Backslashes before other characters are kept for the prompt grammar.
 """
 
 import re
@@ -19,7 +19,7 @@ from sdloop.batch.templates import Choice, Template
 from sdloop.errors import PromptError
 from sdloop.prompt.caret import refusal
 
-MAX_DEPTH = 50  # of braces, and of files that name files
+MAX_DEPTH = 50  # of nested braces, and of files that include files
 MAX_TAKEN = 20  # of {n$$…}
 
 _TOKEN = re.compile(
@@ -35,18 +35,18 @@ _TAKES = re.compile(r"\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?\s*\$\$(?:([^{}|$\\()\[\]
 _OPENER = {")": "(", "]": "["}
 _MEANT = {r"\{": "{", r"\}": "}", r"\__": "__"}
 
-# What a template that names a file gets for it: the templates of its lines.
+# Returns the templates of the lines of a wildcard file.
 Lookup = Callable[[str], tuple[Template, ...]]
 
 
 class _Frame:
-    """Braces that are open, or the whole text."""
+    """An open brace, or the whole text."""
 
     def __init__(self, place: int, takes: tuple[int, int, str] | None = None) -> None:
         self.place = place
         self.takes = takes
         self.options: list[list[str | Choice]] = [[]]
-        self.brackets = 0  # of the prompt's own grammar, open around here and closed later
+        self.brackets = 0  # open brackets of the prompt grammar that are closed later
 
     def add(self, item: str | Choice) -> None:
         self.options[-1].append(item)
@@ -56,10 +56,10 @@ class _Frame:
 
 
 def parsed(text: str, lookup: Lookup) -> Template:
-    r"""The template that ``text`` is; ``lookup`` gives what ``__name__`` stands for.
+    r"""Parse ``text`` as a template; ``lookup`` returns the templates for ``__name__``.
 
-    Raises ``PromptError`` with a caret for braces that are not balanced or nest too deep, and for
-    what takes more than there is; and what ``lookup`` raises.
+    Raises ``PromptError`` with a caret for braces that are unbalanced or nested too deeply, and for
+    a choice of more options than there are; and what ``lookup`` raises.
 
     >>> template = parsed("{red|green} frog, \\{new\\}", no_wildcards)
     >>> [template.text(index) for index in range(template.count)]
@@ -78,13 +78,13 @@ def parsed(text: str, lookup: Lookup) -> Template:
             top.add(_meant(token["escape"], top, inside=len(frames) > 1))
         elif mark == "{":
             if len(frames) > MAX_DEPTH:
-                raise refusal(f"braces nest deeper than {MAX_DEPTH}", text, token.start())
+                raise refusal(f"braces are nested deeper than {MAX_DEPTH}", text, token.start())
             found = _TAKES.match(text, place)
             frames.append(_Frame(token.start(), _takes(found, text) if found else None))
             place = found.end() if found else place
         elif mark == "}":
             if len(frames) == 1:
-                raise refusal(r"a } closes nothing: write \} for the text", text, token.start())
+                raise refusal(r"a } has no { before it: write \} for the text", text, token.start())
             frames.pop()
             frames[-1].add(_choice(top, text))
         elif mark == "|" and len(frames) > 1 and not top.brackets:
@@ -101,19 +101,19 @@ _MAY_VARY = re.compile(r"[{}]|__")
 
 
 def no_wildcards(name: str) -> tuple[Template, ...]:
-    """The lookup of those who have no files."""
+    """The lookup if there are no wildcard files."""
     raise PromptError(rf"__{name}__ needs --wildcards DIR: write \__{name}__ for the text")
 
 
 def varies(text: str) -> bool:
-    """Whether there is anything in ``text`` for ``parsed`` to read."""
+    """Whether ``text`` contains any variants or wildcards."""
     return _MAY_VARY.search(text) is not None
 
 
 def _matched(text: str) -> dict[int, int]:
-    """Where the brackets of the prompt's grammar open (1) and close (-1) within one pair of braces.
+    """Where brackets of the prompt grammar open (1) and close (-1) inside one pair of braces.
 
-    All others are text.
+    All others are plain text.
     """
     found: dict[int, int] = {}
     opened: list[dict[str, list[tuple[int, int]]]] = [{"(": [], "[": []}]
@@ -157,7 +157,7 @@ def _choice(frame: _Frame, text: str) -> Choice:
     options = frame.templates()
     if frame.takes is None:
         return Choice(options)
-    # Of __animals__ alone two lines are two, and not two words of one line.
+    # If __animals__ is the only option, each of its lines counts as an option.
     flat = tuple(one for option in options for one in _lines(option))
     least, most, between = frame.takes
     if most > len(flat):
@@ -182,12 +182,12 @@ def _looked_up(name: str, lookup: Lookup, text: str, place: int) -> Choice:
 
 def _shallow(template: Template, text: str) -> Template:
     if template.depth > 2 * MAX_DEPTH:
-        raise refusal("braces in files that are named in braces nest too deep", text, 0)
+        raise refusal("braces in wildcard files are nested too deep", text, 0)
     return template
 
 
 def _merged(items: list[str | Choice]) -> tuple[str | Choice, ...]:
-    """The items with neighbouring texts in one."""
+    """The items, with neighbouring texts merged."""
     merged: list[str | Choice] = []
     for item in items:
         if isinstance(item, str) and merged and isinstance(merged[-1], str):

@@ -1,4 +1,4 @@
-"""Pictures made again and compared with their files: are they the same, and if not, why."""
+"""Make pictures again and compare them with their files, with likely causes of differences."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ Plan = Sequence[tuple[SavedPicture, Planned]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What came of one picture; without a ``difference`` the sizes are not even the same.
+    """The result for one picture; ``difference`` is None if the sizes differ.
 
-    ``made`` are the circumstances that differ, as they were and as they are.
+    ``made`` are the facts of the run that differ, as (then, now).
     """
 
     path: str
@@ -64,10 +64,10 @@ def verdicts(
     *,
     watch: "Callable[[Step], None]" = lambda step: None,
 ) -> Iterator[Verdict]:
-    """One after the other, each model loaded once for as many of its pictures as follow.
+    """The verdicts one after the other; consecutive pictures of a model share its loading.
 
-    ``watch`` sees every step. Raises ``FileError`` for a file that shows a step which its Recipe
-    does not take, else what ``stream`` does.
+    ``watch`` is called with every step. Raises ``FileError`` for a file of a step that its Recipe
+    does not have, and what ``stream`` raises.
     """
     from sdloop.pipeline.loaded_model import loaded_model
 
@@ -80,7 +80,7 @@ def verdicts(
 
 
 def _order(plan: Plan, pair: tuple[SavedPicture, Planned]) -> int:
-    """That of the first picture of the same model."""
+    """The checkpoint of the first picture with the same model."""
     models = [model_of(planned.recipe) for _, planned in plan]
     return models.index(model_of(pair[1].recipe))
 
@@ -92,7 +92,7 @@ def _remade(
     open_named: OpenImage,
     watch: "Callable[[Step], None]",
 ) -> "tuple[Image, Mapping[str, Any]]":
-    """The picture once more, or what it was at the step that the file shows."""
+    """Make the picture again, up to the step that the file shows."""
     from sdloop.latents.vae import decode, to_images
     from sdloop.pipeline.generate import stream_resolved
     from sdloop.pipeline.picture import Picture
@@ -105,7 +105,7 @@ def _remade(
         if number == event.index + 1:
             image = to_images(decode(model.components.vae, event.denoised))[0]
             return image, model.environment.made(planned.loras)
-    raise FileError(f"{one.path}: it shows step {number}, which its Recipe does not take")
+    raise FileError(f"{one.path}: it shows step {number}, but its Recipe has no such step")
 
 
 def _verdict(one: SavedPicture, image: "Image", made: Mapping[str, Any]) -> Verdict:
@@ -115,7 +115,7 @@ def _verdict(one: SavedPicture, image: "Image", made: Mapping[str, Any]) -> Verd
         notes.append(f"step {one.record.step.get('number')} of {one.record.step.get('of')}")
     again = as_saved(image, one.path) if one.record.recipe is not None else image
     if again is not image:
-        notes.append("compared as JPEG saves it")
+        notes.append("compared after saving as JPEG")
     apart = difference(there, again) if there.size == again.size else None
     return Verdict(
         path=str(one.path),
@@ -127,15 +127,15 @@ def _verdict(one: SavedPicture, image: "Image", made: Mapping[str, Any]) -> Verd
 
 
 def _reasons(one: SavedPicture, made: Mapping[str, Any], apart: Difference | None) -> Iterator[str]:
-    """Likely causes, besides the circumstances that differ."""
+    """Likely causes of a difference, besides different facts of the run."""
     if apart is not None and apart.equal:
         return
     then = one.record.made
     if one.record.recipe is None:
         yield f"it was made by another program, {one.record.source}"
     elif not then:
-        yield "its file does not say with which weights, versions and device it was made"
+        yield "the file does not name the weights, versions and device"
     elif then.get("weights") == made["weights"] and then.get("key") != made.get("key"):
-        yield "its Recipe is not the one that it was made with: the key is another"
+        yield "its Recipe was changed after it was made: the key differs"
     if apart is not None and apart.largest == 1:
-        yield "one level apart, as pictures of a batch may be from those made alone"
+        yield "a difference of one level can come from the batch size"

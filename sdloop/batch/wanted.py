@@ -1,4 +1,4 @@
-"""Prompts × seeds → the pictures that are asked for, before their models are known."""
+"""Combine prompts × seeds to requested pictures, before their models are found."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,9 @@ from sdloop.recipe.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """One picture that was asked for; ``where`` and ``output`` as its ``Prompt`` has them.
+    """One requested picture; ``where`` and ``output`` come from its ``Prompt``.
 
-    ``name`` is a template for its file where nobody names it, and ``file`` the picture that it is
-    made after, if it is.
+    ``name`` is the default template for its file, and ``file`` the picture that it remakes, if any.
     """
 
     recipe: Recipe
@@ -30,9 +29,9 @@ class Wanted:
 def recipes_of(
     prompts: Iterable[Prompt], settings: Settings, seeds: Sequence[int] | None
 ) -> list[Wanted]:
-    """For each prompt every seed, unless it has its own; the prompt's settings win.
+    """Each prompt with every seed, unless it has its own; the prompt's settings win.
 
-    Raises ``SettingError``, naming the line of the prompt, for what no Recipe can be.
+    Raises ``SettingError``, which names the prompt's line, for an invalid Recipe.
     """
     wanted: list[Wanted] = []
     prompts = list(prompts)

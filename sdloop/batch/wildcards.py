@@ -1,4 +1,4 @@
-"""Files of alternatives: what ``__animals__`` in a prompt stands for, a line each."""
+"""Wildcard files: ``__animals__`` in a prompt stands for one line of animals.txt."""
 
 import difflib
 from pathlib import Path, PurePosixPath
@@ -11,10 +11,10 @@ from sdloop.errors import FileError, PromptError
 def wildcards(folder: str) -> Lookup:
     """The lookup of ``DIR/animals.txt`` for ``__animals__``, of ``DIR/a/b.txt`` for ``__a/b__``.
 
-    Blank lines and those that begin with # are no alternatives; the others are templates
-    themselves. A file is read once. Raises ``FileError`` where there is no such folder, and the
-    lookup ``PromptError`` for a file that is not there, that is not text or holds none, that has a
-    line which cannot be read, or that comes back to itself.
+    Blank lines and lines that begin with # are skipped; the others are templates themselves. Each
+    file is read once. Raises ``FileError`` if the folder does not exist. The lookup raises
+    ``PromptError`` for a file that is missing, empty or not text, that has an invalid line, or that
+    includes itself.
     """
     home = Path(folder)
     if not home.is_dir():
@@ -25,7 +25,7 @@ def wildcards(folder: str) -> Lookup:
     def lookup(name: str) -> tuple[Template, ...]:
         if name in opened or len(opened) == MAX_DEPTH:
             way = " → ".join([*opened[-4:], name])
-            raise PromptError(f"files of wildcards must end somewhere: {way}")
+            raise PromptError(f"wildcard files must not include each other in a circle: {way}")
         if name not in found:
             opened.append(name)
             try:
@@ -62,9 +62,9 @@ def _read(home: Path, name: str) -> str:
     except OSError as error:
         raise PromptError(f"{name}.txt cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise PromptError(f"{name}.txt is not UTF-8 text: byte {error.start} is not") from error
+        raise PromptError(f"{name}.txt is not UTF-8 text: byte {error.start} is invalid") from error
     if "\0" in text:
-        raise PromptError(f"{name}.txt is not text: it holds a NUL")
+        raise PromptError(f"{name}.txt is not text: it contains a NUL character")
     return text
 
 

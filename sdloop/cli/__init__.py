@@ -45,7 +45,7 @@ _SET_UP = {
 
 
 class _Commands(LazyGroup):
-    """All commands; whichever runs, it ends as ``one_line_endings`` says."""
+    """All commands; ``one_line_endings`` turns their errors into one line and an exit code."""
 
     package = "sdloop.cli"
     sections = {"Make pictures": _MAKE, "Look at pictures": _LOOK, "Set up": _SET_UP}  # noqa: RUF012
@@ -102,9 +102,9 @@ def sdloop(
 
 def main() -> None:
     """Run the command line of this process."""
-    # A polite kill ends like Ctrl-C: temporary files are removed, finished pictures are told.
+    # SIGTERM ends like Ctrl-C: temporary files are removed, finished pictures are reported.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Whoever reads our output shall not need to know the locale; and a file name need not be text.
+    # Output is UTF-8 in any locale, and a file name may contain bytes that are not valid text.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     _command()(prog_name="sdloop")
@@ -112,5 +112,5 @@ def main() -> None:
 
 @lru_cache
 def _command() -> Any:
-    """The command line, built once: a worker runs it for each call."""
+    """The command line, built only once: a worker runs it for each call."""
     return typer.main.get_command(app)

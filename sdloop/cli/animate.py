@@ -1,4 +1,4 @@
-"""``sdloop animate``: what moves, frame by frame through a prompt."""
+"""``sdloop animate``: img2img on each frame of an animation or a video."""
 
 import os
 from pathlib import Path
@@ -51,7 +51,7 @@ def animate(
     """
     images = start.images or []
     if prompt is None and images:
-        image, prompt = None, image  # named by a flag, pictures leave the place to the prompt
+        image, prompt = None, image  # with --image, the only argument is the prompt
     names = [name for name in (image, *images) if name is not None]
     if not names or "-" in names:
         raise SettingError(f"image must name frames, as in: {_EXAMPLE}")
@@ -59,7 +59,10 @@ def animate(
     seeds = SeedOptions(seed=moving.seed, config=moving.config)
     settings = given_settings({**given(model, start, output), **recipe_settings(recipe)}, seeds)
     if model.batch_size not in (None, 1):
-        raise SettingError(f"batch_size must be 1 for frames in a row, got {model.batch_size}")
+        raise SettingError(
+            "batch_size must be 1 for animate, which makes one frame after the other, "
+            f"got {model.batch_size}"
+        )
     (asked,) = given_prompts(prompt, None, settings, example=_EXAMPLE)
     (wanted,) = recipes_of([asked], settings, [_seed(moving, settings)])
     frames = open_frames(image_files(names), name=" ".join(names) if len(names) < 3 else None)
@@ -67,7 +70,7 @@ def animate(
     path, exists = _path(wanted.recipe, command, names[0], overwrite=output.overwrite)
     check_moving(path, exists=exists)
     if path.suffix.lower() == ".mp4" and moving.loop:
-        raise SettingError(f"loop means nothing in .mp4 files, got {moving.loop}")
+        raise SettingError(f"loop must not be set for .mp4 files, got {moving.loop}")
     animation = Animation(
         input=frames,
         carry=moving.carry or 0.0,
@@ -95,14 +98,14 @@ def _seed(moving: MovingOptions, settings: Settings) -> int:
         return int(settings.recipe.get("seed", random_seed(1)))
     seeds = parse_seeds(moving.seed)
     if len(seeds) > 1:
-        raise SettingError(f"seed must be one for all frames, got {moving.seed!r}")
+        raise SettingError(f"seed must be a single one for all frames, got {moving.seed!r}")
     return seeds[0]
 
 
 def _path(
     recipe: Recipe, command: CommandSettings, image: str, *, overwrite: bool
 ) -> tuple[Path, Exists]:
-    """The file to write, and what one of that name means: names that we chose step aside."""
+    """The file to write, and what to do if it exists: a name that we chose gets a number."""
     folder = Path(os.path.expanduser(command.outdir or ""))  # noqa: PTH111
     if command.output is None:
         name = expand_name(f"{Path(image).stem:.40}-{DEFAULT_NAME}", recipe)

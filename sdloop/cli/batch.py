@@ -1,4 +1,4 @@
-"""``sdloop batch``: a plan of many pictures, of which none is lost, and none made twice."""
+"""``sdloop batch``: make many pictures; it can be resumed, and makes no picture twice."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -55,10 +55,10 @@ def batch(
     """
     check_rank(order)
     if output.save_steps is not None or output.preview:
-        raise SettingError("save_steps and preview are for few pictures: use txt2img")
+        raise SettingError("save_steps and preview are not for batch: use txt2img")
     if running.gpus is not None and (seeds.from_file == "-" or model.device is not None):
         other = "a device" if model.device is not None else "standard input"
-        raise SettingError(f"gpus means a process for each, which cannot share {other}")
+        raise SettingError(f"gpus starts one process per GPU, and these cannot share {other}")
     flags = {**given(model, output, start, mask), **recipe_settings(recipe)}
     settings = given_settings(flags, seeds)
     command, open_image = CommandSettings(**settings.command), image_opener()
@@ -86,12 +86,12 @@ def _ranked(
     *,
     device: str,
 ) -> None:
-    """Make the pictures, and print all that are there in the order that was asked for."""
+    """Make the pictures, and print the paths of all existing ones in the chosen order."""
     paths: list[Path] = []
     failed: BatchError | None = None
     try:
         make(_noted(plan, paths), quiet=output.quiet, show=lambda line: None)
-    except BatchError as error:  # told when the others are
+    except BatchError as error:  # raised again after the others are printed
         failed = error
     names = [str(path) for path in paths if path.exists()]
     for one in ranked(names, order, quiet=output.quiet, device=device) if names else []:

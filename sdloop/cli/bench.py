@@ -1,4 +1,4 @@
-"""``sdloop bench``: what things cost on this machine, as ratios that a neighbour cannot skew."""
+"""``sdloop bench``: measure times on this machine, as ratios that other load hardly changes."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from sdloop.rules import check_whole
 bench = App(no_args_is_help=True)
 
 _PROMPT = "a frog in a park"
-_COLD, _SHORT = 3, 7  # calls, whose median is told
+_COLD, _SHORT = 3, 7  # numbers of calls; the median is reported
 
 
 @bench.callback()
@@ -33,14 +33,14 @@ def _bench() -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Place:
-    """A folder for pictures and a runtime folder for one worker, both gone in the end."""
+    """A temporary folder for pictures, and a runtime folder for one worker."""
 
     folder: Path
     model: str
     steps: int
 
     def run(self, *arguments: str, worker: str) -> float:
-        """The seconds that a command takes."""
+        """How many seconds a command takes."""
         return self.timed([sys.executable, "-m", "sdloop", *arguments, "-q"], worker=worker)
 
     def timed(self, command: Sequence[str], *, worker: str = "never") -> float:
@@ -96,14 +96,14 @@ def _measured(place: _Place, calls: int) -> dict[str, float]:
     cold = median(place.call(seed, worker="never") for seed in range(_COLD))
     place.call(0, worker="always")  # which starts the worker
     place.call(1, worker="always")
-    say(f"a shell loop of {calls}, and a batch of {calls}, in turns")
+    say(f"a shell loop of {calls}, and a batch of {calls}, alternating")
     warm, batch = 0.0, 0.0
-    # A machine's mood changes within minutes: halves in turns see the same.
+    # A machine's speed may change within minutes: halves in turn make both see the same changes.
     for half in range(2):
         seeds = range(half * calls // 2, (half + 1) * calls // 2)
         warm += sum(place.call(seed, worker="always") for seed in seeds)
         batch += _batch(place, seeds)
-    say("what is around the picture")
+    say("calls of a single step, and Python alone")
     around = median(place.call(seed, worker="always", steps=1) for seed in range(_SHORT))
     python = median(place.timed([sys.executable, "-c", "pass"]) for _ in range(_SHORT))
     found = {
@@ -125,7 +125,7 @@ def _batch(place: _Place, seeds: range) -> float:
 
 
 def _diffusers(place: _Place, warm: float) -> dict[str, float]:
-    """A call of diffusers' own command line, where the model is a folder or one of the hub."""
+    """The time of diffusers' own command line, if the model is a folder or a hub id."""
     program = Path(sys.executable).with_name("diffusers-cli")
     if not program.exists() or place.model.endswith(".safetensors"):
         return {}

@@ -1,4 +1,4 @@
-"""``sdloop config``: the settings of every command to come, kept in the user's own file."""
+"""``sdloop config``: the user's settings file, which applies to every command."""
 
 import difflib
 from typing import Annotated, Any
@@ -68,7 +68,7 @@ def show() -> None:
     if text:
         emit(text.rstrip("\n"))
     else:
-        say(f"nothing is set in {user_path()}")
+        say(f"no settings in {user_path()}")
 
 
 @config.command()
@@ -120,7 +120,7 @@ def unset(key: Key) -> None:
 def _check_key(key: str) -> None:
     if key not in KEYS:
         near = difflib.get_close_matches(key, KEYS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(KEYS)}"
+        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(KEYS)}"
         raise SettingError(f"unknown setting {key!r}: {hint}")
 
 
@@ -139,5 +139,5 @@ def _toml(settings: Settings) -> str:
 
 def _write(settings: Settings) -> None:
     path = user_path()
-    check_settings(settings, "the setting is refused")
+    check_settings(settings, "the setting is not valid")
     write_whole(path, _toml(settings).encode(), exists="overwrite")

@@ -1,4 +1,4 @@
-"""``sdloop diff``: what differs between two pictures, in their Recipes and in their pixels."""
+"""``sdloop diff``: compare the Recipes and the pixels of two pictures."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,16 +18,16 @@ from sdloop.metadata.picture import read_record
 from sdloop.metadata.record import Record
 from sdloop.recipe.recipe import FIELDS
 
-_WIDTH = 38  # letters in a line of a cell
+_WIDTH = 38  # characters in a line of a cell
 
 Pair = tuple[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compared:
-    """Which settings and which circumstances are not the same, and how far the pixels are apart.
+    """The differences in settings, in the facts of the run, and in pixels.
 
-    ``sizes`` are the pictures' widths and heights; there is no ``pixels`` where they differ.
+    ``sizes`` are the pictures' widths and heights; if they differ, ``pixels`` is None.
     """
 
     recipe: Mapping[str, Pair]
@@ -63,13 +63,13 @@ def diff(
 
 
 def _settings(one: Record, other: Record) -> dict[str, Pair]:
-    """In the order of a Recipe's fields."""
+    """The differing settings, in the order of a Recipe's fields."""
     found = differing(one.settings, other.settings)
     return {name: found[name] for name in FIELDS if name in found}
 
 
 def _made(record: Record) -> dict[str, Any]:
-    """The circumstances, whose text it is, and which step the picture shows."""
+    """The facts of the run, which program wrote them, and which step the picture shows."""
     steps = {f"step.{name}": value for name, value in record.step.items()}
     foreign = {} if record.source == "sdloop" else {"model": record.model}
     return {"source": record.source, **foreign, **steps, **flat(record.made)}
@@ -93,7 +93,7 @@ def _lines(a: Path, b: Path, compared: Compared) -> Iterator[str]:
 
 
 def _rows(name: str, one: str, other: str) -> Sequence[tuple[str, str, str]]:
-    """A row, in as many lines as its longest cell needs."""
+    """A table row; it has as many lines as its longest cell needs."""
     cells = [wrap(safe(text), _WIDTH) or [""] for text in (one, other)]
     height = max(map(len, cells))
     first, second = (lines + [""] * (height - len(lines)) for lines in cells)

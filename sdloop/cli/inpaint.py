@@ -1,4 +1,4 @@
-"""``sdloop inpaint``: a picture, painted anew within a mask."""
+"""``sdloop inpaint``: repaint a picture inside a mask."""
 
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions, MaskOptions

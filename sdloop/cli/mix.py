@@ -1,4 +1,4 @@
-"""``sdloop mix``: pictures of what lies between prompts, and on the way from one to another."""
+"""``sdloop mix``: pictures that mix prompts, and series from one prompt to another."""
 
 import io
 import json
@@ -64,7 +64,7 @@ def mix(
 
 
 def _name(prompts: Sequence[str], how: MixOptions, place: int) -> str | None:
-    """The file of a slider's picture, where nobody names it: between what, and how far it is."""
+    """The default file name of a slider's picture: the two prompts, and the share."""
     if how.slider is None:
         return None
     first, last = (plain(text, 30) for text in (prompts[0], prompts[-1]))
@@ -73,7 +73,7 @@ def _name(prompts: Sequence[str], how: MixOptions, place: int) -> str | None:
 
 
 def _beside(fields: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """``fields`` of a mixture, with the words that are replaced beside those that it mixes."""
+    """``fields`` of a mixture, which may also replace other words."""
     asked = settings.recipe.get("replace_tokens")
     if asked is None or "replace_tokens" not in fields:
         return dict(fields)
@@ -81,14 +81,14 @@ def _beside(fields: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
 
 
 def _arc(how: MixOptions, weights: Sequence[float]) -> bool:
-    """Whether this mixture goes along an arc; on a way through many prompts there are no others."""
+    """Whether to interpolate spherically; a walk through many prompts always does."""
     if how.slerp and sum(weight != 0 for weight in weights) > 2:
         raise SettingError(f"slerp is for two prompts, got {len(weights)}")
     return how.slerp
 
 
 def _labels(names: Sequence[str], weights: Sequence[Sequence[float]]) -> list[str]:
-    """Over each picture its prompt, or between two of them the share of the second."""
+    """The label of each picture: its prompt, or between two prompts the share of the second."""
     return [
         names[row.index(1)] if 1 in row else f"{row[max(_present(row))]:.2f}" for row in weights
     ]
@@ -99,7 +99,7 @@ def _present(row: Sequence[float]) -> list[int]:
 
 
 def _write_strip(paths: Sequence[Path], labels: Sequence[str], output: OutputOptions) -> None:
-    """All pictures on one sheet, a row for each seed, beside the first of them."""
+    """Save all pictures on one sheet, a row for each seed, next to the first picture."""
     from PIL import Image
 
     images = [Image.open(path) for path in paths]

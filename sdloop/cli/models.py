@@ -1,4 +1,4 @@
-"""``sdloop models``: which models are on this machine, and what to type for each."""
+"""``sdloop models``: list the models on this machine, and what to type for each."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -59,7 +59,7 @@ def models(
     if model is None:
         for name, value in (("revision", revision), ("variant", variant), ("hash", hashes)):
             if value:
-                raise SettingError(f"{name} is for one model, and none was named: {value!r}")
+                raise SettingError(f"{name} needs a model to be named, got {value!r} without one")
         _list(json_lines=json_lines)
     else:
         _tell(ModelName(model, revision, variant), hashes=hashes, json_lines=json_lines)
@@ -88,14 +88,14 @@ def _list(*, json_lines: bool) -> None:
     rows = [_row(checkpoint, revision) for checkpoint, revision in found]
     for line in columns([_HEADINGS, *rows]):
         emit(line)
-    say("`sdloop models MODEL` tells more of one; `sdloop txt2img PROMPT --model MODEL` uses it")
+    say("details: `sdloop models MODEL`; use one: `sdloop txt2img PROMPT --model MODEL`")
 
 
 _HEADINGS = ("model", "family", "native_size", "prediction_type", "bytes", "revision")
 
 
 def _row(checkpoint: "Checkpoint", revision: str | None) -> tuple[str, ...]:
-    """The cells for one model, the first of which is what to type after ``--model``."""
+    """The table cells for one model; the first is what to type after ``--model``."""
     facts = summary(checkpoint)
     return (
         str(ModelName(checkpoint.name, revision, checkpoint.variant)),

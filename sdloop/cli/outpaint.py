@@ -1,4 +1,4 @@
-"""``sdloop outpaint``: a picture that grows outwards, in as many passes as it takes."""
+"""``sdloop outpaint``: extend a picture beyond its edges, in several passes if needed."""
 
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import GrowthOptions, ImageArgument

@@ -1,4 +1,4 @@
-"""``sdloop pick``: look through a folder of pictures in the browser, and pick the nice ones."""
+"""``sdloop pick``: browse a folder of pictures in the browser, and pick the best."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ FolderArgument = Annotated[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageOptions:
-    """Where the page is, and what becomes of the picks."""
+    """Where to serve the page, and where to copy the picks."""
 
     port: Annotated[
         int | None,
@@ -56,7 +56,7 @@ class PageOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GalleryOptions:
-    """A page of files instead."""
+    """Export the page as files instead."""
 
     export: Annotated[
         str | None,
@@ -108,14 +108,14 @@ def pick(
         return
     for name, given in (("picked", gallery.picked), ("overwrite", gallery.overwrite)):
         if given:
-            raise SettingError(f"{name} is for --export, and there is none")
+            raise SettingError(f"{name} needs --export")
     if ranking.top is not None:
-        raise SettingError("top is for --export: the page shows all, sorted by their scores")
+        raise SettingError("top needs --export: the page shows all pictures, sorted by score")
     _serve(root, shown, page, ranking, quiet=gallery.quiet)
 
 
 def _root(folder: Path) -> Path:
-    """The folder without links on the way, which must be one."""
+    """The folder's path without links; raises ``FileError`` if it is not a folder."""
     try:
         root = folder.resolve(strict=True)
     except (OSError, ValueError, RuntimeError) as error:
@@ -129,7 +129,7 @@ def _root(folder: Path) -> Path:
 def _refuse_page_options(page: PageOptions) -> None:
     for name in ("port", "no_browser", "copy_to"):
         if getattr(page, name) not in (None, False):
-            raise SettingError(f"{name} is for the page, and --export makes files instead")
+            raise SettingError(f"{name} cannot be combined with --export, which serves no page")
 
 
 def _export(root: Path, shown: Path, options: GalleryOptions, ranking: RankOptions) -> None:
@@ -145,7 +145,7 @@ def _export(root: Path, shown: Path, options: GalleryOptions, ranking: RankOptio
         best = sorted(pictures, key=lambda path: -scores.get(path, float("-inf")))
         pictures = {path: pictures[path] for path in best[: ranking.top]}
     if not pictures:
-        what = "no picture of it was picked" if options.picked else "it holds no picture"
+        what = "no picture was picked" if options.picked else "it contains no pictures"
         raise FileError(f"cannot make a gallery of {str(shown)!r}: {what}")
     seen = [(index.picture(str(facts["id"])), facts) for facts in pictures.values()]
     there = [(one, facts) for one, facts in seen if one is not None]
@@ -153,18 +153,18 @@ def _export(root: Path, shown: Path, options: GalleryOptions, ranking: RankOptio
 
 
 def _picked(pictures: Mapping[str, Facts], root: Path, *, quiet: bool) -> dict[str, Facts]:
-    """Those of them that were picked, in that order."""
+    """The picked pictures, in the order of picking."""
     picks = choices_of(root).picks
     gone = [path for path in picks if path not in pictures]
     if gone and not quiet:
-        say(f"left out {len(gone)} of the picks, which are gone, such as {gone[0]!r}")
+        say(f"left out {len(gone)} of the picks because files are missing, such as {gone[0]!r}")
     return {path: pictures[path] for path in picks if path in pictures}
 
 
 def _scores(root: Path, ranking: RankOptions, *, quiet: bool) -> dict[str, float]:
-    """How well each picture fits its prompt, by its path, where that is asked for.
+    """The pictures' CLIP scores by path, if a ranking is requested.
 
-    One without a prompt of its own has none, unless all are compared with the same words.
+    A picture without a prompt has no score, unless --rank-prompt gives one for all.
     """
     if ranking.rank is None:
         return {}
@@ -204,7 +204,7 @@ def _serve(
 
 
 def _copies(root: Path, shown: Path, asked: str | None) -> Path:
-    """Beside the folder, so that the copies are not shown in it."""
+    """The folder for copies, outside of the pictures' folder, so that they do not appear in it."""
     target = root.with_name(f"{root.name}-picks") if asked is None else Path(asked)
     place = target.resolve()
     if place == root or root in place.parents:

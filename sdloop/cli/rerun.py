@@ -1,4 +1,4 @@
-"""``sdloop rerun``: pictures made again from what stands in their files, with changes."""
+"""``sdloop rerun``: make pictures again from the settings in their files, with changes."""
 
 import difflib
 from collections.abc import Sequence
@@ -85,7 +85,7 @@ def rerun(
 def _asked(
     flags: dict[str, Any], seeds: OtherSeedOptions
 ) -> tuple[dict[str, Any], CommandSettings, str | None]:
-    """What is changed of Recipes; how pictures are made and where they go; the user's own model."""
+    """Changes to the Recipes, the command's settings, and the model in the user's settings."""
     images = flags.pop("images", [])
     if len(images) > 1:
         raise SettingError(f"image must be one picture here, got {len(images)}")
@@ -93,10 +93,10 @@ def _asked(
     named = read_settings(seeds.config) if seeds.config is not None else Settings()
     asked = Settings.of(flags).over(named)
     standing = standing_settings(None)
-    # A settings file of the user's own must not change what a picture's file says.
+    # The user's settings file must not change the settings in a picture's file.
     command = asked.over(Settings(command=standing.command)).command
     if "seed" in asked.recipe:
-        raise SettingError("seed in a settings file changes nothing here: use --seed")
+        raise SettingError("seed in a settings file has no effect here: use --seed")
     own = standing.recipe.get("model")
     values = {name: value for name, value in command.items() if name != "count"}
     return dict(asked.recipe), CommandSettings(**values), own
@@ -106,14 +106,18 @@ def _check_drop(names: Sequence[str]) -> None:
     for name in names:
         if name not in FIELDS:
             near = difflib.get_close_matches(name.replace("-", "_"), FIELDS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "a Recipe's, such as negative_prompt"
+            hint = (
+                f"did you mean {near[0]!r}?"
+                if near
+                else "use a Recipe's field, such as negative_prompt"
+            )
             raise SettingError(f"drop must name a setting, got {name!r}: {hint}")
 
 
 def _wanted(
     found: Sequence[SavedPicture], asked: RemakeOptions, resolve: Any, *, quiet: bool
 ) -> list[Wanted]:
-    """All pictures that are asked for; what is to be told, once with the files it is about."""
+    """All requested pictures; each notice is printed once, with the files that it concerns."""
     told: dict[str, list[str]] = {}
     wanted = []
     for one in found:
@@ -121,7 +125,7 @@ def _wanted(
         wanted += wanted_again(one, asked, resolve, lines.append)
         if one.record.step:
             number, of = one.record.step.get("number"), one.record.step.get("of")
-            lines.append(f"it shows step {number} of {of}: the finished picture is made")
+            lines.append(f"the file shows step {number} of {of}; making the finished picture")
         for line in lines:
             told.setdefault(line, []).append(str(one.path))
     for line, paths in told.items() if not quiet else ():

@@ -1,4 +1,4 @@
-"""``sdloop sheet``: pictures that are there, side by side, placed by what they were made with."""
+"""``sdloop sheet``: arrange existing pictures on a sheet, by the settings in their files."""
 
 import difflib
 import math
@@ -19,8 +19,8 @@ from sdloop.images.sheet import sheet as drawn
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SIDE = 256  # pixels that a picture has at most, unless somebody says how large it shall be
-_SMALL = 128  # pixels wide, below which they are made larger
+_SIDE = 256  # pixels: larger pictures are made smaller, unless --zoom is given
+_SMALL = 128  # pixels: narrower pictures are enlarged
 _MAX_PIXELS = 2**27
 
 
@@ -72,7 +72,7 @@ def sheet(
     _check(columns, rows, zoom)
     check_rank(ranking)
     if ranking.rank is not None and (columns is not None or rows is not None):
-        raise SettingError("rank gives the pictures their places, and so do columns and rows")
+        raise SettingError("rank cannot be combined with columns or rows: both order the pictures")
     path = sheet_path(out, "sheet.png")
     names = image_files(files, inner=True)
     shown = records_of(names, needed=columns is not None or rows is not None)
@@ -89,7 +89,11 @@ def _check(columns: str | None, rows: str | None, zoom: float | None) -> None:
     for name, field in (("columns", columns), ("rows", rows)):
         if field is not None and field not in AXES:
             near = difflib.get_close_matches(field, AXES, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "a Recipe's, such as seed or steps"
+            hint = (
+                f"did you mean {near[0]!r}?"
+                if near
+                else "use a Recipe's field, such as seed or steps"
+            )
             raise SettingError(f"{name} must be a known field, got {field!r}: {hint}")
     if columns is not None and columns == rows:
         raise SettingError(f"columns and rows must differ, got {columns!r} twice")
@@ -100,7 +104,7 @@ def _check(columns: str | None, rows: str | None, zoom: float | None) -> None:
 
 
 def _drawn(cells: Cells, zoom: float | None) -> "Image":
-    """All of them opened, made smaller at once, and pasted."""
+    """Open the pictures, reduce each right after opening it, and paste them on the sheet."""
     from PIL import Image
 
     pictures = [[None if one is None else _opened(one, zoom) for one in row] for row in cells.grid]
@@ -124,7 +128,7 @@ def _drawn(cells: Cells, zoom: float | None) -> "Image":
 
 
 def _centred(picture: "Image", size: tuple[int, int]) -> "Image":
-    """On white, where others are larger."""
+    """The picture on white, if others are larger."""
     from PIL import Image
 
     if picture.size == size:

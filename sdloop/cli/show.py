@@ -1,4 +1,4 @@
-"""``sdloop show``: what a picture file says about how it was made."""
+"""``sdloop show``: print the settings in picture files."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -47,7 +47,7 @@ def show(files: FilesArgument = None, json_lines: Json = False, csv: Csv = False
     if not files:
         raise SettingError("a picture must be named, as in: sdloop show frog-4.png")
     if json_lines and csv:
-        raise SettingError("json and csv exclude each other")
+        raise SettingError("json and csv cannot be combined")
     failed: list[str] = []
     shown = _recorded(files, failed)
     if csv:
@@ -61,7 +61,7 @@ def show(files: FilesArgument = None, json_lines: Json = False, csv: Csv = False
 
 
 def _recorded(names: list[str], failed: list[str]) -> Iterator[SavedPicture]:
-    """What can be read; of the others it is told why, or in folders how many they are."""
+    """The readable records. Others: an error for named files, a count for files in folders."""
     silent = 0
     for path, named in files_of(names):
         try:
@@ -72,7 +72,7 @@ def _recorded(names: list[str], failed: list[str]) -> Iterator[SavedPicture]:
                 failed.append(str(path))
             silent += not named
     if silent:
-        say(f"passed over {silent} that {'do' if silent > 1 else 'does'} not say how it was made")
+        say(f"skipped {silent} file{'s' if silent > 1 else ''} without settings")
 
 
 _WHOSE = {
@@ -81,6 +81,10 @@ _WHOSE = {
     "mflux": "mflux's",
     "invokeai": "InvokeAI's",
     "comfyui": "ComfyUI's",
+    "swarmui": "SwarmUI's",
+    "fooocus": "Fooocus'",
+    "drawthings": "Draw Things'",
+    "novelai": "NovelAI's",
 }
 
 
@@ -105,7 +109,7 @@ def _text(path: Path, record: Record) -> str:
 
 
 def _lines(path: Path, record: Record) -> Iterator[str]:
-    """The file's name, its settings with the prompts first, then the circumstances."""
+    """The file's name, its settings with the prompts first, then the facts of the run."""
     made = {name: value for name, value in record.made.items() if value not in (None, {}, [])}
     width = max(map(len, [*record.settings, *record.moving, *made]), default=0)
     yield safe(str(path))
@@ -119,21 +123,21 @@ def _lines(path: Path, record: Record) -> Iterator[str]:
     for name, value in made.items():
         yield from entry(name, _value(name, value), width)
     left_out = list(record.left_out)
-    if record.model is not None and record.source != "a1111":  # where it is one of these already
+    if record.model is not None and record.source != "a1111":  # A1111's left_out already has it
         left_out.insert(0, f"model: {record.model}")
     if left_out:
-        yield f"\n  {_WHOSE[record.source]}, without a counterpart here:"
+        yield f"\n  {_WHOSE[record.source]}, not supported by sdloop:"
     for text in left_out:
         yield f"  {safe(text)}"
 
 
 def _step(step: Mapping[str, Any]) -> str:
-    """Before all else, for somebody who takes it for the picture."""
+    """A note at the top, because a step may be mistaken for the finished picture."""
     return f"step {step.get('number')} of {step.get('of')}, not the finished picture"
 
 
 def _moving_lines(moving: Mapping[str, Any], width: int) -> Iterator[str]:
-    """What decides the frames of a file that moves; their hashes one below the other."""
+    """The settings of an animation; the hashes of its frames on one line each."""
     if moving:
         yield ""
     for name, value in moving.items():

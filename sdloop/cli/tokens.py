@@ -1,4 +1,4 @@
-"""``sdloop tokens``: what the text encoders see of a prompt."""
+"""``sdloop tokens``: show how a prompt is split into tokens."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ from sdloop.recipe.loras import split_tags
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 
-_MOST = 4  # stretches of steps that are told of one text
+_MOST = 4  # ranges of steps to print for one text
 
 Json = Annotated[bool, option("Output", "Print one line of JSON per encoded text.", "--json")]
 Strict = Annotated[
@@ -66,7 +66,7 @@ def tokens(
     settings = Settings.of(flags).over(standing_settings(None))
     (asked,) = given_prompts(prompt, None, settings, example='sdloop tokens "a red frog"')
     fields = {name: v for name, v in settings.recipe.items() if name in (*given, *named)}
-    # What calls a LoRA is taken out of a prompt before it is read; in a folder it must be there.
+    # <lora:…> is removed from a prompt before it is parsed; the file must exist in the folder.
     read, called = split_tags(asked.settings.get("prompt", settings.recipe.get("prompt", "")))
     if lora_dir is not None:
         with_loras({"prompt": "", "loras": called}, lora_dir)
@@ -82,7 +82,7 @@ def tokens(
 
 
 def _lines(seen: EncodedText, everything: Sequence[EncodedText]) -> Iterator[str]:
-    """What people read of one text; where it stands among others if there are any."""
+    """The lines for one text, with its steps and weight if there are several texts."""
     if seen is not everything[0]:
         yield ""
     weight = "" if seen.weight == 1 else f", weight {seen.weight:g}"
@@ -107,7 +107,7 @@ def _row(number: int, token: TokenFacts) -> tuple[str, ...]:
 
 
 def _steps(seen: EncodedText) -> str:
-    """Such as "steps 1 to 12", or where texts take turns "steps 1, 3, 5, 7, …"."""
+    """Like "steps 1 to 12", or for alternating texts "steps 1, 3, 5, 7, …"."""
     stretches = [
         f"{first}" if first == last else f"{first} to {last}" for first, last in seen.steps
     ]
@@ -117,10 +117,10 @@ def _steps(seen: EncodedText) -> str:
 
 
 def _refuse(seen: Sequence[EncodedText], model: str) -> None:
-    """Raise ``SettingError`` for words that do nothing."""
+    """Raise ``SettingError`` for words that have no effect."""
     unknown = dict.fromkeys(word for one in seen for word in one.unknown)
     cut = dict.fromkeys(word for one in seen for word in one.cut)
     if unknown:
-        raise SettingError(f"prompt has words that mean nothing to {model}: {', '.join(unknown)}")
+        raise SettingError(f"prompt has words that {model} does not know: {', '.join(unknown)}")
     if cut:
-        raise SettingError(f"prompt has words that no step sees: {', '.join(cut)}")
+        raise SettingError(f"prompt has words that no step uses: {', '.join(cut)}")

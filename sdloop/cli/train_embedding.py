@@ -1,4 +1,4 @@
-"""``sdloop train-embedding``: a new word from pictures."""
+"""``sdloop train-embedding``: teach a model a new word from pictures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,5 +132,5 @@ def _run(
         return run.run()
     except KeyboardInterrupt:
         if run.began:
-            say("stopped before the last step: what was learned is kept, and --resume goes on")
+            say("stopped before the last step; the result so far is saved, --resume continues")
         raise

@@ -1,4 +1,4 @@
-"""``sdloop upscale``: pictures made larger, and made anew as far as their blur goes."""
+"""``sdloop upscale``: enlarge pictures, and let the model add detail."""
 
 import contextlib
 from collections.abc import Mapping
@@ -48,13 +48,13 @@ def upscale(
     flags = {**given(model, output, start, larger), **recipe_settings(recipe)}
     may_fetch = not output.dry_run
     asked = Settings.of(flags).over(standing_settings(seeds.config)).recipe
-    # Among the flags, so that a settings file's width and height, meant for others, give way.
+    # Set like a flag, so that it overrides width and height in a settings file.
     flags["factor"] = (
         asked["factor"] if "factor" in asked else _untold_factor(flags, asked, may_fetch)
     )
 
     def with_factor(prompt: Prompt, settings: Settings) -> Prompt:
-        """A line of a prompt file may name another model, which another factor suits."""
+        """A line of a prompt file may name another model, which may need another factor."""
         if "factor" in asked or "model" not in prompt.settings or "factor" in prompt.settings:
             return prompt
         own = Settings(recipe=prompt.settings).over(settings).recipe
@@ -76,23 +76,23 @@ def upscale(
 
 
 def _untold_factor(flags: Mapping[str, Any], asked: Mapping[str, Any], may_fetch: bool) -> float:
-    """The usual one; who names a size is told to name a factor instead."""
+    """The default factor; raises ``SettingError`` if a size is given instead."""
     factor = _usual_factor(asked, may_fetch)
     sides = [name for name in ("width", "height") if name in flags]
     if sides and factor == DEFAULT_FACTOR:
         raise SettingError(
-            f"{sides[0]} follows from factor here: give --factor, how many times larger, and not a "
-            f"size, got {flags[sides[0]]}"
+            f"{sides[0]} cannot be set here, got {flags[sides[0]]}: use --factor, which says how "
+            "many times larger"
         )
     return factor
 
 
 def _usual_factor(asked: Mapping[str, Any], may_fetch: bool) -> float:
-    """What suits the model that is ``asked`` for: an upscaler knows one factor alone."""
+    """The factor for the model ``asked`` for: an upscaler has only one."""
     from sdloop.models.checkpoint.find import find_checkpoint
 
     named = {name: asked.get(name) for name in ("revision", "variant", "vae")}
-    # Whoever needs the model says what is wrong with it.
+    # Errors about the model are reported later, when it is needed.
     with contextlib.suppress(ModelError, SettingError):
         found = find_checkpoint(asked.get("model", "mini"), **named, may_fetch=may_fetch)
         if found.max_noise_level is not None:

@@ -1,4 +1,4 @@
-"""The user's own settings: their settings file, the environment, and ``--config`` over both."""
+"""The user's settings: the settings file, the environment and ``--config``."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from sdloop.errors import SettingError
 
 
 def standing_settings(config: str | None) -> Settings:
-    """All that is set before the flags: ``--config``, the environment, the user's own file."""
+    """All settings except flags: ``--config``, over the environment, over the user's file."""
     named = read_settings(config) if config is not None else Settings()
     model = os.environ.get("SDLOOP_MODEL")
     environment = Settings(recipe={"model": model} if model else {})
@@ -18,19 +18,21 @@ def standing_settings(config: str | None) -> Settings:
 
 
 def user_path() -> Path:
-    """The user's settings file: ``SDLOOP_CONFIG``, or config.toml where their system keeps such."""
+    """The path of the settings file: ``SDLOOP_CONFIG``, or config.toml in the user's config."""
     named = os.environ.get("SDLOOP_CONFIG")
     return Path(named) if named else Path(typer.get_app_dir("sdloop")) / "config.toml"
 
 
 def user_settings() -> Settings:
-    """What the user's settings file says; nothing when there is none."""
+    """The settings in the user's file; empty if there is none."""
     path = user_path()
-    # Path.exists() would raise for a folder that is closed to us.
+    # Path.exists() would raise for a folder without permission.
     if not os.path.exists(path):  # noqa: PTH110
         return Settings()
     settings = read_settings(str(path))
     for name in NOT_FOR_ALL:
         if name in settings.recipe or name in settings.command:
-            raise SettingError(f"{path}: {name} is for one command, and these settings for all")
+            raise SettingError(
+                f"{path}: {name} belongs to one command, and this file is for all commands"
+            )
     return settings

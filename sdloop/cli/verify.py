@@ -1,4 +1,4 @@
-"""``sdloop verify``: pictures made again and compared with their files."""
+"""``sdloop verify``: make pictures again and compare them with their files."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyOptions:
-    """Where it is computed, and what counts as equal."""
+    """Where to compute, and what counts as equal."""
 
     model: Model = None
     lora_dir: LoraDir = None
@@ -100,7 +100,9 @@ def verify(files: FilesArgument = None, *, how: VerifyOptions) -> None:
             emit(_json_line(verdict) if how.json else _text(verdict))
             differ += not verdict.is_equal(tolerance)
     if differ:
-        raise BatchError(f"{differ} of {len(plan)} pictures are not what their Recipes make here")
+        raise BatchError(
+            f"{differ} of {len(plan)} pictures differ from what their Recipes make here"
+        )
     if len(plan) < len(found):
         raise typer.Exit(FileError.exit_code)
 
@@ -121,7 +123,7 @@ def _load(command: CommandSettings, progress: Progress, checkpoint: "Checkpoint"
 def _planned(
     found: Sequence[SavedPicture], how: VerifyOptions, open_named: OpenImage
 ) -> list[tuple[SavedPicture, Planned]]:
-    """Each file with what it takes to make its picture again; what cannot be made is told."""
+    """Each file with the plan to make its picture again; prints errors for the others."""
     resolve = resolving(open_named, may_fetch=True)
     changes = {} if how.model is None else {"model": how.model}
     asked = RemakeOptions(changes=changes, lora_dir=how.lora_dir, run_code=how.run_code)
@@ -146,11 +148,11 @@ def _planned(
 def _wanted(
     one: SavedPicture, asked: RemakeOptions, resolve: Callable[..., Any], *, quiet: bool
 ) -> Wanted:
-    """The Recipe of one file; with a model that lies elsewhere now it stays what it is."""
+    """The Recipe of one file; a model that is now at another path does not change it."""
     recipe = one.record.recipe
     with blaming(str(one.path)):
         if one.record.moving:
-            raise FileError("it moves, and only single pictures are compared")
+            raise FileError("it is animated, and only still pictures can be compared")
         if one.record.own_code:
             raise FileError(f"it was made with {own_code_of(one)}, which sdloop does not have")
     if recipe is None:
@@ -170,7 +172,7 @@ def _text(verdict: Verdict) -> str:
     (width, height), (other_width, other_height) = verdict.sizes
     what = str(verdict.difference)
     if verdict.difference is None:
-        what = f"it is {width}x{height}, and made again {other_width}x{other_height}"
+        what = f"its size is {width}x{height}, made again it is {other_width}x{other_height}"
     lines = [f"{safe(verdict.path)}: {what}", *(f"  {safe(note)}" for note in verdict.notes)]
     if verdict.difference is None or not verdict.difference.equal:
         for name, (then, now) in verdict.made.items():

@@ -1,4 +1,4 @@
-"""``sdloop worker``: the processes that keep models for the next calls."""
+"""``sdloop worker``: control the processes that keep models loaded for the next calls."""
 
 import os
 import time
@@ -72,7 +72,7 @@ def start(
     from sdloop.worker.start import started
 
     if not started(path, stays) and _asked(path, "status") is None:
-        raise SdloopError("the worker has not come up")
+        raise SdloopError("the worker did not start")
     told = _asked(path, "status")
     if told is not None:
         emit(_sentence(told))
@@ -91,7 +91,7 @@ def stop() -> None:
     for path, told in found:
         while path.exists() and not told.busy and time.monotonic() < deadline:
             time.sleep(0.02)
-        after = ", after the call that it is at" if told.busy else ""
+        after = " after its current call" if told.busy else ""
         emit(f"stopped worker {told.pid}{after}")
     if not found:
         say("no worker is running")
@@ -100,12 +100,12 @@ def stop() -> None:
 def _home() -> Path:
     home = folder()
     if home is None:
-        raise SdloopError("workers need a folder of the user's own, with sockets, and have none")
+        raise SdloopError("workers need a private folder for sockets, which this system lacks")
     return home
 
 
 def _workers() -> list[tuple[Path, Status]]:
-    """All that answer; the sockets of those that were killed are taken away."""
+    """All workers that answer; removes the sockets of killed ones."""
     found = []
     for path in sorted(_home().iterdir()):
         if not path.is_socket():
@@ -133,7 +133,7 @@ def _asked(path: Path, what: str) -> Status | None:
 
 
 def _sentence(told: Status) -> str:
-    model = f"keeps {told.model}" if told.model else "keeps no model yet"
+    model = f"keeps {told.model}" if told.model else "has no model yet"
     now = f"busy, {told.waiting} waiting" if told.busy else f"idle for {told.idle_seconds:.0f} s"
     left = told.keep_alive - told.idle_seconds
     leaves = "" if told.busy or told.keep_alive < 0 else f", leaves in {max(left, 0):.0f} s"

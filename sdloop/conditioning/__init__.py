@@ -1,1 +1,1 @@
-"""What the prompt tells the UNet: from text to one ``Conditioning``, however it came about."""
+"""From prompts to a ``Conditioning``, which holds the UNet's inputs besides latents and time."""

@@ -1,4 +1,4 @@
-"""Weighted words: what the text encoder made of them is multiplied."""
+"""Weighted words: their embeddings are multiplied by their weights."""
 
 from torch import Tensor
 
@@ -8,9 +8,9 @@ from sdloop.errors import SettingError
 def weighted(embeds: Tensor, weights: Tensor | None, emphasis: str) -> Tensor:
     """``embeds`` of one chunk, (1, tokens, width), each token times its weight (1, tokens).
 
-    "a1111" then brings the mean of all numbers back to what it was, which keeps the UNet's input
-    in its range, and "no-norm" does not. Without ``weights`` nothing is touched. Raises
-    ``SettingError`` where the weights cancel each other, so that no factor brings the mean back.
+    "a1111" then restores the original mean of all numbers, which keeps the UNet's input in its
+    usual range; "no-norm" does not. Without ``weights`` nothing changes. Raises ``SettingError`` if
+    the weights cancel out, so that no factor can restore the mean.
 
     Source: A1111's ``modules/sd_emphasis.py``; the means are taken in float32.
     """
@@ -22,7 +22,7 @@ def weighted(embeds: Tensor, weights: Tensor | None, emphasis: str) -> Tensor:
     factor = embeds.float().mean() / emphasised.float().mean()
     if not factor.isfinite():
         raise SettingError(
-            "emphasis 'a1111' cannot restore the mean of these words, their weights cancel each "
-            "other: change them, or take emphasis 'no-norm'"
+            "emphasis 'a1111' cannot restore the mean of this prompt, because its weights cancel "
+            "out: change the weights, or use emphasis 'no-norm'"
         )
     return emphasised * factor.to(embeds.dtype)

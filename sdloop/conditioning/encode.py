@@ -1,7 +1,6 @@
-"""Prompts become what the UNet attends to: one text encoder for SD 1.x and 2.x, two for SDXL.
+"""Encode prompts for the UNet's cross-attention: SD 1.x and 2.x have one text encoder, SDXL two.
 
-A prompt is encoded chunk by chunk, each by itself, and the chunks stand one after the other in what
-the UNet sees: 77 tokens for each.
+Each chunk of a prompt is encoded separately, and the results are concatenated: 77 tokens per chunk.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from sdloop.recipe.recipe import Recipe
 
 
 class Encoded(NamedTuple):
-    """A prompt's embeddings, (1, tokens, width), and for SDXL their pooled summary, (1, width)."""
+    """A prompt's embeddings, (1, tokens, width), and for SDXL the pooled embedding, (1, width)."""
 
     embeds: Tensor
     pooled: Tensor | None
@@ -35,11 +34,11 @@ Encode = Callable[[TextInput], Encoded]
 def condition(
     components: Components, recipe: Recipe, *, encode: Encode | None = None
 ) -> Conditioning:
-    """What the UNet is told about one picture.
+    """The conditioning for one picture.
 
-    Each prompt is encoded by itself, so that a picture does not depend on its neighbours in a
-    batch. ``encode`` takes the place of ``encode_prompt`` for these components, to remember what
-    it has encoded. SDXL is told sizes, and needs a ``recipe`` that is resolved.
+    Each prompt is encoded separately, so that a picture does not depend on the others in its batch.
+    ``encode`` replaces ``encode_prompt`` for these components, for example to cache its results.
+    SDXL also needs sizes, so its ``recipe`` must be resolved.
     """
     if encode is None:
         encode = partial(encode_prompt, with_words(components, words_of(recipe)))
@@ -71,13 +70,13 @@ def _pooled(positives: Sequence[Encoded]) -> Tensor | None:
 def encode_all(
     components: Components, recipe: Recipe, reading: Reading, encode: Encode
 ) -> tuple[list[Encoded], Encoded | None]:
-    """The prompts, and the twin that guidance leads away from; ``None`` where guidance is off.
+    """The encoded prompts, and the unconditional one; ``None`` if guidance is off.
 
-    They are equally long: whichever has fewer chunks is followed by empty ones, as in A1111.
+    They get the same length: empty chunks are appended to the shorter ones, as in A1111.
 
-    Without a negative prompt, SDXL was trained to see zeros, the others the empty text. The clip
-    skip does not apply: diffusers leaves the negative prompt at the model's own layer, and pictures
-    must come out equal.
+    Without a negative prompt, SDXL was trained with zeros, the other models with the empty text.
+    Clip skip is not applied to the negative prompt, because diffusers does not, and pictures must
+    be equal.
     """
     positives = [_mixed(texts, recipe, encode) for texts in reading.prompts]
     tokens = max(one.embeds.shape[1] for one in positives)
@@ -98,7 +97,7 @@ def encode_all(
 
 
 def _mixed(texts: Sequence[TextInput], recipe: Recipe, encode: Encode) -> Encoded:
-    """What is read of one prompt, or of several that are mixed: of those that have a share."""
+    """One encoded prompt, or the mix of several; prompts with a share of 0 are not encoded."""
     shares = zip(texts, recipe.mix_weights or (1.0,), strict=True)
     pairs = [(text, weight) for text, weight in shares if weight]
     read = [encode(text) for text, _ in pairs]
@@ -113,7 +112,7 @@ def _mixed(texts: Sequence[TextInput], recipe: Recipe, encode: Encode) -> Encode
 
 
 def lengthened(encoded: Encoded, read: TextInput, tokens: int, encode: Encode) -> Encoded:
-    """``encoded``, as it was ``read``, with chunks of the empty text until it has ``tokens``."""
+    """``encoded``, with empty chunks appended until it has ``tokens``; ``read`` is its input."""
     if encoded.embeds.shape[1] == tokens:
         return encoded
     empty = encode(replace(read, text="", text_2=None)).embeds
@@ -123,22 +122,22 @@ def lengthened(encoded: Encoded, read: TextInput, tokens: int, encode: Encode) -
 
 @torch.no_grad()
 def encode_prompt(components: Components, read: TextInput) -> Encoded:
-    """What the text encoder, or SDXL's two, make of a text.
+    """Encode a text with the text encoder, or with SDXL's two.
 
-    Raises ``PromptError`` for one that cannot be read, ``SettingError`` for weights that leave
-    nothing of it.
+    Raises ``PromptError`` for a text that cannot be parsed, ``SettingError`` for weights that
+    cancel out.
     """
     return encoded_prompt(components, read)
 
 
 def encoded_prompt(components: Components, read: TextInput) -> Encoded:
-    """The same, with gradients for whoever asks for them."""
+    """The same as ``encode_prompt``, but with gradients."""
     encode = _encode_one if components.text_encoder_2 is None else _encode_two
     return encode(components, read)
 
 
 def _encode_one(components: Components, read: TextInput) -> Encoded:
-    """SD 1.x and 2.x: the encoder's last layer, or an earlier one through the final norm."""
+    """SD 1.x and 2.x: the encoder's last layer, or with clip skip an earlier one, normalized."""
     chunks = tokenize(components.tokenizer, read.text, emphasis=read.emphasis)
     layers = [_layer(components.text_encoder, chunk.ids, read.clip_skip) for chunk in chunks]
     return Encoded(_joined(layers, chunks, read.emphasis), None)
@@ -150,16 +149,16 @@ def _layer(encoder: Any, ids: Tensor, clip_skip: int) -> Tensor:
         last: Tensor = encoder(ids)[0]
         return last
     hidden = encoder(ids, output_hidden_states=True).hidden_states[-clip_skip]
-    # transformers 5.6 moved the layers of CLIPTextModel up out of `text_model`.
+    # transformers 5.6 moved the layers of CLIPTextModel out of `text_model`.
     normed: Tensor = getattr(encoder, "text_model", encoder).final_layer_norm(hidden)
     return normed
 
 
 def _encode_two(components: Components, read: TextInput) -> Encoded:
-    """SDXL: the last layer but one of both encoders side by side, and the second one's summary.
+    """SDXL: the second-to-last layers of both encoders, joined, and the second one's pooled output.
 
-    Both see equally many chunks. The summary is that of the first chunk, as diffusers and A1111
-    take it: what a longer prompt says after it is not in there.
+    Both encode the same number of chunks. The pooled embedding is that of the first chunk, as in
+    diffusers and A1111: it ignores the rest of a longer prompt.
     """
     text_2 = read.text if read.text_2 is None else read.text_2
     inputs: list[tuple[Any, Any, list[Ids]]] = [
@@ -181,7 +180,7 @@ def _encode_two(components: Components, read: TextInput) -> Encoded:
 
 
 def _joined(layers: Sequence[Tensor], chunks: Sequence[Ids], emphasis: str) -> Tensor:
-    """One encoder's output for all chunks, weighted, in a row."""
+    """One encoder's weighted output for all chunks, concatenated."""
     pairs = zip(layers, chunks, strict=True)
     return torch.cat([weighted(layer, one.weights, emphasis) for layer, one in pairs], dim=1)
 
@@ -189,7 +188,7 @@ def _joined(layers: Sequence[Tensor], chunks: Sequence[Ids], emphasis: str) -> T
 def with_sizes(
     components: Components, conditioning: Conditioning, recipes: Sequence[Recipe]
 ) -> Conditioning:
-    """``conditioning`` for pictures of the sizes of ``recipes``; only SDXL is told of them."""
+    """``conditioning`` with the sizes of ``recipes``; changes only SDXL's."""
     if not components.takes_sizes:
         return conditioning
     rows = [_time_ids(components, recipe) for recipe in recipes]
@@ -197,12 +196,12 @@ def with_sizes(
 
 
 def _time_ids(components: Components, recipe: Recipe) -> Tensor:
-    """What SDXL is told about sizes, (1, 6): see ``Conditioning``. Untold means the picture's own.
+    """SDXL's size conditioning, (1, 6): see ``Conditioning``. The default is the picture's size.
 
-    Where it sees the picture through windows, it is told that its target is a window's size, as
-    it is, and still that of the whole as the original: large photos, made small, were its sharpest.
-    Nor is it told where in the picture the window lies. In training the crop's offset was what a
-    side was longer than the other, and a window's would be far beyond that.
+    If the UNet runs on tiles of the picture, the target size is that of a tile, but the original
+    size is that of the whole picture: in training, large photos that were made small were the
+    sharpest. The tile's position is not passed as the crop: in training, crops were at most as far
+    from the edge as one side was longer than the other, and a tile may be much further.
 
     Source: Podell et al. 2023 (arXiv:2307.01952), section 2.2.
     """

@@ -1,4 +1,4 @@
-"""Prompts that are mixed where the text encoder has read them."""
+"""Mix the embeddings of several prompts."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from sdloop.latents.noise import slerp
 def mixed(embeds: Sequence[Tensor], weights: Sequence[float], *, arc: bool) -> Tensor:
     """The mean of equally long prompts with these ``weights``, which add up to 1.
 
-    ``embeds`` are (1, tokens, width), or their pooled summaries (1, width). With ``arc`` the
-    vectors of two go along the arc between them, token by token: the mean of vectors that point
-    elsewhere is shorter than they are. Computed in float32.
+    ``embeds`` are (1, tokens, width), or pooled embeddings (1, width). With ``arc``, two prompts
+    are interpolated spherically, token by token, because the mean of vectors with different
+    directions is shorter than they are. Computed in float32.
     """
     dtype = embeds[0].dtype
     if arc:

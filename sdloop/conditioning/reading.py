@@ -1,4 +1,4 @@
-"""What the text encoders read for a picture, and when: the grammar of its prompts, taken apart."""
+"""Which texts the text encoders read for a picture, and from which step: the prompts, parsed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from sdloop.recipe.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextInput:
-    """What the text encoders read at once: a text, and how.
+    """One input of the text encoders: a text and how to encode it.
 
-    ``text_2`` is for SDXL's second encoder, which else reads the same. ``clip_skip`` and
-    ``emphasis`` are a Recipe's.
+    ``text_2`` is for SDXL's second encoder, which otherwise gets the same text. ``clip_skip`` and
+    ``emphasis`` are the Recipe's.
     """
 
     text: str
@@ -25,10 +25,10 @@ class TextInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """All that is read for one picture at one step.
+    """All texts for one picture at one step.
 
-    ``prompts`` are those whose predictions are combined, each of them the texts that are mixed to
-    it. ``negative`` is ``None`` where there is none.
+    ``prompts`` are those whose predictions are combined (AND); each consists of the texts that are
+    mixed into it. ``negative`` is ``None`` if there is no negative prompt.
     """
 
     prompts: tuple[tuple[TextInput, ...], ...]
@@ -36,10 +36,10 @@ class Reading:
 
 
 def readings(recipe: Recipe) -> Iterator[tuple[int, Reading]]:
-    """What is read from which step on; the first are from step 0.
+    """The texts, each with the step from which they are used; the first is step 0.
 
-    As in A1111, steps count from the first that is run, and a share is one of all ``steps``, also
-    where a picture is started from: at strength 0.5 a switch after half of the steps never comes.
+    As in A1111, steps count from the first that is run, but shares refer to all ``steps``, also in
+    img2img: at strength 0.5, a switch after half of the steps never happens.
     """
     texts = {text: _changes(recipe, text) for text in _texts(recipe)}
     firsts = {0} | {last for change in texts.values() for last, _ in change}
@@ -53,7 +53,7 @@ def readings(recipe: Recipe) -> Iterator[tuple[int, Reading]]:
 
 
 def weights_of(recipe: Recipe) -> tuple[float, ...] | None:
-    """The weights of the predictions that are combined; ``None`` for one alone."""
+    """The weights of the combined predictions; ``None`` for a single prompt."""
     found = _parts(recipe)
     return tuple(weight for _, weight in found) if len(found) > 1 else None
 
@@ -63,7 +63,7 @@ def _parts(recipe: Recipe) -> tuple[tuple[str, float], ...]:
 
 
 def _texts(recipe: Recipe) -> list[str]:
-    """Every text of the Recipe that may change on the way."""
+    """Every text of the Recipe that may change during the steps."""
     others = (getattr(recipe, name) for name in PROMPTS if name != "prompt")
     texts = [text for text, _ in _parts(recipe)]
     return [*texts, *(recipe.mix_prompts or ()), *(text for text in others if text is not None)]
@@ -80,7 +80,7 @@ def _at(change: Alternatives, step: int) -> str:
 
 
 def _reading(recipe: Recipe, now: dict[str, str]) -> Reading:
-    """What is read where each text of the Recipe is what it is ``now``."""
+    """The reading for the current value of each text; ``now`` maps the Recipe's texts to them."""
 
     def positive(text: str) -> TextInput:
         return TextInput(

@@ -1,4 +1,4 @@
-"""Prompts become token ids, chunk by chunk, each with the weight of its words."""
+"""Tokenize prompts into chunks of ids, with a weight for each token."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,10 +10,10 @@ from sdloop.prompt.chunks import Chunk, bare_ids, chunks_of
 
 
 class Ids(NamedTuple):
-    """One chunk as the text encoder reads it, begin and end and padding included.
+    """One chunk as the text encoder reads it, including start, end and padding tokens.
 
     ``ids`` and ``weights`` are (1, ``tokenizer.model_max_length``), on the CPU; ``weights`` is
-    ``None`` where all are 1.
+    ``None`` if all are 1.
     """
 
     ids: Tensor
@@ -23,7 +23,7 @@ class Ids(NamedTuple):
 def tokenize(tokenizer: Any, prompt: str, *, emphasis: str = "a1111") -> list[Ids]:
     """The chunks of ``prompt``, at least one, for one text encoder.
 
-    Raises ``PromptError`` for a prompt that cannot be read.
+    Raises ``PromptError`` for a prompt that cannot be parsed.
     """
     length = tokenizer.model_max_length - 2
     chunks = chunks_of(prompt, partial(bare_ids, tokenizer), length=length, emphasis=emphasis)
@@ -32,7 +32,7 @@ def tokenize(tokenizer: Any, prompt: str, *, emphasis: str = "a1111") -> list[Id
 
 
 def _padded(chunk: Chunk, begin: int, end: int, pad: int, length: int) -> Ids:
-    # Only what follows the end is padding: SD2's encoder tells the two apart.
+    # The end token must not be the padding token: SD2's encoder distinguishes them.
     padding = length - len(chunk)
     ids = [begin, *(token.id for token in chunk), end, *[pad] * padding]
     weights = [1.0, *(token.weight for token in chunk), 1.0, *[1.0] * padding]

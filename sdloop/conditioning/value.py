@@ -1,4 +1,4 @@
-"""The one value that conditioning ends in, and the form in which the UNet takes it."""
+"""``Conditioning``, the result of encoding, and how it is passed to the UNet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,20 +12,19 @@ from torch import Tensor
 class Conditioning:
     """What a batch of pictures is conditioned on.
 
-    ``prompt_embeds`` are (rows, tokens, width), in the UNet's dtype and on its device, a row for
-    each picture: or several, where the predictions for several prompts are combined with
-    ``weights`` (prompts, batch, 1, 1, 1). Then the first prompt's rows for all pictures come first,
-    then those of the second. The negative ones are the unconditional twins, one for each picture,
-    ``None`` where guidance is off. SDXL's UNet takes ``pooled_prompt_embeds`` (rows, width) and
-    ``time_ids`` (batch, 6) as well: the original height and width, the crop's top and left, the
-    target height and width.
+    ``prompt_embeds`` are (rows, tokens, width), in the UNet's dtype and on its device. There is one
+    row for each picture, or several if the predictions for several prompts are combined with
+    ``weights`` (prompts, batch, 1, 1, 1): first the rows of the first prompt for all pictures, then
+    those of the second. The negative embeddings have one row for each picture, or are ``None`` if
+    guidance is off. SDXL's UNet also takes ``pooled_prompt_embeds`` (rows, width) and ``time_ids``
+    (batch, 6): the original height and width, the crop's top and left, the target height and width.
 
-    ``channels`` (batch, channels, height, width), at the size of the latents, are what an
-    inpainting UNet or an upscaler takes besides them, and ``class_labels`` (batch,) the noise level
-    that an upscaler is told.
+    ``channels`` (batch, channels, height, width), at the size of the latents, are the extra input
+    channels of an inpainting UNet or an upscaler; ``class_labels`` (batch,) is the noise level for
+    an upscaler.
 
-    ``later`` is what takes the place of the prompts on the way: (step, Conditioning), in their
-    order. Steps are the scheduler's and count from 0 at the first that is run. All else stays:
+    ``later`` are the prompts that replace the first ones: (step, Conditioning), in order. Steps are
+    the scheduler's and count from 0 at the first that is run. Everything else stays the same:
     time_ids, class_labels and weights are those of the first.
     """
 
@@ -41,19 +40,19 @@ class Conditioning:
 
     @property
     def prompts(self) -> int:
-        """How many prompts the predictions for a picture are combined of."""
+        """How many prompts are combined for a picture."""
         return 1 if self.weights is None else len(self.weights)
 
     def at(self, step: int) -> "Conditioning":
-        """What holds at a step of the scheduler."""
+        """The Conditioning at a step of the scheduler."""
         return next((then for first, then in reversed(self.later) if first <= step), self)
 
     def over(self, steps: Sequence[int], *, guided: Sequence[bool]) -> list[dict[str, Any]]:
-        """The UNet's arguments for each of its turns, which are at these steps of the scheduler.
+        """The UNet's arguments for each of its calls, which belong to these scheduler steps.
 
-        Each has the unconditional twin where that turn is ``guided``, and always where there are
-        several prompts: they are combined by what they differ from it. Nothing is built twice:
-        turns with equal prompts have one and the same dict.
+        They include the negative embeddings if the call is ``guided``, and always if there are
+        several prompts, which are combined by their differences from the unconditional prediction.
+        Calls with equal prompts share the same dict.
         """
         built: dict[tuple[int, int, bool], dict[str, Any]] = {}
         inputs = []
@@ -67,10 +66,11 @@ class Conditioning:
         return inputs
 
     def unet_inputs(self, *, guided: bool) -> dict[str, Any]:
-        """The UNet's arguments at first; with guidance for the larger batch, twins in front.
+        """The UNet's arguments at the first step; with guidance, the negative rows come first.
 
-        Raises ``ValueError`` when guidance is asked for and there is no twin to guide away from,
-        or is not, and there are several prompts: they are combined by what they differ from it.
+        Raises ``ValueError`` if guidance has no negative embeddings, or if there are several
+        prompts without guidance: they are combined by their differences from the unconditional
+        prediction.
         """
         if self.prompts > 1 and not guided:
             raise ValueError("guidance_scale must not be 1 for a Conditioning of several prompts")
@@ -91,7 +91,7 @@ class Conditioning:
         return inputs
 
     def with_extra_channels(self, latent_input: Tensor) -> Tensor:
-        """``latent_input`` with the extra channels that this UNet takes, if it takes any."""
+        """``latent_input`` with the UNet's extra input channels, if it has any."""
         if self.channels is None:
             return latent_input
         times = len(latent_input) // len(self.channels)
@@ -99,14 +99,14 @@ class Conditioning:
 
     @property
     def shapes(self) -> tuple[tuple[int, torch.Size], ...]:
-        """What must be equal for pictures to share a batch: tokens and prompts, at each step."""
+        """What must be equal for pictures in one batch: tokens and prompts, at each step."""
         states = ((0, self), *self.later)
         shapes = [(first, state.prompt_embeds.shape) for first, state in states]
         kept = [one for one, last in zip(shapes[1:], shapes, strict=False) if one[1] != last[1]]
         return (shapes[0], *kept)
 
     def _for_each_row(self, values: Tensor | None, guided: bool) -> Tensor | None:
-        """What is told of each picture, for all the rows that the UNet sees of it."""
+        """Values per picture, repeated for all rows that the UNet gets for it."""
         times = self.prompts + guided
         return values if values is None or times == 1 else torch.cat([values] * times)
 
@@ -114,7 +114,7 @@ class Conditioning:
 def stack(pictures: Sequence[Conditioning]) -> Conditioning:
     """One Conditioning for a batch from those of its pictures, in their order.
 
-    They must agree in ``shapes``, and in whether they are guided.
+    They must have equal ``shapes``, and all or none must have negative embeddings.
     """
     steps = sorted({0, *(first for one in pictures for first, _ in one.later)})
     stacked: dict[tuple[tuple[int, int], ...], Conditioning] = {}
@@ -134,12 +134,12 @@ def stack(pictures: Sequence[Conditioning]) -> Conditioning:
 
 
 def _identity(state: Conditioning) -> tuple[int, int]:
-    """Two of one identity tell the UNet the same."""
+    """Equal for two Conditionings that give the UNet the same arguments."""
     return id(state.prompt_embeds), id(state.negative_prompt_embeds)
 
 
 def _stacked(pictures: Sequence[Conditioning]) -> Conditioning:
-    """The same for what holds at one step."""
+    """Like ``stack``, for a single step."""
     return Conditioning(
         prompt_embeds=_by_prompt([one.prompt_embeds for one in pictures]),
         negative_prompt_embeds=_joined([one.negative_prompt_embeds for one in pictures]),
@@ -160,7 +160,7 @@ def _joined(rows: Sequence[Tensor | None], *, dim: int = 0) -> Tensor | None:
     """All rows in one tensor, or ``None`` where no row has any."""
     present = [row for row in rows if row is not None]
     if present and len(present) < len(rows):
-        raise ValueError("a batch must be guided or not as a whole, got rows of both kinds")
+        raise ValueError("all pictures of a batch must use guidance or none, got both")
     return torch.cat(present, dim=dim) if present else None
 
 
@@ -168,5 +168,7 @@ def _twinned(negative: Tensor | None, positive: Tensor | None, guided: bool) -> 
     if not guided or positive is None:
         return positive
     if negative is None:
-        raise ValueError("guidance_scale must be 1 for a Conditioning without its negative twin")
+        raise ValueError(
+            "guidance_scale must be 1 for a Conditioning without negative_prompt_embeds"
+        )
     return torch.cat([negative, positive])

@@ -1,10 +1,9 @@
-"""Words that mean something else than the model learned: its text encoders with vectors beside
-their vocabulary.
+"""Learned and replaced words: text encoders with vectors that are not in their vocabulary.
 
 A tokenizer gives ids, and the text encoder's first layer looks up a vector for each. Here an id
-below zero stands for a vector that is in no vocabulary: the tokenizer puts it where the word is in
-the text, and the first layer knows it. Everything between and behind is as it was, and so are the
-model's own tokenizer and encoder, of which these are copies around the same weights.
+below zero stands for an additional vector: the tokenizer inserts it where the word is in the text,
+and the first layer looks it up. Nothing else changes. The model's own tokenizer and encoder are not
+modified: these are copies that share their weights.
 """
 
 import copy
@@ -26,10 +25,10 @@ from sdloop.recipe.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Words:
-    """What stands for what: (text in a prompt, terms) for each word, hashable.
+    """The additional words: (text in a prompt, terms) for each, hashable.
 
-    ``hashes`` are (file, sha256) of the files that the terms name; ``single`` are the words that
-    must be one token of the model's own.
+    ``hashes`` are (file, sha256) of the files in the terms; ``single`` are the words that must be a
+    single token of the model.
     """
 
     terms: tuple[tuple[str, Terms], ...] = ()
@@ -54,9 +53,9 @@ def words_of(recipe: Recipe) -> Words:
 
 
 def with_words(components: Components, words: Words) -> Components:
-    """``components`` whose text encoders read ``words`` so; the same ones where there are none.
+    """``components`` whose text encoders know ``words``; unchanged if there are none.
 
-    Raises ``SettingError`` for a word that is not one token, naming those that it is, and
+    Raises ``SettingError`` for a word that is not a single token, with its tokens, and
     ``FileError`` for a file that has changed, or holds NaN.
     """
     if not words.terms:
@@ -75,9 +74,9 @@ def with_words(components: Components, words: Words) -> Components:
 
 
 def with_vectors(components: Components, by_encoder: Sequence[Mapping[str, Tensor]]) -> Components:
-    """``components`` that read texts as vectors: text → (positions, width), for each encoder.
+    """``components`` that replace texts by vectors: text → (positions, width), for each encoder.
 
-    Gradients flow into the vectors. Any text may stand for them, "<my-frog>" or "{puppy|skunk}".
+    Gradients flow into the vectors. Any text can be used, like "<my-frog>" or "{puppy|skunk}".
     """
     parts: dict[str, Any] = {}
     for number, ((tokenizer, encoder), vectors) in enumerate(
@@ -92,7 +91,7 @@ def with_vectors(components: Components, by_encoder: Sequence[Mapping[str, Tenso
 
 
 def word_vector(tokenizer: Any, encoder: Any, word: str) -> Tensor:
-    """The input embedding of a word of one token, (1, width): a copy in float32."""
+    """The input embedding of a single-token word, (1, width): a copy in float32."""
     table: Tensor = encoder.get_input_embeddings().weight
     return table[token_id(tokenizer, word)].detach().float()[None].clone()
 
@@ -100,13 +99,13 @@ def word_vector(tokenizer: Any, encoder: Any, word: str) -> Tensor:
 class WordEmbedding(nn.Module):
     """The first layer of a text encoder: its own table, and a vector for each id below zero.
 
-    The table may be such a layer itself, and the ids that it knows are its: all from ``above`` on.
+    The table may itself be a ``WordEmbedding``; it then handles all ids from ``above`` on.
     """
 
     def __init__(self, table: nn.Module, vectors: Tensor) -> None:
         super().__init__()
         self.table = table
-        self.vectors = vectors  # a plain tensor, so that the encoder has the parameters it had
+        self.vectors = vectors  # a plain tensor, so that the encoder gets no new parameters
         self.above: int = (
             table.above - len(table.vectors) if isinstance(table, WordEmbedding) else 0
         )
@@ -118,7 +117,7 @@ class WordEmbedding(nn.Module):
 
 
 def _with_first_layer(encoder: Any, vectors: Mapping[str, Tensor]) -> Any:
-    """A copy of the encoder's modules around the same weights, with another first layer."""
+    """A copy of the encoder that shares its weights, with another first layer."""
     shared = {id(t): t for t in (*encoder.parameters(), *encoder.buffers())}
     copied = copy.deepcopy(encoder, shared)
     table = copied.get_input_embeddings()
@@ -135,7 +134,7 @@ def pairs_of(components: Components) -> list[tuple[Any, Any]]:
 
 
 def _sum(terms: Terms, tokenizer: Any, encoder: Any, files: Mapping[str, Tensor]) -> Tensor:
-    """The vectors that ``terms`` come to, (positions, width), float32 on the CPU or the encoder."""
+    """The sum of ``terms``, (positions, width), float32, on the CPU or the encoder's device."""
     device = encoder.get_input_embeddings().weight.device
     total: Tensor | None = None
     for term in terms:
@@ -147,12 +146,12 @@ def _sum(terms: Terms, tokenizer: Any, encoder: Any, files: Mapping[str, Tensor]
 
 
 def _file_vectors(file: str, sha256: str) -> tuple[Tensor, ...]:
-    """For each encoder (positions, width), float32, from the file that has this hash."""
+    """The file's vectors for each encoder, (positions, width), float32; checks the hash."""
     data = read_bytes(file)
     tensors = tensors_in(file, data)
     facts = facts_in(file, data, {name: tuple(t.shape) for name, t in tensors.items()})
     if facts.sha256 != sha256:
-        raise FileError(f"{file!r} was changed while it was in use: it is not {sha256[:12]}…")
+        raise FileError(f"{file!r} has changed since it was hashed: not {sha256[:12]}… any more")
     vectors = tuple(tensors[name].float().reshape(facts.count, -1) for name in facts.names)
     if not all(one.isfinite().all() for one in vectors):
         raise FileError(f"{file!r} holds NaN or infinity")

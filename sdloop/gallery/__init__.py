@@ -1,4 +1,4 @@
-"""Pictures in a folder, looked through and picked in a browser of this machine. No torch in here.
+"""The page on which people browse a folder of pictures and pick some. No torch in here.
 
-Only ``guard``, ``app`` and ``serve`` need a web framework, and are imported where a page is served.
+Only ``guard``, ``app`` and ``serve`` need a web framework; they are imported when a page is served.
 """

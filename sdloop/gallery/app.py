@@ -1,16 +1,16 @@
-"""The page and all that it asks for, over HTTP; who may ask is ``guard``'s to say.
+"""The page and all its requests, over HTTP; ``guard`` decides who may send requests.
 
 ::
 
-    GET  /                    the page; page.css and page.js beside it
-    GET  /news?after=N        what became known since, and what is picked
+    GET  /                    the page; also page.css and page.js
+    GET  /news?after=N        what is new since number N, and what is picked
     GET  /picture/ID          the file itself
-    GET  /thumbnail/ID        a small one
-    GET  /facts/ID            all that the file says, and its commands
+    GET  /thumbnail/ID        a thumbnail
+    GET  /facts/ID            all settings in the file, and the commands that remake it
     POST /choose/ID/CHOICE    "pick", "reject" or "none"
-    POST /copy                the picks, to the folder that the command named
+    POST /copy                copy the picks to the folder that the command named
     GET  /larger              the commands that make the picks larger
-    POST /larger              and run them
+    POST /larger              run these commands
 """
 
 import json
@@ -39,16 +39,16 @@ from sdloop.gallery.thumbnails import thumbnail
 
 PAGE = Path(__file__).parent / "page"
 
-_KEEP = "private, max-age=31536000, immutable"  # each version has an address of its own
+_KEEP = "private, max-age=31536000, immutable"  # a changed picture gets a new address
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Desk:
     """All that one page works on.
 
-    ``root`` is the folder, absolute and without links, ``shown`` the same as people named it;
-    ``copies`` is where picks are copied to, ``cache`` where thumbnails are kept; ``standing`` as
-    ``remaking`` takes it.
+    ``root`` is the folder, absolute and without links, ``shown`` the same folder as the user named
+    it. Picks are copied to ``copies``, thumbnails are cached in ``cache``; for ``standing`` see
+    ``remaking``.
     """
 
     root: Path
@@ -62,12 +62,12 @@ class Desk:
 
 
 def guarded_app(desk: Desk, *, port: int, token: str) -> Guard:
-    """What is served: ``desk``, to whoever has the token."""
+    """The app for ``desk``, open only to those who know the token."""
     return Guard(app(desk), port=port, token=token)
 
 
 def app(desk: Desk) -> Starlette:
-    """Everything that the page can ask for. Whatever fails is told in a line of text."""
+    """All requests of the page. An error is answered with a line of text."""
 
     def page(request: Request) -> Response:
         return _static("page.html", "text/html; charset=utf-8")
@@ -150,9 +150,9 @@ def _chosen(choices: Choices) -> dict[str, list[str]]:
 
 
 def _picks(desk: Desk) -> tuple[list[Seen], list[str]]:
-    """Those that are there, in the order of picking, and the paths of those that are not.
+    """The picks whose files exist, in the order of picking, and the paths of the missing ones.
 
-    A list may be edited by hand: what it names outside of the folder is not one of its pictures.
+    The list may be edited by hand: paths outside of the folder count as missing.
     """
     with desk.lock:
         picks = choices_of(desk.root).picks
@@ -164,7 +164,7 @@ def _picks(desk: Desk) -> tuple[list[Seen], list[str]]:
 
 
 def _larger(desk: Desk) -> list[Job]:
-    """Those of the picks that sdloop made, and that are not on their way already."""
+    """The jobs for picks that sdloop made, and that have no job yet."""
     begun = {job["path"] for job in desk.jobs.all() if job["state"] != "failed"}
     jobs = []
     for seen in _picks(desk)[0]:
@@ -205,7 +205,7 @@ def _static(name: str, content_type: str) -> Response:
 
 
 def _json(value: Any) -> Response:
-    """ASCII, since a file name that is no text has no UTF-8."""
+    """JSON in ASCII, because a file name may contain bytes that are not valid UTF-8."""
     headers = {"content-type": "application/json", "cache-control": "no-store"}
     return Response(json.dumps(value), headers=headers)
 

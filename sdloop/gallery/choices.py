@@ -1,7 +1,7 @@
-"""What was picked and what was rejected: two lists of paths in the folder of the pictures.
+"""The picked and the rejected pictures: two lists of paths, saved in the pictures' folder.
 
-The files are the truth, not this program: they are read again before each change, so that they may
-be edited by hand, or by another page, while one is open.
+The files are read again before each change, so that they may be edited by hand, or by another page,
+while a page is open.
 """
 
 from collections.abc import Sequence
@@ -21,16 +21,16 @@ CHOICES: tuple[Choice, ...] = ("pick", "reject", "none")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choices:
-    """Paths relative to the folder, in the order in which they were chosen; none is in both."""
+    """Paths relative to the folder, in the order of choosing; no path is in both lists."""
 
     picks: Sequence[str] = ()
     rejects: Sequence[str] = ()
 
 
 def choices_of(folder: Path) -> Choices:
-    """What stands in the folder's lists; a path in both counts as picked.
+    """The choices in the folder's lists; a path in both counts as picked.
 
-    Pictures that are gone stay in their list: they may come back.
+    Missing pictures stay in their list, because they may come back.
     """
     picks = _lines(folder / PICKS)
     rejects = [path for path in _lines(folder / REJECTS) if path not in set(picks)]
@@ -38,10 +38,10 @@ def choices_of(folder: Path) -> Choices:
 
 
 def choose(folder: Path, path: str, choice: Choice) -> Choices:
-    """Write down what becomes of ``path``, each list whole or not at all; returns what holds then.
+    """Save the choice for ``path``, each list written atomically; returns all choices.
 
-    What was picked before keeps its place among the picks. Raises ``FileError`` when a list cannot
-    be written.
+    A picture that was already picked keeps its place among the picks. Raises ``FileError`` if a
+    list cannot be written.
     """
     before = choices_of(folder)
     after = Choices(
@@ -75,6 +75,6 @@ def _lines(file: Path) -> list[str]:
 
 
 def _write(file: Path, paths: Sequence[str]) -> None:
-    """A name need not be text; its bytes are what other programs open."""
+    """Write names as bytes: a file name need not be valid text."""
     data = "".join(f"{path}\n" for path in paths).encode("utf-8", "surrogateescape")
     write_whole(file, data, exists="overwrite")

@@ -1,4 +1,4 @@
-"""The command line that makes a picture again, written out from its Recipe."""
+"""The command line that makes a picture again, built from its Recipe."""
 
 import json
 import shlex
@@ -19,7 +19,7 @@ LARGER = 2.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """``sdloop`` with ``arguments``; ``stdin`` is what it reads, where it reads anything."""
+    """``sdloop`` with ``arguments``; ``stdin`` is the text that it reads, if any."""
 
     arguments: tuple[str, ...]
     stdin: str | None = None
@@ -39,9 +39,8 @@ class Command:
 def remaking(recipe: Recipe, *, standing: Collection[str] = ()) -> Command:
     """The command that makes the picture of a resolved ``recipe`` again.
 
-    Settings that every command has anyway are left out, but for those in ``standing``: fields that
-    the user's own settings file, or environment, decides otherwise. A Recipe that flags cannot tell
-    is given as JSON, which any can.
+    Settings at their default are left out, except those in ``standing``: the fields that the user's
+    settings file or environment sets. A Recipe that cannot be written as flags is passed as JSON.
     """
     values = recipe.to_dict()
     if not _fits_flags(recipe, values):
@@ -55,7 +54,7 @@ def remaking(recipe: Recipe, *, standing: Collection[str] = ()) -> Command:
         if name in values and (name in standing or _is_told(name, getattr(recipe, name)))
         for word in _flag(name, getattr(recipe, name))
     ]
-    # What begins with a dash is taken for a flag, unless this stands before it.
+    # After "--", an argument that begins with a dash is not taken for a flag.
     if any(place.startswith("-") for place in places):
         return Command(arguments=(_name(recipe), *flags, "--", *places))
     return Command(arguments=(_name(recipe), *places, *flags))
@@ -64,7 +63,7 @@ def remaking(recipe: Recipe, *, standing: Collection[str] = ()) -> Command:
 def larger(recipe: Recipe, path: str, output: str, *, standing: Collection[str] = ()) -> Command:
     """The command that makes the picture at ``path`` twice as large, as the file ``output``.
 
-    One that was made from noise at once is made again with a second stage, any other is enlarged.
+    A picture made by txt2img in one pass is made again with a hires pass, any other is enlarged.
     """
     if _name(recipe) == "txt2img" and recipe.hires is None:
         command = remaking(recipe, standing=standing)
@@ -78,17 +77,17 @@ def larger(recipe: Recipe, path: str, output: str, *, standing: Collection[str] 
 
 
 def plain_path(path: str | Path) -> str:
-    """A path that is not taken for a flag."""
+    """The path, written so that it is not taken for a flag."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def runs_code(recipe: Recipe) -> bool:
-    """Whether making the picture runs Python that the Recipe names: not for whoever only looks."""
+    """Whether making the picture runs Python code that the Recipe names: never do so unasked."""
     return any(parse_loss(loss).module is not None for loss in recipe.losses or ())
 
 
 def _name(recipe: Recipe) -> str:
-    """The subcommand that such pictures come from."""
+    """The subcommand that makes such pictures."""
     if any(getattr(recipe, side) is not None for side in SIDES):
         return "outpaint"
     if recipe.mask is not None:
@@ -101,7 +100,7 @@ def _name(recipe: Recipe) -> str:
 
 
 def _fits_flags(recipe: Recipe, values: Mapping[str, Any]) -> bool:
-    """Whether flags and arguments say just this, and no place means something else there."""
+    """Whether flags and arguments can express the Recipe exactly."""
     texts = [recipe.prompt, *(recipe.mix_prompts or ())]
     if "-" in texts or "<lora:" in "".join(texts) or "\0" in json.dumps(values, ensure_ascii=False):
         return False
@@ -115,9 +114,9 @@ def _is_told(name: str, value: Any) -> bool:
 
 
 def _flag(name: str, value: Any) -> Iterator[str]:
-    """The words for one field; ``--name=value`` is safe whatever the value begins with."""
+    """The arguments for one field; ``--name=value`` is safe whatever the value begins with."""
     flag = "--seed" if name == "seed" else ROWS[name].flag
-    if not flag:  # an argument, or found out from the files that the command is given
+    if not flag:  # an argument, or a value that is computed from the command's files
         return
     if value is True:
         yield flag
@@ -137,10 +136,10 @@ def _text(value: Any) -> str:
 
 
 def _number(scale: float) -> str:
-    """Without an exponent, which a LoRA's scale is not read with."""
+    """A LoRA's scale, without an exponent, which its flag does not accept."""
     return f"{scale:.17f}".rstrip("0").rstrip(".") if "e" in repr(scale) else _text(scale)
 
 
 def _template(name: str) -> str:
-    """A file name as a template takes it, in which braces stand for settings."""
+    """A file name with its braces escaped, because in a template they stand for settings."""
     return name.replace("{", "{{").replace("}", "}}")

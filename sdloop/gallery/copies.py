@@ -1,4 +1,4 @@
-"""Pictures taken along into another folder, under the paths that they have in theirs."""
+"""Copy pictures to another folder, under the same relative paths."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,8 +11,8 @@ from sdloop.metadata.atomic import write_whole
 def copy_whole(root: Path, paths: Iterable[str], target: Path) -> list[Path]:
     """Copy the pictures to ``target``; returns the files that are new there.
 
-    One that is there already, byte for byte, is left alone; where another has its name, this one is
-    numbered. Raises ``FileError`` for what cannot be read or written.
+    A picture that already exists, byte for byte, is skipped; if another file has its name, a
+    number is added. Raises ``FileError`` if a file cannot be read or written.
     """
     copied = []
     for path in paths:
@@ -23,7 +23,7 @@ def copy_whole(root: Path, paths: Iterable[str], target: Path) -> list[Path]:
 
 
 def _is_there(path: Path, data: bytes) -> bool:
-    """Under its own name, or under a number that it got when it was copied before."""
+    """Whether the picture is there, under its name or with a number from an earlier copy."""
     try:
         alike = [path, *path.parent.glob(f"{_escaped(path.stem)}-[0-9]*{_escaped(path.suffix)}")]
         return any(_same(one, data) for one in alike)

@@ -1,4 +1,4 @@
-"""What a page is told about each picture: plain values for JSON, read without decoding a pixel."""
+"""What the page knows about each picture: plain values for JSON, read without decoding pixels."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -11,15 +11,15 @@ from sdloop.metadata.names import numbered
 from sdloop.metadata.picture import read_record
 from sdloop.metadata.record import Record
 
-# Of the circumstances, those that people compare pictures by.
+# What a file records about its run, and people compare pictures by.
 _MADE = ("seconds", "device", "dtype")
 
 
 def brief(root: Path, seen: Seen) -> dict[str, Any]:
-    """As much as the grid is filtered and sorted by; ``time`` is in seconds since 1970.
+    """What the grid needs for filtering and sorting; ``time`` is in seconds since 1970.
 
-    ``settings`` are a Recipe's fields, "step" for a picture that was not finished, and some of the
-    circumstances; nothing, where the file does not say how it was made.
+    ``settings`` are the Recipe's fields, "step" for an unfinished picture, and some facts of the
+    run; empty if the file has no settings.
     """
     record = record_or_none(root, seen)
     return {
@@ -32,11 +32,11 @@ def brief(root: Path, seen: Seen) -> dict[str, Any]:
 
 
 def full(root: Path, seen: Seen, *, shown: Path, standing: Collection[str] = ()) -> dict[str, Any]:
-    """All that its file says, and the commands that make the picture again and make it larger.
+    """All settings in its file, and the commands that make the picture again, also larger.
 
-    ``shown`` is the folder as commands shall name it, ``standing`` as ``remaking`` takes it. Of one
-    that another program made, ``sdloop rerun`` says what can be taken over; one that moves, or was
-    not finished, has no command.
+    ``shown`` is the folder as commands name it; for ``standing`` see ``remaking``. For a picture of
+    another program the command is ``sdloop rerun``, which reports what it cannot use. Animations
+    and unfinished pictures have no command.
     """
     record = record_or_none(root, seen)
     if record is None:
@@ -56,7 +56,7 @@ def full(root: Path, seen: Seen, *, shown: Path, standing: Collection[str] = ())
 
 
 def larger_of(record: Record, seen: Seen, *, shown: Path, standing: Collection[str] = ()) -> Any:
-    """The command for a picture twice as large, beside the one that it is made from."""
+    """The command for a picture twice as large, saved in the folder of the original."""
     assert record.recipe is not None
     path = shown / seen.path
     output = numbered(path.with_name(f"{path.stem}-x2.png"), 1)
@@ -64,7 +64,7 @@ def larger_of(record: Record, seen: Seen, *, shown: Path, standing: Collection[s
 
 
 def record_or_none(root: Path, seen: Seen) -> Record | None:
-    """Any picture can be picked, whoever made it."""
+    """The file's record; None if it has none, because any picture can be picked."""
     try:
         return read_record(root / seen.path)
     except FileError:
@@ -83,7 +83,7 @@ def _settings(record: Record) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """One value that can be compared, where a setting has several."""
+    """A setting as one comparable value, even if it has several."""
     if not isinstance(value, list):
         return value
     return ", ".join(_named(one) if isinstance(one, dict) else str(one) for one in value)

@@ -1,7 +1,7 @@
-"""The pictures in a folder and in those below it, and nothing that lies elsewhere.
+"""The pictures in a folder and its subfolders, and nothing outside of it.
 
-Whoever asks for a picture names it by an id that was made here, never by a path: so there is no
-path from outside that could lead out of the folder. Links are not followed, in no part of a path.
+The page names a picture by an id that was made here, never by a path: so no request can name a
+path outside of the folder. Links are never followed, in any part of a path.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sdloop.errors import FileError
 
-# Those that every browser shows, and what it is told that they are.
+# The formats that every browser shows, and their content types.
 CONTENT_TYPES = {
     ".png": "image/png",
     ".apng": "image/apng",
@@ -27,7 +27,7 @@ CONTENT_TYPES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """A picture file, as one look at the folder found it.
+    """A picture file, as one scan of the folder found it.
 
     ``path`` is relative to the folder, with slashes; ``changed_ns`` is when its content changed, in
     nanoseconds since 1970; ``size`` is in bytes.
@@ -39,12 +39,12 @@ class Seen:
 
     @property
     def id(self) -> str:
-        """As ``id_of`` makes it of the path."""
+        """The ``id_of`` the path."""
         return id_of(self.path)
 
     @property
     def version(self) -> str:
-        """Another one for every other content, so that a browser may keep what it has."""
+        """Changes whenever the content does, so that a browser may cache each version."""
         return f"{self.changed_ns:x}-{self.size:x}"
 
     @property
@@ -53,7 +53,7 @@ class Seen:
 
 
 def id_of(path: str) -> str:
-    """What stands for a relative path wherever a browser names a picture.
+    """The id by which a browser names the picture at a relative path.
 
     >>> id_of("frogs/4.png")
     'b428d34940902155'
@@ -62,10 +62,10 @@ def id_of(path: str) -> str:
 
 
 def scan(root: Path) -> Iterator[Seen]:
-    """Every picture below ``root``, in no order; hidden files, and what links name, are left out.
+    """Every picture below ``root``, in no particular order, without hidden files and links.
 
-    What vanishes or is closed to us meanwhile is not there. Raises ``FileError`` when ``root``
-    itself cannot be read.
+    Files that vanish during the scan or cannot be read are skipped. Raises ``FileError`` if
+    ``root`` itself cannot be read.
     """
     try:
         entries = list(os.scandir(root))
@@ -76,7 +76,7 @@ def scan(root: Path) -> Iterator[Seen]:
 
 def _scanned(entries: list[os.DirEntry[str]], above: str) -> Iterator[Seen]:
     for entry in entries:
-        # A list of paths has one a line, so that a name with a line break has no place in it.
+        # The lists of picks have one path per line: they cannot hold a name with a line break.
         if entry.name.startswith(".") or "\n" in entry.name or "\r" in entry.name:
             continue
         with suppress(OSError):
@@ -94,14 +94,14 @@ def _is_shown(entry: os.DirEntry[str]) -> bool:
 
 
 def content_of(root: Path, path: str) -> bytes:
-    """What is in the file ``path`` below ``root``, which is absolute and leads over no link.
+    """The bytes of the file ``path`` below ``root``, which is absolute and contains no link.
 
-    Raises ``FileError`` when it is gone, or is meanwhile a link or anything but a file.
+    Raises ``FileError`` if it is missing, or is now a link or anything else but a file.
     """
     full = root / path
     try:
         if full.resolve() != full:
-            raise FileError(f"cannot read {path!r}: it leads out of the folder")
+            raise FileError(f"cannot read {path!r}: it points outside the folder")
         handle = os.open(full, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):

@@ -1,4 +1,4 @@
-"""The page as files: a folder that a browser shows without any server, from a disk or the web."""
+"""Export the page as files: a folder that a browser can show without a server."""
 
 import html
 import json
@@ -25,18 +25,18 @@ _POLICY = (
 def check_gallery(root: Path, target: Path, *, overwrite: bool) -> None:
     """Raise ``FileError`` for a folder that a gallery must not be written to.
 
-    One within the pictures' own would show up among them.
+    Inside the pictures' folder, the gallery's files would show up among the pictures.
     """
     place = target.resolve()
     if place == root or root in place.parents:
-        raise FileError(f"cannot write {str(target)!r}: it is in the folder of the pictures")
+        raise FileError(f"cannot write {str(target)!r}: it is inside the folder of the pictures")
     try:
         in_use = target.exists() and (not target.is_dir() or any(target.iterdir()))
     except OSError as error:
         raise FileError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
     if in_use and not (overwrite and target.is_dir()):
         raise FileError(
-            f"{str(target)!r} is already there: choose another name, or write into it with "
+            f"{str(target)!r} already exists: choose another name, or write into it with "
             "--overwrite"
         )
 
@@ -49,9 +49,10 @@ def write_gallery(
     shown: Path,
     cache: Path,
 ) -> Path:
-    """Write the pictures, each with its ``brief``, and a page of them; returns the page.
+    """Write the pictures, each with its ``brief`` facts, and a page that shows them.
 
-    The page is written when all that it shows is there. Raises ``FileError``.
+    The page is written last, when all its pictures are there. Returns its path. Raises
+    ``FileError``.
     """
     told = []
     for seen, facts in pictures:
@@ -72,7 +73,7 @@ def write_gallery(
 
 
 def _page(pictures: Sequence[Mapping[str, Any]]) -> bytes:
-    """The page with its pictures beside it, and without scripts a plain row of them."""
+    """The page; browsers without JavaScript show a plain list of the pictures."""
     head = (
         f'<meta http-equiv="content-security-policy" content="{_POLICY}">\n'
         '<script src="pictures.js" defer></script>'
@@ -94,5 +95,5 @@ def _plain(picture: Mapping[str, Any]) -> str:
 
 
 def _address(path: str) -> str:
-    """Whatever its bytes are."""
+    """The path as a relative URL, whatever bytes it contains."""
     return quote(os.fsencode(path))

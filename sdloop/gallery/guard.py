@@ -1,9 +1,9 @@
-"""Who may ask this server for anything: a page of its own, that knows the token.
+"""Who may send requests to this server: only its own page, which knows the token.
 
-A server on the loopback can be reached by every page in the same browser, and by every user of the
-machine. So the address has a secret part; a page from elsewhere that got a name of its own to point
-here (DNS rebinding) calls the server by that name, which is refused; and so are changes that
-another page asks for.
+A server on the loopback address can be reached by every page in the same browser, and by every user
+of the machine. So the address has a secret part, the token. Requests under another host name are
+refused (a foreign page could let its own name point here: DNS rebinding), and so are changes that
+another page requests.
 """
 
 import secrets
@@ -26,7 +26,7 @@ _HEADERS = {
 
 
 class Guard:
-    """``app``, for those who come to 127.0.0.1 at ``port`` with ``token`` before each path."""
+    """``app``, only for requests to 127.0.0.1:``port`` whose path begins with ``token``."""
 
     def __init__(self, app: ASGIApp, *, port: int, token: str) -> None:
         self._app = app
@@ -52,17 +52,19 @@ class Guard:
     def _refusal(self, scope: Scope) -> str | None:
         headers = {name.decode("latin-1"): v.decode("latin-1") for name, v in scope["headers"]}
         if headers.get("host") not in self._hosts:
-            return "This address is for the machine itself: use the one that sdloop pick printed."
+            return (
+                "This server answers only at 127.0.0.1: use the address that sdloop pick printed."
+            )
         token, slash, _ = scope["path"].removeprefix("/").partition("/")
         if not secrets.compare_digest(token.encode(), self._token.encode()) or not slash:
-            return "The address lacks its token: use the one that sdloop pick printed."
+            return "The address has no valid token: use the address that sdloop pick printed."
         if scope["method"] not in ("GET", "HEAD") and not _is_own(headers):
-            return "A change was asked for by another page."
+            return "Changes that other pages ask for are refused."
         return None
 
 
 def _is_own(headers: dict[str, str]) -> bool:
-    """Whether the page that asks is ours; programs that are no browser say neither."""
+    """Whether the request comes from our page; programs other than browsers send no origin."""
     origin = headers.get("origin", f"http://{headers['host']}")
     site = headers.get("sec-fetch-site", "same-origin")
     return origin == f"http://{headers['host']}" and site == "same-origin"

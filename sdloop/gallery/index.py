@@ -1,7 +1,7 @@
-"""What is known of a folder, kept up to date while pictures appear in it, change and go.
+"""The list of a folder's pictures, kept up to date while pictures appear, change and vanish.
 
-Everything that becomes known gets the next number; whoever tells up to which number they have heard
-is told the rest. So a page of thousands of pictures asks every second, and is answered in a line.
+Every change gets the next number; a page sends the last number that it knows and gets the newer
+changes. So a page of thousands of pictures can ask every second and gets a short answer.
 """
 
 import threading
@@ -15,15 +15,15 @@ from typing import Any
 from sdloop.gallery.facts import brief
 from sdloop.gallery.folder import Seen, scan
 
-_EVERY = 0.5  # seconds between two looks at the folder, however many pages ask
-_AT_ONCE = 0.2  # seconds of reading before what is known is told
+_EVERY = 0.5  # seconds between two scans of the folder, however many pages ask
+_AT_ONCE = 0.2  # seconds of reading files per answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class News:
-    """What became known after some number: ``number`` is the one to ask with next time.
+    """The changes after some number: ``number`` is the one to ask with next time.
 
-    ``gone`` are ids; ``unread`` is how many pictures are there and not told yet.
+    ``gone`` are the ids of removed pictures; ``unread`` is how many pictures are not read yet.
     """
 
     number: int
@@ -35,8 +35,7 @@ class News:
 class Index:
     """The pictures of ``root`` by their ids. Several threads may ask at once.
 
-    ``scores`` are numbers that somebody gave to pictures, by path: they are told as the setting
-    "clip", the CLIP score.
+    ``scores`` are the pictures' CLIP scores, by path: the page gets them as the setting "clip".
     """
 
     def __init__(self, root: Path, *, scores: Mapping[str, float] = MappingProxyType({})) -> None:
@@ -51,11 +50,11 @@ class Index:
         self._looked = 0.0
 
     def picture(self, id: str) -> Seen | None:
-        """The picture of that id, if there is one."""
+        """The picture with this id, or None."""
         return self._seen.get(id)
 
     def news(self, after: int) -> News:
-        """What became known after ``after``; 0 asks for all. Raises ``FileError`` as ``scan``."""
+        """The changes after number ``after``; 0 asks for all. Raises ``FileError`` as ``scan``."""
         with self._lock:
             if not self._unread and time.monotonic() - self._looked >= _EVERY:
                 self._look()
@@ -81,7 +80,7 @@ class Index:
             self._gone[id] = self._number
             self._told.pop(id, None)
         changed = [seen for id, seen in found.items() if self._seen.get(id) != seen]
-        # The last one is read first.
+        # The list is read from its end.
         self._unread = sorted(changed, key=lambda seen: seen.changed_ns)
         self._seen = found
         self._looked = time.monotonic()

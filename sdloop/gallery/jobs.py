@@ -1,4 +1,4 @@
-"""Pictures made again, larger, one after the other, while the page stays open."""
+"""The queue that makes picked pictures larger, one after the other, while the page is open."""
 
 import os
 import subprocess
@@ -18,9 +18,9 @@ State = Literal["waiting", "running", "done", "failed"]
 
 @dataclass(kw_only=True, slots=True)
 class Job:
-    """``command`` for the picture at ``path``; ``told`` is the last line of what it said.
+    """``command`` for the picture at ``path``; ``told`` is the last line of its output.
 
-    One that is ``by_hand`` is never run from here.
+    A job that is ``by_hand`` is never run from here.
     """
 
     path: str
@@ -31,10 +31,10 @@ class Job:
 
 
 class Jobs:
-    """A queue of commands, each a process of its own, of which one runs at a time.
+    """A queue of commands, each a separate process; one runs at a time.
 
-    They run offline, and none that runs code of its own: a Recipe comes out of a file, and whatever
-    that names, looking at pictures shall not fetch or start it.
+    They run offline, and commands that would run code from a Recipe are not run: a Recipe comes
+    from a file, and looking at pictures must not download or run anything that a file names.
     """
 
     def __init__(self) -> None:
@@ -60,12 +60,12 @@ class Jobs:
             return [{"path": j.path, "state": j.state, "told": j.told} for j in self._jobs]
 
     def running(self) -> bool:
-        """Whether a process is at work."""
+        """Whether a process is running."""
         with self._changed:
             return self._process is not None
 
     def end(self) -> None:
-        """Stop what runs, as a polite kill does, and forget what waits."""
+        """Stop the running command with SIGTERM, and drop the waiting ones."""
         with self._changed:
             self._ended = True
             self._waiting.clear()
@@ -79,7 +79,7 @@ class Jobs:
         while (job := self._next()) is not None:
             try:
                 code, last = self._run(job.command)
-            except OSError as error:  # no process could be started
+            except OSError as error:  # the process could not be started
                 code, last = 1, str(error)
             with self._changed:
                 job.state, job.told = ("failed" if code else "done"), last
@@ -94,7 +94,7 @@ class Jobs:
             return job
 
     def _run(self, command: Command) -> tuple[int, str]:
-        """Its exit code, and the last line that it said."""
+        """The command's exit code, and the last line of its output."""
         with self._changed:
             if self._ended:
                 return 1, ""
@@ -105,7 +105,7 @@ class Jobs:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                # Ctrl-C in the terminal is for the page; it ends this one in its turn.
+                # Ctrl-C in the terminal must only stop the page, which then stops this process.
                 start_new_session=True,
                 env={**os.environ, "HF_HUB_OFFLINE": "1"},
             )

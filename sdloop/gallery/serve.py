@@ -1,4 +1,4 @@
-"""A desk on a port of this machine's loopback, until somebody presses Ctrl-C."""
+"""Serve the page on a port of 127.0.0.1, until Ctrl-C."""
 
 import os
 import secrets
@@ -20,20 +20,20 @@ HOST = "127.0.0.1"
 
 
 def check_framework() -> None:
-    """Raise ``SettingError`` where what serves pages is not installed."""
+    """Raise ``SettingError`` if the web framework is not installed."""
     try:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
         raise SettingError(
-            f"the page needs {error.name}: pip install 'sdloop[pick]' (--export needs nothing)"
+            f"the page needs {error.name}: pip install 'sdloop[pick]' (--export works without it)"
         ) from error
 
 
 def serve(desk: "Desk", *, port: int, browser: bool, tell: Callable[[str], None]) -> None:
-    """Serve until interrupted; ``tell`` gets the address as soon as it answers.
+    """Serve until interrupted; ``tell`` is called with the address as soon as it works.
 
-    Port 0 is any that is free. Raises ``SettingError`` for one that is taken.
+    Port 0 means any free port. Raises ``SettingError`` if the port is in use.
     """
     import uvicorn
 
@@ -56,7 +56,7 @@ def serve(desk: "Desk", *, port: int, browser: bool, tell: Callable[[str], None]
         tell(address)
         if browser and _has_screen():
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        # uvicorn ends in order at a signal, and then raises it once more.
+        # After a signal uvicorn shuts down cleanly, and then raises the signal again.
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
     desk.jobs.end()
@@ -71,7 +71,7 @@ def _listening(port: int) -> socket.socket:
 
 
 def _has_screen() -> bool:
-    """Without one, browsers that work in a terminal would take over this one."""
+    """Whether there is a display: without one, a text browser would take over the terminal."""
     if sys.platform in ("darwin", "win32"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

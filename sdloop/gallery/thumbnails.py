@@ -1,7 +1,7 @@
-"""Small pictures for the grid: each made once, when it is first seen, and kept in the user's cache.
+"""Thumbnails for the grid: each is made once, when it is first shown, and kept in the user's cache.
 
-A kept one is found by the picture's place, time and size, so that a changed picture gets a new one.
-Those that nobody has made in a season are removed: they are made again when they are wanted.
+The cache key has the picture's path, time and size, so a changed picture gets a new thumbnail. Old
+thumbnails are removed after ``KEPT_DAYS``, and made again when they are needed.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from sdloop.images.input.frame import opaque
 from sdloop.images.input.read import read_image
 from sdloop.metadata.atomic import write_whole
 
-SIDE = 384  # pixels: a cell of the grid on a screen with two for one
+SIDE = 384  # pixels: a cell of the grid on a screen with a pixel ratio of 2
 KEPT_DAYS = 90
 
-_SMALL = 2**17  # bytes that a picture of at most ``SIDE`` may have to be shown as it is
+_SMALL = 2**17  # bytes: a picture of at most ``SIDE`` pixels and this size needs no thumbnail
 
 
 def cache_folder() -> Path:
-    """Where this user's programs keep what can be made again."""
+    """The folder for thumbnails in the user's cache folder."""
     named = os.environ.get("XDG_CACHE_HOME", "")
     if Path(named).is_absolute():
         base = Path(named)
@@ -39,10 +39,10 @@ def cache_folder() -> Path:
 
 
 def thumbnail(root: Path, seen: Seen, cache: Path) -> tuple[bytes, str]:
-    """A picture of at most ``SIDE`` pixels, and its content type; a small one is shown as it is.
+    """A picture of at most ``SIDE`` pixels, and its content type; a small one is left as it is.
 
-    Raises ``FileError`` when it cannot be read, or is no picture. A cache that cannot be written to
-    costs time and nothing else.
+    Raises ``FileError`` if it cannot be read, or is not a picture. If the cache cannot be written,
+    the thumbnail is made again each time.
     """
     kept = cache / f"{_name(root, seen)}.jpg"
     with suppress(OSError):
@@ -57,7 +57,7 @@ def thumbnail(root: Path, seen: Seen, cache: Path) -> tuple[bytes, str]:
 
 
 def forget_old(cache: Path, *, days: float = KEPT_DAYS) -> None:
-    """Remove what was made longer ago than that."""
+    """Remove thumbnails that are older than ``days``."""
     limit = time.time() - days * 24 * 3600
     with suppress(OSError):
         for entry in os.scandir(cache):

@@ -1,1 +1,1 @@
-"""What makes one prediction of several: formulas, guiders, perturbed attention, losses."""
+"""Guidance: formulas, guiders, perturbed attention and losses."""

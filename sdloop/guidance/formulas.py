@@ -1,7 +1,7 @@
-"""Formulas that combine the UNet's predictions into the one that the scheduler steps along.
+"""Formulas that combine the UNet's predictions into the one that the scheduler uses.
 
 All tensors are predictions, or clean latents, of shape (batch, channels, height, width), and each
-picture of the batch is treated by itself. ``guiders`` brings them into the loop.
+picture of the batch is handled separately. ``guiders`` adapts them to the loop.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from torch import Tensor
 
 
 def composed(noise_uncond: Tensor, noise_texts: Sequence[Tensor], weights: Tensor | None) -> Tensor:
-    """One prediction out of those for several prompts: each pulls with its weight.
+    """Combine the predictions for several prompts, each with its weight.
 
     All are noise predictions of shape (batch, channels, height, width); ``weights`` (prompts,
-    batch, 1, 1, 1) may be negative, which leads away from a prompt. ``None`` is a single prompt,
-    whose prediction is returned as it is. Guided by ``classifier_free_guidance`` the result is
+    batch, 1, 1, 1) may be negative, which moves away from a prompt. ``None`` means a single prompt,
+    whose prediction is returned unchanged. With ``classifier_free_guidance`` the result becomes
     ``noise_uncond + guidance_scale * sum(weight * (noise_text - noise_uncond))``.
 
     Source: Liu et al. 2022 (arXiv:2206.01714), equation 11.
@@ -51,11 +51,11 @@ def classifier_free_guidance(
 
 
 def rescale_guidance(noise_pred: Tensor, noise_text: Tensor, guidance_rescale: float) -> Tensor:
-    """Take back the contrast that guidance adds, by a share of 0 (none) to 1 (all of it).
+    """Remove a share of the contrast that guidance adds, from 0 (none) to 1 (all of it).
 
     Guidance raises the standard deviation of the prediction above that of ``noise_text``, which
-    over-exposes pictures, most of all where the schedule ends at zero signal. Each picture of the
-    batch is rescaled by its own deviation.
+    over-exposes pictures, especially with zero terminal SNR. Each picture of the batch is rescaled
+    by its own standard deviation.
 
     Source: Lin et al. 2023 (arXiv:2305.08891), equations 15 and 16.
 
@@ -71,11 +71,11 @@ def rescale_guidance(noise_pred: Tensor, noise_text: Tensor, guidance_rescale: f
 
 
 def threshold_dynamically(denoised: Tensor, limit: float, percentile: float) -> Tensor:
-    """Bring clean latents back into the range of -``limit`` to ``limit`` where guidance left it.
+    """Dynamic thresholding: bring clean latents back into the range -``limit`` to ``limit``.
 
-    The bound is that below which this share of a picture's values lies (0.995: all but one in 200).
-    Where it is beyond ``limit``, the values are clipped there, and all of them are divided so that
-    the bound becomes ``limit``: 1 for pixels, and for latents whatever range suits them.
+    The bound is the ``percentile`` of a picture's absolute values (0.995: all but one in 200 lie
+    below it). If it exceeds ``limit``, the values are clipped to it and divided so that the bound
+    becomes ``limit``. The limit is 1 for pixels; for latents choose a suitable one.
 
     Source: Saharia et al. 2022 (arXiv:2205.11487), section 2.3.
 
@@ -90,12 +90,12 @@ def threshold_dynamically(denoised: Tensor, limit: float, percentile: float) -> 
 def project_guidance(
     update: Tensor, denoised_text: Tensor, guidance_scale: float, *, eta: float, norm: float
 ) -> Tensor:
-    """Guide by the part of ``update`` that does not only make the picture stronger.
+    """Adaptive projected guidance: use the part of ``update`` orthogonal to ``denoised_text``.
 
-    ``update`` is what the prompt makes of the clean picture, ``denoised_text - denoised_uncond``,
-    possibly with the memory of ``with_momentum``. It is shortened to the length ``norm`` (0 leaves
-    it), and of its part in the direction of ``denoised_text``, which raises contrast and
-    saturation, ``eta`` is kept. With ``eta`` 1 and ``norm`` 0 this is classifier-free guidance.
+    ``update`` is ``denoised_text - denoised_uncond``, possibly after ``with_momentum``. It is
+    shortened to the length ``norm`` (0: unchanged). Its part parallel to ``denoised_text``, which
+    raises contrast and saturation, is multiplied by ``eta``. With ``eta`` 1 and ``norm`` 0 this is
+    classifier-free guidance.
 
     Source: Sadat et al. 2024 (arXiv:2410.02416), algorithm 1.
 
@@ -116,9 +116,9 @@ def project_guidance(
 
 
 def with_momentum(update: Tensor, before: Tensor | None, momentum: float) -> Tensor:
-    """This turn's update with ``momentum`` times the last one's, which came out of here as well.
+    """The update plus ``momentum`` times the previous result of this function.
 
-    A negative momentum is APG's: it takes back what was already done in the turns before.
+    APG uses a negative momentum, which removes what earlier updates have already done.
 
     Source: Sadat et al. 2024 (arXiv:2410.02416), section 4.
     """
@@ -128,10 +128,10 @@ def with_momentum(update: Tensor, before: Tensor | None, momentum: float) -> Ten
 def guidance_from_zero_star(
     noise_uncond: Tensor, noise_text: Tensor, guidance_scale: float
 ) -> Tensor:
-    """Classifier-free guidance away from the part of ``noise_uncond`` that the prompt agrees with.
+    """Classifier-free guidance with an optimally scaled ``noise_uncond`` (CFG-Zero*).
 
-    The unconditional prediction is first scaled to be as near to ``noise_text`` as it can, which
-    corrects what the model underestimates.
+    The unconditional prediction is first scaled to be as close to ``noise_text`` as possible, which
+    corrects for a model that underestimates it.
 
     Source: Fan et al. 2025 (arXiv:2503.18886), equation 7 (CFG-Zero*).
 

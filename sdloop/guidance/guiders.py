@@ -1,4 +1,4 @@
-"""What the loop calls to make one prediction of two: guidance, in the form that it takes there."""
+"""Guiders: functions that the loop calls to combine two predictions into one."""
 
 from dataclasses import dataclass, field
 from math import sqrt
@@ -19,13 +19,13 @@ from sdloop.schedulers.schedule import Scheduler
 
 
 class Guide(Protocol):
-    """One prediction out of the unconditional one and the prompt's, at the turn's ``scale``.
+    """Combine the unconditional prediction and the prompt's, with this iteration's ``scale``.
 
-    All are of shape (batch, channels, height, width), and each picture is guided by itself.
-    ``latent_input`` is what the UNet saw, ``sigma`` how noisy that is: with both, what a prediction
-    takes the clean picture to be follows (see ``predict_denoised``). Turns with a scale
-    of 1 have no unconditional prediction and no call. A guide that remembers what it has seen is
-    for one run of the loop.
+    All are of shape (batch, channels, height, width), and each picture is guided separately.
+    ``latent_input`` is the UNet's input and ``sigma`` its noise level: they are needed to compute
+    the clean picture from a prediction (see ``predict_denoised``). At a scale of 1 there is no
+    unconditional prediction, and the guide is not called. A guide that keeps state is for one run
+    of the loop only.
     """
 
     def __call__(
@@ -42,12 +42,12 @@ class Guide(Protocol):
 def plain(
     noise_uncond: Tensor, noise_text: Tensor, scale: float, *, latent_input: Tensor, sigma: float
 ) -> Tensor:
-    """Classifier-free guidance, which asks neither for the latents nor for their noise."""
+    """Classifier-free guidance, which needs neither ``latent_input`` nor ``sigma``."""
     return classifier_free_guidance(noise_uncond, noise_text, scale)
 
 
 def rescaled(guide: Guide, guidance_rescale: float) -> Guide:
-    """``guide``, with a share of the contrast taken back that it adds: see ``rescale_guidance``."""
+    """``guide``, without a share of the contrast that it adds: see ``rescale_guidance``."""
 
     def rescaling(
         noise_uncond: Tensor,
@@ -65,10 +65,10 @@ def rescaled(guide: Guide, guidance_rescale: float) -> Guide:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thresholded:
-    """Classifier-free guidance whose clean picture stays within a range.
+    """Classifier-free guidance with dynamic thresholding of the clean latents.
 
-    Latents have no bounds as pixels have, but every model's are scaled to a deviation of about 1:
-    a ``limit`` of 3 leaves pictures alone that were made with little guidance.
+    Latents have no fixed range as pixels have, but every model scales them to a standard deviation
+    of about 1: a ``limit`` of 3 does not change pictures made with little guidance.
     """
 
     prediction_type: str
@@ -91,16 +91,16 @@ class Thresholded:
         return predict_from_denoised(latent_input, denoised, sigma, kind)
 
 
-# The longest update that the paper allows, per value: 15 for SDXL's latents of 4x128x128, and 7.5
-# for those of SD at 4x64x64.
+# The paper's maximum length of an update: 15 for SDXL's latents of 4x128x128 and 7.5 for SD's of
+# 4x64x64, so it grows with the square root of their number of values.
 _APG_NORM = 15 / sqrt(4 * 128 * 128)
 
 
 @dataclass(kw_only=True, slots=True)
 class Projected:
-    """Adaptive projected guidance: see ``guidance.project_guidance``.
+    """Adaptive projected guidance: see ``formulas.project_guidance``.
 
-    ``norm`` None is the paper's, as its models have it, for latents of any size.
+    ``norm`` None is the paper's value, adapted to the size of the latents.
     """
 
     prediction_type: str
@@ -122,7 +122,7 @@ class Projected:
         uncond = predict_denoised(latent_input, noise_uncond, sigma, kind)
         text = predict_denoised(latent_input, noise_text, sigma, kind)
         update = with_momentum(text - uncond, self._update, self.momentum)
-        self._update = update.detach()  # a gradient leads back through this turn alone
+        self._update = update.detach()  # gradients flow only through this iteration
         norm = _APG_NORM * sqrt(text[0].numel()) if self.norm is None else self.norm
         denoised = project_guidance(update, text, scale, eta=self.eta, norm=norm)
         return predict_from_denoised(latent_input, denoised, sigma, kind)
@@ -130,10 +130,10 @@ class Projected:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ZeroStar:
-    """CFG-Zero*: see ``guidance.guidance_from_zero_star``.
+    """CFG-Zero*: see ``formulas.guidance_from_zero_star``.
 
-    At a noise above ``zero_above`` the prediction is all zeros, which is for flow models: a UNet's
-    zero noise leaves more of it in the latents than the next step expects.
+    Above the noise level ``zero_above`` the prediction is zero. This is meant for flow models: with
+    a UNet, a prediction of zero leaves more noise in the latents than the next step expects.
     """
 
     zero_above: float
@@ -156,11 +156,11 @@ class ZeroStar:
 class Renoising:
     """CFG++: a guide, and a scheduler that adds back the noise of the unconditional prediction.
 
-    The clean picture is guided, with a scale of 0 to 1, and what is added to it at each step is
-    the noise that the UNet saw without the prompt: so the latents stay where the model expects
-    them, and classifier-free guidance, which adds the guided noise, leaves them. The scheduler
-    steps along ``noise_uncond``, and is then moved by what guidance changed in the clean picture.
-    Where there was no guidance, it is the scheduler as it is.
+    The clean picture is guided, with a scale of 0 to 1, but each step adds back the unconditional
+    noise prediction. So the latents stay where the model expects them, unlike with classifier-free
+    guidance, which adds back the guided noise. The scheduler steps with ``noise_uncond``, and the
+    result is then moved by the change that guidance made to the clean picture. Without guidance, it
+    is the plain scheduler.
 
     Source: Chung et al. 2024 (arXiv:2406.08070), algorithm 2. For DDIM and Euler.
     """
@@ -204,7 +204,7 @@ class Renoising:
         return (self.scheduler.step(noise_uncond, t, latents, **options)[0] + moved,)
 
     def _clean(self, noise_pred: Tensor, latent_input: Tensor, sigma: float) -> Tensor:
-        """What the scheduler takes the clean picture to be: DDIM's may be set to clip it."""
+        """The clean picture as the scheduler computes it: DDIM may be configured to clip it."""
         config = self.scheduler.config
         clean = predict_denoised(latent_input, noise_pred, sigma, config.prediction_type)
         if not config.get("clip_sample"):
@@ -220,9 +220,9 @@ def _is_ddim(scheduler: Scheduler) -> bool:
 
 
 def _signal_next(scheduler: Scheduler, t: Tensor) -> float:
-    """How much of the clean picture is in the latents after the step from ``t``.
+    """The factor of the clean picture in the latents after the step from ``t``.
 
-    Euler's are the picture under its noise, DDIM's are of one variance at every step.
+    For Euler it is 1 (latents are picture plus noise); DDIM keeps the variance constant.
     """
     if not _is_ddim(scheduler):
         return 1.0

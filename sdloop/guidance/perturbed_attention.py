@@ -1,7 +1,7 @@
-"""A UNet that is led away from what it predicts with worse attention: PAG and skip-layer guidance.
+"""Perturbed-attention guidance (PAG) and skip-layer guidance (SLG).
 
-Both run the prompt's rows through a twin of the UNet that is hampered in some of its layers, and
-move the prediction by a multiple of what the hampering takes away.
+Both also run the prompt's rows through a copy of the UNet that is weakened in some of its layers,
+and move the prediction away from that of the weakened copy.
 """
 
 import re
@@ -20,12 +20,12 @@ from sdloop.models.components.adapters import shell
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Perturbed:
-    """A UNet to the loop, which calls it as one: every row is moved by the same difference.
+    """A UNet with PAG or SLG; the loop calls it like a UNet.
 
-    So whatever guidance makes of the rows is moved by it as well, without guidance too. ``worse``
-    are hampered twins of ``unet``, each with its scale. A batch is of so many ``pictures``, and its
-    last rows are those of the prompts, combined with ``weights`` where there are several (see
-    ``Conditioning``): then so are their differences.
+    Every row is moved by the same difference, so the result of any guidance, or of none, is moved
+    by it too. ``worse`` are weakened copies of ``unet``, each with its scale. ``pictures`` is the
+    number of pictures in a batch; its last rows are those of the prompts. If several prompts are
+    combined with ``weights`` (see ``Conditioning``), so are their differences.
 
     Source: Ahn et al. 2024 (arXiv:2403.17377), equation 15.
     """
@@ -61,7 +61,7 @@ class Perturbed:
 
 
 def _from_row(first: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The UNet's arguments for its later rows: all of them have a row for each."""
+    """The UNet's arguments for the rows from ``first`` on."""
     return {
         name: _from_row(first, value) if isinstance(value, Mapping) else value[first:]
         for name, value in inputs.items()
@@ -69,12 +69,12 @@ def _from_row(first: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def looking_away(unet: Any, layers: str) -> Any:
-    """A twin of ``unet`` whose self-attention in ``layers`` sees each place for itself alone.
+    """PAG's copy of ``unet``: in the self-attention of ``layers``, each place attends to itself.
 
     ``layers`` are names of modules, separated by commas: "mid", "up_blocks.1". The weights are
-    shared, and ``unet`` is not touched. Raises ``SettingError`` for a name without such a layer.
+    shared, and ``unet`` is not changed. Raises ``SettingError`` for a name without such a layer.
 
-    Source: Ahn et al. 2024 (arXiv:2403.17377), equation 14: an identity for the attention's map.
+    Source: Ahn et al. 2024 (arXiv:2403.17377), equation 14: the attention map is the identity.
     """
     twin = shell(unet)
     for _, layer in _named(twin, "pag_layers", layers, Attention):
@@ -83,7 +83,7 @@ def looking_away(unet: Any, layers: str) -> Any:
 
 
 def skipping(unet: Any, layers: str) -> Any:
-    """A twin of ``unet`` without the transformer blocks in ``layers``, named as above.
+    """SLG's copy of ``unet``, without the transformer blocks in ``layers``.
 
     Source: Stability AI 2024, https://github.com/Stability-AI/sd3.5 (skip-layer guidance).
     """
@@ -94,7 +94,7 @@ def skipping(unet: Any, layers: str) -> Any:
 
 
 class _Identity:
-    """Self-attention where each place looks at itself: its value, and what is made of it."""
+    """Self-attention with the identity as its map: only the value and output projections."""
 
     def __call__(self, attn: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
         seen: Tensor = attn.to_out[0](attn.to_v(hidden_states))
@@ -107,7 +107,7 @@ class _Skipped(torch.nn.Module):
 
 
 def _named(unet: Any, field: str, layers: str, kind: type) -> list[tuple[str, Any]]:
-    """The layers of this kind under each of the names, which may leave ``_blocks`` out."""
+    """The layers of this kind under each name; names may omit ``_blocks``."""
     able = dict(_layers(unet, kind))
     found: dict[str, Any] = {}
     for one in layers.split(","):
@@ -116,15 +116,15 @@ def _named(unet: Any, field: str, layers: str, kind: type) -> list[tuple[str, An
         if not here:
             blocks = dict.fromkeys(".".join(name.split(".")[:2]) for name in able)
             raise SettingError(
-                f"{field} must name layers with self-attention, got {one!r}; this model has some "
-                f"in {', '.join(name.removesuffix('.attentions') for name in blocks) or 'none'}"
+                f"{field} must name layers with self-attention, got {one!r}; layers that have it: "
+                f"{', '.join(name.removesuffix('.attentions') for name in blocks) or 'none'}"
             )
         found |= here
     return list(found.items())
 
 
 def _layers(unet: Any, kind: type) -> Iterator[tuple[str, Any]]:
-    """What attends to the picture itself: in some blocks of some UNets all see the prompt alone."""
+    """The self-attention layers: some blocks of some UNets only attend to the prompt."""
     for name, module in unet.named_modules():
         if not isinstance(module, kind):
             continue

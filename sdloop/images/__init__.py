@@ -1,1 +1,1 @@
-"""Pictures that people bring, contact sheets, and how far pictures are apart. No torch."""
+"""Input pictures, contact sheets, and the comparison of pictures. No torch in here."""

@@ -1,4 +1,4 @@
-"""Two pictures of one size, pixel by pixel. No torch in here."""
+"""Compare two pictures of the same size, pixel by pixel. No torch in here."""
 
 import math
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """How far two pictures of 8 bits are from each other.
+    """The difference between two 8-bit pictures.
 
-    ``largest`` is the most levels of 255 between them in any channel, ``share`` that of the pixels
-    that differ at all, and ``psnr`` in decibels is infinite where none does.
+    ``largest`` is the largest difference in any channel, in levels of 255; ``share`` is the share
+    of pixels that differ; ``psnr`` is in decibels, and infinite if no pixel differs.
     """
 
     largest: int
@@ -32,13 +32,13 @@ class Difference:
         return f"{percent} % of the pixels differ, by {levels} at most, PSNR {self.psnr:.1f} dB"
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, which has no infinity."""
+        """For JSON, which cannot express infinity."""
         psnr = None if self.equal else round(self.psnr, 2)
         return {"equal": self.equal, "largest": self.largest, "share": self.share, "psnr": psnr}
 
 
 def difference(one: "Image", other: "Image") -> Difference:
-    """How far apart two pictures of one size and mode are.
+    """The difference between two pictures of the same size and mode.
 
     >>> from PIL import Image
     >>> black, grey = (Image.new("RGB", (2, 1), level) for level in ("#000000", "#030000"))
@@ -48,7 +48,7 @@ def difference(one: "Image", other: "Image") -> Difference:
     import numpy as np
 
     assert (one.size, one.mode) == (other.size, other.mode)
-    # 16 bits, in which the difference of two levels has a sign.
+    # 16 bits, because the difference of two levels can be negative.
     apart = np.abs(np.asarray(one, dtype=np.int16) - np.asarray(other, dtype=np.int16))
     apart = apart.reshape(one.height, one.width, -1)
     squared = float(np.mean(np.square(apart, dtype=np.float64)))

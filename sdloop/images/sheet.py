@@ -1,4 +1,4 @@
-"""Pictures side by side, with a label over each column and before each row."""
+"""Contact sheets: pictures in a grid, with a label above each column and left of each row."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     Font = FreeTypeFont | ImageFont
 
-_SEEN = 128  # pixels that a picture is wide at least, or it is enlarged
+_SEEN = 128  # pixels: narrower pictures are enlarged
 _GAP = 4
 _TEXT = 13  # pixels
 _PAPER, _INK = "white", "black"
@@ -24,18 +24,18 @@ def sheet(
     rows: Sequence[str] = (),
     scale: int | None = None,
 ) -> "Image":
-    """A grid of ``pictures``, row by row, in RGB; they may be of several sizes, rows of any length.
+    """A grid of ``pictures``, row by row, in RGB; sizes and row lengths may differ.
 
-    ``columns`` and ``rows`` are the labels, one for each; without them there is no room for any.
-    One may have several lines, and a line that is wider than its picture is cut short. Pixels
-    become ``scale`` times as large, and are left sharp; without it as many times as makes small
-    pictures large enough to see.
+    ``columns`` and ``rows`` are the labels, one for each column or row; without them no space is
+    left for labels. A label may have several lines; a line that is wider than its picture is
+    shortened. Pixels are enlarged ``scale`` times, without blur; by default small pictures are
+    enlarged until they are easy to see.
     """
     from PIL import Image, ImageDraw
 
     flat = [picture for row in pictures for picture in row]
     if not flat:
-        raise ValueError("a sheet needs a picture")
+        raise ValueError("a sheet needs at least one picture")
     scale = scale or -(-_SEEN // max(picture.width for picture in flat))
     cell = max(p.width for p in flat) * scale, max(p.height for p in flat) * scale
     left = max((_width(label) for label in rows), default=0) + (_GAP * 2 if rows else 0)
@@ -59,7 +59,7 @@ def sheet(
 
 
 def captioned(cells: "Sequence[tuple[str, Image]]", *, across: int) -> "Image":
-    """Pictures of one size, each with its label over it, in rows of ``across``."""
+    """Pictures of the same size, each with its label above it, ``across`` per row."""
     from PIL import Image
 
     rows = [cells[start : start + across] for start in range(0, len(cells), across)]
@@ -76,7 +76,7 @@ def _write(draw: "ImageDraw", x: int, y: int, label: str, width: int, anchor: st
 
 
 def _shortened(label: str, width: int) -> str:
-    """As much of each line of ``label`` as ``width`` pixels hold."""
+    """``label`` with each line shortened to ``width`` pixels."""
     return "\n".join(_cut(line, width) for line in label.split("\n"))
 
 
@@ -93,13 +93,13 @@ def _width(label: str) -> int:
 
 
 def _height(labels: Sequence[str]) -> int:
-    """What the tallest of the labels needs."""
+    """The height of the tallest label."""
     return max(label.count("\n") + 1 for label in labels) * (_TEXT + 4)
 
 
 @cache
 def _font() -> "Font":
-    """Pillow's own, so that a sheet looks the same everywhere."""
+    """Pillow's built-in font, so that a sheet looks the same everywhere."""
     from PIL import ImageFont
 
     return ImageFont.load_default(size=_TEXT)

@@ -73,9 +73,9 @@ def _own_words(name: str) -> str:
     try:
         settings = read_record(Path(name)).settings
     except FileError as error:
-        raise FileError(f"{error}; a prompt for all pictures would do instead") from error
+        raise FileError(f"{error}; or give one prompt for all pictures") from error
     if "prompt" not in settings:
-        raise FileError(f"{name!r} says no prompt; one for all pictures would do instead")
+        raise FileError(f"{name!r} contains no prompt; or give one prompt for all pictures")
     return _shown(settings)
 
 

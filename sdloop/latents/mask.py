@@ -1,4 +1,4 @@
-"""What stays of a picture that is painted only in part, in the loop's terms."""
+"""Inpainting in the loop: what to keep of a picture outside of the mask."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskedLatents:
-    """A batch of pictures, of which only what lies within a mask is to change.
+    """A batch of pictures that may change only inside a mask.
 
-    ``clean`` are their latents, ``noise`` is what the loop's first latents were made of, both of
-    shape (batch, channels, height, width). ``mask`` (batch, 1, height, width) is 1 where they are
-    painted, 0 where they stay, and between them in part.
+    ``clean`` are their latents, ``noise`` is the loop's initial noise, both of shape (batch,
+    channels, height, width). ``mask`` (batch, 1, height, width) is 1 where the picture is painted,
+    0 where it stays, and between 0 and 1 where the two are mixed.
 
     Source: Avrahami et al. 2022 (arXiv:2206.02779), section 3.2, as diffusers does it.
     """
@@ -25,9 +25,9 @@ class MaskedLatents:
     mask: Tensor
 
     def put_back(self, latents: Tensor, scheduler: Any, timestep: Tensor) -> Tensor:
-        """``latents`` with the pictures in place outside of the mask, as noisy as at ``timestep``.
+        """``latents`` with the original pictures outside of the mask, noised to ``timestep``.
 
-        ``timestep`` is the next one; it is empty after the last step, when nothing is noisy.
+        ``timestep`` is the next one; it is empty after the last step, when no noise is added.
         """
         clean = self.clean
         if len(timestep):
@@ -36,15 +36,15 @@ class MaskedLatents:
 
 
 def latent_mask(mask: Image.Image, factor: int) -> Tensor:
-    """A mask in grey, 0 to 1 at the size of the latents: (1, 1, height, width), float32, CPU.
+    """A grey mask at the size of the latents, 0 to 1: (1, 1, height, width), float32, CPU.
 
-    Each latent has the value of its pixels' upper left one, as in diffusers.
+    Each latent gets the value of its upper left pixel, as in diffusers.
     """
     levels = torch.from_numpy(np.array(mask, dtype=np.float32) / 255)
     return levels[None, None, ::factor, ::factor].contiguous()
 
 
 def blank(pixels: Tensor, mask: Image.Image) -> Tensor:
-    """``pixels``, -1 to 1, in middle grey wherever ``mask``, in grey at their size, is white."""
+    """``pixels``, -1 to 1, with middle grey wherever ``mask``, of the same size, is white."""
     levels = torch.from_numpy(np.array(mask, dtype=np.float32) / 255)
     return pixels * (levels < 0.5)

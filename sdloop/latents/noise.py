@@ -1,4 +1,4 @@
-"""Seeds become noise, pixel sizes become latent sizes."""
+"""Noise from seeds, and latent sizes from pixel sizes."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from torch.nn.functional import interpolate
 def seeded_generators(seeds: Sequence[int]) -> list[Generator]:
     """One generator for each picture, always on the CPU.
 
-    The CPU's random numbers are the same on every machine, a GPU's are not; and a picture that
-    draws from its own generator, the first noise and every later one, does not depend on which
-    pictures share its batch.
+    Random numbers of the CPU are the same on every machine, those of a GPU are not. And because
+    each picture draws all its noise from its own generator, it does not depend on the other
+    pictures in its batch.
     """
     return [Generator("cpu").manual_seed(seed) for seed in seeds]
 
@@ -20,24 +20,24 @@ def seeded_generators(seeds: Sequence[int]) -> list[Generator]:
 def noise(generators: Sequence[Generator], channels: int, height: int, width: int) -> Tensor:
     """Standard normal noise of shape (len(generators), channels, height, width), float32, CPU.
 
-    Each picture's noise is drawn by itself: ``randn(2, …)[0]`` is not ``randn(1, …)`` for every
-    size. It is drawn in float32 whatever precision the UNet runs in, so a seed means one noise.
+    Each picture's noise is drawn separately: ``randn(2, …)[0]`` differs from ``randn(1, …)`` for
+    some sizes. It is always drawn in float32, so that a seed gives the same noise in any precision.
     """
     shape = (1, channels, height, width)
     return torch.cat([torch.randn(shape, generator=generator) for generator in generators])
 
 
 def enlarge(latents: Tensor, height: int, width: int) -> Tensor:
-    """``latents`` at another size, each channel interpolated like a picture's.
+    """``latents`` at another size, each channel interpolated like a picture.
 
-    What the VAE decodes from them is blurred, and ringed where they had edges: latents are no
-    pixels. A strength that is high enough for the loop to mend that changes more than the edges.
+    The VAE decodes them to a blurred picture with ringing at edges, because latents are not pixels.
+    A strength that is high enough to repair that also changes the rest of the picture.
     """
     return interpolate(latents, size=(height, width), mode="bicubic")
 
 
 def latent_size(width: int, height: int, factor: int) -> tuple[int, int]:
-    """The ``(height, width)`` of the latents of a picture; ``factor`` is the VAE's, often 8.
+    """The ``(height, width)`` of a picture's latents; ``factor`` is the VAE's, often 8.
 
     >>> latent_size(768, 512, 8)
     (64, 96)
@@ -46,10 +46,11 @@ def latent_size(width: int, height: int, factor: int) -> tuple[int, int]:
 
 
 def slerp(low: Tensor, high: Tensor, share: float, *, dim: int) -> Tensor:
-    """From ``low`` (share 0) to ``high`` (share 1) along the arc between the vectors in ``dim``.
+    """Spherical interpolation of vectors along ``dim``, from ``low`` (share 0) to ``high`` (1).
 
-    Half way between two noises the straight line has lost a third of their strength, and with it
-    the picture its detail; the arc has not. Vectors of nearly one direction go along the line.
+    Half way between two noises, linear interpolation loses a third of their strength, and so the
+    picture loses detail; spherical interpolation does not. Nearly parallel vectors are interpolated
+    linearly.
 
     Source: Shoemake 1985, "Animating rotation with quaternion curves".
 
@@ -65,10 +66,10 @@ def slerp(low: Tensor, high: Tensor, share: float, *, dim: int) -> Tensor:
 
 
 def varied(noise: Tensor, seed: int, strength: float) -> Tensor:
-    """The ``noise`` of one picture, turned by ``strength`` (0 to 1) towards that of another seed.
+    """The ``noise`` of one picture, interpolated by ``strength`` (0 to 1) to that of another seed.
 
-    The vectors that are turned are the columns of each channel, as in A1111, whose variation seeds
-    so mean the same pictures here.
+    The interpolated vectors are the columns of each channel, as in A1111, so that A1111's variation
+    seeds give the same pictures here.
 
     Source: ``slerp`` in A1111's ``modules/rng.py``.
     """

@@ -1,4 +1,4 @@
-"""Latents become pictures and pictures latents: the VAE, and eight bits a channel."""
+"""Decode latents to 8-bit pictures and encode pictures to latents, with the VAE."""
 
 import threading
 import warnings
@@ -16,33 +16,34 @@ from sdloop.errors import NonFiniteError
 from sdloop.latents.noise import noise
 from sdloop.models.memory import free_memory, is_out_of_memory
 
-# What the VAE takes in one piece: SDXL's own area, and half of it again.
+# The largest area that the VAE decodes in one piece: 1.5 times SDXL's own area.
 WHOLE_PIXELS = 1536 * 1024
 TILE = 512
 
-# What a VAE is told about tiles, and where it is, holds for all threads: pictures of one batch are
-# decoded while the next one is sampled, which may look at pictures too.
+# A VAE's tiling and device are shared by all threads, and one batch is decoded while the next one
+# is sampled, which may use the VAE too (losses, previews).
 one_at_a_time = threading.RLock()
 
-_NO_ROOM = "the memory does not suffice to decode a picture as usual: it is done in smaller parts"
+_NO_ROOM = "not enough memory to decode the picture in one piece: decoding smaller parts"
 
 
 @torch.no_grad()
 def decode(vae: Any, latents: Tensor) -> Tensor:
     """Pictures of shape (batch, 3, height, width), float32, CPU, 0 to 1 but not yet clamped.
 
-    One at a time: decoding is the peak of memory, and a picture must not depend on its batch. The
-    VAE runs in its own precision, which for SDXL's in half precision is not the UNet's: its
-    decoder overflows float16.
+    One picture at a time: decoding needs the most memory, and a picture must not depend on its
+    batch. The VAE runs in its own precision. For SDXL in half precision it differs from the UNet's,
+    because the decoder overflows float16.
     """
     pixels = [_decoded(vae, one) for one in torch.split(unscale(vae, latents), 1)]
     return torch.cat(pixels) / 2 + 0.5
 
 
 def _decoded(vae: Any, latents: Tensor) -> Tensor:
-    """One picture, as it should be or, where memory does not suffice, as it can be.
+    """One picture, decoded as usual or, if memory runs out, in a way that needs less of it.
 
-    In tiles, in small tiles, at last on the CPU: the steps that made ``latents`` were dear.
+    First in tiles, then in small tiles, and finally on the CPU: the steps that made ``latents``
+    were expensive.
     """
     with one_at_a_time:
         return _somehow_decoded(vae, latents)
@@ -75,13 +76,13 @@ def _through_decoder(vae: Any, latents: Tensor) -> Tensor:
 
 @contextmanager
 def tiled(vae: Any, pixels: int, *, at_most: int | None = None) -> Iterator[None]:
-    """Let the VAE go over a picture of that many pixels in tiles, if it is a large one.
+    """Let the VAE process a picture of that many pixels in tiles, if it is a large one.
 
-    Else its memory would grow with the area: an SD1 decoder takes 4 GB in float32 for 1024x1024.
-    diffusers' own tiles, which overlap by a quarter and are faded into each other, at the size that
-    the VAE was trained at but no smaller than ``TILE``; each has its own means and deviations in
-    the group norms, so that no tiled picture is that of the whole to the bit. Where memory is
-    short ``at_most`` is the side of a tile, whatever the picture's size.
+    Otherwise memory would grow with the area: an SD1 decoder takes 4 GB in float32 for 1024x1024.
+    These are diffusers' own tiles, which overlap by a quarter and are blended, at the size that the
+    VAE was trained at but at least ``TILE``. Each tile has its own statistics in the group norms,
+    so a tiled picture is never bit-equal to one decoded in one piece. If memory is short,
+    ``at_most`` is the side of a tile, whatever the picture's size.
     """
     if pixels <= WHOLE_PIXELS and at_most is None:
         yield
@@ -103,7 +104,7 @@ def vae_factor(vae: Any) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoded:
-    """A picture in the VAE's terms: not latents, but the Gaussian that they are drawn from.
+    """A picture as the VAE encodes it: not latents, but the Gaussian that they are drawn from.
 
     Both tensors are float32, of shape (1, channels, height, width), and not yet scaled.
     """
@@ -112,14 +113,14 @@ class Encoded:
     std: Tensor
 
     def draw(self, generator: Generator) -> Tensor:
-        """Latents of the picture, from the next random numbers of a generator on the CPU."""
+        """Latents of the picture, drawn with a generator on the CPU."""
         drawn = noise([generator], *self.mean.shape[1:])
         return self.mean + self.std * drawn.to(self.mean.device)
 
 
 @torch.no_grad()
 def encode(vae: Any, pixels: Tensor) -> Encoded:
-    """What the VAE makes of ``to_pixels`` of a picture whose sides are multiples of its factor."""
+    """Encode the ``to_pixels`` of a picture whose sides are multiples of the VAE's factor."""
     with one_at_a_time, tiled(vae, pixels.shape[-2] * pixels.shape[-1]):
         gaussian = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
     mean, std = gaussian.mean.float(), gaussian.std.float()
@@ -129,15 +130,15 @@ def encode(vae: Any, pixels: Tensor) -> Encoded:
 def to_pixels(image: Image.Image) -> Tensor:
     """An RGB picture as (1, 3, height, width), float32, CPU, -1 to 1.
 
-    Permuted last, so that the channels lie innermost in memory, as they do in diffusers:
-    convolutions round otherwise in another order, and no bit-for-bit comparison would hold.
+    The permutation comes last, so that the channels are innermost in memory, as in diffusers:
+    otherwise convolutions would round in another order, and results would not be bit-equal.
     """
     levels = torch.from_numpy(np.array(image)[None]).permute(0, 3, 1, 2)
     return levels.float() / 255 * 2 - 1
 
 
 def scale(vae: Any, latents: Tensor) -> Tensor:
-    """Bring the VAE's latents to about unit deviation for the UNet."""
+    """Scale the VAE's latents to a standard deviation of about 1 for the UNet."""
     mean, std = _moments(vae, latents)
     factor: float = vae.config.scaling_factor
     return (latents - mean) * factor / std
@@ -151,7 +152,7 @@ def unscale(vae: Any, latents: Tensor) -> Tensor:
 
 
 def _moments(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
-    """Each channel's mean and deviation, for VAEs that have them; for the others 0 and 1."""
+    """Each channel's mean and standard deviation if the VAE's config has them; else 0 and 1."""
     mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
     if mean is None or std is None:
         mean, std = (0.0,), (1.0,)
@@ -160,14 +161,14 @@ def _moments(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:
-    """8-bit RGB pictures from (batch, 3, height, width) in 0 to 1; what is outside is clamped.
+    """8-bit RGB pictures from (batch, 3, height, width), clamped to 0 to 1.
 
     Rounded, not truncated: truncating would darken half of all values by one level. Raises
-    ``NonFiniteError`` rather than turning NaN into black.
+    ``NonFiniteError`` instead of turning NaN into black.
     """
     if not pixels.isfinite().all():
         raise NonFiniteError(
-            "the VAE made pixels that are not finite numbers; "
+            "the VAE decoded NaN or infinity instead of pixels; "
             "remedy: dtype bf16 or fp32, or another vae"
         )
     levels = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)

@@ -7,7 +7,9 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.metadata.a1111 import NEGATIVE, Parameters
+from sdloop.metadata.foreign.value import masked
 from sdloop.prompt.learned.grammar import parse_embedding
+from sdloop.recipe.limits import MAX_SEED
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.names import AYS, SCHEDULERS, parse_scheduler
@@ -127,17 +129,25 @@ def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
 
     The model is never among the fields: A1111 knows it by a name in its own folder.
     """
-    fields, settings = parameters.fields, {"prompt": parameters.prompt}
+    fields, settings = parameters.fields, dict[str, Any]()
+    left_out = []
+    if not _take(settings, lambda text, _: {"prompt": text}, parameters.prompt):
+        left_out.append(f"Prompt: {parameters.prompt}")
     # In the order of the translations, not of the file: a schedule needs to know its sampler.
     taken = {
         key: _take(settings, translate, fields[key])
         for key, translate in _TRANSLATIONS.items()
         if key in fields
     }
-    left_out = [
+    left_out += [
         f"{key}: {value}"
         for key, value in fields.items()
         if not taken.get(key) and key not in _NO_SETTINGS
+    ]
+    left_out += [
+        masked(key, int(fields[key]), same_noise=fields.get("RNG") == "CPU")
+        for key in ("Seed", "Variation seed")
+        if taken.get(key) and int(fields[key]) > MAX_SEED
     ]
     negative = parameters.negative_prompt
     if negative and not _take(settings, _negative, negative):
@@ -155,7 +165,7 @@ def _take(settings: _Settings, translate: Callable[[str, _Settings], _Settings],
     """Add what ``text`` translates to, if a Recipe of it all would be valid."""
     try:
         found = translate(text, settings)
-        Recipe.from_dict({"seed": 0} | settings | found)
+        Recipe.from_dict({"prompt": "", "seed": 0} | settings | found)
     except (SettingError, ValueError):
         return False
     settings |= found
@@ -206,6 +216,12 @@ def _emphasis(text: str, _: _Settings) -> _Settings:
     return {"emphasis": named[0]}
 
 
+def _seed(text: str) -> int:
+    """The lower half of one with 64 bits: torch's CPU generator takes no more of it."""
+    seed = int(text)
+    return seed & MAX_SEED if MAX_SEED < seed < 2**64 else seed
+
+
 def _size(text: str, _: _Settings) -> _Settings:
     width, height = text.split("x")
     return {"width": int(width), "height": int(height)}
@@ -216,8 +232,8 @@ _TRANSLATIONS: Mapping[str, Callable[[str, _Settings], _Settings]] = {
     "Sampler": _sampler,
     "Schedule type": _schedule,
     "CFG scale": lambda text, _: {"guidance_scale": float(text)},
-    "Seed": lambda text, _: {"seed": int(text)},
-    "Variation seed": lambda text, _: {"variation_seed": int(text), "variation_strength": 0.0},
+    "Seed": lambda text, _: {"seed": _seed(text)},
+    "Variation seed": lambda text, _: {"variation_seed": _seed(text), "variation_strength": 0.0},
     "Variation seed strength": lambda text, _: {"variation_strength": float(text)},
     "Size": _size,
     "Clip skip": lambda text, _: {"clip_skip": int(text)},

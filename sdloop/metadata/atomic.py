@@ -93,7 +93,7 @@ def _taken(path: Path) -> FileError:
     if path.is_dir():
         return FileError(f"cannot write {str(path)!r}: it is a folder")
     return FileError(
-        f"{str(path)!r} is already there: choose another name, or replace it with --overwrite"
+        f"{str(path)!r} already exists: choose another name, or replace it with --overwrite"
     )
 
 
@@ -113,7 +113,7 @@ def _replaceable(path: Path) -> Path:
     """Where the bytes of ``path`` lie; a device or a folder must not be replaced by a picture."""
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
-        raise FileError(f"cannot write {str(path)!r}: it is there and not a regular file")
+        raise FileError(f"cannot write {str(path)!r}: it exists and is not a regular file")
     return target
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sdloop.errors import FileError
-from sdloop.metadata import containers, exif
+from sdloop.metadata import containers, exif, xmp
 from sdloop.metadata.containers import MAX_TEXT
 from sdloop.metadata.foreign.read import KEYWORDS
 
-_KEYWORDS = ("parameters", "sdloop", *KEYWORDS)
+_OTHERS = (*KEYWORDS, xmp.PNG_KEYWORD)
+_KEYWORDS = ("parameters", "sdloop", *_OTHERS)
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -32,25 +33,31 @@ def read_texts(path: Path) -> dict[str, str]:
             reason = "is not a file" if path.exists() else "is not there"
             raise FileError(f"cannot read {str(path)!r}: it {reason}")
         with path.open("rb") as file:
-            return _texts(file)
+            texts = _texts(file, repr(str(path)))
     except OSError as error:
         raise FileError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, IndexError, struct.error, zlib.error) as error:
-        raise FileError(f"{str(path)!r} is not a sound picture: its text is damaged") from error
+    except (UnicodeDecodeError, IndexError, struct.error, zlib.error, RecursionError) as error:
+        raise FileError(f"{str(path)!r} is not a valid picture: its text is damaged") from error
     except ValueError as error:
-        raise FileError(f"{str(path)!r} is not a sound picture: {error}") from error
+        raise FileError(f"{str(path)!r} is not a valid picture: {error}") from error
+    if "sdloop" in texts and "comment" in texts:  # ours, and so is the comment beside it
+        texts.setdefault("parameters", texts.pop("comment"))
+    return texts
 
 
-def _texts(file: BinaryIO) -> dict[str, str]:
+def _texts(file: BinaryIO, name: str) -> dict[str, str]:
     head = file.read(12)
     if head.startswith(_PNG):
         return _png_texts(file)
     if head.startswith(b"\xff\xd8\xff"):
-        return exif.unpack(_jpeg_exif(file))
+        block, xml = _jpeg_blocks(file)
+        return _with_xmp(exif.unpack(block), xml)
     if head[:4] == b"RIFF" and head[8:] == b"WEBP":
         return exif.unpack(_webp_exif(file, *struct.unpack("<I", head[4:8])))
     if head.startswith((b"GIF87a", b"GIF89a")):
         return containers.gif_texts(file)
+    if head[4:8] == b"ftyp" and head[8:] in (b"avif", b"avis"):
+        return exif.unpack(_avif_exif(file, name))
     if head[4:8] == b"ftyp":
         return containers.mp4_texts(file)
     raise ValueError("it is neither PNG, JPEG, WebP, GIF nor MP4")
@@ -73,14 +80,20 @@ def _png_texts(file: BinaryIO) -> dict[str, str]:
         if kind in (b"tEXt", b"zTXt", b"iTXt"):
             keyword = file.read(min(length, 80)).partition(b"\0")[0].decode("latin-1")
             file.seek(start)
-            if keyword in _KEYWORDS and not (keyword in KEYWORDS and length > MAX_TEXT):
+            if keyword in _KEYWORDS and not (keyword in _OTHERS and length > MAX_TEXT):
                 # The first one counts: a second can only have been added by someone else.
                 texts.setdefault(keyword, _png_text(kind, _checked(file, kind, length)))
         if kind == b"eXIf" and length <= MAX_TEXT and not texts:
             texts = exif.unpack(_checked(file, kind, length).removeprefix(b"Exif\0\0")) | texts
         file.seek(start + length)
         _exactly(file, 4)
-    return texts
+    return _with_xmp(texts, texts.pop(xmp.PNG_KEYWORD, ""))
+
+
+def _with_xmp(texts: dict[str, str], xml: str) -> dict[str, str]:
+    """``texts`` with the comment of an XMP packet, where EXIF has none."""
+    comment = xmp.xmp_comment(xml)
+    return texts if comment is None else {"comment": comment} | texts
 
 
 def _checked(file: BinaryIO, kind: bytes, length: int) -> bytes:
@@ -122,8 +135,9 @@ def _inflated(data: bytes) -> bytes:
     return text
 
 
-def _jpeg_exif(file: BinaryIO) -> bytes:
-    block = b""
+def _jpeg_blocks(file: BinaryIO) -> tuple[bytes, str]:
+    """The EXIF block and the XMP packet."""
+    block = xml = b""
     file.seek(2)
     while True:
         marker, length = struct.unpack(">HH", _exactly(file, 4))
@@ -132,9 +146,11 @@ def _jpeg_exif(file: BinaryIO) -> bytes:
         data = _exactly(file, length - 2)
         if marker == 0xFFE1 and data.startswith(b"Exif\0\0"):
             block = block or data[6:]
+        if marker == 0xFFE1 and data.startswith(xmp.JPEG_MARK):
+            xml = xml or data.removeprefix(xmp.JPEG_MARK)
         if marker == 0xFFDA:
             _check_jpeg_end(file)
-            return block
+            return block, xml.decode("utf-8", "replace")
 
 
 def _check_jpeg_end(file: BinaryIO) -> None:
@@ -157,3 +173,13 @@ def _webp_exif(file: BinaryIO, size: int) -> bytes:
             block = _exactly(file, length).removeprefix(b"Exif\0\0")
         at += 8 + length + length % 2
     return block
+
+
+def _avif_exif(file: BinaryIO, name: str) -> bytes:
+    """Pillow finds it: the boxes of an AVIF are a maze, and few files are one."""
+    from sdloop.images.input.read import MAX_BYTES, opened, picture_errors
+
+    file.seek(0)
+    with picture_errors(name):
+        block = opened(file.read(MAX_BYTES), name).info.get("exif", b"")
+    return bytes(block).removeprefix(b"Exif\0\0")

@@ -48,7 +48,7 @@ def gif_texts(file: BinaryIO) -> dict[str, str]:
             _skip_blocks(file)
         elif mark == b"!" and _exactly(file, 1) == _COMMENT[1:]:
             body = _joined_blocks(file)
-            keyword = "sdloop" if body.startswith(_OURS + b"{") else "parameters"
+            keyword = "sdloop" if body.startswith(_OURS + b"{") else "comment"
             texts.setdefault(keyword, body.removeprefix(_OURS).decode("utf-8", "replace"))
         elif mark == b"!":
             _skip_blocks(file)

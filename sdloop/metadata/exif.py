@@ -7,11 +7,15 @@ maker wants to add, and not into a description that picture viewers would show.
 import struct
 from collections.abc import Mapping
 
+from sdloop.metadata.comment import UNICODE, comment_text
+
 _USER_COMMENT = 0x9286
 _MAKER_NOTE = 0x927C
 _EXIF_FOLDER = 0x8769
-_UNICODE = b"UNICODE\0"
 _MAKER = b"sdloop\0"
+_NEEDED = (_USER_COMMENT, _MAKER_NOTE, _EXIF_FOLDER)
+# Where ComfyUI writes its graph in WebP files: the tags that are for a camera's maker and model.
+_COMFYUI = (0x010F, 0x0110)
 
 # A JPEG keeps it in a segment, whose length has 16 bits and counts itself; 64 bytes are tables.
 MAX_JPEG = 2**16 - 1 - 2 - 64
@@ -27,7 +31,7 @@ def pack(texts: Mapping[str, str]) -> bytes:
         return b""
     exif = Image.Exif()
     folder = exif.get_ifd(_EXIF_FOLDER)
-    folder[_USER_COMMENT] = _UNICODE + texts["parameters"].encode("utf-16-be")
+    folder[_USER_COMMENT] = UNICODE + texts["parameters"].encode("utf-16-be")
     folder[_MAKER_NOTE] = _MAKER + texts["sdloop"].encode()
     return exif.tobytes()
 
@@ -37,7 +41,7 @@ def packed_size(texts: Mapping[str, str]) -> int:
     return sum(
         len(mark) + len(texts[keyword].encode(encoding))
         for keyword, mark, encoding in (
-            ("parameters", _UNICODE, "utf-16-be"),
+            ("parameters", UNICODE, "utf-16-be"),
             ("sdloop", _MAKER, "utf-8"),
         )
         if keyword in texts
@@ -47,6 +51,8 @@ def packed_size(texts: Mapping[str, str]) -> int:
 def unpack(tiff: bytes) -> dict[str, str]:
     """The texts in an EXIF block, as far as it has them; an empty block has none.
 
+    "sdloop" is ours, "comment" what anybody may have written, and "prompt" ComfyUI's.
+
     Raises ``ValueError`` or ``struct.error`` for a block that is damaged.
     """
     if not tiff:
@@ -55,14 +61,20 @@ def unpack(tiff: bytes) -> dict[str, str]:
     if order is None:
         raise ValueError("its EXIF is damaged")
     folder = _tags(tiff, order, *struct.unpack_from(f"{order}I", tiff, 4))
-    if _EXIF_FOLDER not in folder:
-        return {}
-    tags = _tags(tiff, order, *struct.unpack(f"{order}I", folder[_EXIF_FOLDER]))
+    tags = {}
+    if _EXIF_FOLDER in folder:
+        tags = _tags(tiff, order, *struct.unpack(f"{order}I", folder[_EXIF_FOLDER]))
     texts = {}
-    if _USER_COMMENT in tags:
-        texts["parameters"] = _user_comment(tags[_USER_COMMENT])
+    # Some programs, Fooocus among them, write the comment into the first folder.
+    comment = tags.get(_USER_COMMENT) or folder.get(_USER_COMMENT)
+    if comment:
+        texts["comment"] = comment_text(comment)
     if tags.get(_MAKER_NOTE, b"").startswith(_MAKER):
         texts["sdloop"] = tags[_MAKER_NOTE].removeprefix(_MAKER).decode("utf-8")
+    for tag in _COMFYUI:
+        name, _, text = folder.get(tag, b"").partition(b":")
+        if name.lower() == b"prompt":
+            texts["prompt"] = text.rstrip(b"\0").decode("utf-8", "replace")
     return texts
 
 
@@ -78,23 +90,8 @@ def _tags(tiff: bytes, order: str, at: int) -> dict[int, bytes]:
         if size > 4:
             (start,) = struct.unpack_from(f"{order}I", tiff, start)
         if start + size > len(tiff):
+            if tag not in _NEEDED:
+                continue
             raise ValueError("its EXIF is damaged")
         tags[tag] = tiff[start : start + size]
     return tags
-
-
-def _user_comment(data: bytes) -> str:
-    """The comment's text: eight bytes name its encoding.
-
-    A1111 writes UTF-16 with the high byte first, whatever the order of the rest of the EXIF; other
-    programs follow that order. Plain words tell the two apart. Older versions of mflux name no
-    encoding.
-    """
-    if data.startswith(b"{"):
-        return data.decode("utf-8")
-    code, text = data[:8], data[8:]
-    if code == _UNICODE:
-        swapped = text[1::2].count(0) > text[0::2].count(0)
-        return text.decode("utf-16-le" if swapped else "utf-16-be")
-    # What is called ASCII may be UTF-8 all the same.
-    return text.decode("utf-8").rstrip("\0")

@@ -51,7 +51,9 @@ def expand_name(template: str, recipe: Recipe, *, index: int = 0, file: str | No
     'out/00004-frogs-stilts.png'
     """
     if template == "-":
-        raise SettingError("output must name a file, for standard output has the paths, got '-'")
+        raise SettingError(
+            "output must be a file name, because the paths are printed to standard output, got '-'"
+        )
     components: list[list[_Piece]] = [[]]
     for piece in _pieces(template, recipe, index, file):
         first, *others = [piece.text] if piece.is_value else re.split(r"(?<=/)", piece.text)
@@ -103,7 +105,7 @@ def _pieces(template: str, recipe: Recipe, index: int, file: str | None) -> list
     try:
         parsed = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise SettingError(f"the name template {template!r} is broken: {error}") from error
+        raise SettingError(f"the name template {template!r} is invalid: {error}") from error
     for literal, field, spec, conversion in parsed:
         pieces.append(_Piece(literal, False))
         if field is not None:

@@ -96,7 +96,7 @@ def read_record(path: Path) -> Record:
     except FileError as error:
         raise FileError(f"cannot read the settings in {str(path)!r}: {error}") from error
     if record is None:
-        raise FileError(f"{str(path)!r} does not say how it was made: it has no text of that kind")
+        raise FileError(f"{str(path)!r} contains no settings")
     return record
 
 

@@ -1,4 +1,4 @@
-"""What a run takes: time, and memory that is not there."""
+"""Measure the time of a run, and handle running out of memory."""
 
 import gc
 import time
@@ -12,7 +12,7 @@ from sdloop.recipe.recipe import Recipe
 
 
 class Stopwatch:
-    """Wall time since it was made, without the time that others took meanwhile."""
+    """Wall time since its creation, without the time in ``stopped`` blocks."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
@@ -22,20 +22,20 @@ class Stopwatch:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Leave out what happens inside: a consumer looks at a step as long as it likes."""
+        """Do not count the time inside the block, such as what the loop's consumer takes."""
         away = time.perf_counter()
         yield
         self._started += time.perf_counter() - away
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """CUDA has a class of its own for it, the CPU's allocator only says so."""
+    """Whether memory ran out: CUDA has an own error class, on the CPU the message says it."""
     full = ("not enough memory", "can't allocate memory")
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in full)
 
 
 def free_memory() -> None:
-    """Give back what a failed attempt held, for a smaller one: cycles, and torch's own cache."""
+    """Free the memory of a failed attempt before a smaller one: garbage, and torch's cache."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -43,7 +43,7 @@ def free_memory() -> None:
 
 @contextmanager
 def memory_errors(recipe: Recipe, count: int) -> Iterator[None]:
-    """Say what did not fit, instead of the allocator's own words."""
+    """Turn out-of-memory errors into ``OutOfMemory``, which says what did not fit."""
     try:
         yield
     except RuntimeError as error:

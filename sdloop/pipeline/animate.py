@@ -1,4 +1,4 @@
-"""Frames in, frames out: each through img2img, with the same noise, in one stream."""
+"""Run img2img on the frames of an animation, with the same noise for all frames."""
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
@@ -25,9 +25,8 @@ Known = Callable[[int, Recipe], Image.Image | None]
 class Frame:
     """One finished frame.
 
-    ``index`` counts from 0. ``source`` is the input frame, in RGB and at the size of
-    ``image``, what became of it. ``recipe`` is resolved. ``picture`` is None where ``known`` had
-    the image already.
+    ``index`` counts from 0. ``source`` is the input frame, in RGB and at the size of the result
+    ``image``. ``recipe`` is resolved. ``picture`` is None if the image came from ``known``.
     """
 
     index: int
@@ -45,16 +44,15 @@ def animate(
     carry: float = 0.0,
     known: Known = lambda index, recipe: None,
 ) -> Iterator[Step | Frame]:
-    """Every one of ``frames`` through ``recipe``, as it happens: a frame's steps, then the frame.
+    """Run ``recipe`` on each of ``frames``; yields a frame's steps, and then the finished frame.
 
-    All of them get the noise of the Recipe's one seed. ``carry``, 0 to 1, is the share of the last
-    result in what the next frame starts from: their pixels are mixed before they are encoded. At 0
-    a frame is, to the bit, the picture that img2img makes of it. ``known`` is asked for each frame
-    with its resolved Recipe, and what it returns is not made again.
+    All frames get the noise of the Recipe's seed. ``carry``, 0 to 1, is the share of the previous
+    result that is mixed into the pixels of the next input frame. At 0 each frame is bit-equal to
+    img2img of that frame. ``known`` is called with each frame's resolved Recipe; if it returns an
+    image, the frame is not made again.
 
-    The prompt is encoded once, and one frame at a time is in memory. A frame's Recipe names as its
-    image what it started from: with ``carry`` that is in no file, and its sha256 is that of the
-    mixed pixels.
+    The prompt is encoded once, and only one frame is in memory. The image in a frame's Recipe is
+    its input: with ``carry`` that is not a file, and its sha256 is that of the mixed pixels.
 
     Raises ``SettingError`` as ``frames_recipe`` does, and for a carry out of range; else what
     ``stream`` does.
@@ -66,7 +64,7 @@ def animate(
     opened: dict[str, InputImage] = {}
     asked: list[Recipe] = []
     last: Image.Image | None = None
-    # It asks for a Recipe when it is resumed after the last picture, and one is there by then.
+    # The stream asks for the next Recipe after each picture; it is ready by then.
     events = stream(components, iter(asked.pop, None), open_image=opened.__getitem__)
     for index, (name, frame) in enumerate(frames.read()):
         check_sha256(frame.name, frames.sha256s[index], frame.sha256)
@@ -88,7 +86,7 @@ def animate(
 
 
 def _made(events: Iterator[Step | Picture]) -> Generator[Step, None, Picture]:
-    """The steps up to the next picture, and that."""
+    """The steps up to the next picture, and then the picture."""
     for event in events:
         if isinstance(event, Picture):
             return event
@@ -97,6 +95,6 @@ def _made(events: Iterator[Step | Picture]) -> Generator[Step, None, Picture]:
 
 
 def _seen(frame: InputImage, recipe: Recipe) -> Image.Image:
-    """The frame as the model is shown it."""
+    """The frame at the size for the model."""
     assert recipe.resize and recipe.background  # resolved
     return framed(frame, recipe.size, resize=recipe.resize, background=recipe.background)

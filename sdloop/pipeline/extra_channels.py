@@ -1,4 +1,4 @@
-"""What some UNets take besides the latents: a mask and what it leaves, or a small picture."""
+"""Extra UNet inputs: mask and masked picture for inpainting, small picture for upscalers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from sdloop.schedulers.quiet import quiet
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExtraChannels:
-    """The input of a UNet that has more channels than the latents: see ``Conditioning``."""
+    """The extra input channels of a UNet, besides the latents: see ``Conditioning``."""
 
     channels: Tensor
     class_labels: Tensor | None = None
@@ -27,10 +27,10 @@ def mask_channels(
     rests: Sequence[Encoded],
     generators: Sequence[Generator],
 ) -> ExtraChannels:
-    """The input of an inpainting UNet: where it paints, and the latents of what is not painted.
+    """The extra input of an inpainting UNet: the mask, and the latents of the masked picture.
 
-    ``masks`` are those of ``mask.latent_mask``, and ``rests`` the pictures without what they cover.
-    Of a mask in grey it sees only black and white: it was trained with nothing else.
+    ``masks`` come from ``mask.latent_mask``, and ``rests`` are the encoded masked pictures. Grey
+    masks are rounded to black and white, because the UNet was trained with those only.
     """
     rows = []
     for mask, rest, generator in zip(masks, rests, generators, strict=True):
@@ -45,15 +45,15 @@ def low_res_channels(
     noise_levels: Sequence[int],
     generators: Sequence[Generator],
 ) -> ExtraChannels:
-    """The input of an upscaler: the picture that it enlarges, under noise, and how much that is.
+    """The extra input of an upscaler: the small picture with noise, and the noise level.
 
-    ``pictures`` are (1, 3, height, width), -1 to 1, as many pixels as there are latents;
-    ``noise_levels`` are timesteps of the schedule that the upscaler was trained with. The noise
-    hides what is wrong with a picture: with more of it, the upscaler invents more.
+    ``pictures`` are (1, 3, height, width), -1 to 1, with one pixel per latent; ``noise_levels`` are
+    timesteps of the upscaler's low_res_scheduler. Noise hides the picture's defects: with more
+    noise, the upscaler invents more.
 
     Source: Ho et al. 2021 (arXiv:2106.15282), section 4.2.
     """
-    assert components.low_res_scheduler_config is not None  # or it were no upscaler
+    assert components.low_res_scheduler_config is not None  # every upscaler has one
     with quiet():
         scheduler = DDPMScheduler.from_config(dict(components.low_res_scheduler_config))
     clean, timesteps = torch.cat(list(pictures)), torch.tensor(list(noise_levels))

@@ -69,19 +69,19 @@ def generate(
 ) -> Picture | list[Picture]:
     """Make one picture from a prompt, or many from Recipes and a model that is loaded.
 
-    ``generate(prompt, seed=4, steps=30, model="mini", ...)`` takes the settings of a ``Recipe`` by
-    their names. Without a seed it draws one, which ``picture.recipe.seed`` tells. A whole Recipe
-    may stand in the place of the prompt. The model is loaded to ``device`` ("auto", "cpu", "cuda",
+    ``generate(prompt, seed=4, steps=30, model="mini", ...)`` takes the fields of a ``Recipe`` as
+    keyword arguments. Without a seed, a random one is used: see ``picture.recipe.seed``. A Recipe
+    can be passed instead of the prompt. The model is loaded to ``device`` ("auto", "cpu", "cuda",
     …) in ``dtype`` ("auto", "fp32", …), and kept for the next call.
 
-    ``generate(components, recipes)`` makes the picture of each Recipe, in their order, with a model
-    from ``load_components``; ``batch_size`` of them share a forward pass. ``stream`` does the same
-    and shows every step.
+    ``generate(components, recipes)`` makes the picture of each Recipe, in order, with a model from
+    ``load_components``; ``batch_size`` of them share a forward pass. ``stream`` does the same and
+    yields every step.
 
-    ``denoise`` and ``scheduler`` may be code of your own: see ``stream``.
+    ``denoise`` and ``scheduler`` may be your own code: see ``stream``.
 
-    Raises what ``stream`` and ``load_components`` do; ``SettingError`` for a setting that a Recipe
-    does not have.
+    Raises what ``stream`` and ``load_components`` raise, and ``SettingError`` for an unknown
+    setting.
     """
     if isinstance(prompt, Components):
         _refuse(settings, device, dtype)
@@ -97,8 +97,8 @@ def generate(
         )
         return [event for event in events if isinstance(event, Picture)]
     if recipes is not None or batch_size != 1:
-        raise TypeError("generate(prompt) makes one picture; for more give components and Recipes")
-    if isinstance(scheduler, str):  # a setting, and not an object
+        raise TypeError("generate(prompt) makes one picture; for more, pass components and Recipes")
+    if isinstance(scheduler, str):  # a Recipe's field, not an object
         settings, scheduler = {**settings, "scheduler": scheduler}, None
     recipe = _recipe(prompt, settings)
     components = _loaded(recipe, device, dtype)
@@ -109,11 +109,13 @@ def generate(
 
 
 def _refuse(settings: Mapping[str, Any], device: str, dtype: str) -> None:
-    """Refuse what is decided elsewhere for components and Recipes."""
+    """Refuse arguments that are not allowed together with components and Recipes."""
     for name in settings:
         raise TypeError(f"generate(components, recipes) takes no {name}: set it in the Recipes")
     if (device, dtype) != ("auto", "auto"):
-        raise TypeError("device and dtype are for load_components() where components are given")
+        raise TypeError(
+            "device and dtype must be given to load_components() if components are passed"
+        )
 
 
 def _recipe(prompt: str | Recipe, settings: Mapping[str, Any]) -> Recipe:
@@ -127,7 +129,7 @@ def _recipe(prompt: str | Recipe, settings: Mapping[str, Any]) -> Recipe:
 
 
 def _loaded(recipe: Recipe, device: str, dtype: str) -> Components:
-    """The model that ``recipe`` names: that of the last call, if it is the same."""
+    """The model that ``recipe`` names; the one of the last call is reused if it is the same."""
     model, revision, variant, vae = model_of(recipe)
     checkpoint = find_checkpoint(model, revision=revision, variant=variant, vae=vae)
     return _CACHE.load(
@@ -146,18 +148,18 @@ def stream(
 ) -> Generator[Step | Picture, None, None]:
     """The same, as it happens: a batch's ``Step``s, then its finished ``Picture``s, batch by batch.
 
-    Up to ``batch_size`` neighbouring Recipes that differ in words, seed and the picture they
-    start from alone share a batch: faster on a GPU, and the same noise bit for bit. Memory does
-    not grow with the number of Recipes, and closing the iterator stops between two steps.
-    ``open_image`` reads the picture that a Recipe names: without it, the file of that name.
+    Up to ``batch_size`` consecutive Recipes share a batch, if they differ only in words, seed and
+    input picture: this is faster on a GPU, and the noise is the same bit for bit. Memory does not
+    grow with the number of Recipes, and closing the iterator stops between two steps.
+    ``open_image`` reads the input picture that a Recipe names; by default it opens the file.
 
     ``denoise`` takes the place of ``sdloop.denoise``, and ``scheduler`` that of the Recipe's
     scheduler: see ``sdloop.pipeline.own_code``. The files of such pictures name both, and say that
     the Recipe alone does not make them again.
 
     Raises ``SettingError`` for a Recipe that does not suit the model, ``FileError`` for a picture
-    that cannot be read, ``ModelError`` for a LoRA that does not fit, ``NonFiniteError`` naming the
-    step at which numbers ceased to be finite, ``OutOfMemory`` where not even one fits.
+    that cannot be read, ``ModelError`` for a LoRA that does not fit, ``NonFiniteError`` with the
+    step at which NaN or infinity appeared, ``OutOfMemory`` if not even one picture fits.
     """
     check_whole("batch_size", batch_size, 1, MAX_BATCH)
     if isinstance(recipes, Recipe):
@@ -179,7 +181,7 @@ def stream_resolved(
     batch_size: int = 1,
     open_image: OpenImage = open_image,
 ) -> Generator[Step | Picture, None, None]:
-    """``stream`` for Recipes that are resolved already, as those of a plan are."""
+    """``stream`` for Recipes that are already resolved, like those of a plan."""
     for event in sampled(model, recipes, batch_size, open_image):
         if isinstance(event, SampledBatch):
             yield from event.pictures()

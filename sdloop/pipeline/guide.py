@@ -15,7 +15,7 @@ from sdloop.schedulers.schedule import Scheduler, noise_levels, steps_of
 
 
 def guided_by(recipe: Recipe, scheduler: Scheduler) -> tuple[Guide, Scheduler]:
-    """The guide of a resolved Recipe and its scheduler, made anew for each run of the loop.
+    """The guide of a resolved Recipe, and its scheduler; needed anew for each run of the loop.
 
     ``set_steps`` must have run.
     """
@@ -42,6 +42,6 @@ def guided_by(recipe: Recipe, scheduler: Scheduler) -> tuple[Guide, Scheduler]:
 
 
 def _sigma_at(scheduler: Scheduler, step: int) -> float:
-    """The sigma at the beginning of a step of the whole schedule; 0 after the last."""
+    """The sigma at the start of a step of the whole schedule; 0 after the last step."""
     steps = steps_of(scheduler, scheduler.timesteps)
     return noise_levels(scheduler)[steps.index(step)] if step in steps else 0.0

@@ -22,10 +22,10 @@ def enlarged_start(
     timesteps: Tensor,
     generators: Sequence[Generator],
 ) -> Start:
-    """What the second stage starts from: the pictures that the first one's ``latents`` are.
+    """The second stage's start: the enlarged pictures from the first stage's ``latents``.
 
-    It draws as img2img does: both stages make what one would get by making the small picture, and
-    then enlarging its file.
+    Noise is drawn as in img2img, so both stages together give the same as making the small picture
+    first and then enlarging its file.
     """
     size = latent_size(*batch[0].size, components.vae_factor)
     if batch[0].enlarge == "latent":
@@ -40,7 +40,7 @@ def enlarged_start(
 def _through_pixels(
     components: Components, recipe: Recipe, latents: Tensor, generators: Sequence[Generator]
 ) -> Tensor:
-    """The latents of the pictures after Lanczos' filter has enlarged them."""
+    """The latents of the pictures after enlarging them with the Lanczos filter."""
     vae, rows = components.vae, []
     images = to_images(decode(vae, latents))
     for image, generator in zip(images, generators, strict=True):

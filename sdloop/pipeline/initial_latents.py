@@ -1,4 +1,4 @@
-"""Where the loop starts: at pure noise, or at a picture under as much noise as is asked for."""
+"""The initial latents of the loop: pure noise, or an encoded picture with noise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,9 +22,9 @@ from sdloop.schedulers.schedule import Scheduler
 class Start:
     """What a batch starts from.
 
-    ``latents`` are on the UNet's device, as noisy as the first timestep. ``masked`` is what the
-    loop puts back at every step, and ``extra_channels`` what an inpainting UNet or an upscaler
-    takes besides the latents.
+    ``latents`` are on the UNet's device, noised to the first timestep. ``masked`` is what the loop
+    puts back at every step, and ``extra_channels`` are the additional inputs of an inpainting UNet
+    or an upscaler.
     """
 
     latents: Tensor
@@ -32,7 +32,7 @@ class Start:
     extra_channels: ExtraChannels | None = None
 
     def with_extra_channels(self, conditioning: Conditioning) -> Conditioning:
-        """``conditioning`` with what the UNet takes besides the latents."""
+        """``conditioning`` with the UNet's extra input channels."""
         if self.extra_channels is None:
             return conditioning
         channels, class_labels = self.extra_channels.channels, self.extra_channels.class_labels
@@ -48,7 +48,7 @@ def start(
     *,
     encode_input: EncodeInput,
 ) -> Start:
-    """What the loop starts from; ``set_steps`` must have run for ``timesteps``.
+    """The start of the loop; ``set_steps`` must have run for ``timesteps``.
 
     Each picture draws from its own generator, in diffusers' order.
     """
@@ -69,7 +69,7 @@ def start(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draws:
-    """What is drawn for the pictures of a batch, from the generator of each."""
+    """The random draws for the pictures of a batch, from each picture's own generator."""
 
     components: Components
     batch: Sequence[Recipe]
@@ -81,14 +81,14 @@ class Draws:
         return latent_size(*self.batch[0].size, self.components.vae_factor)
 
     def noise(self) -> Tensor:
-        """The noise of each picture, with that of its variation seed in it, where the UNet is."""
+        """The noise of each picture, with its variation seed mixed in, on the UNet's device."""
         channels = self.components.vae.config.latent_channels
         drawn = torch.split(noise(self.generators, channels, *self.size), 1)
         rows = [_varied(row, recipe) for row, recipe in zip(drawn, self.batch, strict=True)]
         return torch.cat(rows).to(self.components.device)
 
     def clean(self, seen: Sequence[EncodedInput]) -> Tensor:
-        """The latents of the pictures that they start from."""
+        """The latents of the input pictures."""
         rows = []
         for one, generator in zip(seen, self.generators, strict=True):
             assert one.encoded is not None
@@ -103,13 +103,13 @@ def _varied(row: Tensor, recipe: Recipe) -> Tensor:
 
 
 def _noised(scheduler: Scheduler, clean: Tensor, drawn: Tensor, timesteps: Tensor) -> Tensor:
-    """As noisy as the first of ``timesteps``."""
+    """The latents, noised to the first of ``timesteps``."""
     noisy: Tensor = scheduler.add_noise(clean, drawn, timesteps[:1].repeat(len(clean)))
     return noisy
 
 
 def _for_upscaler(draws: Draws, seen: Sequence[EncodedInput], scheduler: Scheduler) -> Start:
-    """For an upscaler: noise, and the pictures that it enlarges, whose own noise is drawn first."""
+    """For an upscaler: noise, and the small pictures, whose own noise is drawn first."""
     pictures = [to_pixels(one.canvas.image) for one in seen]
     # Resolved Recipes have one.
     noise_levels = [one.noise_level for one in draws.batch if one.noise_level is not None]
@@ -120,14 +120,14 @@ def _for_upscaler(draws: Draws, seen: Sequence[EncodedInput], scheduler: Schedul
 def _within_masks(
     draws: Draws, seen: Sequence[EncodedInput], scheduler: Scheduler, timesteps: Tensor
 ) -> Start:
-    """For pictures that are painted in part: by a UNet that sees the mask, or by any other.
+    """For inpainting: with an inpainting UNet, which sees the mask, or with any other.
 
-    Each picture's latents are drawn first, then the noise, then the latents of what the mask
-    leaves. Where they are painted over from the first step on, nothing of them is under the mask.
+    Each picture's latents are drawn first, then the noise, then the latents of the masked picture.
+    If all steps are run, the start is pure noise.
     """
     paints = draws.components.paints
     from_noise = draws.batch[0].schedule[1] == 0
-    # Contiguous as in diffusers, or convolutions round in another order.
+    # Contiguous as in diffusers, otherwise convolutions round in another order.
     clean = None if from_noise and paints else draws.clean(seen).contiguous()
     drawn = draws.noise()
     latents = drawn * scheduler.init_noise_sigma
@@ -139,7 +139,7 @@ def _within_masks(
         rests = [one.blanked for one in seen if one.blanked is not None]
         extra = mask_channels(draws.components, masks, rests, draws.generators)
         return Start(latents=latents, extra_channels=extra)
-    draws.noise()  # diffusers encodes what is left here, for whatever UNet
+    draws.noise()  # diffusers draws here too, for any UNet
     assert clean is not None
     masked = MaskedLatents(clean=clean, noise=drawn, mask=torch.cat(masks).to(drawn.device))
     return Start(latents=latents, masked=masked)

@@ -1,4 +1,4 @@
-"""The input images that Recipes name: read, brought to size, encoded by the VAE."""
+"""Read the input images that Recipes name, resize them, and encode them with the VAE."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,10 +17,10 @@ from sdloop.recipe.task import IMAGE_FIELDS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncodedInput:
-    """An input image, as it is worked on and as the VAE encodes it.
+    """An input image, prepared for the loop and encoded by the VAE.
 
-    ``blanked`` is the image in grey wherever it is painted, for inpainting UNets. An upscaler takes
-    the image itself: then nothing is encoded.
+    ``blanked`` is the image with grey in its painted parts, for inpainting UNets. An upscaler takes
+    the image itself, so nothing is encoded then.
     """
 
     canvas: Canvas
@@ -32,9 +32,9 @@ EncodeInput = Callable[[Recipe], EncodedInput]
 
 
 def input_encoder(components: Components, open_image: OpenImage) -> EncodeInput:
-    """What reads and encodes the input image of a Recipe: each image once, while it is in use.
+    """A function that reads and encodes a Recipe's input image: each image only once in a row.
 
-    Raises ``FileError`` when a picture or a mask is not what its Recipe was resolved with.
+    Raises ``FileError`` if a picture or mask has changed since its Recipe was resolved.
     """
 
     @lru_cache(maxsize=16)
@@ -55,27 +55,27 @@ def input_encoder(components: Components, open_image: OpenImage) -> EncodeInput:
 
 
 def _only_pictures(recipe: Recipe) -> Recipe:
-    """``recipe`` with nothing but what decides how its input image is encoded."""
+    """``recipe`` with only the fields that decide how its input image is encoded."""
     fields = {name: getattr(recipe, name) for name in (*IMAGE_FIELDS, "width", "height")}
     start = {"strength": None, "exact_steps": False, "start_step": None, "noise_level": None}
     return Recipe(prompt="", seed=0, **(fields | start))
 
 
 def _small_size(recipe: Recipe, factor: int) -> Recipe:
-    """At the size of the picture that an upscaler enlarges: a pixel for each latent."""
+    """The image at the input size of an upscaler: one pixel for each latent."""
     width, height = recipe.size
     return replace(recipe, width=width // factor, height=height // factor)
 
 
 def _at_own_size(recipe: Recipe, open_image: OpenImage, multiple: int) -> Recipe:
-    """For a picture whose latents are enlarged: it is encoded as small as it came."""
+    """The image for enlarging in latent space: it is encoded at its own small size."""
     assert recipe.image is not None
     width, height = scaled_size(open_image(recipe.image).image.size, 1, multiple)
     return replace(recipe, width=width, height=height)
 
 
 def canvas_of(recipe: Recipe, open_image: OpenImage) -> Canvas:
-    """The picture that a resolved Recipe starts from, and its mask, as it is worked on."""
+    """A resolved Recipe's input picture and mask, prepared for the loop."""
     assert recipe.image and recipe.resize and recipe.background  # resolved
     picture = open_image(recipe.image)
     check_sha256(picture.name, recipe.image_sha256, picture.sha256)

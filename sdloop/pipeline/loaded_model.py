@@ -1,4 +1,4 @@
-"""A loaded model, with a cache of what Recipes ask of it: LoRAs, learned words, encoded prompts."""
+"""A loaded model with caches of LoRAs, learned words and encoded prompts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ from sdloop.recipe.recipe import Recipe
 
 Encoder = Callable[[Words], Encode]
 
-# As many prompts can come back within a window of a batch's plan: ``batch.grouping.WINDOW``
-# pictures, of two shapes at least. Of SDXL they take 160 MB in half precision.
+# This many prompts may be needed again within a window of a batch's plan (``grouping.WINDOW``
+# pictures). For SDXL they take 160 MB in half precision.
 _TEXTS = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedModel:
-    """What pictures are made with; ``loaded_model`` makes one.
+    """A loaded model; created by ``loaded_model``.
 
-    ``prepare`` gives the components with the adapters of these LoRAs in them, and what encodes
-    prompts for each set of words. ``components`` are those of the model alone. ``environment`` is
-    what the files of its pictures say of them, and ``own`` what takes the place of sdloop's loop.
+    ``prepare`` returns components with the given LoRAs, and a function that encodes prompts for
+    each set of words. ``components`` are the plain model's. ``environment`` is what the pictures'
+    files record about it, and ``own`` is the caller's own loop or scheduler.
     """
 
     components: Components
@@ -42,7 +42,7 @@ class LoadedModel:
     def resolved(self, recipe: Recipe, open_image: OpenImage) -> Recipe:
         """``recipe`` with the model's name and choices, its picture, LoRAs and CLIP written in.
 
-        Raises what ``with_model`` and ``recipe.resolve`` do.
+        Raises what ``with_model`` and ``recipe.resolve`` raise.
         """
         recipe = with_model(recipe, self.components.checkpoint)
         self.own.check(recipe)
@@ -51,15 +51,14 @@ class LoadedModel:
         return self.own.settled(resolved, recipe)
 
     def loras(self, recipe: Recipe) -> tuple[LoraFile, ...]:
-        """The files of its LoRAs."""
+        """The Recipe's LoRA files."""
         return tuple(self.find_lora(lora.name) for lora in recipe.loras)
 
 
 def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedModel:
     """``components`` with a cache of encoded prompts and of the last few sets of LoRAs.
 
-    Equal texts are encoded once, however many pictures they are for; of a LoRA only its own
-    weights are kept.
+    Equal texts are encoded once for all pictures; for a LoRA only its own weights are kept.
     """
     found = lru_cache(maxsize=64)(find_lora)
 
@@ -87,7 +86,7 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
 
 
 def environment_of(components: Components) -> Environment:
-    """What the files of pictures say of the model that made them."""
+    """What the pictures' files record about the model."""
     return Environment(
         checkpoint=components.checkpoint,
         device=str(components.device),

@@ -1,4 +1,4 @@
-"""Which model a Recipe names, and which one made its picture."""
+"""Compare the model in a Recipe with the loaded one, and write the loaded one into it."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.value import Checkpoint, ModelNames
 from sdloop.recipe.recipe import Recipe
 
-# The model in Recipes of pictures whose components come from no checkpoint: no file has this name.
+# The model name in Recipes whose components have no checkpoint: no file has this name.
 BY_HAND = "(components put together by hand)"
 
 _NAMES = ("model", "revision", "variant", "vae")
@@ -16,16 +16,16 @@ _UNNAMED: ModelNames = ("mini", None, None, None)  # the Recipe's defaults
 
 
 def model_of(recipe: Recipe) -> ModelNames:
-    """What names a Recipe's weights: equal names are one model to load."""
+    """The Recipe's model, revision, variant and vae: equal names are the same model to load."""
     return recipe.model, recipe.revision, recipe.variant, recipe.vae
 
 
 def with_model(recipe: Recipe, checkpoint: Checkpoint | None) -> Recipe:
     """``recipe`` with the names of the model that makes its picture.
 
-    A Recipe that names no model takes the name of the loaded one; "mini", the default, counts as
-    none. A Recipe may name the loaded model in other words: then it keeps its own. Components that
-    were put together by hand have no name: the Recipe says what to call them.
+    A Recipe without a model name ("mini", the default, counts as none) gets the loaded model's. If
+    it names the loaded model in another way, it keeps its own name. Components that were put
+    together by hand have no name, so the Recipe's name is used.
 
     Raises ``SettingError`` for a Recipe of another model than the loaded one.
     """
@@ -47,7 +47,7 @@ def with_model(recipe: Recipe, checkpoint: Checkpoint | None) -> Recipe:
 
 
 def _is(checkpoint: Checkpoint, names: ModelNames) -> bool:
-    """Whether these names, too, lead to the files of ``checkpoint``."""
+    """Whether these names also lead to the files of ``checkpoint``."""
     model, revision, variant, vae = names
     try:
         found = find_checkpoint(model, revision=revision, variant=variant, vae=vae, may_fetch=False)

@@ -1,9 +1,9 @@
 """The caller's own loop and scheduler in the pipeline: ``generate(denoise=…, scheduler=…)``.
 
-A loop is called as ``sdloop.denoise`` is, and yields a ``Step`` for each of its steps; the last
-one's ``latents`` become the picture. It may leave out parameters of ``sdloop.denoise``: a Recipe
-that needs one of these is refused. A scheduler is an object with diffusers' scheduler protocol, of
-which every run of the loop gets a copy.
+A loop is called like ``sdloop.denoise``, and yields a ``Step`` for each of its steps; the last
+one's ``latents`` become the picture. It may lack parameters of ``sdloop.denoise``, but then a
+Recipe that needs them is refused. A scheduler is an object with diffusers' scheduler protocol;
+every run of the loop gets a copy.
 """
 
 import copy
@@ -24,25 +24,25 @@ from sdloop.schedulers.schedule import Scheduler, set_steps
 
 Denoise = Callable[..., Iterator[Step]]
 
-# The settings that choose among sdloop's schedulers: an object is what it is.
+# The settings that choose or configure one of sdloop's schedulers, so not for an own object.
 _OF_NAMES = (
     *("scheduler", "sigmas", "timestep_spacing", "timesteps", "sigmas_list"),
     *("learning_rate", "weight_decay", "stop_noise"),
 )
-# What the loop and the pipeline ask of a scheduler.
+# What the loop and the pipeline need from a scheduler.
 _PROTOCOL = ("set_timesteps", "scale_model_input", "step", "order", "config")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnCode:
-    """What takes the place of sdloop's loop and schedulers; nothing does by default."""
+    """The caller's own loop and scheduler, which replace sdloop's; none by default."""
 
     denoise: Denoise | None = None
     scheduler: Scheduler | None = None
 
     @property
     def names(self) -> dict[str, str]:
-        """What the picture's file says of it: that, and by which name, it was not sdloop's."""
+        """What the picture's file records: the names of the caller's loop and scheduler."""
         names = {}
         if self.denoise is not None:
             names["denoise"] = _name(self.denoise)
@@ -51,7 +51,7 @@ class OwnCode:
         return names
 
     def check(self, recipe: Recipe) -> None:
-        """Raise ``SettingError`` for what a Recipe asks, and this scheduler cannot do."""
+        """Raise ``SettingError`` for a setting that this scheduler does not support."""
         if self.scheduler is None:
             return
         name = type(self.scheduler).__name__
@@ -75,17 +75,17 @@ class OwnCode:
             raise SettingError(f"guidance cfg++ is for ddim and euler, and scheduler is a {name}")
 
     def unsettled(self, recipe: Recipe) -> Recipe:
-        """``recipe`` to resolve: without eta, which the model's scheduler may not know."""
+        """``recipe`` to resolve: without eta, which the model's scheduler may not support."""
         return recipe if self.scheduler is None else replace(recipe, eta=0.0)
 
     def settled(self, resolved: Recipe, recipe: Recipe) -> Recipe:
-        """``resolved`` without the model's scheduler, where another one takes its place."""
+        """``resolved`` without the model's scheduler, if the caller's replaces it."""
         if self.scheduler is None:
             return resolved
         return replace(resolved, scheduler=None, sigmas=None, eta=recipe.eta)
 
     def scheduled(self, recipe: Recipe) -> tuple[Scheduler, Tensor, list[float]] | None:
-        """A copy of the scheduler, its timesteps and their sigmas; None where sdloop's is used."""
+        """A copy of the scheduler, its timesteps and their sigmas; None if sdloop's is used."""
         if self.scheduler is None:
             return None
         scheduler = copy.deepcopy(self.scheduler)
@@ -102,7 +102,7 @@ class OwnCode:
     ) -> Iterator[Step]:
         """The steps of this loop, or of sdloop's; ``options`` are those of ``sdloop.denoise``.
 
-        Raises ``SettingError`` for an option that the Recipe needs and the loop does not take, and
+        Raises ``SettingError`` for an option that the Recipe needs and the loop lacks, and
         ``SamplingError`` for a loop that yields nothing, or latents of another shape.
         """
         if self.denoise is None:
@@ -124,7 +124,7 @@ NO_OWN_CODE = OwnCode()
 
 
 def _taken(loop: Denoise, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that ``loop`` has parameters for; the others must not matter."""
+    """The options that ``loop`` accepts; the others must have no effect."""
     parameters = inspect.signature(loop).parameters
     if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
         return dict(options)
@@ -138,7 +138,7 @@ def _taken(loop: Denoise, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _matters(name: str, value: Any) -> bool:
-    """Whether a picture without this option would be another one."""
+    """Whether the picture would be different without this option."""
     match name:
         case "guidance_scale":
             return any(scale != 1 for scale in value)

@@ -61,9 +61,9 @@ Begin = Callable[[Scheduler, Tensor, Sequence[Generator]], Start]
 def stages_of(
     components: Components, batch: Sequence[Recipe], own: OwnCode = NO_OWN_CODE
 ) -> list[Stage]:
-    """The stages of a batch, whose Recipes agree in all that decides them.
+    """The stages of a batch, whose Recipes are equal in all that decides them.
 
-    Raises ``SettingError`` for an interval of guidance that none of their steps lies in.
+    Raises ``SettingError`` for a guidance interval that contains none of the steps.
     """
     planned = [
         _stage(components, recipes, own) for recipes in zip(*map(stages, batch), strict=True)
@@ -103,11 +103,11 @@ def run(
 ) -> Iterator[Step]:
     """The steps of all stages, counted as one run; the last one's latents are the pictures'.
 
-    Where a scheduler needs fewer steps than there are, the ``total`` of the last one says so.
+    If a scheduler finishes early, the last step's ``total`` is smaller.
 
-    The ``conditioning`` is that of all stages, but for the sizes that SDXL is conditioned on.
+    The ``conditioning`` is the same for all stages, except for SDXL's sizes.
 
-    Raises ``NonFiniteError`` naming the step at which numbers ceased to be finite.
+    Raises ``NonFiniteError`` with the step at which NaN or infinity appeared.
     """
     total = sum(len(stage.timesteps) for stage in planned)
     done = 0
@@ -137,7 +137,7 @@ def _denoised(
     own: OwnCode,
 ) -> Iterator[Step]:
     """Run the loop for one stage."""
-    recipe = stage.batch[0]  # all of a batch agree in what is read from it here
+    recipe = stage.batch[0]  # all of a batch are equal in the fields that are used here
     seeds = [one.seed for one in stage.batch]
     generators = seeded_generators(seeds)
     begun = begin(stage.scheduler, stage.timesteps, generators)
@@ -160,9 +160,9 @@ def _denoised(
 
 
 def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor | None) -> Any:
-    """The UNet: in tiles where the Recipe has some, and with its weakened copies for PAG and SLG.
+    """The UNet: in tiles if the Recipe has them, and with its weakened copies for PAG and SLG.
 
-    Where a loss needs the exact gradient, each lets it through.
+    If a loss needs the exact gradient, all of them support it.
     """
     unet, weakened = components.unet, []
     if recipe.pag_scale and recipe.pag_layers is not None:
@@ -182,12 +182,12 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
 
 
 def _check_finite(finite: Sequence[Tensor], done: int, total: int, dtype: torch.dtype) -> None:
-    """Look at all steps at once, at the end: asking at every step would make a GPU wait."""
+    """Check all steps at once, at the end: a check at every step would make a GPU wait."""
     for index, flag in enumerate(torch.stack(tuple(finite)).tolist(), start=done + 1):
         if not flag:
             half = dtype != torch.float32
             raise NonFiniteError(
-                f"the latents are not finite numbers after step {index} of {total} "
+                f"the latents are NaN or infinity after step {index} of {total} "
                 f"in {str(dtype).removeprefix('torch.')}; remedy: "
                 f"{'dtype fp32' if half else 'a lower guidance_scale'} or another scheduler"
             )

@@ -1,4 +1,4 @@
-"""What comes out of the loop: a batch's latents, which the VAE decodes to pictures."""
+"""The results of the loop: a batch's latents, and the decoded pictures."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,16 +24,16 @@ from sdloop.recipe.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """One finished picture and how it came about; ``save`` writes both into a file.
+    """One finished picture and how it was made; ``save`` writes both into a file.
 
     ``recipe`` is resolved: with it and the model's weights the picture can be made again.
-    ``latents`` (channels, height, width), float32, CPU, are what the VAE decoded. ``sigmas`` are
-    the noise levels at which the UNet ran. ``seconds`` is this picture's share of its batch's
-    time, from the prompt to the pixels, less what the consumer of the steps took. ``peak_memory``
-    is what the batch took at most: see ``components.peak_memory``. Of an outpainted picture
-    latents, sigmas and memory are those of the last window. ``environment`` and ``loras`` are what
-    it was made with, for its file; ``own_code`` names the loop and the scheduler that were not
-    sdloop's: such a picture has no content key, and sdloop alone cannot make it again.
+    ``latents`` (channels, height, width), float32, CPU, are the VAE's input. ``sigmas`` are the
+    noise levels at which the UNet ran. ``seconds`` is this picture's share of its batch's time,
+    from the prompt to the pixels, without the time of the steps' consumer. ``peak_memory`` is the
+    batch's peak: see ``device.peak_memory``. For an outpainted picture, latents, sigmas and memory
+    are those of the last window. ``environment`` and ``loras`` are recorded in its file.
+    ``own_code`` names the caller's own loop and scheduler: such a picture has no content key, and
+    sdloop alone cannot make it again.
     """
 
     image: Image
@@ -48,13 +48,13 @@ class Picture:
 
     @property
     def made(self) -> Made:
-        """How it was made, besides the Recipe. The first call hashes the files of the weights.
+        """Facts of the run, besides the Recipe. The first call hashes the weight files.
 
-        Equal Recipes on equal machines give equal values: no time is in it.
+        It contains no times, so equal Recipes on equal machines give equal values.
         """
         made = made_with(self.recipe, self.environment, sigmas=self.sigmas, loras=self.loras)
         if self.own_code:
-            made.pop("key", None)  # that of the picture that sdloop's own loop makes
+            made.pop("key", None)  # it would be the key for sdloop's own loop
         return made
 
     def save(
@@ -67,17 +67,17 @@ class Picture:
         """Write the picture with its Recipe, as the command line does; returns the path.
 
         The suffix decides the format: .png, .webp (lossless) or .jpg. ``metadata`` is "full",
-        "minimal" (the Recipe, but nothing about this machine) or "none". ``sdloop.read`` gives
-        back what is in the file.
+        "minimal" (the Recipe, but nothing about this machine) or "none". ``sdloop.read`` reads the
+        file back.
 
-        Raises ``FileError`` for a file that is there already, unless ``overwrite`` is set, and for
-        one that cannot be written; ``SettingError`` for a suffix that is not known.
+        Raises ``FileError`` if the file exists, unless ``overwrite`` is set, or cannot be written;
+        ``SettingError`` for an unknown suffix.
         """
         exists: Exists = "overwrite" if overwrite else "fail"
         return self.write(Path(path), metadata=metadata, exists=exists)
 
     def write(self, path: Path, *, metadata: Metadata = "full", exists: Exists = "fail") -> Path:
-        """``save`` for commands, which may also number names that are in use."""
+        """``save`` for commands, which may also number existing names."""
         return write_picture(
             self.image,
             path,
@@ -93,8 +93,8 @@ class Picture:
 class SampledBatch:
     """The latents of a batch, on the UNet's device, and what else its pictures need.
 
-    ``sigmas`` are the noise levels at which the UNet ran for each; ``seconds`` is the share of
-    each in the time until now.
+    ``sigmas`` are the noise levels at which the UNet ran for each; ``seconds`` is each picture's
+    share of the time so far.
     """
 
     model: LoadedModel
@@ -105,7 +105,7 @@ class SampledBatch:
     encode_input: EncodeInput
 
     def only(self, rows: Sequence[int]) -> "SampledBatch":
-        """The pictures of these rows alone."""
+        """Only the pictures of these rows."""
         if len(rows) == len(self.batch):
             return self
         batch = tuple(self.batch[row] for row in rows)
@@ -113,10 +113,10 @@ class SampledBatch:
         return replace(self, batch=batch, latents=self.latents[list(rows)], sigmas=sigmas)
 
     def pictures(self) -> Iterator[Picture]:
-        """Decode them: here, or in another thread while the next batch is sampled.
+        """Decode the pictures, possibly in another thread while the next batch is sampled.
 
-        Raises ``NonFiniteError``, and ``OutOfMemory`` where not even the CPU has room; they can be
-        asked for again, as the latents stay.
+        Raises ``NonFiniteError``, and ``OutOfMemory`` if even the CPU has too little memory. The
+        latents are kept, so it can be called again.
         """
         watch, components = Stopwatch(), self.model.components
         with memory_errors(self.batch[0], 1):

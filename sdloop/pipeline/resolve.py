@@ -1,6 +1,6 @@
-"""A Recipe meets its model, its input images and the files that it names: the one place.
+"""Resolve a Recipe with its model, its input images and the files that it names.
 
-Nothing is loaded: whatever can be refused is refused here, before torch is imported.
+Nothing is loaded: errors that can be found early are raised here, before torch is imported.
 """
 
 import importlib.util
@@ -23,7 +23,7 @@ from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import facts_of, resolve
 
-_PICTURES = 10_000  # whose facts are kept
+_PICTURES = 10_000  # how many input pictures' facts are cached
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,16 +47,16 @@ def resolve_for(
 def file_hashes(
     recipe: Recipe, find_lora: FindLora = find_lora, *, may_fetch: bool = True
 ) -> dict[str, str]:
-    """The sha256 of each LoRA by its name, and of the CLIP that the losses ask."""
+    """The sha256 of each LoRA by its name, and of the CLIP that the losses use."""
     loras = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
     return loras | clip_hashes(recipe, may_fetch=may_fetch)
 
 
 class Resolver:
-    """Resolves many Recipes: each model, input image and LoRA is found and read once.
+    """Resolves many Recipes: each model, input image and LoRA is found and read only once.
 
     Without ``may_fetch`` nothing is downloaded: a model that is not here counts as missing.
-    ``tell`` hears once of each animated input image, of which only the first frame is taken.
+    ``tell`` is called once for each animated input image, of which only the first frame is used.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Resolver:
         def opened(name: str) -> InputImage:
             picture = open_image(name)
             if picture.animated and name not in told:
-                tell(f"{picture.name} moves: its first frame is taken")
+                tell(f"{picture.name} is an animation: using its first frame")
                 told.add(name)
             return picture
 
@@ -86,7 +86,7 @@ class Resolver:
         self._facts = facts
 
     def picture(self, recipe: Recipe) -> InputFacts | None:
-        """What ``recipe`` takes from its input image and its mask, if it has them."""
+        """The facts about a Recipe's input image and mask, if it has them."""
         if recipe.image is None:
             return None
         return self._facts(recipe.image, recipe.mask, recipe.mask_blur, recipe.invert_mask)
@@ -101,7 +101,7 @@ class Resolver:
         return self._checkpoints[names]
 
     def __call__(self, recipe: Recipe) -> Resolved:
-        """Raises what ``recipe.resolve`` does, and for a file or model that is not there."""
+        """Raises what ``recipe.resolve`` raises, and errors for missing files or models."""
         picture, checkpoint = self.picture(recipe), self.checkpoint(recipe)
         loras = self._loras(recipe, checkpoint)
         resolved = resolve(recipe, checkpoint, picture, lora_hashes=self._hashes(recipe))
@@ -120,7 +120,7 @@ class Resolver:
         return file_hashes(recipe, self._find_lora, may_fetch=self._may_fetch)
 
     def _loras(self, recipe: Recipe, checkpoint: Checkpoint) -> tuple[LoraFile, ...]:
-        """The files of its LoRAs; raises for one that cannot be added to the model."""
+        """The Recipe's LoRA files; raises an error for one that does not fit the model."""
         files = tuple(self._find_lora(lora.name) for lora in recipe.loras)
         for file in files:
             check_lora(file, checkpoint)
@@ -129,7 +129,7 @@ class Resolver:
         return files
 
     def _check_words(self, recipe: Recipe, checkpoint: Checkpoint) -> None:
-        """Look up the words that stand in the place of others, in the model's vocabulary."""
+        """Check in the model's vocabulary that the replaced words exist."""
         asked = model_of(recipe), recipe.replace_tokens or ()
         if asked not in self._known_words:
             check_replacements(checkpoint, asked[1])

@@ -30,10 +30,10 @@ Event = Step | SampledBatch | Picture
 def sampled(
     model: LoadedModel, recipes: Iterable[Recipe], batch_size: int, open_image: OpenImage
 ) -> Iterator[Event]:
-    """``stream`` without the decoding: the latents of each batch, once its steps are done.
+    """``stream`` without decoding: yields the latents of each batch after its steps.
 
-    Outpainted pictures are decoded on the way. With one ``model`` for many calls each prompt is
-    encoded once. ``recipes`` are resolved; each batch is made when it is full.
+    Outpainted pictures are decoded between their passes. With the same ``model`` for many calls,
+    each prompt is encoded once. ``recipes`` are resolved; each batch starts when it is full.
     """
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
     encode_input = input_encoder(model.components, last_opened)
@@ -47,7 +47,7 @@ def sampled(
 def _fitting(
     batch: Sequence[Recipe], make: Callable[[Sequence[Recipe]], Iterator[Event]]
 ) -> Iterator[Event]:
-    """Make a batch, or where the memory does not suffice its halves, one after the other."""
+    """Make a batch; if memory runs out, make its halves one after the other."""
     done = 0
     try:
         with memory_errors(batch[0], len(batch)):
@@ -59,12 +59,12 @@ def _fitting(
     except OutOfMemory:
         if len(batch) == 1:
             raise
-    # Not within the handler, whose traceback holds what has to be given back first.
+    # Outside of the handler, whose traceback keeps memory that must be freed first.
     free_memory()
     rest = batch[done:]
     half = (len(rest) + 1) // 2
     warnings.warn(
-        f"the memory does not suffice for a batch of {len(batch)}: going on with {half}",
+        f"not enough memory for a batch of {len(batch)}: continuing with {half}",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -76,7 +76,7 @@ def _fitting(
 def _outpaint(
     model: LoadedModel, batch: Sequence[Recipe], open_image: OpenImage
 ) -> Iterator[Step | Picture]:
-    """One batch of outpainting: each pass is a batch of windows, inpainted within a mask."""
+    """One batch of outpainting: each pass inpaints a batch of windows inside a mask."""
     watch = Stopwatch()
     growing = [growing_from(recipe, open_image) for recipe in batch]
     passes = passes_of(batch[0], model.components)
@@ -117,7 +117,7 @@ def _make(
     rows = [condition(components, recipe, encode=encoder(words_of(recipe))) for recipe in batch]
     reading = watch.seconds() / len(batch)
     pairs = zip(rows, batch, strict=True)
-    # Not padded to one length: a picture must not depend on its neighbours.
+    # Not padded to one length: a picture must not depend on the others in its batch.
     for _, alike in itertools.groupby(pairs, key=lambda pair: pair[0].shapes):
         group = list(alike)
         conditioning = stack([row for row, _ in group])
@@ -133,9 +133,9 @@ def _sample(
     encode_input: EncodeInput,
     reading: float,
 ) -> Iterator[Step | SampledBatch]:
-    """From the conditioning to the latents; ``reading`` is each picture's time until then.
+    """From the conditioning to the latents; ``reading`` is each picture's time for its prompt.
 
-    ``components`` are those of the ``model`` with the LoRAs of the batch.
+    ``components`` are those of the ``model``, with the LoRAs of the batch.
     """
     watch = Stopwatch()
     reset_peak_memory(components.device)

@@ -12,7 +12,7 @@ from sdloop.schedulers.schedule import Scheduler, make_scheduler, set_steps
 def scheduled(recipe: Recipe, model: Defaults) -> tuple[Scheduler, Tensor, list[float]]:
     """A scheduler that is ready for a resolved Recipe, its timesteps (CPU) and their sigmas.
 
-    Raises what ``make_scheduler`` and ``set_steps`` do.
+    Raises what ``make_scheduler`` and ``set_steps`` raise.
     """
     knows = known_to(recipe.scheduler, model.scheduler_config)
     listed = recipe.timesteps is not None or recipe.sigmas_list is not None
@@ -20,7 +20,7 @@ def scheduled(recipe: Recipe, model: Defaults) -> tuple[Scheduler, Tensor, list[
     scheduler = make_scheduler(
         model.scheduler_config,
         scheduler=recipe.scheduler,
-        # A list takes the place of whatever spacing the checkpoint has.
+        # A list replaces the checkpoint's spacing.
         sigmas="uniform" if listed and "sigmas" in knows else recipe.sigmas,
         timestep_spacing=recipe.timestep_spacing,
         learning_rate=recipe.learning_rate,

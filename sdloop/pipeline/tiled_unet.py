@@ -1,4 +1,4 @@
-"""A UNet for pictures larger than it knows: it looks through overlapping windows, one at a time."""
+"""Run a UNet on overlapping windows of a picture that is larger than its trained size."""
 
 import itertools
 import math
@@ -14,15 +14,15 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Windows:
-    """A UNet to the loop, which calls it as one; each call runs the real one on every window.
+    """A tiled UNet; the loop calls it like a UNet, and each call runs the real one on every window.
 
-    ``side`` is how many latents a window has along each side, or as many as there are; windows
-    share at least the ``overlap`` of a side. Of what several windows predict of one place the mean
-    is taken, weighted towards the middle of each: the loop never learns of the borders. Memory
-    does not grow with the picture, as the UNet's attention would with the square of its area. What
-    lies in one window alone knows nothing of the others, so that the prompt is followed in each.
+    ``side`` is a window's size in latents along each side (at most the picture's); neighbouring
+    windows overlap by at least the share ``overlap``. Where windows overlap, the mean of their
+    predictions is used, weighted towards the middle of each, so that no borders are visible. Memory
+    does not grow with the picture, while the UNet's attention would grow with the square of its
+    area. Each window only sees itself, so the prompt is followed in each of them.
 
-    Where one window holds all, the UNet's own prediction comes back, to the last bit.
+    If one window covers the whole picture, the result is the UNet's own prediction, bit for bit.
 
     Source: Bar-Tal et al. 2023 (arXiv:2302.08113), eq. 5 for windows that overlap; weighted as in
     Jiménez 2023 (arXiv:2302.02412).

@@ -1,5 +1,5 @@
-"""The grammar of prompts: weights, changes on the way, prompts in one. No torch in here.
+"""The grammar of prompts: weights, changes during the steps, combined prompts. No torch in here.
 
-A prompt is read in A1111's order: ``parts`` (AND), of each part the ``alternatives`` (what it is at
-which step), of each of these what is ``emphasised``.
+A prompt is parsed in A1111's order: first ``parts`` (AND), then the ``alternatives`` of each part
+(its text at each step), then the ``emphasised`` spans of each text.
 """

@@ -1,15 +1,15 @@
-"""A refusal that shows the prompt, with a caret under the place that it is about."""
+"""Error messages that show the prompt, with a caret under the wrong place."""
 
 import unicodedata
 
 from sdloop.errors import PromptError
 
-_WINDOW = 72  # columns of the prompt that are shown
-_BEFORE = 48  # of which so many may stand before the place
+_WINDOW = 72  # columns of the prompt to show
+_BEFORE = 48  # at most so many of them before the place
 
 
 def refusal(message: str, text: str, place: int) -> PromptError:
-    """The error that says ``message`` of the character at ``place`` in ``text``.
+    """The error with ``message`` about the character at ``place`` in ``text``.
 
     >>> print(refusal("weight must be a number, got '1.2.3'", "a (red:1.2.3) frog", 7))
     weight must be a number, got '1.2.3'
@@ -23,12 +23,12 @@ def refusal(message: str, text: str, place: int) -> PromptError:
         line, column = "…" + line[column - _BEFORE + 1 :], _BEFORE
     if len(line) > _WINDOW:
         line = line[: _WINDOW - 1] + "…"
-    # What has no shape of its own would move the caret, or the terminal's own.
+    # Control characters would move the caret, or the terminal's cursor.
     line = "".join(letter if letter.isprintable() else "·" for letter in line)
     return PromptError(f"{message}\n  {line}\n  {' ' * _columns(line[:column])}^")
 
 
 def _columns(text: str) -> int:
-    """How wide ``text`` is on a terminal: 東 takes two columns, an accent none."""
+    """The width of ``text`` on a terminal: 東 takes two columns, an accent none."""
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)

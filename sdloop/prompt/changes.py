@@ -1,17 +1,18 @@
-"""Prompts that change on the way: ``[frog:rabbit:0.5]`` and ``[frog|rabbit]``.
+"""Prompts that change during the steps: ``[frog:rabbit:0.5]`` and ``[frog|rabbit]``.
 
 ::
 
-    [from:to:when]   from until ``when``, to after it; [to:when] and [from::when] leave one out
+    [from:to:when]   ``from`` until ``when``, ``to`` after it; one may be missing: [to:when],
+                     [from::when]
     [a|b|c]          one step each, in turn
 
-``when`` with a decimal point is a share of the steps, without one it is the last step of ``from``.
-They nest, also in the brackets of emphasis, which stay in the text. Whatever is not quite of this
-form is text: brackets that are not balanced, colons that end in no number.
+``when`` with a decimal point is a share of the steps; without one it is the last step of ``from``.
+Changes can be nested, also inside the brackets of emphasis, which stay in the text. Anything else
+is plain text: unbalanced brackets, or colons without a number after them.
 
 Source: the grammar of ``get_learned_conditioning_prompt_schedules`` in A1111's
-``modules/prompt_parser.py``. Other than there, a ``|`` outside brackets and a backslash at the end
-are text like any other, and do not switch off the rest of the prompt.
+``modules/prompt_parser.py``. Unlike there, a ``|`` outside brackets and a backslash at the end are
+plain text, and do not disable the grammar for the whole prompt.
 """
 
 import math
@@ -60,7 +61,7 @@ Items = tuple[str | Switch | Turns, ...]
 
 
 class _Frame:
-    """A bracket that is open, or the whole prompt: what is in it, parted by : and |."""
+    """An open bracket, or the whole prompt: its content, split at : and |."""
 
     def __init__(self, opener: str = "") -> None:
         self.opener = opener
@@ -68,7 +69,7 @@ class _Frame:
         self.marks = ""  # the : and | between the segments
 
     def add(self, items: Items) -> None:
-        """Append, with neighbouring texts in one."""
+        """Append items, merging neighbouring texts."""
         segment = self.segments[-1]
         for item in items:
             if isinstance(item, str) and segment and isinstance(segment[-1], str):
@@ -80,7 +81,7 @@ class _Frame:
         self.marks += mark
 
     def items(self) -> Items:
-        """All that is in it as it was typed, its opener included."""
+        """The content as it was typed, including the opening bracket."""
         flat = _Frame()
         flat.add((self.opener,))
         for mark, segment in zip(["", *self.marks], self.segments, strict=True):
@@ -89,7 +90,7 @@ class _Frame:
 
 
 def parsed(text: str) -> Items:
-    """The prompt with its changes in their places."""
+    """The prompt, parsed into texts and changes."""
     frames = [_Frame()]
     for token in _TOKEN.finditer(text):
         mark, top = token.group(), frames[-1]
@@ -103,7 +104,7 @@ def parsed(text: str) -> Items:
                 frames.pop()
                 frames[-1].add(closed)
             else:
-                # One bracket that is text makes text of all that are open around it.
+                # If one bracket is plain text, all open brackets around it are too.
                 _flatten(frames)
                 frames[0].add((mark,))
         else:
@@ -113,14 +114,14 @@ def parsed(text: str) -> Items:
 
 
 def _flatten(frames: list[_Frame]) -> None:
-    """Put what is in brackets that turned out to be text into the prompt itself."""
+    """Move the content of brackets that turned out to be plain text into the prompt itself."""
     for frame in frames[1:]:
         frames[0].add(frame.items())
     del frames[1:]
 
 
 def _closed(frame: _Frame, closer: str, text: str, place: int) -> Items | None:
-    """What a bracket that is closed at ``place`` stands for; ``None`` if it stands for nothing."""
+    """The change in a bracket that is closed at ``place``; ``None`` if it is plain text."""
     if frame.opener != _OPENER[closer]:
         return None
     if closer == ")":

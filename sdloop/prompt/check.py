@@ -1,4 +1,4 @@
-"""Whether a prompt can be read, and whether there is anything to read in it but text."""
+"""Check whether a prompt can be parsed, and whether it uses any of the prompt grammar."""
 
 from functools import lru_cache
 
@@ -9,9 +9,9 @@ from sdloop.prompt.schedule import alternatives
 
 
 def check_prompt(name: str, text: str, steps: int, *, combines: bool) -> None:
-    """Raise ``PromptError``, naming the field, for a prompt that cannot be read; few cannot.
+    """Raise ``PromptError``, naming the field, for a prompt that cannot be parsed.
 
-    ``combines`` says whether AND parts it: only the prompt itself is combined of several.
+    ``combines`` says whether AND splits it: that is so only for ``prompt`` itself.
     """
     try:
         _read(text, steps, combines)
@@ -27,12 +27,12 @@ def _read(text: str, steps: int, combines: bool) -> None:
 
 
 def is_plain(text: str) -> bool:
-    """Whether the prompt has none of the grammar in it, so that it means the same without.
+    """Whether the prompt is plain text, which uses nothing of the grammar.
 
     >>> is_plain("a red frog, 16:9"), is_plain("a (red) frog"), is_plain("a frog AND a rabbit")
     (True, False, False)
     """
     try:
         return parts(text) == ((text, 1.0),) and emphasised(text) == (Span(text, 1.0),)
-    except PromptError:  # the brackets of changes may nest deeper than those of emphasis
+    except PromptError:  # changes may be nested deeper than emphasis
         return False

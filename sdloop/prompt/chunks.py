@@ -1,9 +1,9 @@
-"""Prompts of any length, in chunks of what a text encoder reads at once (75 tokens and two ends).
+"""Split prompts of any length into chunks that a text encoder can read (75 tokens and two ends).
 
-As A1111 cuts them: a full chunk ends after its last comma, if that is among its last 20 tokens, so
-that no phrase is torn; and BREAK ends one wherever it stands.
+The rules are A1111's: a full chunk ends after its last comma, if that is among its last 20 tokens,
+so that phrases stay together; and BREAK ends a chunk anywhere.
 
-Source: ``tokenize_line`` in A1111's ``modules/sd_hijack_clip.py``; the 20 are its default.
+Source: ``tokenize_line`` in A1111's ``modules/sd_hijack_clip.py``; 20 is its default.
 """
 
 import itertools
@@ -19,7 +19,7 @@ Tokenize = Callable[[str], Sequence[int]]
 
 
 class Token(NamedTuple):
-    """A token's id, and how strongly it is meant."""
+    """A token's id and its weight."""
 
     id: int
     weight: float
@@ -29,21 +29,21 @@ Chunk = tuple[Token, ...]
 
 
 def bare_ids(tokenizer: Any, text: str) -> Sequence[int]:
-    """The ids of a text by Hugging Face's ``tokenizer``, without begin and end."""
+    """The ids of a text by Hugging Face's ``tokenizer``, without start and end tokens."""
     ids: Sequence[int] = tokenizer(text, verbose=False).input_ids[1:-1]
     return ids
 
 
 def spans_of(text: str, emphasis: str) -> Emphasised:
-    """The spans of a prompt; with the emphasis "none" brackets are text, and it is one span."""
+    """The spans of a prompt. With the emphasis "none" brackets are text, and there is one span."""
     return (Span(text, 1.0),) if emphasis == "none" else emphasised(text)
 
 
 def chunks_of(text: str, tokenize: Tokenize, *, length: int, emphasis: str) -> tuple[Chunk, ...]:
     """The chunks of a prompt, at least one, of up to ``length`` tokens each.
 
-    ``tokenize`` gives the ids of a text without begin, end and padding. Ids below zero are learned
-    vectors, and those that follow each other stay in one chunk. Raises what ``emphasised`` does.
+    ``tokenize`` gives the ids of a text without start, end and padding. Ids below zero are learned
+    vectors, and consecutive ones stay in one chunk. Raises the same errors as ``emphasised``.
 
     >>> def letters(text): return [ord(letter) for letter in text]
     >>> chunks_of("ab BREAK (c:2)", letters, length=75, emphasis="a1111")[1]
@@ -66,7 +66,7 @@ def chunks_of(text: str, tokenize: Tokenize, *, length: int, emphasis: str) -> t
 
 
 def _end(tokens: Chunk, following: Chunk, length: int, comma: tuple[int, ...]) -> int:
-    """How many of the tokens stay in the chunk that they fill."""
+    """How many of the tokens stay in this full chunk; the others go into the next one."""
     commas = [place for place, token in enumerate(tokens, 1) if (token.id,) == comma]
     torn = len(tokens) == length and (following[0].id,) != comma
     if torn and commas and length - commas[-1] < COMMA_BACKTRACK:
@@ -77,7 +77,7 @@ def _end(tokens: Chunk, following: Chunk, length: int, comma: tuple[int, ...]) -
 def _words(
     spans: Emphasised, tokenize: Tokenize, length: int
 ) -> Iterator[Chunk | Literal[Mark.BREAK]]:
-    """What goes into one chunk together: a token, or the vectors of a learned word."""
+    """The units that are not split between chunks: a token, or the vectors of a learned word."""
     for span in spans:
         if span is BREAK:
             yield BREAK

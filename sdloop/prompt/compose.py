@@ -1,9 +1,9 @@
 """Prompts whose predictions are combined: ``a frog AND a rabbit :0.7``.
 
-Source: Liu et al. 2022 (arXiv:2206.01714), and ``get_multicond_prompt_list`` in A1111's
-``modules/prompt_parser.py``, whose syntax this is: AND parts the prompt wherever it stands, within
-brackets too, and a number after a colon at the end of a part is its weight. Other than there, a
-prompt without AND has no weight: "a photo, 16:9" is text to its end.
+Source: Liu et al. 2022 (arXiv:2206.01714); the syntax is that of ``get_multicond_prompt_list`` in
+A1111's ``modules/prompt_parser.py``: AND splits the prompt everywhere, even inside brackets, and a
+number after a colon at the end of a part is its weight. Unlike there, a prompt without AND has no
+weight: "a photo, 16:9" is plain text.
 """
 
 import re
@@ -20,8 +20,7 @@ _WEIGHT = re.compile(r"(?<!\\)\s*:\s*([-+]?(?:\d+\.?|\d*\.\d+))\s*\Z")
 def parts(text: str) -> Parts:
     """The prompts that ``text`` combines, each with its weight, which may be negative.
 
-    A prompt without AND is its own only part, unchanged. Raises ``PromptError`` for a weight
-    beyond 1000.
+    A prompt without AND is one part, unchanged. Raises ``PromptError`` for a weight beyond 1000.
 
     >>> parts("a frog AND a rabbit :0.7")
     (('a frog', 1.0), ('a rabbit', 0.7))

@@ -1,16 +1,17 @@
-"""How strongly each word of a prompt is meant: ``(word)``, ``(word:1.3)``, ``[word]``, ``BREAK``.
+"""The weights of words in a prompt: ``(word)``, ``(word:1.3)``, ``[word]``, ``BREAK``.
 
-The grammar is that of A1111, whose users' prompts are all over the world::
+The grammar is A1111's, which most published prompts use::
 
-    (word)       1.1 times as strong; brackets in brackets multiply
+    (word)       1.1 times as strong; nested brackets multiply
     (word:1.3)   1.3 times
     [word]       1/1.1 times
-    BREAK        what follows begins a new chunk of the encoder's window
+    BREAK        begins a new chunk for the text encoder
     \\( \\) \\[ \\] \\\\   the character itself
 
-Nothing else is syntax. As there, a bracket that is never closed reaches to the end of the prompt,
-one that closes nothing is text, and a backslash before any other character is dropped. Other than
-there, ``BREAK`` within brackets is one too (A1111 reads it as a word of weight -1.3).
+Nothing else is syntax. As in A1111, a bracket that is never closed extends to the end of the
+prompt, a closing bracket without an opening one is text, and a backslash before any other character
+is dropped. Unlike A1111, ``BREAK`` also works inside brackets (A1111 reads it as a word of weight
+-1.3).
 
 Source: ``parse_prompt_attention`` in A1111's ``modules/prompt_parser.py``.
 """
@@ -22,7 +23,7 @@ from typing import Final, Literal, NamedTuple
 from sdloop.prompt.caret import refusal
 
 MAX_WEIGHT = 1000.0  # beyond it, half precision overflows
-MAX_DEPTH = 200  # a bracket costs time for all that is in it, and 1.1 ** -200 is next to nothing
+MAX_DEPTH = 200  # each bracket costs time for all its content, and 1.1 ** -200 is almost 0
 _ROUND = 1.1
 _SQUARE = 1 / 1.1
 
@@ -39,7 +40,7 @@ _BREAK = re.compile(r"\s*\bBREAK\b\s*")
 
 
 class Mark(Enum):
-    """What stands between the words of a prompt and is none."""
+    """A keyword in a prompt that is not a word for the text encoder."""
 
     BREAK = "BREAK"
 
@@ -48,7 +49,7 @@ BREAK: Final = Mark.BREAK
 
 
 class Span(NamedTuple):
-    """A stretch of a prompt that is weighted as one; 1 is a word as it stands."""
+    """A part of a prompt with one weight; 1 is the normal weight."""
 
     text: str
     weight: float
@@ -58,7 +59,7 @@ Emphasised = tuple[Span | Literal[Mark.BREAK], ...]
 
 
 class _Piece:
-    """A span in the making: its weight is multiplied by each bracket that closes around it."""
+    """A span that is not finished: each bracket that closes around it multiplies its weight."""
 
     def __init__(self, text: str, *, breaks: bool = False) -> None:
         self.text = text
@@ -67,10 +68,10 @@ class _Piece:
 
 
 def emphasised(text: str) -> Emphasised:
-    """The spans of a prompt in their order, neighbours of one weight in one; at least one span.
+    """The spans of a prompt in order, at least one; neighbours with the same weight are merged.
 
-    Raises ``PromptError`` for a weight that is no number, or that brackets multiply beyond 1000,
-    and for more than 200 brackets in each other.
+    Raises ``PromptError`` for a weight that is not a number or is multiplied beyond 1000, and for
+    more than 200 nested brackets.
 
     >>> emphasised("a (red:1.5) frog")
     (Span(text='a ', weight=1.0), Span(text='red', weight=1.5), Span(text=' frog', weight=1.0))
@@ -85,7 +86,7 @@ def emphasised(text: str) -> Emphasised:
             pieces.append(_Piece(token["escaped"]))
         elif bracket in opened:
             if sum(map(len, opened.values())) == MAX_DEPTH:
-                raise refusal(f"brackets nest deeper than {MAX_DEPTH}", text, token.start())
+                raise refusal(f"brackets are nested deeper than {MAX_DEPTH}", text, token.start())
             opened[bracket].append((len(pieces), token.start()))
         elif weight is not None and opened["("]:
             place = token.start("weight")
@@ -106,7 +107,7 @@ def emphasised(text: str) -> Emphasised:
 
 
 def escaped(text: str) -> str:
-    """``text`` so that a prompt means exactly it, whatever is in it.
+    """``text`` with all prompt syntax escaped, so that it is read as plain text.
 
     >>> print(escaped("a frog (green) AND BREAK"))
     a frog \\(green\\) A\\ND B\\REAK
@@ -116,7 +117,7 @@ def escaped(text: str) -> str:
 
 
 def _words(text: str) -> list[_Piece]:
-    """``text`` with a piece that breaks between those that BREAK parts."""
+    """``text`` split at each BREAK, with a break piece in between."""
     first, *others = _BREAK.split(text)
     pieces = [_Piece(first)]
     for other in others:
@@ -140,7 +141,7 @@ def _multiply(pieces: list[_Piece], factor: float, text: str, place: int) -> Non
 
 
 def _merged(pieces: list[_Piece]) -> Emphasised:
-    """Neighbours of one weight in one span, since the words of a span are tokenized together."""
+    """Merge neighbours with the same weight: the words of a span are tokenized together."""
     spans: list[Span | Literal[Mark.BREAK]] = []
     for piece in pieces:
         last = spans[-1] if spans else None

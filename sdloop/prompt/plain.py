@@ -1,4 +1,4 @@
-"""A prompt without its grammar: what a reader who knows none of it should read."""
+"""A prompt without its grammar, for a model that reads plain text, such as a CLIP."""
 
 from sdloop.prompt.chunks import spans_of
 from sdloop.prompt.compose import parts
@@ -7,11 +7,11 @@ from sdloop.prompt.schedule import alternatives
 
 
 def plain_words(text: str, *, steps: int, emphasis: str = "a1111") -> str:
-    """The words that the picture shall show in the end, without weights, changes and AND.
+    """The plain words of what the finished picture should show, without weights, changes and AND.
 
-    What changes on the way is what it is at the last of ``steps`` steps, combined prompts stand in
-    a row, and what weighs nothing or less is left out. With the ``emphasis`` "none" brackets are
-    text, as they are for the Recipe. Raises ``PromptError`` for a prompt that cannot be read.
+    Texts that change are taken as they are at the last of ``steps`` steps, combined prompts are
+    joined, and words with a weight of 0 or less are left out. With the ``emphasis`` "none" brackets
+    are text, as for the Recipe. Raises ``PromptError`` for a prompt that cannot be parsed.
 
     >>> plain_words("a (red:1.5) [cat:frog:0.4] AND snow :0.6 AND rain :-1", steps=25)
     'a red frog, snow'

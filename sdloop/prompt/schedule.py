@@ -1,4 +1,4 @@
-"""What a prompt is at which step of the loop; ``changes`` has the syntax."""
+"""The text of a prompt at each step of the loop; ``changes`` has the syntax."""
 
 from collections.abc import Iterator
 
@@ -8,10 +8,10 @@ Alternatives = tuple[tuple[int, str], ...]
 
 
 def alternatives(text: str, steps: int) -> Alternatives:
-    """What the prompt is over a loop of ``steps`` steps: each text with the last step that sees it.
+    """The texts of a prompt over a loop of ``steps`` steps, each with the last step that uses it.
 
-    Steps count from 1, the last is ``steps``; a text that nothing changes is there once. Emphasis
-    and its escapes are left in the texts. Raises ``PromptError`` for a ``when`` that is not finite.
+    Steps count from 1 to ``steps``; a prompt without changes gives one text. Emphasis and escapes
+    stay in the texts. Raises ``PromptError`` for a ``when`` that is not finite.
 
     >>> alternatives("a [red:blue:0.25] frog", 20)
     ((5, 'a red frog'), (20, 'a blue frog'))
@@ -29,7 +29,7 @@ def alternatives(text: str, steps: int) -> Alternatives:
 
 
 def unseen(text: str, steps: int) -> tuple[str, ...]:
-    """The pieces of a prompt that no step of the loop sees: ``[a:b:30]`` has one in 25 steps.
+    """The pieces of a prompt that no step uses: ``[a:b:30]`` has one (``b``) in 25 steps.
 
     >>> unseen("a [red:blue:30] frog", 25)
     ('blue',)
@@ -47,8 +47,8 @@ def unseen(text: str, steps: int) -> tuple[str, ...]:
 
 
 def _branches(items: Items) -> Iterator[Items]:
-    """All that the changes choose from, in no order."""
-    # A list in place of a recursion: brackets may nest deeper than Python can.
+    """All texts that the changes choose from, in no particular order."""
+    # A list instead of recursion: brackets may be nested deeper than Python's recursion limit.
     ahead = list(items)
     while ahead:
         item = ahead.pop()

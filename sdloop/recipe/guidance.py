@@ -81,6 +81,6 @@ def _check_together(given: Mapping[str, Any], settled: Mapping[str, Any]) -> Non
             if scale > 1:
                 raise SettingError.of(
                     "guidance",
-                    f"cfg++ interpolates, with scales of 0 to 1 ({PLUS_PLUS_SCALE:g} does "
+                    f"cfg++ needs scales of 0 to 1 ({PLUS_PLUS_SCALE:g} does "
                     f"about what 7.5 does elsewhere), got {scale:g}",
                 )

@@ -149,7 +149,7 @@ def _scale(text: str | None, kind: str, whole: str) -> float:
         return USUAL_SCALES[kind]
     if not re.fullmatch(_NUMBER, text.strip(), re.I):
         raise SettingError.of(
-            "losses", f"must have a number for a scale, got {text!r} in {whole!r}"
+            "losses", f"must have a number as its scale, got {text!r} in {whole!r}"
         )
     check_number("the scale of a loss in losses", float(text), -MAX_SCALE, MAX_SCALE)
     return float(text)

@@ -13,7 +13,7 @@ def settled_losses(given: Mapping[str, Any]) -> dict[str, Any]:
     if "losses" not in given:
         for name in LOSSES:
             if given.get(name) is not None:
-                raise SettingError.of(name, "needs losses, and none are given")
+                raise SettingError.of(name, "needs losses, but none are given")
         return {}
     named = [parse_loss(one) for one in given["losses"]]
     clips = any(one.kind == "clip" for one in named)

@@ -22,7 +22,7 @@ def settled_mix(given: Mapping[str, Any]) -> dict[str, Any]:
     if "mix_prompts" not in given:
         for name in MIXTURE:
             if given.get(name):
-                raise SettingError.of(name, "needs mix_prompts, and none are given")
+                raise SettingError.of(name, "needs mix_prompts, but none are given")
         return {}
     prompts = _checked_prompts(given)
     weights = _shares(given.get("mix_weights"), 1 + len(prompts))

@@ -1,4 +1,4 @@
-"""How a picture is grown outwards: windows of the model's size, each over what is already there."""
+"""How a picture is grown outwards: windows of the model's size, each over what already exists."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

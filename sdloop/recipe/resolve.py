@@ -82,7 +82,7 @@ def _check_model(recipe: Recipe, model: Defaults) -> None:
     told = [name for name in sizes if getattr(recipe, name)]
     if told and not model.takes_sizes:
         raise SettingError(
-            f"{told[0]} is for models that are told sizes (SDXL), and {recipe.model} is not one",
+            f"{told[0]} is for SDXL models, and {recipe.model} is not one",
             field=told[0],
         )
 

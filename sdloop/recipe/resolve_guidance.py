@@ -24,7 +24,7 @@ def check_guidance(recipe: Recipe, scheduler: str, knows: frozenset[str]) -> Non
     if name in ON_CLEAN and "edm" in knows:
         raise SettingError.of(
             "guidance",
-            f"{name} needs the clean picture in terms that EDM's schedulers do not have, "
+            f"{name} needs the clean picture in a form that EDM schedulers do not provide, "
             f"got {scheduler!r}",
         )
 

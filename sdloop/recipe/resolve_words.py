@@ -21,12 +21,12 @@ def with_learned(recipe: Recipe, model: Defaults) -> Recipe:
     if recipe.embeddings is not None:
         recipe = _with_embeddings(recipe, model, [parse_embedding(e) for e in recipe.embeddings])
     elif recipe.embeddings_sha256 is not None:
-        raise SettingError.of("embeddings_sha256", "is for embeddings, and none are given")
+        raise SettingError.of("embeddings_sha256", "needs embeddings, but none are given")
     if recipe.replace_tokens is not None:
         texts = recipe.replace_tokens
         recipe = _with_replacements(recipe, model, [parse_replacement(text) for text in texts])
     elif recipe.replace_tokens_sha256 is not None:
-        raise SettingError.of("replace_tokens_sha256", "is for replace_tokens, and none are given")
+        raise SettingError.of("replace_tokens_sha256", "needs replace_tokens, but none are given")
     return recipe
 
 

@@ -1,1 +1,1 @@
-"""Schedulers: their names, their steps, optimisers that act as one, and Align Your Steps."""
+"""Schedulers: their names, their steps, optimisers used as schedulers, and Align Your Steps."""

@@ -1,4 +1,4 @@
-"""Align Your Steps: noise levels that were optimised for few steps, as tables."""
+"""Align Your Steps: tables of noise levels that were optimised for few steps."""
 
 import itertools
 
@@ -10,10 +10,10 @@ from sdloop.schedulers.schedule import Scheduler
 
 
 def ays(steps: int, *, sdxl: bool) -> tuple[float, ...]:
-    """The sigmas of Align Your Steps for so many steps, and then 0.
+    """The sigmas of Align Your Steps for this number of steps, followed by 0.
 
-    They were optimised for ten steps of Stable Diffusion 1.5 or of SDXL. What lies between them is
-    interpolated, in the logarithm of sigma over the share of the steps.
+    They were optimised for ten steps of Stable Diffusion 1.5 or SDXL. For other numbers of steps
+    they are interpolated, linearly in the logarithm of sigma.
 
     Source: Sabour et al. 2024 (arXiv:2404.14507), section 4 and their "quickstart guide".
 
@@ -23,7 +23,7 @@ def ays(steps: int, *, sdxl: bool) -> tuple[float, ...]:
     table = AysSchedules["StableDiffusionXLSigmas" if sdxl else "StableDiffusionSigmas"]
     if steps == len(table) - 1:
         return tuple(table)
-    # The paper's own last level, in the place of which diffusers' tables have the 0.
+    # The paper's own last level; diffusers' tables have 0 instead.
     known = np.log([*table[:-1], 0.029])
     shares = np.linspace(0, 1, steps + 1)
     between = np.exp(np.interp(shares, np.linspace(0, 1, len(known)), known))
@@ -31,10 +31,10 @@ def ays(steps: int, *, sdxl: bool) -> tuple[float, ...]:
 
 
 def ays_timesteps(scheduler: Scheduler, steps: int, *, sdxl: bool) -> tuple[int, ...]:
-    """The same as timesteps of the model's training, whose noise is nearest to those levels.
+    """The same as timesteps: the training timesteps with the nearest noise levels.
 
-    Ten steps of a model that was trained with Stable Diffusion's noise are the paper's own, one of
-    which it rounds another way. Raises ``SettingError`` where two of them are the same.
+    For ten steps and Stable Diffusion's training schedule they are the paper's own, except one that
+    the paper rounds differently. Raises ``SettingError`` if two of them are equal.
     """
     signal = scheduler.alphas_cumprod.double()
     trained = ((1 - signal) / signal).sqrt().numpy()
@@ -46,7 +46,7 @@ def ays_timesteps(scheduler: Scheduler, steps: int, *, sdxl: bool) -> tuple[int,
     for one, following in itertools.pairwise(found):
         if following >= one:
             raise SettingError(
-                f"steps must be fewer for sigmas 'ays', got {steps}: two of them would be at "
+                f"steps must be fewer for sigmas 'ays', got {steps}: two of them would have the "
                 f"timestep {one}"
             )
     return tuple(found)

@@ -1,9 +1,8 @@
-"""What people call the schedulers, and which settings each of them knows.
+"""The names of the schedulers, and the settings that each of them supports.
 
-A scheduler has one short name here, the diffusers class behind it, and the options that make the
-class behave as its name says ("dpmpp-2m-sde" is ``DPMSolverMultistepScheduler`` with another
-``algorithm_type``). Labels of A1111 ("DPM++ 2M Karras"), of CompVis ("k_euler_a") and
-diffusers' own class names are understood as well.
+A scheduler has a short name, a diffusers class, and options for this class ("dpmpp-2m-sde" is
+``DPMSolverMultistepScheduler`` with another ``algorithm_type``). Labels of A1111
+("DPM++ 2M Karras") and CompVis ("k_euler_a") and diffusers' class names are accepted too.
 """
 
 import difflib
@@ -16,20 +15,20 @@ from typing import Any
 from sdloop.errors import SettingError
 
 SIGMAS = ("karras", "exponential", "beta", "uniform")
-AYS = "ays"  # Align Your Steps: a table, where the others are formulas
+AYS = "ays"  # Align Your Steps: a table, unlike the others, which are formulas
 SPACINGS = ("leading", "trailing", "linspace")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchedulerName:
-    """One scheduler as people know it.
+    """One scheduler.
 
-    ``knows`` lists the optional settings it understands: ``sigmas`` (its noise levels can be
-    respaced), ``spacing`` (``timestep_spacing``), ``timesteps`` and ``sigmas_list`` (they can be
-    listed), ``ays`` (and so they can be those of Align Your Steps) and ``eta``; whether it can step
-    on predictions of the clean ``sample``; and ``edm``, for UNets trained in EDM's terms alone
-    (Karras et al. 2022, arXiv:2206.00364). ``descent`` is an optimiser of torch in a scheduler's
-    place, see ``sdloop.schedulers.optimisers``, and ``decay`` says that it has a ``weight_decay``.
+    ``knows`` lists the optional settings that it supports: ``sigmas`` (other spacings of the noise
+    levels), ``spacing`` (``timestep_spacing``), ``timesteps`` and ``sigmas_list`` (explicit lists),
+    ``ays`` (Align Your Steps) and ``eta``; ``sample``, if it supports this prediction type; and
+    ``edm``, if it is only for UNets trained with EDM (Karras et al. 2022, arXiv:2206.00364).
+    ``descent`` is a torch optimiser used as a scheduler, see ``sdloop.schedulers.optimisers``, and
+    ``decay`` says that it has a ``weight_decay``.
     """
 
     name: str
@@ -92,7 +91,7 @@ SCHEDULERS: Mapping[str, SchedulerName] = {
         _entry("tcd", "TCD", "TCD", "eta timesteps sample"),
         _entry("edm-euler", "EDMEuler", "EDM Euler", "edm"),
         _entry("edm-dpmpp-2m", "EDMDPMSolverMultistep", "EDM DPM++ 2M", "edm"),
-        # Adam forgets sooner than it does elsewhere: of 15 steps, ten are no past to go by.
+        # Smaller betas than usual, so that Adam forgets sooner: there are only about 15 steps.
         _optimiser("adam", "Adam", 1.2, betas=(0.5, 0.9)),
         _optimiser("adamw", "AdamW", 1.2, betas=(0.5, 0.9), weight_decay=0.01),
         _optimiser("nadam", "NAdam", 1.2, betas=(0.5, 0.9)),
@@ -108,8 +107,7 @@ SCHEDULERS: Mapping[str, SchedulerName] = {
     )
 }
 
-# What fingers type that is neither our name, nor a label, nor a class name. Spelled as `_plain`
-# leaves them.
+# Other common spellings, as `_plain` normalizes them.
 _ALIASES = {
     "keuler": "euler",
     "keulera": "euler-a",
@@ -136,13 +134,13 @@ _ALIASES = {
 
 
 def _plain(text: str) -> str:
-    """``DPM++ 2M`` and ``dpmpp-2m`` are one name: letters and digits alone, ``+`` spelled ``p``."""
+    """Normalize a name: only letters and digits, ``+`` as ``p`` (``DPM++ 2M`` → ``dpmpp2m``)."""
     return re.sub(r"[^a-z0-9]", "", text.lower().replace("+", "p"))
 
 
 def _known() -> dict[str, str]:
     spellings = dict(_ALIASES)
-    # Later entries must not take a class name away from the plain variant of it that comes first.
+    # A class name means the first entry with this class, which is its plain variant.
     for entry in reversed(list(SCHEDULERS.values())):
         spellings[_plain(entry.class_name)] = entry.name
         spellings[_plain(entry.class_name.removesuffix("Scheduler"))] = entry.name
@@ -153,14 +151,14 @@ def _known() -> dict[str, str]:
 
 _SPELLINGS = _known()
 
-# What the classes do where a config does not mention the options that tell our names apart.
+# The classes' defaults for the options that distinguish our names.
 _UNSAID = {"algorithm_type": "dpmsolver++", "solver_order": 2, "skip_prk_steps": False}
 
 
 def parse_scheduler(text: str) -> tuple[str, str | None]:
-    """The scheduler that ``text`` names, and the sigmas where a label folds both into one.
+    """The scheduler that ``text`` names, and the sigmas if the label includes them.
 
-    Raises ``SettingError`` with the nearest names when nothing is meant by it.
+    Raises ``SettingError`` with the nearest name if it is unknown.
 
     >>> parse_scheduler("DPM++ 2M Karras")
     ('dpmpp-2m', 'karras')
@@ -176,16 +174,15 @@ def parse_scheduler(text: str) -> tuple[str, str | None]:
         if plain.endswith(sigmas) and plain.removesuffix(sigmas) in _SPELLINGS:
             return _SPELLINGS[plain.removesuffix(sigmas)], sigmas
     near = difflib.get_close_matches(plain, _SPELLINGS, n=1)
-    hint = f"did you mean {_SPELLINGS[near[0]]}?" if near else f"there are {', '.join(SCHEDULERS)}"
+    hint = f"did you mean {_SPELLINGS[near[0]]}?" if near else f"use one of {', '.join(SCHEDULERS)}"
     raise SettingError.of("scheduler", f"must be a known one, got {text!r}: {hint}")
 
 
 def name_of(config: Mapping[str, Any]) -> str | None:
     """Our name for the scheduler that a checkpoint's ``scheduler_config.json`` describes.
 
-    A class that serves several names ("dpmpp-2m" and its SDE) is told apart by its options. Where
-    no name fits them, the answer is None: such a scheduler is the model's own and cannot be asked
-    for by name.
+    If a class has several names ("dpmpp-2m" and its SDE variant), its options decide. If no name
+    fits them, the result is None: such a scheduler only exists as the model's own.
 
     >>> name_of({"_class_name": "PNDMScheduler", "skip_prk_steps": True})
     'pndm'
@@ -201,19 +198,19 @@ def name_of(config: Mapping[str, Any]) -> str | None:
 
 
 def class_of(scheduler: str | None, config: Mapping[str, Any]) -> str:
-    """The class behind a name, or without one that in the checkpoint's config."""
+    """The class of the named scheduler, or of the one in the checkpoint's config."""
     return str(config["_class_name"]) if scheduler is None else SCHEDULERS[scheduler].class_name
 
 
 def known_to(scheduler: str | None, config: Mapping[str, Any]) -> frozenset[str]:
-    """What the named scheduler knows, or without a name the class in the checkpoint's config."""
+    """The settings that the named scheduler supports, or the one in the checkpoint's config."""
     if scheduler is not None:
         return SCHEDULERS[scheduler].knows
     kinds = (e for e in SCHEDULERS.values() if e.class_name == config["_class_name"])
     return next((entry.knows for entry in kinds), frozenset())
 
 
-# What a setting is called in `knows`, where it has another name there.
+# The names of settings in `knows`, if they differ.
 _SETTINGS = {
     "timestep_spacing": "spacing",
     "learning_rate": "descent",
@@ -223,7 +220,7 @@ _SETTINGS = {
 
 
 def check_known(scheduler: str, knows: frozenset[str], settings: Mapping[str, Any]) -> None:
-    """Raise ``SettingError`` for a setting that is given and that ``scheduler`` would ignore."""
+    """Raise ``SettingError`` for a given setting that ``scheduler`` would ignore."""
     for name, value in settings.items():
         setting = _SETTINGS.get(name, name)
         if name == "sigmas" and value == AYS:
@@ -238,8 +235,8 @@ def check_known(scheduler: str, knows: frozenset[str], settings: Mapping[str, An
 
 
 def check_suits(scheduler: str, knows: frozenset[str], config: Mapping[str, Any]) -> None:
-    """Raise ``SettingError`` when ``scheduler`` cannot run a UNet trained as ``config`` says."""
-    # EDM's schedulers scale a UNet's input and output as its training did: all or none.
+    """Raise ``SettingError`` if ``scheduler`` cannot run a UNet trained as ``config`` says."""
+    # EDM schedulers scale the UNet's input and output as in EDM training: for EDM models only.
     trained_edm = str(config["_class_name"]).startswith("EDM")
     if ("edm" in knows) != trained_edm:
         raise SettingError.of(
@@ -251,13 +248,13 @@ def check_suits(scheduler: str, knows: frozenset[str], config: Mapping[str, Any]
         able = [entry.name for entry in SCHEDULERS.values() if "sample" in entry.knows]
         raise SettingError.of(
             "scheduler",
-            f"must take this model's prediction of the sample itself, got {scheduler!r}; "
-            f"those that do: {', '.join(able)}",
+            f"must support this model's prediction_type 'sample', got {scheduler!r}; "
+            f"supported by: {', '.join(able)}",
         )
 
 
 def sigmas_of(config: Mapping[str, Any]) -> str:
-    """Which spacing of the noise levels a scheduler's config asks for: one of ``SIGMAS``.
+    """The spacing of the noise levels in a scheduler's config: one of ``SIGMAS``.
 
     >>> sigmas_of({"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": True})
     'karras'
@@ -266,7 +263,7 @@ def sigmas_of(config: Mapping[str, Any]) -> str:
 
 
 def check_packages(class_name: str, sigmas: str | None) -> None:
-    """Raise ``SettingError`` for a scheduler whose package is not installed; imports none."""
+    """Raise ``SettingError`` if a scheduler's package is not installed; imports nothing."""
     needs = {
         "scipy": class_name == "LMSDiscreteScheduler" or sigmas == "beta",
         "torchsde": class_name == "DPMSolverSDEScheduler",

@@ -1,10 +1,10 @@
-"""Sampling as optimisation: an optimiser of torch in a scheduler's place.
+"""Sampling as optimisation: a torch optimiser used as a scheduler.
 
-Taking noise off a picture is descending: half the squared distance from noisy latents to the clean
-ones has the noise in them for its gradient, the UNet estimates that noise, and so any optimiser
-can take the steps (Permenter & Yuan 2024, arXiv:2306.04848, where plain gradient descent is DDIM).
-No schedule is followed. How noisy the latents are at a step, which the UNet must be told, follows
-from the optimiser: before it sees a picture it rehearses its steps on noise alone.
+Denoising is gradient descent: the gradient of half the squared distance between noisy and clean
+latents is the noise, and the UNet estimates this noise. So any optimiser can take the steps
+(Permenter & Yuan 2024, arXiv:2306.04848, where plain gradient descent is DDIM). There is no fixed
+schedule. The UNet must know the noise level at each step, which depends on the optimiser: so its
+steps are first simulated on pure noise.
 """
 
 from collections.abc import Sequence
@@ -17,22 +17,22 @@ from torch import Tensor
 
 from sdloop.schedulers.prediction import predict_denoised
 
-# Where the descent starts, unless the model knows less noise. Stable Diffusion's own highest level;
-# what is above it, as in the embedded model's schedule, shows the UNet nothing and takes steps.
+# The noise level of the first step, unless the model's highest is lower. It is Stable Diffusion's
+# highest level; above it, as in the embedded model's schedule, the UNet sees nothing of a picture.
 MOST_NOISE = 14.6
 _QUANTILES = 1024
 
 
 class Descent:
-    """diffusers' scheduler protocol, around one of ``torch.optim``'s classes.
+    """diffusers' scheduler protocol for one of the ``torch.optim`` classes.
 
-    Latents are the clean ones plus ``sigma`` times noise, as with Euler's method. The optimiser's
-    gradient is the estimated noise, whose deviation is 1, and its learning rate is
-    ``learning_rate`` times sigma: the share of the noise that plain descent takes off in a step.
-    A picture whose estimated noise has fallen to ``stop_noise`` is finished: with the noise that is
-    left taken off it stays as it is, whatever steps follow, as it does after the last step.
+    Latents are the clean ones plus ``sigma`` times noise, as with Euler. The optimiser's gradient
+    is the estimated noise, with a standard deviation of 1, and its learning rate is
+    ``learning_rate`` times sigma: the share of the noise that plain descent removes in a step. A
+    picture is finished when its estimated noise has fallen to ``stop_noise``, and after the last
+    step: the remaining noise is removed, and further steps do not change it.
 
-    Each picture of a batch has moments of its own, and ends by itself.
+    Each picture of a batch has its own moments, and finishes independently of the others.
     """
 
     order = 1
@@ -46,8 +46,8 @@ class Descent:
         stop_noise: float,
         **options: Any,
     ) -> None:
-        """``own`` is the model's scheduler, of which the training schedule is taken; ``options``
-        are the optimiser's."""
+        """``own`` is the model's scheduler, whose training schedule is used; ``options`` are the
+        optimiser's."""
         euler = EulerDiscreteScheduler.from_config(own.config)
         self.config = euler.config
         signal = euler.alphas_cumprod.double()
@@ -68,7 +68,7 @@ class Descent:
 
     @property
     def init_noise_sigma(self) -> float:
-        """What pure noise is multiplied by to be where the descent starts."""
+        """The factor of pure noise at the start."""
         return min(MOST_NOISE, self._trained[-1].item())
 
     @property
@@ -78,16 +78,16 @@ class Descent:
 
     @property
     def finished(self) -> bool:
-        """Whether all pictures are, so that further steps change nothing."""
+        """Whether all pictures are finished, so that further steps change nothing."""
         return bool(len(self._done) and self._done.all())
 
     def set_timesteps(self, steps: int, device: str) -> None:
-        """At most so many ``steps``; the noise of each is what a rehearsal of them has left."""
+        """Prepare at most this many ``steps``; a simulation gives the noise level of each."""
         self._place(0, self._rehearsed(steps, self.init_noise_sigma))
 
     def set_begin_index(self, begin: int) -> None:
-        """Start at the step ``begin``: with the share of the noise, on a logarithmic scale, that
-        the steps before it would leave if they went all the way."""
+        """Start at the step ``begin`` (img2img), with the share of noise, on a logarithmic scale,
+        that is left before this step of a full run."""
         if begin == 0:
             return
         steps, top = len(self.timesteps), self.init_noise_sigma
@@ -95,12 +95,12 @@ class Descent:
         self._place(begin, self._rehearsed(steps - begin, top * (least / top) ** (begin / steps)))
 
     def scale_model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
-        """What the UNet is shown: signal and noise with squares that add up to 1."""
+        """The UNet's input: scaled so that the squared factors of signal and noise sum to 1."""
         scaled: Tensor = latents / (1 + self._sigma**2) ** 0.5
         return scaled
 
     def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """``clean`` as noisy as at ``timesteps``, one or one for each; finished pictures stay."""
+        """``clean`` noised to ``timesteps`` (one, or one for each); finished ones stay clean."""
         places = [(self.timesteps - t).abs().argmin() for t in timesteps]
         sigmas = self.sigmas[torch.stack(places)].to(clean.device).reshape(-1, 1, 1, 1)
         if len(self._done):
@@ -110,7 +110,7 @@ class Descent:
     def step(
         self, noise_pred: Tensor, timestep: Tensor, latents: Tensor, *, return_dict: bool
     ) -> tuple[Tensor]:
-        """The latents after a step of the optimiser, down the noise that is estimated in them."""
+        """The latents after a step of the optimiser, with the estimated noise as the gradient."""
         if self._taking is None:
             self._begin(latents)
         sigma, last = self._sigma, self._turn + 1 == len(self.timesteps)
@@ -140,7 +140,7 @@ class Descent:
         rows = self._taking.param_groups[0]["params"]
         with torch.no_grad():
             for row, now in zip(rows, latents, strict=True):
-                row.copy_(now)  # a mask, or who watches, may have changed them
+                row.copy_(now)  # a mask, or the loop's consumer, may have changed them
         self._take(self._taking, list(noise), sigma)
         return torch.stack([row.detach() for row in rows])
 
@@ -156,12 +156,11 @@ class Descent:
         taking.step()
 
     def _rehearsed(self, steps: int, sigma: float) -> list[float]:
-        """The deviation before each step of noise that starts at ``sigma``.
+        """The simulated noise level before each step, for noise that starts at ``sigma``.
 
-        Around clean latents that are known, the noise is the latents' distance to them. As
-        optimisers take their steps element by element, the quantiles of the normal distribution
-        stand for all of its elements. What they overshoot by is noise, too: the level told never
-        rises.
+        With known clean latents, the noise is the distance to them. Optimisers treat every element
+        separately, so quantiles of the normal distribution can represent all elements. Overshooting
+        counts as noise too: the returned level never rises.
         """
         ranks = (torch.arange(_QUANTILES, dtype=torch.float64) + 0.5) / _QUANTILES
         normal = torch.special.ndtri(ranks)
@@ -175,7 +174,7 @@ class Descent:
         return levels
 
     def _place(self, begin: int, levels: Sequence[float]) -> None:
-        """Let ``levels`` be those of the steps from ``begin`` on, and nothing be before them."""
+        """Set the noise ``levels`` of the steps from ``begin`` on."""
         self._turn = begin
         self.sigmas = torch.cat([self.sigmas[:begin], torch.tensor([*levels, 0.0])])
         told, trained = np.log(self.sigmas[:-1].double().numpy()), np.log(self._trained.numpy())

@@ -1,4 +1,4 @@
-"""What a prediction of the UNet says about the clean picture."""
+"""Convert between a UNet's prediction and the clean latents that it implies."""
 
 import math
 
@@ -8,12 +8,12 @@ from torch import Tensor
 def predict_denoised(
     latent_input: Tensor, noise_pred: Tensor, sigma: float, prediction_type: str
 ) -> Tensor:
-    """The clean latents that a prediction implies: what the UNet believes the picture to be.
+    """The clean latents that a prediction implies.
 
-    ``latent_input`` is what the UNet saw, ``alpha * clean + beta * noise`` with
+    ``latent_input`` is the UNet's input, ``alpha * clean + beta * noise`` with
     ``alpha² + beta² = 1`` and ``sigma = beta / alpha``; every scheduler's ``scale_model_input``
-    brings its latents to that form. At ``sigma`` infinity (zero terminal SNR) the input holds no
-    picture at all, and only v and sample predictions say anything about it.
+    brings its latents to that form. At infinite ``sigma`` (zero terminal SNR) the input contains no
+    picture, and only v and sample predictions say anything about it.
 
     ``prediction_type`` is the scheduler config's: ``epsilon``, ``v_prediction`` or ``sample``.
 
@@ -41,7 +41,7 @@ def predict_from_denoised(
 ) -> Tensor:
     """The prediction that implies these clean latents: the inverse of ``predict_denoised``.
 
-    ``sigma`` must not be 0, where no prediction changes the picture; the loop never asks there.
+    ``sigma`` must not be 0, where no prediction can change the picture; the loop never passes 0.
 
     >>> from torch import tensor
     >>> predict_from_denoised(tensor(2.0), tensor(-0.5), float("inf"), "v_prediction")

@@ -1,4 +1,4 @@
-"""Hugging Face's libraries, and those below them, without what they tell their programmers."""
+"""Silence the log lines and warnings of Hugging Face's libraries and their dependencies."""
 
 import logging
 import warnings
@@ -10,7 +10,7 @@ _LIBRARIES = r"(accelerate|diffusers|peft|torchsde|transformers)(\.|$)"
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries' log lines and warnings off stderr while they build or run our parts."""
+    """Keep the libraries' log lines and warnings off stderr inside the block."""
     loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""From names to scheduler objects, and from a scheduler to the noise levels of its steps."""
+"""Build schedulers by name, and compute the timesteps and noise levels of their steps."""
 
 import inspect
 import math
@@ -15,7 +15,7 @@ from sdloop.schedulers.prediction import predict_denoised
 from sdloop.schedulers.quiet import quiet
 
 # The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
-# step, and add_noise for what starts from a picture.
+# step, and for img2img add_noise.
 Scheduler = Any
 
 
@@ -30,14 +30,13 @@ def make_scheduler(
     weight_decay: float | None = None,
     stop_noise: float = 0.0,
 ) -> Scheduler:
-    """A fresh scheduler: the checkpoint's own, or another class on the same training schedule.
+    """A new scheduler: the checkpoint's own, or another class with the same training schedule.
 
-    Schedulers count their own steps, so each run of the loop needs a new one. ``config`` is the
-    checkpoint's ``scheduler_config.json``. ``scheduler`` is a name of ``SCHEDULERS``, ``None``
-    keeps the checkpoint's; the others are a Recipe's fields, the last three for the schedulers that
-    are optimisers.
+    Schedulers count their steps, so each run of the loop needs a new one. ``config`` is the
+    checkpoint's ``scheduler_config.json``. ``scheduler`` is a name in ``SCHEDULERS``; ``None``
+    keeps the checkpoint's. The others are fields of the Recipe, the last three only for optimisers.
 
-    Raises ``SettingError`` when the scheduler needs a package that is not installed.
+    Raises ``SettingError`` if the scheduler needs a package that is not installed.
     """
     class_name = class_of(scheduler, config)
     changes: dict[str, Any] = dict(SCHEDULERS[scheduler].options) if scheduler else {}
@@ -51,8 +50,8 @@ def make_scheduler(
         asked = {"learning_rate": learning_rate, "weight_decay": weight_decay}
         changes |= {name: value for name, value in asked.items() if value is not None}
         return Descent.of(own, class_name, stop_noise=stop_noise, **changes)
-    # From `own.config`, which remembers what the checkpoint set: a plain copy of it would hand the
-    # defaults of one class to another as if somebody had chosen them.
+    # From `own.config`, which knows what the checkpoint has set: a plain dict of it would pass the
+    # defaults of one class to another, as if the checkpoint had set them.
     return _class(class_name).from_config(own.config, **changes)
 
 
@@ -67,17 +66,17 @@ def set_steps(
 ) -> tuple[Tensor, list[float]]:
     """Prepare ``scheduler`` for ``steps`` and return its timesteps (CPU) and their sigmas.
 
-    The steps are spaced as the scheduler spaces them, or lie at the ``timesteps``, or the
-    ``sigmas`` (one more than there are steps), that are listed; not every scheduler takes a list.
+    The scheduler spaces the steps, or they are given as a list of ``timesteps`` or of ``sigmas``
+    (one more than steps); not every scheduler accepts a list.
 
-    ``start`` is the first step to run, counted from 0: what comes before it is left out, and
-    ``scheduler.add_noise`` brings a picture to where the others begin. There may be more
-    timesteps than steps: second-order schedulers look twice at each.
-    Raises ``SettingError`` where the scheduler cannot make that many.
+    ``start`` is the first step to run, counted from 0: earlier steps are left out, and
+    ``scheduler.add_noise`` noises a picture for that step. There may be more timesteps than steps:
+    second-order schedulers call the UNet twice per step.
+    Raises ``SettingError`` if the scheduler cannot make that many steps.
     """
     try:
-        # On the CPU whatever the UNet's device: most schedulers would otherwise wait for the GPU
-        # at every step, to look a number up.
+        # On the CPU whatever the UNet's device: otherwise most schedulers would wait for the GPU at
+        # every step, to read a number.
         if timesteps is not None:
             scheduler.set_timesteps(timesteps=list(timesteps), device="cpu")
         elif sigmas is not None:
@@ -89,24 +88,24 @@ def set_steps(
     trained = scheduler.config.get("num_train_timesteps", 1000)
     if scheduler.timesteps.max() >= trained and not hasattr(scheduler, "sigmas"):
         raise SettingError(
-            f"steps must leave the scheduler within its {trained} timesteps, got {steps}"
+            f"steps must keep the scheduler within its {trained} training timesteps, got {steps}"
         )
     begin = start * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
-        # Else the scheduler looks its first timestep up, and where rounding makes two alike, as
-        # beta sigmas of many steps do, takes the second: diffusers' own pipelines fail there.
+        # Otherwise the scheduler searches for its first timestep, and if rounding makes two equal
+        # (beta sigmas with many steps), takes the second: diffusers' own pipelines fail then.
         scheduler.set_begin_index(begin)
     return scheduler.timesteps[begin:], noise_levels(scheduler)[begin:]
 
 
 def steps_of(scheduler: Scheduler, timesteps: Tensor) -> list[int]:
-    """Which step each turn of the loop belongs to, counted from 0 at the first of ``timesteps``.
+    """The step of each iteration of the loop, counted from 0 at the first of ``timesteps``.
 
-    Second-order schedulers have two turns a step, and PNDM takes more for its first ones.
+    Second-order schedulers have two iterations per step, and PNDM has more for its first steps.
     """
     turns = range(len(scheduler.timesteps))
     if type(scheduler).__name__ == "PNDMScheduler":
-        if len(scheduler.prk_timesteps):  # three steps of Runge and Kutta, of four turns each
+        if len(scheduler.prk_timesteps):  # three Runge-Kutta steps of four iterations each
             steps = [turn // 4 if turn < 12 else turn - 9 for turn in turns]
         else:
             steps = [max(0, turn - 1) for turn in turns]
@@ -117,9 +116,9 @@ def steps_of(scheduler: Scheduler, timesteps: Tensor) -> list[int]:
 
 
 def noise_levels(scheduler: Scheduler) -> list[float]:
-    """The sigma at which the UNet looks, for each of ``scheduler.timesteps``.
+    """The sigma of the UNet's input, for each of ``scheduler.timesteps``.
 
-    Sigma is the noise's standard deviation over the signal's; infinite where no signal is left.
+    Sigma is the noise's standard deviation over the signal's; infinite if no signal is left.
     """
     timesteps = scheduler.timesteps
     if not hasattr(scheduler, "sigmas"):
@@ -133,7 +132,7 @@ def noise_levels(scheduler: Scheduler) -> list[float]:
 
 
 def has_finished(scheduler: Scheduler) -> bool:
-    """Whether further steps would change nothing, as with an optimiser that has settled."""
+    """Whether further steps would change nothing, as with an optimiser that has finished."""
     return isinstance(scheduler, Descent) and scheduler.finished
 
 
@@ -145,9 +144,9 @@ def unet_calls(scheduler: Scheduler, timesteps: Tensor, row: int) -> int:
 def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[int]) -> None:
     """Let DPM++ SDE draw its noise from each picture's own seed, on the CPU.
 
-    It draws Brownian paths from torchsde instead of noise from torch's generators; left alone it
-    takes random seeds, and on a GPU other paths than on the CPU. Other schedulers are left as
-    they are. ``set_steps`` must have run.
+    It draws Brownian paths from torchsde instead of noise from torch's generators; by default it
+    uses random seeds, and on a GPU other paths than on the CPU. Other schedulers are not changed.
+    ``set_steps`` must have run.
     """
     if type(scheduler).__name__ != "DPMSolverSDEScheduler":
         return
@@ -158,7 +157,7 @@ def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[i
         latents.cpu(), levels.min().item(), levels.max().item(), list(seeds)
     )
 
-    # torchsde warns of what rounding does to the ends of the path.
+    # torchsde warns about rounding at the ends of the path.
     @quiet()
     def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
         drawn: Tensor = path(sigma, sigma_next)
@@ -170,7 +169,7 @@ def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[i
 def step_options(
     scheduler: Scheduler, eta: float, generators: Sequence[Generator]
 ) -> dict[str, Any]:
-    """What this scheduler's ``step`` takes besides the prediction: not all have ``eta`` or draw."""
+    """Extra arguments for this scheduler's ``step``: ``eta`` and generators, if it takes them."""
     takes = inspect.signature(scheduler.step).parameters
     options = {"eta": eta, "generator": list(generators) or None}
     return {name: value for name, value in options.items() if name in takes}
@@ -179,7 +178,7 @@ def step_options(
 def denoised_latents(
     scheduler: Scheduler, latents: Tensor, latent_input: Tensor, noise_pred: Tensor, sigma: float
 ) -> Tensor:
-    """What the UNet believes the picture to be, in the terms of ``scheduler``.
+    """The predicted clean latents, in the scheduler's own scaling.
 
     ``latents`` are the scheduler's, ``latent_input`` what ``scale_model_input`` made of them.
     """
@@ -190,10 +189,10 @@ def denoised_latents(
 
 
 def signal(scheduler: Scheduler, sigma: float) -> float:
-    """What the clean picture is multiplied by in latents of ``scheduler`` at ``sigma``.
+    """The factor of the clean picture in the scheduler's latents at ``sigma``.
 
-    Its latents are the picture plus noise, or that scaled to unit variance, as the UNet sees it:
-    these start from noise as it is drawn.
+    Its latents are either picture plus noise, or that scaled to unit variance like the UNet's
+    input. The latter kind starts from unscaled noise.
     """
     return 1.0 if scheduler.init_noise_sigma != 1 else 1 / math.sqrt(1 + sigma**2)
 
@@ -201,10 +200,10 @@ def signal(scheduler: Scheduler, sigma: float) -> float:
 def moved(
     scheduler: Scheduler, latents: Tensor, noise_pred: Tensor, by: Tensor, sigma: float
 ) -> tuple[Tensor, Tensor]:
-    """``latents`` whose clean picture has moved ``by`` so much, and the prediction that says so.
+    """``latents`` after moving their clean picture ``by`` a difference, and the new prediction.
 
-    The noise in them stays what it was, and so does a prediction of the noise. ``sigma`` must be
-    finite: where no picture is left in the latents, none can be moved.
+    The noise in them does not change, so neither does a noise prediction. ``sigma`` must be finite:
+    at infinity the latents contain no picture.
     """
     latents = latents + signal(scheduler, sigma) * by
     if hasattr(scheduler, "precondition_outputs"):  # EDM's are sums of the latents and an output
@@ -222,7 +221,7 @@ def moved(
             return latents, noise_pred + by
 
 
-# These look a second time between two levels of `sigmas`, each where its own formula puts it.
+# These call the UNet a second time between two levels of `sigmas`, at a level of their own formula.
 _MIDDLES: Mapping[str, Callable[[Scheduler], Tensor]] = {
     "KDPM2DiscreteScheduler": lambda s: s.sigmas_interpol[1::2],
     "KDPM2AncestralDiscreteScheduler": lambda s: s.sigmas_interpol[0::2],
@@ -235,9 +234,9 @@ _CLASS_NAMES = frozenset(
 
 
 def _class(class_name: str) -> Any:
-    """A scheduler class by name: only those we know, whatever a model's files may say."""
+    """A scheduler class by name: only known ones, because a model's files are not trusted."""
     if class_name not in _CLASS_NAMES:
         raise ModelError(
-            f"the model's scheduler is a {class_name!r}, and sdloop knows {', '.join(SCHEDULERS)}"
+            f"the model's scheduler is a {class_name!r}, sdloop supports {', '.join(SCHEDULERS)}"
         )
     return getattr(diffusers, class_name)

@@ -58,17 +58,16 @@ def read_state(path: Path, training: Training, pictures: str, weights: str) -> S
         before = Training.from_dict(note["training"])
         state = State(step=int(note["step"]), **{part: _numbered(tensors, part) for part in PARTS})
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise FileError(f"{str(path)!r} is no training to go on with: {error}") from error
+        raise FileError(f"{str(path)!r} is not a training that can be resumed: {error}") from error
     was, now = before.to_dict(), training.to_dict()
     for name in was:
         if was[name] != now[name] and name != "steps":
             raise SettingError(
-                f"{name} must be that of the training to go on with, {was[name]!r}, "
-                f"got {now[name]!r}"
+                f"{name} must be that of the resumed training, {was[name]!r}, got {now[name]!r}"
             )
     if (note["pictures"], note["weights"]) != (pictures, weights):
         what = "pictures" if note["pictures"] != pictures else "model"
-        raise SettingError(f"the {what} must be that of the training to go on with, and is another")
+        raise SettingError(f"the {what} must be that of the resumed training, but differs")
     return state
 
 

@@ -27,7 +27,7 @@ LEVELS = 16
 def noise_schedule(components: Components) -> Any:
     """The noise levels that the model was trained at, which say also what its UNet predicts."""
     if components.scheduler_config["_class_name"].startswith("EDM"):
-        raise SettingError("training needs a model of discrete timesteps, and this is an EDM one")
+        raise SettingError("training needs a model of discrete timesteps, but this is an EDM model")
     return make_scheduler(components.scheduler_config, scheduler="ddpm")
 
 

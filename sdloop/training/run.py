@@ -116,10 +116,9 @@ class TrainingRun:
         state = read_state(self.state_file, self.training, self.pictures.sha256, self.weights)
         if state.step >= self.training.steps:
             raise SettingError(
-                f"steps must be more than the {state.step} that were taken, "
-                f"got {self.training.steps}"
+                f"steps must be more than the {state.step} already done, got {self.training.steps}"
             )
-        self.tell(f"going on after step {state.step}")
+        self.tell(f"continuing after step {state.step}")
         return state
 
     def _measured(self, state: State) -> float:

@@ -1,7 +1,8 @@
-"""The warm worker: a process that keeps a model, and the light client that hands calls to it.
+"""The warm worker: a process that keeps a model loaded, and the light client that sends it calls.
 
-``call`` is the client's side, standard library only; ``serve`` is the worker's. Between them go the
-messages of ``messages``, over a socket that lies where ``place`` says, and the caller's own
-standard streams and folder, as file descriptors: the worker runs the very same command line in
-their midst, so that a call prints, writes and fails as it does without a worker.
+``call`` is the client, which needs only the standard library; the worker itself is
+``sdloop.cli.server``. They exchange the messages of ``messages`` over a socket, whose path comes
+from ``place``. The client also passes its standard streams and its folder as file descriptors, and
+the worker runs the same command line with them: so a call prints, writes and fails exactly as it
+does without a worker.
 """

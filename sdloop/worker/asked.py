@@ -1,4 +1,4 @@
-"""What a command line says about workers, read without parsing it: that takes half a second."""
+"""Read from the arguments whether a worker is wanted. Full parsing would take half a second."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 MODES = ("auto", "always", "never")
 KEEP_ALIVE = 300.0
 
-# What makes pictures; all else is quick, or asks for another process's life.
+# The commands that make pictures; all others are quick, or need a process of their own.
 COMMANDS = frozenset(
     (
         *("txt2img", "img2img", "inpaint", "outpaint", "upscale", "animate", "mix"),
         *("batch", "rerun", "verify", "inspect"),
     )
 )
-# What is quick, what measures a process of its own, and what has a process for each GPU.
+# Flags that make a call quick, measure a fresh process, or start a process for each GPU.
 _ELSEWHERE = ("--help", "--dry-run", "--cold", "--gpus")
-# Calls that differ in one of these are not for the same model.
+# Calls that differ in one of these flags do not need the same model.
 _MODEL = ("--model", "-m", "--revision", "--variant", "--vae", "--device", "--dtype", "--config")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """``mode`` is one of ``MODES``; ``model`` is equal for calls that ask for the same one."""
+    """``mode`` is one of ``MODES``; ``model`` is equal for calls that need the same model."""
 
     mode: str
     keep_alive: float
@@ -31,9 +31,9 @@ class Asked:
 
 
 def asked(argv: Sequence[str], environment: Mapping[str, str]) -> Asked | None:
-    """What is asked of a worker; None where none is wanted, or the flags are not as they must be.
+    """What the call asks of a worker; None if it wants no worker, or if a flag is invalid.
 
-    Then the command line itself runs here, and refuses what is wrong.
+    Then the command runs in this process, which reports invalid flags.
     """
     words = [word for word in argv if word != "--debug"]
     if not words or words[0] not in COMMANDS or any(w.startswith(_ELSEWHERE) for w in words):
@@ -50,7 +50,7 @@ def asked(argv: Sequence[str], environment: Mapping[str, str]) -> Asked | None:
 
 
 def _value(words: Sequence[str], flag: str) -> str | None:
-    """The value of a flag, the last one where there are several."""
+    """The value of a flag; if it is given several times, the last one."""
     found = None
     for place, word in enumerate(words):
         if word == "--":
@@ -63,7 +63,7 @@ def _value(words: Sequence[str], flag: str) -> str | None:
 
 
 def seconds(text: str) -> float | None:
-    """How long ``90``, ``90s``, ``5m`` or ``2h`` is; negative for ever. None for anything else.
+    """The seconds in ``90``, ``90s``, ``5m`` or ``2h``; negative means for ever, None invalid.
 
     >>> seconds("5m")
     300.0

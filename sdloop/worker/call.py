@@ -1,7 +1,7 @@
-"""The client: hand a call to a worker, and be its terminal. Standard library only.
+"""The client: send a call to a worker, which uses our terminal. Standard library only.
 
-Starting Python takes a fraction of what importing torch does, so a call to a worker that has its
-model costs little more than its picture.
+Starting Python is much faster than importing torch, so a call to a worker that has loaded the
+model costs little more than making the picture.
 """
 
 import atexit
@@ -30,8 +30,8 @@ from sdloop.worker.messages import (
 from sdloop.worker.place import folder, identity
 from sdloop.worker.reach import connected
 
-# A worker says something every two seconds, whatever its model does; and a turn of the loop, or
-# the loading of a model, takes less than a quarter of an hour.
+# A worker sends something every two seconds, whatever its model does; and one step of the loop, or
+# loading a model, takes less than a quarter of an hour.
 _FIRST_WORD = 10.0
 _SILENCE = 60.0
 _STANDSTILL = 900.0
@@ -40,7 +40,7 @@ _STANDSTILL = 900.0
 def call(argv: Sequence[str]) -> int | Unfinished | None:
     """The exit code of the command line that a worker ran for us.
 
-    ``None`` where none did, and ``Unfinished`` where one died of it: then it has to be run here.
+    ``None`` if no worker ran it, ``Unfinished`` if the worker died: then it must be run here.
     """
     wanted = asked(argv, os.environ)
     home = None if wanted is None else folder()
@@ -60,21 +60,21 @@ def call(argv: Sequence[str]) -> int | Unfinished | None:
 
 
 def _new(path: Path, wanted: Asked) -> Line | None:
-    """A worker that is started now, or has been in the meantime."""
+    """Connect to a worker that was started just now, by us or by another client."""
     from sdloop.worker.start import started
 
     ours = started(path, wanted.keep_alive)
     line = connected(path)
     if ours and line is not None and wanted.mode == "auto" and not wanted.quiet:
         _say(
-            "a worker keeps the model for the next calls (`sdloop worker stop` ends it, "
-            "SDLOOP_WORKER=never prevents it)"
+            "a background worker keeps the model loaded for the next calls (`sdloop worker stop` "
+            "ends it, SDLOOP_WORKER=never prevents it)"
         )
     return line
 
 
 class _Conversation:
-    """One call and what is heard of it, until the worker is done, or dead."""
+    """One call and the worker's messages about it, until the worker is done or dead."""
 
     def __init__(self, line: Line, wanted: Asked) -> None:
         self._line = line
@@ -87,7 +87,7 @@ class _Conversation:
         self._moved = time.monotonic()
 
     def end(self, argv: Sequence[str]) -> int | Unfinished | None:
-        """The exit code; ``None`` from a worker that takes no call any more."""
+        """The exit code; ``None`` from a worker that takes no more calls."""
         with _streams() as streams, self._signals():
             try:
                 self._line.set_patience(_FIRST_WORD)
@@ -95,13 +95,13 @@ class _Conversation:
                 code = self._heard(streams)
             except (OSError, BadMessage) as error:
                 code = None
-                why = "is stuck" if isinstance(error, TimeoutError) else "has gone"
+                why = "is not responding" if isinstance(error, TimeoutError) else "has ended"
             else:
-                why = "has gone"
-        if code is not None or not (self._heard_of or why == "is stuck"):
+                why = "has ended"
+        if code is not None or not (self._heard_of or why == "is not responding"):
             return code
         if not self._wanted.quiet:
-            _say(f"the worker {why}; going on without it")
+            _say(f"the worker {why}; continuing without it")
         seed, printed = self._seed, frozenset(self._printed)
         return Unfinished(since=self._since, seed=seed, printed=printed)
 
@@ -116,7 +116,7 @@ class _Conversation:
         )
 
     def _heard(self, streams: tuple[int, ...]) -> int | None:
-        """The exit code; None when the worker has gone. Raises ``TimeoutError`` for a stuck one."""
+        """The exit code; None if the worker has ended. Raises ``TimeoutError`` if it hangs."""
         handed_over = False
         while (message := self._line.receive()) is not None:
             self._heard_of = True
@@ -125,12 +125,12 @@ class _Conversation:
                 case Done():
                     return message.code
                 case Waiting(place=0):
-                    # A worker may say so twice. It keeps what it is given open.
+                    # A worker may send this twice. It keeps the streams it gets open.
                     if not handed_over:
                         self._line.send(Streams(), streams)
                     handed_over = True
                 case Waiting(place=place) if not self._wanted.quiet:
-                    _say(f"waiting for the worker: {place} before this call")
+                    _say(f"waiting for the worker: {place} in the queue before this call")
                 case Carried(seed=seed, path=path):
                     self._seed = seed if seed >= 0 else self._seed
                     self._printed |= {path} if path else set()
@@ -146,9 +146,9 @@ class _Conversation:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Send on what asks us to stop: the worker then stops this call, and tells its exit code.
+        """Forward signals that ask us to stop: the worker then stops this call and sends its code.
 
-        The third time nobody waits for that.
+        After the third signal the client exits without waiting.
         """
         told = 0
 
@@ -169,7 +169,7 @@ class _Conversation:
 
 @contextmanager
 def _streams() -> Iterator[tuple[int, ...]]:
-    """Our standard streams, those that are closed replaced by nothing, and the folder we are in."""
+    """Our standard streams, closed ones replaced by the null device, and our current folder."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     here = os.open(".", os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     try:

@@ -1,4 +1,4 @@
-"""What the command line asks of whoever runs it: a worker answers, and a plain process need not."""
+"""What the command line needs from the process it runs in: a worker, or a plain process."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -10,10 +10,10 @@ from sdloop.worker.messages import Carried
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unfinished:
-    """What a worker that died in the middle of a call had done of it.
+    """What a worker had already done of a call when it died.
 
-    ``seed`` is the one that it drew, None where it drew none. ``since`` is when the call began, in
-    seconds of the file system's clock; ``printed`` are the paths that it printed.
+    ``seed`` is the random seed it drew, or None. ``since`` is when the call began, in seconds of
+    the file system's clock; ``printed`` are the paths that it printed.
     """
 
     since: float
@@ -30,10 +30,11 @@ def _loads(load: Callable[[], Any], *_: object) -> Any:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Host:
-    """``load`` gives what its argument loads, or what it kept of an equal model.
+    """``load`` returns what its argument loads, or the kept result for an equal model.
 
-    It is told the checkpoint, the device and the precision. ``carry`` hears what must outlive the
-    process, ``turn`` that the work goes on. ``unfinished`` is what is done already.
+    Its other arguments are the checkpoint, the device and the precision. ``carry`` is called with
+    what must outlive the process, ``turn`` whenever there was progress. ``unfinished`` is what a
+    worker that died had already done.
     """
 
     load: Callable[..., Any] = _loads

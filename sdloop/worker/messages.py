@@ -1,4 +1,4 @@
-"""What client and worker say to each other: typed JSON of limited size, a line each."""
+"""The messages between client and worker: typed JSON of limited size, one per line."""
 
 import dataclasses
 import json
@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args, get_origin
 
-# The longest command line that Linux takes is 2 MiB, and the environment counts in it.
+# The longest command line that Linux accepts is 2 MiB, including the environment.
 MAX_BYTES = 8 << 20
 
 
 class BadMessage(Exception):
-    """What came is no message: the connection ends, and nothing else."""
+    """What was received is not a valid message: only this connection ends."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +22,7 @@ class Call:
     """A client's command line.
 
     ``argv`` is without the name of the program. ``keep_alive`` is how many seconds the worker stays
-    when all calls are done: for ever if negative.
+    after the last call; negative means for ever.
     """
 
     kind: ClassVar = "call"
@@ -34,9 +34,9 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Streams:
-    """With it come the descriptors of the client's stdin, stdout, stderr and folder.
+    """Sent with the file descriptors of the client's stdin, stdout, stderr and folder.
 
-    Only when its turn has come: a worker that is stuck would hold its output open for ever.
+    Only when the call's turn has come: a worker that hangs would keep its output open for ever.
     """
 
     kind: ClassVar = "streams"
@@ -44,7 +44,7 @@ class Streams:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signal:
-    """The client was asked to stop, by this number."""
+    """The client got a signal to stop, with this number."""
 
     kind: ClassVar = "signal"
     number: int
@@ -52,7 +52,7 @@ class Signal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ask:
-    """What ``sdloop worker`` wants: ``status``, or ``stop``."""
+    """A request of ``sdloop worker``: ``status`` or ``stop``."""
 
     kind: ClassVar = "ask"
     what: str
@@ -60,7 +60,7 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
-    """So many calls are before this one; with 0 the worker waits for its ``Streams``."""
+    """The number of calls before this one; at 0 the worker waits for its ``Streams``."""
 
     kind: ClassVar = "waiting"
     place: int
@@ -68,7 +68,7 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alive:
-    """Said every few seconds. ``turns`` grows while the call gets on."""
+    """Sent every few seconds. ``turns`` grows while the running call makes progress."""
 
     kind: ClassVar = "alive"
     turns: int
@@ -78,7 +78,7 @@ class Alive:
 class Carried:
     """What must outlive the worker: the ``seed`` that was drawn, or a ``path`` that was printed.
 
-    The other one is -1, or empty.
+    The unused one is -1 or empty.
     """
 
     kind: ClassVar = "carried"
@@ -88,7 +88,7 @@ class Carried:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
-    """The command has ended so."""
+    """The command has ended, with this exit code."""
 
     kind: ClassVar = "done"
     code: int
@@ -96,7 +96,7 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """What a worker says about itself; ``models`` are those that it keeps."""
+    """A worker's state; ``model`` is the one that it keeps loaded."""
 
     kind: ClassVar = "status"
     pid: int
@@ -113,7 +113,7 @@ _KINDS: Mapping[str, type[Any]] = {one.kind: one for one in get_args(Message)}
 
 
 def encoded(message: Message) -> bytes:
-    """A line of ASCII: file names that are no text keep their odd bytes as lone surrogates."""
+    """A line of ASCII. Bytes of file names that are not valid text become lone surrogates."""
     fields = {field.name: getattr(message, field.name) for field in dataclasses.fields(message)}
     line = json.dumps({"kind": message.kind, **fields}).encode() + b"\n"
     if len(line) > MAX_BYTES:
@@ -122,7 +122,7 @@ def encoded(message: Message) -> bytes:
 
 
 def decoded(line: bytes) -> Message:
-    """The message of a line; raises ``BadMessage`` for all else."""
+    """The message in a line; raises ``BadMessage`` if there is none."""
     try:
         values = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -131,13 +131,13 @@ def decoded(line: bytes) -> Message:
         raise BadMessage("not an object with a kind")
     kind = _KINDS.get(values.pop("kind"))
     if kind is None:
-        raise BadMessage("not a kind that is known")
+        raise BadMessage("not a known kind")
     types = {field.name: field.type for field in dataclasses.fields(kind)}
     if values.keys() != types.keys():
         raise BadMessage(f"{kind.kind} takes {', '.join(types)}")
     for name, value in values.items():
         if not _fits(value, types[name]):
-            raise BadMessage(f"{kind.kind}: {name} is of another type")
+            raise BadMessage(f"{kind.kind}: {name} has the wrong type")
     message: Message = kind(**values)
     return message
 
@@ -153,7 +153,7 @@ def _fits(value: object, wanted: Any) -> bool:
 
 
 class Line:
-    """A connection, message by message; several threads may send."""
+    """A connection that sends and receives messages; several threads may send."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -165,25 +165,25 @@ class Line:
         self._connection.settimeout(seconds)
 
     def send(self, message: Message, descriptors: tuple[int, ...] = ()) -> None:
-        """Raises ``OSError`` when nobody listens any more."""
+        """Raises ``OSError`` if the other end is closed."""
         data = encoded(message)
         with self._sending:
             sent = socket.send_fds(self._connection, [data], descriptors) if descriptors else 0
             self._connection.sendall(data[sent:])
 
     def mention(self, message: Message) -> None:
-        """Send what may be lost, to one who may be suspended or gone: without waiting for them."""
+        """Send a message that may be lost, without waiting: the client may be suspended or gone."""
         with self._sending, suppress(OSError):
             self._connection.send(encoded(message), socket.MSG_DONTWAIT)
 
     def receive(self) -> Message | None:
-        """The next message; None when the other end is closed."""
+        """The next message; None if the other end is closed."""
         message, descriptors = self.receive_with(0)
         assert not descriptors
         return message
 
     def receive_with(self, count: int) -> tuple[Message | None, list[int]]:
-        """The next message, and the descriptors that came along, at most ``count``."""
+        """The next message, and at most ``count`` file descriptors that came with it."""
         descriptors: list[int] = []
         while b"\n" not in self._read:
             if len(self._read) > MAX_BYTES:
@@ -197,7 +197,7 @@ class Line:
         return decoded(line), descriptors
 
     def end(self) -> None:
-        """Whoever waits for a message here, in any thread, hears that there is none."""
+        """Wake every thread that waits for a message: each gets None."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 

@@ -1,4 +1,4 @@
-"""Where a worker is found: a folder of the user's own, and in it a socket for each identity."""
+"""Where to find a worker: the user's private folder, with one socket per worker identity."""
 
 import hashlib
 import json
@@ -12,8 +12,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent
 _LONGEST = 86
 
-# What is read when a library is imported, or decides how it computes, finds files and writes text:
-# a worker serves those alone whose environment agrees in these.
+# Variables that are read when a library is imported, or that decide how it computes, finds files or
+# writes text: a worker serves only clients that have the same values.
 _PREFIXES = (
     *("CUDA_", "NVIDIA_", "CUBLAS_", "CUDNN_", "PYTORCH_", "TORCH", "OMP_", "MKL_", "OPENBLAS_"),
     *("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "DIFFUSERS_", "XDG_CACHE_HOME", "HOME"),
@@ -22,9 +22,9 @@ _PREFIXES = (
 
 
 def identity(environment: Mapping[str, str]) -> str:
-    """What a worker must agree in with those that it serves: the code, the Python, the variables.
+    """What worker and client must have in common: the code, the Python and some variables.
 
-    Sixteen hex digits. The model is not in it: a worker looks at its files at each call.
+    Sixteen hex digits. The model is not part of it: a worker checks its files at each call.
     """
     facts = {
         "code": _code(),
@@ -38,22 +38,22 @@ def identity(environment: Mapping[str, str]) -> str:
 
 
 def _code() -> list[tuple[str, int, int]]:
-    """Every source file's size and time: an edited one, or another version, is other code."""
+    """Size and time of every source file, to notice edits and other versions."""
     told = ((path, path.stat()) for path in PACKAGE.rglob("*.py"))
     return sorted((str(path), one.st_size, one.st_mtime_ns) for path, one in told)
 
 
 def folder() -> Path | None:
-    """The user's own folder for sockets, made if it is not there, closed to all others.
+    """The user's private folder for sockets, created if it is missing.
 
-    None where there can be none: the system has no such sockets, or somebody else made it.
+    None if the system has no such sockets, or if the folder belongs to another user.
     """
     if not hasattr(socket, "AF_UNIX") or not hasattr(socket, "send_fds"):
         return None
     named = [os.environ.get(name) for name in ("XDG_RUNTIME_DIR", "TMPDIR")]
     homes = [Path(name) for name in (*named, "/tmp") if name and Path(name).is_dir()]
     paths = [home / f"sdloop-{os.getuid()}" for home in homes]
-    # The name of a socket takes 108 bytes at most, and on macOS 104.
+    # The path of a socket may have 108 bytes at most, 104 on macOS.
     path = next(path for path in paths if len(os.fsencode(path)) <= _LONGEST)
     try:
         path.mkdir(mode=0o700, exist_ok=True)

@@ -11,7 +11,7 @@ _CONNECT = 10.0  # seconds
 
 
 def connected(path: Path) -> Line | None:
-    """A connection to the worker whose socket this is; None where nobody of ours listens."""
+    """A connection to the worker at this socket; None if no process of this user listens."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(_CONNECT)
     try:
@@ -30,6 +30,6 @@ def same_user(connection: socket.socket) -> bool:
         size = struct.calcsize("3i")
         told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
         return bool(struct.unpack("3i", told)[1] == os.getuid())
-    # macOS and the BSDs: struct xucred, whose second word is the user.
+    # macOS and BSD: struct xucred, whose second word is the user id.
     told = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
     return bool(struct.unpack_from("2I", told)[1] == os.getuid())

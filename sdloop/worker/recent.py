@@ -1,6 +1,6 @@
-"""Whether a call for the same model has come a short while ago: then a worker is worth its memory.
+"""Whether there was a recent call for the same model: then a worker is worth its memory.
 
-A note of some bytes in the user's runtime folder, whose time is that of the last call.
+Each call leaves a small file in the user's runtime folder; its time is that of the last call.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ _SOON = 120.0
 
 
 def noted(path: Path, model: Sequence[str]) -> bool:
-    """Whether one came within two minutes; this one is noted, and old notes are taken away.
+    """Whether there was such a call in the last two minutes. Notes this call, removes old notes.
 
-    ``path`` is the worker's, ``model`` what the call says of its model.
+    ``path`` is the worker's socket, ``model`` the flags of the call that choose the model.
     """
     note = _note(path, model)
     now = time.time()
@@ -28,14 +28,14 @@ def noted(path: Path, model: Sequence[str]) -> bool:
 
 
 def again(path: Path, model: Sequence[str]) -> None:
-    """The call has ended just now: the next one comes soon after that."""
+    """Set the note's time to the end of the call: the next call may come soon after it."""
     note = _note(path, model)
     if note.exists():
         os.utime(note)
 
 
 def forget(path: Path) -> None:
-    """All notes of this worker's calls: it is there now."""
+    """Remove all notes for this worker, because it runs now."""
     for note in path.parent.glob(f"{path.name}-*.recent"):
         note.unlink(missing_ok=True)
 

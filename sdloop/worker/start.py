@@ -1,4 +1,4 @@
-"""Start a worker: one, however many clients want to."""
+"""Start a worker: only one, however many clients try at once."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ from sdloop.worker.reach import connected
 def started(path: Path, keep_alive: float) -> bool:
     """Start a worker that listens at ``path``, and wait until it does.
 
-    Whether it was us who started it: of twenty clients one does, and the others wait for it.
+    True if this process started it: of twenty clients one does, and the others wait for it.
     """
     with _alone(path.parent):
         there = connected(path)
@@ -27,12 +27,12 @@ def started(path: Path, keep_alive: float) -> bool:
         _start(path, told, keep_alive)
         os.close(told)
         with os.fdopen(ready, "rb") as pipe:
-            listens = pipe.read(1) == b"1"  # or it ended, and closed its end
+            listens = pipe.read(1) == b"1"  # else it ended, which closed the pipe
         recent.forget(path)
     return listens
 
 
-# Not -m, which would look for the package in the folder that we are in, which is the client's.
+# Not -m, which would look for the package in the current folder, which is the client's.
 _CODE = """
 import sys
 sys.path.insert(0, {home!r})
@@ -57,7 +57,7 @@ def _start(path: Path, told: int, keep_alive: float) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """No other process of the user is here meanwhile; the folder itself is the lock."""
+    """Keep the user's other processes out meanwhile; the folder itself is the lock."""
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

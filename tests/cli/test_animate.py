@@ -199,19 +199,23 @@ def test_what_is_refused_before_the_model_is_loaded() -> None:
     for name, value in (("mask", '"alpha"'), ("left", "8"), ("factor", "2")):
         Path(f"{name}.toml").write_text(f"{name} = {value}\n")
     for arguments, code, reason in (
-        (["empty", "a cat"], 3, "the folder 'empty' holds no picture"),
+        (["empty", "a cat"], 3, "the folder 'empty' contains no picture"),
         (["missing.gif", "a cat"], 3, "cannot read 'missing.gif': No such file or directory"),
         (["text.gif", "a cat"], 3, "'text.gif' is not a picture that can be read"),
-        (["cut.gif", "a cat"], 3, "'cut.gif' is not a sound picture: it is cut short"),
-        (["frames/8.png", "a cat"], 3, "is one frame and does not move: use sdloop img2img"),
-        ([*ASK, "-o", "taken.gif"], 3, "'taken.gif' is already there"),
+        (["cut.gif", "a cat"], 3, "'cut.gif' is not a valid picture: it is truncated"),
+        (["frames/8.png", "a cat"], 3, "has only one frame: use sdloop img2img"),
+        ([*ASK, "-o", "taken.gif"], 3, "'taken.gif' already exists"),
         ([*ASK, "-o", "cat.jpg"], 2, "must end in .gif, .webp, .png, .mp4, got 'cat.jpg'"),
         ([*ASK, "--carry", "1.5"], 2, "carry must be between 0 and 1, got 1.5"),
         ([*ASK, "--fps", "0"], 2, "fps must be between 0.1 and 50, got 0.0"),
-        ([*ASK[:3], "1,2"], 2, "seed must be one for all frames, got '1,2'"),
-        ([*ASK, "--batch-size", "4"], 2, "batch_size must be 1 for frames in a row, got 4"),
-        ([*ASK, "--config", "mask.toml"], 2, "mask means nothing for frames, got 'alpha'"),
-        ([*ASK[:4], "--config", "left.toml"], 2, "left means nothing for frames, got 8"),
+        ([*ASK[:3], "1,2"], 2, "seed must be a single one for all frames, got '1,2'"),
+        (
+            [*ASK, "--batch-size", "4"],
+            2,
+            "batch_size must be 1 for animate, which makes one frame after the other, got 4",
+        ),
+        ([*ASK, "--config", "mask.toml"], 2, "mask cannot be used for frames, got 'alpha'"),
+        ([*ASK[:4], "--config", "left.toml"], 2, "left cannot be used for frames, got 8"),
         ([*ASK, "--carry", "0.3", "--config", "factor.toml"], 2, "carry must be 0 for frames that"),
         (["frames"], 2, "prompt must be given"),
         ([], 2, "image must name frames"),
@@ -233,7 +237,7 @@ def test_an_interrupt_leaves_whole_frames_and_no_file(here: Path) -> None:
     out, error = run.communicate(timeout=60)
     assert (run.returncode, out) == (130, ""), error
     assert "of 4 frames; no file was written, the frames are in 'made'" in error
-    assert error.endswith(": the same command goes on, with --seed 4\n")
+    assert error.endswith(": to continue, run the same command with --seed 4\n")
     assert not Path("cat.gif").exists()
     assert not list(Path().rglob("*.part"))
     assert read_record(Path("made/0001.png")).recipe is not None

@@ -118,7 +118,7 @@ def test_a_plan_goes_through_again_unchanged(place: Path) -> None:
     # Twice the same plan is that plan.
     twice = BATCH.run("--from-file", "-", "--dry-run", stdin=lines + lines)
     assert twice.stdout == lines
-    assert "12 of the pictures were in the plan before" in twice.stderr
+    assert "12 of the pictures were planned twice" in twice.stderr
 
 
 def test_other_commands_take_the_lines_too(place: Path) -> None:
@@ -189,20 +189,20 @@ def test_a_plan_begins_before_its_prompts_end(place: Path) -> None:
         (("a", "--sweep", "seed=1,2", "--seed", "3"), "seed is swept, and given as '3' too"),
         (("a", "--sweep", "steps=1", "--sweep", "steps=2"), "steps must be swept once"),
         (("a", "--zip"), "zip pairs what is swept"),
-        (("a", "--zip", "--sweep", "steps=1,2", "--sweep", "eta=0"), "equally long"),
+        (("a", "--zip", "--sweep", "steps=1,2", "--sweep", "eta=0"), "equal length"),
         (("a", "--sweep", "eta=0,0.5"), "eta has no effect with the scheduler"),
         (("a", "--sweep", "width=32,33"), "width must be a multiple"),
         (("a", "--pick", "some"), "pick must be one of all, random"),
-        (("a", "--pick", "random"), "pick means nothing here"),
-        (("a", "--wildcards", "."), "wildcards mean nothing here"),
-        (("a", "--preview"), "save_steps and preview are for few pictures"),
+        (("a", "--pick", "random"), "pick needs prompts with variants"),
+        (("a", "--wildcards", "."), "wildcards must be used in a prompt"),
+        (("a", "--preview"), "save_steps and preview are not for batch"),
         (("a", "--count", "2", "--seed", "4294967295"), "seed must be at most 4294967294"),
         (("a", "--count", "2", "--seed", "1,2"), "count needs a single seed"),
         (("a", "--seed", "x"), "seed must be a whole number"),
-        (("a", "b", "--seed", "1", "-o", "x.png"), "does not tell prompt"),
-        (("{a|b}", "--seed", "1", "-o", "{seed}.png"), "does not tell prompt"),
-        (("a", "--seed", "1,2", "-o", "{prompt}.png"), "does not tell seed"),
-        (("a", "--sweep", "steps=1,2", "-o", "{seed}.png"), "does not tell steps"),
+        (("a", "b", "--seed", "1", "-o", "x.png"), "does not contain prompt"),
+        (("{a|b}", "--seed", "1", "-o", "{seed}.png"), "does not contain prompt"),
+        (("a", "--seed", "1,2", "-o", "{prompt}.png"), "does not contain seed"),
+        (("a", "--sweep", "steps=1,2", "-o", "{seed}.png"), "does not contain steps"),
         (("a", "--seed", "1", "-o", "{sed}.png"), "unknown {sed}"),
     ],
 )
@@ -217,7 +217,7 @@ def test_what_is_refused_before_anything_is_made(
     [
         (("a {red|blue", "--seed", "1"), "prompt: a { is never closed", "  a {red|blue\n    ^"),
         (("__x__", "--seed", "1"), "prompt: __x__ needs --wildcards", "  __x__\n  ^"),
-        (("a", "-n", "b}", "--seed", "1"), "negative_prompt: a } closes", "  b}\n   ^"),
+        (("a", "-n", "b}", "--seed", "1"), "negative_prompt: a } has", "  b}\n   ^"),
     ],
 )
 def test_variants_that_cannot_be_read_show_the_place(
@@ -260,7 +260,7 @@ def test_what_would_change_a_final_line_is_refused(place: Path) -> None:
     (line,) = BATCH.plan("a", "--seed", "4")
     for flags in (("--steps", "3"), ("--sweep", "steps=1,2")):
         refused = BATCH.refused("--from-file", "-", *flags, stdin=json.dumps(line))
-        assert "line 1: steps means nothing to a line with a key: it is final" in refused
+        assert "line 1: steps cannot be used with a line that has a key" in refused
     del line["key"]
     (again,) = BATCH.plan("--from-file", "-", "--outdir", "x", stdin=json.dumps(line))
     assert again["output"] == "x/a-4.png"
@@ -274,6 +274,6 @@ def test_errors_further_down_name_their_line(place: Path) -> None:
     assert "prompts.txt, line 2: prompt: a { is never closed" in result.stderr
     assert BATCH.run("--from-file", "none.txt").exit_code == 3
     Path("prompts.txt").write_bytes(b"a\n# b \xff\n")
-    assert "byte 6 is not" in BATCH.run("--from-file", "prompts.txt").stderr
+    assert "byte 6 is invalid" in BATCH.run("--from-file", "prompts.txt").stderr
     Path("prompts.txt").write_text("# nothing\n")
     assert "holds no prompt" in BATCH.run("--from-file", "prompts.txt").stderr

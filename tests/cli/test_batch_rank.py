@@ -30,7 +30,7 @@ def test_the_best_are_printed_first_and_of_what_was_there_too(place: Path) -> No
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--top", "2"], "top says how to rank, and without --rank clip it means nothing"),
+        (["--top", "2"], "top needs --rank clip"),
         (["--rank", "beauty"], "rank must be one of clip, got 'beauty'"),
         (["--rank", "clip", "--top", "0"], "top must be at least 1, got 0"),
     ],

@@ -58,7 +58,7 @@ def test_nothing_is_set_at_first() -> None:
     result = run("show")
     assert result.exit_code == 0
     assert result.stdout == ""
-    assert "nothing is set" in result.stderr
+    assert "no settings in" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,9 @@ def test_a_settings_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_the_users_file_holds_no_prompt_or_seed() -> None:
     write(user_path(), "seed = 4")
-    with pytest.raises(SettingError, match="seed is for one command, and these settings for all"):
+    with pytest.raises(
+        SettingError, match="seed belongs to one command, and this file is for all commands"
+    ):
         user_settings()
 
 

@@ -70,7 +70,7 @@ def test_flags_take_the_place_of_what_a_file_says() -> None:
     ("flags", "message"),
     [
         (["--guidance", "apg:norm"], "guidance apg:norm must be a number, got ''"),
-        (["--guidance", "cfg++", "-g", "7"], "guidance cfg++ interpolates, with scales of 0 to 1"),
+        (["--guidance", "cfg++", "-g", "7"], "guidance cfg++ needs scales of 0 to 1"),
         (["--guidance-interval", "5..1"], "guidance_interval must begin with the lower sigma"),
         (["--guidance-schedule", "1..9"], "guidance_schedule must be a number, got '1..9'"),
         (["--pag-layers", "mid"], "pag_layers needs pag_scale"),

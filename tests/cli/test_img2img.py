@@ -221,7 +221,7 @@ def test_a_strength_without_a_picture_is_refused() -> None:
     assert "line 1: strength is for pictures that are made from another" in result.stderr
     lines = '{"prompt": "a cat", "image": "sketch.png"}\n'
     message = refused("sketch.png", "--from-file", "-", stdin=lines)
-    assert message == "image means nothing here: every prompt has its own image"
+    assert message == "image cannot be used here: every prompt has its own image"
     assert "image must be given" in refused("--from-file", "-", stdin="a cat\n")
 
 
@@ -230,8 +230,8 @@ def test_a_strength_without_a_picture_is_refused() -> None:
     [
         ("missing.png", None, "cannot read 'missing.png': No such file"),
         ("text.png", b"two green frogs", "'text.png' is not a picture that can be read"),
-        ("cut.png", data(gradient())[:100], "'cut.png' is not a sound picture: "),
-        ("empty/", None, "the folder 'empty/' holds no picture"),
+        ("cut.png", data(gradient())[:100], "'cut.png' is not a valid picture: "),
+        ("empty/", None, "the folder 'empty/' contains no picture"),
     ],
 )
 def test_what_is_no_picture_ends_with_3(name: str, content: bytes | None, complaint: str) -> None:
@@ -254,4 +254,4 @@ def test_a_damaged_picture_is_found_before_a_model_is_fetched() -> None:
 def test_a_film_is_told_to_be_one() -> None:
     gradient().save("film.gif", save_all=True, append_images=[gradient().rotate(180)])
     result = img2img("film.gif", "a cat", "--seed", "4", "--dry-run")
-    assert "'film.gif' moves: its first frame is taken" in result.stderr
+    assert "'film.gif' is an animation: using its first frame" in result.stderr

@@ -130,7 +130,7 @@ def test_transparency_as_the_mask() -> None:
     assert not changed("filled.png")[outside].any()
     assert changed("filled.png")[~outside].mean() > 0.9
     assert refused("photo.png", "a hat", "--mask", "alpha", code=3) == (
-        "'photo.png' is nowhere transparent: as a mask it paints nothing"
+        "'photo.png' has no transparent pixels: as a mask it marks nothing to paint"
     )
 
 
@@ -189,7 +189,10 @@ def test_bad_settings_are_refused(flags: list[str], complaint: str) -> None:
 @pytest.mark.parametrize(
     ("mask", "complaint"),
     [
-        (Image.new("L", (48, 32), 0), "'bad.png' is black everywhere: as a mask it paints nothing"),
+        (
+            Image.new("L", (48, 32), 0),
+            "'bad.png' is completely black: as a mask it marks nothing to paint",
+        ),
         (Image.new("L", (32, 48), 255), "'bad.png' is 32x48 and 'photo.png' 48x32: a mask must"),
         (None, "cannot read 'bad.png': No such file"),
     ],
@@ -203,7 +206,10 @@ def test_bad_masks_are_refused(mask: Image.Image | None, complaint: str) -> None
 def test_a_white_mask_inverted_paints_nothing() -> None:
     Image.new("L", (48, 32), 255).save("white.png")
     message = refused("photo.png", "a hat", "--mask", "white.png", "--invert-mask", code=3)
-    assert message == "'white.png' is black everywhere when inverted: as a mask it paints nothing"
+    assert (
+        message
+        == "'white.png' is completely black when inverted: as a mask it marks nothing to paint"
+    )
 
 
 def test_a_mask_of_another_size_and_the_same_proportions_is_enlarged() -> None:

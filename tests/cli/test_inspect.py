@@ -106,7 +106,9 @@ def test_the_latents_of_a_photo() -> None:
     assert 0 < numbers["psnr"] < 60
     assert Image.open("seen.png").width == 7 * (4 * 40 + 4) - 4
     sentence = made("latents", "photo.png", "--size", "32x32", "-o", "other.png")[1]
-    assert sentence.startswith("32x32x3 numbers become 16x16x4, 3 times fewer; what comes back has")
+    assert sentence.startswith(
+        "32x32x3 numbers become 16x16x4, 3 times fewer; the decoded picture has"
+    )
 
 
 def test_a_grid_over_steps_and_guidance() -> None:
@@ -164,10 +166,10 @@ def test_colours_without_the_vae() -> None:
         (["latents"], "image must be given, as in: sdloop inspect latents photo.png"),
         (["latents", "photo.png", "--size", "33x32"], "width must be a multiple of 2"),
         (["noise"], "prompt must be given, as in: sdloop inspect noise"),
-        (["noise", "a cat", "--steps", "4"], "steps is an axis of the grid"),
+        (["noise", "a cat", "--steps", "4"], "steps is an axis: give its values"),
         (["noise", "a cat", "--rows", "eta"], "rows must be like guidance_scale=3,5,7.5"),
         (["noise", "a cat", "--rows", "et=1"], "rows has an unknown field 'et': did you mean"),
-        (["noise", "a cat", "--rows", "seed=1,2"], "rows must be a setting of one noise and one"),
+        (["noise", "a cat", "--rows", "seed=1,2"], "rows must not change the noise or the model"),
         (["noise", "a cat", "--rows", "guidance=apg,x"], "guidance must be one of cfg, apg"),
         (["noise", "a cat", "--columns", "steps=1,x"], "steps must be a whole number, got 'x'"),
         (["noise", "a cat", "--rows", "guidance_scale=-1"], "guidance_scale must be between 0"),

@@ -58,7 +58,7 @@ def test_the_models_own_scheduler_and_others_beside_it() -> None:
 def test_the_table_for_people() -> None:
     result = INSPECT.run("schedule", "--scheduler", "euler", "--sigmas", "karras", "--steps", "3")
     head, columns, first, *_ = result.stdout.splitlines()
-    assert head == "euler karras, 3 looks"
+    assert head == "euler karras, 3 UNet calls"
     assert columns.split() == ["step", "timestep", "sigma", "signal/noise", "in", "dB"]
     step, timestep, sigma, snr, decibels = map(float, first.split())
     assert (step, timestep) == (0, 999)
@@ -92,7 +92,7 @@ def test_the_curves(suffix: str) -> None:
     assert one == two  # no date in it
     assert len(one) > 10_000
     message = INSPECT.refused("schedule", "--steps", "4", "-o", names[0], code=3)
-    assert "already there" in message
+    assert "already exists" in message
 
 
 def test_light_and_dark() -> None:
@@ -109,17 +109,23 @@ def test_light_and_dark() -> None:
     ("arguments", "complaint"),
     [
         (["--scheduler", "eulr"], "scheduler must be a known one, got 'eulr': did you mean euler?"),
-        (["--compare", "euler,,ddim"], "compare must be names with commas between them"),
+        (["--compare", "euler,,ddim"], "compare must be names separated by commas"),
         (["--compare", "euler,nonsense"], "scheduler must be a known one"),
-        (["--betas", "square"], "betas must be of linear, scaled-linear, cosine, got 'square'"),
-        (["--betas", "linear", "--steps", "4"], "steps means nothing beside betas"),
+        (
+            ["--betas", "square"],
+            "betas must be names from linear, scaled-linear, cosine, got 'square'",
+        ),
+        (["--betas", "linear", "--steps", "4"], "steps cannot be combined with betas"),
         (["--steps", "0"], "steps must be at least 1, got 0"),
         (["--scheduler", "ddim", "--sigmas", "karras"], "sigmas has no effect with the scheduler"),
-        (["--dark"], "dark is for pictures, and no output is given"),
-        (["--add-noise", "photo.png"], "add_noise is for pictures, and no output is given"),
+        (["--dark"], "dark needs an output file (-o)"),
+        (["--add-noise", "photo.png"], "add_noise needs an output file (-o)"),
         (["--add-noise", "a.png", "-o", "b.svg"], "output must end in .png for a sheet"),
-        (["--add-noise", "a.png", "-o", "b.png", "--compare", "ddim"], "compare means nothing to"),
-        (["--add-noise", "a.png", "-o", "b.png", "--dark"], "dark is for curves"),
+        (
+            ["--add-noise", "a.png", "-o", "b.png", "--compare", "ddim"],
+            "compare cannot be combined with",
+        ),
+        (["--add-noise", "a.png", "-o", "b.png", "--dark"], "dark is only for curves"),
         (["-o", "curves.txt"], "output must end in .png, .svg or .pdf for a plot"),
     ],
     ids=str,

@@ -116,7 +116,7 @@ def test_settings_files_take_them(workshop: Path) -> None:
     ("arguments", "code", "message"),
     [
         (("a <lora:ik>", "--lora-dir", "loras"), 3, "there is no LoRA 'ik' in loras: there is ink"),
-        (("a <lora:ink>",), 2, "prompt calls the LoRA 'ink': give its folder with --lora-dir"),
+        (("a <lora:ink>",), 2, "prompt names the LoRA 'ink': give its folder with --lora-dir"),
         (("a <lora:../loras/ink>", "--lora-dir", "loras"), 3, "there is no LoRA '../loras/ink'"),
         (("a <lora:ink:x>", "--lora-dir", "loras"), 2, "prompt must call a LoRA as in"),
         (("a", "-n", "b <lora:ink:1>", "--lora-dir", "loras"), 2, "negative_prompt calls a LoRA"),
@@ -167,7 +167,7 @@ def test_other_commands_take_them_or_refuse_them(workshop: Path) -> None:
     assert pixels("plain.png") != pixels("ink.png")
     result = CliRunner().invoke(app, ["inspect", "prompt", "a cat", *arguments])
     assert result.exit_code == 2
-    assert "loras mean nothing here" in result.stderr
+    assert "loras must not be set here" in result.stderr
     result = CliRunner().invoke(app, ["tokens", "a cat <lora:ink:2>", "--json"])
     assert "lora" not in result.stdout.replace("a cat <lora:ink:2>", "")
     assert result.exit_code == 0, result.stderr

@@ -87,8 +87,7 @@ def test_the_embedded_model_is_always_there() -> None:
     ]
     assert row.split()[:2] == ["mini", "sd1"]
     assert result.stderr == (
-        "sdloop: `sdloop models MODEL` tells more of one; "
-        "`sdloop txt2img PROMPT --model MODEL` uses it\n"
+        "sdloop: details: `sdloop models MODEL`; use one: `sdloop txt2img PROMPT --model MODEL`\n"
     )
 
 
@@ -169,7 +168,7 @@ def test_what_cannot_run_is_not_listed(cache: Path, tiny_model: Path, tmp_path: 
     assert [line.split()[0] for line in printed()] == ["model", "mini", "org/whole"]
     assert [json.loads(line)["model"] for line in printed("--json")] == ["mini", "org/whole"]
     assert "is missing" in refused("org/partial")
-    assert "cut short" in refused("org/damaged")
+    assert "is truncated" in refused("org/damaged")
     assert "with a transformer" in refused("org/flux")
 
 
@@ -191,10 +190,10 @@ def test_the_list_as_json_lines(cache: Path, fp16: Path) -> None:
 
 
 def test_what_would_be_ignored_without_a_model_is_refused() -> None:
-    message = "revision is for one model, and none was named: 'v2'"
+    message = "revision needs a model to be named, got 'v2' without one"
     assert refused("--revision", "v2", code=2) == message
-    assert refused("--variant", "fp16", code=2).startswith("variant is for one model")
-    assert refused("--hash", code=2).startswith("hash is for one model")
+    assert refused("--variant", "fp16", code=2).startswith("variant needs a model to be named")
+    assert refused("--hash", code=2).startswith("hash needs a model to be named")
 
 
 # One model.
@@ -210,7 +209,7 @@ def test_a_folder_that_says_nothing_of_its_words(tiny_model: Path) -> None:
         "  scheduler        pndm",
         "  prediction_type  epsilon",
         "  text_encoders    CLIPTextModel, 2 layers of width 32",
-        "  max_tokens       77, start and end among them",
+        "  max_tokens       77, including start and end",
     ]
     assert lines[8].startswith("  parts            unet          ")
     assert [line.split()[0] for line in lines[9:]] == ["vae", "text_encoder"]
@@ -302,12 +301,12 @@ def test_words_and_prompts_are_printed_to_be_pasted(tmp_path: Path, tiny_model: 
     folder = stating(tmp_path / "my model", tiny_model, vocabulary=words, prompts=prompts)
     lines = printed(folder)
     assert "  guidance_scale   3" in lines
-    listed = lines[lines.index("  Words that it knows:") : lines.index("  To try:")]
+    listed = lines[lines.index("  Known words:") : lines.index("  Examples:")]
     assert listed[1] == "  subjects  frog, 東京"
     assert listed[2].startswith("  places    in place 0, in place 1, ")
     assert ", ".join(line.strip() for line in listed[2:-1]).count("in place") == 20
     assert max(map(len, listed)) <= 80
-    assert lines[lines.index("  To try:") + 1 :] == [
+    assert lines[lines.index("  Examples:") + 1 :] == [
         f"  sdloop txt2img \"a frog\" --model '{folder}' --seed 4",
         f"  sdloop txt2img 'a \"frog\" for $5' --model '{folder}' --seed 4",
         f"  sdloop txt2img \"frog's\" --model '{folder}' --seed 4",
@@ -351,7 +350,9 @@ def test_a_model_cannot_steer_the_terminal(tmp_path: Path, tiny_model: Path) -> 
 
 
 def test_a_model_that_is_not_there(cache: Path) -> None:
-    assert refused("org/none") == "org/none is not in the cache; `hf download org/none` gets it"
+    assert (
+        refused("org/none") == "org/none is not in the cache; `hf download org/none` downloads it"
+    )
     assert refused("./none") == "there is no folder none"
     assert refused("none.safetensors") == "there is no file none.safetensors"
     assert "neither a path that exists nor a hub id" in refused("a model?")
@@ -365,12 +366,12 @@ def test_a_model_that_is_not_readable(tmp_path: Path, tiny_model: Path) -> None:
     (folder / "model_index.json").write_text("{")
     assert "model_index.json is not valid JSON" in refused(folder)
     (tmp_path / "m.safetensors").write_bytes(b"no such file")
-    assert "m.safetensors is no safetensors file" in refused(tmp_path / "m.safetensors")
+    assert "m.safetensors is not a safetensors file" in refused(tmp_path / "m.safetensors")
     assert "is a pickle" not in refused(tmp_path)
 
 
 def test_settings_of_other_models_are_refused(tiny_model: Path) -> None:
-    assert refused(tiny_model, "--revision", "v2", code=2).startswith("revision is for models of")
+    assert refused(tiny_model, "--revision", "v2", code=2).startswith("revision is only for hub")
 
 
 # The process.

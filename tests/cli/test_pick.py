@@ -146,7 +146,7 @@ def test_a_gallery_of_the_picks() -> None:
     result = PICK.run("out", "--export", "gallery", "--picked")
     assert [one["path"] for one in told("gallery")] == ["cat.png", "frogs/4.png"]
     assert result.stderr == (
-        "sdloop: left out 1 of the picks, which are gone, such as '../gone.png'\n"
+        "sdloop: left out 1 of the picks because files are missing, such as '../gone.png'\n"
     )
     assert PICK.refused("out", "--export", "gallery", code=3).startswith("'gallery' is already")
     assert PICK.run("out", "--export", "gallery", "--overwrite").exit_code == 0
@@ -195,16 +195,20 @@ def test_the_clip_itself(tmp_path: Path) -> None:
         ([], "a folder must be given, as in: sdloop pick out/", 2),
         (["none"], "cannot read 'none': No such file or directory", 3),
         (["out/cat.png"], "cannot read 'out/cat.png': it is not a folder", 3),
-        (["out", "--picked"], "picked is for --export, and there is none", 2),
-        (["out", "--overwrite"], "overwrite is for --export, and there is none", 2),
-        (["out", "--export", "g", "--port", "1"], "port is for the page, and --export makes", 2),
-        (["out", "--export", "out/g"], "cannot write 'out/g': it is in the folder of the", 3),
-        (["out", "--export", "out/cat.png"], "cannot write 'out/cat.png': it is in the", 3),
-        (["out", "--export", "a.txt", "--overwrite"], "'a.txt' is already there", 3),
-        (["out", "--export", "g", "--picked"], "cannot make a gallery of 'out': no picture of", 3),
-        (["empty", "--export", "g"], "cannot make a gallery of 'empty': it holds no picture", 3),
-        (["out", "--top", "3"], "top says how to rank, and without --rank clip it means", 2),
-        (["out", "--rank", "clip", "--top", "3"], "top is for --export: the page shows all", 2),
+        (["out", "--picked"], "picked needs --export", 2),
+        (["out", "--overwrite"], "overwrite needs --export", 2),
+        (["out", "--export", "g", "--port", "1"], "port cannot be combined with --export", 2),
+        (["out", "--export", "out/g"], "cannot write 'out/g': it is inside the folder of the", 3),
+        (["out", "--export", "out/cat.png"], "cannot write 'out/cat.png': it is inside the", 3),
+        (["out", "--export", "a.txt", "--overwrite"], "'a.txt' already exists", 3),
+        (["out", "--export", "g", "--picked"], "cannot make a gallery of 'out': no picture was", 3),
+        (
+            ["empty", "--export", "g"],
+            "cannot make a gallery of 'empty': it contains no pictures",
+            3,
+        ),
+        (["out", "--top", "3"], "top needs --rank clip", 2),
+        (["out", "--rank", "clip", "--top", "3"], "top needs --export: the page shows all", 2),
         (["out", "--port", "65536"], "port must be at most 65535, got 65536", 2),
         (["out", "--copy-to", "out/best"], "copy_to must lie outside of 'out', got 'out/best'", 2),
     ],

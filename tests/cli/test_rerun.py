@@ -120,7 +120,7 @@ def test_many_files_folders_seeds_and_names() -> None:
     assert result.stdout.splitlines() == [
         "out/cat-2-again.webp", "out/cat-10-again.png", "out/bird-again.jpg",
     ]  # fmt: skip
-    assert "passed over 1 that does not say how it was made" in result.stderr
+    assert "skipped 1 file without settings" in result.stderr
     assert pixels("in/cat 2.webp") == pixels("out/cat-2-again.webp")
     assert _again("in/cat 10.png", "--seed", "1,2") == [
         "cat-10-again-1.png", "cat-10-again-2.png",
@@ -146,7 +146,7 @@ def test_a_new_size_lets_go_of_what_followed_from_the_old(tiny_sdxl_model: Path)
     _file(UPSCALE, "sketch.png", "--factor", "2", "--seed", "4", "-o", "large.png")
     recipe, told = _told("large.png", "--size", "60x40")
     assert (recipe["width"], recipe.get("factor"), recipe.get("enlarge")) == (60, None, None)
-    assert "sdloop: large.png: factor 2 gives way" in told
+    assert "sdloop: large.png: factor 2 is dropped" in told
     recipe, _ = _told("large.png", "--factor", "3")
     assert (recipe["width"], recipe["height"], recipe["factor"]) == (72, 54, 3)
     sizes = ("--original-size", "32x32", "--target-size", "64x64")
@@ -154,7 +154,7 @@ def test_a_new_size_lets_go_of_what_followed_from_the_old(tiny_sdxl_model: Path)
     recipe, told = _told("xl.png", "--size", "48x32")
     assert recipe["target_size"] == [64, 64]
     assert "original_size" not in recipe
-    assert "sdloop: xl.png: original_size [32, 32] gives way" in told
+    assert "sdloop: xl.png: original_size [32, 32] is dropped" in told
 
 
 def test_another_model_decides_what_the_old_one_decided(tiny_sdxl_model: Path) -> None:
@@ -171,8 +171,10 @@ def test_another_model_decides_what_the_old_one_decided(tiny_sdxl_model: Path) -
     write_picture(Image.new("RGB", (32, 32)), Path("far.png"), recipe=elsewhere)
     recipe, told = _told("far.png", "--model", "mini")
     assert (recipe["width"], recipe["guidance_scale"]) == (64, 1.5)
-    assert "sdloop: far.png: ./elsewhere is not here: what it decided is decided anew" in told
-    assert RERUN.refused("far.png", code=3).endswith("; --model names another")
+    assert (
+        "sdloop: far.png: ./elsewhere is not available: using the defaults of the new model" in told
+    )
+    assert RERUN.refused("far.png", code=3).endswith("; choose another with --model")
 
 
 def test_what_a_change_makes_meaningless_is_left_out_and_told() -> None:
@@ -195,20 +197,20 @@ def test_what_a_change_makes_meaningless_is_left_out_and_told() -> None:
     _file(MIX, "a cat", "a dog", "--seed", "4", "-o", "c.png")
     recipe, told = _told("c.png", "--prompt", "a bird")
     assert "mix_prompts" not in recipe
-    assert "sdloop: c.png: mix_prompts ['a dog'] gives way" in told
+    assert "sdloop: c.png: mix_prompts ['a dog'] is dropped" in told
 
 
 def test_what_would_be_another_picture_is_refused_with_a_way_out() -> None:
     sketch(24, 18).save("sketch.png")
     _file(IMG2IMG, "sketch.png", "a cat", "--start-step", "3", "--seed", "4", "-o", "a.png")
     assert RERUN.refused("a.png", "--steps", "2") == (
-        "a.png: start_step must be at most 1, got 3; or leave it out: --drop start_step"
+        "a.png: start_step must be at most 1, got 3; or remove it: --drop start_step"
     )
     recipe, _ = _told("a.png", "--steps", "2", "--drop", "start_step")
     assert recipe["strength"] == 0.75
     recipe, told = _told("a.png", "--strength", "0.5")
     assert "start_step" not in recipe
-    assert "sdloop: a.png: start_step 3 gives way" in told
+    assert "sdloop: a.png: start_step 3 is dropped" in told
     assert RERUN.refused("a.png", "--hires", "2").startswith("a.png: hires is for pictures that")
     assert "did you mean 'negative_prompt'" in RERUN.refused("a.png", "--drop", "negative")
     _file(TXT2IMG, "a cat", "--seed", "4", "-o", "b.png")
@@ -243,14 +245,14 @@ def test_input_pictures_are_found_and_checked() -> None:
 def test_files_that_hold_no_single_picture(here: Path) -> None:
     TXT2IMG.make("a cat", "--seed", "4", "-o", "cat.png", "--save-steps", "steps")
     MIX.make("a cat", "a dog", "--walk", "2", "--seed", "4", "-o", "walk.gif")
-    assert "it moves" in RERUN.refused("walk.gif", code=3)
+    assert "it is an animation" in RERUN.refused("walk.gif", code=3)
     sketch(8, 8).save("plain.png")
-    assert "does not say how it was made" in RERUN.refused("plain.png", code=3)
+    assert "contains no settings" in RERUN.refused("plain.png", code=3)
     assert "it is not there" in RERUN.refused("none.png", code=3)
     Path("empty").mkdir()
-    assert RERUN.refused("empty", code=3) == "no picture in 'empty' says how it was made"
+    assert RERUN.refused("empty", code=3) == "no picture in 'empty' contains its settings"
     result = RERUN.run("steps/cat-step-002.png", "-o", "again.png")
-    assert "it shows step 2 of 4: the finished picture is made" in result.stderr
+    assert "the file shows step 2 of 4; making the finished picture" in result.stderr
     assert pixels("again.png") == pixels("cat.png")
 
 
@@ -262,8 +264,8 @@ def test_files_of_other_programs(here: Path) -> None:
         assert (recipe["seed"], recipe["steps"], recipe["model"]) == (4, 4, "mini")
         assert recipe["prompt"].startswith("a red frog")
         if source == "a1111":
-            assert any("not taken over from a1111: RNG: GPU" in line for line in told)
-            assert any("not taken over from a1111: Model: v1-5" in line for line in told)
+            assert any("not used from a1111: RNG: GPU" in line for line in told)
+            assert any("not used from a1111: Model: v1-5" in line for line in told)
     names = _again("a1111.png", "--model", "mini", "--size", "64x64")
     assert names == ["a1111-again.png"]
     assert Image.open("a1111-again.png").size == (64, 64)
@@ -273,7 +275,7 @@ def test_the_model_of_a_foreign_file(here: Path, tiny_model: Path) -> None:
     png_with(here / "a.png", parameters=A1111)
     assert RERUN.refused("a.png", code=3) == (
         "a.png: it was made with the model 'v1-5-pruned-emaonly' (hash 6ce0161689), which is not "
-        "here: --model says which to take"
+        "available: choose one with --model"
     )
     png_with(here / "b.png", parameters=A1111.replace("v1-5-pruned-emaonly", "mini"))
     recipe, told = _told("b.png", "--size", "64x64")
@@ -283,7 +285,7 @@ def test_the_model_of_a_foreign_file(here: Path, tiny_model: Path) -> None:
     png_with(here / "c.png", parameters=text)
     recipe, told = _told("c.png")
     assert recipe["model"] == str(tiny_model)
-    assert any("chosen at random: it names none" in line for line in told)
+    assert any("chosen at random: the file has none" in line for line in told)
 
 
 def test_a_graph_that_cannot_be_read_is_refused(here: Path) -> None:

@@ -41,7 +41,7 @@ def test_any_text_is_seeds_or_refused(text: str) -> None:
         ("4.5", "must be like 4"),
         ("4...7", "must be like 4"),
         ("4,,7", "must be like 4"),
-        ("9..1", "a range upwards"),
+        ("9..1", "an ascending range"),
         ("4,1..4", "got 4 twice"),
         (str(MAX_SEED + 1), "at most 4294967295"),
         ("9" * 5000, "at most 4294967295"),

@@ -58,7 +58,7 @@ def test_axes_from_the_files() -> None:
     sheet, told = made("out", "--columns", "seed", "--rows", "guidance_scale")
     red, lime, blue, white = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
     assert cells(sheet, 2, 2) == [[blue, red], [lime, white]]
-    assert told == "sdloop: left out 1 picture whose place is taken: the first of each is shown\n"
+    assert told == "sdloop: left out 1 picture, because each cell shows only its first picture\n"
     found = arranged(records_of(["out/1.png", "out/2.png"], needed=True), columns="seed", rows=None)
     assert (found.columns, found.rows) == (["seed 9", "seed 10"], ())
 
@@ -147,8 +147,8 @@ def test_steps_are_an_axis_and_else_no_pictures() -> None:
         (["out", "--columns", "step"], "none of these pictures has step", 2),
         (["out", "--zoom", "1.5"], "zoom must be 0.01 to 1, or a whole number", 2),
         (["out", "-o", "sheet.gif"], "output must end in .png for a sheet", 2),
-        (["out", "-o", "plain.png"], "'plain.png' is already there", 3),
-        (["plain.png", "--rows", "seed"], "none of these pictures says how it was made", 3),
+        (["out", "-o", "plain.png"], "'plain.png' already exists", 3),
+        (["plain.png", "--rows", "seed"], "none of these pictures contains its settings", 3),
         (["no.png"], "cannot read 'no.png'", 3),
         (["text.png"], "'text.png' is not a picture", 3),
     ],

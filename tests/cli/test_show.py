@@ -113,7 +113,7 @@ def test_what_a1111_set_beyond_us_is_shown(tmp_path: Path) -> None:
   steps   3
   seed    4
 
-  A1111's, without a counterpart here:
+  A1111's, not supported by sdloop:
   Sampler: Restart
   Model: m
   RNG: GPU (the same seed gives another picture here)
@@ -142,7 +142,7 @@ def test_folders_are_looked_through_and_other_pictures_in_them_counted(
     result = _run("--json", tmp_path)
     paths = [json.loads(line)["path"] for line in result.stdout.splitlines()]
     assert paths == [str(picture), str(inner / "9.png"), str(inner / "10.png")]
-    assert result.stderr == "sdloop: passed over 1 that does not say how it was made\n"
+    assert result.stderr == "sdloop: skipped 1 file without settings\n"
     assert result.exit_code == 0
     listed = CliRunner().invoke(app, ["-", "--json"], input=f"{picture}\n")
     assert json.loads(listed.stdout)["path"] == str(picture)
@@ -193,7 +193,7 @@ def test_from_file_reads_what_json_prints(
     film = json.dumps({**json.loads(lines), "moving": {"walk": 3}})
     result = CliRunner().invoke(all_commands, options, input=film)
     assert result.exit_code == 2
-    assert "it is about a film" in result.stderr
+    assert "it is for an animation" in result.stderr
 
 
 def test_a_thousand_files_are_shown_within_seconds(picture: Path, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_the_key_is_that_of_what_the_files_hold(here: Path) -> None:
     [
         (["--guide", "blue"], "it is called --loss now", 2),
         (["--loss", "purple"], "'purple' is not a loss; the losses are red, green, blue", 2),
-        (["--loss-every", "2"], "loss_every needs losses, and none are given", 2),
+        (["--loss-every", "2"], "loss_every needs losses, but none are given", 2),
         (["--loss-mode", "exact"], "loss_mode needs losses", 2),
         (["--loss-clip", "x", "--loss", "blue"], "loss_clip needs a clip=", 2),
         (["--loss", "blue", "--loss-every", "0"], "loss_every must be at least 1, got 0", 2),
@@ -102,7 +102,7 @@ def test_the_key_is_that_of_what_the_files_hold(here: Path) -> None:
         (["--loss", "like=warm.py"], "'warm.py' is not a picture", 3),
         (["--loss", "cold:warmth"], "there is no module 'cold'", 3),
         (["--loss", "broken:loss"], "the module 'broken' cannot be imported: ", 3),
-        (["--loss", "warm:cold"], "there is no function 'cold' in 'warm'", 2),
+        (["--loss", "warm:cold"], "'warm' has no function 'cold'", 2),
         (["--loss", "clip=a cat", "--loss-clip", "./nowhere"], "nowhere", 3),
         (["--loss", "blue", "--guidance", "cfg++"], "losses move the latents between", 2),
     ],
@@ -116,7 +116,7 @@ def test_what_means_nothing_is_refused(
 def test_a_module_with_the_name_of_another_is_not_taken_for_it(here: Path) -> None:
     (here / "json.py").write_text("", encoding="utf-8")
     error = TXT2IMG.refused(*SAME, "--loss", "json:dumps")
-    assert "'json' is the name of a module that is in use: rename yours" in error
+    assert "another module called 'json' is in use: rename yours" in error
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_module_with_the_name_of_another_is_not_taken_for_it(here: Path) -> No
     [
         ("of_all", "must return a tensor of shape (batch,), one number for each picture of", 2),
         ("number", "must return a tensor of shape (batch,)", 2),
-        ("constant", "must compute its numbers from the pictures by torch's own functions", 2),
+        ("constant", "must compute its numbers from the pictures with torch's functions", 2),
         ("nothing", "losses would move the latents", 4),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_function_is_told_what_it_must_return(
 def test_a_scale_that_explodes_is_caught_with_a_remedy(here: Path) -> None:
     error = TXT2IMG.refused(*SAME, "--loss", "blue=9e6", code=4)
     assert error.startswith("losses would move the latents by ")
-    assert "remedy: scales that are 0." in error
+    assert "remedy: multiply the scales by 0." in error
 
 
 def test_a_mask_that_is_black_counts_nothing(here: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_mask_that_is_black_counts_nothing(here: Path) -> None:
 def test_no_settings_file_steers_all_pictures(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "user.toml").write_text('losses = ["blue=200"]', encoding="utf-8")
     monkeypatch.setenv("SDLOOP_CONFIG", "user.toml")
-    assert "losses is for one command" in TXT2IMG.refused(*SAME)
+    assert "losses belongs to one command" in TXT2IMG.refused(*SAME)
     monkeypatch.delenv("SDLOOP_CONFIG")
     (plan,) = TXT2IMG.plan(*SAME, "--config", "user.toml")
     assert plan["losses"] == ["blue=200"]

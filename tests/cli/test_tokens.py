@@ -116,9 +116,9 @@ def test_two_encoders_read_what_each_is_given(tiny_sdxl_model: Path) -> None:
 def test_strict_ends_with_2_for_words_that_do_nothing() -> None:
     assert tokens("a red frog on stilts", "--strict").exit_code == 0
     unknown = refused("a plaid frog and a zebra", "--strict")
-    assert unknown == ["sdloop: error: prompt has words that mean nothing to mini: plaid, zebra"]
+    assert unknown == ["sdloop: error: prompt has words that mini does not know: plaid, zebra"]
     assert refused("a [frog:rabbit:30]", "--strict") == [
-        "sdloop: error: prompt has words that no step sees: rabbit"
+        "sdloop: error: prompt has words that no step uses: rabbit"
     ]
     assert tokens("a [frog:rabbit:30]", "--strict", "--steps", "31").exit_code == 0
     assert tokens("a zebra").exit_code == 0

@@ -70,7 +70,7 @@ def test_pictures_name_themselves_and_never_replace_another() -> None:
 def test_a_name_that_is_taken_is_refused_before_any_work() -> None:
     Path("7.png").write_text("mine")
     message = refused("a cat", "--seed", "4,7", "-o", "{seed}.png", code=3)
-    assert message.startswith("'7.png' is already there")
+    assert message.startswith("'7.png' already exists")
     assert Path("7.png").read_text() == "mine"
     make("a cat", "--seed", "4,7", "-o", "{seed}.png", "--overwrite")
     assert read_record(Path("7.png")).recipe is not None
@@ -200,7 +200,7 @@ def test_names_in_files_cannot_leave_the_folder(name: str) -> None:
         ),
         (["a cat", "--sigmas", "linear"], "sigmas must be one of karras"),
         (["a cat", "--scheduler", "euler", "--eta", "1"], "eta has no effect"),
-        (["a cat", "--target-size", "64x64"], "target_size is for models that are told sizes"),
+        (["a cat", "--target-size", "64x64"], "target_size is for SDXL models"),
         (["a cat", "--crop-top-left", "4"], "crop_top_left must be two whole numbers like 0,0"),
         (["a cat", "--device", "gpu"], "device must be auto, cuda"),
         (["a cat", "--dtype", "fp8"], "dtype must be one of auto, fp16"),
@@ -215,7 +215,7 @@ def test_names_in_files_cannot_leave_the_folder(name: str) -> None:
         (["a cat", "-o", "a.png", "--count", "2"], "output must name each picture differently"),
         (["a cat", "-o", "/a.png", "--outdir", "x"], "must stay inside the output folder"),
         (["\ud800"], "prompt must be valid Unicode text"),
-        (["a cat", "--revision", "main"], "revision is for models of the hub"),
+        (["a cat", "--revision", "main"], "revision is only for hub models"),
     ],
 )
 def test_settings_that_are_refused_before_any_work(arguments: list[str], complaint: str) -> None:
@@ -240,7 +240,9 @@ def test_what_is_not_there_ends_with_3(arguments: list[str], complaint: str) -> 
 
 def test_a_dry_run_fetches_nothing() -> None:
     message = refused("a cat", "-m", "nobody/nothing", "--dry-run", code=3)
-    assert message == "nobody/nothing is not in the cache; `hf download nobody/nothing` gets it"
+    assert (
+        message == "nobody/nothing is not in the cache; `hf download nobody/nothing` downloads it"
+    )
 
 
 def test_an_error_in_a_prompt_file_names_its_line() -> None:
@@ -258,7 +260,7 @@ def test_an_error_in_a_prompt_file_names_its_line() -> None:
 
 
 def test_seeds_that_no_prompt_would_use_are_refused() -> None:
-    message = "seed and count mean nothing here"
+    message = "seed and count cannot be used here"
     assert message in refused("--from-file", "-", "--seed", "4", stdin="a --d 1\nb --d 2\n")
     assert message in refused("--from-file", "-", "--count", "4", stdin="a --d 1\n")
 

@@ -71,7 +71,9 @@ def test_in_a_process_of_its_own() -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 5
     assert done.stdout.startswith("cat.png: equal\nother.png: 0.0977 % of the pixels differ, by ")
-    assert done.stderr == ("sdloop: error: 1 of 2 pictures are not what their Recipes make here\n")
+    assert done.stderr == (
+        "sdloop: error: 1 of 2 pictures differ from what their Recipes make here\n"
+    )
 
 
 def test_how_far_off_and_why() -> None:
@@ -95,12 +97,12 @@ def test_how_far_off_and_why() -> None:
 def test_a_recipe_that_was_changed_is_told_by_its_key() -> None:
     _rewritten("a.png", recipe={"seed": 5})
     assert _verdict("a.png", code=5)["notes"] == [
-        "its Recipe is not the one that it was made with: the key is another"
+        "its Recipe was changed after it was made: the key differs"
     ]
     _rewritten("b.png", recipe={"width": 40})
     found = _verdict("b.png", code=5)
     assert (found["size"], found["size_again"], found["largest"]) == ([32, 32], [40, 32], None)
-    assert "it is 32x32, and made again 40x32" in VERIFY.run("b.png").stdout
+    assert "its size is 32x32, made again it is 40x32" in VERIFY.run("b.png").stdout
 
 
 def test_a_tolerance_is_for_batches() -> None:
@@ -114,16 +116,14 @@ def test_a_tolerance_is_for_batches() -> None:
     write_picture(image, Path("a.png"), recipe=record.recipe, made=made)
     found = _verdict("a.png", "--tolerance", "1")
     assert (found["equal"], found["largest"]) == (False, 1)
-    assert found["notes"] == [
-        "one level apart, as pictures of a batch may be from those made alone"
-    ]
+    assert found["notes"] == ["a difference of one level can come from the batch size"]
     assert _verdict("a.png", code=5)["largest"] == 1
 
 
 def test_a_jpeg_is_compared_as_jpeg_saves_it_and_webp_is_exact() -> None:
     TXT2IMG.make("a cat", "--seed", "4", "-o", "cat.jpg")
     TXT2IMG.make("a cat", "--seed", "4", "-o", "cat.webp")
-    assert _verdict("cat.jpg")["notes"] == ["compared as JPEG saves it"]
+    assert _verdict("cat.jpg")["notes"] == ["compared after saving as JPEG"]
     assert _verdict("cat.webp")["notes"] == []
     assert not difference(Image.open("cat.jpg"), Image.open("cat.png")).equal
 
@@ -159,7 +159,7 @@ def test_files_of_others_and_files_that_say_nothing(here: Path) -> None:
     TXT2IMG.make("a cat", "--seed", "4", "-o", "bare.png", "--metadata", "minimal")
     assert _verdict("bare.png")["equal"]
     sketch(8, 8).save("plain.png")
-    assert "does not say how it was made" in VERIFY.refused("plain.png", code=3)
+    assert "contains no settings" in VERIFY.refused("plain.png", code=3)
     assert VERIFY.refused().startswith("a picture must be named")
     assert "tolerance must be at most 255" in VERIFY.refused("cat.png", "--tolerance", "256")
 
@@ -190,7 +190,7 @@ def test_diff_for_programs_and_of_equal_pictures() -> None:
 
 def test_diff_of_files_that_cannot_be_read_and_of_other_programs(here: Path) -> None:
     sketch(8, 8).save("plain.png")
-    assert "does not say how it was made" in DIFF.refused("cat.png", "plain.png", code=3)
+    assert "contains no settings" in DIFF.refused("cat.png", "plain.png", code=3)
     png_with(here / "a.png", parameters=A1111)
     found = json.loads(DIFF.run("cat.png", "a.png", "--json").stdout)
     assert found["made"]["source"] == ["sdloop", "a1111"]

@@ -116,6 +116,67 @@ COMFYUI: dict[str, Any] = {
     "9": {"class_type": "SaveImage", "inputs": {"filename_prefix": "frog", "images": ["8", 0]}},
 }
 
+_PLAIN = {"steps": 4, "seed": 4, "width": 32, "height": 32}
+SWARM: dict[str, Any] = {
+    "sui_image_params": {
+        "prompt": "a red frog",
+        "negativeprompt": "blurry",
+        "model": "photo_v1",
+        "images": 1,
+        "cfgscale": 2.0,
+        "aspectratio": "1:1",
+        "sampler": "euler",
+        "scheduler": "karras",
+        "loras": ["ink"],
+        "loraweights": ["0.8"],
+        "clipstopatlayer": -2,
+        "swarm_version": "0.9.4.0",
+        **_PLAIN,
+    },
+    "sui_extra_data": {"date": "2024-12-08"},
+}
+FOOOCUS: dict[str, Any] = {
+    "base_model": "juggernautXL_v8",
+    "base_model_hash": "aeb7e9e689",
+    "clip_skip": 2,
+    "full_prompt": ["a red frog"],
+    "guidance_scale": 2.0,
+    "loras": [["ink.safetensors", 0.8, "4852686128"]],
+    "metadata_scheme": "fooocus",
+    "negative_prompt": "blurry",
+    "prompt": "a red frog",
+    "resolution": "(32, 32)",
+    "sampler": "euler",
+    "scheduler": "karras",
+    "seed": "4",
+    "sharpness": 2.0,
+    "steps": 4,
+    "styles": "[]",
+    "version": "Fooocus v2.5.0",
+}
+DRAW_THINGS: dict[str, Any] = {
+    "c": "a red frog",
+    "uc": "blurry",
+    "model": "photo_v1.ckpt",
+    "lora": [{"model": "ink", "weight": 0.8}],
+    "sampler": "Euler a",
+    "scale": 2,
+    "seed": 4,
+    "seed_mode": "Scale Alike",
+    "size": "32x32",
+    "steps": 4,
+    "strength": 1,
+    "v2": {"anything": [1, 2]},
+}
+NOVELAI: dict[str, Any] = {
+    "prompt": "a red frog",
+    "uc": "blurry",
+    "sampler": "k_euler_ancestral",
+    "scale": 2.0,
+    "sm": False,
+    **_PLAIN,
+}
+
 
 def png_with(path: Path, **texts: str | dict[str, Any]) -> Path:
     """A PNG of 32x32 with texts under these keywords, JSON where they are objects."""

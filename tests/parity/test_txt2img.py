@@ -193,7 +193,7 @@ def test_sample_prediction_that_diffusers_cannot_run_either(scheduler: str) -> N
     components = changed("sd1", prediction_type="sample")
     with pytest.raises((ValueError, NotImplementedError)):
         reference(components, recipe(scheduler=scheduler), [7])
-    with pytest.raises(SettingError, match="prediction of the sample itself"):
+    with pytest.raises(SettingError, match="prediction_type 'sample'"):
         generate(components, recipe(scheduler=scheduler))
 
 

@@ -116,7 +116,7 @@ def test_going_on_from_a_file_is_never_having_stopped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "pictures", "message"),
     [
-        ({"seed": 5}, "p", "seed must be that of the training to go on with, 0, got 5"),
+        ({"seed": 5}, "p", "seed must be that of the resumed training, 0, got 5"),
         ({"init": "king"}, "p", "init must be that of .* 'man', got 'king'"),
         ({}, "q", "the pictures must be that of the training"),
     ],
@@ -129,7 +129,7 @@ def test_another_training_is_not_gone_on_with(
     with pytest.raises(SettingError, match=message):
         read_state(file, replace(QUICK, **changes), pictures, "w")
     file.write_bytes(b"nothing")
-    with pytest.raises(FileError, match="no training to go on with"):
+    with pytest.raises(FileError, match="not a training that can be resumed"):
         read_state(file, QUICK, "p", "w")
 
 
@@ -204,12 +204,12 @@ def test_resume_gives_the_same_file(tiny_model: Path, tmp_path: Path) -> None:
         assert run(*flags, *quick, init="man").exit_code == 0
     assert whole.read_bytes() != parts.read_bytes()
     refused = run("-o", parts, "--steps", 4, *quick, init="man")
-    assert (refused.exit_code, "already there" in refused.stderr) == (3, True)
+    assert (refused.exit_code, "already exists" in refused.stderr) == (3, True)
     assert run("-o", parts, "--steps", 4, "--resume", *quick, init="man").exit_code == 0
     assert whole.read_bytes() == parts.read_bytes()
     done = run("-o", parts, "--steps", 4, "--resume", *quick, init="man")
     assert done.exit_code == 2
-    assert "steps must be more than the 4 that were taken, got 4" in done.stderr
+    assert "steps must be more than the 4 already done, got 4" in done.stderr
 
 
 def test_interrupted_it_keeps_what_was_learned(tiny_model: Path, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_interrupted_it_keeps_what_was_learned(tiny_model: Path, tmp_path: Path)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    assert "what was learned is kept, and --resume goes on" in told
+    assert "the result so far is saved, --resume continues" in told
     assert note_in(file)["step"] == note_in(state)["step"] >= 1
 
 
@@ -248,7 +248,7 @@ def test_sdxl_writes_both_its_words_and_their_token(tiny_sdxl_model: Path, tmp_p
         (["--token", "<x>"], 2, "output must be given, as in: sdloop train-embedding"),
         (["-o", "x.safetensors", "--save-every", "0"], 2, "save_every must be at least 1"),
         (["-o", "x.safetensors", "--init", "zyzzyva"], 2, "'zyzzyva' must be one token"),
-        (["-o", "x.safetensors", "--resume"], 3, "is no training to go on with"),
+        (["-o", "x.safetensors", "--resume"], 3, "is not a training that can be resumed"),
         (["-o", "x.safetensors", "--held-out", "nowhere"], 3, "cannot read"),
     ],
 )

@@ -1,4 +1,4 @@
-"""``sdloop inspect``: look inside the loop, one file per thing to look at."""
+"""``sdloop inspect``: look inside the loop, one file per subcommand."""
 
 from sdloop.cli.terminal.commands import App, LazyGroup
 

@@ -1,4 +1,4 @@
-"""``sdloop inspect latents``: what the VAE makes of a picture, and what it loses."""
+"""``sdloop inspect latents``: a picture's latents, and what the VAE loses."""
 
 import json
 import math
@@ -95,5 +95,5 @@ def _sentence(trip: "RoundTrip") -> str:
     channels, height, width = trip.latents.shape
     return (
         f"{trip.picture.width}x{trip.picture.height}x3 numbers become {width}x{height}x{channels}, "
-        f"{trip.compression:.3g} times fewer; what comes back has a PSNR of {trip.psnr:.1f} dB"
+        f"{trip.compression:.3g} times fewer; the decoded picture has a PSNR of {trip.psnr:.1f} dB"
     )

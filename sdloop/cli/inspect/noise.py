@@ -1,4 +1,4 @@
-"""``sdloop inspect noise``: what few and many steps, and much guidance or little, make of it."""
+"""``sdloop inspect noise``: one seed with different numbers of steps and guidance scales."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from sdloop.recipe.task import IMAGE_FIELDS
 
 _STEPS = "steps=1,2,5,10,50"
 _GUIDANCE = "guidance_scale=0,1,3,7.5,12"
-_SHORT = 20  # letters beside each other in a label
+_SHORT = 20  # characters: longer labels get two lines
 # These would need another noise or another model.
 _NO_AXES = {*("seed", "size", "width", "height", "hires"), *IMAGE_FIELDS, *MODEL} - {"loras"}
 
@@ -63,7 +63,7 @@ def noise(
     across, down = _axis("columns", columns), _axis("rows", rows)
     for name in (across.name, down.name):
         if getattr(recipe, name, None) is not None:
-            raise SettingError(f"{name} is an axis of the grid: give a list of them")
+            raise SettingError(f"{name} is an axis: give its values with --columns or --rows")
     path = sheet_path(out, "noise.png")
     flags = {"prompt": prompt, **given(model), **recipe_settings(recipe)}
     settings, fields = asked(flags, seed=seed, quiet=out.quiet)
@@ -80,7 +80,7 @@ def noise(
 def _axis(flag: str, text: str) -> Axis:
     axis = parse_axis(text, flag=flag)
     if axis.name in _NO_AXES:
-        raise SettingError(f"{flag} must be a setting of one noise and one model, got {axis.name}")
+        raise SettingError(f"{flag} must not change the noise or the model, got {axis.name}")
     return axis
 
 
@@ -93,6 +93,6 @@ def _label(name: str, value: Any) -> str:
 
 
 def _cell(fields: Mapping[str, Any], across: Mapping[str, Any], down: Mapping[str, Any]) -> Recipe:
-    """The settings of one cell: as flags, the axes put aside what they take the place of."""
+    """The Recipe of one cell: the axes' values override the other settings, like flags."""
     axes = Settings(recipe={**across, **down})
     return Recipe.from_dict(axes.over(Settings(recipe=fields)).recipe)

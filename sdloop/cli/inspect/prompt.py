@@ -1,4 +1,4 @@
-"""``sdloop inspect prompt``: a prompt on its way to the picture, token by token."""
+"""``sdloop inspect prompt``: what the model does with each token of a prompt."""
 
 import dataclasses
 import json
@@ -75,7 +75,7 @@ def prompt(
 def _walks(
     components: "Components", prompt: str, versus: str | None
 ) -> "Iterator[tuple[str, Walk, Walk | None]]":
-    """The prompt, and the other one, through each text encoder."""
+    """The results of each text encoder, for the prompt and the one to compare with."""
     from sdloop.inspection.words import walk
 
     encoders = [("text_encoder", components.tokenizer, components.text_encoder)]
@@ -104,7 +104,7 @@ def _table(name: str, one: "Walk", other: "Walk | None") -> str:
 
 
 def _beside(rows: Sequence[list[str]], one: "Walk", other: "Walk") -> Iterator[list[str]]:
-    """The rows with what stands at the same place of the other prompt, which may be longer."""
+    """The rows, next to those of the other prompt, which may be longer."""
     from sdloop.inspection.words import parting
 
     alike = parting(one, other)
@@ -124,7 +124,7 @@ def _values(name: str, one: "Walk", other: "Walk | None") -> dict[str, Any]:
 
 
 def _attention_sheet(components: "Components", recipe: Recipe) -> "Image":
-    """The picture, and for each of its prompt's tokens where it looks at it, row by row."""
+    """The picture, and for each token of its prompt the attention map, row by row."""
     from sdloop.inspection.attention import heat, recorded
     from sdloop.inspection.words import walk
     from sdloop.latents.noise import latent_size

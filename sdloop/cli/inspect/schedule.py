@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint
 
 _ACROSS = 8
-_ROWS = 11  # of a training schedule's thousand timesteps, those that are printed
+_ROWS = 11  # how many of a training schedule's thousand timesteps are printed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +82,7 @@ class ScheduleOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlotOptions:
-    """How they are shown."""
+    """How to show them."""
 
     output: Annotated[
         str | None,
@@ -149,16 +149,18 @@ def schedule(*, wanted: ScheduleOptions, plot: PlotOptions) -> None:
 def _check(wanted: ScheduleOptions, plot: PlotOptions, path: Path | None) -> None:
     for name in ("dark", "add_noise"):
         if path is None and getattr(plot, name):
-            raise SettingError(f"{name} is for pictures, and no output is given")
+            raise SettingError(f"{name} needs an output file (-o)")
     if plot.add_noise is None:
         return
     if path is not None and path.suffix.lower() != ".png":
         raise SettingError(f"output must end in .png for a sheet, got {path.name!r}")
     for name in ("compare", "betas"):
         if getattr(wanted, name) is not None:
-            raise SettingError(f"{name} means nothing to add_noise, which shows one schedule")
+            raise SettingError(
+                f"{name} cannot be combined with add_noise, which shows one schedule"
+            )
     if plot.dark:
-        raise SettingError("dark is for curves, and add_noise shows pictures")
+        raise SettingError("dark is only for curves, and add_noise shows pictures")
 
 
 def _plot(
@@ -172,7 +174,7 @@ def _plot(
 def _noised(
     curves: "Sequence[Curve]", wanted: ScheduleOptions, plot: PlotOptions, path: Path
 ) -> bytes:
-    """A sheet of the picture at each level of the one curve."""
+    """A sheet of the picture at each noise level of the schedule."""
     named = {name: getattr(wanted, name) for name in ("model", "revision", "variant")}
     flags = {name: value for name, value in named.items() if value is not None}
     fields = {"prompt": "", "image": plot.add_noise, **flags}
@@ -195,13 +197,13 @@ def _noised(
 def _training(wanted: ScheduleOptions) -> "Sequence[Curve]":
     others = [name for name in given(wanted) if name != "betas"]
     if others:
-        raise SettingError(f"{others[0]} means nothing beside betas, which belong to no sampler")
+        raise SettingError(f"{others[0]} cannot be combined with betas, which need no sampler")
     from sdloop.inspection.schedules import BETAS, training_of
 
     names = _names("betas", wanted.betas)
     for name in names:
         if name not in BETAS:
-            raise SettingError(f"betas must be of {', '.join(BETAS)}, got {name!r}")
+            raise SettingError(f"betas must be names from {', '.join(BETAS)}, got {name!r}")
     return [training_of(name) for name in names]
 
 
@@ -227,7 +229,7 @@ def _schedule(recipe: Recipe, checkpoint: "Checkpoint") -> "Curve":
 
 
 def _other(recipe: Recipe, name: str) -> Recipe:
-    """A Recipe to compare with: the same model and as many steps."""
+    """A Recipe to compare with: the same model and the same number of steps."""
     scheduler, sigmas = parse_scheduler(name)
     same = {key: getattr(recipe, key) for key in ("model", "revision", "variant", "steps")}
     return Recipe(prompt="", seed=0, scheduler=scheduler, sigmas=sigmas, **same)
@@ -238,7 +240,7 @@ def _names(field: str, text: str | None) -> list[str]:
         return []
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise SettingError(f"{field} must be names with commas between them, got {text!r}")
+        raise SettingError(f"{field} must be names separated by commas, got {text!r}")
     return names
 
 
@@ -246,7 +248,7 @@ def _table(curve: "Curve", *, every: bool) -> Iterator[str]:
     levels = curve.levels
     if not every:
         levels = tuple(levels[i * (len(levels) - 1) // (_ROWS - 1)] for i in range(_ROWS))
-    yield f"{curve.name}, {len(curve.levels)} {'looks' if every else 'timesteps'}"
+    yield f"{curve.name}, {len(curve.levels)} {'UNet calls' if every else 'timesteps'}"
     head = ("step", "timestep", "sigma", "signal/noise", "in dB")
     yield from columns([head, *(_row(level) for level in levels)])
 
@@ -257,7 +259,7 @@ def _row(level: "Level") -> tuple[str, ...]:
 
 
 def _values(curve: "Curve") -> dict[str, Any]:
-    """For JSON, which has no infinity: the text "inf" stands for it, which ``float`` reads."""
+    """For JSON, which cannot express infinity: it becomes "inf", which ``float`` reads."""
     return {
         "name": curve.name,
         "levels": [

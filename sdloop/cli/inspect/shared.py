@@ -1,4 +1,4 @@
-"""What the inspecting commands share: one Recipe from flags, its model, and a sheet to write."""
+"""What the inspect commands share: a Recipe from flags, its model, and saving the sheet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SheetOptions:
-    """Where the sheet goes."""
+    """Where to save the sheet."""
 
     output: Annotated[
         str | None,
@@ -52,12 +52,14 @@ Seed = Annotated[
 
 
 def sheet_path(options: SheetOptions, default: str, *, moving: tuple[str, ...] = ()) -> Path:
-    """Where the sheet will be; raises now for what could not be written when all is done.
+    """The path of the sheet; raises an error now if it could not be written later.
 
-    ``moving`` are the other suffixes that the command knows: a moving picture instead of a sheet.
+    ``moving`` are the suffixes for which the command makes an animation instead of a sheet.
     """
     if options.output == "-":
-        raise SettingError("output must name a file, for standard output has the paths, got '-'")
+        raise SettingError(
+            "output must be a file name, because the paths are printed to standard output, got '-'"
+        )
     check_local("output", options.output)
     path = Path(default if options.output is None else options.output)
     suffix = path.suffix.lower()
@@ -65,14 +67,14 @@ def sheet_path(options: SheetOptions, default: str, *, moving: tuple[str, ...] =
         check_moving(path, exists=exists(options))
         return path
     if suffix != ".png":
-        others = f", or in {', '.join(moving)} to move" if moving else ""
+        others = f", or in {', '.join(moving)} for an animation" if moving else ""
         raise SettingError(f"output must end in .png for a sheet{others}, got {path.name!r}")
     check_writable(path, exists=exists(options))
     return path
 
 
 def write_sheet(image: "Image", path: Path, options: SheetOptions) -> None:
-    """Write the sheet and print where it is."""
+    """Write the sheet and print its path."""
     import io
 
     file = io.BytesIO()
@@ -88,7 +90,7 @@ def exists(options: SheetOptions) -> Exists:
 def asked(
     flags: Mapping[str, Any], *, seed: int | None, quiet: bool
 ) -> tuple[Settings, dict[str, Any]]:
-    """The flags over the standing settings, and of these a Recipe's fields with its seed."""
+    """The flags merged over the user's settings, and the Recipe's fields with the seed."""
     settings = Settings.of(flags).over(standing_settings(None))
     if seed is None:
         seed = random_seed(1)
@@ -99,17 +101,17 @@ def asked(
 
 
 def without_loras(fields: Mapping[str, Any]) -> Recipe:
-    """The Recipe of ``fields``; raises ``SettingError`` for LoRAs, which would not be seen."""
+    """The Recipe of ``fields``; raises ``SettingError`` for LoRAs, which would be ignored."""
     recipe = Recipe.from_dict(fields)
     if recipe.loras:
         raise SettingError(
-            f"loras mean nothing here, where the model is seen as it is, got {recipe.loras[0]}"
+            f"loras must not be set here, where the model itself is shown, got {recipe.loras[0]}"
         )
     return recipe
 
 
 def ready(recipe: Recipe, settings: Settings) -> "tuple[Components, Recipe]":
-    """The model of a Recipe, loaded, and the Recipe resolved for it before anything was loaded."""
+    """The loaded model of a Recipe, and the Recipe, which is resolved before loading."""
     resolved = Resolver(image_opener())(recipe)
     components = loaded(resolved.checkpoint, CommandSettings(**settings.command))
     return components, resolved.recipe

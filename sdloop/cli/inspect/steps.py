@@ -1,4 +1,4 @@
-"""``sdloop inspect steps``: what the loop has at each step, and what it sees in it."""
+"""``sdloop inspect steps``: the latents and the predicted picture at each step."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from sdloop.inspection.steps import StepImages
 
-_COLUMNS = 9  # of a sheet that nobody asked to be wider
+_COLUMNS = 9  # the default width of a sheet
 _MOVING = (".gif", ".webp", ".mp4")
-_SECONDS, _LAST_SECONDS = 0.16, 2.0  # that a frame is seen
+_SECONDS, _LAST_SECONDS = 0.16, 2.0  # how long a frame is shown
 
 
 @with_options
@@ -95,7 +95,7 @@ def _write_moving(seen: "Sequence[StepImages]", path: Path, out: SheetOptions) -
 
 
 def _frames(seen: "Sequence[StepImages]") -> "Iterator[Image]":
-    """Side by side, and over them the two lines of the label."""
+    """The pictures side by side, with a label of two lines above them."""
     for one in seen:
         step, sigma = one.label.split("\n")
         labels = [f"latents\n{step}", f"denoised\n{sigma}"]

@@ -116,8 +116,8 @@ class _Run:
             return f"{done} was written (--save-frames DIR would have kept them)"
         seed = self._planned.recipe.seed  # which nobody need have named
         return (
-            f"{done} was written, the frames are in {str(folder)!r}: the same command goes on, "
-            f"with --seed {seed}"
+            f"{done} was written, the frames are in {str(folder)!r}: to continue, run the same "
+            f"command with --seed {seed}"
         )
 
     def tell(self, path: Path) -> None:

@@ -83,9 +83,9 @@ def _check_variants(
     """Whoever says how variants are meant has some; ``head`` are all prompts."""
     texts = _texts(head, crossing, settings)
     if options.pick == "random" and not any(map(varies, texts)):
-        raise SettingError("pick means nothing here: no prompt has variants, as in {red|green}")
+        raise SettingError("pick needs prompts with variants, as in {red|green}")
     if options.wildcards is not None and not any("__" in text for text in texts):
-        raise SettingError("wildcards mean nothing here: no prompt names a file, as in __animals__")
+        raise SettingError("wildcards must be used in a prompt, as in __animals__")
 
 
 def _texts(head: Sequence[Prompt], crossing: Crossing, settings: Settings) -> list[str]:
@@ -139,4 +139,4 @@ def _told(
     tell_unseen(first)
     yield from itertools.chain(first, plan)
     if planner.twice:
-        say(f"{planner.twice} of the pictures were in the plan before: each is in it once")
+        say(f"{planner.twice} of the pictures were planned twice: each is made once")

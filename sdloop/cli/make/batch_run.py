@@ -69,12 +69,12 @@ def run_plan(
         tally.counts.finish()
     tally.end()
     if stopping():
-        say("interrupted; the same command makes the rest")
+        say("interrupted; run the same command again to make the rest")
         raise typer.Exit(INTERRUPTED)
     if tally.counts.failed:
         raise BatchError(
-            f"{tally.counts.failed} of the pictures could not be made; the same command tries "
-            "them again"
+            f"{tally.counts.failed} of the pictures could not be made; run the same command to "
+            "try them again"
         )
 
 

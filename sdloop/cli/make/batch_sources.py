@@ -26,7 +26,7 @@ def check_readers(
     """Standard input can be read once, and prompts come from one place."""
     if arguments and seeds.from_file is not None:
         raise SettingError(
-            f"prompt must come from one place, got {arguments[0]!r} and a file of them"
+            f"prompt must come from one place, got {arguments[0]!r} and a prompt file"
         )
     texts = list(arguments) if arguments else []
     readers = {"mask": flags.get("mask"), "from_file": seeds.from_file, "config": seeds.config}
@@ -72,7 +72,7 @@ def still_open(prompts: Iterator[Prompt], explicit: Sequence[str]) -> Iterator[P
     for prompt in prompts:
         if prompt.key is not None and explicit:
             with blaming(prompt.where):
-                raise SettingError(f"{explicit[0]} means nothing to a line with a key: it is final")
+                raise SettingError(f"{explicit[0]} cannot be used with a line that has a key")
         yield prompt
 
 
@@ -86,7 +86,7 @@ def seeds_for(
     own = all("seed" in one.settings for one in head)
     if swept is not None or own:
         if options.seed is not None or options.count is not None or (own and swept is not None):
-            raise SettingError("seed and count mean nothing here: every picture has its own seed")
+            raise SettingError("seed and count cannot be used here: every picture has its own seed")
         return () if swept is None else swept
     first = settings.recipe.get("seed", random.randrange(MAX_SEED - count + 2))
     if options.seed is not None:

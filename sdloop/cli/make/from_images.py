@@ -95,7 +95,7 @@ def _with_images(
     own = [prompt for prompt in prompts if "image" in prompt.settings]
     others = [prompt for prompt in prompts if "image" not in prompt.settings]
     if images and not others:
-        raise SettingError("image means nothing here: every prompt has its own image")
+        raise SettingError("image cannot be used here: every prompt has its own image")
     if not images and others and "image" not in settings.recipe:
         raise SettingError(f"image must be given, as in: {example}")
     if not images:

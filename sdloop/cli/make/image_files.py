@@ -30,7 +30,7 @@ def _files_of(name: str, inner: bool) -> list[str]:
     except (OSError, ValueError) as error:
         raise FileError(f"cannot read {name!r}: {error}") from error
     if not files:
-        raise FileError(f"the folder {name!r} holds no picture")
+        raise FileError(f"the folder {name!r} contains no picture")
     return files
 
 

@@ -52,7 +52,7 @@ def walk(
         for place, one in enumerate(prompts)
     ]
     if len(set(named(texts, how))) == 1 and len(set(numbers)) == 1:
-        raise SettingError("walk needs two prompts at least, or two seeds, to lead anywhere")
+        raise SettingError("walk needs at least two prompts, or two seeds")
     # Frames have no files of their own.
     own = {name: v for name, v in settings.command.items() if name not in ("output", "outdir")}
     command = CommandSettings(**{**own, "format": None})

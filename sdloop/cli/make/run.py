@@ -44,7 +44,7 @@ def given_prompts(
 ) -> list[Prompt]:
     """The prompts, from the one place that names them; ``example`` is a command that has one."""
     if argument is not None and from_file is not None:
-        raise SettingError(f"prompt must come from one place, got {argument!r} and a file of them")
+        raise SettingError(f"prompt must come from one place, got {argument!r} and a prompt file")
     if from_file is not None:
         return read_prompts(from_file)
     if argument is not None:

@@ -89,10 +89,10 @@ def card(facts: Mapping[str, Any], name: ModelName) -> Iterator[str]:
     yield safe(str(name))
     yield from _aligned(dict(_entries(facts)))
     if facts["vocabulary"]:
-        yield "\n  Words that it knows:"
+        yield "\n  Known words:"
         yield from _aligned({kind: _list(words) for kind, words in facts["vocabulary"].items()})
     if facts["prompts"]:
-        yield "\n  To try:"
+        yield "\n  Examples:"
     model = "" if name == _standing() else f" --model {name}"
     for prompt in facts["prompts"]:
         yield safe(f"  sdloop txt2img {_quoted(prompt)}{model} --seed {_SEED}")
@@ -124,7 +124,7 @@ def _entries(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for text in facts["text_encoders"]
     )
     yield "text_encoders", "\n".join(texts)
-    yield "max_tokens", f"{facts['max_tokens']}, start and end among them"
+    yield "max_tokens", f"{facts['max_tokens']}, including start and end"
     yield "parts", "\n".join(columns([_part_cells(part) for part in facts["parts"]]))
     if "weights" in facts:
         rows = [(name, sha256[:10]) for name, sha256 in facts["weights"].items()]

@@ -72,7 +72,7 @@ def check_rank(options: OrderOptions) -> None:
     if options.rank is not None:
         return
     for name in given(options):
-        raise SettingError(f"{name} says how to rank, and without --rank clip it means nothing")
+        raise SettingError(f"{name} needs --rank clip")
 
 
 def ranked(
@@ -99,8 +99,8 @@ def ranked(
         others = models_of(names) - {"mini"} if clip.name == "mini" else set()
         if others:
             say(
-                f"the embedded CLIP knows the embedded model's world alone, and not that of "
-                f"{min(others)}: --clip-model names another"
+                f"the embedded CLIP is only for pictures of the embedded model, not of "
+                f"{min(others)}: choose another with --clip-model"
             )
         for text in sorted(set(words.values())):
             if left := tokens_left_out(clip, text):

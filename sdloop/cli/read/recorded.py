@@ -14,7 +14,7 @@ from sdloop.errors import FileError
 from sdloop.metadata.picture import read_record
 from sdloop.metadata.read import SavedPicture
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".mp4"})
 
 FilesArgument = Annotated[
     list[str] | None,
@@ -80,7 +80,7 @@ def recorded_files(names: Sequence[str], *, quiet: bool) -> list[SavedPicture]:
                 raise
             silent += 1
     if not found:
-        raise FileError(f"no picture in {', '.join(map(repr, names))} says how it was made")
+        raise FileError(f"no picture in {', '.join(map(repr, names))} contains its settings")
     if silent and not quiet:
-        say(f"passed over {silent} that {'do' if silent > 1 else 'does'} not say how it was made")
+        say(f"skipped {silent} file{'s' if silent > 1 else ''} without settings")
     return found

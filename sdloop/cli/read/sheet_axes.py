@@ -48,7 +48,7 @@ def records_of(names: Sequence[str], *, needed: bool) -> list[Shown]:
     """What each file says; nothing is read where no axis needs it but for the labels."""
     shown = [Shown(name=name, record=_record(name)) for name in names]
     if needed and all(one.record is None for one in shown):
-        raise FileError("none of these pictures says how it was made: a sheet without axes fits")
+        raise FileError("none of these pictures contains its settings: leave out columns and rows")
     return shown
 
 
@@ -83,7 +83,7 @@ def arranged(shown: Sequence[Shown], *, columns: str | None, rows: str | None) -
         lines.append(f"left out {_count(len(shown) - len(placed))} without {' and '.join(axes)}")
     if len(places) < len(placed):
         hidden = _count(len(placed) - len(places))
-        lines.append(f"left out {hidden} whose place is taken: the first of each is shown")
+        lines.append(f"left out {hidden}, because each cell shows only its first picture")
     return Cells(
         grid=[[places.get((x, y)) for x in across] for y in down],
         columns=[_label(columns, x) for x in across] if columns is not None else (),

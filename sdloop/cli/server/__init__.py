@@ -1,1 +1,1 @@
-"""The worker's side: one process that keeps a model and runs the calls of its user in turn."""
+"""The worker process: it keeps a model loaded and runs the user's calls one after the other."""

@@ -34,13 +34,13 @@ from sdloop.worker.reach import same_user
 
 _BEAT = 2.0  # seconds
 _STREAMS = 4
-_PATIENCE = 10  # seconds that somebody may take to say something, or not to listen
+_PATIENCE = 10  # seconds until a client that sends or receives nothing times out
 # The same as C's struct timeval.
 _LIMIT, _FOR_EVER = struct.pack("ll", _PATIENCE, 0), struct.pack("ll", 0, 0)
 
 
 class Worker:
-    """``serve`` until nobody comes for ``keep_alive`` seconds, or somebody says stop."""
+    """``serve`` until there was no call for ``keep_alive`` seconds, or until told to stop."""
 
     def __init__(self, listener: socket.socket, keep_alive: float) -> None:
         self._listener = listener
@@ -50,7 +50,7 @@ class Worker:
         self._turns = 0
 
     def serve(self) -> None:
-        """Run the calls, in the main thread, where Python hears signals."""
+        """Run the calls, in the main thread: only there Python handles signals."""
         quiet()
         for work in (self._accept, self._beat):
             threading.Thread(target=work, daemon=True).start()
@@ -62,14 +62,14 @@ class Worker:
 
     def _run(self, guest: Guest) -> None:
         def tell(message: Waiting | Carried | Done) -> None:
-            with suppress(OSError):  # its client is gone
+            with suppress(OSError):  # the client has disconnected
                 guest.line.send(message)
 
         tell(Waiting(place=0))
         try:
             descriptors = guest.streams.get(timeout=_PATIENCE)
         except Empty:
-            return  # its client has none to give
+            return  # the client disconnected before it sent its streams
         host = Host(load=self._load, carry=tell, turn=self._turn)
         try:
             tell(Done(code=run(guest.call, descriptors, host, lambda: guest.stopped)))
@@ -77,11 +77,11 @@ class Worker:
             _close(descriptors)
 
     def _load(self, load: Callable[[], Any], *asked: Any) -> Any:
-        """The model that is asked for: the one of the last call, if that is the same."""
+        """The requested model: that of the last call, if it is the same."""
         return self._cache.load(partial(self._with_all_threads, load), *asked)
 
     def _with_all_threads(self, load: Callable[[], Any]) -> Any:
-        """Load with as many threads as at first: a small model takes all but one away."""
+        """Load with all threads: a small model may have set torch to a single thread."""
         import torch
 
         self._threads = self._threads or torch.get_num_threads()
@@ -92,7 +92,7 @@ class Worker:
         self._turns += 1
 
     def _beat(self) -> None:
-        """Let all who wait know that this process lives, and whether its work goes on."""
+        """Tell all waiting clients that this process is alive, and whether it makes progress."""
         while True:
             for guest in self._queue.guests:
                 guest.line.mention(Alive(turns=self._turns))
@@ -106,7 +106,7 @@ class Worker:
             threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
 
     def _attend(self, connection: socket.socket) -> None:
-        """Hear one client out. Whatever it says that is no message ends its connection only."""
+        """Read one client's messages. An invalid one ends only this connection."""
         line = Line(connection)
         with suppress(OSError, BadMessage):
             if same_user(connection):
@@ -128,7 +128,7 @@ class Worker:
                 self._queue.close()
 
     def _follow(self, guest: Guest) -> None:
-        """Hear what a client says, until it has gone. Its streams are taken once."""
+        """Read what a client sends, until it disconnects. Its streams are accepted only once."""
         taken = False
         with suppress(OSError, BadMessage):
             while (heard := guest.line.receive_with(_STREAMS))[0] is not None:
@@ -141,7 +141,7 @@ class Worker:
                 if isinstance(message, Signal):
                     self._queue.signal(guest, message.number)
         self._queue.leave(guest)
-        with suppress(Empty):  # what came too late
+        with suppress(Empty):  # streams that came too late
             _close(guest.streams.get_nowait())
 
     def _status(self) -> Status:
@@ -163,7 +163,7 @@ def _close(descriptors: Sequence[int]) -> None:
 
 
 def listening(path: Path) -> socket.socket:
-    """A socket at ``path`` for this user alone, in place of one that nobody listens at."""
+    """A socket at ``path`` for this user only; it replaces one that nobody listens at."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     os.umask(0o177)
@@ -183,7 +183,7 @@ def main() -> None:
     try:
         Worker(listener, keep_alive).serve()
     finally:
-        # A client that found this process stuck may have put another one's there.
+        # A client that got no response may have put another worker's socket there.
         with suppress(FileNotFoundError):
             if path.stat().st_ino == ours:
                 path.unlink()

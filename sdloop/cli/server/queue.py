@@ -1,4 +1,4 @@
-"""Who is served when: first come, first served, one at a time."""
+"""The queue of calls: first come, first served, one at a time."""
 
 import signal
 import threading
@@ -13,10 +13,10 @@ from sdloop.worker.messages import Call, Done, Line, Waiting
 
 @dataclass(eq=False, kw_only=True, slots=True)
 class Guest:
-    """A client whose call waits, or runs.
+    """A client whose call waits or runs.
 
-    In ``streams`` are, when its turn has come, the descriptors of its streams and its folder;
-    whoever takes them closes them.
+    ``streams`` gets the file descriptors of its standard streams and folder when its turn comes;
+    whoever takes them must close them.
     """
 
     line: Line
@@ -27,9 +27,9 @@ class Guest:
 
 @dataclass(eq=False, kw_only=True)
 class Queue:
-    """The calls in their order. Threads add to it, and the main thread takes from it.
+    """The calls in their order. Threads add calls, the main thread runs them.
 
-    ``keep_alive`` is the last call's; see ``messages.Call``.
+    ``keep_alive`` is that of the last call; see ``messages.Call``.
     """
 
     keep_alive: float
@@ -41,7 +41,7 @@ class Queue:
     _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
 
     def add(self, guest: Guest) -> bool:
-        """Whether there is a place: a worker that is about to leave takes none."""
+        """Add a call. False if the worker is about to exit and takes no more calls."""
         with self._changed:
             if not self._open:
                 return False
@@ -52,13 +52,13 @@ class Queue:
             return True
 
     def next(self) -> Guest | None:
-        """The one to serve now, waited for; None when nobody came for too long, or to stop."""
+        """Wait for the next call; None if the keep-alive time is over, or after a stop."""
         with self._changed:
             while self._open and not self._waiting:
                 left = None if self.keep_alive < 0 else self.keep_alive - self.idle_seconds
                 if left is not None and left <= 0:
                     self._open = False
-                # Woken now and then, for Python hears signals only while it runs.
+                # With a timeout, because Python handles signals only while it runs.
                 self._changed.wait(1.0 if left is None else min(max(left, 0.0), 1.0))
             if not self._open:
                 return None
@@ -73,7 +73,7 @@ class Queue:
             self._idle_since = time.monotonic()
 
     def signal(self, guest: Guest, number: int) -> None:
-        """Stop a call by SIGINT or SIGTERM: if it runs it hears it, and else it never will."""
+        """Stop a call by SIGINT or SIGTERM: a running one gets it, a waiting one never starts."""
         if number not in (signal.SIGINT, signal.SIGTERM):
             return
         with self._changed:
@@ -86,11 +86,11 @@ class Queue:
                 self._tell()
 
     def leave(self, guest: Guest) -> None:
-        """Its client is gone: nobody waits for it any more."""
+        """Remove a call whose client has disconnected."""
         self.signal(guest, signal.SIGTERM)
 
     def close(self) -> None:
-        """After the call that runs there are no more: those that wait are sent away."""
+        """Take no more calls after the running one, and send the waiting clients away."""
         with self._changed:
             self._open = False
             for guest in self._waiting:
@@ -108,7 +108,7 @@ class Queue:
 
     @property
     def guests(self) -> list[Guest]:
-        """All that wait for an answer."""
+        """All clients that wait for an answer."""
         with self._changed:
             return [one for one in (self._running, *self._waiting) if one is not None]
 
@@ -117,7 +117,7 @@ class Queue:
         return len(self._waiting)
 
     def _tell(self) -> None:
-        """Tell everybody their place; whoever is gone is found out by others."""
+        """Tell all clients their place in the queue. Lost connections are noticed elsewhere."""
         before = self.busy
         for place, guest in enumerate(self._waiting):
             guest.line.mention(Waiting(place=place + before))

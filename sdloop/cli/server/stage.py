@@ -1,4 +1,4 @@
-"""A call in the midst of its client: the client's streams, folder, variables and umask."""
+"""Run a call as if in the client's process: with its streams, folder, environment and umask."""
 
 import io
 import os
@@ -20,7 +20,7 @@ _STREAMS = ("stdin", "stdout", "stderr")
 def run(call: Call, descriptors: Sequence[int], host: Host, stopped: Callable[[], bool]) -> int:
     """Run a command line as if in the client's process, and return its exit code.
 
-    ``stopped`` tells whether the client has given it up before signals were heard.
+    ``stopped`` says whether the client cancelled the call before signals were handled.
     """
     with _client(call, descriptors), _heard_by(host):
         return _command(call.argv, stopped)
@@ -37,10 +37,10 @@ def _command(argv: Sequence[str], stopped: Callable[[], bool]) -> int:
         main()
     except SystemExit as ending:
         return _code(ending)
-    except KeyboardInterrupt:  # before the command line was ready to say so itself
+    except KeyboardInterrupt:  # before the command line could handle it itself
         return INTERRUPTED
     except BaseException:
-        # The edge of what the client takes for its process: it ends as Python itself would.
+        # The outermost frame of what the client sees as its process: ends as Python would.
         sys.excepthook(*sys.exc_info())
         return 1
     finally:
@@ -67,7 +67,7 @@ def _heard_by(host: Host) -> Iterator[None]:
 
 @contextmanager
 def _client(call: Call, descriptors: Sequence[int]) -> Iterator[None]:
-    """Be where the client is. One call runs at a time, so the whole process may go there."""
+    """Take on the client's folder, environment and streams. Safe: one call runs at a time."""
     before, argv, modules = dict(os.environ), sys.argv, set(sys.modules)
     for number, descriptor in enumerate(descriptors[:3]):
         os.dup2(descriptor, number)
@@ -88,7 +88,7 @@ def _client(call: Call, descriptors: Sequence[int]) -> Iterator[None]:
 
 
 def _forget_modules(names: set[str]) -> None:
-    """Forget what was imported from the client's own files: they may be others the next time.
+    """Forget modules imported from the client's own files, which may change until the next call.
 
     Installed packages stay, wherever they are installed: torch cannot be imported twice.
     """
@@ -99,7 +99,7 @@ def _forget_modules(names: set[str]) -> None:
 
 
 def _is_installed(file: Path) -> bool:
-    """Whether a module belongs to Python, to sdloop or to a folder that packages go into."""
+    """Whether a module belongs to Python, to sdloop or to a folder of installed packages."""
     if not {"site-packages", "dist-packages"}.isdisjoint(file.parts):
         return True
     return any(file.is_relative_to(home) for home in (sys.prefix, sys.base_prefix, PACKAGE))
@@ -107,7 +107,7 @@ def _is_installed(file: Path) -> bool:
 
 @contextmanager
 def _new_streams() -> Iterator[None]:
-    """Python's own objects for them, since the old ones remember what they were connected to."""
+    """New ``sys.stdin``, ``stdout`` and ``stderr``: the old ones keep state of the last client."""
     before = {name: getattr(sys, name) for name in _STREAMS}
     for number, name in enumerate(_STREAMS):
         setattr(sys, name, _stream(number))
@@ -120,7 +120,7 @@ def _new_streams() -> Iterator[None]:
 
 
 def _stream(number: int) -> io.TextIOWrapper:
-    """As Python opens them when it starts: errors are told whatever letters are in them."""
+    """A stream as Python opens it at its start: stderr escapes what it cannot encode."""
     told = sys.__stderr__ if number == 2 else sys.__stdout__
     encoding = "utf-8" if told is None else told.encoding
     terminal = os.isatty(number)
@@ -134,7 +134,7 @@ def _stream(number: int) -> io.TextIOWrapper:
 
 
 def _give_up(stream: io.TextIOWrapper, number: int) -> None:
-    """Write what is left, and let go of the client's stream; it may not listen any more."""
+    """Flush and detach the client's stream; the client may have disconnected."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     with suppress(OSError, ValueError):
         stream.flush()
@@ -145,7 +145,7 @@ def _give_up(stream: io.TextIOWrapper, number: int) -> None:
 
 
 def quiet() -> None:
-    """Signals that come too late for their call are for nobody."""
+    """Ignore signals: they came too late for the call that they were meant for."""
     while True:
         try:
             for number in (signal.SIGINT, signal.SIGTERM):

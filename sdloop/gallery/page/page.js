@@ -1,15 +1,15 @@
-// The page of `sdloop pick`, and of the galleries that it exports: those have their pictures in
-// window.sdloopPictures, and no server to ask. All text from files goes in as text, never as HTML.
+// The page of `sdloop pick` and of the galleries that it exports. A gallery has no server: its
+// pictures are in window.sdloopPictures. Text from files is always inserted as text, never as HTML.
 "use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
   const gallery = document.documentElement.hasAttribute("data-gallery");
   const MANY = 12; // pictures side by side
-  const SMALL = 256; // pixels, below which one sees them as squares and not as a blur
+  const SMALL = 256; // pixels: smaller pictures are enlarged with sharp pixels, not blurred
 
-  const pictures = new Map(); // id → what the server told
+  const pictures = new Map(); // id → facts from the server
   const cells = new Map(); // id → its element in the grid
-  const whole = new Map(); // id → all that its file says
+  const whole = new Map(); // id → all settings in its file
   let byPath = new Map();
   let picks = [], rejects = [], choices = new Map(); // by path
   let shown = [], places = new Map();
@@ -153,7 +153,7 @@
     }
     $("nothing").hidden = shown.length > 0;
     $("nothing").textContent = unread ? "Reading…" : pictures.size
-      ? "No picture fits the filter." : "No pictures yet: they show up here as they are made.";
+      ? "No picture matches the filter." : "No pictures yet. New pictures appear here automatically.";
     summarise();
   }
   function remember() {
@@ -169,13 +169,13 @@
     if (state.has("reverse")) $("reverse").setAttribute("aria-pressed", "true");
     resize();
   }
-  let wantedSort = null; // what the address asks for, before it is known whether there is such
+  let wantedSort = null; // the order in the address, until it is known whether it exists
   function offerFields() {
     const before = known;
     known = fields();
     if (before.size === known.size && [...known.keys()].every((name) => before.has(name))) return;
     const choice = (value, label) => make("option", { value }, label);
-    const first = [choice("", gallery ? "its own order" : "newest"), choice("path", "name")];
+    const first = [choice("", gallery ? "original order" : "newest"), choice("path", "name")];
     first.push(gallery ? choice("time", "newest") : choice("pick", "order of picking"));
     if (known.has("clip")) first.push(choice("clip", "CLIP score"));
     const group = make("optgroup", { label: "Settings" },
@@ -217,7 +217,7 @@
     }
     return mark(cell, id);
   }
-  // Of a long path it is the folders that give way.
+  // In a long path, the folders are shortened.
   function nameOf(path) {
     const at = path.lastIndexOf("/") + 1;
     return [make("span", {}, path.slice(0, at)), make("span", {}, path.slice(at))];
@@ -282,10 +282,10 @@
     });
     writes += 1;
     summarise();
-    // One after the other, so that the last of several keys is the one that holds.
+    // One after the other, so that the last of several keys wins.
     writing = writing.then(() => ask(`choose/${id}/${wanted}`, "POST")).then(
       (told) => { wrote += 1; if (wrote === writes) takeChoices(told); },
-      (error) => { wrote += 1; notify(`Not written down: ${error.message}`, true); },
+      (error) => { wrote += 1; notify(`Not saved: ${error.message}`, true); },
     );
   }
   function takeChoices(told) {
@@ -327,7 +327,7 @@
     const told = whole.get(one.id);
     $("facts").replaceChildren(...sections(one, told));
     if (told !== undefined || gallery) return;
-    // Whoever holds an arrow key down shall not ask for every picture on the way.
+    // While an arrow key is held down, do not request the facts of every picture on the way.
     describing = setTimeout(async () => {
       try { whole.set(one.id, await ask(`facts/${one.id}`)); } catch { return; }
       if (current === one.id && whole.get(one.id)) describe();
@@ -342,14 +342,14 @@
         make("button", { type: "button", onclick: () => view([one.id]) }, "Large ", make("kbd", {}, "Enter"))),
     ];
     if (prompt !== undefined) found.splice(2, 0, make("p", { "class": "prompt" }, prompt));
-    else found.splice(2, 0, make("p", { "class": "prompt" }, "Its file does not say how it was made."));
+    else found.splice(2, 0, make("p", { "class": "prompt" }, "The file contains no settings."));
     const rows = Object.entries(settings).map(([name, value]) => make("tr", {},
       make("th", { scope: "row" }, name.replaceAll("_", " ")),
       make("td", {}, make("button", {
         type: "button", title: "Filter by this", onclick: () => filterBy(name, value),
       }, text(value)))));
     if (rows.length) found.push(make("table", { "aria-label": "Settings" }, make("tbody", {}, ...rows)));
-    for (const [name, label] of [["command", "Made again"], ["larger", "Twice as large"]]) {
+    for (const [name, label] of [["command", "Make it again"], ["larger", "Make it twice as large"]]) {
       if (told?.[name]) found.push(...commandOf(label, told[name]));
     }
     const versions = Object.entries(told?.made?.versions ?? {}).map(([name, value]) => `${name} ${value}`);
@@ -357,7 +357,7 @@
     return found;
   }
   function commandOf(label, command) {
-    // Words stay whole, where there is room for them; the text itself is not changed by that.
+    // Break lines only between arguments if possible; the text itself does not change.
     const words = command.split(/ (?=--)/).flatMap((word) => [make("span", {}, word), " "]);
     const shownCommand = make("pre", { tabindex: "0", "aria-label": `${label}: the command` }, ...words.slice(0, -1));
     const button = make("button", { type: "button", onclick: () => clip(command, shownCommand, button) }, "Copy");
@@ -370,7 +370,7 @@
       button.textContent = "Copied";
       setTimeout(() => { button.textContent = before; }, 1500);
     } catch {
-      getSelection().selectAllChildren(element); // for the hand to copy
+      getSelection().selectAllChildren(element); // so that the user can copy it
     }
   }
   function filterBy(name, value) {
@@ -391,7 +391,7 @@
     $("panels").style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
     $("panels").replaceChildren(...viewed.map((id) => panelOf(id, differing)));
     $("viewer-told").textContent = several
-      ? `${viewed.length} side by side${ids.length > MANY ? ` of ${ids.length}` : ""}; below each what differs`
+      ? `${viewed.length} side by side${ids.length > MANY ? ` of ${ids.length}` : ""}, with their differences`
       : `${(places.get(viewed[0]) ?? 0) + 1} of ${shown.length}`;
     if (!$("viewer").open) $("viewer").showModal();
     $("panels").firstChild.focus();
@@ -427,7 +427,7 @@
       select(shown[place]);
       view([shown[place]]);
       const next = pictures.get(shown[place + by]);
-      if (next !== undefined) new Image().src = large(next); // so that it is there when it is wanted
+      if (next !== undefined) new Image().src = large(next); // preload
       return;
     }
     const panels = [...$("panels").children];
@@ -438,21 +438,21 @@
     const picked = picks.map((path) => byPath.get(path)).filter((id) => id !== undefined);
     const ids = gallery ? shown.slice(0, 4) : picked;
     if (ids.length) view(ids);
-    else notify("Mark two pictures or more with m, then compare them.");
+    else notify("Mark two or more pictures with m, then compare them.");
   }
   function zoom() {
     const on = $("viewer").classList.toggle("true");
     $("zoom").setAttribute("aria-pressed", String(on));
   }
 
-  // ---- what becomes of the picks --------------------------------------------------------------
+  // ---- copies and enlargements of the picks ---------------------------------------------------
 
   async function copy() {
     try {
       const told = await ask("copy", "POST");
       const parts = [`${count(told.copied, told.copied === 1 ? "pick" : "picks")} copied to ${told.folder}`];
       if (told.there) parts.push(`${told.there} already there`);
-      if (told.gone.length) parts.push(`${told.gone.length} gone`);
+      if (told.gone.length) parts.push(`${told.gone.length} missing`);
       notify(parts.join(", "));
     } catch (error) { notify(`Not copied: ${error.message}`, true); }
   }
@@ -462,7 +462,7 @@
       $("commands").value = told.commands.join("\n");
       $("enlarge-run").disabled = told.commands.length === told.by_hand;
       $("by-hand").hidden = !told.by_hand;
-      $("by-hand").textContent = `${told.by_hand} of them run Python code that the Recipe names, and are left to you.`;
+      $("by-hand").textContent = `${told.by_hand} of them run Python code named in the Recipe: check it and run them yourself.`;
       $("enlarge").showModal();
     } catch (error) { notify(error.message, true); }
   }
@@ -498,7 +498,7 @@
       lost = true;
       clearTimeout(notice);
       notice = 0;
-      say("sdloop pick does not answer: what you choose now is not written down.", true);
+      say("sdloop pick does not answer: your choices are not saved.", true);
       wait = 3000;
     }
     soon(wait);
@@ -564,7 +564,7 @@
     if (viewing && /^[1-9]$/.test(event.key) && viewed.length >= Number(event.key)) {
       act = () => choose(viewed[Number(event.key) - 1], "pick");
     }
-    // An arrow in what scrolls by itself is for that.
+    // In an element that scrolls, the arrow keys scroll it.
     if (act === undefined || (target.matches("pre") && event.key.startsWith("Arrow"))) return;
     event.preventDefault();
     act();

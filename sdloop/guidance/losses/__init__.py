@@ -1,1 +1,1 @@
-"""Losses on the picture that steer the loop: what they measure, and how they pull."""
+"""Losses on the predicted picture that steer the loop: how they are computed and applied."""

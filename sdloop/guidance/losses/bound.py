@@ -1,4 +1,4 @@
-"""From the losses that Recipes name to functions of one picture, with their targets and scales."""
+"""Turn the losses named in a Recipe into functions of one picture, with targets and scales."""
 
 import importlib
 import sys
@@ -33,12 +33,12 @@ from sdloop.rules import Size
 def loss_guidance_of(
     components: Components, batch: Sequence[Recipe], size: Size
 ) -> LossGuidance | None:
-    """What pulls the pictures of a batch, of (width, height); None where nothing does.
+    """The loss guidance for a batch of pictures of ``size`` (width, height); None without losses.
 
-    Raises ``FileError`` for a file that is not what the Recipe was made with, ``SettingError`` for
-    a function that is not there.
+    Raises ``FileError`` for a file that has changed since the Recipe was made, ``SettingError`` for
+    a missing function.
     """
-    recipe = batch[0]  # they agree in it
+    recipe = batch[0]  # all recipes of a batch have the same losses
     if not any(parse_loss(text).scale for text in recipe.losses or ()):
         return None
     assert recipe.loss_every is not None  # resolved
@@ -93,7 +93,7 @@ _LEVELS: dict[str, Loss] = {
 
 
 def _like(named: NamedLoss, hashes: Sequence[str], size: Size, device: torch.device) -> Loss:
-    """Unlike a picture that is brought to ``size``; its mask is white where that counts."""
+    """The difference from a picture, cropped to ``size``; only white parts of its mask count."""
     brought = []
     for file, sha256, what in zip(named.files, hashes, ("picture", "mask"), strict=False):
         picture = open_image(file)
@@ -105,14 +105,14 @@ def _like(named: NamedLoss, hashes: Sequence[str], size: Size, device: torch.dev
         levels = np.array(brought[1].convert("L"), dtype=np.float32) / 255
         mask = torch.from_numpy(levels)[None, None].to(device)
         if not mask.any():
-            raise SettingError(f"losses: the mask {named.mask!r} is black, and nothing counts")
+            raise SettingError(f"losses: the mask {named.mask!r} is black: no pixel counts")
     return partial(losses.dissimilar if named.ssim else losses.unlike, target=target, mask=mask)
 
 
 def _clip(recipe: Recipe, named: NamedLoss, device: torch.device) -> Loss:
     assert recipe.loss_clip is not None and named.text is not None  # resolved
     clip = _loaded(recipe.loss_clip, str(device), recipe.loss_clip_sha256)
-    generator = torch.Generator("cpu").manual_seed(recipe.seed)  # the loop's own draws stay
+    generator = torch.Generator("cpu").manual_seed(recipe.seed)  # not the loop's own generator
     return partial(
         far_from_text, clip=clip, text_embeds=_read(clip, named.text), generator=generator
     )
@@ -120,7 +120,7 @@ def _clip(recipe: Recipe, named: NamedLoss, device: torch.device) -> Loss:
 
 @lru_cache(maxsize=1)
 def _loaded(name: str, device: str, sha256: str | None) -> Clip:
-    """The CLIP of this name; one whose files have changed since is another."""
+    """The CLIP with this name; ``sha256`` is part of the cache key, because files may change."""
     return load_clip(name, device=device)
 
 
@@ -130,14 +130,14 @@ def _read(clip: Clip, text: str) -> Tensor:
 
 
 def _called(named: NamedLoss, sha256: str) -> Loss:
-    """Somebody's own function, of which it is checked what it returns."""
+    """The user's own function, with a check of its result."""
     assert named.module is not None and named.function is not None
     name = f"{named.module}:{named.function}"
     check_sha256(repr(name), sha256, source_sha256(named.module), what="function")
     module = _imported(named.module)
     function: Callable[[Tensor], Any] | None = getattr(module, named.function, None)
     if not callable(function):
-        raise SettingError(f"losses: there is no function {named.function!r} in {named.module!r}")
+        raise SettingError(f"losses: {named.module!r} has no function {named.function!r}")
 
     def loss(picture: Tensor) -> Tensor:
         value = function(picture)
@@ -148,19 +148,19 @@ def _called(named: NamedLoss, sha256: str) -> Loss:
 
 
 def _imported(name: str) -> ModuleType:
-    """The module, from the very file that was hashed."""
+    """Import the module, and check that it comes from the file that was hashed."""
     try:
         with _from_here():
             module = importlib.import_module(name)
     except (ImportError, SyntaxError) as error:
         raise FileError(f"losses: the module {name!r} cannot be imported: {error}") from error
     if not Path(str(module.__file__)).samefile(source_of(name)):
-        raise SettingError(f"losses: {name!r} is the name of a module that is in use: rename yours")
+        raise SettingError(f"losses: another module called {name!r} is in use: rename yours")
     return module
 
 
 def _check_value(name: str, value: Any, picture: Tensor) -> None:
-    """Raise ``SettingError`` for what is not a number for each picture, made from the pictures."""
+    """Raise ``SettingError`` unless ``value`` is one number per picture, with a gradient."""
     must = (
         f"losses: {name} must return a tensor of shape (batch,), one number for each picture of "
         "(batch, 3, height, width)"
@@ -171,14 +171,14 @@ def _check_value(name: str, value: Any, picture: Tensor) -> None:
         raise SettingError(f"{must}: {tuple(picture.shape[:1])} here, got {tuple(value.shape)}")
     if not value.requires_grad:
         raise SettingError(
-            f"losses: {name} must compute its numbers from the pictures by torch's own functions, "
-            "for a gradient to lead back, and none does"
+            f"losses: {name} must compute its numbers from the pictures with torch's functions, "
+            "so that they have a gradient, got numbers without one"
         )
 
 
 @contextmanager
 def _from_here() -> Iterator[None]:
-    """Let modules be imported from where we are, before those from elsewhere."""
+    """Import modules from the current folder first."""
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:

@@ -1,4 +1,4 @@
-"""How far a picture is from a text, to a CLIP that looks at parts of it."""
+"""The CLIP loss: the distance between a text and random cutouts of a picture."""
 
 import torch
 from torch import Generator, Tensor
@@ -16,9 +16,9 @@ def far_from_text(
 ) -> Tensor:
     """The mean squared angle, halved, between a text and ``CUT_OUTS`` random squares of a picture.
 
-    ``text_embeds`` (1, width) are of ``embed_texts``. A whole picture can be moved towards a text
-    by patterns that only a CLIP sees; few of them survive in every part at every size. The squares
-    are drawn anew each time, from the CPU's ``generator``.
+    ``text_embeds`` (1, width) come from ``embed_texts``. With the whole picture, the loss could be
+    lowered by patterns that only a CLIP sees; few of them work in every cutout and at every size.
+    The squares are drawn anew at each call, with ``generator`` on the CPU.
 
     Source: Crowson et al. 2022 (arXiv:2204.08583), section 3.2; the distance of her notebook "CLIP
     Guided Diffusion".
@@ -32,7 +32,7 @@ def far_from_text(
 
 
 def _square(pictures: Tensor, edge: int, generator: Generator) -> Tensor:
-    """A square of the pictures, at a random place and of a random size, with sides of ``edge``."""
+    """A random square of the pictures, at a random size, resized to sides of ``edge``."""
     height, width = pictures.shape[-2:]
     share, down, across = torch.rand(3, generator=generator).tolist()
     side = max(1, round(min(height, width) * (LEAST + (1 - LEAST) * share)))

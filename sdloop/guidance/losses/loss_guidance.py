@@ -1,4 +1,4 @@
-"""What the loop does to latents whose picture has too much of a loss: it moves them."""
+"""Loss guidance: the loop moves the latents down the gradient of a loss on the picture."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from sdloop.guidance.losses.ways import checkpointed
 from sdloop.latents.vae import one_at_a_time, tiled, unscale, vae_factor
 from sdloop.schedulers.schedule import Scheduler, moved, signal
 
-# From one picture (1, 3, height, width), 0 to 1, to a number (1,) of which less is better.
+# From one picture (1, 3, height, width), 0 to 1, to a number (1,); lower is better.
 Loss = Callable[[Tensor], Tensor]
 
-# The latents of the notebook's pictures, of 512x512 pixels. A mean over pixels has a gradient that
-# is smaller for each latent, the more there are: weighed so, a scale is as strong at any size.
+# The number of latents in the notebook, for 512x512 pixels. The gradient of a mean over pixels gets
+# smaller per latent the more there are; this factor makes a scale equally strong at any size.
 USUAL_LATENTS = 64 * 64
 
-# The sigma from which on the latents are noise and nothing else, as zero terminal SNR has it.
+# From this sigma on, the latents are only noise, as with zero terminal SNR.
 NO_PICTURE = 1e3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossGuidance:
-    """Moves latents down the gradient of a loss on the picture that they are predicted to be.
+    """Move latents down the gradient of a loss on the predicted clean picture.
 
-    ``losses`` has one for each picture of the batch, scales and all; ``every`` is in steps. Unless
-    it is ``exact`` the gradient stops at the prediction: the noise in the latents is taken to be
-    what the UNet says, wherever they are. Else it leads back through the UNet, and on to them.
+    ``losses`` has one for each picture of the batch, including scales; ``every`` is in steps. If
+    ``exact``, the gradient is computed through the UNet. Otherwise the UNet's noise prediction is
+    treated as a constant.
 
     Source: the notebook "Stable Diffusion Deep Dive" (Whitaker, fast.ai 2022), "Guidance"; Dhariwal
     & Nichol 2021 (arXiv:2105.05233), section 4.
@@ -41,10 +41,10 @@ class LossGuidance:
     exact: bool = False
 
     def iterations(self, steps: Sequence[int], sigmas: Sequence[float]) -> frozenset[int]:
-        """In which iterations of the loop the latents move, given the step and the sigma of each.
+        """The iterations of the loop that move the latents, given the step and sigma of each.
 
-        Where a step takes several iterations it is the first: the scheduler goes on from there.
-        Where zero terminal SNR leaves nothing of a picture, nothing moves.
+        If a step has several iterations, it is the first one. At infinite sigma (zero terminal
+        SNR), where the latents contain no picture, nothing is moved.
 
         >>> guidance = LossGuidance(vae=None, losses=(), every=2)
         >>> sorted(guidance.iterations([0, 0, 1, 1, 2, 2], [9.0] * 6))
@@ -62,13 +62,13 @@ class LossGuidance:
         scheduler: Scheduler,
         sigma: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """``latents`` whose picture has less of the loss, the prediction for them, ``denoised``.
+        """The moved ``latents``, the prediction for them, and ``denoised``, all without gradients.
 
-        None of them remembers where it comes from. The step along the gradient is sigma squared,
-        as long as there is doubt about the picture; the latents are taken for picture plus noise,
-        whatever the scheduler's own terms.
+        The step along the gradient is scaled by sigma squared: the noisier the latents, the less
+        certain is the picture. This is for latents as picture plus noise, and is converted to the
+        scheduler's own scaling.
 
-        Raises ``SamplingError`` where the step would be longer than the latents are.
+        Raises ``SamplingError`` if the step would be longer than the latents.
         """
         rows = torch.split(denoised.detach(), 1)
         gradient = torch.cat([self._gradient(*one) for one in zip(rows, self.losses, strict=True)])
@@ -90,10 +90,10 @@ class LossGuidance:
 
 
 def led_back(output: Tensor, source: Tensor, gradient: Tensor) -> Tensor:
-    """The ``gradient`` on ``output`` led back to ``source``, from which that was computed.
+    """Backpropagate the ``gradient`` on ``output`` to ``source``, from which it was computed.
 
-    All have the shape (batch, channels, height, width). Each row is brought near 1 for the way, by
-    a power of two: half precision would round what a mean over pixels leaves of each to nothing.
+    All have the shape (batch, channels, height, width). Each row is scaled to about 1 by a power of
+    two meanwhile: the tiny gradients of a mean over pixels would underflow in half precision.
     """
     largest = gradient.abs().amax(dim=(1, 2, 3), keepdim=True)
     unit = torch.where(largest > 0, largest.log2().floor().exp2(), 1.0)
@@ -102,7 +102,7 @@ def led_back(output: Tensor, source: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _decoded(vae: Any, latents: Tensor) -> Tensor:
-    """``image.decode`` for one picture, of which the way back is kept, if not all of it at once."""
+    """Like ``vae.decode`` for one picture, but with gradients, and with checkpoints for memory."""
     pixels = latents.shape[-2] * latents.shape[-1] * vae_factor(vae) ** 2
     with tiled(vae, pixels), checkpointed(vae):
         decoded: Tensor = vae.decode(
@@ -112,13 +112,13 @@ def _decoded(vae: Any, latents: Tensor) -> Tensor:
 
 
 def _check_length(step: Tensor, latents: Tensor, sigma: float) -> None:
-    """Raise ``SamplingError`` where a ``step`` is longer than the ``latents`` it starts from."""
+    """Raise ``SamplingError`` if a ``step`` is longer than the ``latents`` that it moves."""
     for length, whole in zip(_lengths(step), _lengths(latents), strict=True):
-        if not length <= whole:  # not a number is no length
+        if not length <= whole:  # also true for NaN
             raise SamplingError(
                 f"losses would move the latents by {length / whole:.2g} times their own size at "
-                f"sigma {sigma:.3g}, where nothing of the picture is left; remedy: scales that are "
-                f"{whole / length:.2g} times these, or less"
+                f"sigma {sigma:.3g}, which destroys the picture; remedy: multiply the scales by "
+                f"{whole / length:.2g} or less"
             )
 
 

@@ -1,20 +1,20 @@
-"""What a picture has too much of, in numbers: one short function for each loss.
+"""The losses on pictures: one short function for each.
 
-Each takes pictures (batch, 3, height, width), floats from 0 to 1 and a little beyond where the
-decoder overshoots, and returns one number for each, (batch,), of which less is better. They are
-means over pixels, so that a scale means the same at every size.
+Each takes pictures (batch, 3, height, width), floats from 0 to 1 (slightly beyond if the decoder
+overshoots), and returns one number for each, (batch,); lower is better. They are means over pixels,
+so that a scale means the same at every size.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Rec. 709's shares of red, green and blue in what the eye takes for brightness.
+# The weights of red, green and blue in perceived brightness, after Rec. 709.
 LUMA = (0.2126, 0.7152, 0.0722)
 
 
 def channel_level(pictures: Tensor, channel: int, level: float = 0.9) -> Tensor:
-    """How far red (0), green (1) or blue (2) is from ``level`` on average.
+    """The mean distance of red (0), green (1) or blue (2) from ``level``.
 
     Source: ``blue_loss`` in the notebook "Stable Diffusion Deep Dive" (Whitaker, fast.ai 2022).
 
@@ -25,7 +25,7 @@ def channel_level(pictures: Tensor, channel: int, level: float = 0.9) -> Tensor:
 
 
 def brightness(pictures: Tensor, level: float = 0.9) -> Tensor:
-    """The same of the brightness.
+    """The mean distance of the brightness from ``level``.
 
     >>> brightness(torch.full((1, 3, 2, 2), 0.4))
     tensor([0.5000])
@@ -37,7 +37,7 @@ def brightness(pictures: Tensor, level: float = 0.9) -> Tensor:
 def palette(pictures: Tensor, colours: Tensor) -> Tensor:
     """The mean squared distance of each pixel to the nearest of ``colours`` (number, 3), 0 to 1.
 
-    The quantisation error of Lloyd 1982 (doi:10.1109/TIT.1982.1056489) for a codebook that stays.
+    The quantisation error of Lloyd 1982 (doi:10.1109/TIT.1982.1056489) for a fixed codebook.
 
     >>> palette(torch.full((1, 3, 2, 2), 0.5), torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.5, 0.7]]))
     tensor([0.0133])
@@ -47,9 +47,9 @@ def palette(pictures: Tensor, colours: Tensor) -> Tensor:
 
 
 def unlike(pictures: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """The mean squared error against ``target`` (1, 3, height, width), where ``mask`` is not 0.
+    """The mean squared error against ``target`` (1, 3, height, width), weighted by ``mask``.
 
-    ``mask`` (1, 1, height, width) weighs each pixel, 0 to 1.
+    ``mask`` (1, 1, height, width) has a weight for each pixel, 0 to 1.
 
     >>> one = torch.ones(1, 1, 2, 2)
     >>> unlike(torch.full((1, 3, 2, 2), 0.5), torch.zeros(1, 3, 2, 2), one)
@@ -60,9 +60,9 @@ def unlike(pictures: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def dissimilar(pictures: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """1 less the structural similarity to ``target``, weighed by ``mask`` as in ``unlike``.
+    """1 minus the structural similarity (SSIM) to ``target``, weighted by ``mask``.
 
-    In windows of 11 pixels under a Gaussian of deviation 1.5, each channel by itself.
+    Uses Gaussian windows of 11 pixels with a standard deviation of 1.5, each channel separately.
 
     Source: Wang et al. 2004 (doi:10.1109/TIP.2003.819861), equation 13, for levels from 0 to 1.
 
@@ -82,7 +82,7 @@ def dissimilar(pictures: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def _blurred(pictures: Tensor) -> Tensor:
-    """Under a Gaussian window, the edge repeated beyond the edge."""
+    """Blurred with a Gaussian window; beyond the border, the border pixels are repeated."""
     places = torch.arange(-5, 6, device=pictures.device, dtype=pictures.dtype)
     bell = torch.exp(-places.square() / (2 * 1.5**2))
     row = (bell / bell.sum()).expand(3, 1, 1, 11)
@@ -92,7 +92,7 @@ def _blurred(pictures: Tensor) -> Tensor:
 
 
 def asymmetry(pictures: Tensor) -> Tensor:
-    """The mean squared difference between a picture and its mirror image, left for right.
+    """The mean squared difference between a picture and its left-right mirror image.
 
     >>> asymmetry(torch.tensor([0.0, 1.0]).expand(1, 3, 2, 2))
     tensor([1.])
@@ -101,7 +101,7 @@ def asymmetry(pictures: Tensor) -> Tensor:
 
 
 def roughness(pictures: Tensor) -> Tensor:
-    """Total variation: the mean step between neighbouring pixels, across and down.
+    """Total variation: the mean difference of neighbouring pixels, across and down.
 
     Source: Rudin, Osher & Fatemi 1992 (doi:10.1016/0167-2789(92)90242-F), the anisotropic form.
 

@@ -1,4 +1,4 @@
-"""The way back from a picture to the latents, through the UNet."""
+"""Gradients through the UNet with little memory, for exact loss guidance."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Through:
-    """A UNet to the loop, which calls it as one; gradients lead through it at little memory.
+    """A UNet whose gradients need little memory; the loop calls it like a UNet.
 
-    What is between its blocks is kept, what is in them computed again on the way back, so that the
-    memory is that of a block. Where nothing is to lead through it, it is the UNet itself.
+    Only the activations between its blocks are stored; those inside are recomputed in the backward
+    pass, so the memory is that of one block. Without gradients it is the plain UNet.
 
     Source: Chen et al. 2016 (arXiv:1604.06174).
     """
@@ -34,7 +34,7 @@ class Through:
 
 @contextmanager
 def checkpointed(model: Any) -> Iterator[None]:
-    """Let a model of diffusers keep little for the way back, for as long as it is called."""
+    """Turn on gradient checkpointing of a diffusers model inside the block."""
     before = model.is_gradient_checkpointing
     if not before:
         model.enable_gradient_checkpointing()

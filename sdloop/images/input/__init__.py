@@ -1,1 +1,1 @@
-"""Pictures that somebody brings: read whatever they are, fitted to a size. No torch in here."""
+"""Input pictures: read from any format, and fitted to a size. No torch in here."""

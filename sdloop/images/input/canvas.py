@@ -1,4 +1,4 @@
-"""What the loop sees of a picture, and how what it makes comes back into the picture."""
+"""The part of a picture that the loop works on, and how the result is pasted back."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Canvas:
-    """A picture as it is worked on.
+    """A picture prepared for the loop.
 
-    ``image`` (RGB) is what the loop sees, and ``mask`` (L) where it paints: 255 there, 0 where
-    nothing changes; None paints everywhere. Where only the part ``box`` of a picture is worked on,
-    or the picture at another size, ``whole`` and ``whole_mask`` are that picture and its mask.
+    ``image`` (RGB) is the loop's input, and ``mask`` (L) is 255 where it paints and 0 where nothing
+    changes; None paints everywhere. If only the part ``box`` of a picture is used, or the picture
+    at another size, ``whole`` and ``whole_mask`` are the original picture and its mask.
     """
 
     image: "Image"
@@ -28,7 +28,7 @@ class Canvas:
     box: Box | None = None
 
     def finished(self, made: "Image") -> "Image":
-        """What was ``made``, within the mask; outside of it the picture's own pixels, exactly."""
+        """The result ``made`` inside the mask; outside of it exactly the original pixels."""
         from PIL import Image
 
         if self.mask is None:
@@ -54,7 +54,7 @@ def canvas(
     invert: bool = False,
     margin: int | None = None,
 ) -> Canvas:
-    """``picture`` at ``size``, and with ``masked`` what is painted of it: see ``painted_mask``.
+    """``picture`` at ``size``, if ``masked`` with its mask: see ``painted_mask``.
 
     Raises ``FileError`` for a mask that does not fit.
     """
@@ -68,7 +68,7 @@ def canvas(
             mask=placed(mask, size, resize=resize, around="black"),
         )
     painted = mask.getbbox()
-    assert painted is not None  # or painted_mask had refused it
+    assert painted is not None  # painted_mask refuses empty masks
     box = surroundings(painted, image.size, margin)
     return Canvas(
         image=placed(image.crop(box), size, resize=resize, around=background),
@@ -80,7 +80,7 @@ def canvas(
 
 
 def surroundings(painted: Box, size: Size, margin: int | None) -> Box:
-    """The part of a picture within ``margin`` pixels of what is painted; None is the whole.
+    """The ``painted`` box enlarged by ``margin`` pixels; None means the whole picture.
 
     >>> surroundings((10, 20, 30, 40), (64, 48), 16)
     (0, 4, 46, 48)

@@ -1,4 +1,4 @@
-"""A picture's own size → the size of what is made from it, and its pixels at that size."""
+"""Choose the output size for an input picture, and fit the picture to that size."""
 
 import math
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sdloop.images.input.read import InputImage
 
 RESIZES = ("fit", "crop", "pad", "stretch")
-BACK = "back"  # only for masks: worked on at another size, and brought back into the picture
+BACK = "back"  # only with masks: paint at another size, and paste the result into the picture
 
 
 def output_size(
@@ -24,12 +24,12 @@ def output_size(
     height: int | None,
     resize: str | None,
 ) -> Size:
-    """Width and height of what is made from ``picture``, whose size is (width, height).
+    """Width and height of the output for a ``picture`` of size (width, height).
 
-    Sides that are given stay, and without ``resize`` the others follow the picture's proportions:
-    both of them at the area of ``native``, rounded to a ``multiple``. "fit" does the same, but
-    takes two sides that are given for the most there may be. The other ways take from ``native``
-    what is missing.
+    Given sides are used as they are. Without ``resize``, missing sides follow the picture's
+    proportions (both missing: with the area of ``native``), rounded to a ``multiple``. "fit" does
+    the same, but two given sides are the maximum. With other ways to resize, missing sides are
+    those of ``native``.
 
     >>> sizes = {"native": (512, 512), "multiple": 8}
     >>> output_size((1600, 1200), **sizes, width=None, height=None, resize=None)
@@ -54,7 +54,7 @@ def output_size(
 
 
 def scaled_size(picture: Size, scale: float, multiple: int) -> Size:
-    """A picture's size times ``scale``, each side rounded to a ``multiple``, but not to 0.
+    """A picture's size times ``scale``, each side rounded to a ``multiple`` (at least one).
 
     >>> scaled_size((75, 50), 2, 8)
     (152, 96)
@@ -66,15 +66,15 @@ def scaled_size(picture: Size, scale: float, multiple: int) -> Size:
 def framed(picture: "InputImage", size: Size, *, resize: str, background: str) -> "Image":
     """``picture`` in RGB at exactly ``size``, on ``background`` where it is transparent.
 
-    "crop" fills the size and cuts off what stands out, as much on either side; "pad" shows it
-    whole, with the background around it; "stretch" gives up its proportions. A picture of that
-    size keeps its pixels, others go through Lanczos' filter.
+    "crop" fills the size and crops the overlap equally on both sides; "pad" fits the whole picture
+    in, with the background around it; "stretch" changes its proportions. A picture that has the
+    size keeps its pixels, others are resized with the Lanczos filter.
     """
     return placed(opaque(picture.image, background), size, resize=resize, around=background)
 
 
 def placed(image: "Image", size: Size, *, resize: str, around: str) -> "Image":
-    """The same for an image of any mode that has no transparency; ``around`` is for "pad"."""
+    """The same for an image of any mode without transparency; "pad" fills with ``around``."""
     from PIL import Image, ImageOps
 
     if image.size == size:
@@ -103,7 +103,7 @@ def opaque(image: "Image", background: str) -> "Image":
 
 
 def settled_colour(name: str, value: str) -> str:
-    """``value``, a colour's name or ``#rrggbb``, as the latter; raises ``SettingError``.
+    """The colour ``value``, a name or ``#rrggbb``, as ``#rrggbb``; raises ``SettingError``.
 
     >>> settled_colour("background", "White")
     '#ffffff'

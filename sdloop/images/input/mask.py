@@ -1,4 +1,4 @@
-"""Masks: which part of a picture is painted, in grey at the picture's own size."""
+"""Masks: grey pictures at the input picture's size that mark which part to paint."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ from sdloop.images.input.read import InputFacts, InputImage, MaskFacts, OpenImag
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ALPHA = "alpha"  # in place of a file: the picture is painted where it is transparent
+ALPHA = "alpha"  # instead of a file: paint where the picture is transparent
 
 
 def input_facts(
@@ -19,9 +19,9 @@ def input_facts(
     blur: float | None = None,
     invert: bool = False,
 ) -> InputFacts:
-    """What a Recipe takes from the picture ``image``, and from the mask on it, if there is one.
+    """What a Recipe needs to know about the picture ``image`` and its mask, if there is one.
 
-    Raises ``FileError`` for what cannot be read, and for a mask that does not fit.
+    Raises ``FileError`` for a file that cannot be read, and for a mask that does not fit.
     """
     picture = open_image(image)
     if mask is None:
@@ -38,12 +38,11 @@ def input_facts(
 def painted_mask(
     picture: InputImage, drawn: InputImage | None, *, blur: float | None, invert: bool
 ) -> "Image":
-    """Where ``picture`` is painted, at its size in mode L: 255 there, 0 where nothing changes.
+    """The mask at the size of ``picture``, in mode L: 255 where it is painted, 0 where it stays.
 
-    ``drawn`` is the mask as somebody drew it, in any mode and at any size of the picture's
-    proportions; None takes the transparency of the picture. ``blur`` is the standard deviation in
-    pixels with which its edge is softened. Raises ``FileError`` for a mask of other proportions
-    and for one that paints nothing.
+    ``drawn`` is the user's mask, in any mode and at any size with the picture's proportions; None
+    uses the picture's transparency. ``blur`` softens its edge; it is the standard deviation in
+    pixels. Raises ``FileError`` for a mask of other proportions, and for an empty one.
     """
     from PIL import ImageFilter, ImageOps
 
@@ -52,9 +51,9 @@ def painted_mask(
         mask = ImageOps.invert(mask)
     if mask.getbbox() is None:
         name = picture.name if drawn is None else drawn.name
-        what = "is nowhere transparent" if drawn is None else "is black everywhere"
+        what = "has no transparent pixels" if drawn is None else "is completely black"
         inverted = " when inverted" if invert else ""
-        raise FileError(f"{name} {what}{inverted}: as a mask it paints nothing")
+        raise FileError(f"{name} {what}{inverted}: as a mask it marks nothing to paint")
     return mask.filter(ImageFilter.GaussianBlur(blur)) if blur else mask
 
 
@@ -67,7 +66,7 @@ def _transparency(picture: InputImage) -> "Image":
 
 
 def _grey(drawn: InputImage, picture: InputImage) -> "Image":
-    """The levels of a mask, laid on black where it is transparent, at the picture's size."""
+    """A mask in grey at the picture's size; transparent parts are black."""
     from PIL import Image
 
     width, height = picture.image.size
@@ -78,7 +77,7 @@ def _grey(drawn: InputImage, picture: InputImage) -> "Image":
         mask = sheet
     if mask.size == (width, height):
         return mask.convert("L")
-    # As wide for its height as the picture is, to a pixel.
+    # The mask must have the picture's proportions, to within one pixel.
     if abs(mask.width * height - mask.height * width) > max(width, height):
         raise FileError(
             f"{drawn.name} is {mask.width}x{mask.height} and {picture.name} {width}x{height}: "

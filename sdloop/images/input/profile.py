@@ -1,4 +1,4 @@
-"""Colours in the terms of another device: an ICC profile in the file says whose."""
+"""Convert pictures with an ICC colour profile to sRGB."""
 
 import io
 from typing import TYPE_CHECKING
@@ -7,25 +7,25 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageCms import ImageCmsTransform
 
-# A profile that moves no colour by more levels than this is sRGB under another name or of another
-# rounding. Most are: their pixels stay as they are.
+# A profile that changes no colour by more levels than this is sRGB under another name or with other
+# rounding. Most profiles are; then the pixels are not changed.
 _SAME = 2
 
 
 def in_srgb(image: "Image") -> "Image":
-    """``image`` in sRGB, where the profile in its file says that its numbers are of something else.
+    """``image`` converted to sRGB, if its file has another colour profile.
 
-    Photos of telephones and of scanners are: shown as they are, they would be pale. What is
-    returned is as it came where there is no profile, where that is sRGB's, and, as in browsers,
-    where it is broken or for pictures of other channels; else it is in RGB, with the transparency
-    that it has. Whites go to white and blacks to black.
+    Photos from phones and scanners often have one; without conversion they would look pale. The
+    image is returned unchanged if it has no profile or sRGB's, and, as in browsers, if the profile
+    is broken or does not suit the image's channels. Otherwise the result is in RGB, and keeps its
+    transparency. White stays white and black stays black.
     """
     from PIL import Image
 
     profile = image.info.get("icc_profile")
     if not profile:
         return image
-    if image.mode in ("P", "PA"):  # the profile is that of the colours, and not of their numbers
+    if image.mode in ("P", "PA"):  # the profile applies to colours, not to palette indices
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     elif image.mode == "1":
         image = image.convert("L")
@@ -41,7 +41,7 @@ def in_srgb(image: "Image") -> "Image":
 
 
 def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
-    """From the profile's colours to sRGB's; None for a profile that does not suit ``mode``."""
+    """The conversion from the profile to sRGB; None if the profile does not suit ``mode``."""
     from PIL import ImageCms
 
     try:
@@ -58,7 +58,7 @@ def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
 
 
 def _changes_little(transform: "ImageCmsTransform") -> bool:
-    """Whether colours from all over the cube stay where they are."""
+    """Whether sample colours from the whole RGB cube stay almost the same."""
     from PIL import Image, ImageChops
 
     levels = range(0, 256, 15)

@@ -1,7 +1,7 @@
-"""From a file to upright pixels in RGB or RGBA.
+"""Read picture files as upright pixels in RGB or RGBA.
 
-Nothing here trusts the file: its size in bytes and in pixels is checked before a pixel is decoded,
-and whatever is wrong with it is a ``FileError`` of one line.
+Files are not trusted: the size in bytes and in pixels is checked before any pixel is decoded, and
+anything wrong with a file is a ``FileError`` of one line.
 """
 
 import hashlib
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 Box = tuple[int, int, int, int]
 
 MAX_BYTES = 2**30
-MAX_PIXELS = 178_956_970  # where Pillow, too, takes it for a decompression bomb
+MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs
 
-# What Pillow's readers raise at files that are cut short, damaged or forged.
+# What Pillow raises for files that are truncated, damaged or forged.
 _BROKEN = (
     OSError,
     ValueError,
@@ -43,7 +43,7 @@ _BROKEN = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskFacts:
-    """What a Recipe takes from a mask: the sha256 of its file, and the box of what is painted.
+    """What a Recipe stores of a mask: the sha256 of its file, and the box of the painted part.
 
     ``box`` is (left, top, right, bottom) in the picture's pixels, the last two just outside.
     """
@@ -54,9 +54,9 @@ class MaskFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputFacts:
-    """What a Recipe takes from a picture: the sha256 of its file, and (width, height) upright.
+    """What a Recipe stores of a picture: the sha256 of its file, and its upright (width, height).
 
-    ``mask`` is that of the mask on it, where there is one.
+    ``mask`` has the same for its mask, if there is one.
     """
 
     sha256: str
@@ -68,7 +68,7 @@ class InputFacts:
 class InputImage:
     """A picture that was read: upright, in RGB, or in RGBA where its file has transparency.
 
-    ``name`` is what messages call it. Of an ``animated`` one it is the first frame.
+    ``name`` is for messages. Of an ``animated`` file it is the first frame.
     """
 
     name: str
@@ -85,12 +85,12 @@ OpenImage = Callable[[str], InputImage]
 
 
 def open_image(name: str) -> InputImage:
-    """The picture in the file ``name``; raises ``FileError`` for what is not one, or not whole."""
+    """The picture in the file ``name``; raises ``FileError`` if it is no picture or is damaged."""
     return read_image(bytes_of(name), repr(name))
 
 
 def bytes_of(name: str) -> bytes:
-    """What is in the file, as far as it may be read; raises ``FileError``."""
+    """The file's bytes; raises ``FileError``, also for a file that is too large."""
     try:
         with Path(name).open("rb") as file:
             return file.read(MAX_BYTES + 1)
@@ -116,12 +116,12 @@ def read_image(data: bytes, name: str) -> InputImage:
 
 @contextmanager
 def picture_errors(name: str) -> Iterator[None]:
-    """Turn whatever Pillow raises at a file that is not sound into a ``FileError``."""
+    """Turn whatever Pillow raises for a damaged file into a ``FileError``."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            # Of a picture that is nearly too large, and of tags that do not concern us.
+            # Warnings about nearly too large pictures, and about tags that do not matter here.
             warnings.simplefilter("ignore")
             yield
     except UnidentifiedImageError as error:
@@ -131,23 +131,31 @@ def picture_errors(name: str) -> Iterator[None]:
     except FileError:
         raise
     except _BROKEN as error:
-        raise FileError(f"{name} is not a sound picture: {error}") from error
+        raise FileError(f"{name} is not a valid picture: {error}") from error
 
 
 def _decoded(data: bytes, name: str) -> "tuple[Image, bool]":
-    """The pixels as they are to be seen, and whether more frames follow them."""
+    """The upright pixels of the first frame, and whether more frames follow."""
     from PIL import ImageOps
 
     image = opened(data, name)
     image.load()
-    animated = bool(getattr(image, "is_animated", False))
+    animated = not is_one_photo(image) and bool(getattr(image, "is_animated", False))
     return colours(ImageOps.exif_transpose(image), name), animated
 
 
-def opened(data: bytes, name: str) -> "Image":
-    """The picture in ``data``, none of its pixels decoded yet, and not more of them than is read.
+def is_one_photo(image: "Image") -> bool:
+    """Whether this is a phone's MPO: its other pictures are the same photo again, or a depth map.
 
-    Raises what Pillow does.
+    Pillow counts them as frames.
+    """
+    return image.format == "MPO"
+
+
+def opened(data: bytes, name: str) -> "Image":
+    """The picture in ``data``, not decoded yet, after a check of its number of pixels.
+
+    Raises whatever Pillow raises.
     """
     from PIL import Image
 
@@ -163,11 +171,11 @@ def check_pixels(size: Size, name: str) -> None:
 
 
 def _too_large(name: str) -> FileError:
-    return FileError(f"{name} has more pixels than are read: {MAX_PIXELS // 10**6} million")
+    return FileError(f"{name} must have at most {MAX_PIXELS // 10**6} million pixels, has more")
 
 
 def _formats() -> list[str]:
-    """Pillow's names for what it reads by itself: for PostScript it starts another program."""
+    """Pillow's formats, without PostScript, for which it would start another program."""
     from PIL import Image
 
     Image.init()
@@ -175,7 +183,7 @@ def _formats() -> list[str]:
 
 
 def is_picture_name(path: Path) -> bool:
-    """Whether the suffix is one of a format that is read here."""
+    """Whether the suffix belongs to a format that can be read."""
     from PIL import Image
 
     formats = _formats()
@@ -183,7 +191,7 @@ def is_picture_name(path: Path) -> bool:
 
 
 def colours(image: "Image", name: str) -> "Image":
-    """``image`` in eight bits of sRGB's red, green, blue, and of alpha if it is transparent."""
+    """``image`` as 8-bit sRGB, or with alpha as RGBA if it is transparent."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         image = _eight_bits(image, name)
     image = in_srgb(image)
@@ -192,9 +200,9 @@ def colours(image: "Image", name: str) -> "Image":
 
 
 def _eight_bits(image: "Image", name: str) -> "Image":
-    """Grey of 16 or 32 bits in eight; Pillow's ``convert`` would clip it at 255 instead.
+    """Convert 16 or 32-bit grey to 8 bits; Pillow's ``convert`` would clip it at 255 instead.
 
-    Whole numbers are taken for 16 bits, fractions for shares of white.
+    Whole numbers are taken as 16-bit levels, fractions as shares of white.
     """
     import numpy as np
     from PIL import Image
@@ -204,8 +212,7 @@ def _eight_bits(image: "Image", name: str) -> "Image":
     lowest, highest = float(values.min()), float(values.max())
     if not 0 <= lowest <= highest <= white:
         raise FileError(
-            f"{name} must hold levels of grey from 0 to {white}, "
-            f"and holds {lowest:g} to {highest:g}"
+            f"{name} must have grey levels from 0 to {white}, got {lowest:g} to {highest:g}"
         )
     grey = Image.fromarray((values * (255 / white)).round().astype(np.uint8))
     grey.info |= image.info
@@ -213,7 +220,7 @@ def _eight_bits(image: "Image", name: str) -> "Image":
 
 
 def check_sha256(name: str, expected: str | None, found: str, *, what: str = "picture") -> None:
-    """Raise ``FileError`` when the file is not the one that a Recipe was made with."""
+    """Raise ``FileError`` if the file is not the one that a Recipe was made with."""
     if expected is not None and expected != found:
         raise FileError(
             f"{name} is not the {what} that the recipe was made with: its sha256 is "

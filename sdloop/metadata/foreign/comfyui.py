@@ -4,8 +4,10 @@
 
     {"3": {"class_type": "KSampler", "inputs": {"seed": 4, "positive": ["6", 0], …}}, …}
 
-An input is a value, or a link: a node's name and which of its outputs. Simple graphs are read, in
-which one ``KSampler`` starts from an ``EmptyLatentImage`` with two ``CLIPTextEncode``.
+An input is a value, or a link: a node's name and which of its outputs. Simple graphs are read:
+those with one ``KSampler`` or ``KSamplerAdvanced``, which starts from an empty latent or from a
+picture, with one text each for what is wanted and what is not. Only nodes on the way to the sampler
+count, as ComfyUI runs no others.
 
 Sources, of comfyanonymous/ComfyUI: ``SaveImage``, ``KSampler``, ``CLIPTextEncode``,
 ``EmptyLatentImage``, ``LoraLoader`` and ``CLIPSetLastLayer`` in ``nodes.py``; ``KSAMPLER_NAMES``
@@ -16,12 +18,29 @@ is that of torch's CPU generator, as ours.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sdloop.metadata.foreign.value import Foreign, Item, gathered, sampler, weighed
-from sdloop.recipe.limits import MAX_SEED
+from sdloop.metadata.foreign.graph import Graph, Node
+from sdloop.metadata.foreign.value import (
+    Foreign,
+    Item,
+    call,
+    gathered,
+    number,
+    sampler,
+    seed_items,
+    weighed,
+)
 
 # What the graph's other nodes may be, beside those that are read.
-_PLAIN = ("SaveImage", "PreviewImage", "VAEDecode", "CheckpointLoaderSimple", "PrimitiveNode")
-_READ = ("KSampler", "CLIPTextEncode", "EmptyLatentImage", "LoraLoader", "CLIPSetLastLayer")
+_PLAIN = (
+    *("SaveImage", "PreviewImage", "VAEDecode", "CheckpointLoaderSimple", "PrimitiveNode"),
+    *("PrimitiveInt", "PrimitiveFloat", "PrimitiveString", "PrimitiveStringMultiline", "Reroute"),
+)
+_SAMPLERS = ("KSampler", "KSamplerAdvanced")
+_LORAS = ("LoraLoader", "LoraLoaderModelOnly")
+_READ = (
+    *(*_SAMPLERS, *_LORAS, "CLIPTextEncode", "CLIPTextEncodeSDXL", "EmptyLatentImage"),
+    *("CLIPSetLastLayer", "VAEEncode", "LoadImage"),
+)
 _SPACED: Mapping[str, Mapping[str, str]] = {
     "normal": {"sigmas": "uniform", "timestep_spacing": "linspace"},
     "sgm_uniform": {"sigmas": "uniform", "timestep_spacing": "trailing"},
@@ -30,130 +49,183 @@ _SPACED: Mapping[str, Mapping[str, str]] = {
     "beta": {"sigmas": "beta"},
 }
 
-_Graph = Mapping[str, Mapping[str, Any]]
-
 
 def is_graph(values: Mapping[str, Any]) -> bool:
     nodes = list(values.values())
     return bool(nodes) and all(isinstance(one, Mapping) and "class_type" in one for one in nodes)
 
 
-def read_graph(graph: _Graph) -> Foreign:
+def read_graph(values: Mapping[str, Any]) -> Foreign:
     """The settings in a graph; of one that is not simple, what it is made of."""
-    samplers = [node for node in graph.values() if "KSampler" in str(node["class_type"])]
-    simple = len(samplers) == 1 and samplers[0]["class_type"] == "KSampler"
-    items = _items(graph, samplers[0]) if simple else _not_simple(graph)
-    settings, left_out = gathered(items)
+    graph = Graph(values)
+    samplers = [node for node in graph.nodes.values() if "KSampler" in node.kind]
+    simple = len(samplers) == 1 and samplers[0].kind in _SAMPLERS
+    settings, left_out = gathered(_items(graph, samplers[0]) if simple else _not_simple(graph))
     return Foreign(
         source="comfyui",
         settings=settings,
         fields=_fields(samplers[0]) if simple else {},
         left_out=tuple(left_out),
-        model=_checkpoint(graph),
+        model=_checkpoint(graph, samplers),
     )
 
 
-def _not_simple(graph: _Graph) -> Iterator[Item]:
-    nodes = ", ".join(sorted({str(node["class_type"]) for node in graph.values()}))
+def _not_simple(graph: Graph) -> Iterator[Item]:
+    nodes = ", ".join(sorted({node.kind for node in graph.nodes.values()}))
     yield f"the graph is not one with a single KSampler: {nodes}", None
 
 
-def _fields(node: Mapping[str, Any]) -> dict[str, str]:
-    return {k: str(v) for k, v in node.get("inputs", {}).items() if not isinstance(v, list)}
+def _fields(node: Node) -> dict[str, str]:
+    return {k: str(v) for k, v in node.inputs.items() if not isinstance(v, list)}
 
 
-def _checkpoint(graph: _Graph) -> str | None:
-    named = [node["inputs"].get("ckpt_name") for node in graph.values() if "inputs" in node]
-    found = [str(name) for name in named if name is not None]
+def _checkpoint(graph: Graph, samplers: list[Node]) -> str | None:
+    nodes = graph.before(*samplers) if samplers else list(graph.nodes.values())
+    named = [graph.text(node.get("ckpt_name")) for node in nodes]
+    found = list(dict.fromkeys(name for name in named if name is not None))
     return found[0] if len(found) == 1 else None
 
 
-def _items(graph: _Graph, node: Mapping[str, Any]) -> Iterator[Item]:
-    inputs = node["inputs"]
-    yield from _texts(graph, inputs)
-    yield from _size(graph, inputs)
-    yield from _seed(inputs.get("seed"))
-    yield f"steps: {inputs.get('steps')}", {"steps": inputs.get("steps")}
-    yield f"cfg: {inputs.get('cfg')}", {"guidance_scale": inputs.get("cfg")}
-    name, spacing = str(inputs.get("sampler_name")), str(inputs.get("scheduler"))
+def _items(graph: Graph, node: Node) -> Iterator[Item]:
+    yield from _texts(graph, node)
+    yield from _start(graph, node)
+    seed = graph.value(node.get("noise_seed", node.get("seed")))
+    yield from seed_items(seed, same_noise=True)
+    steps, cfg = graph.value(node.get("steps")), graph.value(node.get("cfg"))
+    yield f"steps: {steps}", {"steps": steps}
+    yield f"cfg: {cfg}", {"guidance_scale": cfg}
+    name, spacing = str(node.get("sampler_name")), str(node.get("scheduler"))
+    yield from sampler_items(name, spacing, "sampler_name")
+    yield from _part_of_steps(graph, node, steps)
+    on_the_way = {*graph.before(node), *graph.after(node)}
+    for one in graph.nodes.values():
+        if one in on_the_way and one.kind not in (*_PLAIN, *_READ):
+            yield f"node {one.kind}", None
+
+
+def sampler_items(name: str, spacing: str, called: str) -> Iterator[Item]:
+    """A sampler and a schedule under ComfyUI's names, which other programs use too."""
     found = sampler(name.removesuffix("_gpu"))
-    yield f"sampler_name: {name}", found
+    yield f"{called}: {name}", found
     if found is not None and spacing in _SPACED and "sigmas" in found:
         yield f"scheduler: {spacing}", _SPACED[spacing]
     elif spacing != "normal":
         yield f"scheduler: {spacing}", None
-    if inputs.get("denoise", 1) != 1:
-        yield f"denoise: {inputs['denoise']}", None
-    for one in graph.values():
-        if one["class_type"] not in (*_PLAIN, *_READ):
-            yield f"node {one['class_type']}", None
 
 
-def _texts(graph: _Graph, inputs: Mapping[str, Any]) -> Iterator[Item]:
+def _part_of_steps(graph: Graph, node: Node, steps: Any) -> Iterator[Item]:
+    """What a ``KSamplerAdvanced`` does not do of a whole picture."""
+    last, run = number(graph.value(node.get("end_at_step"))), number(steps)
+    started = graph.value(node.get("start_at_step", 0))
+    for name, said in (
+        ("add_noise", node.get("add_noise", "enable") != "enable"),
+        ("start_at_step", number(started) != 0),
+        ("end_at_step", last is not None and run is not None and last < run),
+        ("return_with_leftover_noise", node.get("return_with_leftover_noise") == "enable"),
+    ):
+        if said:
+            yield f"{name}: {node.get(name)}", None
+
+
+def _texts(graph: Graph, node: Node) -> Iterator[Item]:
     """Both prompts, with the LoRAs in A1111's way of calling them, and the layer that is read."""
-    calls = "".join(_calls(graph))
-    prompt = _text(graph, inputs.get("positive"))
-    if prompt is None:
-        yield "positive: not one CLIPTextEncode", None
-    else:
-        yield f"positive: {prompt}", {"prompt": prompt + calls}
-        yield from weighed("positive", prompt, "ComfyUI")
-    negative = _text(graph, inputs.get("negative"))
-    if negative is None:
-        yield "negative: not one CLIPTextEncode", None
-    elif negative:
-        yield f"negative: {negative}", {"negative_prompt": negative}
-        yield from weighed("negative", negative, "ComfyUI")
-    for one in _of(graph, "CLIPSetLastLayer"):
-        last = one.get("stop_at_clip_layer", -1)  # -1 is the last
-        yield f"stop_at_clip_layer: {last}", {"clip_skip": -last}
+    encoder = _encoder(graph, node.get("positive"))
+    loras = list(_loras(graph, node, encoder))
+    calls = "".join(found["call"] for _, found in loras if found is not None)
+    yield from _prompt(graph, "positive", encoder, "prompt", calls)
+    yield from _prompt(graph, "negative", _encoder(graph, node.get("negative")), "negative_prompt")
+    yield from (item for item in loras if item[1] is None)
+    for one in graph.chain(encoder, "clip"):
+        if one.kind == "CLIPSetLastLayer":
+            last = graph.value(one.get("stop_at_clip_layer", -1))  # -1 is the last
+            skipped = -last if isinstance(last, int) else None
+            yield f"stop_at_clip_layer: {last}", {"clip_skip": skipped} if skipped else None
+            break
 
 
-def _text(graph: _Graph, link: Any) -> str | None:
-    """The text of the ``CLIPTextEncode`` that is linked, or of the node that it is linked to."""
-    node = _linked(graph, link)
-    if node is None or node["class_type"] != "CLIPTextEncode":
-        return None
-    text = node["inputs"].get("text")
-    source = _linked(graph, text)
-    if source is not None:
-        written = [value for value in source["inputs"].values() if isinstance(value, str)]
-        text = written[0] if len(written) == 1 else None
-    return text if isinstance(text, str) else None
+def _encoder(graph: Graph, link: Any) -> Node | None:
+    node = graph.linked(link)
+    return node if node is not None and node.kind.startswith("CLIPTextEncode") else None
 
 
-def _linked(graph: _Graph, link: Any) -> Mapping[str, Any] | None:
-    return graph.get(str(link[0])) if isinstance(link, list) and len(link) == 2 else None
-
-
-def _of(graph: _Graph, kind: str) -> list[Mapping[str, Any]]:
-    return [node["inputs"] for node in graph.values() if node["class_type"] == kind]
-
-
-def _calls(graph: _Graph) -> Iterator[str]:
-    for one in _of(graph, "LoraLoader"):
-        name = str(one.get("lora_name", "")).removesuffix(".safetensors")
-        yield f" <lora:{name}:{one.get('strength_model', 1):g}>"
-
-
-def _size(graph: _Graph, inputs: Mapping[str, Any]) -> Iterator[Item]:
-    node = _linked(graph, inputs.get("latent_image"))
-    if node is None or node["class_type"] != "EmptyLatentImage":
-        yield f"latent_image: {'none' if node is None else node['class_type']}", None
+def _prompt(
+    graph: Graph, name: str, node: Node | None, field: str, calls: str = ""
+) -> Iterator[Item]:
+    """The text of one encoder; SDXL's has another for the second of its text encoders."""
+    two = node is not None and node.kind == "CLIPTextEncodeSDXL"
+    plain = node is not None and node.kind == "CLIPTextEncode"
+    text = graph.text(node.get("text_l" if two else "text")) if node and (two or plain) else None
+    if text is None or node is None:
+        yield f"{name}: not one CLIPTextEncode", None
         return
-    size = {name: node["inputs"].get(name) for name in ("width", "height")}
-    yield f"size: {size['width']}x{size['height']}", size
-    if node["inputs"].get("batch_size", 1) != 1:
-        yield f"batch_size: {node['inputs']['batch_size']} (the first of them is made)", None
+    if field == "prompt" or text or two:
+        yield f"{name}: {text}", {field: text + calls}
+        yield from weighed(name, text, "ComfyUI")
+    if two:
+        yield from _of_sdxl(graph, name, node, field, text, calls)
 
 
-def _seed(seed: Any) -> Iterator[Item]:
-    """Of 64 bits, of which torch's generator takes the lower half."""
-    if isinstance(seed, int) and seed > MAX_SEED:
-        yield "seed", {"seed": seed & MAX_SEED}
-        yield (
-            f"seed: {seed} (of which torch keeps 32 bits, {seed & MAX_SEED}: the same noise)",
-            None,
-        )
+def _of_sdxl(
+    graph: Graph, name: str, node: Node, field: str, text: str, calls: str
+) -> Iterator[Item]:
+    second = graph.text(node.get("text_g"))
+    if second is None:
+        yield f"{name} (text_g): not one text", None
+    elif second != text:
+        yield f"{name} (text_g): {second}", {f"{field}_2": second + calls}
+    if field == "prompt":
+        for ours, theirs in (
+            ("original_size", ("width", "height")),
+            ("crop_top_left", ("crop_h", "crop_w")),
+            ("target_size", ("target_width", "target_height")),
+        ):
+            pair = [graph.value(node.get(one)) for one in theirs]
+            if None not in pair:
+                yield f"{ours}: {pair}", {ours: tuple(pair)}
+
+
+def _loras(graph: Graph, node: Node, encoder: Node | None) -> Iterator[Item]:
+    """The LoRAs between the checkpoint and the sampler, in the order that they are applied in."""
+    on_model = [one for one in graph.chain(node, "model") if one.kind in _LORAS]
+    on_text = [one for one in graph.chain(encoder, "clip") if one.kind == "LoraLoader"]
+    for one in reversed(on_model):
+        name, model = one.get("lora_name"), graph.value(one.get("strength_model", 1))
+        text = graph.value(one.get("strength_clip", model)) if one in on_text else 0
+        yield call(name, model)
+        if encoder is not None and number(text) != number(model):
+            yield f"lora: {name} on the text encoder at {text} (here it is {model} on both)", None
+    for one in on_text:
+        if one not in on_model:
+            text = graph.value(one.get("strength_clip", 1))
+            yield f"lora: {one.get('lora_name')} on the text encoder alone at {text}", None
+
+
+def _start(graph: Graph, node: Node) -> Iterator[Item]:
+    """What the sampler starts from: noise of a size, or a picture and how much of it is kept."""
+    start, denoise = graph.linked(node.get("latent_image")), graph.value(node.get("denoise", 1))
+    if start is not None and start.kind == "EmptyLatentImage":
+        size = {name: graph.value(start.get(name)) for name in ("width", "height")}
+        yield f"size: {size['width']}x{size['height']}", size
+        if start.get("batch_size", 1) != 1:
+            yield f"batch_size: {start.get('batch_size')} (the first of them is made)", None
+    elif (name := _picture(graph, start)) is not None:
+        yield f"image: {name}", {"image": name}
+        if node.kind == "KSampler":
+            # ComfyUI runs all steps within that part of the noise.
+            found = {"image": name, "strength": denoise, "exact_steps": True}
+            yield f"denoise: {denoise}", found
+        return
     else:
-        yield f"seed: {seed}", {"seed": seed}
+        yield f"latent_image: {'none' if start is None else start.kind}", None
+    if denoise != 1:
+        yield f"denoise: {denoise}", None
+
+
+def _picture(graph: Graph, start: Node | None) -> str | None:
+    """The name of the picture that is encoded as it was loaded."""
+    if start is None or start.kind != "VAEEncode":
+        return None
+    loaded = graph.linked(start.get("pixels"))
+    if loaded is None or loaded.kind != "LoadImage":
+        return None
+    return graph.text(loaded.get("image"))

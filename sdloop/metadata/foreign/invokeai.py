@@ -9,10 +9,21 @@ with weights, and what stands in square brackets the negative prompt.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sdloop.metadata.foreign.value import Foreign, Item, gathered, noise, sampler, texts, weighed
+from sdloop.metadata.foreign.value import (
+    Foreign,
+    Item,
+    call,
+    gathered,
+    mapping,
+    noise,
+    sampler,
+    seed_items,
+    texts,
+    weighed,
+)
 
 _TAKEN = frozenset(
     {
@@ -25,7 +36,7 @@ _TAKEN = frozenset(
 _TAKEN_OLD = frozenset(
     {"type", "prompt", "seed", "steps", "cfg_scale", "sampler", "width", "height"}
 )
-_SAME = ("seed", "steps", "width", "height")
+_SAME = ("steps", "width", "height")
 
 
 def read_invokeai(values: Mapping[str, Any]) -> Foreign:
@@ -45,6 +56,8 @@ def _items(values: Mapping[str, Any]) -> Iterator[Item]:
     for name in _SAME:
         if values.get(name) is not None:
             yield f"{name}: {values[name]}", {name: values[name]}
+    if values.get("seed") is not None:
+        yield from seed_items(values["seed"])
     if values.get("cfg_scale") is not None:
         yield f"cfg_scale: {values['cfg_scale']}", {"guidance_scale": values["cfg_scale"]}
     if values.get("cfg_rescale_multiplier"):
@@ -68,8 +81,11 @@ def _items(values: Mapping[str, Any]) -> Iterator[Item]:
 
 def _prompts(values: Mapping[str, Any]) -> Iterator[Item]:
     """Both, with the LoRAs in A1111's way of calling them; brackets are text to us here."""
-    prompt = str(values.get("positive_prompt") or "")
-    calls = "".join(_calls(values.get("loras") or []))
+    prompt = values.get("positive_prompt")
+    prompt = prompt if isinstance(prompt, str) else ""
+    loras = list(_loras(values.get("loras")))
+    calls = "".join(found["call"] for _, found in loras if found is not None)
+    yield from (item for item in loras if item[1] is None)
     yield f"positive_prompt: {prompt}", {"prompt": prompt + calls, "emphasis": "none"}
     yield from weighed("positive_prompt", prompt, "InvokeAI")
     for name, field in (
@@ -81,10 +97,14 @@ def _prompts(values: Mapping[str, Any]) -> Iterator[Item]:
             yield f"{name}: {values[name]}", {field: values[name]}
 
 
-def _calls(loras: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for one in loras:
-        name = _name(one.get("model", one.get("lora")))
-        yield f" <lora:{name}:{one.get('weight', 1):g}>"
+def _loras(loras: Any) -> Iterator[Item]:
+    for one in loras if isinstance(loras, list) else [loras] if loras else []:
+        values = mapping(one)
+        name = _name(values.get("model", values.get("lora")))
+        if name is None:
+            yield f"loras: {one}", None
+        else:
+            yield call(name, values.get("weight", 1))
 
 
 def _name(model: Any) -> str | None:
@@ -96,7 +116,7 @@ def _name(model: Any) -> str | None:
 
 def read_sd_metadata(values: Mapping[str, Any]) -> Foreign:
     """The settings in "sd-metadata"."""
-    image = values.get("image", {})
+    image = mapping(values.get("image"))
     settings, left_out = gathered(_old_items(image))
     return Foreign(
         source="invokeai",
@@ -114,6 +134,8 @@ def _old_items(image: Mapping[str, Any]) -> Iterator[Item]:
     for name in _SAME:
         if image.get(name) is not None:
             yield f"{name}: {image[name]}", {name: image[name]}
+    if image.get("seed") is not None:
+        yield from seed_items(image["seed"])
     if image.get("cfg_scale") is not None:
         yield f"cfg_scale: {image['cfg_scale']}", {"guidance_scale": image["cfg_scale"]}
     if negative:
@@ -131,6 +153,9 @@ def _old_items(image: Mapping[str, Any]) -> Iterator[Item]:
 def _old_prompt(prompt: Any) -> tuple[str, str]:
     """The text without, and within, its square brackets; parts of a list are joined."""
     if isinstance(prompt, list):
-        prompt = " ".join(str(part.get("prompt", "")) for part in prompt)
+        prompt = " ".join(
+            part if isinstance(part, str) else str(mapping(part).get("prompt", ""))
+            for part in prompt
+        )
     negative = " ".join(re.findall(r"\[(.*?)\]", str(prompt)))
     return " ".join(re.sub(r"\[.*?\]", " ", str(prompt)).split()), negative

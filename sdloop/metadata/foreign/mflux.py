@@ -8,7 +8,7 @@ Source: ``GeneratedImage._get_metadata`` and ``ImageUtil._embed_metadata`` of fi
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sdloop.metadata.foreign.value import Foreign, Item, gathered, noise, texts
+from sdloop.metadata.foreign.value import Foreign, Item, gathered, noise, seed_items, texts
 
 # How it was computed, and when.
 _NO_SETTINGS = frozenset(
@@ -38,9 +38,11 @@ def read_mflux(values: Mapping[str, Any]) -> Foreign:
 
 
 def _items(values: Mapping[str, Any]) -> Iterator[Item]:
-    for name in ("prompt", "negative_prompt", "seed", "steps", "width", "height"):
+    for name in ("prompt", "negative_prompt", "steps", "width", "height"):
         if values.get(name) is not None:
             yield f"{name}: {values[name]}", {name: values[name]}
+    if values.get("seed") is not None:
+        yield from seed_items(values["seed"])
     # Its brackets are letters, as in all models that have no CLIP.
     yield "emphasis", {"emphasis": "none"}
     guidance = values.get("guidance")

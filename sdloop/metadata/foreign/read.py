@@ -1,11 +1,13 @@
 """Which program wrote a picture's metadata, and what it says. A1111's own is ``metadata.a1111``."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sdloop.metadata.a1111 import Parameters, parse_parameters
 from sdloop.metadata.foreign.comfyui import is_graph, read_graph
+from sdloop.metadata.foreign.flat import read_flat
 from sdloop.metadata.foreign.invokeai import read_invokeai, read_sd_metadata
 from sdloop.metadata.foreign.mflux import is_mflux, read_mflux
 from sdloop.metadata.foreign.sdcpp import is_sdcpp, read_sdcpp
@@ -14,35 +16,86 @@ from sdloop.metadata.foreign.value import Foreign, Source
 __all__ = ["KEYWORDS", "Foreign", "Source", "read_foreign"]
 
 # The PNG texts that these programs write, beside A1111's "parameters".
-KEYWORDS = ("invokeai_metadata", "sd-metadata", "prompt")
+KEYWORDS = ("invokeai_metadata", "sd-metadata", "prompt", "Comment")
+
+# One of these makes any comment A1111's.
+_A1111 = {"Steps", "Sampler", "Seed"}
+# A prompt may begin with {red|blue} or [red:blue:0.5], but not like this.
+_LIKE_JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*(?:[{"\]]))')
 
 
 def read_foreign(texts: Mapping[str, str]) -> Foreign | Parameters | None:
     """What texts say that are not ours: A1111's as ``Parameters``, None where nobody speaks.
 
-    A text of a known keyword that is nothing we know is passed over.
+    A text of a known keyword that is nothing we know is passed over. One that says no prompt, as a
+    graph that is not simple, counts only where no other says one.
     """
-    if (values := _object(texts.get("invokeai_metadata"))) is not None:
-        return read_invokeai(values)
-    if isinstance((_object(texts.get("sd-metadata")) or {}).get("image"), dict):
-        return read_sd_metadata(_object(texts.get("sd-metadata")) or {})
-    if (values := _object(texts.get("prompt"))) is not None and is_graph(values):
-        return read_graph(values)
-    if "parameters" not in texts:
+    found = [one for one in _read_all(texts) if one is not None]
+    with_prompt = (one for one in found if not isinstance(one, Foreign) or "prompt" in one.settings)
+    return next(with_prompt, found[0] if found else None)
+
+
+def _read_all(texts: Mapping[str, str]) -> Iterator[Foreign | Parameters | None]:
+    """What each of the texts says, the more exact ones first."""
+    for reader in (_invokeai, _sd_metadata, _comfyui, _parameters, _novelai):
+        try:
+            yield reader(texts)
+        except RecursionError:  # JSON that is nested without end
+            yield None
+
+
+def _invokeai(texts: Mapping[str, str]) -> Foreign | None:
+    values = _object(texts.get("invokeai_metadata"))
+    return None if values is None else read_invokeai(values)
+
+
+def _sd_metadata(texts: Mapping[str, str]) -> Foreign | None:
+    values = _object(texts.get("sd-metadata")) or {}
+    return read_sd_metadata(values) if isinstance(values.get("image"), dict) else None
+
+
+def _comfyui(texts: Mapping[str, str]) -> Foreign | None:
+    values = _object(texts.get("prompt"))
+    return read_graph(values) if values is not None and is_graph(values) else None
+
+
+def _parameters(texts: Mapping[str, str]) -> Foreign | Parameters | None:
+    text = texts.get("parameters", texts.get("comment"))
+    if text is None:
         return None
-    values = _object(texts["parameters"])
-    if values is not None and is_mflux(values):
-        return read_mflux(values)
-    parameters = parse_parameters(texts["parameters"])
+    if (values := _object(text)) is not None:
+        return _of_object(values)
+    parameters = parse_parameters(text)
+    like_json = _LIKE_JSON.match(text) is not None
+    if ("parameters" not in texts or like_json) and not parameters.fields.keys() & _A1111:
+        return None  # the comment of a photo, or JSON that is cut short
+    if like_json and not parameters.prompt:
+        return None
     return read_sdcpp(parameters) if is_sdcpp(parameters) else parameters
 
 
+def _novelai(texts: Mapping[str, str]) -> Foreign | None:
+    values = _object(texts.get("Comment"))
+    return None if values is None else read_flat(values)
+
+
+def _of_object(values: Mapping[str, Any]) -> Foreign | None:
+    """JSON that is nobody's whom we know is no prompt either."""
+    if is_mflux(values):
+        return read_mflux(values)
+    return read_graph(values) if is_graph(values) else read_flat(values)
+
+
 def _object(text: str | None) -> dict[str, Any] | None:
-    """The JSON object in ``text``, if it is one."""
+    """The JSON object in ``text``, if it is one.
+
+    A half of a surrogate pair, which JSON can spell and no output can print, becomes "?".
+    """
     if text is None or not text.lstrip().startswith("{"):
         return None
     try:
         values = json.loads(text)
+        values = json.loads(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None

@@ -1,15 +1,28 @@
 """What a file of another program comes to, and how its items become fields of a Recipe."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sdloop.errors import SettingError
 from sdloop.prompt.check import is_plain
+from sdloop.recipe.limits import MAX_SEED
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.names import SCHEDULERS, parse_scheduler
 
-Source = Literal["sdloop", "a1111", "sd.cpp", "mflux", "invokeai", "comfyui"]
+Source = Literal[
+    "sdloop",
+    "a1111",
+    "sd.cpp",
+    "mflux",
+    "invokeai",
+    "comfyui",
+    "swarmui",
+    "fooocus",
+    "drawthings",
+    "novelai",
+]
 
 # What is said of one item of a file, and the fields that it translates to; None is none at all.
 Item = tuple[str, Mapping[str, Any] | None]
@@ -74,3 +87,56 @@ def weighed(field: str, text: str, whose: str) -> Iterable[Item]:
 def texts(values: Mapping[str, Any]) -> dict[str, str]:
     """The items of a JSON object as they stand in the file, without those that say nothing."""
     return {str(k): str(v) for k, v in values.items() if v not in (None, "", [], {})}
+
+
+def number(value: Any) -> float | None:
+    """``value`` where it is a number, or text that is one; None for everything else.
+
+    >>> number("0.75"), number(True), number([1])
+    (0.75, None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def whole(value: Any) -> Any:
+    """``value``, as a number where it is the text of a whole one: the reader's rules decide."""
+    text = value.strip() if isinstance(value, str) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else value
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """``value`` where it is a JSON object; an empty one for everything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def call(name: Any, weight: Any) -> Item:
+    """A LoRA in A1111's way of calling it, as what is to be added to the prompt under "call".
+
+    The found value is None where the name or the number cannot be read.
+    """
+    scale = number(weight)
+    if not isinstance(name, str) or not name or set(name) & set("<>:\n") or scale is None:
+        return f"lora: {name} at {weight}", None
+    return f"lora: {name}", {"call": f" <lora:{name.removesuffix('.safetensors')}:{scale:g}>"}
+
+
+def seed_items(seed: Any, *, same_noise: bool = False) -> Iterator[Item]:
+    """A seed of up to 64 bits, of which torch's CPU generator takes the lower half."""
+    seed = whole(seed)
+    if isinstance(seed, int) and MAX_SEED < seed < 2**64:
+        yield "seed", {"seed": seed & MAX_SEED}
+        yield masked("seed", seed, same_noise=same_noise), None
+    else:
+        yield f"seed: {seed}", {"seed": seed}
+
+
+def masked(name: str, seed: int, *, same_noise: bool = False) -> str:
+    """What is said of a seed that is longer than torch's CPU generator takes."""
+    same = ": the same noise" if same_noise else ""
+    return f"{name}: {seed} (of which torch keeps 32 bits, {seed & MAX_SEED}{same})"

@@ -1,6 +1,6 @@
-"""What a model says about its own use: how hard to guide it, the words it knows, what to try.
+"""A model's advice about its own use: guidance scale, known words, example prompts.
 
-``model_index.json`` may hold it under ``_sdloop``; diffusers passes over keys that begin with an
+``model_index.json`` may hold it under ``_sdloop``; diffusers ignores keys that begin with an
 underscore::
 
     "_sdloop": {
@@ -25,13 +25,13 @@ class Advice:
     """How a model is best used.
 
     guidance_scale
-        The scale that suits it, where nobody names one.
+        The model's default scale.
     upscale_strength
-        The same for an enlarged picture: models of few pixels forget what they see sooner.
+        The default strength for enlarged pictures: models for small pictures need a lower one.
     vocabulary
-        Kind → the words of that kind that the model was taught; empty where it does not say.
+        Kind → the words of that kind that the model was trained on; empty if unknown.
     prompts
-        What to try first.
+        Example prompts.
     """
 
     guidance_scale: float
@@ -41,9 +41,9 @@ class Advice:
 
 
 def read_advice(name: str, family: str, index: Mapping[str, Any]) -> Advice:
-    """What ``index`` says under ``_sdloop``; else only diffusers' guidance scale for the family.
+    """The advice under ``_sdloop`` in ``index``; else diffusers' guidance scale for the family.
 
-    Raises ``ModelError``, with the field, the rule and the value, for what is not as above.
+    Raises ``ModelError``, with the field, the rule and the value, for an invalid entry.
 
     >>> read_advice("a model", "sdxl", {}).guidance_scale
     5.0

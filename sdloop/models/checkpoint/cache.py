@@ -1,4 +1,4 @@
-"""The models that lie in the Hugging Face cache, ready to run without a network."""
+"""The models in the Hugging Face cache that can run offline."""
 
 import contextlib
 import dataclasses
@@ -12,11 +12,11 @@ from sdloop.models.checkpoint.value import Checkpoint
 
 
 def cached_checkpoints() -> Iterator[tuple[Checkpoint, str | None]]:
-    """Every model of the cache that sdloop runs, and the revision to ask for it by.
+    """Every model in the cache that sdloop can run, and the revision that selects it.
 
-    That is None for what the hub's ``main`` pointed at when it was fetched, else a branch, a tag
-    or a commit. Whatever is of another family, incomplete, damaged or closed to us is passed over:
-    most of a cache belongs to other programs.
+    The revision is None for the commit that ``main`` pointed at when it was downloaded, else a
+    branch, a tag or a commit. Models that are of another family, incomplete, damaged or unreadable
+    are skipped: most of a cache belongs to other programs.
     """
     from huggingface_hub import constants
 
@@ -33,7 +33,7 @@ def cached_checkpoints() -> Iterator[tuple[Checkpoint, str | None]]:
 
 
 def _whole(name: str, snapshot: Path) -> Checkpoint | None:
-    """The model as it is, or in the first variant that is whole: SDXL is often fetched in one."""
+    """The model, or its first complete variant: SDXL is often downloaded only as fp16."""
     for variant in (None, *variants(snapshot, "unet/", STEMS["unet"])):
         with contextlib.suppress(Incomplete):
             return read_folder(name, snapshot, variant)
@@ -41,7 +41,7 @@ def _whole(name: str, snapshot: Path) -> Checkpoint | None:
 
 
 def _asked_by(home: Path, commit: str) -> str | None:
-    """The name that the cache knows ``commit`` by: None for main, or the commit itself."""
+    """The branch or tag of ``commit`` in the cache: None for main; else the commit itself."""
     refs = home / "refs"
     files = sorted(file for file in refs.rglob("*") if file.is_file())
     names = [str(f.relative_to(refs)) for f in files if f.read_bytes().strip() == commit.encode()]

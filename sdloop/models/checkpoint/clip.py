@@ -1,4 +1,4 @@
-"""A CLIP on disk: the model that says how well a picture fits a text. Found, not loaded."""
+"""Find a CLIP on disk, without loading it: the model that rates how well a picture fits a text."""
 
 import hashlib
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ _WEIGHTS = ("model.safetensors", "model-?????-of-?????.safetensors", "model.safe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
-    """How a CLIP wants to see pictures: the shorter side resized to ``shortest_edge`` pixels by
-    Pillow's filter ``resample``, of that the middle square of ``side``, less ``mean`` and over
-    ``std`` of the channels in 0..1."""
+    """How to prepare pictures for a CLIP: resize the shorter side to ``shortest_edge`` pixels with
+    Pillow's filter ``resample``, crop the middle square of ``side``, subtract ``mean`` and divide
+    by ``std`` (channels in 0..1)."""
 
     shortest_edge: int
     side: int
@@ -37,7 +37,7 @@ class View:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipCheckpoint:
-    """A CLIP's folder; ``name`` is what it was asked for by, ``revision`` the hub's commit."""
+    """A CLIP's folder; ``name`` is as the user gave it, ``revision`` is the hub's commit."""
 
     name: str
     path: Path
@@ -50,12 +50,12 @@ class ClipCheckpoint:
 def find_clip(model: str = "mini", *, may_fetch: bool = True) -> ClipCheckpoint:
     """Find a CLIP: the embedded "mini", a folder in Hugging Face's format, or a hub id.
 
-    What the hub's cache does not have is fetched, unless ``may_fetch`` says no. Raises
-    ``ModelError`` for what is not there, incomplete, damaged or no CLIP.
+    A hub model that is not in the cache is downloaded if ``may_fetch``. Raises ``ModelError`` for a
+    model that is missing, incomplete, damaged or not a CLIP.
     """
     path = MINI_CLIP if model == "mini" else local_path(model)
     if path is not None and not path.is_dir():
-        raise ModelError(f"{path} is a file, and a CLIP is a folder with a config.json")
+        raise ModelError(f"{path} is a file, but a CLIP is a folder with a config.json")
     if path is not None:
         return _read(model, path, None)
     path = _snapshot(model, may_fetch=may_fetch)
@@ -63,9 +63,9 @@ def find_clip(model: str = "mini", *, may_fetch: bool = True) -> ClipCheckpoint:
 
 
 def clip_hashes(recipe: Recipe, *, may_fetch: bool = True) -> dict[str, str]:
-    """The sha256 of the CLIP that a Recipe's losses ask, as ``resolve`` takes it.
+    """The sha256 of the CLIP that a Recipe's losses use, as ``resolve`` takes it.
 
-    Of several files it is that of their hashes; of no CLIP there is none.
+    For several files it is the hash of their hashes; without a CLIP there is none.
     """
     name = clip_of(recipe)
     if name is None:
@@ -76,7 +76,7 @@ def clip_hashes(recipe: Recipe, *, may_fetch: bool = True) -> dict[str, str]:
 
 
 def _snapshot(model: str, *, may_fetch: bool) -> Path:
-    """The folder of a hub model; its weights are fetched once its config is that of a CLIP."""
+    """The folder of a hub model; weights are downloaded after checking that it is a CLIP."""
     folder, command = hub.cached(model, None), hub.download_command(model, None)
     why = f"{model} is not in the cache"
     if folder is not None:
@@ -87,7 +87,7 @@ def _snapshot(model: str, *, may_fetch: bool) -> Path:
         else:
             return folder
     if not may_fetch:
-        raise ModelError(f"{why}; `{command}` gets it")
+        raise ModelError(f"{why}; `{command}` downloads it")
     folder = hub.fetch(model, None, (*_SMALL, *_SETTINGS), why)
     try:
         _config(model, folder)
@@ -95,7 +95,7 @@ def _snapshot(model: str, *, may_fetch: bool) -> Path:
             folder = hub.fetch(model, None, _WEIGHTS, why)
         _read(model, folder, None)
     except Incomplete as error:
-        raise ModelError(f"{error}; if the hub has it, `{command}` gets it") from error
+        raise ModelError(f"{error}; if the hub has it, `{command}` downloads it") from error
     return folder
 
 
@@ -105,7 +105,7 @@ def _read(name: str, folder: Path, revision: str | None) -> ClipCheckpoint:
     if not inside(folder, "tokenizer.json").is_file():
         for part in ("vocab.json", "merges.txt"):
             if not inside(folder, part).is_file():
-                raise Incomplete(f"{folder} is no complete model: {part} is missing")
+                raise Incomplete(f"{folder} is not a complete model: {part} is missing")
     weights = weight_files(folder, "", "model", None)
     for file in weights:
         read_header(file)
@@ -116,7 +116,7 @@ def _read(name: str, folder: Path, revision: str | None) -> ClipCheckpoint:
 
 def _config(name: str, folder: Path) -> Mapping[str, Any]:
     if (folder / "model_index.json").exists():
-        raise ModelError(f"{name} is a model that makes pictures, and no CLIP, which compares them")
+        raise ModelError(f"{name} is a model that makes pictures, not a CLIP, which rates them")
     config = read_json(folder, "config.json")
     kind = config.get("model_type")
     if kind != "clip":
@@ -126,7 +126,7 @@ def _config(name: str, folder: Path) -> Mapping[str, Any]:
 
 
 def _view(folder: Path, image_size: int) -> View:
-    """What ``preprocessor_config.json`` says; where it says nothing, what transformers takes."""
+    """The values in ``preprocessor_config.json``, with transformers' defaults."""
     told = read_json(folder, "preprocessor_config.json")
     try:
         view = View(
@@ -137,11 +137,11 @@ def _view(folder: Path, image_size: int) -> View:
             std=_three(told.get("image_std", (0.26862954, 0.26130258, 0.27577711))),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder / 'preprocessor_config.json'} is not a CLIP's") from error
+        raise ModelError(f"{folder / 'preprocessor_config.json'} does not suit a CLIP") from error
     if view.side != image_size or view.shortest_edge < view.side:
         raise ModelError(
-            f"{folder}: pictures are cut to {view.side} pixels of {view.shortest_edge}, and the "
-            f"model looks at {image_size}"
+            f"{folder}: the preprocessor crops pictures to {view.side} pixels, from "
+            f"{view.shortest_edge}, but the model takes {image_size}"
         )
     return view
 

@@ -1,8 +1,8 @@
-"""Which family a model belongs to, told from its configs; never from a flag.
+"""Detect a model's family from its configs; never from a flag.
 
-sdloop runs the UNets of Stable Diffusion 1, 2 and XL base, those of them that paint within a mask,
-and the upscaler that enlarges four times. Whatever else a file turns out to be is refused by its
-own name, because "size mismatch for conv_in.weight" helps nobody.
+sdloop runs Stable Diffusion 1, 2 and XL base, their inpainting models, and the x4 upscaler. Any
+other model is refused with a message that says what it is, because "size mismatch for
+conv_in.weight" helps nobody.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,7 @@ from sdloop.errors import ModelError
 
 SUPPORTED = "sdloop runs Stable Diffusion 1.x, 2.x and SDXL base, and the x4 upscaler"
 
-# The classes that a model_index.json may name for the parts that are loaded. It cannot make us
-# import anything else.
+# The classes that a model_index.json may name for the loaded parts. Nothing else is imported.
 CLASSES: Mapping[str, tuple[str, ...]] = {
     "unet": ("UNet2DConditionModel",),
     "vae": ("AutoencoderKL",),
@@ -24,11 +23,11 @@ CLASSES: Mapping[str, tuple[str, ...]] = {
     "low_res_scheduler": ("DDPMScheduler", "DDPMParallelScheduler"),
 }
 
-# Parts of an index that make no difference to text-to-image.
+# Parts of an index that text-to-image does not need.
 _IGNORED = frozenset({"scheduler", "safety_checker", "feature_extractor", "image_encoder"})
 
-# How many channels a UNet takes: the latents, and beside them a small picture's colours, or a mask
-# and the latents of what it leaves.
+# A UNet's input channels: the latents; for an upscaler also the colours of the small picture; for
+# inpainting also the mask and the latents of the masked picture.
 LATENTS = 4
 UPSCALING = 7
 PAINTING = 9
@@ -39,7 +38,7 @@ _BY_CHANNELS = {
 
 
 def check_index(source: str, index: Mapping[str, Any]) -> tuple[str, ...]:
-    """The parts that ``model_index.json`` lists, all of them ones that sdloop loads."""
+    """The parts in ``model_index.json`` that are loaded; raises ``ModelError`` for others."""
     pipeline = index.get("_class_name", "a pipeline without a name")
     parts = {
         name: entry[1]
@@ -67,19 +66,19 @@ def check_index(source: str, index: Mapping[str, Any]) -> tuple[str, ...]:
 def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> str:
     """One of "sd1", "sd2", "sdxl" and "upscaler", from the parts' configs.
 
-    Raises ``ModelError`` for a UNet that needs other inputs, and for parts that do not fit.
+    Raises ``ModelError`` for a UNet that needs other inputs, and for parts that do not match.
     """
     unet = configs["unet"]
     check_unet(source, unet)
     upscales = unet.get("in_channels") == UPSCALING
     if upscales != ("low_res_scheduler" in configs):
         raise ModelError(
-            f"{source} does not fit together: an upscaler has a UNet of {UPSCALING} channels and "
-            "a low_res_scheduler"
+            f"{source} has parts that do not fit together: an upscaler needs a UNet with "
+            f"{UPSCALING} channels and a low_res_scheduler"
         )
     told_sizes = unet.get("addition_embed_type") == "text_time"
     if upscales and told_sizes:
-        raise ModelError(f"{source} is an upscaler that is told sizes, as SDXL is: {SUPPORTED}")
+        raise ModelError(f"{source} is an upscaler with SDXL's size conditioning: {SUPPORTED}")
     if told_sizes != ("text_encoder_2" in configs):
         raise ModelError(
             f"{source} has a UNet of one family and text encoders of another: {SUPPORTED}"
@@ -89,8 +88,8 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
     wanted = _whole(source, unet, "cross_attention_dim", 1280)
     if wanted != given:
         raise ModelError(
-            f"{source} does not fit together: the UNet's cross_attention_dim is {wanted}, the "
-            f"text encoders give {given}"
+            f"{source} has parts that do not fit together: the UNet's cross_attention_dim is "
+            f"{wanted}, but the text encoders give {given}"
         )
     for config in texts:
         _whole(source, config, "max_position_embeddings", 77)
@@ -98,7 +97,7 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
     size = unet.get("sample_size")
     sides = size if isinstance(size, list) else [size, size]
     if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-        raise ModelError(f"{source} has a UNet whose sample_size is {size!r}, not its trained size")
+        raise ModelError(f"{source} has a UNet with an invalid sample_size: {size!r}")
     if told_sizes:
         return "sdxl"
     if upscales:
@@ -107,10 +106,10 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def check_unet(source: str, unet: Mapping[str, Any]) -> None:
-    """Raise ``ModelError`` for a UNet that wants what sdloop does not give it.
+    """Raise ``ModelError`` for a UNet that needs inputs that sdloop does not provide.
 
-    It gives latents, a timestep and a text; to UNets that take those also a mask and what it
-    leaves, or a small picture and its noise level.
+    It provides latents, a timestep and text embeddings; to inpainting UNets also the mask and the
+    masked picture, to upscalers also the small picture and its noise level.
     """
     channels = _whole(source, unet, "in_channels", LATENTS)
     if channels not in (LATENTS, UPSCALING, PAINTING):
@@ -120,13 +119,13 @@ def check_unet(source: str, unet: Mapping[str, Any]) -> None:
         )
     if unet.get("time_cond_proj_dim") is not None:
         raise ModelError(
-            f"{source} is distilled with the guidance scale as an input (time_cond_proj_dim), "
-            f"as LCM is: {SUPPORTED}"
+            f"{source} has a UNet with the guidance scale as an input (time_cond_proj_dim), "
+            f"like LCM: {SUPPORTED}"
         )
     for key in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
         if unet.get(key) is not None and (key, channels) != ("num_class_embeds", UPSCALING):
             raise ModelError(
-                f"{source} has a UNet with {key} {unet[key]!r}, which needs inputs of its own: "
+                f"{source} has a UNet with {key} {unet[key]!r}, which needs extra inputs: "
                 f"{SUPPORTED}"
             )
     if unet.get("addition_embed_type") not in (None, "text_time"):
@@ -139,10 +138,10 @@ def check_unet(source: str, unet: Mapping[str, Any]) -> None:
 def max_noise_level(
     source: str, index: Mapping[str, Any], configs: Mapping[str, Mapping[str, Any]]
 ) -> int:
-    """How much noise an upscaler may be told to put on what it enlarges.
+    """The highest noise level that an upscaler supports for its input picture.
 
-    What its index says, or diffusers' default; raises ``ModelError`` for more than the UNet has
-    embeddings of, or the scheduler of that noise steps, and for another scheduler.
+    It comes from the index, or is diffusers' default. Raises ``ModelError`` if the UNet has too few
+    embeddings for it or the low_res_scheduler too few steps, and for an unsupported scheduler.
     """
     kind = configs["low_res_scheduler"].get("_class_name")
     if kind not in CLASSES["low_res_scheduler"]:
@@ -152,23 +151,23 @@ def max_noise_level(
     most: Any = index.get("max_noise_level", 350)
     if isinstance(most, bool) or not isinstance(most, int) or not 0 <= most < min(known, steps):
         raise ModelError(
-            f"{source} has a max_noise_level of {most!r} in model_index.json, and its parts know "
-            f"the levels 0 to {min(known, steps) - 1}"
+            f"{source} has a max_noise_level of {most!r} in model_index.json, but its parts only "
+            f"support 0 to {min(known, steps) - 1}"
         )
     return most
 
 
 def check_vae(source: str, vae: Mapping[str, Any]) -> None:
-    """Raise ``ModelError`` for a VAE that is none of the three families' kind."""
+    """Raise ``ModelError`` for a VAE of another kind than that of the supported families."""
     kind = str(vae.get("_class_name", "AutoencoderKL")).removeprefix("Flax")
     channels = _whole(source, vae, "latent_channels", 4)
     blocks = vae.get("block_out_channels", [64])
     if not isinstance(blocks, list) or not 1 <= len(blocks) <= 10:
-        raise ModelError(f"{source} has a VAE whose block_out_channels are {blocks!r}")
+        raise ModelError(f"{source} has a VAE with invalid block_out_channels: {blocks!r}")
     if kind not in CLASSES["vae"] or channels != 4:
         raise ModelError(
-            f"{source} has a VAE of class {kind} with {channels} latent channels; sdloop decodes "
-            "with an AutoencoderKL of 4"
+            f"{source} has a VAE of class {kind} with {channels} latent channels; sdloop needs "
+            "an AutoencoderKL with 4"
         )
 
 

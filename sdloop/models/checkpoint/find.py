@@ -1,7 +1,7 @@
-"""Find a model and say what it is, without loading it: standard library only, milliseconds.
+"""Find a model and detect what it is, without loading it: standard library only, milliseconds.
 
-A model is the embedded ``mini``, a hub id, a folder in diffusers' layout, or a single file in the
-layout of CompVis. Whatever can be refused is refused here, before torch is imported.
+A model is the embedded ``mini``, a hub id, a folder in diffusers' layout, or a single file in
+CompVis's layout. Unusable models are refused here, before torch is imported.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from sdloop.models.checkpoint.value import Checkpoint, vae_factor
 MINI = Path(__file__).parent.parent.parent / "mini"
 LAYOUTS = Path(__file__).parent.parent.parent / "layouts"
 
-# CLIP's, which all three families use and no single file holds.
+# CLIP's tokenizer, which all families use and no single file contains.
 VOCABULARY = LAYOUTS / "clip_tokenizer"
 
 _ENDINGS = (".safetensors", ".ckpt")
@@ -43,14 +43,14 @@ def find_checkpoint(
     layout: Path | None = None,
     may_fetch: bool = True,
 ) -> Checkpoint:
-    """Find ``model``, and fetch it when it is a hub id that the cache does not have.
+    """Find ``model``, and download it if it is a hub id that is not in the cache.
 
-    Without ``may_fetch`` such a model is one that is not there.
-    ``vae`` (a folder, a single file or a hub id) takes the place of the model's own VAE.
-    ``layout`` is a folder of configs that describes a single file of an unusual shape.
+    Without ``may_fetch`` nothing is downloaded, and such a model counts as missing.
+    ``vae`` (a folder, a single file or a hub id) replaces the model's own VAE.
+    ``layout`` is a folder of configs for a single file of an unusual shape.
 
-    Raises ``ModelError`` for a model that is not there, incomplete, damaged or of another family,
-    and ``SettingError`` for a revision or variant that would be ignored.
+    Raises ``ModelError`` for a model that is missing, incomplete, damaged or of another family, and
+    ``SettingError`` for a revision or variant that would be ignored.
     """
     path = MINI if model == "mini" else local_path(model)
     if path is None:
@@ -58,11 +58,11 @@ def find_checkpoint(
         found = read_folder(model, path, variant)
         found = dataclasses.replace(found, revision=path.name, asked_revision=revision)
     elif revision is not None:
-        raise SettingError(f"revision is for models of the hub, and {model} is none: {revision!r}")
+        raise SettingError(f"revision is only for hub models, which {model} is not: {revision!r}")
     elif path.is_dir() or model == "mini":
         found = read_folder(model, path, variant)
     elif variant is not None:
-        raise SettingError(f"variant is for folders, and {model} is a single file: {variant!r}")
+        raise SettingError(f"variant is only for folders, not for the file {model}: {variant!r}")
     else:
         found = _read_file(model, path, layout)
     if vae is not None:
@@ -75,17 +75,17 @@ def find_checkpoint(
 def local_path(model: str) -> Path | None:
     """The path that ``model`` means, or None for a hub id.
 
-    A mistyped path must not be asked of the hub, so whatever looks like a path has to exist.
+    A mistyped path must not be sent to the hub, so anything that looks like a path must exist.
     """
     path = Path(model)
     if model.startswith("~"):
         try:
             path = path.expanduser()
         except RuntimeError as error:
-            raise ModelError(f"{model} is in the home of nobody known here") from error
+            raise ModelError(f"{model} names the home folder of an unknown user") from error
     if path.exists():
         return path
-    if model.endswith(_ENDINGS):
+    if model.lower().endswith(_ENDINGS):
         raise ModelError(f"there is no file {path}")
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise ModelError(f"there is no folder {path}")
@@ -93,7 +93,7 @@ def local_path(model: str) -> Path | None:
 
 
 def read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
-    """The model in a folder; raises ``Incomplete`` where files of the ``variant`` are missing."""
+    """The model in a folder; raises ``Incomplete`` if files of the ``variant`` are missing."""
     configs, index = read_configs(name, folder)
     family = family_of_configs(name, configs)
     xl = "text_encoder_2" in configs
@@ -105,7 +105,7 @@ def read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
         configs=configs,
         weights=read_weights(folder, configs, variant),
         tokenizers=tokenizer_folders(folder, configs),
-        # diffusers' default where an index says nothing
+        # diffusers' default
         force_zeros_for_empty_prompt=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
         advice=read_advice(name, family, index),
         max_noise_level=max_noise_level(name, index, configs) if family == "upscaler" else None,
@@ -145,7 +145,7 @@ def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
 
 
 def _with_vae(found: Checkpoint, vae: str, *, may_fetch: bool) -> Checkpoint:
-    """``found`` with another VAE, whose latents have to be of the same size."""
+    """``found`` with another VAE, which must have latents of the same size and scale."""
     path = local_path(vae)
     if path is None:
         path = hub.vae_snapshot(vae, may_fetch=may_fetch)
@@ -156,20 +156,20 @@ def _with_vae(found: Checkpoint, vae: str, *, may_fetch: bool) -> Checkpoint:
         for file in files:
             read_header(file)
     else:
-        # A single file does not say how its latents are scaled: as those of the model.
+        # A single file has no scaling factor: use the model's.
         config, files = found.configs["vae"], (path,)
         if "vae" not in parts_of_file(read_header(path)):
             raise ModelError(f"{path} holds no VAE")
     check_vae(vae, config)
     if vae_factor(config) != found.size_multiple:
         raise ModelError(
-            f"the VAE {vae} makes {vae_factor(config)} pixels of a latent, and {found.name} needs "
-            f"{found.size_multiple}"
+            f"the VAE {vae} enlarges latents {vae_factor(config)} times, but {found.name} needs "
+            f"{found.size_multiple} times"
         )
     theirs, ours = (c.get("scaling_factor", 0.18215) for c in (config, found.configs["vae"]))
     if theirs != ours:
         raise ModelError(
-            f"the VAE {vae} is of another family than {found.name}: it scales its latents by "
+            f"the VAE {vae} is of another family than {found.name}: its scaling_factor is "
             f"{theirs}, not {ours}"
         )
     return dataclasses.replace(

@@ -1,8 +1,8 @@
 """A model folder in diffusers' layout: its JSON files, weight files and vocabularies.
 
 No file of a model can name a path outside of its folder: a downloaded model may be malicious.
-Symbolic links are the user's own, who may share a text encoder among models, and are followed. In
-the Hugging Face cache they are the downloader's, and lead to the cache's blobs only.
+Symbolic links are followed, because users share text encoders between models that way. In the
+Hugging Face cache, links may only point to the cache's blobs.
 """
 
 import json
@@ -16,7 +16,7 @@ from sdloop.models.checkpoint.families import PAINTING, check_index, family_of_c
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.legacy import settled_scheduler, settled_unet, settled_vae
 
-# What the weight files of each part are called, less variant and ending.
+# The names of each part's weight files, without variant and suffix.
 STEMS: Mapping[str, str] = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
@@ -31,13 +31,13 @@ _AS_READ: Mapping[str, Any] = {}
 
 
 class Incomplete(ModelError):
-    """A file of the model is not there; of a hub model it may still be fetched."""
+    """A file of the model is missing; for a hub model it may still be downloaded."""
 
 
 def inside(folder: Path, relative: str) -> Path:
-    """The path of ``relative`` in ``folder``; ``ModelError`` when it leads out of it.
+    """The path of ``relative`` in ``folder``; ``ModelError`` if it points outside.
 
-    A name leads out, and in the Hugging Face cache so may a link.
+    The name may point outside, and in the Hugging Face cache also a link.
     """
     path, name = folder / relative, PurePath(relative)
     leads_out = name.is_absolute() or ".." in name.parts
@@ -46,17 +46,17 @@ def inside(folder: Path, relative: str) -> Path:
         homes = (home, home.parent.parent / "blobs")
         leads_out |= not any(path.resolve().is_relative_to(allowed) for allowed in homes)
     if leads_out:
-        raise ModelError(f"{path} leads out of the model's folder, to {path.resolve()}")
+        raise ModelError(f"{path} points outside the model's folder, to {path.resolve()}")
     return path
 
 
 def read_json(folder: Path, relative: str) -> dict[str, Any]:
-    """The object in a JSON file of ``folder``; ``ModelError`` for whatever is wrong with it."""
+    """The object in a JSON file of ``folder``; ``ModelError`` if it cannot be read."""
     path = inside(folder, relative)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise Incomplete(f"{folder} is no complete model: {relative} is missing") from error
+        raise Incomplete(f"{folder} is not a complete model: {relative} is missing") from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -69,11 +69,11 @@ def read_json(folder: Path, relative: str) -> dict[str, Any]:
 def read_configs(
     name: str, folder: Path, *, unet: Mapping[str, Any] = _AS_READ
 ) -> tuple[Configs, Mapping[str, Any]]:
-    """The configs of the parts by their names, and the index; ``name`` stands in messages.
+    """The configs of the parts by name, and the index; ``name`` is for messages.
 
-    ``unet`` is what is known better of the UNet than its config says.
+    ``unet`` has values that replace those in the UNet's config.
 
-    Raises ``ModelError`` for a model of no family of ours, before its weights are looked at.
+    Raises ``ModelError`` for a model of an unsupported family, before its weights are checked.
     """
     if not (folder / "model_index.json").exists():
         _explain_no_index(name, folder)
@@ -96,24 +96,24 @@ def read_configs(
 
 
 def _explain_no_index(name: str, folder: Path) -> None:
-    """Raise ``ModelError`` where a folder without an index shows what was meant."""
+    """Raise ``ModelError`` with a hint, for a folder without an index."""
     if (folder / "config.json").exists():
         kind = read_json(folder, "config.json").get("_class_name", "one part")
-        raise ModelError(f"{name} is {kind} alone, not a whole model with a model_index.json")
+        raise ModelError(f"{name} is only {kind}, not a whole model with a model_index.json")
     files = sorted(folder.glob("*.safetensors"))
     if files:
-        raise ModelError(f"{name} is no model in diffusers' layout: did you mean {files[0]}?")
+        raise ModelError(f"{name} is not a model in diffusers' layout: did you mean {files[0]}?")
 
 
 def read_weights(
     folder: Path, configs: Configs, variant: str | None
 ) -> dict[str, tuple[Path, ...]]:
-    """Part → its weight files, whole as far as their headers tell."""
+    """Part → its weight files, complete according to their headers."""
     parts = [part for part in STEMS if part in configs]
     there = sorted({v for part in parts for v in variants(folder, f"{part}/", STEMS[part])})
     if variant is not None and not re.fullmatch(r"[\w.-]+", variant):
         raise SettingError(f"variant must be a word like fp16, got {variant!r}")
-    # Some parts may lack the variant, as in diffusers; where all do, it is mistyped.
+    # Some parts may lack the variant, as in diffusers; if all do, it is mistyped.
     if variant is not None and variant not in there:
         names = ", ".join(map(repr, there)) or "none"
         raise Incomplete(f"{folder} has no variant {variant!r} (it has {names})")
@@ -125,9 +125,9 @@ def read_weights(
 
 
 def weight_files(folder: Path, home: str, stem: str, variant: str | None) -> tuple[Path, ...]:
-    """The safetensors files of ``variant``, or the plain ones where there is no such variant.
+    """The safetensors files of ``variant``, or the plain ones if the part has no such variant.
 
-    ``home`` is the part's place in the folder ("unet/"). Raises ``Incomplete`` when there are none.
+    ``home`` is the part's subfolder ("unet/"). Raises ``Incomplete`` if there are none.
     """
     files = own_files(folder, home, stem, variant) or own_files(folder, home, stem, None)
     if not files:
@@ -136,7 +136,7 @@ def weight_files(folder: Path, home: str, stem: str, variant: str | None) -> tup
 
 
 def own_files(folder: Path, home: str, stem: str, variant: str | None) -> tuple[Path, ...]:
-    """The files of ``variant`` alone: one, or the shards of an index, or none."""
+    """Only the files of ``variant``: one, or the shards of an index, or none."""
     dotted = f".{variant}" if variant else ""
     whole = inside(folder, f"{home}{stem}{dotted}.safetensors")
     if whole.is_file():
@@ -152,17 +152,17 @@ def _shards(folder: Path, home: str, index: str) -> tuple[Path, ...]:
     shards = [inside(folder, f"{home}{name}") for name in sorted(set(names.values()))]
     for shard in shards:
         if shard.suffix != ".safetensors":
-            raise ModelError(f"{shard} is no .safetensors file")
+            raise ModelError(f"{shard} is not a .safetensors file")
         if not shard.is_file():
-            raise Incomplete(f"{folder} is no complete model: {home}{shard.name} is missing")
+            raise Incomplete(f"{folder} is not a complete model: {home}{shard.name} is missing")
     return tuple(shards)
 
 
 def _explain_missing(folder: Path, home: str, stem: str) -> str:
-    missing = f"{folder} is no complete model: {home}{stem}.safetensors is missing"
+    missing = f"{folder} is not a complete model: {home}{stem}.safetensors is missing"
     there = variants(folder, home, stem)
     if there:
-        return f"{missing}, but there is the variant {there[0]!r} (--variant {there[0]})"
+        return f"{missing}, but the variant {there[0]!r} exists (--variant {there[0]})"
     place = folder / home
     pickles = [p for p in sorted(place.glob("*")) if p.suffix in _PICKLES]
     if pickles:
@@ -174,7 +174,7 @@ def _explain_missing(folder: Path, home: str, stem: str) -> str:
 
 
 def variants(folder: Path, home: str, stem: str) -> list[str]:
-    """The variants that there are weight files of ("fp16")."""
+    """The variants for which there are weight files ("fp16")."""
     place = folder / home
     whole = {
         p.name[len(stem) + 1 : -len(".safetensors")] for p in place.glob(f"{stem}.*.safetensors")
@@ -185,7 +185,7 @@ def variants(folder: Path, home: str, stem: str) -> list[str]:
 
 
 def tokenizer_folders(folder: Path, configs: Configs) -> dict[str, Path]:
-    """Part → the folder of its vocabulary, all of whose files are the model's own."""
+    """Part → the folder of its vocabulary, after a check of its files."""
     names = ["tokenizer", "tokenizer_2"] if "text_encoder_2" in configs else ["tokenizer"]
     for name in names:
         place = inside(folder, name)
@@ -194,6 +194,7 @@ def tokenizer_folders(folder: Path, configs: Configs) -> dict[str, Path]:
         whole = (place / "tokenizer.json").is_file()
         if not whole and not all((place / f).is_file() for f in ("vocab.json", "merges.txt")):
             raise Incomplete(
-                f"{folder} is no complete model: {name}/vocab.json or {name}/merges.txt is missing"
+                f"{folder} is not a complete model: {name}/vocab.json or {name}/merges.txt "
+                "is missing"
             )
     return {name: folder / name for name in names}

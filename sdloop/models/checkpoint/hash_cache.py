@@ -1,8 +1,8 @@
-"""Hashes of large files that have not changed since they were hashed last.
+"""A cache of the hashes of large files, as long as they do not change.
 
-A file is known by where it lies and by what the system says of it: size, times, inode. For each
-there is a small file in the user's cache folder, written whole and replaced in one step, so that
-programs that run at once never read half of one. A cache that cannot be read or written is none.
+A file is identified by its path, size, times and inode. Each has a small entry in the user's cache
+folder, which is replaced atomically, so that programs that run at the same time never read half an
+entry. A cache that cannot be read or written is ignored.
 """
 
 import contextlib
@@ -14,13 +14,13 @@ import sys
 import time
 from pathlib import Path
 
-LEAST = 2**20  # bytes; what is smaller is hashed sooner than looked up
+LEAST = 2**20  # bytes; smaller files are hashed faster than looked up
 # A file that was written this recently may be written again without a change of its times.
 _SETTLED = 2.0  # seconds
 
 
 def file_sha256(file: Path) -> str:
-    """The sha256 of what is in ``file``, out of the cache if it is there; raises ``OSError``."""
+    """The sha256 of ``file``, from the cache if possible; raises ``OSError``."""
     before = file.stat()
     if before.st_size < LEAST:
         return _hashed(file)
@@ -38,7 +38,7 @@ def file_sha256(file: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Where the user's system keeps what can be made again: ``XDG_CACHE_HOME``, if it is set."""
+    """sdloop's folder in the user's cache folder (``XDG_CACHE_HOME``, if it is set)."""
     named = os.environ.get("XDG_CACHE_HOME")
     if named:
         return Path(named) / "sdloop"
@@ -49,10 +49,10 @@ def cache_folder() -> Path:
 
 def _facts(path: Path, found: os.stat_result) -> dict[str, str | int]:
     return {
-        "path": os.fsencode(path).hex(),  # which need not be text
+        "path": os.fsencode(path).hex(),  # may not be valid text
         "size": found.st_size,
         "mtime_ns": found.st_mtime_ns,
-        "ctime_ns": found.st_ctime_ns,  # which nobody sets back
+        "ctime_ns": found.st_ctime_ns,  # cannot be set back by programs
         "inode": found.st_ino,
         "device": found.st_dev,
     }

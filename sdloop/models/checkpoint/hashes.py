@@ -1,4 +1,4 @@
-"""What decides a model's pictures, as hashes: weights, configs and vocabularies."""
+"""The hashes of all that decides a model's pictures: weights, configs and vocabularies."""
 
 import hashlib
 import json
@@ -11,11 +11,11 @@ from sdloop.models.checkpoint.value import Checkpoint
 
 
 def model_hashes(checkpoint: Checkpoint) -> dict[str, str]:
-    """The sha256 of all that decides a model's pictures, by names that say not where it lies.
+    """The sha256 of all that decides a model's pictures, by names that do not depend on its path.
 
     "unet/diffusion_pytorch_model.safetensors" for weights in a folder, "model.safetensors" for a
-    single file, "vae.safetensors" for a single-file VAE in its place; "configs" for what all the
-    configs say together, and "tokenizer/merges.txt" and the like for the vocabularies.
+    single file, "vae.safetensors" for a single-file VAE that replaces the model's; "configs" for
+    all configs together, and names like "tokenizer/merges.txt" for the vocabularies.
     """
     files = {**_weights(checkpoint), **_vocabularies(checkpoint)}
     hashes = {name: _sha256(file) for name, file in files.items()}
@@ -28,7 +28,7 @@ def model_hashes(checkpoint: Checkpoint) -> dict[str, str]:
     return hashes | {"configs": hashlib.sha256(text.encode()).hexdigest()}
 
 
-# Which version wrote a config, and from where.
+# Keys that only say which version wrote a config, and from where.
 _SAYS_NOTHING = frozenset(
     {"_diffusers_version", "_name_or_path", "transformers_version", "torch_dtype", "dtype"}
 )
@@ -57,7 +57,7 @@ def _vocabularies(checkpoint: Checkpoint) -> dict[str, Path]:
 
 
 def _sha256(file: Path) -> str:
-    # The hub's cache names large files by their sha256 already; small ones by git's hash.
+    # The hub's cache already names large files by their sha256, but small ones by git's hash.
     blob = file.resolve()
     if (
         file.is_symlink()

@@ -1,7 +1,7 @@
-"""What a weight file says that it holds: names, shapes and types, read without its numbers.
+"""Read the tensor names, shapes and types of a weight file, without its numbers.
 
-A safetensors file begins with this table; a ``.ckpt`` hides it in a pickle, whose instructions
-are listed here and never executed. Both take the standard library and milliseconds, so a wrong
+A safetensors file begins with this table; in a ``.ckpt`` it is part of a pickle, whose instructions
+are listed here and never executed. Both need only the standard library and milliseconds, so a wrong
 or damaged model is refused before anything heavy is imported.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from sdloop.errors import ModelError
 
-# What torch pickles is called; anything else is taken for safetensors.
+# The suffixes of torch's pickles; any other file is read as safetensors.
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 
 # How a file of torch before 1.6 begins: a pickle of the number 0x1950a86a20f9469cfc6c.
@@ -53,8 +53,8 @@ class Header:
     tensors
         name → shape.
     notes
-        What the writer said about the model: a safetensors file's metadata, or the whole numbers
-        beside a ``.ckpt``'s tensors (``global_step``), as text.
+        Metadata: that of a safetensors file, or the whole numbers stored next to a ``.ckpt``'s
+        tensors (``global_step``), as text.
     offsets
         name → (type, first byte, end) in the file; empty for a ``.ckpt``.
     """
@@ -65,14 +65,18 @@ class Header:
     offsets: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
 
 
+def is_pickle(path: Path) -> bool:
+    """Whether a file's name says that torch pickled it, in letters of any case."""
+    return path.suffix.lower() in PICKLES
+
+
 def read_header(path: Path) -> Header:
     """The table of a ``.safetensors`` file, or of a pickle: one of ``PICKLES``.
 
-    Raises ``ModelError`` for a file that is cut short, is no such file, or holds a type that the
-    format does not know.
+    Raises ``ModelError`` for a file that is truncated, or has an unknown format or type.
     """
     try:
-        return _read_ckpt(path) if path.suffix in PICKLES else _read_safetensors(path)
+        return _read_ckpt(path) if is_pickle(path) else _read_safetensors(path)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -83,7 +87,7 @@ def _read_safetensors(path: Path) -> Header:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 2 <= length <= min(MAX_HEADER, size - 8):
-            raise ModelError(f"{path} is no safetensors file, or it is cut short ({size} bytes)")
+            raise ModelError(f"{path} is not a safetensors file, or it is truncated ({size} bytes)")
         text = file.read(length)
     try:
         table = json.loads(text)
@@ -94,22 +98,22 @@ def _read_safetensors(path: Path) -> Header:
         raise ModelError(f"{path} has a damaged safetensors header: {error}") from error
     end = max((end for _, _, end in offsets.values()), default=0)
     if end > size:
-        raise ModelError(f"{path} is cut short: it has {size} bytes of {end}")
+        raise ModelError(f"{path} is truncated: it has {size} bytes of {end}")
     return Header(path=path, tensors=tensors, notes=notes, offsets=offsets)
 
 
 def _place(entry: Mapping[str, Any], base: int) -> tuple[str, int, int]:
-    """Type, first byte and end of a tensor; ``ValueError`` when they disagree."""
+    """Type, first byte and end of a tensor; ``ValueError`` if they do not fit its shape."""
     kind, (start, end) = entry["dtype"], entry["data_offsets"]
     if kind not in _BYTES:
         raise ValueError(f"unknown type {kind!r}")
     if start < 0 or end - start != math.prod(entry["shape"]) * _BYTES[kind]:
-        raise ValueError(f"the shape {entry['shape']} does not take {end - start} bytes")
+        raise ValueError(f"the shape {entry['shape']} does not fit {end - start} bytes")
     return kind, base + start, base + end
 
 
 def read_numbers(header: Header, name: str) -> list[float]:
-    """The numbers of one small tensor of a safetensors file; empty when it is not there."""
+    """The numbers of one small tensor in a safetensors file; empty if it is missing."""
     if name not in header.offsets:
         return []
     kind, start, end = header.offsets[name]
@@ -125,7 +129,7 @@ def read_numbers(header: Header, name: str) -> list[float]:
 
 
 def _read_ckpt(path: Path) -> Header:
-    """List what torch pickled from the opcodes alone: no code in the file can run."""
+    """List the tensors of a torch pickle from its opcodes only: no code in the file can run."""
     with path.open("rb") as file:
         if file.read(len(_BEFORE_1_6)) == _BEFORE_1_6:
             raise ModelError(_explain_old(path))
@@ -136,7 +140,7 @@ def _read_ckpt(path: Path) -> Header:
         tensors, notes = _scan(_words(data))
     except (zipfile.BadZipFile, IndexError, ValueError, RuntimeError) as error:
         raise ModelError(
-            f"{path} is no PyTorch checkpoint that sdloop reads, or it is cut short: {error}"
+            f"{path} is not a PyTorch checkpoint that sdloop can read, or is truncated: {error}"
         ) from error
     return Header(path=path, tensors=tensors, notes=notes)
 
@@ -150,7 +154,7 @@ def _explain_old(path: Path) -> str:
 
 
 def _words(data: bytes) -> Iterator[tuple[str, Any]]:
-    """The opcodes, with texts that come back from the pickle's memo spelled out."""
+    """The opcodes, with texts from the pickle's memo filled in."""
     memo: dict[Any, str] = {}
     text: str | None = None
     for opcode, value, _ in pickletools.genops(data):

@@ -1,6 +1,6 @@
-"""Models of the Hugging Face hub: from the cache when they are there, else fetched once.
+"""Models of the Hugging Face hub: from the cache, otherwise downloaded once.
 
-With all files in the cache nothing touches the network. What is missing is said in one line.
+If all files are in the cache, the network is not used. Missing files are reported in one line.
 """
 
 import sys
@@ -19,17 +19,17 @@ from sdloop.models.checkpoint.folder import (
     tokenizer_folders,
 )
 
-# All small files that any part needs: configs, indices of shards, vocabularies.
+# All small files that a model may need: configs, indices of shards, vocabularies.
 _SMALL = ("*.json", "*/merges.txt")
 
 
 def snapshot(
     model: str, revision: str | None, variant: str | None, *, may_fetch: bool = True
 ) -> Path:
-    """The folder of a hub model with all that ``variant`` needs.
+    """The folder of a hub model with all files that ``variant`` needs.
 
-    Raises ``ModelError`` where it is neither in the cache nor to be had, and for a model that
-    sdloop does not run before its weights are fetched.
+    Raises ``ModelError`` if it is not in the cache and cannot be downloaded. A model that sdloop
+    cannot run is refused before its weights are downloaded.
     """
     folder = cached(model, revision)
     why = f"{model} is not in the cache"
@@ -41,15 +41,15 @@ def snapshot(
         else:
             return folder
     if not may_fetch:
-        raise ModelError(f"{why}; `{download_command(model, revision)}` gets it")
+        raise ModelError(f"{why}; `{download_command(model, revision)}` downloads it")
     folder = fetch(model, revision, _SMALL, why)
     try:
         configs, _ = read_configs(model, folder)
         _fetch_weights(model, revision, folder, configs, variant, why)
         _check_whole(model, folder, variant)
-    except Incomplete as error:  # without a network the hub's library is content with what it has
+    except Incomplete as error:  # offline, the hub's library returns an incomplete folder
         command = download_command(model, revision)
-        raise ModelError(f"{error}; if the hub has it, `{command}` gets it") from error
+        raise ModelError(f"{error}; if the hub has it, `{command}` downloads it") from error
     return folder
 
 
@@ -62,7 +62,7 @@ def _check_whole(model: str, folder: Path, variant: str | None) -> None:
 def _fetch_weights(
     model: str, revision: str | None, folder: Path, configs: Configs, variant: str | None, why: str
 ) -> None:
-    """First the variant's files, then the plain ones of the parts that have no such variant."""
+    """Download the variant's files, then the plain ones of parts without this variant."""
     missing = [part for part in STEMS if part in configs]
     for wanted in (variant, None) if variant else (None,):
         missing = [p for p in missing if not _has_weights(folder, f"{p}/", STEMS[p], wanted)]
@@ -73,14 +73,16 @@ def _fetch_weights(
 
 
 def vae_snapshot(model: str, *, may_fetch: bool = True) -> Path:
-    """The folder of a hub model that is a VAE, or that has one."""
+    """The folder of a hub model that is a VAE or contains one."""
     folder = cached(model, None)
     stem = STEMS["vae"]
     for home in ("", "vae/"):
         if folder is not None and _has_weights(folder, home, stem, None):
             return folder
     if not may_fetch:
-        raise ModelError(f"{model} is not in the cache; `{download_command(model, None)}` gets it")
+        raise ModelError(
+            f"{model} is not in the cache; `{download_command(model, None)}` downloads it"
+        )
     patterns = [*_SMALL, *_patterns("", stem, None), *_patterns("vae/", stem, None)]
     return fetch(model, None, tuple(patterns), f"{model} is not in the cache")
 
@@ -93,7 +95,7 @@ def _has_weights(folder: Path, home: str, stem: str, variant: str | None) -> boo
 
 
 def _patterns(home: str, stem: str, variant: str | None) -> tuple[str, ...]:
-    """The names that weights may have, whole or in shards, without those of other variants."""
+    """Name patterns for weights of this variant, as one file or in shards."""
     dotted = f".{variant}" if variant else ""
     shard = "-?????-of-?????"
     return (
@@ -109,7 +111,7 @@ def cached(model: str, revision: str | None) -> Path | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        # Without patterns it would miss the files that sdloop never wanted.
+        # Without patterns, files that sdloop does not need would count as missing.
         return Path(
             snapshot_download(model, revision=revision, local_files_only=True, allow_patterns=[])
         )
@@ -122,9 +124,9 @@ def cached(model: str, revision: str | None) -> Path | None:
 
 
 def fetch(model: str, revision: str | None, patterns: tuple[str, ...], why: str) -> Path:
-    """Download the files that match, without retries, and return the snapshot's folder.
+    """Download the matching files, without retries, and return the snapshot's folder.
 
-    ``why`` says what is missing, for the message when the hub cannot be reached.
+    ``why`` says what is missing, for error messages.
     """
     from huggingface_hub import constants, errors, snapshot_download
     from huggingface_hub.errors import (
@@ -136,7 +138,7 @@ def fetch(model: str, revision: str | None, patterns: tuple[str, ...], why: str)
 
     command = download_command(model, revision)
     if constants.HF_HUB_OFFLINE:
-        raise ModelError(f"{why}, and HF_HUB_OFFLINE is set: without it, run `{command}`")
+        raise ModelError(f"{why}, and HF_HUB_OFFLINE is set: unset it and run `{command}`")
     try:
         with _bars_on_terminals_only():
             path = snapshot_download(model, revision=revision, allow_patterns=list(patterns))
@@ -150,25 +152,25 @@ def fetch(model: str, revision: str | None, patterns: tuple[str, ...], why: str)
         raise ModelError(f"{model} has no revision {revision!r} on the hub") from error
     except RepositoryNotFoundError as error:
         raise ModelError(
-            f"{why}, and it is no model of the hub, or a private one (`hf auth login`)"
+            f"{why}, and the hub has no such model, or it is private (`hf auth login`)"
         ) from error
     except LocalEntryNotFoundError as error:
         raise ModelError(
-            f"{why}, and the hub cannot be reached: with a network, run `{command}`"
+            f"{why}, and the hub cannot be reached: once online, run `{command}`"
         ) from error
-    # Whichever HTTP library the hub's has under its name.
+    # The errors of the HTTP library that huggingface_hub uses.
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
-        raise ModelError(f"{why}, and fetching failed: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"{why}, and the download failed: {str(error).splitlines()[0]}") from error
 
 
 def download_command(model: str, revision: str | None) -> str:
-    """What fetches a model beforehand."""
+    """The shell command that downloads a model."""
     return f"hf download {model}" + (f" --revision {revision}" if revision else "")
 
 
 @contextmanager
 def _bars_on_terminals_only() -> Iterator[None]:
-    """The hub's library draws its progress bars into log files as well."""
+    """Hide progress bars unless stderr is a terminal: the hub's library also fills log files."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,

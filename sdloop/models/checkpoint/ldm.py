@@ -1,6 +1,6 @@
-"""Single files in the layout of CompVis (latent diffusion models): what they are, by their names.
+"""Detect what a single file in CompVis's layout (latent diffusion models) contains.
 
-They carry no configs, so the names and shapes of their tensors have to tell family and size.
+Such files have no configs, so family and size are detected from tensor names and shapes.
 """
 
 import statistics
@@ -11,7 +11,7 @@ from sdloop.errors import ModelError
 from sdloop.models.checkpoint.families import LATENTS, PAINTING, SUPPORTED, UPSCALING, check_unet
 from sdloop.models.checkpoint.headers import Header, read_numbers
 
-# How the tensors' names of each part begin in a single file.
+# The prefixes of each part's tensor names in a single file.
 UNET = "model.diffusion_model."
 VAE = ("first_stage_model.", "vae.")
 SD1_TEXT = "cond_stage_model.transformer."
@@ -26,7 +26,7 @@ PREFIXES: Mapping[str, tuple[str, ...]] = {
     "text_encoder_2": (XL_TEXT_2,),
 }
 
-# What a single file is, by how some tensor's name begins; the first that fits.
+# What a single file is, by the prefix of any tensor name; the first match counts.
 _BY_NAME = {
     "model.diffusion_model.joint_blocks.": "Stable Diffusion 3",
     "joint_blocks.": "Stable Diffusion 3",
@@ -42,14 +42,14 @@ _BY_NAME = {
     "string_to_param": "a learned embedding",
     "clip_txt_mapper.": "Stable Cascade",
     "down_blocks.0.motion_modules.": "an AnimateDiff motion module",
-    "down_blocks.": "a UNet alone, in diffusers' names",
-    "text_model.": "a text encoder alone",
-    "decoder.": "a VAE alone (give it as --vae)",
+    "down_blocks.": "only a UNet, with diffusers' tensor names",
+    "text_model.": "only a text encoder",
+    "decoder.": "only a VAE (use it with --vae)",
 }
 
 
 def layout_of_file(header: Header) -> str:
-    """Which of the folders in ``layouts`` describes a single file: "sd15", "sdxl" …"""
+    """The folder in ``layouts`` that describes a single file: "sd15", "sdxl" …"""
     starts = {start for start in _BY_NAME if any(n.startswith(start) for n in header.tensors)}
     xl = any(name.startswith(XL_TEXT_2) for name in header.tensors)
     if _is_sd2_in_sgm(header):
@@ -67,8 +67,8 @@ def layout_of_file(header: Header) -> str:
     check_unet(str(header.path), described)
     if described["in_channels"] == UPSCALING:
         raise ModelError(
-            f"{header.path} is an upscaler in a single file, which sdloop takes as a folder in "
-            "diffusers' layout: stabilityai/stable-diffusion-x4-upscaler is one"
+            f"{header.path} is an upscaler in a single file, but sdloop needs upscalers in "
+            "diffusers' layout, like stabilityai/stable-diffusion-x4-upscaler"
         )
     if xl:
         return "sdxl"
@@ -96,13 +96,13 @@ def _is_sd2_in_sgm(header: Header) -> bool:
 
 
 def channels_of_file(header: Header) -> int:
-    """How many channels the UNet in a single file takes: 9 where it paints within a mask."""
+    """The number of input channels of the UNet in a single file: 9 for inpainting models."""
     first = header.tensors.get(f"{UNET}input_blocks.0.0.weight", (0, LATENTS))
     return first[1] if len(first) > 1 else 0
 
 
 def parts_of_file(header: Header) -> frozenset[str]:
-    """The parts that a single file holds; a VAE may also lie in a file of its own, bare."""
+    """The parts in a single file; a VAE may also be alone in a file, without a prefix."""
     found = {
         part
         for part, starts in PREFIXES.items()
@@ -114,11 +114,11 @@ def parts_of_file(header: Header) -> frozenset[str]:
 
 
 def with_notes(scheduler: Mapping[str, Any], header: Header) -> Mapping[str, Any]:
-    """The scheduler config, with what a single file says about its own training.
+    """The scheduler config, with the training settings that a single file states.
 
-    ModelSpec declares the prediction; fine-tunes of SDXL mark themselves with empty tensors named
-    ``v_pred`` and ``ztsnr`` (no signal in the last training step), as ComfyUI reads them. CosXL and
-    others that were trained in EDM's terms hold their range of noise.
+    ModelSpec metadata has the prediction type; fine-tunes of SDXL have empty tensors named
+    ``v_pred`` and ``ztsnr`` (zero terminal SNR), as in ComfyUI. Files of CosXL and other EDM
+    models state their range of noise.
     """
     if _EDM_MAX in header.tensors:
         return _edm(header)
@@ -152,12 +152,12 @@ def _edm(header: Header) -> dict[str, Any]:
 
 
 def predicts_velocity(header: Header) -> bool:
-    """Whether a Stable Diffusion 2 file is the 768-v model: its shapes are those of the base.
+    """Whether a Stable Diffusion 2 file is the 768-v model, which has the same shapes as the base.
 
-    In this order: what the writer declares (ModelSpec); inpainting, which grew out of the base, as
-    diffusers takes it; the training step that both base models stopped at, as diffusers takes it;
-    the spread of one bias, which ComfyUI found to tell them apart (supported_models.py, SD20).
-    Else 768-v, as in diffusers.
+    Checked in this order: the ModelSpec metadata; inpainting models, which are based on the base
+    model (as in diffusers); the last training step of both base models (as in diffusers); the
+    spread of one bias, which differs between them (as in ComfyUI, supported_models.py, SD20).
+    Otherwise 768-v, as in diffusers.
     """
     declared = header.notes.get(_DECLARED)
     if declared is not None:

@@ -1,4 +1,4 @@
-"""What the configs of checkpoints mean today: diffusers' pipelines rewrite those of old ones."""
+"""Update the configs of old checkpoints, as diffusers' pipelines do."""
 
 import re
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from typing import Any
 
 from sdloop.errors import ModelError
 
-# Schedulers whose steps are those of another one. They can also take many steps in parallel, which
-# the loop does not ask for.
+# Schedulers that take the same steps as another one. They could also take many steps in parallel,
+# which the loop does not use.
 TWINS: Mapping[str, str] = {
     "DDIMParallelScheduler": "DDIMScheduler",
     "DDPMParallelScheduler": "DDPMScheduler",
@@ -17,17 +17,16 @@ TWINS: Mapping[str, str] = {
 def settled_scheduler(
     source: str, config: Mapping[str, Any], family: str, *, paints: bool = False
 ) -> dict[str, Any]:
-    """The scheduler config that the family's pipeline in diffusers would run with.
+    """The scheduler config that the family's pipeline in diffusers would use.
 
-    Old checkpoints were written before two of these settings existed, and
-    ``StableDiffusionPipeline.__init__`` rewrites them: ``steps_offset`` becomes 1 and
-    ``clip_sample`` False. They are written also where the checkpoint's own scheduler has no such
-    setting, for another class may take its place. ``StableDiffusionInpaintPipeline``, whose models
-    paint within a mask, rewrites ``skip_prk_steps`` to True and leaves ``clip_sample``.
-    ``StableDiffusionXLPipeline`` and ``StableDiffusionUpscalePipeline`` have no such rules; but a
-    scheduler that takes another's place must not clip latents as if they were pixels. (Flax's class
-    names are the PyTorch ones with a prefix; diffusers drops it as well.) Of two classes with the
-    same steps the config names the one that sdloop knows.
+    Old checkpoints were written before two of these settings existed, so
+    ``StableDiffusionPipeline.__init__`` sets ``steps_offset`` to 1 and ``clip_sample`` to False.
+    They are set even if the checkpoint's own scheduler has no such setting, because another class
+    may replace it. ``StableDiffusionInpaintPipeline`` sets ``skip_prk_steps`` to True and does not
+    change ``clip_sample``. ``StableDiffusionXLPipeline`` and ``StableDiffusionUpscalePipeline``
+    have no such rules; but a scheduler that replaces the model's must not clip latents as if they
+    were pixels. (Flax class names are the PyTorch names with a prefix, which diffusers drops too.)
+    If two classes take the same steps, the config names the one that sdloop supports.
 
     >>> settled_scheduler("a", {"_class_name": "DDIMScheduler"}, "sd1")
     {'_class_name': 'DDIMScheduler', 'steps_offset': 1, 'clip_sample': False}
@@ -51,8 +50,8 @@ def settled_scheduler(
 def settled_unet(config: Mapping[str, Any], family: str) -> Mapping[str, Any]:
     """The UNet's config with the size that it was trained at.
 
-    Before 0.9 diffusers wrote a ``sample_size`` of 32 into every Stable Diffusion, and its pipeline
-    reads those as 64.
+    Before 0.9, diffusers wrote a ``sample_size`` of 32 for every Stable Diffusion model; its
+    pipeline reads it as 64.
 
     >>> settled_unet({"sample_size": 32, "_diffusers_version": "0.2.2"}, "sd1")["sample_size"]
     64
@@ -66,9 +65,9 @@ def settled_unet(config: Mapping[str, Any], family: str) -> Mapping[str, Any]:
 
 
 def settled_vae(config: Mapping[str, Any], family: str) -> Mapping[str, Any]:
-    """The VAE's config with the factor of its latents.
+    """The VAE's config with its scaling factor.
 
-    The upscaler was published before configs had one, and ``StableDiffusionUpscalePipeline`` takes
-    this one whatever they say.
+    The upscaler was published before configs had one, and ``StableDiffusionUpscalePipeline`` always
+    uses this one.
     """
     return {**config, "scaling_factor": 0.08333} if family == "upscaler" else config

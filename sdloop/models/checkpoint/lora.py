@@ -1,6 +1,5 @@
-"""LoRAs on disk: found, recognised and hashed by their tables alone, before a model is loaded."""
+"""Find, recognise and hash LoRAs on disk, before a model is loaded."""
 
-import difflib
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -13,29 +12,29 @@ from sdloop.models.checkpoint.find import local_path
 from sdloop.models.checkpoint.headers import PICKLES, Header, read_header
 from sdloop.models.checkpoint.value import Checkpoint
 
-# diffusers' name for the one LoRA of a folder or a hub repository.
+# diffusers' name for the only LoRA in a folder or hub repository.
 USUAL = "pytorch_lora_weights.safetensors"
 ENDINGS = (".safetensors", *PICKLES)
 
-# A LoRA's pair of matrices, and kohya's strength of them, in every layout that diffusers reads.
+# The names of a LoRA's two matrices, and of kohya's alpha, in all layouts that diffusers reads.
 _PAIR = re.compile(
     r"(?:lora_down|lora_up|lora_A|lora_B|lora\.down|lora\.up|lora_linear_layer\.down"
     r"|lora_linear_layer\.up|_lora\.down|_lora\.up)\.weight$|\.alpha$"
 )
 _DOWN = re.compile(r"(?:lora_down|lora_A|[._]lora\.down|lora_linear_layer\.down)\.weight$")
-# How the names of each part begin, in kohya's layout and in diffusers'.
+# The prefixes of each part's tensor names, in kohya's and in diffusers' layout.
 _STARTS = {
     "unet": ("lora_unet_", "unet."),
     "text_encoder": ("lora_te_", "lora_te1_", "text_encoder."),
     "text_encoder_2": ("lora_te2_", "text_encoder_2."),
 }
-# What else a file may be, by some piece of a tensor's name; the first that fits.
+# What else a file may be, by a part of any tensor name; the first match counts.
 _OTHERS = {
     "dora_scale": "a DoRA, which diffusers does not run",
     "hada_w1": "a LoHa of LyCORIS, which diffusers does not run",
     "lokr_w": "a LoKr of LyCORIS, which diffusers does not run on a UNet",
     "oft_": "an OFT, which diffusers does not run",
-    "lora_mid": "a LoCon with three matrices a layer, which diffusers does not run",
+    "lora_mid": "a LoCon with three matrices per layer, which diffusers does not run",
     "lora_unet_double_blocks": "a LoRA for Flux",
     "lora_unet_joint_blocks": "a LoRA for Stable Diffusion 3",
     "transformer.": "a LoRA for a transformer such as Flux or Stable Diffusion 3",
@@ -45,10 +44,10 @@ _OTHERS = {
     "lora_controlnet": "a Control-LoRA",
     "emb_params": "a learned embedding",
     "clip_l": "a learned embedding",
-    "model.diffusion_model.": "a whole model (give it as --model)",
+    "model.diffusion_model.": "a whole model (use it with --model)",
     "down_blocks.0.resnets.0.conv1.weight": "a UNet",
 }
-# The width of the text that a UNet attends to → whose that is.
+# The width of the text embeddings that a UNet attends to → the model family.
 _FAMILIES = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL"}
 
 
@@ -57,13 +56,12 @@ class LoraFile:
     """A LoRA on disk.
 
     name
-        As it was given: a file, a folder or a hub id.
+        As the user gave it: a file, a folder or a hub id.
     sha256, tensors_sha256
-        Of the whole file; and of what follows its table, as A1111 and Civitai name LoRAs (for a
-        pickle they are the same).
+        The hash of the whole file, and of the part after its header, by which A1111 and Civitai
+        identify LoRAs (equal for a pickle).
     widths
-        Part → how wide its text is: what the UNet attends to, and a text encoder's layers; 0 where
-        no tensor tells.
+        Part → the width of its text embeddings or layers; 0 if it cannot be detected.
     """
 
     name: str
@@ -77,11 +75,11 @@ FindLora = Callable[[str], LoraFile]
 
 
 def find_lora(name: str, *, may_fetch: bool = True) -> LoraFile:
-    """The LoRA that ``name`` means, fetched if it is a hub id that the cache does not have.
+    """The LoRA that ``name`` means, downloaded if it is a hub id that is not in the cache.
 
     ``owner/name/FILE.safetensors`` is one file of a hub repository.
 
-    Raises ``ModelError`` for one that is not there, damaged, or no LoRA for a UNet of ours.
+    Raises ``ModelError`` for a file that is missing, damaged, or not a LoRA for a supported UNet.
     """
     path = _path(name, may_fetch=may_fetch)
     header = read_header(path)
@@ -90,28 +88,6 @@ def find_lora(name: str, *, may_fetch: bool = True) -> LoraFile:
     return LoraFile(
         name=name, path=path, sha256=sha256, tensors_sha256=tensors_sha256, widths=widths
     )
-
-
-def lora_in(folder: Path, name: str) -> Path:
-    """The LoRA called ``name`` in ``folder`` or a folder in it: a file's name without its suffix.
-
-    A name is looked up among the files that are there, so that it cannot lead anywhere else.
-    Raises ``ModelError``, with the nearest names, for one that is not there, or there twice.
-    """
-    if not folder.is_dir():
-        raise ModelError(f"lora_dir must be a folder, got {str(folder)!r}")
-    files = sorted(path for path in folder.rglob("*") if path.suffix in ENDINGS and path.is_file())
-    within = {path: path.relative_to(folder).with_suffix("").as_posix() for path in files}
-    found = [path for path, inside in within.items() if name in (inside, f"{inside}{path.suffix}")]
-    found = found or [path for path in files if name in (path.stem, path.name)]
-    if len(found) > 1:
-        raise ModelError(f"there are {len(found)} LoRAs {name!r}: {_listed(map(str, found))}")
-    if not found:
-        near = difflib.get_close_matches(name, within.values(), n=3, cutoff=0.4)
-        known = near or sorted(within.values())
-        hint = f"there {'is' if len(known) == 1 else 'are'} {_listed(known)}" if known else "empty"
-        raise ModelError(f"there is no LoRA {name!r} in {folder}: {hint}")
-    return found[0]
 
 
 def check_lora(file: LoraFile, checkpoint: Checkpoint) -> None:
@@ -130,7 +106,7 @@ def check_lora(file: LoraFile, checkpoint: Checkpoint) -> None:
         if width not in (0, own[part]):
             raise ModelError(
                 f"{file.name} is a LoRA for {_family(file.widths)}: its {part.replace('_', ' ')} "
-                f"is {width} wide, and that of {checkpoint.name} {own[part]}"
+                f"has width {width}, that of {checkpoint.name} has {own[part]}"
             )
 
 
@@ -142,7 +118,7 @@ def _family(widths: Mapping[str, int]) -> str:
 
 
 def _path(name: str, *, may_fetch: bool) -> Path:
-    # owner/name/FILE is of the hub, unless its beginning is here: a mistyped path stays with us.
+    # owner/name/FILE is on the hub, unless its first folder exists here: then it is a wrong path.
     of_hub = name.count("/") > 1 and not name.startswith((".", "/", "~"))
     of_hub = of_hub and not Path(name.partition("/")[0]).exists()
     path = None if of_hub else local_path(name)
@@ -154,7 +130,7 @@ def _path(name: str, *, may_fetch: bool) -> Path:
 def _from_hub(name: str, *, may_fetch: bool) -> Path:
     owner, _, rest = name.partition("/")
     repository, _, file = rest.partition("/")
-    if not owner or not repository or (file and not file.endswith(ENDINGS)):
+    if not owner or not repository or (file and not file.lower().endswith(ENDINGS)):
         raise ModelError(
             f"{name!r} is neither a file nor a hub id like owner/name (NAME[:SCALE]); a name alone "
             "is looked up in --lora-dir"
@@ -167,20 +143,24 @@ def _from_hub(name: str, *, may_fetch: bool) -> Path:
         return _only_file(folder, name)
     why = f"{model} is not in the cache" if folder is None else f"{name} is not in the cache"
     if not may_fetch:
-        raise ModelError(f"{why}; `hf download {model} {file or USUAL}` gets it")
+        raise ModelError(f"{why}; `hf download {model} {file or USUAL}` downloads it")
     folder = hub.fetch(model, None, (file or USUAL,), why)
     if not (folder / (file or USUAL)).is_file():
         which = "no such file" if file else f"no {USUAL}; name the file: {model}/FILE.safetensors"
-        raise ModelError(f"{name} cannot be fetched: {model} has {which}")
+        raise ModelError(f"{name} cannot be downloaded: {model} has {which}")
     return folder / (file or USUAL)
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.safetensors") if path.is_file())
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() == ".safetensors" and path.is_file()
+    )
 
 
 def _only_file(folder: Path, name: str) -> Path:
-    """The one LoRA in a folder: under the usual name, or alone."""
+    """The LoRA in a folder: with the usual name, or the only file."""
     files = _files(folder)
     usual = [path for path in files if path.name == USUAL] or files
     if len(usual) == 1:
@@ -188,24 +168,24 @@ def _only_file(folder: Path, name: str) -> Path:
     if not files:
         raise ModelError(f"{name} holds no .safetensors file")
     raise ModelError(
-        f"{name} holds {len(files)} files: name one of {_listed(f.name for f in files)}"
+        f"{name} holds {len(files)} files: name one of {listed(f.name for f in files)}"
     )
 
 
 def _recognised(header: Header) -> dict[str, int]:
-    """Part → the width of its text; raises ``ModelError`` for what is no LoRA of a known layout."""
+    """Part → its width; raises ``ModelError`` if it is not a LoRA in a known layout."""
     names = list(header.tensors)
     for piece, what in _OTHERS.items():
         if any(piece in name for name in names):
             raise ModelError(f"{header.path} is {what}")
     if not any(_DOWN.search(name) for name in names):
-        raise ModelError(f"{header.path} is no LoRA: its tensors are {_listed(names) or 'none'}")
+        raise ModelError(f"{header.path} is not a LoRA: its tensors are {listed(names) or 'none'}")
     starts = tuple(start for part in _STARTS.values() for start in part)
     lost = [n for n in names if not n.startswith(starts) or not _PAIR.search(n)]
     if lost:
         raise ModelError(
-            f"{header.path} is a LoRA in a layout that is not known, neither kohya's nor "
-            f"diffusers': it has {_listed(lost)}"
+            f"{header.path} is a LoRA in an unknown layout, neither kohya's nor diffusers': "
+            f"it has {listed(lost)}"
         )
     parts = [part for part in _STARTS if any(name.startswith(_STARTS[part]) for name in names)]
     return {part: _width(header, part) for part in parts}
@@ -221,7 +201,7 @@ def _width(header: Header, part: str) -> int:
 
 
 def _hashes(path: Path, header: Header) -> tuple[str, str]:
-    """The sha256 of a file, and of what follows its table."""
+    """The sha256 of a file, and of the part after its header."""
     start = min((first for _, first, _ in header.offsets.values()), default=0)
     whole, tensors = hashlib.sha256(), hashlib.sha256()
     try:
@@ -235,6 +215,7 @@ def _hashes(path: Path, header: Header) -> tuple[str, str]:
     return whole.hexdigest(), tensors.hexdigest()
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """The first four of ``names``, and how many more there are."""
     known = list(names)
     return ", ".join(known[:4]) + (f" and {len(known) - 4} more" if len(known) > 4 else "")

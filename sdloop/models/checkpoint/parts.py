@@ -1,4 +1,4 @@
-"""How large the parts of a model are, and how precise: told by the tables of its weight files."""
+"""The size and precision of a model's parts, from the headers of its weight files."""
 
 import math
 import re
@@ -16,13 +16,13 @@ class Part:
     """One part of a model on disk.
 
     parameters
-        How many numbers it has, counters and positions not among them.
+        The number of its parameters, without counters and position ids.
     dtypes
-        Their types as ``--dtype`` calls them, the commonest first.
+        Their types as ``--dtype`` names them, the most frequent first.
     bytes
-        What they take in the file.
+        Their size in the file.
 
-    The table of a ``.ckpt`` has shapes alone: ``dtypes`` is empty and ``bytes`` None.
+    The header of a ``.ckpt`` has only shapes: ``dtypes`` is empty and ``bytes`` is None.
     """
 
     name: str
@@ -32,12 +32,12 @@ class Part:
 
 
 def parts_of(checkpoint: Checkpoint) -> tuple[Part, ...]:
-    """The parts that are loaded. Raises ``ModelError`` for a file that is damaged."""
+    """The parts that would be loaded. Raises ``ModelError`` for a damaged file."""
     return tuple(_part(name, checkpoint) for name in checkpoint.weights)
 
 
 def bytes_on_disk(checkpoint: Checkpoint) -> int:
-    """What the weight files take, including what a single file holds beside its parts."""
+    """The size of the weight files, including unused tensors of a single file."""
     files = {file for files in checkpoint.weights.values() for file in files}
     return sum(file.stat().st_size for file in files)
 
@@ -57,10 +57,10 @@ def _part(name: str, checkpoint: Checkpoint) -> Part:
 
 
 def _tensors(name: str, checkpoint: Checkpoint) -> Iterator[tuple[str, int, int | None]]:
-    """Type, numbers and bytes of each tensor of a part; type "" and None where nobody says."""
+    """Type, number count and bytes of each tensor of a part; "" and None if unknown."""
     for file in checkpoint.weights[name]:
         header = read_header(file)
-        # A single file holds all parts, told apart by how the names begin.
+        # A single file holds all parts, distinguished by name prefixes.
         starts = PREFIXES[name] if file == checkpoint.path else ("",)
         for tensor, shape in header.tensors.items():
             if not tensor.startswith(starts):

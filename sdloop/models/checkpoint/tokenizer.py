@@ -1,4 +1,4 @@
-"""A model's vocabulary, read without its weights."""
+"""Load a model's tokenizer, without its weights."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def load_tokenizer(model: Checkpoint, part: str) -> "CLIPTokenizer":
     """The tokenizer for one of the text encoders: ``part`` is "tokenizer" or "tokenizer_2".
 
-    Raises ``ModelError`` for one that cannot be read.
+    Raises ``ModelError`` if it cannot be read.
     """
     from transformers.models.clip.tokenization_clip import CLIPTokenizer  # half a second, no torch
 
@@ -27,6 +27,6 @@ def load_tokenizer(model: Checkpoint, part: str) -> "CLIPTokenizer":
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True, **options)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{part} in {folder} cannot be read: {error}") from error
-    # A vocabulary without a config of its own says that it takes any length.
+    # Without a tokenizer config, transformers would allow any length.
     tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_tokens)
     return tokenizer

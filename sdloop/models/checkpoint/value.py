@@ -1,4 +1,4 @@
-"""A model on disk, as a value."""
+"""``Checkpoint``: a model on disk."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ ModelNames = tuple[str, str | None, str | None, str | None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A model on disk: found and recognised, not loaded.
+    """A model on disk: found and recognised, but not loaded.
 
     name
         As the user gave it: "mini", a hub id, a folder or a file.
@@ -24,23 +24,23 @@ class Checkpoint:
     revision
         The commit of a hub model.
     asked_revision, variant, vae
-        As the user gave them; ``vae`` is another VAE than the model's own.
+        As the user gave them; ``vae`` replaces the model's own VAE.
     family
-        "sd1", "sd2", "sdxl" or "upscaler"; the embedded model is shaped like the first.
+        "sd1", "sd2", "sdxl" or "upscaler"; the embedded model counts as "sd1".
     configs
-        Part → its ``config.json``; "scheduler" → its ``scheduler_config.json`` as
-        ``legacy`` settles it.
+        Part → its ``config.json``; "scheduler" → its ``scheduler_config.json`` after the updates in
+        ``legacy``.
     weights
-        Part → its weight files, several when they are sharded.
+        Part → its weight files, several if they are sharded.
     tokenizers
         Part → the folder of its vocabulary.
     advice
-        What it says about its own use, or diffusers' defaults for its family.
+        The model's advice about its own use, or diffusers' defaults for its family.
     max_noise_level
-        The most noise that an upscaler may be told to put on what it enlarges; None for others.
+        An upscaler's highest noise level for its input picture; None for other models.
     vae_path
-        Where another VAE than the model's own comes from; its config and weights are in
-        ``configs`` and ``weights``.
+        The path of a VAE that replaces the model's own; its config and weights are in ``configs``
+        and ``weights``.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Checkpoint:
 
     @property
     def names(self) -> ModelNames:
-        """What it was found by: a Recipe's model, revision, variant and vae."""
+        """The Recipe's model, revision, variant and vae that select it."""
         return self.name, self.asked_revision, self.variant, self.vae
 
     @property
     def size_multiple(self) -> int:
-        """The VAE's factor: each of its blocks but the last halves the picture."""
+        """The VAE's factor: each of its blocks except the last halves the picture."""
         return vae_factor(self.configs["vae"])
 
     @property
@@ -81,32 +81,32 @@ class Checkpoint:
 
     @property
     def prediction_type(self) -> str:
-        """What the UNet predicts; where the scheduler's config is silent, diffusers' default."""
+        """What the UNet predicts, from the scheduler's config, or diffusers' default."""
         return str(self.configs["scheduler"].get("prediction_type", "epsilon"))
 
     @property
     def guidance_scale(self) -> float:
-        """The scale that suits the model where nobody names one."""
+        """The model's default guidance scale."""
         return self.advice.guidance_scale
 
     @property
     def upscale_strength(self) -> float:
-        """The strength that suits an enlarged picture where nobody names one."""
+        """The model's default strength for enlarged pictures."""
         return self.advice.upscale_strength
 
     @property
     def takes_sizes(self) -> bool:
-        """Whether the UNet is told sizes and crop (SDXL)."""
+        """Whether the UNet is conditioned on sizes and crop (SDXL)."""
         return self.configs["unet"].get("addition_embed_type") == "text_time"
 
     @property
     def paints(self) -> bool:
-        """Whether the UNet sees a mask, and what lies outside of it, beside the latents."""
+        """Whether it is an inpainting model, whose UNet takes a mask and the masked picture too."""
         return bool(self.configs["unet"].get("in_channels") == PAINTING)
 
     @property
     def text_layers(self) -> int:
-        """Layers of the text encoder, of the shallower one where there are two."""
+        """Number of layers of the text encoder; with two, that of the shallower one."""
         encoders = [c for part, c in self.configs.items() if part.startswith("text_encoder")]
         return min(int(config.get("num_hidden_layers", 12)) for config in encoders)
 
@@ -123,7 +123,7 @@ class Checkpoint:
 
     @property
     def max_tokens(self) -> int:
-        """The text encoder's window, start and end token included."""
+        """The text encoder's maximum number of tokens, including start and end."""
         return int(self.configs["text_encoder"].get("max_position_embeddings", 77))
 
 

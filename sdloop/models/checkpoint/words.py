@@ -1,4 +1,4 @@
-"""Which words of a prompt mean something to a model that was taught few."""
+"""Which words of a prompt a model with a small vocabulary knows."""
 
 import functools
 import re
@@ -12,26 +12,26 @@ from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.prompt.learned.grammar import parse_replacement
 from sdloop.prompt.learned.single import token_id
 
-# Words that are in every caption and say nothing.
+# Words without content, which are in most captions.
 _SMALL = frozenset(
     {"a", "an", "and", "at", "by", "for", "in", "of", "on", "some", "the", "to", "under", "with"}
 )
 
 
 def knows_a_word(checkpoint: Checkpoint, prompt: str) -> bool:
-    """Whether something in ``prompt`` can mean anything to the model; True where nobody can tell.
+    """Whether the model knows at least one word of ``prompt``; True if its vocabulary is unknown.
 
-    That is said of the prompt as a whole, for one word that is known is a prompt to play with.
+    One known word is enough: users may want to try the effect of unknown words.
     """
     words = _words(prompt)
     return not words or len(unknown_words(checkpoint, prompt)) < len(words)
 
 
 def unknown_words(checkpoint: Checkpoint, prompt: str) -> tuple[str, ...]:
-    """The words of ``prompt`` that mean nothing to the model; none where nobody can tell.
+    """The words of ``prompt`` that the model does not know; none if its vocabulary is unknown.
 
-    Only a model that states its vocabulary is judged, and by its tokenizer: a word of its captions
-    is one token there, whichever its form ("mice", "kittens"), and any other falls to pieces.
+    Only models that state their vocabulary are checked, with their tokenizer: each form of a word
+    in their captions ("mice", "kittens") is one token, other words are split into several.
     """
     folder = checkpoint.tokenizers["tokenizer"]
     if not checkpoint.advice.vocabulary or not (folder / "vocab.json").is_file():
@@ -43,7 +43,7 @@ def unknown_words(checkpoint: Checkpoint, prompt: str) -> tuple[str, ...]:
 def check_replacements(checkpoint: Checkpoint, replacements: Sequence[str]) -> None:
     """Raise ``SettingError`` for a word in ``replace_tokens`` that is not one token of the model.
 
-    That takes its vocabulary alone, and is known before the weights are loaded.
+    This needs only the vocabulary, so it is checked before the weights are loaded.
     """
     for part in checkpoint.tokenizers if replacements else ():
         tokenizer = load_tokenizer(checkpoint, part)
@@ -63,6 +63,6 @@ def _words(prompt: str) -> tuple[str, ...]:
 
 @functools.cache
 def _whole_words(tokenizer: Path) -> frozenset[str]:
-    """The words that CLIP's tokenizer keeps in one piece."""
+    """The words that are a single token in this vocabulary."""
     tokens = read_json(tokenizer, "vocab.json")
     return frozenset(token.removesuffix("</w>") for token in tokens if token.endswith("</w>"))

@@ -1,1 +1,1 @@
-"""How well pictures fit texts, as a CLIP has it: numbers to sort by, and gradients to steer by."""
+"""CLIP: scores for how well pictures fit texts, and gradients for loss guidance."""

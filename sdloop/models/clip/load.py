@@ -1,4 +1,4 @@
-"""Load a CLIP whole, with its tokenizer and the way it wants to see pictures."""
+"""Load a CLIP with its tokenizer and its preprocessing of pictures."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sdloop.schedulers.quiet import quiet
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clip:
-    """A CLIP in float32 on one device, its parameters without gradients.
+    """A CLIP in float32 on one device; its parameters have no gradients.
 
-    ``name`` is what it was asked for by ("mini", a folder, a hub id).
+    ``name`` is as the user gave it ("mini", a folder, a hub id).
     """
 
     model: CLIPModel
@@ -35,25 +35,24 @@ class Clip:
 
     @property
     def max_tokens(self) -> int:
-        """The longest text that it reads, start and end token included: 77."""
+        """The maximum number of tokens, including start and end: 77."""
         return int(self.model.config.text_config.max_position_embeddings)
 
 
 def load_clip(model: str | ClipCheckpoint = "mini", *, device: str = "auto") -> Clip:
     """Load a CLIP: the embedded "mini", a folder in Hugging Face's format, or a hub id.
 
-    It is float32 wherever it runs: its numbers are compared with each other, and pictures are
-    sorted by differences of a hundredth. The embedded one knows the embedded model's world alone.
+    It is float32 on every device, because pictures are sorted by score differences of a hundredth.
+    The embedded CLIP only knows what the embedded model can draw.
 
-    Raises ``SettingError`` for a device that is not there, ``ModelError`` for whatever is wrong
-    with the model.
+    Raises ``SettingError`` for a missing device, ``ModelError`` for an unusable model.
     """
     place = pick_device(device)
     found = find_clip(model) if isinstance(model, str) else model
     source = f"the CLIP in {found.path}"
     module = _empty(found.config, source)
     tensors = read_tensors(found.weights, place, torch.float32)
-    # Buffers of counted positions that transformers wrote until 4.31: 0, 1, 2 …
+    # Position ids (0, 1, 2 …), which transformers saved until 4.31.
     kept = {n: t for n, t in tensors.items() if not n.endswith("embeddings.position_ids")}
     fill(module, kept, source, place)
     tokenizer = _tokenizer(found)
@@ -68,7 +67,7 @@ def _empty(config: Any, source: str) -> Any:
         with init_empty_weights(), quiet():
             module = CLIPModel(CLIPConfig.from_dict(dict(config)))
     except BAD_CONFIG as error:
-        raise ModelError(f"{source} has a config that builds none: {reason_of(error)}") from error
+        raise ModelError(f"{source} has an invalid config: {reason_of(error)}") from error
     return module.eval().requires_grad_(False)
 
 

@@ -1,7 +1,7 @@
-"""CLIP scores: 100 times the cosine between what a CLIP makes of a picture and of a text.
+"""CLIP scores: 100 times the cosine similarity of a picture's and a text's embeddings.
 
 Source: Hessel et al. 2021 (arXiv:2104.08718), scaled as in torchmetrics' ``CLIPScore``, which
-raises a mean below zero to zero; here a number below zero stays what it is, so that it sorts.
+clamps a negative mean to zero; here negative scores are kept, so that they can be sorted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,14 +25,13 @@ if TYPE_CHECKING:
 def clip_scores(
     clip: Clip, pictures: "Sequence[Picture]", prompts: Sequence[str], *, batch_size: int = 16
 ) -> list[float]:
-    """How well each picture fits the prompt of its place: 100 × cosine, -100 to 100, higher is
-    better.
+    """The score of each picture with its prompt: 100 × cosine, -100 to 100, higher is better.
 
-    Of a picture that is not square the middle is seen, as CLIP's own processor cuts it. A prompt
-    is read as it stands (``prompt.plain_words`` takes the grammar out of one), and not beyond the
-    model's window; ``tokens_left_out`` tells what that costs.
+    Pictures that are not square are cropped to the middle, as by CLIP's own processor. Prompts are
+    read as plain text (``prompt.plain.plain_words`` removes the prompt grammar) and truncated to
+    the model's maximum length; ``tokens_left_out`` says how much is lost.
 
-    Raises ``ValueError`` where there are not as many prompts as pictures.
+    Raises ``ValueError`` if the numbers of prompts and pictures differ.
     """
     if len(pictures) != len(prompts):
         raise ValueError(f"each picture needs its prompt, got {len(pictures)} and {len(prompts)}")
@@ -49,7 +48,7 @@ def clip_scores(
 
 
 def embed_texts(clip: Clip, prompts: Sequence[str]) -> Tensor:
-    """What the CLIP makes of texts: unit vectors (texts, width), on its device."""
+    """The CLIP's embeddings of texts: unit vectors (texts, width), on its device."""
     ids = clip.tokenizer(
         list(prompts),
         padding=True,
@@ -57,20 +56,19 @@ def embed_texts(clip: Clip, prompts: Sequence[str]) -> Tensor:
         truncation=True,
         return_tensors="pt",
     )
-    # No mask, and no padding beyond the longest: what follows the end token changes nothing.
+    # No attention mask is needed: tokens after the end token have no effect.
     pooled = clip.model.get_text_features(ids.input_ids.to(clip.device)).pooler_output
     return F.normalize(pooled, dim=-1)
 
 
 def embed_pixels(clip: Clip, pixels: Tensor) -> Tensor:
-    """What the CLIP makes of pictures in 0..1: (batch, 3, height, width) to unit vectors (batch,
+    """The CLIP's embeddings of pictures in 0..1, (batch, 3, height, width): unit vectors (batch,
     width), on its device.
 
-    Gradients flow back to ``pixels``; the CLIP's own weights take none. The shorter side is
-    resized, bicubic with antialiasing, and the middle square is seen, so that the score of
-    pictures against a text is ``100 * (embed_pixels(clip, pixels) * embed_texts(clip, [text])).
-    sum(-1)``. Pictures that need resizing get another score than by ``clip_scores``, by a few
-    tenths: Pillow resizes bytes.
+    Gradients flow back to ``pixels``, but not to the CLIP's weights. The shorter side is resized
+    (bicubic with antialiasing) and the middle square is cropped. The score of pictures with a text
+    is ``100 * (embed_pixels(clip, pixels) * embed_texts(clip, [text])).sum(-1)``. For pictures that
+    are resized it differs by a few tenths from ``clip_scores``, where Pillow resizes 8-bit pixels.
     """
     view = clip.view
     pixels = pixels.to(clip.device, torch.float32)
@@ -87,7 +85,7 @@ def embed_pixels(clip: Clip, pixels: Tensor) -> Tensor:
 
 
 def tokens_left_out(clip: Clip, prompt: str) -> int:
-    """How many tokens of a prompt lie beyond the window, and are not seen."""
+    """How many tokens of a prompt are beyond the maximum length, and ignored."""
     return max(0, len(clip.tokenizer(prompt, verbose=False).input_ids) - clip.max_tokens)
 
 
@@ -114,6 +112,6 @@ def _seen(picture: "Picture", view: "View") -> Tensor:
 
 
 def _resized(width: int, height: int, shortest_edge: int) -> tuple[int, int]:
-    """The size whose shorter side is ``shortest_edge``; the longer is rounded down, as there."""
+    """The size whose shorter side is ``shortest_edge``; the longer is rounded down, as in CLIP."""
     shorter = min(width, height)
     return int(shortest_edge * width / shorter), int(shortest_edge * height / shorter)

@@ -1,1 +1,1 @@
-"""A model's parts, loaded: the only room that reads weights."""
+"""Load a model's parts: the only package that reads weights."""

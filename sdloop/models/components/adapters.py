@@ -1,44 +1,39 @@
-"""Components with LoRAs next to the weights, which stay as they were.
+"""Add LoRAs to Components without changing the original modules.
 
-A LoRA adds the product of two thin matrices to what a layer makes of its input: peft puts it into
-the layers, diffusers reads the files and names the layers. Both do so in place. Here they are
-given a shell, modules of its own around the very tensors of the model, so that the Components
-stay a value: whoever holds them makes the same pictures as before, at the same time even.
+A LoRA adds the product of two thin matrices to a layer's output: peft adds it to the layers, in
+place. Here it gets a shell: new modules that share the model's tensors. So the original Components
+stay immutable and can still be used, even at the same time.
 
 Source: Hu et al. 2021 (arXiv:2106.09685), section 4.1.
 """
 
 import copy
 import importlib.util
-import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers.utils import logging as bars
 
 from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.lora import LoraFile, check_lora
 from sdloop.models.components.load import Components
-from sdloop.models.components.weights import Module, check_finite, read_tensors
+from sdloop.models.components.lora_layers import Pair, base_layer, layers_of
+from sdloop.models.components.weights import Module
 from sdloop.schedulers.quiet import quiet
 
 _PARTS = ("unet", "text_encoder", "text_encoder_2")
 
 
 def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> Components:
-    """``components`` with each LoRA added at its scale, in their order.
+    """``components`` with each LoRA added at its scale, in order.
 
-    The weights are shared, the modules are not. At a scale of 0 a LoRA adds nothing and is left
-    out, to the bit.
+    The weights are shared, the modules are not. A LoRA with scale 0 is left out, so that the result
+    is bit-equal to one without it.
 
-    Raises ``SettingError`` without peft, ``ModelError`` for a LoRA with a tensor that has no place
-    in the model, or that is not finite.
+    Raises ``SettingError`` without peft, ``ModelError`` for a LoRA with a tensor that does not fit
+    the model, or that is not finite.
     """
     for file, _ in loras:
         if components.checkpoint is not None:
@@ -51,19 +46,22 @@ def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> 
     whole = {part: getattr(components, part) for part in _PARTS}
     shells = {part: shell(module) for part, module in whole.items() if module is not None}
     scales: dict[str, dict[str, float]] = {part: {} for part in shells}
-    with quiet(), _no_bars(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Already found a `peft_config`")  # from the second on
+    with quiet(), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Already found a `peft_config`"
+        )  # for every LoRA after the first
         for number, (file, scale) in enumerate(active):
             name = f"lora_{number}"
             for part in _add(shells, file, name):
                 scales[part][name] = scale
         for part, named in scales.items():
-            _set_scales(shells[part], named)
+            if named:
+                _set_scales(shells[part], named)
     return replace(components, **shells)
 
 
 def shell(module: Module) -> Module:
-    """A copy of ``module`` whose parameters and buffers are the tensors of the original."""
+    """A copy of ``module`` that shares the original's parameters and buffers."""
     memo: dict[int, Any] = {
         id(p): torch.nn.Parameter(p.data, requires_grad=p.requires_grad)
         for p in module.parameters()
@@ -73,132 +71,42 @@ def shell(module: Module) -> Module:
 
 
 def _add(shells: Mapping[str, Module], file: LoraFile, adapter: str) -> list[str]:
-    """Put one LoRA into the parts that it is for, without a scale yet; returns these parts."""
-    tensors, alphas, metadata = _read(file.path, shells["unet"].config)
-    parts = _check(tensors, shells, file.name)
+    """Add one LoRA to the parts that it changes, still without a scale; returns these parts."""
+    found = layers_of(file.path, file.name, shells)
+    parts = [part for part, layers in found.items() if layers]
     for part in parts:
-        _load(tensors, part, shells[part], alphas, metadata, adapter)
-        given = sum(name.startswith(f"{part}.") for name in tensors)
+        _put(shells[part], found[part], adapter)
         placed = sum(f".{adapter}." in name for name, _ in shells[part].named_parameters())
-        if placed != given:
-            raise ModelError(f"{file.name} has {given} tensors for the {part}, {placed} are taken")
+        if placed != 2 * len(found[part]):
+            raise ModelError(
+                f"{file.name}: only {placed} of {2 * len(found[part])} tensors fit the {part}"
+            )
     return parts
 
 
-def _load(
-    tensors: Mapping[str, Tensor], part: str, shell: Module, alphas: Any, metadata: Any, name: str
-) -> None:
-    """Put the tensors of one part into its layers, by diffusers' own loaders."""
-    from diffusers.loaders.lora_pipeline import StableDiffusionXLLoraLoaderMixin as Loader
+def _put(module: Module, layers: Mapping[str, Pair], adapter: str) -> None:
+    """Wrap layers of ``module`` in peft's, with these matrices and alphas."""
+    from peft import LoraConfig, inject_adapter_in_model
 
-    options = {"network_alphas": alphas, "metadata": metadata, "adapter_name": name}
-    options["low_cpu_mem_usage"] = True  # without random numbers first
-    if part == "unet":
-        Loader.load_lora_into_unet(tensors, unet=shell, **options)
-    else:
-        Loader.load_lora_into_text_encoder(tensors, text_encoder=shell, prefix=part, **options)
-
-
-def _read(path: Path, unet_config: Any) -> tuple[dict[str, Tensor], Any, Any]:
-    """A file's tensors under diffusers' names, kohya's alphas, and what peft noted beside them."""
-    from diffusers.loaders.lora_pipeline import StableDiffusionXLLoraLoaderMixin as Loader
-
-    safe = path.suffix == ".safetensors"
-    source: Any = str(path)
-    if not safe:  # diffusers would read it as well, and take any layout
-        source = read_tensors((path,), torch.device("cpu"), torch.float32)
-    try:
-        read: tuple[dict[str, Tensor], Any, Any] = Loader.lora_state_dict(
-            source,
-            unet_config=unet_config,
-            use_safetensors=safe,
-            local_files_only=True,
-            return_lora_metadata=True,
-        )
-    except (ValueError, KeyError, IndexError) as error:
-        raise ModelError(f"{path} has names that diffusers cannot place: {error}") from error
-    return read
-
-
-def _check(tensors: Mapping[str, Tensor], shells: Mapping[str, Module], source: str) -> list[str]:
-    """The parts that ``tensors`` change, each tensor having its place in one of them.
-
-    diffusers and peft let through what they find no place for: a picture with half a LoRA.
-    """
-    weights = {
-        name: _weight(name.removeprefix(f"{part}."), part, shells[part])
-        for name in tensors
-        for part in shells
-        if name.startswith(f"{part}.")
-    }
-    lost = [name for name in tensors if weights.get(name) is None]
-    if lost:
-        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-        raise ModelError(
-            f"{source} does not fit the model, which has no place for {', '.join(lost[:3])}{more}"
-        )
-    for name, tensor in tensors.items():
-        shape, weight = tuple(tensor.shape), weights[name]
-        axis = 0 if _UP.search(name) else 1  # out of the layer, or into it
-        assert weight is not None
-        if len(shape) < 2 or shape[axis] != weight.shape[axis]:
-            raise ModelError(
-                f"{source} does not fit the model: {name} has the shape {shape}, for a weight of "
-                f"{tuple(weight.shape)}"
-            )
-    check_finite(source, tensors)
-    return [part for part in shells if any(name.startswith(f"{part}.") for name in tensors)]
-
-
-_UP = re.compile(r"(lora_B|up)\.weight$")
-# The layer of a LoRA's tensor, in the layouts of peft, of diffusers and of old diffusers.
-_LAYER = re.compile(
-    r"(?P<layer>.+?)(?:\.lora_[AB]|\.lora(?:_linear_layer)?\.(?:up|down)"
-    r"|(?P<old>_lora)\.(?:up|down))\.weight"
-)
-
-
-def _weight(name: str, part: str, module: Module) -> Tensor | None:
-    """The weight of ``module`` that a LoRA's tensor is for, None if there is none."""
-    found = _LAYER.fullmatch(name.replace(".processor.", "."))
-    if found is None:
-        return None
-    layer = found["layer"]
-    if part == "unet":
-        layer = f"{layer}.0" if found["old"] and layer.endswith(".to_out") else layer
-    elif found["old"]:
-        layer = re.sub(r"\.to_(q|k|v|out)$", r".\1_proj", layer)
-    if not hasattr(module, "text_model"):  # of CLIPTextModel since transformers 5.6
-        layer = layer.removeprefix("text_model.")
-    try:
-        wrapped = module.get_submodule(layer)
-    except AttributeError:
-        return None
-    weight: Tensor | None = getattr(getattr(wrapped, "base_layer", wrapped), "weight", None)
-    return weight
+    config = LoraConfig(r=1, lora_alpha=1, target_modules=list(layers), init_lora_weights=False)
+    inject_adapter_in_model(config, module, adapter, low_cpu_mem_usage=True)
+    for name, pair in layers.items():
+        layer = module.get_submodule(name)
+        like = base_layer(layer).weight
+        layer.r[adapter], layer.lora_alpha[adapter] = pair.rank, pair.alpha
+        for matrix, tensor in (
+            (layer.lora_A[adapter], pair.down),
+            (layer.lora_B[adapter], pair.up),
+        ):
+            matrix.weight = torch.nn.Parameter(tensor.to(like.device, like.dtype))
 
 
 def _set_scales(module: Module, scales: Mapping[str, float]) -> None:
-    """Switch a part's LoRAs on, as ``set_adapters`` of diffusers' pipelines does."""
-    from diffusers.loaders.lora_base import set_adapters_for_text_encoder
+    """Activate a part's LoRAs; a layer's scale is ``scale * alpha / rank``."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
-    if not scales:
-        return
-    names, weights = list(scales), list(scales.values())
-    if hasattr(module, "set_adapters"):
-        module.set_adapters(names, weights)
-    else:
-        set_adapters_for_text_encoder(names, module, weights)
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """transformers draws a bar for each text encoder, on terminals and into log files alike."""
-    if not bars.is_progress_bar_enabled():
-        yield
-        return
-    bars.disable_progress_bar()
-    try:
-        yield
-    finally:
-        bars.enable_progress_bar()
+    layers: list[Any] = [m for m in module.modules() if isinstance(m, BaseTunerLayer)]
+    for layer in layers:
+        layer.set_adapter(list(scales))
+        for adapter, scale in scales.items():
+            layer.set_scale(adapter, scale)

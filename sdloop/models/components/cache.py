@@ -1,4 +1,4 @@
-"""The last model that was loaded, for who asks for it again: a worker, and ``sdloop.generate``."""
+"""Keep the last loaded model in memory, for a worker and for ``sdloop.generate``."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Stamp = tuple[object, ...]
 
 @dataclass(kw_only=True)
 class ModelCache:
-    """Holds one model, as long as its files, its device and its precision are the same."""
+    """Keeps one model, as long as its files, device and precision stay the same."""
 
     _stamp: Stamp | None = field(default=None, init=False)
     _components: "Components | None" = field(default=None, init=False)
@@ -32,17 +32,17 @@ class ModelCache:
         device: str,
         dtype: str,
     ) -> "Components":
-        """``load()``, or what it gave the last time, if that is the same model."""
+        """``load()``, or the kept result if it is the same model."""
         stamp = (*_files(checkpoint), device, dtype)
         if self._components is None or stamp != self._stamp:
             self.forget()
             self._components = load()
-            # Read before the weights were: files that change meanwhile are noticed the next time.
+            # Taken before loading: files that change meanwhile are noticed the next time.
             self._stamp = stamp
         return self._components
 
     def forget(self) -> None:
-        """Let go of the model, and of the memory of the GPU that was its."""
+        """Drop the model and free its GPU memory."""
         self._stamp = self._components = None
         import gc
 
@@ -54,7 +54,7 @@ class ModelCache:
 
 
 def _files(checkpoint: Checkpoint) -> Iterator[object]:
-    """Name, size, time and place on the disk of every file that the model is read from."""
+    """Path, size, time and inode of every file that the model is read from."""
     yield checkpoint.name, checkpoint.revision, checkpoint.variant
     folders = [path for path in (checkpoint.path, checkpoint.vae_path) if path is not None]
     weights = (file for part in checkpoint.weights.values() for file in part)

@@ -1,4 +1,4 @@
-"""Where a model runs, and in which precision."""
+"""Choose the device and the precision of a model."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ import torch
 
 from sdloop.errors import SettingError
 
-# Weights of a module that one thread runs best: the embedded one has 5 million, SD1's 860.
+# Modules with fewer weights run fastest on one thread: the embedded UNet has 5 million, SD1's 860.
 _SMALL = 50_000_000
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -19,7 +19,7 @@ DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 def pick_device(name: str) -> torch.device:
     """The device that ``name`` means: auto, cpu, mps, cuda or cuda:i.
 
-    Raises ``SettingError`` for one that is not there.
+    Raises ``SettingError`` if it does not exist.
     """
     there = ["cpu"]
     if torch.backends.mps.is_available():
@@ -38,25 +38,25 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     if name != "auto":
         return DTYPES[name]
     if device.type == "cpu":
-        return torch.float32  # halves are slower there
-    # bf16 has the range of fp32: no fine-tune overflows into a black picture. It has three bits
-    # less than fp16, which --dtype fp16 gives back. Emulated (before Ampere), it is slow.
+        return torch.float32  # half precision is slower there
+    # bf16 has the range of fp32: no fine-tune overflows and gives a black picture. It has three
+    # bits of precision less than fp16 (--dtype fp16). On GPUs before Ampere it is emulated: slow.
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     return torch.float16
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin to count anew what ``peak_memory`` tells, where that can be counted anew."""
+    """Reset the count of ``peak_memory``, if the device supports it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Bytes in use at most: of a CUDA device what torch allocated there since the reset.
+    """Peak memory in bytes: on a CUDA device what torch allocated since the reset.
 
-    Elsewhere it is the resident memory of the whole process since its start, libraries and
-    weights included; ``None`` where the system does not tell.
+    Elsewhere it is the peak resident memory of the whole process, including libraries and weights;
+    ``None`` if the system does not report it.
     """
     if device.type == "cuda":
         allocated: int = torch.cuda.max_memory_allocated(device)
@@ -70,9 +70,9 @@ def peak_memory(device: torch.device) -> int | None:
 
 
 def runs_on_one_thread(module: Any) -> bool:
-    """Whether ``module`` is so small that threads wait for each other longer than they work.
+    """Whether ``module`` is so small that it runs fastest on one thread.
 
-    With one thread a seed's last bits do not depend on how many cores a machine has either.
+    With one thread, the last bits of a picture also do not depend on the machine's number of cores.
     ``OMP_NUM_THREADS`` overrides it.
     """
     size = sum(weights.numel() for weights in module.parameters())
@@ -83,7 +83,7 @@ def runs_on_one_thread(module: Any) -> bool:
 
 @contextmanager
 def threads_for(module: Any) -> Iterator[None]:
-    """Run ``module`` on one thread within the block, if it is small."""
+    """Run ``module`` on one thread inside the block, if it is small."""
     threads = torch.get_num_threads()
     if runs_on_one_thread(module):
         torch.set_num_threads(1)

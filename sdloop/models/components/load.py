@@ -26,10 +26,10 @@ from sdloop.recipe.strength import UPSCALE_STRENGTH
 class Components:
     """A model's parts under the names of its ``model_index.json``, on one device.
 
-    Schedulers count their own steps, so here is only the config that a fresh one is built from.
-    ``tokenizer_2``, ``text_encoder_2`` and ``force_zeros_for_empty_prompt`` are SDXL's,
-    ``low_res_scheduler_config`` and ``max_noise_level`` an upscaler's: what puts noise on the
-    picture that it enlarges, and the most of it.
+    Schedulers count their steps, so this holds only the config for building a new one.
+    ``tokenizer_2``, ``text_encoder_2`` and ``force_zeros_for_empty_prompt`` are for SDXL.
+    ``low_res_scheduler_config`` and ``max_noise_level`` are for upscalers: the scheduler that adds
+    noise to the input picture, and the highest noise level.
     ``checkpoint`` is None for parts that were put together by hand.
     """
 
@@ -52,13 +52,13 @@ class Components:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The UNet's; the VAE's may be wider, see ``vae.dtype``."""
+        """The UNet's dtype; the VAE may have a higher precision, see ``vae.dtype``."""
         dtype: torch.dtype = self.unet.dtype
         return dtype
 
     @property
     def vae_factor(self) -> int:
-        """Pixels per latent, along each side: every block of the VAE but the last halves it."""
+        """Pixels per latent along each side: every block of the VAE except the last halves it."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @property
@@ -79,12 +79,12 @@ class Components:
 
     @property
     def paints(self) -> bool:
-        """Whether it is an inpainting UNet, which takes a mask and the masked image too."""
+        """Whether the UNet is for inpainting, and takes a mask and the masked image too."""
         return bool(self.unet.config.in_channels == PAINTING)
 
     @property
     def guidance_scale(self) -> float:
-        """The scale that suits the model where nobody names one; by hand, diffusers' default."""
+        """The model's default guidance scale; without a checkpoint, diffusers' default."""
         if self.checkpoint is not None:
             return self.checkpoint.guidance_scale
         if self.max_noise_level is not None:
@@ -93,12 +93,12 @@ class Components:
 
     @property
     def upscale_strength(self) -> float:
-        """The strength that suits an enlarged picture where nobody names one."""
+        """The model's default strength for enlarged pictures."""
         return UPSCALE_STRENGTH if self.checkpoint is None else self.checkpoint.upscale_strength
 
     @property
     def text_layers(self) -> int:
-        """Layers of the text encoder, of the shallower one where there are two."""
+        """Number of layers of the text encoder; with two, that of the shallower one."""
         encoders = (self.text_encoder, self.text_encoder_2)
         return min(int(e.config.num_hidden_layers) for e in encoders if e is not None)
 
@@ -115,7 +115,7 @@ class Components:
 
     @property
     def max_tokens(self) -> int:
-        """The text encoder's window, start and end token included: 77."""
+        """The text encoder's maximum number of tokens, including start and end: 77."""
         return int(self.text_encoder.config.max_position_embeddings)
 
 
@@ -128,19 +128,21 @@ def load_components(
     device: str = "auto",
     dtype: str = "auto",
 ) -> Components:
-    """Load a model, or a checkpoint that was found before, straight to its device.
+    """Load a model, or a checkpoint from ``find_checkpoint``, straight to its device.
 
     ``device`` is auto, cpu, mps, cuda or cuda:i, ``dtype`` auto, fp16, bf16 or fp32.
 
-    Raises ``SettingError`` for a device that is not there, ``ModelError`` for whatever is wrong
-    with the model, naming file, part and tensor.
+    Raises ``SettingError`` for a missing device, ``ModelError`` for an unusable model; the message
+    names file, part and tensor.
     """
     place = pick_device(device)
     precision = pick_dtype(dtype, place)
     if isinstance(model, str):
         model = find_checkpoint(model, revision=revision, variant=variant, vae=vae)
     elif (revision, variant, vae) != (None, None, None):
-        raise SettingError("revision, variant and vae belong to find_checkpoint, and it has run")
+        raise SettingError(
+            "revision, variant and vae must be given to find_checkpoint, which has already run"
+        )
     parts = {part: _load_part(model, part, place, precision) for part in model.weights}
     tokenizers = {part: load_tokenizer(model, part) for part in model.tokenizers}
     for part, tokenizer in tokenizers.items():
@@ -176,10 +178,10 @@ def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.
 
 
 def _overflows(model: Checkpoint) -> bool:
-    """Whether the VAE's activations leave the range of fp16: SDXL's do, and pictures turn black.
+    """Whether the VAE overflows fp16, which makes pictures black, as SDXL's does.
 
-    An old config that says nothing is of SD1 or SD2, whose VAEs are fine, or of SDXL or an
-    upscaler.
+    If an old config does not say so, the family decides: the VAEs of SD1 and SD2 do not overflow,
+    those of SDXL and upscalers do.
     """
     silent = model.family in ("sdxl", "upscaler")
     return bool(model.configs["vae"].get("force_upcast", silent))

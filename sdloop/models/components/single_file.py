@@ -1,7 +1,7 @@
-"""Single-file checkpoints in the layout of CompVis (LDM): their tensors under diffusers' names.
+"""Read single-file checkpoints in CompVis's layout (LDM), with diffusers' tensor names.
 
-The conversion is diffusers' own; around it stands the check that it used every tensor of a part,
-for it drops what it does not know.
+The conversion is diffusers' own. It drops tensors that it does not know, so we check that it used
+every tensor of a part.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ from sdloop.schedulers.quiet import quiet
 def read_part(
     part: str, file: Path, module: Module, device: torch.device, dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """One part's tensors out of a single file, named as ``module`` names them."""
+    """One part's tensors from a single file, with the names that ``module`` uses."""
     starts = PREFIXES[part] + (VAE_STARTS if part == "vae" else ())
     tensors = read_tensors((file,), device, dtype, starts)
     try:
@@ -80,7 +80,7 @@ def _converted_text_encoder(
     start = next((s for s in (SD2_TEXT, XL_TEXT_2) if any(n.startswith(s) for n in tensors)), "")
     for name in (name.removeprefix(start) for name in tensors):
         if not name.startswith("transformer.") and name not in OPEN_CLIP:
-            raise ModelError(f"{source}: {start}{name} has no place in it")
+            raise ModelError(f"{source}: {start}{name} is not expected")
     converted: dict[str, Tensor] = convert_open_clip_checkpoint(module, tensors, prefix=start)
     return converted
 
@@ -92,8 +92,9 @@ def _renamed(name: str) -> str:
 def _check_all_used(
     tensors: Mapping[str, Tensor], converted: Mapping[str, Tensor], source: str
 ) -> None:
-    """The conversion moves tensors and at most drops their last, single-number dimensions."""
+    """Check that each tensor was used: its data must be unchanged, except for trailing dimensions
+    of size 1."""
     used = {tensor.data_ptr() for tensor in converted.values()}
     extra = [name for name, tensor in tensors.items() if tensor.data_ptr() not in used]
     if extra:
-        raise ModelError(f"{source}: {extra[0]} has no place in it")
+        raise ModelError(f"{source}: {extra[0]} is not expected")

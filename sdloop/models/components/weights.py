@@ -1,8 +1,8 @@
-"""Put the tensors of weight files into the modules that diffusers and transformers define.
+"""Load the tensors of weight files into the modules of diffusers and transformers.
 
-Both libraries let through what would silently make another picture: a missing tensor is filled
-with random numbers, an extra one dropped, NaN kept. Here every tensor has its one place, and a
-misfit is named by file, part and tensor. Reading goes straight to the device.
+Both libraries accept files that would silently give another picture: a missing tensor is filled
+with random numbers, an extra one is dropped, NaN is kept. Here every tensor must fit exactly, and
+errors name file, part and tensor. Tensors are read straight to the device.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from sdloop.errors import ModelError
-from sdloop.models.checkpoint.headers import PICKLES
+from sdloop.models.checkpoint.headers import is_pickle
 from sdloop.models.components.harmless import without_harmless
 from sdloop.models.components.pickles import unpickled
 from sdloop.schedulers.quiet import quiet
@@ -33,7 +33,7 @@ _CLASSES: Mapping[str, Any] = {
     "text_encoder_2": CLIPTextModelWithProjection,
 }
 
-# Attention in VAEs as diffusers named it before 0.13; the published SD1 and SD2 have it.
+# The names of attention in VAEs before diffusers 0.13, used by the published SD1 and SD2.
 _OLD_ATTENTION = {
     ".query.": ".to_q.",
     ".key.": ".to_k.",
@@ -42,7 +42,7 @@ _OLD_ATTENTION = {
 }
 
 
-# What the libraries stumble over in a config that makes no sense; they do not check it first.
+# What the libraries raise for an invalid config, which they do not check first.
 BAD_CONFIG = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
     StrictDataclassError,
@@ -50,7 +50,7 @@ BAD_CONFIG = (
 
 
 def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
-    """The module that ``config`` describes, without memory for its weights."""
+    """The module that ``config`` describes, without allocating its weights."""
     try:
         with init_empty_weights(), quiet():
             if part.startswith("text_encoder"):
@@ -59,13 +59,13 @@ def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
                 module = _CLASSES[part].from_config(dict(config))
     except BAD_CONFIG as error:
         raise ModelError(
-            f"{source} has a config of the {part} that builds none: {reason_of(error)}"
+            f"{source} has an invalid config for its {part}: {reason_of(error)}"
         ) from error
     return module.eval().requires_grad_(False)
 
 
 def reason_of(error: BaseException) -> str:
-    """One line about why a config builds nothing; the hub's library puts its own before it."""
+    """One line about why a config is invalid; the hub's library prepends lines of its own."""
     if isinstance(error, StrictDataclassError) and error.__cause__ is not None:
         error = error.__cause__
     return str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -77,7 +77,7 @@ def read_tensors(
     dtype: torch.dtype,
     prefixes: tuple[str, ...] = ("",),
 ) -> dict[str, Tensor]:
-    """The tensors whose names begin with one of ``prefixes``, on ``device`` and in ``dtype``."""
+    """The tensors whose names begin with one of ``prefixes``, on ``device``, as ``dtype``."""
     tensors: dict[str, Tensor] = {}
     for file in files:
         for name, tensor in _tensors_of(file, device, prefixes):
@@ -89,7 +89,7 @@ def read_tensors(
 def _tensors_of(
     file: Path, device: torch.device, prefixes: tuple[str, ...]
 ) -> Iterator[tuple[str, Tensor]]:
-    if file.suffix in PICKLES:
+    if is_pickle(file):
         yield from ((n, t) for n, t in unpickled(file).items() if n.startswith(prefixes))
         return
     try:
@@ -102,7 +102,7 @@ def _tensors_of(
 
 
 def modern_names(part: str, tensors: dict[str, Tensor], module: Module) -> dict[str, Tensor]:
-    """``tensors`` under the names that today's libraries use."""
+    """``tensors`` with the names that current library versions use."""
     if part == "vae":
         return {_replaced(name): tensor for name, tensor in tensors.items()}
     if part.startswith("text_encoder"):
@@ -121,34 +121,34 @@ def _replaced(name: str) -> str:
 
 
 def fill(module: Module, tensors: Mapping[str, Tensor], source: str, device: torch.device) -> None:
-    """Give ``module`` its weights; ``source`` names file and part in messages.
+    """Load the weights into ``module``; ``source`` names file and part in messages.
 
     Raises ``ModelError`` for a tensor that is missing, extra, of another shape, or not finite.
     """
     expected = module.state_dict()
     _refuse(source, "is missing", [name for name in expected if name not in tensors])
-    _refuse(source, "has no place in it", [name for name in tensors if name not in expected])
+    _refuse(source, "is not expected", [name for name in tensors if name not in expected])
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
             raise ModelError(
-                f"{source}: {name} has the shape {tuple(tensor.shape)}, and its config asks for "
+                f"{source}: {name} has the shape {tuple(tensor.shape)}, but its config asks for "
                 f"{tuple(expected[name].shape)}"
             )
     check_finite(source, tensors)
     module.load_state_dict(tensors, assign=True)
-    module.to(device)  # the buffers that no file has
+    module.to(device)  # the buffers that are not in files
 
 
 def check_finite(source: str, tensors: Mapping[str, Tensor]) -> None:
-    """Raise ``ModelError`` for a tensor with NaN or infinity in it."""
+    """Raise ``ModelError`` for a tensor that contains NaN or infinity."""
     _refuse(source, "holds NaN or infinity", _not_finite(tensors))
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """The names of tensors with NaN or infinity, with one synchronisation with the device.
+    """The names of tensors with NaN or infinity, with a single synchronisation of the device.
 
-    The least and greatest number tell both in one pass, 5 to 17 times faster than ``isfinite``,
-    which writes a tensor of booleans first.
+    The minimum and maximum reveal both in one pass, 5 to 17 times faster than ``isfinite``, which
+    first writes a tensor of booleans.
     """
     names = [name for name, t in tensors.items() if t.is_floating_point() and t.numel()]
     if not names:

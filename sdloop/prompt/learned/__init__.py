@@ -1,1 +1,1 @@
-"""Words that somebody taught a model, as files, and what may stand in a word's place. No torch."""
+"""Learned words (textual inversion files) and replaced words in prompts. No torch in here."""

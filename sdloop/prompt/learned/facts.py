@@ -1,7 +1,7 @@
-"""What a file of learned vectors says before any of them is used: its hash, its word, its shapes.
+"""Facts about an embedding file, read before it is used: its hash, its token and its shapes.
 
-A safetensors file says it in its header, which costs nothing to read. The others are pickles, of
-which torch reads the tensors alone; whatever else is in one makes it refused.
+A safetensors file has them in its header, which is quick to read. Other files are pickles, of which
+torch reads only tensors; a pickle that holds anything else is refused.
 """
 
 import hashlib
@@ -18,22 +18,22 @@ from sdloop.errors import FileError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The largest that anybody trains, 75 vectors for both of SDXL's encoders, takes 600 kB.
+# The largest usual embedding, 75 vectors for both encoders of SDXL, takes 600 kB.
 MAX_BYTES = 2**26
 
-# A1111's names for the tensors of SDXL's two encoders, and those that diffusers' scripts wrote.
+# The tensor names for SDXL's two encoders, in A1111's files and in those of diffusers' scripts.
 _ENCODERS = {"clip_l": 0, "clip_g": 1, "text_encoders_0": 0, "text_encoders_1": 1}
 _FAMILIES = {(768,): "SD 1.x", (1024,): "SD 2.x", (768, 1280): "SDXL", (128,): "the embedded mini"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmbeddingFacts:
-    """What a Recipe takes from a file of learned vectors.
+    """What a Recipe needs to know about an embedding file.
 
-    ``token`` is the word that it was learned for: the name inside where there is one, as in
-    diffusers' files and ours, and else the file's own without its suffix, as A1111 has it.
-    ``names`` are its tensors, one for each text encoder in their order, and ``widths`` those of
-    their vectors, of which each has ``count``.
+    ``token`` is the word that it was trained for: the name inside the file if there is one, as in
+    diffusers' files and ours, otherwise the file's name without suffix, as in A1111. ``names`` are
+    its tensors, one for each text encoder in order; ``widths`` are the widths of their vectors, and
+    ``count`` is the number of vectors in each.
     """
 
     file: str
@@ -45,13 +45,13 @@ class EmbeddingFacts:
 
 
 def family_of(widths: tuple[int, ...]) -> str:
-    """Which models have text encoders of these widths."""
+    """The family of models whose text encoders have these widths."""
     words = " and ".join(str(width) for width in widths)
     return _FAMILIES.get(widths, f"a model with text encoders of width {words}")
 
 
 def embedding_facts(file: str) -> EmbeddingFacts:
-    """What the file says of itself; raises ``FileError`` for one that holds no embedding."""
+    """The facts about an embedding file; raises ``FileError`` if it holds no embedding."""
     data = read_bytes(file)
     if not _is_safe(file):
         tensors = tensors_in(file, data)
@@ -63,15 +63,15 @@ def embedding_facts(file: str) -> EmbeddingFacts:
 def facts_in(
     file: str, data: bytes, shapes: Mapping[str, tuple[int, ...]], *, token: str | None = None
 ) -> EmbeddingFacts:
-    """The facts of a file whose tensors have these names and ``shapes``."""
+    """The facts about a file whose tensors have these names and ``shapes``."""
     names = _by_encoder(file, tuple(shapes))
     rows = {shapes[name][:-1] for name in names}
     if any(len(shapes[name]) not in (1, 2) for name in names) or len(rows) != 1:
         told = ", ".join(f"{name} {list(shapes[name])}" for name in names)
-        raise FileError(f"{file!r} must hold vectors, as many for each encoder, got {told}")
+        raise FileError(f"{file!r} must hold equally many vectors per encoder, got {told}")
     (count,) = rows.pop() or (1,)
     if not count:
-        raise FileError(f"{file!r} holds no vector")
+        raise FileError(f"{file!r} holds no vectors")
     return EmbeddingFacts(
         file=file,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -83,7 +83,7 @@ def facts_in(
 
 
 def read_bytes(file: str) -> bytes:
-    """The whole file, which is small."""
+    """The bytes of the whole file, which is small."""
     try:
         with Path(file).open("rb") as opened:
             data = opened.read(MAX_BYTES + 1)
@@ -92,7 +92,7 @@ def read_bytes(file: str) -> bytes:
     except ValueError as error:  # a NUL in the name
         raise FileError(f"cannot read {file!r}: {error}") from error
     if len(data) > MAX_BYTES:
-        raise FileError(f"{file!r} is no embedding: it is larger than {MAX_BYTES // 2**20} MiB")
+        raise FileError(f"{file!r} is not an embedding: it is larger than {MAX_BYTES // 2**20} MiB")
     return data
 
 
@@ -106,13 +106,13 @@ def _token(file: str, name: str) -> str:
 
 
 def _by_encoder(file: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of an embedding's tensors, that of the first encoder first."""
+    """The names of an embedding's tensors, in the order of the encoders."""
     if len(names) == 1:
         return names
     ordered = sorted((name for name in names if name in _ENCODERS), key=_ENCODERS.__getitem__)
     if len(names) != 2 or [_ENCODERS[name] for name in ordered] != [0, 1]:
         told = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-        raise FileError(f"{file!r} is no embedding: it holds {len(names)} tensors ({told})")
+        raise FileError(f"{file!r} is not an embedding: it holds {len(names)} tensors ({told})")
     return tuple(ordered)
 
 
@@ -121,14 +121,14 @@ def _is_safe(file: str) -> bool:
 
 
 def _header(file: str, data: bytes) -> tuple[dict[str, tuple[int, ...]], str | None]:
-    """Name → shape from the table that a safetensors file begins with, and the token of ours."""
+    """Name → shape from a safetensors header, and the token that sdloop's own files name there."""
     try:
         table = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         note = json.loads(table.pop("__metadata__", {}).get("sdloop", "{}"))
         token = note["training"]["token"] if "training" in note else None
         shapes = {name: tuple(map(int, entry["shape"])) for name, entry in table.items()}
     except (ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:
-        raise FileError(f"{file!r} is no safetensors file, or it is damaged") from error
+        raise FileError(f"{file!r} is not a safetensors file, or it is damaged") from error
     return shapes, token
 
 
@@ -139,7 +139,7 @@ def _safe_tensors(file: str, data: bytes) -> "dict[str, Tensor]":
     try:
         return dict(load(data))
     except (SafetensorError, ValueError, KeyError) as error:
-        raise FileError(f"{file!r} is no safetensors file, or it is damaged: {error}") from error
+        raise FileError(f"{file!r} is not a safetensors file, or it is damaged: {error}") from error
 
 
 def _pickled_tensors(file: str, data: bytes) -> "dict[str, Tensor]":
@@ -151,16 +151,16 @@ def _pickled_tensors(file: str, data: bytes) -> "dict[str, Tensor]":
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, LookupError) as error:
-        # Torch's own message tells people how to have such a file run.
+        # Not torch's own message, which explains how to run the code in such a file.
         named = re.search(r"GLOBAL (\S+)", str(error))
         reason = f": it asks for {named[1]}" if named else ""
         raise FileError(
-            f"{file!r} holds more than tensors, or is damaged; nothing in it was run{reason}"
+            f"{file!r} holds more than tensors, or is damaged; none of its code was run{reason}"
         ) from error
     tensors: Any = loaded.get("string_to_param", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(tensors, dict) or not tensors:
-        raise FileError(f"{file!r} is no embedding: it holds a {type(loaded).__name__}")
+        raise FileError(f"{file!r} is not an embedding: it holds a {type(loaded).__name__}")
     for name, value in tensors.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise FileError(f"{file!r} is no embedding: its {name!r} is no tensor")
+            raise FileError(f"{file!r} is not an embedding: its {name!r} is not a tensor")
     return {name: tensor.detach() for name, tensor in tensors.items()}

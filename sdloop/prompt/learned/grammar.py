@@ -1,4 +1,4 @@
-"""How learned words and replaced ones are written.
+"""The syntax of learned words (``embeddings``) and replaced words (``replace_tokens``).
 
 ::
 
@@ -7,8 +7,8 @@
     terms       := term { ("+" | " - ") term }
     term        := [ NUMBER "*" ] ( WORD | FILE )
 
-A FILE ends in .safetensors, .pt or .bin; "-" is a minus only with blanks around it, for words and
-files have it in their names.
+A FILE ends in .safetensors, .pt or .bin; "-" is a minus sign only with spaces around it, because
+the names of words and files may contain it.
 """
 
 import re
@@ -27,7 +27,7 @@ _FACTOR = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*\*\s*(.*)", re.S)
 class Embedding:
     """A file with learned vectors, and the text in a prompt that stands for them.
 
-    Without a ``token`` it is the file that names it.
+    Without a ``token``, the file decides it.
     """
 
     file: str
@@ -39,7 +39,7 @@ class Embedding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Term:
-    """``factor`` times the vector of a word, or of what a file holds."""
+    """``factor`` times the vector of a word, or the vectors of a file."""
 
     factor: float
     name: str
@@ -54,7 +54,7 @@ Terms = tuple[Term, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replacement:
-    """A word, and what the text encoder shall read in its place."""
+    """A word, and the sum of vectors that the text encoder reads instead."""
 
     word: str
     terms: Terms
@@ -65,7 +65,7 @@ class Replacement:
 
 
 def parse_embedding(text: str) -> Embedding:
-    """What ``FILE[:TOKEN]`` means; raises ``SettingError``.
+    """Parse ``FILE[:TOKEN]``; raises ``SettingError``.
 
     >>> parse_embedding("frogs/my-frog.safetensors:<my-frog>").token
     '<my-frog>'
@@ -80,13 +80,13 @@ def parse_embedding(text: str) -> Embedding:
     token = found["token"]
     if token is not None and (not token or token != token.strip()):
         raise SettingError.of(
-            "embeddings", f"must have a token without blanks around it, got {text!r}"
+            "embeddings", f"must have a token without spaces around it, got {text!r}"
         )
     return Embedding(file=found["file"], token=token)
 
 
 def parse_replacement(text: str) -> Replacement:
-    """What ``WORD=terms`` means; raises ``SettingError``.
+    """Parse ``WORD=terms``; raises ``SettingError``.
 
     >>> [(term.factor, term.name) for term in parse_replacement("king=king - man+.5*woman").terms]
     [(1.0, 'king'), (-1.0, 'man'), (0.5, 'woman')]
@@ -102,7 +102,7 @@ def parse_replacement(text: str) -> Replacement:
 
 
 def parse_terms(text: str, whole: str) -> Terms:
-    """The sum in ``text``; ``whole`` is what messages quote."""
+    """Parse the sum in ``text``; error messages quote ``whole``."""
     pieces = re.split(r"(\+|\s-\s)", text)
     signs = [1.0, *(-1.0 if "-" in sign else 1.0 for sign in pieces[1::2])]
     return tuple(
@@ -118,7 +118,7 @@ def _parse_term(text: str, sign: float, whole: str) -> Term:
     if not name or "*" in name or "=" in name or (len(name.split()) > 1 and not is_file):
         raise SettingError.of(
             "replace_tokens",
-            f"must add words or files, each with a number and * before it or "
-            f"without, got {text!r} in {whole!r}",
+            f"must be a sum of words or files, each with an optional factor like 0.5*, "
+            f"got {text!r} in {whole!r}",
         )
     return Term(factor=sign * factor, name=name)

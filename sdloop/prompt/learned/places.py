@@ -1,19 +1,19 @@
-"""Where words stand in a prompt, found in its text: a tokenizer would take "<my-frog>" apart."""
+"""Find learned words in a prompt's text, because a tokenizer would split "<my-frog>"."""
 
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-# The prompts' own grammar would take a word with one of these apart.
+# The prompt grammar would split a word with one of these characters.
 MARKS = "()[]|\\"
 
 
 def places(text: str, words: Iterable[str]) -> Iterator[tuple[str, str | None]]:
-    """``text`` in its order, cut into what is between the words, and the words of ``words``.
+    """``text`` split into its ``words`` and the text between them.
 
-    Of two that begin at the same place the longer one stands there. Capitals do not matter, as
-    they do not to CLIP. A word that ends in a letter does not end within a longer one: "frog" is
-    not in "frogs", but "<frog>" is in "<frog>s".
+    Of two words that begin at the same place, the longer one is found. Upper and lower case are
+    equal, as for CLIP. A word is not found inside a longer run of letters: "frog" is not in
+    "frogs", but "<frog>" is in "<frog>s".
 
     >>> list(places("a <Frog> on stilts", ["<frog>"]))
     [('a ', None), ('<Frog>', '<frog>'), (' on stilts', None)]
@@ -33,7 +33,7 @@ def places(text: str, words: Iterable[str]) -> Iterator[tuple[str, str | None]]:
 
 
 def mentions(text: str, word: str) -> bool:
-    """Whether ``word`` stands in ``text``, as ``places`` finds it."""
+    """Whether ``text`` contains ``word``, by the rules of ``places``."""
     return any(found is not None for _, found in places(text, [word]))
 
 

@@ -1,4 +1,4 @@
-"""A tokenizer that finds learned words in a text before it takes the rest apart. No torch."""
+"""A tokenizer that finds learned words before it tokenizes the rest of a text. No torch."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,14 @@ from sdloop.prompt.learned.places import places
 
 
 class WordTokenizer:
-    """A tokenizer that knows more words, and gives an id below zero for each of their vectors.
+    """A tokenizer with additional words; each of their vectors gets an id below zero.
 
-    They are below zero so that an encoder that looks for its end token as the highest id does not
-    take one of them for it.
+    The ids are below zero because some encoders take the highest id for the end token.
     """
 
     def __init__(self, tokenizer: Any, counts: Mapping[str, int]) -> None:
         self._tokenizer = tokenizer
-        # One that knows words already keeps its ids.
+        # If it is a WordTokenizer already, the ids of its words stay the same.
         before: int = tokenizer.lowest if isinstance(tokenizer, WordTokenizer) else 0
         self.lowest: int = before - sum(counts.values())
         numbers = itertools.count(1 - before)
@@ -27,7 +26,7 @@ class WordTokenizer:
         return getattr(self._tokenizer, name)
 
     def __call__(self, text: str, **options: Any) -> Any:
-        """The ids of one text, with begin and end; the options are the tokenizer's own."""
+        """The ids of one text, with start and end tokens; the options are the tokenizer's own."""
         begin, *_, end = self._tokenizer("", verbose=False).input_ids
         ids = [begin]
         for piece, word in places(text, self._ids):
@@ -36,14 +35,14 @@ class WordTokenizer:
         return SimpleNamespace(input_ids=[*ids, end])
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ``ids``, with the learned words in it."""
+        """The text of ``ids``, including learned words."""
         return " ".join(
             self._text(list(run), learned)
             for learned, run in itertools.groupby(map(int, ids), key=self._word)
         )
 
     def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str]:
-        """A name for each id; that of a vector is its word."""
+        """The token for each id; for a vector it is the learned word."""
         return [
             self._word(one) or str(self._tokenizer.convert_ids_to_tokens([one])[0]) for one in ids
         ]

@@ -113,7 +113,7 @@ def test_nothing_is_left_of_what_is_interrupted(
 
 def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     path = written(tmp_path / "a.gif")
-    with pytest.raises(FileError, match="already there"):
+    with pytest.raises(FileError, match="already exists"):
         written(path)
     assert written(path, exists="number").name == "a-2.gif"
     assert written(path, exists="overwrite") == path
@@ -160,7 +160,7 @@ def test_a_video_comes_back_with_its_rate_and_recipe(tmp_path: Path) -> None:
     assert max(sum(image.tobytes()) / 1280 for image in means) < 8
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(FileError, match=r"cut\.mp4' is not a sound video"):
+    with pytest.raises(FileError, match=r"cut\.mp4' is not a valid video"):
         open_frames([str(cut)])
 
 
@@ -212,13 +212,13 @@ def test_what_does_not_move_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(png[: len(png) // 2])
     (tmp_path / "cut.webp").write_bytes(written(tmp_path / "m.webp").read_bytes()[:-200])
     for files, reason in (
-        (["still.png"], "is one frame and does not move: use sdloop img2img"),
+        (["still.png"], "has only one frame: use sdloop img2img"),
         (["text.gif"], r"text\.gif' is not a picture that can be read"),
-        (["cut.gif"], r"cut\.gif' is not a sound picture: it is cut short"),
-        (["cut.png"], r"cut\.png' is not a sound picture"),
+        (["cut.gif"], r"cut\.gif' is not a valid picture: it is truncated"),
+        (["cut.png"], r"cut\.png' is not a valid picture"),
         (["cut.webp"], r"cut\.webp' is not a"),
         (["missing.gif"], r"cannot read '.*missing\.gif': No such file"),
-        (["still.png", "moving.gif"], r"moving\.gif' moves by itself: give it alone"),
+        (["still.png", "moving.gif"], r"moving\.gif' is itself an animation: use it alone"),
     ):
         with pytest.raises(FileError, match=reason):
             open_frames([str(tmp_path / file) for file in files])

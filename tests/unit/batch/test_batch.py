@@ -176,7 +176,7 @@ def test_progress_is_told_at_the_end(place: Path) -> None:
         (("--batch-size", "0"), "batch_size must be at least 1, got 0"),
         (("--metadata", "none"), "metadata must be full for a batch"),
         (("--gpus", "some"), "gpus must be all, or numbers as in 0,1,3, got 'some'"),
-        (("--gpus", "0", "--device", "cpu"), "gpus means a process for each"),
+        (("--gpus", "0", "--device", "cpu"), "gpus starts one process per GPU"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
@@ -257,7 +257,7 @@ def test_a_name_that_is_taken_costs_no_sampling(place: Path) -> None:
     done = BATCH.run(*plan)
     assert done.exit_code == 5
     assert done.stdout.splitlines() == ["out/1.png", "out/3.png"]
-    assert "'out/2.png' is already there" in done.stderr
+    assert "'out/2.png' already exists" in done.stderr
     assert Path("out/2.png").read_bytes() == b"mine"
 
 
@@ -281,7 +281,7 @@ def test_a_batch_that_does_not_fit_is_halved(place: Path) -> None:
     assert done.exit_code == 0
     assert len(done.stdout.splitlines()) == 5
     assert sizes[:3] == [5, 3, 2]
-    assert "warning: the memory does not suffice for a batch of 5: going on with 3" in done.stderr
+    assert "warning: not enough memory for a batch of 5: continuing with 3" in done.stderr
 
 
 def test_one_that_never_fits_does_not_end_the_batch(place: Path) -> None:
@@ -412,4 +412,4 @@ def test_the_first_signal_finishes_what_is_in_flight(place: Path, tiny_model: Pa
     assert len(made) % 2 == 0  # whole batches
     assert sorted(Path(name.strip()).name for name in made) == names()
     assert "stopping when the pictures in flight are finished" in told
-    assert told.endswith("sdloop: interrupted; the same command makes the rest\n")
+    assert told.endswith("sdloop: interrupted; run the same command again to make the rest\n")

@@ -17,7 +17,7 @@ def test_what_an_error_is_about_is_left_out_whatever_its_words() -> None:
 
     made = with_changes(BASE, {"steps": 5}, resolve=resolve)
     assert (made.recipe.eta, made.recipe.clip_skip, made.recipe.steps) == (0, 2, 5)
-    assert made.told == ("left out eta 0.5: clip_skip and this model leave nothing to draw",)
+    assert made.notices == ("left out eta 0.5: clip_skip and this model leave nothing to draw",)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,6 @@ def test_what_makes_the_picture_what_it_is_is_not_left_out_silently() -> None:
     def resolve(recipe: Recipe) -> Recipe:
         raise SettingError("no such thing as 9 of these", field="steps")
 
-    with pytest.raises(SettingError, match=r"9 of these; or leave it out: --drop steps$") as caught:
+    with pytest.raises(SettingError, match=r"9 of these; or remove it: --drop steps$") as caught:
         with_changes(BASE, {"eta": 0.1}, resolve=resolve)
     assert caught.value.field == "steps"

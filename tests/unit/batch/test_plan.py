@@ -99,7 +99,7 @@ def test_variants_that_cannot_be_read_name_field_and_line() -> None:
 def test_what_an_axis_and_a_line_both_set_is_refused() -> None:
     one = Prompt(settings={"prompt": "a", "steps": 4}, where="plan.txt, line 3")
     crossing = Crossing(fill=fill, seeds=[1], axes=[parse_axis("steps=1,2")])
-    with pytest.raises(SettingError, match="line 3: steps is swept, and this prompt has its own"):
+    with pytest.raises(SettingError, match="line 3: steps is swept, but this prompt sets its own"):
         list(crossing([one]))
 
 

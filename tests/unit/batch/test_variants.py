@@ -61,12 +61,12 @@ def test_what_a_template_stands_for(template: str, expected: list[str]) -> None:
     [
         ("a {red|blue", "never closed", 2),
         ("{a|{b}", "never closed", 0),
-        ("a } b", "closes nothing", 2),
+        ("a } b", "has no { before it", 2),
         ("{3$$a|b}", "3 cannot be taken of 2", 0),
         ("{0$$a|b}", "how many are taken", 1),
         ("{2-1$$a|b}", "how many are taken", 1),
         ("{21$$a|b}", "how many are taken", 1),
-        ("{" * 60 + "}" * 60, "nest deeper than 50", None),
+        ("{" * 60 + "}" * 60, "nested deeper than 50", None),
         ("a __frog__", "needs --wildcards", 2),
     ],
 )
@@ -185,9 +185,13 @@ def test_several_of_a_file_are_several_of_its_lines(words: Path) -> None:
         ("missing", None, r"there is no missing.txt in .*"),
         ("animal", None, "did you mean __animals__"),
         ("bad", b"\xff", "bad.txt is not UTF-8 text"),
-        ("nul", b"a\0", "holds a NUL"),
+        ("nul", b"a\0", "contains a NUL"),
         ("empty", b"# nothing\n", "holds no line"),
-        ("loop", b"a\n__loop__", r"loop.txt, line 2: .*must end somewhere: loop → loop"),
+        (
+            "loop",
+            b"a\n__loop__",
+            r"loop.txt, line 2: .*must not include each other in a circle: loop → loop",
+        ),
         ("broken", b"fine\n{a|b", r"broken.txt, line 2: a \{ is never closed"),
         ("a/../../secret", None, "must be a file in"),
     ],
@@ -210,7 +214,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_files_that_name_each_other_without_end_in_sight(tmp_path: Path) -> None:
     for number in range(80):
         (tmp_path / f"w{number}.txt").write_text(f"{{__w{number + 1}__|x}}")
-    with pytest.raises(PromptError, match="must end somewhere"):
+    with pytest.raises(PromptError, match="must not include each other"):
         parsed("__w0__", wildcards(str(tmp_path)))
 
 

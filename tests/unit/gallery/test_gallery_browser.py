@@ -162,7 +162,7 @@ def test_filter_and_sort(shared: str, page: Page) -> None:
         words.fill(query)
         page.has(".cell", len(expected))
         assert page.names() == expected, query
-    assert page.page.locator("#nothing").text_content() == "No picture fits the filter."
+    assert page.page.locator("#nothing").text_content() == "No picture matches the filter."
     words.fill("")
     page.page.select_option("#sort", "seed")
     assert page.names() == [*(f"sub/{number}.png" for number in (4, 3, 2, 1, 0)), "5.png"]

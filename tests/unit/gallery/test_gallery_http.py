@@ -140,7 +140,7 @@ def test_nothing_else_is_served(out: Path) -> None:
         for what in ("picture", "thumbnail"):
             assert browser.get(f"{what}/{id}").status_code in (403, 404)
         assert browser.post(f"choose/{id_of('../secret.png')}/pick").status_code == 404
-    assert "leads out of the folder" in browser.post("copy").text
+    assert "points outside the folder" in browser.post("copy").text
     news(browser)
     told = browser.post("copy").json()
     assert (told["copied"], told["gone"]) == (0, ["../secret.png", "cat.png"])

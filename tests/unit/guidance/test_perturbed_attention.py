@@ -194,8 +194,9 @@ def test_through_one_window_it_is_the_whole() -> None:
 def test_a_name_without_such_a_layer_is_told_those_with_one(field: str) -> None:
     wanted = recipe(**{f"{field}_scale": 1, f"{field}_layers": "mid,blocks.9"})
     message = (
-        f"{field}_layers must name layers with self-attention, got 'blocks.9'; this model has some "
-        "in down_blocks.0, up_blocks.1, mid_block"
+        f"{field}_layers must name layers with self-attention, got 'blocks.9'; "
+        "layers that have it: "
+        "down_blocks.0, up_blocks.1, mid_block"
     )
     with pytest.raises(SettingError, match=message):
         latents(tiny_sd1(), wanted)

@@ -68,7 +68,9 @@ def test_words_are_the_prompts_without_their_grammar() -> None:
     assert list(words_of(names).values()) == ["a dog, snow", "a (cat)", "a cat, a big dog"]
     assert set(words_of(names, prompt="a (hat)").values()) == {"a (hat)"}
     Image.new("RGB", (8, 8)).save("4.png")
-    with pytest.raises(FileError, match=r"'4\.png' does not say how .*; a prompt for all"):
+    with pytest.raises(
+        FileError, match=r"'4\.png' contains no settings; or give one prompt for all"
+    ):
         words_of(["1.png", "4.png"])
 
 
@@ -126,15 +128,19 @@ def test_the_users_own_clip_is_taken(folder: Path, monkeypatch: pytest.MonkeyPat
     ("arguments", "complaint", "code"),
     [
         (["--rank", "beauty"], "rank must be one of clip, got 'beauty'", 2),
-        (["--top", "2"], "top says how to rank, and without --rank clip it means nothing", 2),
-        (["--clip-model", "x"], "clip_model says how to rank, and without", 2),
-        (["--rank-prompt", "a cat"], "rank_prompt says how to rank", 2),
-        (["--device", "cpu"], "device says how to rank", 2),
+        (["--top", "2"], "top needs --rank clip", 2),
+        (["--clip-model", "x"], "clip_model needs --rank clip", 2),
+        (["--rank-prompt", "a cat"], "rank_prompt needs --rank clip", 2),
+        (["--device", "cpu"], "device needs --rank clip", 2),
         (["--rank", "clip", "--top", "0"], "top must be at least 1, got 0", 2),
-        (["--rank", "clip", "--columns", "seed"], "rank gives the pictures their places", 2),
+        (
+            ["--rank", "clip", "--columns", "seed"],
+            "rank cannot be combined with columns or rows",
+            2,
+        ),
         (["--rank", "clip", "--clip-model", "./none"], "there is no folder none", 3),
         (["--rank", "clip", "--clip-model", ""], "clip_model must not be empty", 2),
-        (["plain.png", "--rank", "clip"], "'plain.png' does not say how it was made", 3),
+        (["plain.png", "--rank", "clip"], "'plain.png' contains no settings", 3),
     ],
     ids=str,
 )

@@ -37,7 +37,7 @@ def test_folders_are_made_and_the_umask_decides_the_mode(tmp_path: Path) -> None
 def test_what_is_there_stays_unless_asked(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
-    with pytest.raises(FileError, match=r"'.*a\.png' is already there.*--overwrite$"):
+    with pytest.raises(FileError, match=r"'.*a\.png' already exists.*--overwrite$"):
         write_whole(path, DATA)
     with pytest.raises(FileError, match="--overwrite"):
         check_writable(path)
@@ -52,9 +52,9 @@ def test_what_is_there_stays_unless_asked(tmp_path: Path) -> None:
 def test_a_dangling_link_is_a_name_in_use(tmp_path: Path) -> None:
     link = tmp_path / "a.png"
     link.symlink_to("nowhere")
-    with pytest.raises(FileError, match="already there"):
+    with pytest.raises(FileError, match="already exists"):
         write_whole(link, DATA)
-    with pytest.raises(FileError, match="already there"):
+    with pytest.raises(FileError, match="already exists"):
         check_writable(link)
 
 
@@ -188,7 +188,7 @@ def test_a_file_system_without_links_keeps_every_promise(tmp_path: Path, monkeyp
     monkeypatch.setattr(os, "link", no_links)
     path = tmp_path / "a.png"
     assert write_whole(path, DATA).read_bytes() == DATA
-    with pytest.raises(FileError, match="already there"):
+    with pytest.raises(FileError, match="already exists"):
         write_whole(path, b"other")
     assert write_whole(path, b"other", exists="number") == tmp_path / "a-2.png"
     assert path.read_bytes() == DATA

@@ -188,7 +188,8 @@ def _graph(**changes: dict[str, Any]) -> dict[str, Any]:
 
 def test_comfyui_schedules_layers_loras_and_linked_texts(tmp_path: Path) -> None:
     graph = _graph(
-        n3={"seed": 4, "sampler_name": "dpmpp_2m", "scheduler": "karras"}, n6={"text": ["10", 0]}
+        n3={"seed": 4, "sampler_name": "dpmpp_2m", "scheduler": "karras", "model": ["13", 0]},
+        n6={"text": ["10", 0], "clip": ["12", 0]},
     )
     graph |= {
         "10": {"class_type": "PrimitiveNode", "inputs": {"value": "a blue fish"}},
@@ -196,8 +197,11 @@ def test_comfyui_schedules_layers_loras_and_linked_texts(tmp_path: Path) -> None
             "class_type": "LoraLoader",
             "inputs": {"lora_name": "ink.safetensors", "strength_model": 0.5, "model": ["4", 0]},
         },
-        "12": {"class_type": "CLIPSetLastLayer", "inputs": {"stop_at_clip_layer": -2}},
-        "13": {"class_type": "FreeU_V2", "inputs": {"b1": 1.3}},
+        "12": {
+            "class_type": "CLIPSetLastLayer",
+            "inputs": {"stop_at_clip_layer": -2, "clip": ["11", 1]},
+        },
+        "13": {"class_type": "FreeU_V2", "inputs": {"b1": 1.3, "model": ["11", 0]}},
     }
     record = _read(png_with(tmp_path / "a.png", prompt=graph))
     assert record.settings["prompt"] == "a blue fish <lora:ink:0.5>"
@@ -234,7 +238,7 @@ def test_comfyui_that_is_not_simple_says_what_it_is_made_of(tmp_path: Path) -> N
 
 def test_texts_of_these_keywords_that_say_nothing_are_passed_over(tmp_path: Path) -> None:
     for text in ("a plain prompt", "{broken", "[1]", "{}", '{"a": 1}', '{"a": {"b": 1}}'):
-        with pytest.raises(FileError, match="does not say how it was made"):
+        with pytest.raises(FileError, match="contains no settings"):
             read_record(png_with(tmp_path / "a.png", prompt=text, sd_metadata=text))
     long = png_with(tmp_path / "a.png", prompt="x" * 3_000_000, parameters="a cat")
     assert read_record(long).settings == {"prompt": "a cat"}

@@ -109,8 +109,8 @@ def test_every_field_can_be_in_a_name(field: str) -> None:
         ("{seed:q}.png", "cannot format"),
         ("{prompt:d}.png", "cannot format"),
         ("{width:d}{vae:d}.png", "cannot format"),
-        ("{seed.png", "is broken"),
-        ("seed}.png", "is broken"),
+        ("{seed.png", "is invalid"),
+        ("seed}.png", "is invalid"),
         ("a\0.png", "NUL"),
         ("\ud800.png", "valid text"),
         ("x" * 256 + ".png", "at most 255 bytes"),
@@ -181,5 +181,5 @@ def test_numbers_go_before_the_suffix_and_fit() -> None:
 
 
 def test_standard_output_is_no_file() -> None:
-    with pytest.raises(SettingError, match="output must name a file, for standard output has the"):
+    with pytest.raises(SettingError, match="output must be a file name, because the"):
         expand_name("-", Recipe(prompt="a cat", seed=4))

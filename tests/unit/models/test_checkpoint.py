@@ -130,7 +130,7 @@ def test_upscalers_of_the_first_days_are_settled_as_diffusers_does(
 @pytest.mark.parametrize(
     ("file", "values", "message"),
     [
-        ("unet/config.json", {"in_channels": 4, "num_class_embeds": None}, "UNet of 7 channels"),
+        ("unet/config.json", {"in_channels": 4, "num_class_embeds": None}, "UNet with 7 channels"),
         ("model_index.json", {"low_res_scheduler": [None, None]}, "and a low_res_scheduler"),
         (
             "model_index.json",
@@ -142,14 +142,18 @@ def test_upscalers_of_the_first_days_are_settled_as_diffusers_does(
             {"_class_name": "EulerDiscreteScheduler"},
             "low_res_scheduler of class EulerDiscreteScheduler",
         ),
-        ("unet/config.json", {"addition_embed_type": "text_time"}, "upscaler that is told sizes"),
+        (
+            "unet/config.json",
+            {"addition_embed_type": "text_time"},
+            "upscaler with SDXL's size conditioning",
+        ),
         ("unet/config.json", {"num_class_embeds": None}, "num_class_embeds is None"),
-        ("unet/config.json", {"num_class_embeds": 300}, "know the levels 0 to 299"),
+        ("unet/config.json", {"num_class_embeds": 300}, "only support 0 to 299"),
         ("unet/config.json", {"class_embed_type": "timestep"}, "class_embed_type 'timestep'"),
         (
             "low_res_scheduler/scheduler_config.json",
             {"num_train_timesteps": 350},
-            "max_noise_level of 350 in model_index.json, and its parts know the levels 0 to 349",
+            "max_noise_level of 350 in model_index.json, but its parts only support 0 to 349",
         ),
         ("model_index.json", {"max_noise_level": -1}, "max_noise_level of -1"),
         ("model_index.json", {"max_noise_level": "much"}, "max_noise_level of 'much'"),
@@ -226,7 +230,7 @@ def test_native_size_is_width_then_height(copy: Callable[[str], Path]) -> None:
     ("values", "message"),
     [
         ({"in_channels": 8}, "InstructPix2Pix model, whose UNet takes 8 channels"),
-        ({"in_channels": 7}, "an upscaler has a UNet of 7 channels and a low_res_scheduler"),
+        ({"in_channels": 7}, "an upscaler needs a UNet with 7 channels and a low_res_scheduler"),
         ({"in_channels": 5}, "depth-to-image"),
         ({"in_channels": 6}, "another model"),
         ({"time_cond_proj_dim": 256}, "time_cond_proj_dim"),
@@ -235,9 +239,9 @@ def test_native_size_is_width_then_height(copy: Callable[[str], Path]) -> None:
         ({"encoder_hid_dim_type": "image_proj"}, "encoder_hid_dim_type 'image_proj'"),
         ({"addition_embed_type": "image"}, "addition_embed_type 'image'"),
         ({"addition_embed_type": "text_time"}, "UNet of one family and text encoders of another"),
-        ({"cross_attention_dim": 48}, "cross_attention_dim is 48, the text encoders give 32"),
-        ({"sample_size": None}, "sample_size is None"),
-        ({"sample_size": [8, 8, 8]}, "sample_size is [8, 8, 8]"),
+        ({"cross_attention_dim": 48}, "cross_attention_dim is 48, but the text encoders give 32"),
+        ({"sample_size": None}, "an invalid sample_size: None"),
+        ({"sample_size": [8, 8, 8]}, "an invalid sample_size: [8, 8, 8]"),
     ],
 )
 def test_refuses_other_unets_by_name(
@@ -289,7 +293,7 @@ def test_refuses_another_vae(copy: Callable[[str], Path]) -> None:
     with pytest.raises(ModelError, match="16 latent channels"):
         find_checkpoint(str(folder))
     edit(folder / "vae/config.json", latent_channels=4, block_out_channels=[])
-    with pytest.raises(ModelError, match=r"VAE whose block_out_channels are \[\]"):
+    with pytest.raises(ModelError, match=r"VAE with invalid block_out_channels: \[\]"):
         find_checkpoint(str(folder))
 
 
@@ -300,7 +304,7 @@ def test_a_folder_of_single_files(tmp_path: Path) -> None:
 
 
 def test_refuses_a_part_as_a_model(saved: Path) -> None:
-    with pytest.raises(ModelError, match="UNet2DConditionModel alone"):
+    with pytest.raises(ModelError, match="is only UNet2DConditionModel"):
         find_checkpoint(str(saved / "sd1" / "unet"))
 
 
@@ -320,7 +324,7 @@ def test_a_mistyped_file_is_not_asked_of_the_hub(model: str) -> None:
 
 
 def test_the_home_of_nobody() -> None:
-    with pytest.raises(ModelError, match="in the home of nobody"):
+    with pytest.raises(ModelError, match="names the home folder of an unknown user"):
         local_path("~no-such-user-here/model")
 
 
@@ -331,12 +335,12 @@ def test_refuses_a_file_of_another_kind(tmp_path: Path) -> None:
 
 
 def test_settings_that_would_be_ignored(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="revision is for models of the hub"):
+    with pytest.raises(SettingError, match="revision is only for hub models"):
         find_checkpoint(str(saved / "sd1"), revision="main")
     with pytest.raises(SettingError, match="variant must be a word like fp16"):
         find_checkpoint(str(saved / "sd1"), variant="../x")
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(SettingError, match="variant is for folders"):
+    with pytest.raises(SettingError, match="variant is only for folders"):
         find_checkpoint(str(tmp_path / "model.safetensors"), variant="fp16")
 
 
@@ -392,7 +396,7 @@ def test_a_folder_in_the_place_of_a_file(copy: Callable[[str], Path]) -> None:
 def test_a_file_cut_short(copy: Callable[[str], Path], cut: int) -> None:
     weights = copy("sd1") / "vae" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:cut])
-    with pytest.raises(ModelError, match=r"vae/diffusion_pytorch_model\.safetensors.* cut short"):
+    with pytest.raises(ModelError, match=r"vae/diffusion_pytorch_model\.safetensors.* truncated"):
         find_checkpoint(str(weights.parent.parent))
 
 
@@ -574,7 +578,7 @@ def test_shards_that_lead_out(copy: Callable[[str], Path]) -> None:
         folder / "unet" / "diffusion_pytorch_model.safetensors.index.json",
         {"weight_map": {"a": "../../x.safetensors"}},
     )
-    with pytest.raises(ModelError, match="leads out of the model's folder"):
+    with pytest.raises(ModelError, match="points outside the model's folder"):
         find_checkpoint(str(folder))
 
 
@@ -591,7 +595,7 @@ def test_an_index_with_a_part_outside(copy: Callable[[str], Path], name: str) ->
     [
         ({}, "has no weight_map"),
         ({"weight_map": {"a": 1}}, "has no weight_map"),
-        ({"weight_map": {"a": "config.json"}}, r"config\.json is no \.safetensors file"),
+        ({"weight_map": {"a": "config.json"}}, r"config\.json is not a \.safetensors file"),
     ],
 )
 def test_an_index_of_shards_that_lists_none(
@@ -616,11 +620,13 @@ def test_another_vae_folder_alone_or_within_a_model(saved: Path) -> None:
 
 
 def test_a_vae_that_does_not_fit(saved: Path, copy: Callable[[str], Path]) -> None:
-    with pytest.raises(ModelError, match=r"another family .* by 0\.13025, not 0\.18215"):
+    with pytest.raises(
+        ModelError, match=r"another family .* scaling_factor is 0\.13025, not 0\.18215"
+    ):
         find_checkpoint(str(saved / "sd1"), vae=str(saved / "sdxl" / "vae"))
     other = copy("sd2") / "vae"
     edit(other / "config.json", block_out_channels=[32, 64, 64])
-    with pytest.raises(ModelError, match="makes 4 pixels of a latent"):
+    with pytest.raises(ModelError, match="enlarges latents 4 times"):
         find_checkpoint(str(saved / "sd1"), vae=str(other))
     edit(other / "config.json", _class_name="AutoencoderTiny")
     with pytest.raises(ModelError, match="class AutoencoderTiny"):

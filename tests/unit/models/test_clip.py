@@ -180,18 +180,21 @@ def nan_weight(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        (without("config.json"), "is no complete model: config.json is missing"),
-        (without("model.safetensors"), "is no complete model: model.safetensors is missing"),
+        (without("config.json"), "is not a complete model: config.json is missing"),
+        (without("model.safetensors"), "is not a complete model: model.safetensors is missing"),
         (without("preprocessor_config.json"), "preprocessor_config.json is missing"),
-        (without("tokenizer.json"), "is no complete model: vocab.json is missing"),
+        (without("tokenizer.json"), "is not a complete model: vocab.json is missing"),
         (edited("config.json", model_type="siglip"), "must be a CLIP, got a model of the type 'si"),
         (edited("config.json", projection_dim=8), "has the shape"),
         (
             edited("config.json", vision_config={"image_size": 32, "num_attention_heads": 5}),
-            "has a config that builds none",
+            "has an invalid config",
         ),
-        (edited("preprocessor_config.json", crop_size=16), "are cut to 16 pixels of 32, and the"),
-        (edited("preprocessor_config.json", size="large"), "preprocessor_config.json is not a"),
+        (edited("preprocessor_config.json", crop_size=16), "crops pictures to 16 pixels, from 32"),
+        (
+            edited("preprocessor_config.json", size="large"),
+            "preprocessor_config.json does not suit a CLIP",
+        ),
         (renamed_weight, "text_projection.weight is missing"),
         (nan_weight, "text_projection.weight holds NaN or infinity"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"{}"), "model.safetensors"),
@@ -209,8 +212,8 @@ def test_a_damaged_clip_is_refused(
 def test_what_is_no_clip_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"")
     for name, complaint in {
-        str(tiny_model): "is a model that makes pictures, and no CLIP",
-        str(tmp_path / "a.safetensors"): "is a file, and a CLIP is a folder",
+        str(tiny_model): "is a model that makes pictures, not a CLIP",
+        str(tmp_path / "a.safetensors"): "is a file, but a CLIP is a folder",
         "./nothing": "there is no folder nothing",
         "org/none": "org/none is not in the cache, and HF_HUB_OFFLINE is set",
     }.items():

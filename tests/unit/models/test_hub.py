@@ -73,7 +73,7 @@ def test_a_model_that_cannot_be_reached_is_told_at_once(cache: Path) -> None:
     error = failing("org/none")
     assert time.monotonic() - start < 5
     assert str(error) == (
-        "org/none is not in the cache, and the hub cannot be reached: with a network, run "
+        "org/none is not in the cache, and the hub cannot be reached: once online, run "
         "`hf download org/none`"
     )
 
@@ -89,7 +89,7 @@ def test_nothing_is_fetched_where_it_may_not_be(cache: Path, model: Path) -> Non
     with serve("org/none", model) as (address, asked):
         constants.ENDPOINT = address  # the fixture puts it back
         error = failing("org/none", may_fetch=False)
-        assert str(error) == "org/none is not in the cache; `hf download org/none` gets it"
+        assert str(error) == "org/none is not in the cache; `hf download org/none` downloads it"
         assert "org/vae is not in the cache" in str(
             failing(str(model), vae="org/vae", may_fetch=False)
         )
@@ -114,7 +114,7 @@ def test_a_link_out_of_the_cache(cache: Path, model: Path, tmp_path: Path) -> No
     shutil.copyfile(config, tmp_path / "elsewhere.json")
     config.unlink()
     config.symlink_to(tmp_path / "elsewhere.json")
-    assert "leads out of the model's folder" in str(failing("org/tiny"))
+    assert "points outside the model's folder" in str(failing("org/tiny"))
 
 
 def test_what_is_no_hub_id(cache: Path) -> None:
@@ -176,7 +176,7 @@ def test_refuses_before_it_fetches_weights(
     ("code", "message"),
     [
         ("GatedRepo", "it is gated: accept its terms at https://huggingface.co/org/tiny"),
-        ("RepoNotFound", "it is no model of the hub, or a private one"),
+        ("RepoNotFound", "the hub has no such model, or it is private"),
         ("RevisionNotFound", "org/tiny has no revision 'v9' on the hub"),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_disk_without_room(cache: Path, monkeypatch: pytest.MonkeyPatch) -> No
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fill_up)
-    assert "fetching failed: [Errno 28] No space left on device" in str(failing("org/tiny"))
+    assert "the download failed: [Errno 28] No space left on device" in str(failing("org/tiny"))
 
 
 def test_a_vae_of_the_hub(cache: Path, model: Path, hub: Callable[[str], None]) -> None:

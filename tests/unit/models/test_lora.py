@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from sdloop.errors import FileError, ModelError, SettingError
 from sdloop.images.input.read import open_image
 from sdloop.models.checkpoint.find import find_checkpoint
-from sdloop.models.checkpoint.lora import check_lora, find_lora, lora_in
+from sdloop.models.checkpoint.lora import check_lora, find_lora
+from sdloop.models.checkpoint.lora_folder import lora_in
 from sdloop.models.components.adapters import adapted
 from sdloop.models.components.load import load_components
 from sdloop.pipeline.generate import generate, stream, stream_resolved
@@ -252,9 +253,43 @@ def test_a_name_that_two_files_have(folder: Path, tmp_path: Path) -> None:
     for home in ("a", "b"):
         (tmp_path / home).mkdir()
         (tmp_path / home / "ink.safetensors").write_bytes(b"")
-    with pytest.raises(ModelError, match="there are 2 LoRAs 'ink'"):
+    with pytest.raises(ModelError, match="2 LoRAs are called 'ink'"):
         lora_in(tmp_path, "ink")
     assert lora_in(tmp_path, "a/ink") == tmp_path / "a" / "ink.safetensors"
+
+
+def test_names_that_another_system_wrote(tmp_path: Path) -> None:
+    """Linked folders, backslashes, accents in one character or two, suffixes in capitals."""
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    home = tmp_path / "loras"
+    home.mkdir()
+    (home / "ext").symlink_to(tmp_path / "real", target_is_directory=True)
+    (tmp_path / "real" / "back").symlink_to(home, target_is_directory=True)  # a circle
+    one, two = "Caf\u00e9", "Cafe\u0301"
+    for name in ("loras/Upper.SAFETENSORS", f"loras/{two}.safetensors", "real/deep/ink.pt"):
+        (tmp_path / name).write_bytes(b"")
+    ink = home / "ext" / "deep" / "ink.pt"
+    for name in ("ink", "ext/deep/ink", "ext\\deep\\ink", "ext\\deep\\ink.pt", "ink.PT"):
+        assert lora_in(home, name) == ink
+    for name in ("Upper", "Upper.SAFETENSORS", "Upper.safetensors"):
+        assert lora_in(home, name) == home / "Upper.SAFETENSORS"
+    assert lora_in(home, one) == lora_in(home, two) == home / f"{two}.safetensors"
+    (home / f"{one}.safetensors").write_bytes(b"")
+    assert lora_in(home, one) == home / f"{one}.safetensors"  # the exact name comes first
+    for name in ("..\\real\\deep\\ink", "upper", "ext\\ink"):
+        with pytest.raises(ModelError, match="there is no LoRA"):
+            lora_in(home, name)
+
+
+@needs_peft
+def test_a_suffix_in_capitals_is_the_same_file(folder: Path, tmp_path: Path) -> None:
+    for name in ("ink.safetensors", "pickled.pt"):
+        stem, _, suffix = name.partition(".")
+        upper = tmp_path / f"{stem}.{suffix.upper()}"
+        upper.write_bytes((folder / name).read_bytes())
+        assert find_lora(str(upper)).sha256 == find_lora(str(folder / name)).sha256
+    upper = tmp_path / "ink.SAFETENSORS"
+    assert pixels(recipe(7, str(upper))) == pixels(recipe(7, str(folder / "ink.safetensors")))
 
 
 def test_another_family_is_named(folder: Path, model: Path) -> None:
@@ -266,15 +301,15 @@ def test_another_family_is_named(folder: Path, model: Path) -> None:
     for width, name in ((768, "Stable Diffusion 1.x"), (1024, "Stable Diffusion 2.x")):
         other = replace(large, widths={"unet": width})
         with pytest.raises(
-            ModelError, match=f"is a LoRA for {name}: its unet is {width} wide, and"
+            ModelError, match=f"is a LoRA for {name}: its unet has width {width}, that of"
         ):
             check_lora(other, checkpoint)
 
 
 FOREIGN: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
-    "model": ({"model.diffusion_model.x": (2, 2)}, r"is a whole model \(give it as --model\)"),
+    "model": ({"model.diffusion_model.x": (2, 2)}, r"is a whole model \(use it with --model\)"),
     "embedding": ({"emb_params": (1, 32)}, "is a learned embedding"),
-    "nothing": ({"weight": (2, 2)}, "is no LoRA: its tensors are weight"),
+    "nothing": ({"weight": (2, 2)}, "is not a LoRA: its tensors are weight"),
     "dora": ({"lora_unet_a.dora_scale": (2,)}, "is a DoRA, which diffusers does not run"),
     "loha": ({"lora_unet_a.hada_w1_a": (2, 2)}, "is a LoHa of LyCORIS"),
     "flux": (
@@ -283,7 +318,7 @@ FOREIGN: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
     ),
     "peft": (
         {"base_model.model.down_blocks.0.to_q.lora_A.weight": (2, 2)},
-        "is a LoRA in a layout that is not known.*it has base_model",
+        "is a LoRA in an unknown layout.*it has base_model",
     ),
 }
 
@@ -315,13 +350,13 @@ _Q = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
             lambda t: t.update(
                 {f"{_Q[:-1]}z.lora_{w}.weight": torch.zeros(4, 4) for w in ("down", "up")}
             ),
-            "does not fit the model, which has no place for unet.*to.z",
+            "does not fit the model, which has no weights for unet.*to.z",
         ),
         (
             lambda t: t.update({f"{_Q}.lora_down.weight": torch.zeros(4, 63)}),
             r"to_q.* has the shape \(4, 63\), for a weight of \(64, 64\)",
         ),
-        (lambda t: t.pop(f"{_Q}.lora_up.weight"), "has names that diffusers cannot place"),
+        (lambda t: t.pop(f"{_Q}.lora_up.weight"), "has tensor names that diffusers does not know"),
         (lambda t: t[f"{_Q}.lora_up.weight"].fill_(float("nan")), "holds NaN or infinity"),
     ],
 )
@@ -335,10 +370,10 @@ def test_a_file_that_is_damaged_or_not_there(folder: Path, tmp_path: Path) -> No
     data = (folder / "ink.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[:-9])
     for name, message in {
-        str(tmp_path / "cut.safetensors"): "is cut short",
+        str(tmp_path / "cut.safetensors"): "is truncated",
         str(tmp_path / "none.safetensors"): "there is no file",
         "ink": "is neither a file nor a hub id like owner/name",
-        str(tmp_path): r"holds 1 files|cut short",
+        str(tmp_path): r"holds 1 files|truncated",
     }.items():
         with pytest.raises(ModelError, match=message):
             find_lora(name)

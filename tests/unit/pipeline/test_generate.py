@@ -216,7 +216,7 @@ def test_the_less_strength_the_nearer_to_the_picture() -> None:
         ({"strength": 0.5}, "strength is for pictures that are made from another"),
         ({"width": 33}, "width must be a multiple of 2 .* got 33; nearest: 32 and 34"),
         ({"clip_skip": 3}, "clip_skip must be at most 2, got 3"),
-        ({"target_size": (64, 64)}, "target_size is for models that are told sizes"),
+        ({"target_size": (64, 64)}, "target_size is for SDXL models"),
         ({"scheduler": "edm-euler"}, "scheduler must not be an EDM scheduler .* got 'edm-euler'"),
     ],
 )

@@ -99,7 +99,7 @@ def test_the_file_says_whose_loop_it_was(tmp_path: Path, tiny_model: Path) -> No
     assert "another denoise, own_loop.heuns_loop" in result.stderr
     assert "which sdloop does not have" in result.stderr
     result = Command("rerun").run(str(path), "-o", str(tmp_path / "again.png"))
-    assert "sdloop's own makes another picture" in result.stderr
+    assert "with sdloop's own, the picture will differ" in result.stderr
     assert sdloop.read(tmp_path / "again.png").record.own_code == {}
 
 

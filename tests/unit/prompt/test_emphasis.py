@@ -110,7 +110,7 @@ def test_weights_that_leave_no_mean_are_refused() -> None:
     from sdloop.conditioning.emphasis import weighted
 
     embeds = torch.ones(1, 2, 3)
-    with pytest.raises(SettingError, match=r"cancel each other.*take emphasis 'no-norm'"):
+    with pytest.raises(SettingError, match=r"weights cancel out.*use emphasis 'no-norm'"):
         weighted(embeds, torch.tensor([[1.0, -1.0]]), "a1111")
     assert weighted(embeds, torch.tensor([[1.0, -1.0]]), "no-norm").sum() == 0
 

@@ -153,7 +153,7 @@ def test_no_pickle_is_run(tmp_path: Path) -> None:
     path, made = tmp_path / "a.pt", tmp_path / "made"
     torch.save({**a1111(vectors()), "more": Evil(made)}, path)
     with pytest.raises(
-        FileError, match=r"a\.pt' holds more than tensors.*nothing in it was run"
+        FileError, match=r"a\.pt' holds more than tensors.*none of its code was run"
     ) as e:
         embedding_facts(str(path))
     assert str(e.value).endswith(": it asks for posix.mkdir")  # and no advice how to run it
@@ -164,14 +164,18 @@ def test_no_pickle_is_run(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.pt", [1, 2], "it holds a list"),
-        ("a.bin", {"x": 3}, "its 'x' is no tensor"),
+        ("a.bin", {"x": 3}, "its 'x' is not a tensor"),
         ("a.bin", {"x": vectors(), "y": vectors()}, r"it holds 2 tensors \(x, y\)"),
-        ("a.safetensors", {"x": vectors()[None]}, r"must hold vectors.*got x \[1, 1, 32\]"),
-        ("a.safetensors", {"x": vectors(0)}, "holds no vector"),
+        (
+            "a.safetensors",
+            {"x": vectors()[None]},
+            r"must hold equally many vectors.*got x \[1, 1, 32\]",
+        ),
+        ("a.safetensors", {"x": vectors(0)}, "holds no vectors"),
         (
             "a.safetensors",
             {"clip_l": vectors(2), "clip_g": vectors(3)},
-            "as many for each encoder",
+            "equally many vectors per encoder",
         ),
     ],
 )
@@ -219,7 +223,7 @@ def test_a_recipe_refuses_another_file(frog: str) -> None:
         ({"embeddings": "x.pt"}, "embeddings must be a list"),
         ({"embeddings_sha256": ["0"]}, "embeddings_sha256 must be 64 hex digits, got '0'"),
         ({"embeddings_sha256": ["0" * 64] * 2}, "one for each file, got 2 for 1"),
-        ({"embeddings": None, "embeddings_sha256": ["0" * 64]}, "and none are given"),
+        ({"embeddings": None, "embeddings_sha256": ["0" * 64]}, "but none are given"),
         ({"replace_tokens": ["<frog>=cat"]}, "one meaning, got '<frog>' twice"),
         ({"replace_tokens": ["bird=cat"]}, "would change nothing: 'bird'"),
     ],
@@ -377,7 +381,7 @@ def test_several_vectors_have_no_room_in_a_words_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("replacement", ["zyzzyva=man", "man=zyzzyva"])
 def test_a_word_of_several_tokens_is_refused_by_their_names(replacement: str) -> None:
     asked = recipe("a man zyzzyva", replace_tokens=[replacement])
-    with pytest.raises(SettingError, match=r"'zyzzyva' must be one token.*is \d: 'z.*a</w>'"):
+    with pytest.raises(SettingError, match=r"'zyzzyva' must be a single token.*got \d: 'z.*a</w>'"):
         generate(SD1, asked)
 
 

@@ -143,7 +143,7 @@ def test_anything_typed_is_read_or_refused_with_a_caret(text: str) -> None:
         line, _shown, caret = str(error).split("\n")
         assert line.startswith("prompt: ")
         assert caret.strip() == "^"
-        if "nest deeper" in line:
+        if "nested deeper" in line:
             assert text.count("(") + text.count("[") > 200
             return
         assert re.search(r"[.\d]{2}|[(\[]{9}|e999", text), "only numbers are refused"
@@ -351,5 +351,5 @@ def test_chunks_lose_no_token(text: str, length: int) -> None:
 
 def test_brackets_nest_to_a_bound_beyond_which_they_are_refused() -> None:
     assert emphasised("[" * 200 + "a" + "]" * 200)[0].weight < 1e-8  # type: ignore[union-attr]
-    with pytest.raises(PromptError, match="brackets nest deeper than 200"):
+    with pytest.raises(PromptError, match="brackets are nested deeper than 200"):
         emphasised("[" * 50_000 + "a")

@@ -120,5 +120,5 @@ def test_each_is_a_key_of_settings_files(
     if ROWS[name].for_all:
         assert user_settings().recipe == {name: written}
     else:
-        with pytest.raises(SettingError, match=f"{name} is for one command"):
+        with pytest.raises(SettingError, match=f"{name} belongs to one command"):
             user_settings()

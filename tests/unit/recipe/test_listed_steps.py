@@ -243,11 +243,11 @@ def test_inspect_schedule_shows_them(here: Path) -> None:
         return result.stdout.splitlines()
 
     listed = told("--timesteps", "900,500")
-    assert listed[0] == "euler as listed, 2 looks"
+    assert listed[0] == "euler as listed, 2 UNet calls"
     assert [line.split()[1] for line in listed[2:]] == ["900", "500"]
     sigmas = told("--sigmas-list", "14.6,2,0")
     assert [line.split()[2] for line in sigmas[2:]] == ["14.6", "2"]
-    assert told("--sigmas", "ays", "--steps", "10")[0] == "euler ays, 10 looks"
+    assert told("--sigmas", "ays", "--steps", "10")[0] == "euler ays, 10 UNet calls"
     descent = INSPECT.run("schedule", "--scheduler", "sgd", "--steps", "4").stdout.splitlines()
     assert [line.split()[2] for line in descent[2:]] == ["14.6", "10.22", "7.154", "5.0078"]
 

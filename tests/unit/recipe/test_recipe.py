@@ -134,7 +134,7 @@ def test_resolving_writes_the_models_choices_in_and_changes_nothing_twice() -> N
         ({"width": 500}, "width must be a multiple of 8 .*, got 500; nearest: 496 and 504"),
         ({"height": 4}, "height must be a multiple of 8 .*, got 4; nearest: 8"),
         ({"eta": 0.5}, "eta has no effect with the scheduler euler"),
-        ({"crop_top_left": (0, 0)}, "crop_top_left is for models that are told sizes"),
+        ({"crop_top_left": (0, 0)}, "crop_top_left is for SDXL models"),
         ({"scheduler": "edm-euler"}, "scheduler must not be an EDM scheduler"),
         ({"clip_skip": 3}, "clip_skip must be at most 2, got 3"),
     ],
@@ -169,7 +169,7 @@ def test_a_scheduler_without_a_name_knows_what_its_class_knows(settings: dict[st
 @pytest.mark.parametrize("scheduler", ["pndm", "dpm2", "dpm2-a", "euler-a", "dpmpp-sde"])
 def test_some_schedulers_cannot_step_on_predictions_of_the_sample(scheduler: str) -> None:
     config = {"_class_name": "DDIMScheduler", "prediction_type": "sample"}
-    with pytest.raises(SettingError, match="prediction of the sample itself"):
+    with pytest.raises(SettingError, match="prediction_type 'sample'"):
         resolve(recipe(scheduler=scheduler), Model(scheduler_config=config))
 
 

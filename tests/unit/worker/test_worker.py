@@ -291,7 +291,7 @@ def test_only_the_second_call_starts_a_worker(user: User) -> None:
     assert all(path.suffix == ".recent" for path in careful.left())
     second = careful.run(*FROG, "2", "--keep-alive", "1s")
     assert second.returncode == 0
-    assert "a worker keeps the model" in second.stderr
+    assert "a background worker keeps the model" in second.stderr
     until(lambda: not careful.workers())  # nobody came
     assert careful.left() == []
 
@@ -303,7 +303,7 @@ def test_a_worker_that_dies_in_the_middle_costs_no_picture(user: User) -> None:
     os.kill(user.worker(), signal.SIGKILL)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
-    assert "the worker has gone; going on without it" in err
+    assert "the worker has gone; continuing without it" in err
     assert out.splitlines() == whole
     assert sorted(path.name for path in user.folder.glob("*.png")) == whole
     user.run("worker", "status")  # which takes the dead one's socket away
@@ -343,12 +343,12 @@ def test_a_stuck_worker_is_passed_by(user: User) -> None:
     os.kill(user.worker(), signal.SIGSTOP)
     done = user.run(*FROG, "1")
     assert (done.returncode, done.stdout) == (0, "a-frog-1.png\n")
-    assert "the worker is stuck; going on without it" in done.stderr
+    assert "the worker is stuck; continuing without it" in done.stderr
 
 
 def test_stop_leaves_nothing(user: User) -> None:
     started = user.make("worker", "start", "--keep-alive", "-1")
-    assert started.startswith(f"worker {user.worker()}: keeps no model yet")
+    assert started.startswith(f"worker {user.worker()}: has no model yet")
     folder = user.socket().parent
     assert (folder.stat().st_mode & 0o777, user.socket().stat().st_mode & 0o777) == (0o700, 0o600)
     assert user.make("worker", "stop").startswith("stopped worker")
