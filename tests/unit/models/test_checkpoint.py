@@ -12,6 +12,7 @@ from typing import Any
 
 import diffusers
 import pytest
+import torch
 from helpers.tiny import (
     save_diffusers_folder,
     tiny_inpaint,
@@ -21,8 +22,10 @@ from helpers.tiny import (
     tiny_upscaler,
     write_json,
 )
+from helpers.weights import assert_same_weights
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.advice import Advice
@@ -366,12 +369,46 @@ def test_says_which_file_is_missing(copy: Callable[[str], Path], file: str) -> N
         find_checkpoint(str(folder))
 
 
-def test_never_unpickles_instead(copy: Callable[[str], Path]) -> None:
+def pickled(folder: Path, *parts: str, **extra: Any) -> None:
+    """The weights of ``parts`` as the .bin files of old repositories."""
+    for part in parts:
+        old = next((folder / part).glob("*.safetensors"))
+        name = old.stem.replace("model", "pytorch_model") if "text" in part else old.stem
+        torch.save(load_file(old) | extra, old.with_name(f"{name}.bin"))
+        old.unlink()
+
+
+def test_a_folder_of_bin_files_is_read_as_tensors_with_a_warning(
+    copy: Callable[[str], Path],
+) -> None:
+    folder = copy("sd1")
+    before = load_components(str(folder), device="cpu")
+    pickled(folder, "unet", "vae", "text_encoder")
+    found = find_checkpoint(str(folder))
+    assert {part: files[0].name for part, files in found.weights.items()} == {
+        "unet": "diffusion_pytorch_model.bin",
+        "vae": "diffusion_pytorch_model.bin",
+        "text_encoder": "pytorch_model.bin",
+    }
+    with pytest.warns(UserWarning, match=r"\.bin is a pickle: only its tensors are read"):
+        loaded = load_components(found, device="cpu")
+    for part in ("unet", "vae", "text_encoder"):
+        assert_same_weights(getattr(loaded, part), getattr(before, part))
+
+
+def test_safetensors_win_over_bin_files(copy: Callable[[str], Path]) -> None:
     folder = copy("sd1")
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    weights.rename(weights.with_suffix(".bin"))
-    with pytest.raises(ModelError, match=r"diffusion_pytorch_model\.bin is a pickle"):
-        find_checkpoint(str(folder))
+    weights.with_suffix(".bin").write_bytes(b"never read")
+    assert find_checkpoint(str(folder)).weights["unet"] == (weights,)
+
+
+def test_code_in_a_bin_file_never_runs(copy: Callable[[str], Path]) -> None:
+    folder = copy("sd1")
+    pickled(folder, "unet", code=Path("trace"))
+    found = find_checkpoint(str(folder))
+    with pytest.warns(UserWarning), pytest.raises(ModelError, match="holds more than tensors"):
+        load_components(found, device="cpu")
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "not valid JSON"), ("[]", "JSON object")])
