@@ -4,6 +4,7 @@ If all files are in the cache, the network is not used. Missing files are report
 """
 
 import itertools
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ def snapshot(
     folder = fetch(model, revision, _SMALL, why)
     try:
         configs, _ = read_configs(model, folder)
+        if variant is not None:
+            _check_variant(model, revision, configs, variant)
         _fetch_weights(model, revision, folder, configs, variant, why)
         _check_whole(model, folder, variant)
     except Incomplete as error:  # offline, the hub's library returns an incomplete folder
@@ -59,6 +62,28 @@ def _check_whole(model: str, folder: Path, variant: str | None) -> None:
     configs, _ = read_configs(model, folder)
     read_weights(folder, configs, variant)
     tokenizer_folders(folder, configs)
+
+
+def _check_variant(model: str, revision: str | None, configs: Configs, variant: str) -> None:
+    """Raise ``ModelError`` for a variant that the hub does not have, before a download of weights.
+
+    Where the list of files cannot be had, the download itself says why.
+    """
+    from huggingface_hub import HfApi, errors
+
+    try:
+        files = HfApi().list_repo_files(model, revision=revision)
+    except (errors.HTTPError, OSError):  # type: ignore[attr-defined]
+        return
+    there = set()
+    for part, ending in itertools.product(configs.keys() & STEMS.keys(), (".safetensors", ".bin")):
+        shard = r"(?:-\d{5}-of-\d{5})?"
+        stem = re.escape(f"{part}/{stem_of(STEMS[part], ending)}")
+        pattern = re.compile(rf"{stem}{shard}\.([\w-]+?){shard}{re.escape(ending)}")
+        there |= {match[1] for match in map(pattern.fullmatch, files) if match}
+    if variant not in there:
+        names = ", ".join(map(repr, sorted(there))) or "none"
+        raise ModelError(f"{model} has no variant {variant!r} (it has {names})")
 
 
 def _fetch_weights(

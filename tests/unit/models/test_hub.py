@@ -160,6 +160,19 @@ def test_fetches_only_what_is_needed(
     assert find_checkpoint("org/tiny", variant="fp16").revision == COMMIT
 
 
+def test_a_variant_that_does_not_exist_costs_no_weights(
+    cache: Path, model: Path, hub: Callable[[str], None], tmp_path: Path
+) -> None:
+    remote = Path(shutil.copytree(model, tmp_path / "remote"))
+    tiny_sd1(seed=1).unet.save_pretrained(remote / "unet", variant="fp16", max_shard_size="1MB")
+    tiny_sd1(seed=1).vae.save_pretrained(remote / "vae", variant="ema")
+    with serve("org/tiny", remote) as (address, asked):
+        hub(address)
+        error = failing("org/tiny", variant="fp61")
+    assert str(error) == "org/tiny has no variant 'fp61' (it has 'ema', 'fp16')"
+    assert not any(name.endswith((".safetensors", ".bin")) for name in asked)
+
+
 def test_bin_files_are_fetched_where_there_is_nothing_else(
     cache: Path, model: Path, hub: Callable[[str], None], tmp_path: Path
 ) -> None:
