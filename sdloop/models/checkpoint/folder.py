@@ -12,7 +12,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from sdloop.errors import ModelError, SettingError
-from sdloop.models.checkpoint.families import PAINTING, check_index, family_of_configs
+from sdloop.models.checkpoint.families import (
+    PAINTING,
+    check_index,
+    class_name,
+    family_of_configs,
+)
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.legacy import settled_scheduler, settled_unet, settled_vae
 
@@ -101,7 +106,7 @@ def read_configs(
 def _explain_no_index(name: str, folder: Path) -> None:
     """Raise ``ModelError`` with a hint, for a folder without an index."""
     if (folder / "config.json").exists():
-        kind = read_json(folder, "config.json").get("_class_name", "one part")
+        kind = class_name(read_json(folder, "config.json")) or "one part"
         raise ModelError(f"{name} is only {kind}, not a whole model with a model_index.json")
     files = sorted(folder.glob("*.safetensors"))
     if files:

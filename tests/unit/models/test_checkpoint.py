@@ -30,6 +30,7 @@ from safetensors.torch import load_file
 from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.advice import Advice
 from sdloop.models.checkpoint.find import LAYOUTS, find_checkpoint, local_path
+from sdloop.models.checkpoint.folder import read_json
 from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.legacy import settled_scheduler
@@ -281,6 +282,22 @@ def test_refuses_other_pipelines_by_name(
     with pytest.raises(ModelError, match=re.escape(message)) as caught:
         find_checkpoint(str(folder))
     assert "sdloop runs Stable Diffusion 1.x, 2.x and SDXL base" in str(caught.value)
+
+
+def test_a_class_that_comes_with_the_file_that_defines_it(copy: Callable[[str], Path]) -> None:
+    """Repositories with code of their own name the file too; the code is not run."""
+    folder = copy("sd1")
+    before = find_checkpoint(str(folder))
+    edit(folder / "model_index.json", _class_name=["my_pipeline", "MyPipeline"])
+    for part, file in (("scheduler", "scheduler_config"), ("vae", "config"), ("unet", "config")):
+        own = read_json(folder, f"{part}/{file}.json")["_class_name"]
+        edit(folder / part / f"{file}.json", _class_name=[part, own])
+    found = find_checkpoint(str(folder))
+    assert found.scheduler_config == before.scheduler_config
+    assert load_components(found, device="cpu").unet.config.in_channels == 4
+    edit(folder / "model_index.json", prior=["diffusers", "PriorTransformer"])
+    with pytest.raises(ModelError, match="is a MyPipeline with a prior"):
+        find_checkpoint(str(folder))
 
 
 def test_refuses_an_sdxl_refiner(copy: Callable[[str], Path]) -> None:

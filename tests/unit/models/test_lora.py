@@ -338,6 +338,10 @@ def test_another_family_is_named(folder: Path, model: Path) -> None:
 FOREIGN: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
     "model": ({"model.diffusion_model.x": (2, 2)}, r"is a whole model \(use it with --model\)"),
     "embedding": ({"emb_params": (1, 32)}, "is a learned embedding"),
+    "bundle": (
+        {"lora_unet_a.lora_down.weight": (2, 2), "bundle_emb.frog.emb_params": (1, 32)},
+        "is a LoRA with learned embeddings bundled into it",
+    ),
     "nothing": ({"weight": (2, 2)}, "is not a LoRA: its tensors are weight"),
     "dora": ({"lora_unet_a.dora_scale": (2,)}, "is a DoRA, which diffusers does not run"),
     "loha": ({"lora_unet_a.hada_w1_a": (2, 2)}, "is a LoHa of LyCORIS"),
