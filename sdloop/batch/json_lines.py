@@ -49,11 +49,11 @@ def _whole(line: str, following: Iterator[tuple[int, str]]) -> str:
     """``line`` with as many of those ``following`` as close its brackets."""
     parts, depth = [line], _opened(line)
     while depth is not None and depth > 0:
-        _, line = next(following, (0, None))
-        if line is None:
+        found = next(following, None)
+        if found is None:
             break
-        parts.append(line.rstrip("\r\n"))
-        more = _opened(line)
+        parts.append(found[1].rstrip("\r\n"))
+        more = _opened(found[1])
         depth = None if more is None else depth + more
     return "\n".join(parts)
 

@@ -10,7 +10,7 @@ from sdloop.metadata.a1111 import NEGATIVE, Parameters
 from sdloop.metadata.foreign.value import masked
 from sdloop.prompt.learned.grammar import parse_embedding
 from sdloop.recipe.limits import MAX_SEED
-from sdloop.recipe.loras import Lora
+from sdloop.recipe.loras import Lora, split_other_tags
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.names import AYS, SCHEDULERS, parse_scheduler
 
@@ -131,7 +131,8 @@ def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
     """
     fields, settings = parameters.fields, dict[str, Any]()
     left_out = []
-    if not _take(settings, lambda text, _: {"prompt": text}, parameters.prompt):
+    prompt, tags = split_other_tags(parameters.prompt)
+    if not _take(settings, lambda text, _: {"prompt": text}, prompt):
         left_out.append(f"Prompt: {parameters.prompt}")
     # In the order of the translations, not of the file: a schedule needs to know its sampler.
     taken = {
@@ -149,6 +150,7 @@ def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
         for key in ("Seed", "Variation seed")
         if taken.get(key) and int(fields[key]) > MAX_SEED
     ]
+    left_out += [f"{tag} in the prompt" for tag in tags]
     negative = parameters.negative_prompt
     if negative and not _take(settings, _negative, negative):
         left_out.append(f"{NEGATIVE} {negative}")

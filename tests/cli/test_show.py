@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from helpers.foreign import every_kind
+from helpers.foreign import COMFYUI, every_kind, png_with
 from PIL import Image, PngImagePlugin
 from typer.testing import CliRunner
 
@@ -220,3 +220,15 @@ def test_showing_imports_nothing_heavy(picture: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_one_odd_file_does_not_end_a_folder(tmp_path: Path) -> None:
+    lora = {"lora_name": "ink.safetensors", "strength_model": ["99", 0], "model": ["4", 0]}
+    sampler = {**COMFYUI["3"], "inputs": COMFYUI["3"]["inputs"] | {"model": ["10", 0]}}
+    odd = {**COMFYUI, "3": sampler, "10": {"class_type": "LoraLoader", "inputs": lora}}
+    png_with(tmp_path / "1.png", prompt=odd)
+    png_with(tmp_path / "2.png", prompt=COMFYUI)
+    result = CliRunner().invoke(app, [str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "lora: ink.safetensors at ['99', 0]" in result.output
+    assert "2.png" in result.output

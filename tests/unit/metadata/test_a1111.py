@@ -210,3 +210,10 @@ def test_the_tail_of_stable_diffusion_cpp_is_no_setting() -> None:
     assert settings["scheduler"] == "euler-a"
     assert settings["guidance_scale"] == 7.0
     assert left_out == ["RNG: cuda (the same seed gives another picture here)"]
+
+
+def test_tags_that_call_no_lora_are_left_out_of_the_prompt() -> None:
+    prompt = "a frog <hypernet:ink:0.8> <lora:stilts:0.8> <lyco:wash:1>"
+    settings, left_out = settings_of(Parameters(prompt=prompt, negative_prompt="", fields={}))
+    assert settings["prompt"] == "a frog <lora:stilts:0.8>"
+    assert left_out == ["<hypernet:ink:0.8> in the prompt", "<lyco:wash:1> in the prompt"]
