@@ -1,4 +1,4 @@
-"""sdloop animate, from the flags to the file, with a tiny model."""
+"""sdloop animate with a tiny model: flags, frames and the written file."""
 
 import itertools
 import json

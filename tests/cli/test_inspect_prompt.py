@@ -1,4 +1,4 @@
-"""sdloop inspect prompt: the encoder's walk in numbers, and attention as pictures."""
+"""sdloop inspect prompt: the text encoder's numbers, and attention maps as pictures."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""LoRAs on the command line: flags, prompts, files, and pictures that remake themselves."""
+"""LoRAs on the command line: flags, prompts, files, and rerun from the picture's metadata."""
 
 import json
 import os

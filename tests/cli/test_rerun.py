@@ -1,4 +1,4 @@
-"""sdloop rerun: pictures made again from their own files, with changes and without."""
+"""sdloop rerun: pictures made again from their metadata, with and without changes."""
 
 import json
 import subprocess

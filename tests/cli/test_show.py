@@ -1,4 +1,4 @@
-"""``sdloop show``: readable for people, JSON lines for programs, and nothing in it is obeyed."""
+"""``sdloop show``: text for people, JSON lines for programs, and escaped control characters."""
 
 import csv
 import io

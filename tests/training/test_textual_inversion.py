@@ -1,4 +1,4 @@
-"""Words learned from pictures: by every family, the same each time, however often interrupted."""
+"""Textual inversion: works for every family, and is reproducible even when interrupted."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Files that move: read frame by frame, written whole, and telling how they were made."""
+"""Animations: read frame by frame, written completely or not at all, with their metadata."""
 
 import importlib.util
 import io

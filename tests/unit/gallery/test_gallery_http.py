@@ -1,4 +1,4 @@
-"""What the page asks for, and who may ask: over HTTP, without a browser."""
+"""The HTTP requests of the page, and who may send them; without a browser."""
 
 import io
 import os

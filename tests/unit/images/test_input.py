@@ -1,4 +1,4 @@
-"""Pictures that somebody brings: every mode and turn, damaged files, and the ways to a size."""
+"""Input pictures: every mode and rotation, damaged files, and the resize methods."""
 
 import hashlib
 import io

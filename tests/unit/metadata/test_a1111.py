@@ -1,4 +1,4 @@
-"""A1111's text: what we write its own rules read, and what it writes we take over or name."""
+"""A1111's text: its parser reads what we write, and we read or report what it writes."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""ComfyUI's graphs: which nodes count, and the kinds of graphs that are read."""
+"""ComfyUI's graphs: the relevant nodes, and the supported kinds of graphs."""
 
 import copy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The comment in EXIF: read whatever its encoding is, and whether or not it is named."""
+"""The EXIF comment: read in any encoding, declared or not."""
 
 import struct
 from pathlib import Path

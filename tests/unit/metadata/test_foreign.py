@@ -1,4 +1,4 @@
-"""What other programs write into their pictures: what becomes a Recipe's, and what is said."""
+"""Metadata of other programs: the settings taken into a Recipe, and the notes about the rest."""
 
 import copy
 from pathlib import Path

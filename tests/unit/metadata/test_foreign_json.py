@@ -1,4 +1,4 @@
-"""Settings that are one JSON object: whose it is, what is taken over, and what is no prompt."""
+"""Settings in one JSON object: detecting the program, the settings read, and no false prompts."""
 
 import html
 import json

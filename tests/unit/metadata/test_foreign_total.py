@@ -1,4 +1,4 @@
-"""Whatever a foreign file holds, its readers raise nothing: the rest of a folder goes on."""
+"""Readers of other programs' files never raise, so one file does not stop a whole folder."""
 
 import contextlib
 import copy

@@ -1,4 +1,4 @@
-"""Picture files: what is written is read back, whole or not at all, and nothing is replaced."""
+"""Picture files: metadata are read back, files are complete or absent, none is overwritten."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Finding a model, recognising it, and refusing what is not one: without torch in the way."""
+"""Finding and recognising models, and refusing other files, without importing torch."""
 
 import hashlib
 import json

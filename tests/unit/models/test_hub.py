@@ -1,4 +1,4 @@
-"""Models of the hub: offline from the cache, fetched once, and one line when that fails."""
+"""Models from the hub: read offline from the cache, downloaded once, one-line errors."""
 
 import hashlib
 import re

@@ -1,6 +1,6 @@
-"""LoRAs: found and recognised by their tables, refused in one line, and gone from the next picture.
+"""LoRAs: found, recognised by their tensor names, one-line errors, and removed after use.
 
-That their pictures are diffusers' is in ``test_parity_lora.py``.
+``tests/parity/test_lora.py`` compares their pictures with diffusers.
 """
 
 from collections.abc import Callable

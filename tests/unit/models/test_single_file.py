@@ -1,4 +1,4 @@
-"""Single files in the LDM layout: every tensor at its place, for all families, offline."""
+"""Single files in the LDM layout: every tensor has the right name, for all families, offline."""
 
 import re
 import sys
