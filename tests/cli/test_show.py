@@ -116,7 +116,7 @@ def test_what_a1111_set_beyond_us_is_shown(tmp_path: Path) -> None:
   A1111's, not supported by sdloop:
   Sampler: Restart
   Model: m
-  RNG: GPU (the same seed gives another picture here)
+  RNG: GPU (the same seed gives another picture in sdloop)
 """
     )
 
@@ -127,7 +127,7 @@ def test_an_unreadable_file_does_not_hide_the_others(picture: Path, tmp_path: Pa
     assert result.exit_code == 3
     assert result.stdout.startswith(f"{picture}\n  prompt ")
     assert len(result.stderr.splitlines()) == 2
-    assert "it is not there" in result.stderr
+    assert "it does not exist" in result.stderr
 
 
 def test_folders_are_looked_through_and_other_pictures_in_them_counted(
@@ -154,7 +154,7 @@ def test_every_program_is_shown(tmp_path: Path) -> None:
         assert "  seed" in shown
         assert "a red frog" in shown
         if source not in ("comfyui", "invokeai", "sd-metadata"):
-            assert "(the same seed gives another picture here)" in shown
+            assert "(the same seed gives another picture in sdloop)" in shown
         assert ("model: " in shown) == (source != "a1111")
 
 

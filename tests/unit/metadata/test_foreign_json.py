@@ -45,7 +45,7 @@ def test_what_swarmui_does_and_we_do_not(tmp_path: Path) -> None:
     }
     record = _read(tmp_path, parameters={"sui_image_params": values})
     assert record.left_out == (
-        "prompt: <segment:… of SwarmUI is only text here",
+        "prompt: SwarmUI's tag <segment:… is plain text in sdloop",
         "lora: ink at much",
         "initimage: sketch.png",
     )
@@ -92,7 +92,7 @@ def test_draw_things(tmp_path: Path) -> None:
         assert record.left_out == (
             "seed_mode: Scale Alike",
             "strength: 1",
-            "noise: Draw Things (the same seed gives another picture here)",
+            "noise: Draw Things (the same seed gives another picture in sdloop)",
         )
 
 
