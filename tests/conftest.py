@@ -1,4 +1,4 @@
-"""What every test gets: a home of its own, no network, and few threads."""
+"""Fixtures for every test: a temporary home folder, no network, and few threads."""
 
 import os
 import signal

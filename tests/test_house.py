@@ -1,4 +1,4 @@
-"""The plan of the house: imports point one way, and the light rooms stay light."""
+"""The architecture: imports go in one direction only, and light packages do not import torch."""
 
 import ast
 import subprocess

@@ -1,4 +1,4 @@
-"""The loop as a generator, and what its steps say."""
+"""The loop as a generator, and the values in its steps."""
 
 import math
 from collections.abc import Iterator, Sequence

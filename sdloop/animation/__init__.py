@@ -1,1 +1,1 @@
-"""Pictures that move: read frame by frame, and written as files with their Recipe. No torch."""
+"""Read animations frame by frame, and write them with their Recipe. Does not import torch."""

@@ -1,4 +1,4 @@
-"""An animated PNG, put together from PNGs: their pixel data under other chunks' names.
+"""Write an animated PNG from single PNGs, by putting their pixel data into other chunk types.
 
 Source: W3C, Portable Network Graphics, third edition, section 11.3.6.
 """
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_COUNT_AT = len(_SIGNATURE) + 12 + 13  # behind IHDR: where acTL says how many frames there are
+_COUNT_AT = (
+    len(_SIGNATURE) + 12 + 13
+)  # the position of acTL, the chunk with the number of frames: after IHDR
 
 
 def write_apng(
@@ -22,8 +24,8 @@ def write_apng(
     loop: int,
     texts: Callable[[], Mapping[str, str]],
 ) -> None:
-    """Write ``frames``, each in RGB with its milliseconds. Their number is filled in at the end."""
-    count = number = 0  # of frames, and of the chunks that number themselves
+    """Write ``frames``, RGB images with milliseconds. The number of frames is written last."""
+    count = number = 0  # frames, and chunks with a sequence number
     for image, milliseconds in frames:
         chunks = list(_chunks(image))
         if count == 0:
@@ -39,7 +41,7 @@ def write_apng(
                 number += 1
         count += 1
     for keyword, text in texts().items():
-        # Not compressed, in no named language, the keyword not translated.
+        # No compression, no language, no translated keyword.
         file.write(_chunk(b"iTXt", keyword.encode() + b"\0\0\0\0\0" + text.encode()))
     file.write(_chunk(b"IEND", b""))
     file.seek(_COUNT_AT)
@@ -56,7 +58,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _chunks(image: "Image") -> Iterator[tuple[bytes, bytes]]:
-    """Kind and data of each chunk of ``image`` as a PNG."""
+    """Encode ``image`` as a PNG; yields the type and data of each chunk."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     data, at = buffer.getbuffer(), len(_SIGNATURE)

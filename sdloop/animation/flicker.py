@@ -1,4 +1,4 @@
-"""How much the frames of an animation flicker, compared with the frames they were made from."""
+"""Measure how much an animation flickers, compared with its input frames."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, slots=True)
 class Flicker:
-    """The mean change from each frame to the next, in grey levels of 255.
+    """The mean absolute change from each frame to the next, on the scale of 0 to 255.
 
-    The mean is over pixels, channels and pairs of neighbours.
+    The mean is taken over pixels, channels and pairs of successive frames.
     """
 
     _last: "tuple[Image, Image] | None" = None
@@ -19,7 +19,7 @@ class Flicker:
     _pairs: int = 0
 
     def add(self, frame: "Image", made: "Image") -> None:
-        """The next input frame and its result, in RGB and of one size."""
+        """Add the next input frame and its result, both in RGB and of the same size."""
         if self._last is not None:
             self._sums = (
                 self._sums[0] + change(self._last[0], frame),
@@ -35,20 +35,20 @@ class Flicker:
 
     @property
     def after(self) -> float:
-        """The mean change between the frames that were made."""
+        """The mean change between the resulting frames."""
         return self._sums[1] / max(1, self._pairs)
 
     @property
     def ratio(self) -> float | None:
-        """How many times more the results change than the input frames.
+        """``after`` divided by ``before``: how many times more the results change.
 
-        None where the former stand still, for which every change is flicker: see ``after``.
+        None if the input frames do not change at all: then every change is flicker, see ``after``.
         """
         return self.after / self.before if self.before > 0 else None
 
 
 def change(first: "Image", second: "Image") -> float:
-    """The mean absolute difference of two pictures in RGB and of one size, in levels of 255."""
+    """The mean absolute difference of two RGB pictures of one size, on the scale of 0 to 255."""
     from PIL import ImageChops, ImageStat
 
     means = ImageStat.Stat(ImageChops.difference(first, second)).mean

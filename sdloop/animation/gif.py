@@ -1,8 +1,8 @@
-"""An animated GIF with one palette for all its frames.
+"""Write an animated GIF with one palette for all frames, and without dithering.
 
-A palette for each frame would give what stands still a slightly different colour from frame to
-frame, and dithering makes it crawl: both look like the flicker that one wants to be rid of. So the
-frames wait on the disk, packed, until all have been seen; then 256 colours are chosen for them.
+With one palette per frame, still areas would change colour slightly from frame to frame; with
+dithering, their dots would move. Both look like flicker. So all frames are first stored,
+compressed, in a temporary file; then 256 colours are chosen for all of them.
 
 Source: CompuServe, Graphics Interchange Format 89a; the loop is Netscape's extension.
 """
@@ -18,9 +18,9 @@ from sdloop.metadata.containers import gif_comments
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SAMPLED = 2**20  # pixels that the palette is chosen from
+_SAMPLED = 2**20  # the number of pixels used to choose the palette
 _DESCRIPTOR = b","
-_SHORTEST = 2  # in hundredths; browsers show what is shorter at ten frames a second
+_SHORTEST = 2  # in 1/100 s; browsers show shorter frames for 10/100 s
 
 
 def write_gif(
@@ -29,7 +29,7 @@ def write_gif(
     loop: int,
     texts: Callable[[], Mapping[str, str]],
 ) -> None:
-    """Write ``frames``, each in RGB with its milliseconds; of each what differs from the last."""
+    """Write ``frames``, RGB images with milliseconds; of each, only the changed area."""
     with tempfile.TemporaryFile() as waiting:
         starts, durations = [], []
         for image, milliseconds in frames:
@@ -51,12 +51,12 @@ def _read(waiting: BinaryIO, start: int) -> "Image":
     from PIL import Image
 
     waiting.seek(start)
-    # Pillow would read on from where the file begins.
+    # Pillow reads from the start of a file, so it gets the PNG as a file of its own.
     return Image.open(io.BytesIO(_one_png(waiting)))
 
 
 def _one_png(file: BinaryIO) -> bytes:
-    """The bytes of the PNG that ``file`` is at the beginning of."""
+    """Read the bytes of the PNG that begins at the current position of ``file``."""
     data = file.read(8)
     kind = b""
     while kind != b"IEND":
@@ -79,7 +79,7 @@ def _sampled(waiting: BinaryIO, starts: list[int]) -> Iterator["Image"]:
 
 
 def _palette(samples: list["Image"]) -> "Image":
-    """An image whose palette suits all of ``samples``, which are of one size."""
+    """An image with a palette chosen for all of ``samples``, which have the same size."""
     from PIL import Image
 
     width, height = samples[0].size
@@ -96,7 +96,7 @@ def _flat(image: "Image", palette: "Image") -> "Image":
 
 
 def _hundredths(durations: list[int]) -> Iterator[int]:
-    """Milliseconds in GIF's unit, so that rounding does not add up over the frames."""
+    """Convert milliseconds to 1/100 s, without adding up rounding errors over the frames."""
     now = told = 0
     for milliseconds in durations:
         now += milliseconds
@@ -107,7 +107,7 @@ def _hundredths(durations: list[int]) -> Iterator[int]:
 
 def _head(palette: "Image", size: tuple[int, int], loop: int) -> bytes:
     colours = bytes(palette.getpalette() or ()).ljust(768, b"\0")
-    # Netscape counts how often it runs again, and has no way to say once but to say nothing.
+    # Netscape's extension counts the repetitions; an animation that runs once has no extension.
     again = b"" if loop == 1 else struct.pack("<H", loop - 1 if loop else 0)
     repeat = b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + again + b"\0" if again else b""
     return b"GIF89a" + struct.pack("<2H3B", *size, 0xF7, 0, 0) + colours + repeat
@@ -121,7 +121,7 @@ def _frame(image: "Image", last: "Image | None", hundredths: int) -> bytes:
 
 
 def _changed(image: "Image", last: "Image") -> tuple[int, int, int, int]:
-    """The box around the pixels that differ; one pixel where none does."""
+    """The box around the changed pixels; a box of one pixel if none changed."""
     from PIL import Image, ImageChops
 
     grey = [Image.frombytes("L", one.size, one.tobytes()) for one in (image, last)]
@@ -129,12 +129,12 @@ def _changed(image: "Image", last: "Image") -> tuple[int, int, int, int]:
 
 
 def _pixels(image: "Image") -> bytes:
-    """The packed pixels of ``image`` as a GIF, from the size of the first code on."""
+    """Encode ``image`` as a GIF; returns its LZW data, starting with the minimum code size."""
     buffer = io.BytesIO()
     image.save(buffer, "GIF", optimize=False, interlace=0)
     data = buffer.getvalue()
     at = 13 + 3 * 2 ** ((data[10] & 7) + 1)
-    while data[at] == 0x21:  # extensions, of which none is wanted
+    while data[at] == 0x21:  # skip the extensions
         at += 2
         while data[at]:
             at += 1 + data[at]

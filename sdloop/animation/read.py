@@ -1,4 +1,4 @@
-"""What moves, read: a file that moves, a video, or pictures in a row."""
+"""Read the frames of an animated picture or video, or several pictures as frames."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +18,12 @@ ReadFrames = Iterator[tuple[str, InputImage, float | None]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frames:
-    """Input frames, all read once: whatever is wrong with them was found.
+    """Input frames. All were read once, so any damaged frame has already raised an error.
 
-    ``name`` is what it was called, and ``sha256`` that of its file, or of its pictures' hashes.
-    ``sha256s`` are each frame's. ``sizes`` are the sizes that its frames have. ``durations`` are
-    seconds per frame; pictures in a row have none. ``read`` reads them again, one at a time: the
-    name of each, and the frame.
+    ``sha256`` is the hash of the file; for several pictures it is the hash of their hashes.
+    ``sha256s`` are the hashes of the frames. ``sizes`` are the different sizes of the frames.
+    ``durations`` are the seconds of each frame; None for several pictures. ``read`` reads the
+    frames again, one at a time; it yields the name and the picture of each.
     """
 
     name: str
@@ -38,10 +38,10 @@ class Frames:
 
 
 def open_frames(files: Sequence[str], *, name: str | None = None) -> Frames:
-    """One file that moves, or several pictures in their order; ``name`` is what they are called.
+    """Open one animated file, or several pictures in the given order, under the name ``name``.
 
-    A GIF, WebP or PNG keeps its frames' durations, a video its frame rate. Raises ``FileError``
-    for what cannot be read or is a single frame.
+    A GIF, WebP or PNG keeps the durations of its frames, a video its frame rate. Raises
+    ``FileError`` if a file cannot be read, or if there is only one frame.
     """
     if len(files) == 1:
         return _clip(lambda: _moving(files[0]), name or files[0], _file_sha256(files[0]))
@@ -58,7 +58,7 @@ def _clip(read: Callable[[], ReadFrames], name: str, sha256: str | None) -> Fram
         if seconds is not None:
             durations.append(seconds)
         if len(hashes) > MAX_FRAMES:
-            raise FileError(f"{name!r} must have at most {MAX_FRAMES} frames, has more")
+            raise FileError(f"{name!r} must have at most {MAX_FRAMES} frames, got more")
     if len(hashes) < 2:
         raise FileError(f"{name!r} has only one frame: use sdloop img2img")
     return Frames(
@@ -72,7 +72,7 @@ def _clip(read: Callable[[], ReadFrames], name: str, sha256: str | None) -> Fram
 
 
 def _moving(file: str) -> ReadFrames:
-    """The frames of one file, called file#1, file#2 …"""
+    """Read the frames of one file; they are named file#1, file#2 …"""
     if Path(file).suffix.lower() in DEMUXERS:
         frames = read_video(Path(file))
     else:
@@ -85,7 +85,7 @@ def _row(files: Sequence[str]) -> ReadFrames:
     for file in files:
         frame = open_image(file)
         if frame.animated:
-            raise FileError(f"{frame.name} is itself an animation: use it alone")
+            raise FileError(f"{frame.name} is an animation: use it alone, without other files")
         yield file, frame, None
 
 

@@ -1,4 +1,4 @@
-"""One Recipe for all frames of an animation, and what else their file says."""
+"""Resolve one Recipe for all frames of an animation, and collect the file's other settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,11 +23,10 @@ def frames_recipe(
     carry: float,
     lora_hashes: Mapping[str, str],
 ) -> Recipe:
-    """``recipe`` resolved for ``frames``, which its ``image`` names: the frames share all of it.
+    """Resolve ``recipe`` for all of ``frames``; its ``image`` is the name of the animation.
 
-    Raises ``SettingError`` for a mask and for growth, for frames of several sizes unless ``resize``
-    says what is done about it, and for a ``carry`` of what is larger than the frames; else what
-    ``resolve`` does.
+    Raises ``SettingError`` for a mask, for outpainting, for frames of several sizes without
+    ``resize``, and for a ``carry`` when frames are enlarged. Also raises what ``resolve`` raises.
     """
     for name in ("mask", *GROWTH):
         value = getattr(recipe, name)
@@ -36,21 +35,21 @@ def frames_recipe(
     if len(frames.sizes) > 1 and recipe.resize is None:
         first, second = ("x".join(map(str, size)) for size in frames.sizes[:2])
         raise SettingError(
-            f"frames must be of one size unless resize is given, got {first} and {second}"
+            f"frames must all have one size unless resize is set, got {first} and {second}"
         )
     whole = replace(recipe, image=frames.name, image_sha256=frames.sha256)
     facts = InputFacts(sha256=frames.sha256, size=frames.sizes[0])
     settled = resolve(whole, model, facts, lora_hashes=lora_hashes)
     if carry and settled.factor is not None:
         raise SettingError(
-            f"carry must be 0 for frames that are enlarged, got {carry:g}: what they start from is "
-            f"smaller than the last result, which factor {settled.factor:g} has made larger"
+            f"carry must be 0 for enlarged frames, got {carry:g}: with factor {settled.factor:g}, "
+            "the results are larger than the input frames"
         )
     return settled
 
 
 def durations_of(frames: Frames, fps: float | None) -> tuple[float, ...]:
-    """The seconds of each frame: at ``fps``, or as in their file, or at ``USUAL_FPS``."""
+    """The seconds of each frame: from ``fps``, else from the file, else from ``USUAL_FPS``."""
     if fps is None and frames.durations is not None:
         return frames.durations
     return (1 / (USUAL_FPS if fps is None else fps),) * len(frames)
@@ -59,7 +58,7 @@ def durations_of(frames: Frames, fps: float | None) -> tuple[float, ...]:
 def moving_facts(
     frames: Frames, *, carry: float, durations: Sequence[float], loop: int
 ) -> dict[str, Any]:
-    """What decides a file of frames besides its Recipe, for ``sdloop.metadata.record.texts_of``."""
+    """The facts of an animation besides its Recipe, for ``sdloop.metadata.record.texts_of``."""
     steady = len(set(durations)) == 1
     return {
         "frames": len(frames),

@@ -1,4 +1,4 @@
-"""Videos, read and written through PyAV, which is the extra "video"."""
+"""Read and write videos with PyAV, which the extra "video" installs."""
 
 import importlib.util
 import io
@@ -16,7 +16,7 @@ from sdloop.metadata.containers import mp4_box
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# FFmpeg's names of what is read: no playlist, which would lead to other files.
+# FFmpeg's names of the formats. No playlists: they could open other files.
 DEMUXERS = {
     ".mp4": "mp4",
     ".m4v": "mp4",
@@ -25,12 +25,12 @@ DEMUXERS = {
     ".webm": "matroska",
     ".avi": "avi",
 }
-# Nearly without a loss: x264's scale from 0, lossless, to 51.
+# Nearly lossless: x264's scale is from 0 (lossless) to 51.
 _QUALITY = "12"
 
 
 def check_video() -> None:
-    """Raise ``SettingError`` where PyAV is missing."""
+    """Raise ``SettingError`` if PyAV is not installed."""
     if importlib.util.find_spec("av") is None:
         raise SettingError("videos need PyAV: pip install 'sdloop[video]'")
 
@@ -41,11 +41,11 @@ def write_mp4(
     loop: int,
     texts: Callable[[], Mapping[str, str]],
 ) -> None:
-    """Write ``frames``, each in RGB with its milliseconds, as H.264. ``loop`` must be 0."""
+    """Write ``frames``, RGB images with milliseconds, as H.264. ``loop`` must be 0."""
     import av
 
     if loop:
-        raise SettingError(f"loop must not be set for .mp4 files, got {loop}")
+        raise SettingError(f"loop cannot be set for .mp4 files, got {loop}")
     with av.open(file, "w", format="mp4") as container:
         stream: Any = None
         now = 0
@@ -63,7 +63,9 @@ def write_mp4(
 
 def _stream(container: Any, image: "Image") -> Any:
     if image.width % 2 or image.height % 2:
-        raise SettingError(f"sides must be even in .mp4 files, got {image.width}x{image.height}")
+        raise SettingError(
+            f"width and height must be even for .mp4 files, got {image.width}x{image.height}"
+        )
     stream = container.add_stream("libx264", options={"crf": _QUALITY})
     stream.width, stream.height = image.size
     stream.pix_fmt = "yuv420p"
@@ -72,9 +74,9 @@ def _stream(container: Any, image: "Image") -> Any:
 
 
 def read_video(path: Path) -> Iterator[tuple[InputImage, float]]:
-    """Each frame of the video, upright, and its seconds: those of the mean frame rate.
+    """Read each frame of the video, rotated upright, with its seconds at the mean frame rate.
 
-    Raises ``SettingError`` where PyAV is missing, ``FileError`` for what is not a whole video.
+    Raises ``SettingError`` if PyAV is not installed, ``FileError`` if it is no complete video.
     """
     from PIL import Image
 
@@ -89,7 +91,7 @@ def read_video(path: Path) -> Iterator[tuple[InputImage, float]]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """The container and its first video stream. Raises ``FileError`` for what is not a video."""
+    """Open the container and its first video stream. Raises ``FileError`` if it is no video."""
     check_video()
     import av
 

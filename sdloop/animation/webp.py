@@ -1,4 +1,4 @@
-"""An animated WebP, put together from lossless WebPs.
+"""Write an animated WebP from lossless single WebPs.
 
 Source: RFC 9649, sections 2.7.1.1 and 2.7.1.2.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 16383
 _ANIMATED, _HAS_EXIF = 0x02, 0x08
-_OPAQUE_OVER = 0x02  # of a frame: do not blend it with the one before
+_OPAQUE_OVER = 0x02  # a frame's flag: do not blend it with the frame before
 
 
 def write_webp(
@@ -25,13 +25,16 @@ def write_webp(
     loop: int,
     texts: Callable[[], Mapping[str, str]],
 ) -> None:
-    """Write ``frames``, each in RGB with its milliseconds. The head is filled in at the end."""
+    """Write ``frames``, RGB images with milliseconds. The file header is written last."""
     size, head = (1, 1), len(_head((1, 1), 0, 0, 0))
     file.write(bytes(head))
     for image, milliseconds in frames:
         size = image.size
         if max(size) > MAX_SIDE:
-            raise SettingError(f"width and height must be at most {MAX_SIDE} in .webp files")
+            raise SettingError(
+                f"width and height must be at most {MAX_SIDE} for .webp files, "
+                f"got {size[0]}x{size[1]}"
+            )
         file.write(_chunk(b"ANMF", _frame_head(image, milliseconds) + _pixels(image)))
     packed = exif.pack(texts())
     if packed:
@@ -44,7 +47,7 @@ def write_webp(
 
 def _head(size: tuple[int, int], flags: int, loop: int, total: int) -> bytes:
     canvas = struct.pack("<I", flags) + _three(size[0] - 1) + _three(size[1] - 1)
-    moving = struct.pack("<IH", 0, loop)  # on a background that nobody sees
+    moving = struct.pack("<IH", 0, loop)  # 0: the background colour, which is never visible
     length = max(0, total - 8)
     return (
         struct.pack("<4sI4s", b"RIFF", length, b"WEBP")
@@ -59,7 +62,7 @@ def _frame_head(image: "Image", milliseconds: int) -> bytes:
 
 
 def _pixels(image: "Image") -> bytes:
-    """The chunk VP8L of ``image`` as a WebP, padding included."""
+    """Encode ``image`` as a WebP; returns its VP8L chunk with padding."""
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", lossless=True, exact=True)
     data = buffer.getvalue()

@@ -1,7 +1,7 @@
-"""Frames → a file that moves, one frame at a time, with its texts.
+"""Write frames as an animation, one frame at a time, with its metadata texts.
 
-Each format's file is put together here from single pictures that Pillow packs: Pillow's own writers
-of moving files keep all the frames in memory, and want the texts before the first of them.
+Each format is assembled from single pictures that Pillow encodes. Pillow's own writers of
+animations keep all frames in memory, and need the texts before the first frame.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -42,16 +42,16 @@ def write_moving(
     texts: Texts = no_texts,
     exists: Exists = "fail",
 ) -> Path:
-    """Write ``frames``, of one size, as a file that moves; return the path it got.
+    """Write ``frames``, which must have one size, as an animation; returns the path of the file.
 
     The suffix decides the format: .gif (256 colours, one palette for all frames), .webp and .png
-    (lossless), .mp4 (through the extra "video"). ``durations`` are each frame's seconds, of which
-    there may be more: ``itertools.repeat(1 / fps)``. ``loop`` is how often it runs, 0 for ever;
-    an MP4 cannot say it. ``texts`` is called after the last frame, and returns what
-    ``sdloop.metadata.record.texts_of`` does. Of the frames one at a time is in memory.
+    (lossless), .mp4 (needs the extra "video"). ``durations`` are the seconds of each frame; it may
+    be endless, like ``itertools.repeat(1 / fps)``. ``loop`` is how often the animation runs, 0 for
+    endless; an MP4 cannot store it. ``texts`` is called after the last frame and returns texts like
+    those of ``sdloop.metadata.record.texts_of``. Only one frame is in memory at a time.
 
-    Raises what ``check_moving`` does beforehand, and ``FileError``; whatever ``frames`` raises, no
-    file is left behind then.
+    Raises what ``check_moving`` raises, before the first frame; ``FileError`` if it cannot write;
+    and whatever ``frames`` raises. No file is left after an error.
     """
     check_moving(path, exists=exists)
     writer = _WRITERS[path.suffix.lower()]
@@ -60,10 +60,10 @@ def write_moving(
 
 
 def check_moving(path: Path, *, exists: Exists = "fail") -> None:
-    """Refuse, before any sampling, what ``write_moving`` would only find out at the end.
+    """Check ``path`` before any sampling, so that ``write_moving`` does not fail at the end.
 
-    Raises ``SettingError`` for an unknown suffix or a missing extra, ``FileError`` for a name in
-    use or a folder that cannot be written to.
+    Raises ``SettingError`` for an unknown suffix or a missing extra, ``FileError`` if the file
+    exists or the folder is not writable.
     """
     if path.suffix.lower() not in _WRITERS:
         raise SettingError(
@@ -75,16 +75,17 @@ def check_moving(path: Path, *, exists: Exists = "fail") -> None:
 
 
 def _timed(frames: Iterable["Image"], durations: Iterable[float]) -> Timed:
-    """Each frame in RGB with its milliseconds; rounding does not add up over the frames."""
+    """Each frame in RGB with its milliseconds, without adding up rounding errors."""
     now, told = 0.0, 0
     size = None
-    # Not strict: the durations may go on for ever. They come second, for zip asks the first first.
+    # Not strict: the durations may be endless. Frames come first, so that zip runs
+    # their generator to its end.
     for frame, seconds in zip(frames, durations, strict=False):
         size = size or frame.size
         if frame.size != size:
-            raise SettingError(f"frames must be of one size, got {size} and {frame.size}")
+            raise SettingError(f"frames must all have one size, got {size} and {frame.size}")
         now += 1000 * seconds
         yield frame.convert("RGB"), round(now) - told
         told = round(now)
     if size is None:
-        raise SettingError("frames must be at least one, got none")
+        raise SettingError("frames must have at least one item, got none")

@@ -1,5 +1,6 @@
 """Find the LoRAs that flags and prompts name, also by their names in --lora-dir."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdloop.batch.text_input import home
 from sdloop.errors import SettingError
-from sdloop.recipe.loras import Lora, checked_loras, split_tags
+from sdloop.recipe.loras import Lora, checked_loras, split_other_tags, split_tags
 
 if TYPE_CHECKING:
     pass
@@ -28,6 +29,18 @@ def with_loras(fields: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
     named = [_in_folder(lora, folder) if _is_name(lora, folder) else lora for lora in loras]
     named += [_in_folder(lora, folder) for lora in called]
     return {**fields, "prompt": rest, "loras": named}
+
+
+def without_other_tags(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """``fields`` without the tags in the prompt that A1111 takes out and sdloop does not know.
+
+    There they are no words, so they must not be words here. Each is told in a warning.
+    """
+    prompt = fields.get("prompt")
+    rest, tags = split_other_tags(prompt) if isinstance(prompt, str) else (prompt, ())
+    for tag in tags:
+        warnings.warn(f"left out of the prompt: {tag}, only <lora:…> is known", stacklevel=2)
+    return {**fields, "prompt": rest} if tags else dict(fields)
 
 
 def _is_name(lora: Lora, folder: str | None) -> bool:

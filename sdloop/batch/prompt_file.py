@@ -6,13 +6,15 @@
     a red circle
     a blue square --n blurry --w 512 --h 768 --s 30 --d 7 --l 6.5 --t 0.6 --f square.png
     {"prompt": "a green star", "seed": 4, "scheduler": "euler"}
+
+A JSON object may go over several lines, and an array of objects is as many prompts.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from sdloop.batch.json_lines import entries, is_json, values_in
 from sdloop.batch.lines import ADDED, TOLD, check_added
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.text_input import label, read_text, text_lines
@@ -31,9 +33,6 @@ KOHYA = {
     "t": "strength",
     "f": "output",
 }
-
-# {red|blue} begins a prompt, and {"prompt": … an object.
-_JSON = re.compile(r'\{\s*["}]')
 
 # An option starts at a word, so that "fields -- and a river" stays one prompt.
 _OPTION = re.compile(r"(?:^|(?<=\s))--([A-Za-z][\w-]*)(?=\s|$)")
@@ -63,14 +62,24 @@ def stream_prompts(name: str) -> Iterator[Prompt]:
 
 
 def _parsed(lines: Iterable[str], source: str) -> Iterator[Prompt]:
-    for number, line in enumerate(lines, start=1):
-        line = line.strip()
-        if line and not line.startswith("#"):
-            where = f"{source}, line {number}"
+    for number, text in entries(lines):
+        where = f"{source}, line {number}"
+        if not is_json(text):
             with blaming(where):
-                settings = _parse_json(line) if _JSON.match(line) else parse_line(line)
-            output, key = settings.pop("output", None), settings.pop("key", None)
-            yield Prompt(where=where, settings=settings, output=output, key=key)
+                settings = parse_line(text)
+            yield _prompt(settings, where)
+            continue
+        with blaming(where):
+            values = values_in(text)
+        for place, value in values:
+            with blaming(where + place):
+                settings = _json_settings(value)
+            yield _prompt(settings, where + place)
+
+
+def _prompt(settings: dict[str, Any], where: str) -> Prompt:
+    output, key = settings.pop("output", None), settings.pop("key", None)
+    return Prompt(where=where, settings=settings, output=output, key=key)
 
 
 def parse_line(line: str) -> dict[str, Any]:
@@ -94,11 +103,7 @@ def parse_line(line: str) -> dict[str, Any]:
     return settings
 
 
-def _parse_json(line: str) -> dict[str, Any]:
-    try:
-        settings = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise SettingError(f"it starts with {{ and is not valid JSON: {error}") from error
+def _json_settings(settings: dict[str, Any]) -> dict[str, Any]:
     if isinstance(settings.get("recipe"), dict):
         settings = _told_recipe(settings)
     settings = with_new_names(settings)

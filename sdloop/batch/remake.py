@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.batch.changes import Changed, Resolve, changed, with_changes
-from sdloop.batch.loras import with_loras
+from sdloop.batch.loras import with_loras, without_other_tags
 from sdloop.batch.prompts import blaming
 from sdloop.batch.seeds import count_from, parse_seeds, random_seed
 from sdloop.batch.wanted import Wanted
@@ -17,6 +17,7 @@ from sdloop.images.input.read import OpenImage
 from sdloop.metadata.picture import FORMATS
 from sdloop.metadata.read import SavedPicture
 from sdloop.pipeline.resolve import Resolver
+from sdloop.recipe.loras import without_tags
 from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.recipe.recipe import Recipe
 
@@ -120,7 +121,7 @@ def _own(one: SavedPicture, options: RemakeOptions, resolve: Resolve) -> Changed
 
 def _with_loras(changes: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
     """``changes``, with LoRAs from flags and the new prompt as file paths."""
-    found = with_loras({"prompt": "", **changes}, folder)
+    found = with_loras(without_other_tags({"prompt": "", **changes}), folder)
     return {name: value for name, value in found.items() if name in {*changes, "loras"}}
 
 
@@ -175,7 +176,10 @@ def _foreign(one: SavedPicture, options: RemakeOptions, resolve: Resolve) -> Cha
     base.setdefault("seed", 0)
     if "model" not in options.changes:
         base["model"] = _model(one, options, resolve)
-    base = with_loras(base, options.lora_dir) if "loras" not in options.drop else base
+    if "loras" in options.drop:
+        base["prompt"] = without_tags(base["prompt"])
+    else:
+        base = with_loras(base, options.lora_dir)
     found = with_changes(base, options.changes, drop=options.drop, resolve=resolve)
     if "model" not in options.changes:  # the one that the file names
         notices = [line for line in notices if ": Model: " not in line]

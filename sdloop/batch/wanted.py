@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sdloop.batch.learned_words import fields_of
-from sdloop.batch.loras import with_loras
+from sdloop.batch.loras import with_loras, without_other_tags
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.seeds import MAX_PICTURES
 from sdloop.batch.settings import Settings
@@ -40,7 +40,8 @@ def recipes_of(
         if len(wanted) + len(own) > MAX_PICTURES:
             raise SettingError(f"one command makes at most {MAX_PICTURES} pictures")
         with blaming(prompt.where):
-            fields = with_loras(fields, settings.command.get("lora_dir"))
+            called = without_other_tags(fields)
+            fields = with_loras(called, settings.command.get("lora_dir"))
             recipes = [Recipe.from_dict({**fields, "seed": seed}) for seed in own]
         wanted += [
             Wanted(recipe=recipe, where=prompt.where, output=prompt.output, name=prompt.name)

@@ -70,7 +70,7 @@ def animate(
     path, exists = _path(wanted.recipe, command, names[0], overwrite=output.overwrite)
     check_moving(path, exists=exists)
     if path.suffix.lower() == ".mp4" and moving.loop:
-        raise SettingError(f"loop must not be set for .mp4 files, got {moving.loop}")
+        raise SettingError(f"loop cannot be set for .mp4 files, got {moving.loop}")
     animation = Animation(
         input=frames,
         carry=moving.carry or 0.0,

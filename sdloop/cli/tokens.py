@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
-from sdloop.batch.loras import with_loras
+from sdloop.batch.loras import with_loras, without_other_tags
 from sdloop.batch.settings import Settings
 from sdloop.cli.make.run import given_prompts
 from sdloop.cli.options.fields import flag
@@ -67,7 +67,8 @@ def tokens(
     (asked,) = given_prompts(prompt, None, settings, example='sdloop tokens "a red frog"')
     fields = {name: v for name, v in settings.recipe.items() if name in (*given, *named)}
     # <lora:…> is removed from a prompt before it is parsed; the file must exist in the folder.
-    read, called = split_tags(asked.settings.get("prompt", settings.recipe.get("prompt", "")))
+    prompt = asked.settings.get("prompt", settings.recipe.get("prompt", ""))
+    read, called = split_tags(without_other_tags({"prompt": prompt})["prompt"])
     if lora_dir is not None:
         with_loras({"prompt": "", "loras": called}, lora_dir)
     recipe = Recipe.from_dict({**fields, **asked.settings, "prompt": read, "seed": 0})

@@ -1,1 +1,1 @@
-"""What happens inside, in numbers and figures: for people who want to see it."""
+"""Show what happens inside the model and the loop, as numbers and figures."""

@@ -1,4 +1,4 @@
-"""Where a picture looks at which word: cross-attention, averaged over steps, layers and heads.
+"""Attention maps: cross-attention to each token, averaged over steps, layers and heads.
 
 Source: Tang et al. 2022, "What the DAAM" (arXiv:2210.04885).
 """
@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-# From cold to hot, as in a thermal camera, which is read without a legend.
+# From cold to hot, as in a thermal camera: this needs no legend.
 _HEAT = np.array(
     [(0, 0, 0), (60, 10, 110), (190, 45, 90), (250, 140, 30), (255, 255, 180)], dtype=float
 )
@@ -21,10 +21,10 @@ _HEAT = np.array(
 
 @dataclass(kw_only=True)
 class AttentionMaps:
-    """What a UNet attends to while ``recorded``: the mean so far of all that it looked at.
+    """The cross-attention of a UNet while ``recorded``, averaged over all layers and steps so far.
 
-    ``size`` is the (height, width) of its latents. Only the last half of a guided batch, the
-    prompt's, is counted, and the rows of several pictures are averaged.
+    ``size`` is the (height, width) of the latents. With guidance, only the second half of the
+    batch counts: the half with the prompt. Several pictures in a batch are averaged.
     """
 
     size: tuple[int, int]
@@ -33,9 +33,9 @@ class AttentionMaps:
     _count: int = field(default=0, init=False)
 
     def add(self, probabilities: Tensor, *, twinned: bool = True) -> None:
-        """Count one layer's attention, (batch x heads, places, tokens).
+        """Add one layer's attention probabilities, (batch x heads, positions, tokens).
 
-        ``twinned`` is whether this turn is one with guidance, of which not all need to have any.
+        ``twinned`` says whether this call of the UNet uses guidance: some steps may not.
         """
         if self.guided and twinned:
             probabilities = probabilities[len(probabilities) // 2 :]
@@ -47,29 +47,33 @@ class AttentionMaps:
         self._count += 1
 
     def mean(self) -> Tensor:
-        """The share of its attention that each place gives to each token: (tokens, height, width).
+        """How much attention each position pays to each token: (tokens, height, width).
 
-        Over the tokens it adds up to 1. Raises ``ValueError`` where nothing was recorded.
+        The sum over the tokens is 1. Raises ``ValueError`` if nothing was recorded.
         """
         if self._sum is None:
-            raise ValueError("no attention was recorded: the UNet has not run, or attends to none")
+            raise ValueError(
+                "no attention was recorded: the UNet did not run, or has no cross-attention"
+            )
         return self._sum / self._count
 
     def _places(self, count: int) -> tuple[int, int]:
-        """The height and width of a layer with so many places: each level of a UNet halves them."""
+        """The height and width of a layer with ``count`` positions: each UNet level halves both."""
         height, width = self.size
         while height * width > count:
             height, width = -(-height // 2), -(-width // 2)
         if height * width != count:
-            raise ValueError(f"{count} places are no level of latents of {self.size}")
+            raise ValueError(
+                f"{count} positions match no UNet level for latents of size {self.size}"
+            )
         return height, width
 
 
 @contextmanager
 def recorded(unet: Any, *, size: tuple[int, int], guided: bool) -> Iterator[AttentionMaps]:
-    """Record what ``unet`` attends to in the prompt while it runs inside; see ``AttentionMaps``.
+    """Record the cross-attention of ``unet`` inside the ``with`` block; see ``AttentionMaps``.
 
-    The attention is computed step by step and not fused, so last bits may differ.
+    Attention is then computed without a fused kernel, so the last bits may differ.
     """
     maps = AttentionMaps(size=size, guided=guided)
     layers = [module for name, module in unet.named_modules() if name.endswith("attn2")]
@@ -84,7 +88,7 @@ def recorded(unet: Any, *, size: tuple[int, int], guided: bool) -> Iterator[Atte
 
 
 class _Recorder:
-    """Attention written out, so that its probabilities can be seen."""
+    """An attention processor that computes the probabilities explicitly and records them."""
 
     def __init__(self, maps: AttentionMaps) -> None:
         self._maps = maps
@@ -108,9 +112,9 @@ class _Recorder:
 
 
 def heat(picture: Image.Image, attention: Tensor) -> Image.Image:
-    """``picture``, darkened, under the heat of a word's ``attention`` (height, width).
+    """The ``attention`` to a word (height, width) as a heat map over a darkened ``picture``.
 
-    The hottest place is the brightest: maps of several words do not compare in strength.
+    Each map is scaled to its own maximum: do not compare the brightness of different words.
     """
     low, high = attention.min(), attention.max()
     levels = ((attention - low) / (high - low).clamp(min=1e-12)).numpy()

@@ -1,4 +1,4 @@
-"""Schedules as curves, with matplotlib: an extra, imported when a plot is asked for."""
+"""Plot schedules as curves. matplotlib is an extra, imported only when a plot is made."""
 
 import io
 import math
@@ -12,16 +12,16 @@ from sdloop.inspection.schedules import Curve
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe & Ito's colours, which stay apart for the colour-blind, less those that one of the two
-# backgrounds swallows.
+# The colours of Okabe & Ito, which colour-blind people can tell apart. Black and yellow are left
+# out, because they cannot be seen on a black or a white background.
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 _MARKERS = "osD^vP"
 
 
 def plot_levels(curves: Sequence[Curve], *, dark: bool = False) -> "Figure":
-    """Sigma over the run, and signal over noise over the timesteps, a curve for each schedule.
+    """Plot each schedule twice: sigma during the run, and signal to noise at each timestep.
 
-    Levels without noise or without signal lie beyond both axes, and are left out.
+    Levels without noise or without signal are left out: they are infinite on a log scale.
     """
     matplotlib = _matplotlib()
     style = matplotlib.style.library["dark_background"] if dark else {}
@@ -34,7 +34,7 @@ def plot_levels(curves: Sequence[Curve], *, dark: bool = False) -> "Figure":
             _draw(curve, left, right, _look(number, len(curve.levels)))
         left.set(xlabel="share of the run", ylabel="sigma (noise over signal)", yscale="log")
         right.set(xlabel="timestep", ylabel="signal to noise, in dB")
-        right.invert_xaxis()  # time runs as the loop does
+        right.invert_xaxis()  # the loop runs from high timesteps to low ones
         right.legend(frameon=False)
         for one in (left, right):
             one.grid(alpha=0.25)
@@ -51,7 +51,7 @@ def _draw(curve: Curve, left: Any, right: Any, look: Mapping[str, Any]) -> None:
 
 
 def _look(number: int, points: int) -> dict[str, Any]:
-    """Each curve's own colour and, where they do not run together, its own hollow marker."""
+    """A colour for each curve, and a hollow marker if the points are not too dense for it."""
     return {
         "color": _COLOURS[number % len(_COLOURS)],
         "marker": _MARKERS[number % len(_MARKERS)] if points <= 60 else "",
@@ -71,9 +71,9 @@ def _matplotlib() -> Any:
 
 
 def figure_bytes(figure: "Figure", path: Path) -> bytes:
-    """The file of a figure, in the format of the suffix of ``path``: png, svg or pdf.
+    """Encode a figure in the format given by the suffix of ``path``: png, svg or pdf.
 
-    The same figure gives the same bytes: no date is in them.
+    The same figure always gives the same bytes: they contain no date.
     """
     kind = path.suffix.lower().removeprefix(".")
     dates: dict[str, dict[str, Any]] = {
@@ -84,6 +84,6 @@ def figure_bytes(figure: "Figure", path: Path) -> bytes:
     if kind not in dates:
         raise SettingError(f"output must end in .png, .svg or .pdf for a plot, got {path.name!r}")
     file = io.BytesIO()
-    with _matplotlib().rc_context({"svg.hashsalt": "sdloop"}):  # else random names in it
+    with _matplotlib().rc_context({"svg.hashsalt": "sdloop"}):  # fixed ids in the SVG
         figure.savefig(file, format=kind, dpi=160, metadata=dates[kind])
     return file.getvalue()

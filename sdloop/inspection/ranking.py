@@ -1,4 +1,4 @@
-"""Which pictures are nice: files in the order of how well each fits its prompt."""
+"""Rank picture files by how well each fits its prompt."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ _AT_ONCE = 64  # pictures in memory
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ranked:
-    """A picture file, the words that it was compared with, and its CLIP score for them."""
+    """A picture file, the text it was compared with, and its CLIP score for that text."""
 
     name: str
     words: str
@@ -27,10 +27,10 @@ class Ranked:
 
 
 def words_of(names: Sequence[str], *, prompt: str | None = None) -> dict[str, str]:
-    """What each picture is compared with: ``prompt`` as it stands, or the plain words of the prompt
-    in its own file.
+    """The text to compare each picture with: ``prompt``, unchanged, for all pictures. Without it,
+    the plain words of the prompt in each file.
 
-    Raises ``FileError`` for a file that cannot be read, or that says no prompt where none is given.
+    Raises ``FileError`` if ``prompt`` is None and a file cannot be read or contains no prompt.
     """
     if prompt is not None:
         return dict.fromkeys(names, prompt)
@@ -38,7 +38,7 @@ def words_of(names: Sequence[str], *, prompt: str | None = None) -> dict[str, st
 
 
 def models_of(names: Iterable[str]) -> set[str]:
-    """The models that the pictures' files name; those that say nothing are passed over."""
+    """The models named in the pictures' files; files that name none are skipped."""
     models = set()
     for name in names:
         with contextlib.suppress(FileError):
@@ -47,9 +47,9 @@ def models_of(names: Iterable[str]) -> set[str]:
 
 
 def rank_by_clip(clip: "Clip", words: Mapping[str, str]) -> list[Ranked]:
-    """The pictures of ``words``, best first; those of one score by their names.
+    """The pictures of ``words``, best first; pictures with the same score are sorted by name.
 
-    Raises ``FileError`` for what is no picture.
+    Raises ``FileError`` if a file is not a picture.
     """
     found = [
         Ranked(name=name, words=words[name], score=score) for name, score in _scores(clip, words)
@@ -80,7 +80,7 @@ def _own_words(name: str) -> str:
 
 
 def _shown(settings: Mapping[str, Any]) -> str:
-    """All that a Recipe's prompt, and those mixed into it, should show."""
+    """The plain words of a Recipe's prompt and of the prompts mixed into it."""
     told = [settings["prompt"], *(settings.get("mix_prompts") or ())]
     emphasis = settings.get("emphasis", "a1111")
     steps = settings.get("steps", 25)

@@ -1,4 +1,4 @@
-"""Schedules in numbers: the noise of each step, and of each timestep that a model is trained on."""
+"""Schedules as numbers: the noise level of each step, and of each training timestep."""
 
 import math
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from sdloop.recipe.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Level:
-    """How noisy a picture is: ``sigma`` is the noise's deviation over the signal's.
+    """A noise level: ``sigma`` is the ratio of noise to signal, of their standard deviations.
 
-    It is infinite where no signal is left. ``step`` counts the UNet's looks from 0: a
-    second-order scheduler looks twice at most steps.
+    It is infinite if no signal is left. ``step`` counts the calls of the UNet from 0: a
+    second-order scheduler calls it twice at most steps.
     """
 
     step: int
@@ -24,7 +24,7 @@ class Level:
 
     @property
     def shares(self) -> tuple[float, float]:
-        """How much of a picture is left, and of noise is there; their squares add up to 1."""
+        """The factors of the picture and of the noise; the sum of their squares is 1."""
         if math.isinf(self.sigma):
             return 0.0, 1.0
         signal = 1 / math.sqrt(1 + self.sigma**2)
@@ -32,7 +32,7 @@ class Level:
 
     @property
     def snr(self) -> float:
-        """The ratio of signal to noise, of their powers: 1 / sigma²."""
+        """The signal-to-noise ratio, of powers: 1 / sigma²."""
         return math.inf if self.sigma == 0 else 1 / self.sigma**2
 
     @property
@@ -43,14 +43,14 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
-    """The levels that a scheduler goes through, or that a model is trained on."""
+    """The noise levels of a run, or of a model's training."""
 
     name: str
     levels: tuple[Level, ...]
 
 
 def schedule_of(recipe: Recipe, model: Defaults) -> Curve:
-    """What the loop goes through for a resolved Recipe."""
+    """The noise levels of the loop for a resolved Recipe."""
     _, timesteps, sigmas = scheduled(recipe, model)
     own = str(model.scheduler_config["_class_name"])
     name = own if recipe.scheduler is None else recipe.scheduler
@@ -66,11 +66,11 @@ def schedule_of(recipe: Recipe, model: Defaults) -> Curve:
     )
 
 
-# The forms that the field trains with, each with the ends that its paper gave it.
+# The common training schedules, each with the start and end values of its paper.
 BETAS: Mapping[str, Mapping[str, Any]] = {
     # Ho et al. 2020 (arXiv:2006.11239), section 4.
     "linear": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
-    # Rombach et al. 2022 (arXiv:2112.10752): linear in the square root; Stable Diffusion's.
+    # Rombach et al. 2022 (arXiv:2112.10752): linear in the square root; Stable Diffusion uses it.
     "scaled-linear": {
         "beta_schedule": "scaled_linear",
         "beta_start": 0.00085,
@@ -82,7 +82,7 @@ BETAS: Mapping[str, Mapping[str, Any]] = {
 
 
 def training_of(name: str, *, timesteps: int = 1000) -> Curve:
-    """The levels of one of ``BETAS``; their ``step`` is the timestep."""
+    """The noise levels of one of ``BETAS``; ``step`` is the timestep."""
     from diffusers import DDPMScheduler
 
     scheduler = DDPMScheduler(num_train_timesteps=timesteps, **BETAS[name])

@@ -1,4 +1,4 @@
-"""Steps of the loop as pictures: the latents, and the clean ones predicted from them."""
+"""Steps of the loop as pictures: the noisy latents and the predicted clean latents."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +21,10 @@ class StepImages:
 
 
 def step_images(vae: Any, step: Step, *, row: int = 0) -> StepImages:
-    """Decode what a step has and what it predicts, for one picture of its batch.
+    """Decode a step's noisy latents and its predicted clean latents, for one picture of the batch.
 
-    Latents that are mostly noise have, with some schedulers, a deviation of up to 15, which no VAE
-    knows: they are brought down to 1 for the eye.
+    With some schedulers, noisy latents have a standard deviation of up to 15, far more than the
+    VAE was trained for. They are scaled down to a deviation of 1 before they are decoded.
     """
     noisy, clean = step.latents[row : row + 1], step.denoised[row : row + 1]
     pictures = to_images(decode(vae, torch.cat([noisy / noisy.std().clamp(min=1), clean])))
@@ -34,10 +34,10 @@ def step_images(vae: Any, step: Step, *, row: int = 0) -> StepImages:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatentColours:
-    """Colours straight from latents, without the VAE: a linear map from each pixel's channels.
+    """A linear map from the channels of each latent pixel to a colour, without the VAE.
 
-    ``weights`` are (channels + 1, 3), the last row for what is always there. It costs next to
-    nothing and shows what is where; the fit is on the model's own decoder, so that it serves any.
+    ``weights`` are (channels + 1, 3); the last row is the bias. The map is very fast and shows
+    the composition. It is fitted to the model's own decoder, so it works for any model.
     """
 
     weights: Tensor
@@ -58,6 +58,6 @@ class LatentColours:
 
 
 def _rows(latents: Tensor) -> Tensor:
-    """A row for each pixel, with a one at its end."""
+    """One row for each pixel, with a 1 added at the end for the bias."""
     rows = latents.float().cpu().permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
     return torch.cat([rows, torch.ones(len(rows), 1)], dim=1)

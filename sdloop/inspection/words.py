@@ -1,4 +1,4 @@
-"""A prompt on its way through a text encoder, token by token."""
+"""Follow a prompt through a text encoder, token by token."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from sdloop.conditioning.tokens import tokenize
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """One place of the encoder's window, the first chunk's.
+    """One position in the first chunk of the prompt.
 
-    ``token_norm`` and ``position_norm`` are the lengths of the two vectors that are added for it,
-    ``encoded_norm`` that of what comes out. ``changed`` is the cosine between what goes in and what
-    comes out of the encoder: how much of the word itself is left.
+    ``token_norm`` and ``position_norm`` are the norms of the token embedding and of the position
+    embedding. ``encoded_norm`` is the norm of the encoder's output. ``changed`` is the cosine
+    similarity of the encoder's input and output: how much of the word itself is left.
     """
 
     place: int
@@ -30,9 +30,9 @@ class Token:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Walk:
-    """A prompt in one encoder: its tokens, begin and end among them, and ``encoded`` rows.
+    """A prompt in one encoder: its tokens, with the begin and end tokens, and the output.
 
-    ``encoded`` is (tokens, width), of the last layer, padding included.
+    ``encoded`` is the output of the last layer, (tokens, width), with padding.
     """
 
     tokens: tuple[Token, ...]
@@ -41,7 +41,7 @@ class Walk:
 
 @torch.no_grad()
 def walk(tokenizer: Any, encoder: Any, prompt: str) -> Walk:
-    """Each token's embedding, plus that of its position, through the encoder's layers."""
+    """Encode ``prompt``, and compare each token's input (token + position) with its output."""
     ids = tokenize(tokenizer, prompt)[0].ids
     layers = getattr(encoder, "text_model", encoder)
     known = layers.embeddings.token_embedding(ids.to(encoder.device))[0].float()
@@ -67,16 +67,16 @@ def walk(tokenizer: Any, encoder: Any, prompt: str) -> Walk:
 
 
 def parting(one: Walk, other: Walk) -> list[float]:
-    """The cosine between two prompts at each place, padding included: 1 until they part.
+    """The cosine similarity of two prompts at each position, with padding.
 
-    A text encoder sees only what stands before, so everything before the first word that differs
-    is equal, and everything after it is not.
+    A text encoder's token attends only to the tokens before it. So all positions before the first
+    different word are equal (1), and those from that word on are not.
     """
     alike = torch.nn.functional.cosine_similarity(one.encoded, other.encoded, dim=-1)
     return [float(cosine) for cosine in alike]
 
 
 def _end(ids: Sequence[int], tokenizer: Any) -> int:
-    """The place of the end token: what follows is padding."""
+    """The position of the end token; padding follows it."""
     end = tokenizer("", verbose=False).input_ids[-1]
     return list(ids).index(end, 1)

@@ -1,1 +1,1 @@
-"""Files that hold a picture and the Recipe that made it. No torch in here."""
+"""Read and write picture files with the Recipe in their metadata. Does not import torch."""

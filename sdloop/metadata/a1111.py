@@ -1,15 +1,15 @@
-"""The text that A1111 puts into its pictures, written and read.
+"""Write and read A1111's text of settings, the PNG text "parameters".
 
 ::
 
     text := prompt [ "\\nNegative prompt: " negative ] "\\n" item ("," SP item)*
-    item := key ": " value        value := raw, or a JSON string when it holds , : or a newline
+    item := key ": " value        value := raw, or a JSON string if it contains , : or a newline
 
-Civitai writes values that are JSON lists and objects, and extensions add lines of their own after
-that line: both are read.
+Civitai also writes values that are JSON lists or objects, and extensions add lines after the line
+of settings. Both are read.
 
-Civitai and most galleries read it too. A prompt can hold lines that look like the rest of this
-grammar, so for our own pictures it is the copy for others, and the JSON beside it is the truth.
+Civitai and most galleries read this text. But a prompt can contain lines that look like settings,
+so our pictures have it only for other programs: sdloop itself reads its own JSON text.
 """
 
 import json
@@ -18,18 +18,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 NEGATIVE = "Negative prompt:"
-# Keys are at most 64 characters: without an end, a long line of words takes quadratic time.
+# Keys have at most 64 characters: without this limit, a long line of words takes quadratic time.
 _ITEM = re.compile(r'\s*(\w[\w /-]{1,63}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 _FEWEST_ITEMS = 3
-# What sd-dynamic-prompts writes below the line of settings: each is an item that can have lines.
+# sd-dynamic-prompts writes these items below the line of settings; they can have several lines.
 _BELOW = re.compile(r"^(Template|Negative Template): ?", re.MULTILINE)
-# stable-diffusion.cpp ends the line with all of it once more, in JSON that is not quoted.
+# stable-diffusion.cpp repeats all settings at the end of the line, as JSON without quotes.
 _SDCPP = ", SDCPP: {"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parameters:
-    """A1111's text, taken apart: ``fields`` are its items under A1111's names, unquoted."""
+    """A1111's text, parsed: ``fields`` are its settings under A1111's names, unquoted."""
 
     prompt: str
     negative_prompt: str
@@ -37,7 +37,7 @@ class Parameters:
 
 
 def format_parameters(parameters: Parameters) -> str:
-    """The text for ``parameters``.
+    """Format ``parameters`` as A1111's text.
 
     >>> format_parameters(Parameters(prompt="frogs", negative_prompt="", fields={"Steps": "4"}))
     'frogs\\nSteps: 4'
@@ -52,11 +52,11 @@ def format_parameters(parameters: Parameters) -> str:
 
 
 def parse_parameters(text: str) -> Parameters:
-    """What an A1111 text says; any text is at least a prompt.
+    """Parse an A1111 text; a text without settings is a prompt.
 
-    As A1111 does, the last line counts as fields only when three items or more are in it, and
-    blank space around the prompts is dropped; so are the NULs that some programs end with. Below
-    that line may be those of sd-dynamic-prompts; below one that begins with "Steps:", any.
+    As in A1111, the last line holds settings only if it has at least three items, and white space
+    around the prompts is removed. So are NULs, which some programs add at the end. The items of
+    sd-dynamic-prompts may follow the line of settings; if it begins with "Steps:", any line may.
     """
     lines = text.replace("\0", "").strip().split("\n")
     line_at, items = _settings_line(lines)
@@ -73,7 +73,7 @@ def parse_parameters(text: str) -> Parameters:
 
 
 def _settings_line(lines: Sequence[str]) -> tuple[int, list[tuple[str, str]]]:
-    """Where the line of settings is and its items; the end and none where there is no such line."""
+    """The index of the line of settings, and its items; without one, ``len(lines)`` and ``[]``."""
     last = len(lines) - 1
     steps = [at for at, line in enumerate(lines) if line.lstrip().startswith("Steps: ")]
     with_template = [at for at in steps if at < last and _BELOW.match(lines[at + 1])]
@@ -85,7 +85,7 @@ def _settings_line(lines: Sequence[str]) -> tuple[int, list[tuple[str, str]]]:
 
 
 def _items(line: str) -> Iterator[tuple[str, str]]:
-    """The items of a line. One whose value is JSON ends where the JSON does."""
+    """The items of a line. An item with a JSON value ends at the end of the JSON."""
     at = 0
     while (found := _ITEM.search(line, at)) is not None:
         end = _json_end(line, found.start(2))
@@ -94,7 +94,7 @@ def _items(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _json_end(line: str, start: int) -> int | None:
-    """Where the list or object that begins at ``start`` ends, if a whole value is one."""
+    """The end of the JSON list or object at ``start``; None if the value is not only that."""
     if line[start : start + 1] not in ("[", "{"):
         return None
     try:
@@ -105,14 +105,14 @@ def _json_end(line: str, start: int) -> int | None:
 
 
 def _below(lines: Sequence[str]) -> dict[str, str]:
-    """What the lines below the settings say, which no setting takes over."""
+    """The items below the line of settings; no Recipe field corresponds to them."""
     rest, *pairs = _BELOW.split("\n".join(lines))
     found = dict(zip(pairs[::2], map(str.strip, pairs[1::2]), strict=True))
     return ({"Below the settings": rest.strip()} if rest.strip() else {}) | found
 
 
 def _quoted(value: str) -> str:
-    """``value``, as JSON when it would not be read back the same."""
+    """``value``, as a JSON string if it could not be read back unquoted."""
     if value and value == value.strip() and not re.search(r'[,:\n]|^["\[{]', value):
         return value
     return json.dumps(value, ensure_ascii=False)

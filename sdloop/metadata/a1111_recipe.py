@@ -1,4 +1,4 @@
-"""Recipes in A1111's words, and A1111's words as Recipe fields."""
+"""Convert Recipes to A1111's settings, and A1111's settings to Recipe fields."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,11 +10,11 @@ from sdloop.metadata.a1111 import NEGATIVE, Parameters
 from sdloop.metadata.foreign.value import masked
 from sdloop.prompt.learned.grammar import parse_embedding
 from sdloop.recipe.limits import MAX_SEED
-from sdloop.recipe.loras import Lora
+from sdloop.recipe.loras import Lora, split_other_tags
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.names import AYS, SCHEDULERS, parse_scheduler
 
-# "Automatic" means these for A1111; for the other samplers it means their own, uniform, spacing.
+# A1111's "Automatic" stands for these schedules; for all other samplers it is the uniform one.
 _AUTOMATIC = {
     "dpm2": "karras",
     "dpm2-a": "karras",
@@ -25,19 +25,19 @@ _AUTOMATIC = {
 _AYS = "Align Your Steps"
 _UPSCALERS = {None: "Lanczos", "lanczos": "Lanczos", "latent": "Latent (bicubic)"}
 _EMPHASES = {"a1111": "Original", "no-norm": "No norm", "none": "None"}
-# These set nothing; where the noise came from (RNG) is told in words of its own.
+# These correspond to no Recipe field. For RNG there is a note of its own.
 _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
 
 
 def parameters_of(
     recipe: Recipe, made: Mapping[str, Any], *, scheduler: str | None = None
 ) -> Parameters:
-    """How A1111 would describe a picture of this resolved Recipe.
+    """A1111's settings for a picture of this resolved Recipe.
 
-    ``made`` may hold ``weights`` (file → sha256, as ``checkpoint.model_hashes`` names them),
-    ``lora_hashes`` (name → short hash) and ``versions``. LoRAs are called in the prompt, as there.
-    ``Model hash`` is that of a single file; a folder of files has none. ``scheduler`` is the name
-    of one that no Recipe can name.
+    ``made`` may contain ``weights`` (file → sha256, with the names of ``model_hashes``),
+    ``lora_hashes`` (name → short hash) and ``versions``. LoRAs are tags in the prompt, as in A1111.
+    ``Model hash`` is only set for single-file models. ``scheduler`` is the name of a scheduler
+    that is not in the Recipe: the caller's own.
     """
     weights = made.get("weights", {})
     fields = {
@@ -93,13 +93,13 @@ def _denoising_strength(recipe: Recipe) -> str | None:
 
 
 def _short_hash(weights: Mapping[str, str], *beginnings: str) -> str | None:
-    """A1111's hash of the one file whose name has such a beginning."""
+    """A1111's short hash of the file with one of these prefixes; None if not exactly one."""
     hashes = [sha256[:10] for name, sha256 in weights.items() if name.startswith(beginnings)]
     return hashes[0] if len(hashes) == 1 else None
 
 
 def _embedding_hashes(recipe: Recipe) -> str | None:
-    """``token: hash`` of each learned word, with the first twelve digits, as A1111 has them."""
+    """``token: hash`` of each learned word, with the first 12 digits, as in A1111."""
     if recipe.embeddings is None or recipe.embeddings_sha256 is None:
         return None
     tokens = (parse_embedding(one).token for one in recipe.embeddings)
@@ -108,7 +108,7 @@ def _embedding_hashes(recipe: Recipe) -> str | None:
 
 
 def _schedule_type(recipe: Recipe) -> str | None:
-    """A1111's word for the recipe's sigmas; the schedulers without a choice have "Automatic"."""
+    """A1111's name for the recipe's sigmas; "Automatic" for schedulers that have no choice."""
     if recipe.sigmas == AYS:
         return _AYS
     if recipe.sigmas:
@@ -119,21 +119,22 @@ def _schedule_type(recipe: Recipe) -> str | None:
 
 
 def _bare_name(model: str) -> str:
-    """The name that A1111 would show: without folders or an owner, and without a suffix."""
+    """The name that A1111 would show: without folder, owner and suffix."""
     name = PurePath(model).name
     return re.sub(r"\.(safetensors|ckpt|pt|bin)$", "", name) or model
 
 
 def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
-    """The Recipe fields that ``parameters`` translate to, and a line for each thing that does not.
+    """Convert ``parameters`` to Recipe fields; also returns a note for each setting left out.
 
-    The model is never among the fields: A1111 knows it by a name in its own folder.
+    The model is never among the fields: A1111's name for it is only known in its own folder.
     """
     fields, settings = parameters.fields, dict[str, Any]()
     left_out = []
-    if not _take(settings, lambda text, _: {"prompt": text}, parameters.prompt):
+    prompt, tags = split_other_tags(parameters.prompt)
+    if not _take(settings, lambda text, _: {"prompt": text}, prompt):
         left_out.append(f"Prompt: {parameters.prompt}")
-    # In the order of the translations, not of the file: a schedule needs to know its sampler.
+    # In the order of _TRANSLATIONS, not of the file: "Schedule type" depends on "Sampler".
     taken = {
         key: _take(settings, translate, fields[key])
         for key, translate in _TRANSLATIONS.items()
@@ -149,12 +150,13 @@ def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
         for key in ("Seed", "Variation seed")
         if taken.get(key) and int(fields[key]) > MAX_SEED
     ]
+    left_out += [f"{tag} in the prompt" for tag in tags]
     negative = parameters.negative_prompt
     if negative and not _take(settings, _negative, negative):
         left_out.append(f"{NEGATIVE} {negative}")
     rng = fields.get("RNG", "GPU")
     if fields and rng != "CPU":
-        left_out.append(f"RNG: {rng} (the same seed gives another picture here)")
+        left_out.append(f"RNG: {rng} (the same seed gives another picture in sdloop)")
     return settings, left_out
 
 
@@ -162,7 +164,7 @@ _Settings = dict[str, Any]
 
 
 def _take(settings: _Settings, translate: Callable[[str, _Settings], _Settings], text: str) -> bool:
-    """Add what ``text`` translates to, if a Recipe of it all would be valid."""
+    """Add the fields for ``text`` to ``settings``, if a Recipe with all of them is valid."""
     try:
         found = translate(text, settings)
         Recipe.from_dict({"prompt": "", "seed": 0} | settings | found)
@@ -203,7 +205,7 @@ def _upscaler(text: str, settings: _Settings) -> _Settings:
 
 
 def _hires_strength(text: str, settings: _Settings) -> _Settings:
-    """Of a picture that was made from another the picture is not told, so it stands alone."""
+    """Only for hires: for img2img, A1111 does not name the input picture."""
     if "hires" not in settings:
         raise SettingError(f"Denoising strength needs Hires upscale, got {text!r}")
     return {"strength": float(text)}

@@ -1,8 +1,8 @@
-"""Files that are there whole or not at all, and that never replace another one unasked.
+"""Write files completely or not at all, and never overwrite a file unless requested.
 
-The bytes go to a hidden temporary file in the same folder, are flushed to the disk, and only then
-get their name. The name is given by a hard link: unlike a rename it fails when the name is taken,
-so two runs that pick the same one cannot destroy each other's picture.
+The data go to a hidden temporary file in the same folder and are flushed to the disk. Only then
+does the file get its name, with a hard link. Unlike a rename, a hard link fails if the name exists,
+so two runs that choose the same name cannot overwrite each other's picture.
 """
 
 import contextlib
@@ -23,22 +23,22 @@ if sys.platform != "win32":
 
 Exists = Literal["fail", "number", "overwrite"]
 
-# What link() answers where the file system has no hard links: FAT, exFAT, many network and phone
-# file systems.
+# Errors of link() on file systems without hard links: FAT, exFAT, and many file systems of networks
+# and phones.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-# What fsync() answers for a folder where the file system cannot do that.
+# Errors of fsync() for a folder on file systems that do not support it.
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 
 
 def write_whole(path: Path, data: bytes, *, exists: Exists = "fail") -> Path:
-    """Write ``data`` to ``path``, making its folders, and return the path that was taken.
+    """Write ``data`` to ``path``, creating its folders; returns the path of the file.
 
-    ``exists`` says what a file already there means: "fail" is an error, "number" takes the next
-    free one of name-2, name-3 …, "overwrite" replaces it in one step (and what a symbolic link
-    points to, not the link).
+    ``exists`` decides what happens if the file exists: "fail" raises an error, "number" uses the
+    next free name (name-2, name-3 …), "overwrite" replaces the file in one step. For a symbolic
+    link, "overwrite" replaces the target and not the link.
 
-    Raises ``FileError`` naming the file; nothing is left behind then, whatever went wrong. Only a
-    killed process can leave its hidden ``.sdloop-….part`` file, never half a picture.
+    Raises ``FileError`` naming the file. No file is left after an error. Only a killed process can
+    leave its hidden ``.sdloop-….part`` file, but never a partial picture.
     """
     return write_filled(path, lambda file: file.write(data), exists=exists)
 
@@ -46,10 +46,10 @@ def write_whole(path: Path, data: bytes, *, exists: Exists = "fail") -> Path:
 def write_filled(
     path: Path, fill: Callable[[BinaryIO], object], *, exists: Exists = "fail"
 ) -> Path:
-    """``write_whole`` for what is too long to hold at once: ``fill`` writes it to the open file.
+    """Like ``write_whole``, for data too large for memory: ``fill`` writes to the open file.
 
-    The file can be read and sought in. What ``fill`` raises passes, but for an ``OSError``, and
-    nothing is left behind then.
+    ``fill`` may also read and seek in the file. An ``OSError`` of ``fill`` becomes a ``FileError``,
+    other exceptions are passed on. No file is left after an error.
     """
     check_local("path", path)
     with _errors_of(path):
@@ -66,16 +66,16 @@ def write_filled(
             path = _name(temporary, path, exists)
             _sync_folder(path.parent)
     finally:
-        # After a rename it is gone already; and if it cannot be removed, the picture still counts.
+        # After a rename it is gone. If it cannot be removed, the picture is still saved.
         with contextlib.suppress(OSError):
             temporary.unlink()
     return path
 
 
 def check_writable(path: Path, *, exists: Exists = "fail") -> None:
-    """Raise ``FileError`` now for what ``write_whole`` would raise after the work was done.
+    """Raise ``FileError`` early if ``write_whole`` would fail after all the work.
 
-    Only the disk's mood can differ then: a name taken meanwhile, no room.
+    Writing can still fail later, if the name is taken in the meantime or the disk is full.
     """
     check_local("path", path)
     with _errors_of(path):
@@ -101,7 +101,7 @@ def _taken(path: Path) -> FileError:
 def _errors_of(
     path: Path, *, kinds: tuple[type[Exception], ...] = (OSError, ValueError)
 ) -> Iterator[None]:
-    """Say which file it was; a ``ValueError`` is a NUL or a lone surrogate in the name."""
+    """Raise a ``FileError`` that names the file. A ``ValueError`` means an invalid name."""
     try:
         yield
     except kinds as error:
@@ -110,7 +110,7 @@ def _errors_of(
 
 
 def _replaceable(path: Path) -> Path:
-    """Where the bytes of ``path`` lie; a device or a folder must not be replaced by a picture."""
+    """The real path of ``path``. Raises ``FileError`` for a device or folder."""
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         raise FileError(f"cannot write {str(path)!r}: it exists and is not a regular file")
@@ -118,11 +118,11 @@ def _replaceable(path: Path) -> Path:
 
 
 def _new_temporary(folder: Path) -> tuple[Path, BinaryIO]:
-    """A new hidden file in ``folder``, open for writing."""
+    """Create a hidden file in ``folder``, open for writing."""
     path = folder / f".sdloop-{secrets.token_hex(8)}.part"
-    # Not mkstemp, whose files only their owner can read: here the kernel applies the umask.
+    # Not mkstemp, because only the owner can read its files. Here the kernel applies the umask.
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-    # The lock goes with the process: what is left without one was left by a killed one.
+    # The lock ends with the process: a file without a lock was left by a killed process.
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -142,7 +142,7 @@ def _name(temporary: Path, path: Path, exists: Exists) -> Path:
 
 
 def _link(temporary: Path, path: Path) -> bool:
-    """Give the file its name; False when that is in use, even by a link that leads nowhere."""
+    """Give the file its name; False if the name exists, even as a broken link."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -155,10 +155,10 @@ def _link(temporary: Path, path: Path) -> bool:
 
 
 def _reserve_and_rename(temporary: Path, path: Path) -> bool:
-    """``_link`` without hard links: take the name with an empty file, then rename over it.
+    """Like ``_link``, without hard links: create an empty file of that name, then rename over it.
 
-    Taking the name is as safe from other runs as a link; but a process killed between the two
-    calls leaves the empty file.
+    This is as safe against other runs as a link. But a process killed between the two calls leaves
+    the empty file.
     """
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -173,8 +173,8 @@ def _reserve_and_rename(temporary: Path, path: Path) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Without this a crash of the machine may forget the new name, though not the file's bytes."""
-    if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open folders, and needs no such call
+    """Flush the folder: without this, the new name may be lost if the machine crashes."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open folders, and does not need this
         return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

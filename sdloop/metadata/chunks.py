@@ -1,8 +1,8 @@
-"""Where a picture file keeps its text, found without decoding a pixel.
+"""Read the texts in a picture file without decoding its pixels.
 
-PNG has named text chunks, JPEG and WebP have EXIF, and ``containers`` reads GIF and MP4. Nothing
-here trusts the file: lengths are checked, compressed text is limited, and a file that was cut short
-is refused.
+PNG has text chunks with keywords, JPEG and WebP have EXIF, and ``containers`` reads GIF and MP4.
+The file is not trusted: lengths are checked, the size of compressed text is limited, and truncated
+files are refused.
 """
 
 import os
@@ -22,15 +22,15 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def read_texts(path: Path) -> dict[str, str]:
-    """The texts "parameters" and "sdloop" of a PNG, JPEG, WebP, GIF or MP4, as far as it has them.
+    """Read the texts "parameters" and "sdloop" of a PNG, JPEG, WebP, GIF or MP4, if it has them.
 
-    And of a PNG those of other programs: ``foreign.KEYWORDS``, and what is in its EXIF. The content
-    decides the format, not the name. Raises ``FileError`` for anything that is not one of these
-    pictures, whole and sound.
+    For a PNG, also the texts of other programs: ``foreign.read.KEYWORDS``, and those in its EXIF.
+    The content decides the format, not the suffix. Raises ``FileError`` if the file is not a
+    complete, valid picture of one of these formats.
     """
     try:
         if not path.is_file():
-            reason = "is not a file" if path.exists() else "is not there"
+            reason = "is not a file" if path.exists() else "does not exist"
             raise FileError(f"cannot read {str(path)!r}: it {reason}")
         with path.open("rb") as file:
             texts = _texts(file, repr(str(path)))
@@ -40,7 +40,7 @@ def read_texts(path: Path) -> dict[str, str]:
         raise FileError(f"{str(path)!r} is not a valid picture: its text is damaged") from error
     except ValueError as error:
         raise FileError(f"{str(path)!r} is not a valid picture: {error}") from error
-    if "sdloop" in texts and "comment" in texts:  # ours, and so is the comment beside it
+    if "sdloop" in texts and "comment" in texts:  # sdloop also wrote the comment
         texts.setdefault("parameters", texts.pop("comment"))
     return texts
 
@@ -60,7 +60,7 @@ def _texts(file: BinaryIO, name: str) -> dict[str, str]:
         return exif.unpack(_avif_exif(file, name))
     if head[4:8] == b"ftyp":
         return containers.mp4_texts(file)
-    raise ValueError("it is neither PNG, JPEG, WebP, GIF nor MP4")
+    raise ValueError("it must be a PNG, JPEG, WebP, GIF or MP4 file")
 
 
 def _exactly(file: BinaryIO, size: int) -> bytes:
@@ -81,7 +81,7 @@ def _png_texts(file: BinaryIO) -> dict[str, str]:
             keyword = file.read(min(length, 80)).partition(b"\0")[0].decode("latin-1")
             file.seek(start)
             if keyword in _KEYWORDS and not (keyword in _OTHERS and length > MAX_TEXT):
-                # The first one counts: a second can only have been added by someone else.
+                # The first one counts: only another program can have added a second one.
                 texts.setdefault(keyword, _png_text(kind, _checked(file, kind, length)))
         if kind == b"eXIf" and length <= MAX_TEXT and not texts:
             texts = exif.unpack(_checked(file, kind, length).removeprefix(b"Exif\0\0")) | texts
@@ -91,14 +91,14 @@ def _png_texts(file: BinaryIO) -> dict[str, str]:
 
 
 def _with_xmp(texts: dict[str, str], xml: str) -> dict[str, str]:
-    """``texts`` with the comment of an XMP packet, where EXIF has none."""
+    """``texts``, with the comment of the XMP packet if EXIF has none."""
     comment = xmp.xmp_comment(xml)
     return texts if comment is None else {"comment": comment} | texts
 
 
 def _checked(file: BinaryIO, kind: bytes, length: int) -> bytes:
     if length > 2 * MAX_TEXT:
-        raise ValueError(f"its text of {length} bytes is longer than {MAX_TEXT}")
+        raise ValueError(f"its text must have at most {2 * MAX_TEXT} bytes, got {length}")
     data = _exactly(file, length)
     if struct.pack(">I", zlib.crc32(kind + data)) != _exactly(file, 4):
         raise ValueError("the checksum of its text is wrong")
@@ -106,7 +106,7 @@ def _checked(file: BinaryIO, kind: bytes, length: int) -> bytes:
 
 
 def _png_text(kind: bytes, data: bytes) -> str:
-    """The text of a chunk: latin-1, compressed latin-1, or UTF-8 that may be compressed."""
+    """Decode the text of a chunk: Latin-1 or UTF-8, both possibly compressed."""
     rest = data.partition(b"\0")[2]
     if kind == b"tEXt":
         return _latin(rest)
@@ -117,9 +117,9 @@ def _png_text(kind: bytes, data: bytes) -> str:
 
 
 def _latin(data: bytes) -> str:
-    """Latin-1 by the standard; but programs in C write the UTF-8 they have.
+    """Decode text that is Latin-1 by the standard, but UTF-8 in the files of many programs.
 
-    What is valid UTF-8 is that: in latin-1 it would be words like "cafÃ©".
+    Valid UTF-8 is decoded as UTF-8: as Latin-1 it would give words like "cafÃ©".
     """
     try:
         return data.decode("utf-8")
@@ -136,7 +136,7 @@ def _inflated(data: bytes) -> bytes:
 
 
 def _jpeg_blocks(file: BinaryIO) -> tuple[bytes, str]:
-    """The EXIF block and the XMP packet."""
+    """Read the EXIF block and the XMP packet."""
     block = xml = b""
     file.seek(2)
     while True:
@@ -154,7 +154,7 @@ def _jpeg_blocks(file: BinaryIO) -> tuple[bytes, str]:
 
 
 def _check_jpeg_end(file: BinaryIO) -> None:
-    """Pixel data hold no end marker, and only a little padding may follow it."""
+    """Search for the end marker near the end: only a little padding may follow it."""
     start = file.tell()
     file.seek(max(start, file.seek(0, os.SEEK_END) - 2**16))
     if b"\xff\xd9" not in file.read():
@@ -176,7 +176,7 @@ def _webp_exif(file: BinaryIO, size: int) -> bytes:
 
 
 def _avif_exif(file: BinaryIO, name: str) -> bytes:
-    """Pillow finds it: the boxes of an AVIF are a maze, and few files are one."""
+    """Read the EXIF block with Pillow: AVIF files are rare, and their structure is complex."""
     from sdloop.images.input.read import MAX_BYTES, opened, picture_errors
 
     file.seek(0)

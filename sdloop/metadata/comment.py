@@ -1,7 +1,7 @@
-"""The comment in a picture's EXIF, as text: its first eight bytes should name its encoding.
+"""Decode the comment in a picture's EXIF. Its first eight bytes should name the encoding.
 
-Many programs leave that name out, or write another encoding than they name. So the bytes decide:
-a byte order mark, or zeros where UTF-16 has them, or that they are valid UTF-8.
+Many programs leave out that name, or use another encoding than they name. So the encoding is
+detected: by a byte order mark, by zero bytes as in UTF-16, or because the text is valid UTF-8.
 """
 
 import codecs
@@ -16,7 +16,7 @@ _MARKS = (
 
 
 def comment_text(data: bytes) -> str:
-    """The text of a comment; what no encoding fits is replaced, letter by letter.
+    """Decode a comment; invalid bytes are replaced.
 
     >>> comment_text(b"ASCII\\0\\0\\0a frog"), comment_text(b"a frog\\0")
     ('a frog', 'a frog')
@@ -30,10 +30,10 @@ def comment_text(data: bytes) -> str:
 
 
 def _encoding(body: bytes, code: bytes) -> str:
-    """The encoding of what has no mark.
+    """Detect the encoding of a text without a byte order mark.
 
-    A1111 writes UTF-16 with the high byte first, whatever the order of the rest of the EXIF; other
-    programs follow that order. Plain words, whose high bytes are 0, tell the two apart.
+    A1111 always writes big-endian UTF-16; other programs use the byte order of the EXIF. ASCII
+    letters, whose high bytes are 0, show which one it is.
     """
     body = body.rstrip(b"\0")  # an end mark, or padding
     high, low = body[0::2].count(0), body[1::2].count(0)

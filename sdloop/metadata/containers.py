@@ -1,8 +1,8 @@
-"""The two texts in files that have no place of their own for them: GIF and MP4.
+"""Write and read the two texts in formats without named texts: GIF and MP4.
 
-A GIF holds each in a comment extension, ours behind the word "sdloop". In an MP4 a box of the type
-"uuid", which players skip, holds the two as JSON: it comes last, when all is known, and needs no
-library of codecs to be read.
+A GIF has each text in a comment extension; ours begins with the word "sdloop". An MP4 has both, as
+JSON, in a box of the type "uuid", which players skip. It is the last box, because the texts are
+complete only at the end, and it can be read without a video library.
 """
 
 import json
@@ -15,12 +15,12 @@ MAX_TEXT = 2**20
 
 _OURS = b"sdloop "
 _BOX = b"uuid"
-_BOX_ID = b"sdloop.settings\0"  # 16 bytes that nobody else has
+_BOX_ID = b"sdloop.settings\0"  # 16 bytes, unique to sdloop
 _COMMENT = b"\x21\xfe"
 
 
 def gif_comments(texts: Mapping[str, str]) -> bytes:
-    """The comment extensions that hold ``texts``, to stand before a GIF's last byte."""
+    """The comment extensions with ``texts``; they belong before a GIF's last byte."""
     bodies = [
         (_OURS if keyword == "sdloop" else b"") + text.encode() for keyword, text in texts.items()
     ]
@@ -28,7 +28,7 @@ def gif_comments(texts: Mapping[str, str]) -> bytes:
 
 
 def mp4_box(texts: Mapping[str, str]) -> bytes:
-    """The box that holds ``texts``, to stand at an MP4's end; nothing where there are none."""
+    """The box with ``texts`` for the end of an MP4; empty if there are no texts."""
     if not texts:
         return b""
     body = _BOX_ID + json.dumps(dict(texts)).encode()
@@ -36,7 +36,7 @@ def mp4_box(texts: Mapping[str, str]) -> bytes:
 
 
 def gif_texts(file: BinaryIO) -> dict[str, str]:
-    """The texts in a GIF's comments. Raises ``ValueError`` for a GIF that is not whole."""
+    """Read the texts in a GIF's comments. Raises ``ValueError`` for an incomplete GIF."""
     texts: dict[str, str] = {}
     file.seek(10)
     (flags,) = _exactly(file, 1)
@@ -58,7 +58,7 @@ def gif_texts(file: BinaryIO) -> dict[str, str]:
 
 
 def mp4_texts(file: BinaryIO) -> dict[str, str]:
-    """The texts in an MP4. Raises ``ValueError`` for a file whose boxes are not whole."""
+    """Read the texts in an MP4. Raises ``ValueError`` if a box is incomplete."""
     end, at = file.seek(0, 2), 0
     while at < end:
         file.seek(at)
@@ -82,7 +82,7 @@ def _box_texts(data: bytes) -> dict[str, str]:
 
 
 def _blocks(body: bytes) -> bytes:
-    """``body`` in pieces of at most 255 bytes, each behind its length, and an empty one."""
+    """Split ``body`` into GIF sub-blocks: length byte, at most 255 bytes; the last one is empty."""
     pieces = (body[at : at + 255] for at in range(0, len(body), 255))
     return b"".join(bytes([len(piece)]) + piece for piece in pieces) + b"\0"
 
@@ -102,12 +102,12 @@ def _joined_blocks(file: BinaryIO) -> bytes:
     for piece in _read_blocks(file):
         body += piece
         if len(body) > 2 * MAX_TEXT:
-            raise ValueError(f"its text is longer than {2 * MAX_TEXT} bytes")
+            raise ValueError(f"its text must have at most {2 * MAX_TEXT} bytes")
     return bytes(body)
 
 
 def _table(flags: int) -> int:
-    """How many bytes the colour table takes that ``flags`` announce."""
+    """The size in bytes of the colour table described by ``flags``."""
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 

@@ -1,4 +1,4 @@
-"""How much a file says about how its picture was made."""
+"""The levels of detail for the metadata in a picture file."""
 
 from typing import Literal
 

@@ -1,14 +1,14 @@
-"""Under which circumstances pictures were made, and which of them differ."""
+"""Compare how pictures were made: versions, device, weights and so on."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# What follows from the rest.
+# These values follow from the others.
 _FOLLOWS = frozenset({"key", "sigmas"})
 
 
 def flat(made: Mapping[str, Any]) -> dict[str, Any]:
-    """The circumstances in a file, one below the other: "versions.torch", "weights.unet/…"."""
+    """Flatten a file's ``made``; names become "versions.torch", "weights.unet/…"."""
     values: dict[str, Any] = {}
     for name, value in made.items():
         if isinstance(value, Mapping):
@@ -19,14 +19,14 @@ def flat(made: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What is not the same in both, by name, None where one does not have it."""
+    """The values that differ, by name; None if one side does not have the value."""
     names = dict.fromkeys([*one, *other])
     pairs = {name: (one.get(name), other.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def short(name: str, value: Any) -> str:
-    """A value for people: of a hash the beginning."""
+    """Format a value for people; hashes are shortened."""
     if value is None:
         return "-"
     if isinstance(value, float):

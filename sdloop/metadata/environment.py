@@ -1,4 +1,4 @@
-"""What a picture's file says about how it was made, besides the Recipe."""
+"""Collect how a picture is made, besides its Recipe: weights, versions, device, dtype."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from sdloop.recipe.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """With which model, on which device and in which precision pictures are made.
+    """The model, device and precision that pictures are made with.
 
-    ``checkpoint`` is None for components that were put together by hand: their weights have no
-    file, and so no hash.
+    ``checkpoint`` is None for components that were not loaded from files: their weights have no
+    hash.
     """
 
     checkpoint: Checkpoint | None
@@ -31,7 +31,7 @@ class Environment:
         return {} if self.checkpoint is None else model_hashes(self.checkpoint)
 
     def made(self, loras: Sequence[LoraFile]) -> Made:
-        """What is known of a picture before it is finished."""
+        """The part of ``Made`` that is known before the picture is finished."""
         made = Made(
             weights=self.weights,
             lora_hashes={file.path.stem: file.tensors_sha256[:12] for file in loras},
@@ -52,10 +52,10 @@ def made_with(
     sigmas: tuple[float, ...],
     loras: Sequence[LoraFile] = (),
 ) -> Made:
-    """The same of a finished picture, with its sigmas and its content key.
+    """``Made`` of a finished picture, with its sigmas and its content key.
 
-    Not how long it took, or when: the same Recipe gives the same bytes. Without the hashes of the
-    weights there is no key.
+    It contains no time or duration, so that the same Recipe gives the same bytes. Without hashes of
+    the weights there is no key.
     """
     if environment.checkpoint is None:
         return Made(sigmas=sigmas, **environment.made(loras))

@@ -1,7 +1,7 @@
-"""The two texts in EXIF, the block of tags that JPEG and WebP files carry.
+"""Write and read the two texts in EXIF, the block of tags in JPEG and WebP files.
 
-A1111 puts its text into the tag UserComment. Our JSON goes into MakerNote, the tag for whatever a
-maker wants to add, and not into a description that picture viewers would show.
+A1111's text is in the tag UserComment, as in its own files. Our JSON is in MakerNote, the tag for
+data of the program, and not in a description, which picture viewers would show.
 """
 
 import struct
@@ -14,17 +14,17 @@ _MAKER_NOTE = 0x927C
 _EXIF_FOLDER = 0x8769
 _MAKER = b"sdloop\0"
 _NEEDED = (_USER_COMMENT, _MAKER_NOTE, _EXIF_FOLDER)
-# Where ComfyUI writes its graph in WebP files: the tags that are for a camera's maker and model.
+# ComfyUI writes its graph in WebP files into the tags for a camera's make and model.
 _COMFYUI = (0x010F, 0x0110)
 
-# A JPEG keeps it in a segment, whose length has 16 bits and counts itself; 64 bytes are tables.
+# In a JPEG, EXIF is one segment; its 16-bit length includes itself. 64 bytes are EXIF tables.
 MAX_JPEG = 2**16 - 1 - 2 - 64
 
 _TYPE_SIZES = {1: 1, 2: 1, 4: 4, 7: 1}  # TIFF's BYTE, ASCII, LONG, UNDEFINED
 
 
 def pack(texts: Mapping[str, str]) -> bytes:
-    """The EXIF block that holds "parameters" and "sdloop"; empty where there are none."""
+    """Make the EXIF block with "parameters" and "sdloop"; empty if there are no texts."""
     from PIL import Image
 
     if not texts:
@@ -37,7 +37,7 @@ def pack(texts: Mapping[str, str]) -> bytes:
 
 
 def packed_size(texts: Mapping[str, str]) -> int:
-    """How many of the ``MAX_JPEG`` bytes the texts take."""
+    """The size in bytes of the texts in EXIF, for comparison with ``MAX_JPEG``."""
     return sum(
         len(mark) + len(texts[keyword].encode(encoding))
         for keyword, mark, encoding in (
@@ -49,11 +49,11 @@ def packed_size(texts: Mapping[str, str]) -> int:
 
 
 def unpack(tiff: bytes) -> dict[str, str]:
-    """The texts in an EXIF block, as far as it has them; an empty block has none.
+    """Read the texts in an EXIF block; empty if it has none.
 
-    "sdloop" is ours, "comment" what anybody may have written, and "prompt" ComfyUI's.
+    "sdloop" is our text, "comment" may come from any program, and "prompt" is ComfyUI's.
 
-    Raises ``ValueError`` or ``struct.error`` for a block that is damaged.
+    Raises ``ValueError`` or ``struct.error`` for a damaged block.
     """
     if not tiff:
         return {}
@@ -65,7 +65,7 @@ def unpack(tiff: bytes) -> dict[str, str]:
     if _EXIF_FOLDER in folder:
         tags = _tags(tiff, order, *struct.unpack(f"{order}I", folder[_EXIF_FOLDER]))
     texts = {}
-    # Some programs, Fooocus among them, write the comment into the first folder.
+    # Some programs, such as Fooocus, write the comment into the first directory.
     comment = tags.get(_USER_COMMENT) or folder.get(_USER_COMMENT)
     if comment:
         texts["comment"] = comment_text(comment)
@@ -79,7 +79,7 @@ def unpack(tiff: bytes) -> dict[str, str]:
 
 
 def _tags(tiff: bytes, order: str, at: int) -> dict[int, bytes]:
-    """The values of one EXIF folder, those of the types that hold text or lead to a folder."""
+    """The values in one EXIF directory, of the types for text and for other directories."""
     tags = {}
     (count,) = struct.unpack_from(f"{order}H", tiff, at)
     for entry in range(at + 2, at + 2 + 12 * count, 12):

@@ -1,8 +1,8 @@
-"""File names from templates: ``{prompt:.30}-{seed}.png`` filled in from a Recipe.
+"""Make file names from templates: ``{prompt:.30}-{seed}.png`` with the values of a Recipe.
 
-The text around the fields is the user's own and stays as typed, folders included. What the fields
-put in is not: a prompt holds slashes, dots, newlines and a thousand characters, so every value is
-made into a plain piece of one file name.
+The text around the fields does not change; it may contain folders. The values do change: a prompt
+can contain slashes, dots, newlines and thousands of characters, so every value is converted to a
+plain part of one file name.
 """
 
 import difflib
@@ -20,7 +20,7 @@ from sdloop.rules import check_local
 DEFAULT_NAME = "{prompt:.50}-{seed}.png"
 ENLARGED_NAME = "{image:.40}-{factor:g}x-{seed}.png"
 
-# File systems count bytes, not characters; the rest is room for the number of ``numbered``.
+# File systems count bytes, not characters. 8 bytes are reserved for the number of ``numbered``.
 _MAX_BYTES = 255
 _VALUE_MAX_BYTES = _MAX_BYTES - 8
 
@@ -36,16 +36,16 @@ class _Piece:
 
 
 def expand_name(template: str, recipe: Recipe, *, index: int = 0, file: str | None = None) -> str:
-    """The name that ``template`` means for this Recipe, the ``index``-th picture of its run.
+    """Fill in ``template`` for this Recipe, the ``index``-th picture of its run.
 
-    Fields are the Recipe's own and ``index``, with format specs as in Python; ``{{`` is a brace.
-    ``image`` is the name of the picture without its folder and suffix, and so is ``file``, of the
-    picture that this one is made after, where there is one.
-    A value with nothing left for a file name becomes ``_``. Where a name is longer than file
-    systems allow, the longest value gives way, so that seed and suffix stay.
+    The fields are those of the Recipe and ``index``, with Python's format specs; ``{{`` is a brace.
+    ``image`` is the name of the input picture without folder and suffix. ``file``, for a picture
+    made from the settings of another file, is the name of that file, also without both.
+    A value without any valid character becomes ``_``. If a name is longer than file systems allow,
+    the longest value is shortened, so that seed and suffix remain.
 
-    Raises ``SettingError`` for a broken template, an unknown field, text that is too long and the
-    address of another computer.
+    Raises ``SettingError`` for an invalid template, an unknown field, fixed text that is too long,
+    and URLs.
 
     >>> expand_name("out/{seed:05d}-{prompt:.30}.png", Recipe(prompt="frogs / stilts", seed=4))
     'out/00004-frogs-stilts.png'
@@ -65,7 +65,7 @@ def expand_name(template: str, recipe: Recipe, *, index: int = 0, file: str | No
 
 
 def check_inside(name: str) -> str:
-    """``name``, if it stays in the folder that it will be joined to; for names out of files.
+    """Return ``name`` if it stays inside the output folder; for names that come from files.
 
     Raises ``SettingError`` for an absolute path and for ``..``.
 
@@ -79,7 +79,7 @@ def check_inside(name: str) -> str:
 
 
 def numbered(path: Path, number: int) -> Path:
-    """The ``number``-th name for a picture that would be called ``path``; the first is itself.
+    """The ``number``-th name for a picture ``path``; the first is ``path`` itself.
 
     >>> numbered(Path("out/frog.png"), 2).as_posix()
     'out/frog-2.png'
@@ -91,7 +91,7 @@ def numbered(path: Path, number: int) -> Path:
 
 
 def plain(text: str, letters: int) -> str:
-    """``text`` as a piece of a template, cut to so many letters.
+    """The first ``letters`` characters of ``text``, as a plain part of a file name.
 
     >>> plain("a {red|green} frog", 12)
     'a-red-green'
@@ -120,27 +120,27 @@ def _pieces(template: str, recipe: Recipe, index: int, file: str | None) -> list
 
 
 def _check_encodable(template: str) -> None:
-    """Bytes that are no text are fine (the shell gave them); what no file name can hold is not."""
+    """Refuse text that no file name can contain. Invalid UTF-8 from the shell is allowed."""
     try:
         encoded = os.fsencode(template)
     except UnicodeEncodeError as error:
         raise SettingError(f"a file name must be valid text, got {template!r}") from error
     if b"\0" in encoded:
-        raise SettingError(f"a file name cannot hold NUL, got {template!r}")
+        raise SettingError(f"a file name cannot contain NUL, got {template!r}")
 
 
 def _check_field(
     template: str, field: str, spec: str, conversion: str | None, *, is_after: bool
 ) -> None:
-    """Only plain fields: ``{seed.__class__}`` and ``{seed[0]}`` would reach into the program."""
+    """Allow plain fields only: ``{seed.__class__}`` could read the program's internals."""
     if field not in _NAMES and not (field == "file" and is_after):
         near = difflib.get_close_matches(field, _NAMES, n=1)
-        hint = f"did you mean {{{near[0]}}}?" if near else f"it knows {', '.join(_NAMES)}"
+        hint = f"did you mean {{{near[0]}}}?" if near else f"use one of {', '.join(_NAMES)}"
         raise SettingError(f"the name template {template!r} has an unknown {{{field}}}: {hint}")
     if conversion or "{" in spec or re.search(r"\d{4}", spec):
         raise SettingError(
             f"the name template {template!r} must use {{{field}}} with a plain format, "
-            f"at most 999 wide"
+            f"with a width of at most 999"
         )
 
 
@@ -158,7 +158,7 @@ def _formatted(template: str, field: str, value: Any, spec: str) -> str:
 
 
 def _plain(value: str) -> str:
-    """``value`` as a piece of a file name that shells and all file systems take.
+    """Convert ``value`` to a part of a file name that is valid in shells and all file systems.
 
     >>> _plain(" ../Frogs, on\\nstilts? 東京 ")
     'Frogs-on-stilts-東京'
@@ -173,7 +173,7 @@ def _is_plain(character: str) -> bool:
 
 
 def _fitted(component: list[_Piece], template: str) -> str:
-    """The component's text, its longest values cut until it is short enough."""
+    """The component's text; the longest values are cut until it is short enough."""
     while True:
         text = "".join(piece.text for piece in component)
         excess = len(os.fsencode(text.removesuffix("/"))) - _VALUE_MAX_BYTES

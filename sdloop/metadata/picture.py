@@ -1,8 +1,8 @@
-"""Picture files: written whole together with the Recipe that made them, and read back.
+"""Write picture files with their Recipe, and read the Recipe back.
 
-A PNG carries two texts: ``sdloop``, JSON with the whole Recipe and the circumstances, which is the
-truth, and ``parameters``, A1111's text, for other programs. JPEG and WebP carry the same two in
-their EXIF. Reading needs no Pillow, so that looking into a picture takes no time.
+A PNG has two texts: ``sdloop`` is JSON with the whole Recipe and how the picture was made; sdloop
+reads this one. ``parameters`` is A1111's text, for other programs. JPEG and WebP have the same two
+texts in their EXIF. Reading them does not import Pillow, so it is fast.
 """
 
 import io
@@ -25,7 +25,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 _MAX_SIDES = {"PNG": 2**31 - 1, "JPEG": 65500, "WEBP": 16383}
 _MAX_TEXTS = {"PNG": MAX_TEXT, "JPEG": exif.MAX_JPEG, "WEBP": MAX_TEXT}
-# What `made` may add to the texts: a thousand sigmas take 20 kB.
+# Room for `made` in the texts: a thousand sigmas need 20 kB.
 _ROOM_FOR_MADE = 26 * 1024
 
 
@@ -40,18 +40,18 @@ def write_picture(
     step: Mapping[str, Any] | None = None,
     own_code: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write ``image`` with the resolved ``recipe`` that made it; return the path.
+    """Write ``image`` with its resolved ``recipe``; returns the path of the file.
 
-    That is ``path`` as it was given, even where it is a link to the file; or the numbered one.
+    That is ``path`` unchanged, even if it is a link to the file; or the numbered path.
 
     The suffix decides the format: PNG, WebP (lossless) or JPEG. ``metadata`` is "full" for both
-    texts, "minimal" for both without ``made`` (of the machine nothing but the model's name, as it
-    was given), "none" for pixels alone. ``exists`` says what to do when the name is in use:
-    "fail", "number" (name-2.png …) or "overwrite". ``step`` marks an unfinished picture, and
-    ``own_code`` one that was not made by sdloop alone: see ``texts_of``.
+    texts, "minimal" for both without ``made`` (then only the model's name, as it was given, says
+    anything about the machine), "none" for pixels only. ``exists`` decides what happens if the file
+    exists: "fail", "number" (name-2.png …) or "overwrite". ``step`` marks an unfinished picture,
+    and ``own_code`` a picture made with the caller's own code: see ``texts_of``.
 
-    Raises ``FileError`` when the file cannot be written, leaving nothing behind, and
-    ``SettingError`` for what ``check_output`` refuses beforehand.
+    Raises ``FileError`` if the file cannot be written (no file is left then), and ``SettingError``
+    as ``check_output`` does.
     """
     texts = texts_of(recipe, made or {}, metadata, step=step, own_code=own_code)
     _check_texts(path, texts, room=0)
@@ -62,10 +62,10 @@ def write_picture(
 def check_output(
     path: Path, recipe: Recipe, *, metadata: Metadata = "full", exists: Exists = "fail"
 ) -> None:
-    """Refuse, before any sampling, what ``write_picture`` would only find out at the end.
+    """Check ``path`` before any sampling, so that ``write_picture`` does not fail at the end.
 
-    Raises ``SettingError`` for an unknown suffix, and for texts or sides that are too long for
-    the format, ``FileError`` for a name in use or a folder that cannot be written to.
+    Raises ``SettingError`` for an unknown suffix, and for texts or sides too long for the format;
+    ``FileError`` if the file exists or the folder is not writable.
     """
     _check_side(path, recipe)
     _check_texts(path, texts_of(recipe, {}, metadata), room=_ROOM_FOR_MADE)
@@ -73,7 +73,7 @@ def check_output(
 
 
 def format_of(path: Path) -> str:
-    """Pillow's name for the format that the suffix stands for.
+    """Pillow's name for the format of this suffix.
 
     >>> format_of(Path("frog.JPG"))
     'JPEG'
@@ -85,9 +85,9 @@ def format_of(path: Path) -> str:
 
 
 def read_record(path: Path) -> Record:
-    """How the picture at ``path`` was made, from our own text or from A1111's.
+    """Read how the picture at ``path`` was made, from our text or that of another program.
 
-    Raises ``FileError`` when it is not a whole picture, has neither text, or was written by a
+    Raises ``FileError`` if it is not a complete picture, has no such text, or was written by a
     newer sdloop.
     """
     texts = chunks.read_texts(path)
@@ -104,11 +104,13 @@ def _check_side(path: Path, recipe: Recipe) -> None:
     limit = _MAX_SIDES[format_of(path)]
     for name, side in (("width", recipe.width), ("height", recipe.height)):
         if side is not None and side > limit:
-            raise SettingError(f"{name} must be at most {limit} in {path.suffix} files, got {side}")
+            raise SettingError(
+                f"{name} must be at most {limit} for {path.suffix} files, got {side}"
+            )
 
 
 def _check_texts(path: Path, texts: Mapping[str, str], *, room: int) -> None:
-    """Refuse what other programs, or the format itself, could not read back."""
+    """Refuse texts that are too long for the format or for other programs."""
     kind = format_of(path)
     size = max((len(text.encode()) for text in texts.values()), default=0)
     if kind == "JPEG":
@@ -126,7 +128,7 @@ def _encoded(image: "Image.Image", kind: str, texts: Mapping[str, str]) -> bytes
     try:
         image.save(buffer, kind, **_options(kind, texts))
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot make a {kind} of this picture: {error}") from error
+        raise FileError(f"cannot encode this picture as {kind}: {error}") from error
     return buffer.getvalue()
 
 
@@ -134,15 +136,15 @@ def _options(kind: str, texts: Mapping[str, str]) -> dict[str, Any]:
     if kind == "PNG":
         return {"pnginfo": _png_info(texts)}
     if kind == "JPEG":
-        # The usual halved colour resolution shows as fringes on saturated edges.
+        # The usual half colour resolution gives visible fringes at saturated edges.
         return {"quality": 95, "subsampling": "4:4:4", "exif": exif.pack(texts)}
-    # Lossy WebP always halves the colour resolution; lossless keeps every pixel, in less space
-    # than PNG.
+    # Lossy WebP always has half the colour resolution. Lossless WebP keeps every pixel and is
+    # smaller than PNG.
     return {"lossless": True, "exif": exif.pack(texts)}
 
 
 def as_saved(image: "Image.Image", path: Path) -> "Image.Image":
-    """``image`` as it is read from a file of this name: a JPEG loses some of it."""
+    """``image`` as it would be read from a file of this name: JPEG is lossy."""
     from PIL import Image
 
     kind = format_of(path)
@@ -157,5 +159,5 @@ def _png_info(texts: Mapping[str, str]) -> Any:
 
     info = PngInfo()
     for keyword, text in texts.items():
-        info.add_text(keyword, text)  # iTXt where the text is not latin-1
+        info.add_text(keyword, text)  # becomes iTXt if the text is not Latin-1
     return info

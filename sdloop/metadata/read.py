@@ -1,4 +1,4 @@
-"""A picture's file, read back."""
+"""Read a picture file with its Recipe."""
 
 import os
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SavedPicture:
-    """A picture's file: its pixels, its Recipe, and how it was made.
+    """A picture file: its pixels, its Recipe, and how it was made.
 
-    ``record`` is all that the file says; that of another program has no Recipe, and the settings
-    that translate are in ``record.settings``.
+    ``record`` has all metadata of the file. A file of another program has no Recipe; the settings
+    that sdloop understands are in ``record.settings``.
     """
 
     path: Path
@@ -28,24 +28,24 @@ class SavedPicture:
 
     @property
     def image(self) -> "Image":
-        """The pixels, read from the file each time; raises ``FileError``."""
+        """The pixels, read from the file at each access; raises ``FileError``."""
         return open_image(str(self.path)).image
 
     @property
     def recipe(self) -> Recipe | None:
-        """The Recipe of a picture that sdloop made, resolved: ``generate`` makes it again."""
+        """The resolved Recipe of a picture made by sdloop: ``generate`` makes the same picture."""
         return self.record.recipe
 
     @property
     def made(self) -> Mapping[str, Any]:
-        """What the file says of weights, versions, device and sigmas; see ``metadata.record``."""
+        """Weights, versions, device, sigmas and so on; see ``metadata.record.Made``."""
         return self.record.made
 
 
 def read(path: str | os.PathLike[str]) -> SavedPicture:
-    """The picture at ``path`` with what its file says; of sdloop's files and other programs'.
+    """Read the picture at ``path`` with its metadata, written by sdloop or another program.
 
-    Raises ``FileError`` for what is not a picture, and for one that does not say how it was made.
+    Raises ``FileError`` if the file is not a picture, or contains no settings.
     """
     path = Path(path)
     return SavedPicture(path=path, record=read_record(path))

@@ -1,4 +1,4 @@
-"""Our own text in a picture file, and what any picture's texts say: JSON with a schema version."""
+"""Write sdloop's JSON text for picture files, and read it and the texts of other programs."""
 
 import json
 import math
@@ -19,21 +19,21 @@ SCHEMA = 1
 
 
 class Made(TypedDict, total=False):
-    """The circumstances of a picture: what its Recipe leaves open, and what it took.
+    """How a picture was made, besides its Recipe.
 
     weights
-        The sha256 of the model's files, as ``checkpoint.model_hashes`` names them; revision is
+        The sha256 of the model's files, with the names of ``checkpoint.model_hashes``; revision is
         the hub's commit.
     lora_hashes
-        A1111's short hash of each LoRA, by its bare name: of its tensors, not of the whole file.
+        A1111's short hash of each LoRA, by its bare name: a hash of the tensors, not of the file.
     sigmas
-        The noise levels as the scheduler used them.
+        The noise levels that the scheduler used.
     key
         The content key of ``content_key``.
     versions, device, dtype
-        Of sdloop and the libraries ("torch": "2.13.0"); where and how precisely it was computed.
+        The versions of sdloop and the libraries ("torch": "2.13.0"); the device and precision.
     seconds
-        How long a file that moves took. Pictures do not tell: two runs write the same bytes.
+        The duration, only for animations. Pictures have none, so that two runs give equal bytes.
     """
 
     weights: Mapping[str, str]
@@ -49,30 +49,29 @@ class Made(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """What a picture file says about how it was made.
+    """The metadata of a picture file: how it was made.
 
     source
-        Whose text it is; our own goes before all others.
+        The program whose text was read; sdloop's own text has priority.
     settings
-        Fields of a Recipe: all of them from sdloop, those that translate from other programs.
+        Recipe fields: all of them in files of sdloop, the known ones in files of other programs.
     recipe
-        The Recipe of a picture made by sdloop, else None.
+        The Recipe, for a picture made by sdloop; else None.
     fields
-        The items of the other program, or of A1111's text, as they stand in the file.
+        The settings of the other program, or of A1111's text, unchanged.
     made
-        The circumstances, as ``Made``; unchecked, for they come out of a file.
+        The values of ``Made``. They are not checked, because they come from a file.
     left_out
-        What another program set and no Recipe field can take over, and what is to be known.
+        Notes: the other program's settings that no Recipe field supports, and other differences.
     model
-        What another program calls the model that it used; in ``settings`` there is none then.
+        The other program's name for the model; ``settings`` has no model then.
     moving
-        Of a file that moves: what else decided its frames, unchecked; else empty.
+        For animations: what else decided the frames, not checked; else empty.
     step
-        Of a picture that was not finished: which step of its making it shows, unchecked; else
-        empty.
+        For an unfinished picture: the step that it shows, not checked; else empty.
     own_code
-        The names of the loop ("denoise") and the scheduler that took the place of sdloop's, of a
-        picture that sdloop alone cannot make again; else empty.
+        The names of the caller's own loop ("denoise") and scheduler, if the picture was made with
+        them; sdloop alone cannot make it again. Else empty.
     """
 
     source: Source
@@ -96,12 +95,12 @@ def texts_of(
     step: Mapping[str, Any] | None = None,
     own_code: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """The texts for a file: ours, "sdloop", and A1111's, "parameters".
+    """The texts for a file: "sdloop" (our JSON) and "parameters" (A1111's text).
 
-    "full" is both, "minimal" leaves ``made`` out of ours, "none" is neither. ``moving`` is what
-    else decides the frames of a file that moves, in plain values for JSON; ``step`` is which one an
-    unfinished picture shows, and then there is no A1111 text, which could not tell it from the
-    finished one. ``own_code`` names the caller's own loop and scheduler.
+    "full" gives both, "minimal" gives both without ``made``, "none" gives none. ``moving`` is what
+    else decides the frames of an animation, as plain values for JSON. ``step`` is the step that an
+    unfinished picture shows; it gets no A1111 text, because that could not mark it as unfinished.
+    ``own_code`` names the caller's own loop and scheduler.
     """
     check_choice("metadata", metadata, METADATA)
     if metadata == "none":
@@ -115,7 +114,7 @@ def texts_of(
         own["own_code"] = dict(own_code)
     if metadata == "full":
         own["made"] = _json_made(made)
-    # Pure ASCII, so that no program on the way can damage it.
+    # Pure ASCII, so that no other program can damage it.
     ours = {"sdloop": json.dumps(own, allow_nan=False)}
     if step is not None:
         return ours
@@ -124,9 +123,9 @@ def texts_of(
 
 
 def record_of(texts: Mapping[str, str]) -> Record | None:
-    """What the texts of a file say; None when there are none.
+    """Read the texts of a file; None if they contain no settings.
 
-    Raises ``FileError``, about "its" text, when ours is damaged or newer than this sdloop.
+    Raises ``FileError`` if our text is damaged or was written by a newer sdloop.
     """
     if "sdloop" in texts:
         return _own_record(texts)
@@ -137,9 +136,9 @@ def record_of(texts: Mapping[str, str]) -> Record | None:
 
 
 def _json_made(made: Made) -> dict[str, Any]:
-    """``made`` for JSON, which has no infinity: a sigma is that where no signal is left.
+    """Convert ``made`` for JSON, which has no infinity: a sigma can be infinite.
 
-    The text "inf" stands for it, which ``float`` reads.
+    It is written as the text "inf", which ``float`` can read.
     """
     if "sigmas" not in made:
         return {**made}
@@ -150,7 +149,7 @@ def _json_made(made: Made) -> dict[str, Any]:
 def _own_record(texts: Mapping[str, str]) -> Record:
     own = _parsed(texts["sdloop"])
     try:
-        # The first pictures were made before prompts had a grammar.
+        # The first pictures were made before prompts had emphasis.
         recipe = Recipe.from_dict({"emphasis": "none"} | own["recipe"])
     except SettingError as error:
         raise FileError(f"its recipe is not valid: {error}") from error
@@ -168,7 +167,7 @@ def _own_record(texts: Mapping[str, str]) -> Record:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """Our JSON, checked as far as it must be to be read: it may be damaged, forged or newer."""
+    """Parse our JSON, with the checks that reading needs: it may be damaged, forged or newer."""
     damaged = FileError("its sdloop text is damaged")
     try:
         own = json.loads(text)
@@ -178,7 +177,8 @@ def _parsed(text: str) -> dict[str, Any]:
         raise damaged
     if own["schema"] > SCHEMA:
         raise FileError(
-            f"it was written by a newer sdloop (schema {own['schema']}, this one reads {SCHEMA}): "
+            f"it was written by a newer sdloop (schema must be at most {SCHEMA}, got "
+            f"{own['schema']}): "
             "upgrade sdloop"
         )
     optional = (own.get(name, {}) for name in ("made", "moving", "step", "own_code"))

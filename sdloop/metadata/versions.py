@@ -1,4 +1,4 @@
-"""What is installed, without importing it."""
+"""Find the versions of installed packages without importing them."""
 
 import contextlib
 import functools
@@ -19,7 +19,7 @@ PACKAGES = (
 
 @functools.cache
 def installed() -> Mapping[str, str]:
-    """The version of each package that is there."""
+    """The version of Python and of each installed package in ``PACKAGES``."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version()}

@@ -1,4 +1,4 @@
-"""XMP, the XML beside EXIF: of it only the comment is read, where Draw Things has its settings."""
+"""Read the comment in XMP, the XML metadata of a picture. Draw Things writes its settings there."""
 
 import html
 import re
@@ -6,7 +6,7 @@ import re
 PNG_KEYWORD = "XML:com.adobe.xmp"
 JPEG_MARK = b"http://ns.adobe.com/xap/1.0/\0"
 
-# No XML parser: it would follow the entities of whoever made the file.
+# No XML parser, because the file is not trusted: a parser would expand its entities.
 _COMMENT = re.compile(
     r"<exif:UserComment>(?:\s*<rdf:Alt>\s*<rdf:li[^>]*>)?([^<]*)<|exif:UserComment=\"([^\"]*)\""
 )

@@ -12,6 +12,9 @@ MAX_SCALE = 100.0
 _SCALED = re.compile(r"(?P<name>.+):(?P<scale>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))", re.DOTALL)
 # A tag between blanks is removed together with one of them.
 _TAG = re.compile(r"(?:(?<=\s)|^)<lora:(?P<alone>[^<>]*)>(?:\s+|$)|<lora:(?P<amid>[^<>]*)>")
+# The other tags that A1111 removes from a prompt: <hypernet:…>, <lyco:…> and those of extensions.
+_OTHER = r"<(?!lora:)\w+:[^<>]+>"
+_OTHER_TAG = re.compile(rf"(?:(?<=\s)|^)(?P<alone>{_OTHER})(?:\s+|$)|(?P<amid>{_OTHER})")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,17 +98,40 @@ def split_tags(prompt: str) -> tuple[str, tuple[Lora, ...]]:
     if "<lora:" not in prompt:
         return prompt, ()
     insides = [found["alone"] or found["amid"] or "" for found in _TAG.finditer(prompt)]
+    return without_tags(prompt), tuple(_called(inside) for inside in insides)
+
+
+def without_tags(prompt: str) -> str:
+    """``prompt`` without its ``<lora:…>`` tags, valid or not."""
+    if "<lora:" not in prompt:
+        return prompt
     rest = _TAG.sub("", prompt).strip()
     if "<lora:" in rest:
         raise SettingError.of("prompt", f"must end each <lora: with >, got {prompt!r}")
-    return rest, tuple(_called(inside) for inside in insides)
+    return rest
+
+
+def split_other_tags(prompt: str) -> tuple[str, tuple[str, ...]]:
+    """``prompt`` without the A1111 tags that do not name a LoRA, and these tags.
+
+    >>> split_other_tags("a frog <hypernet:ink:0.8> on stilts <lora:ink:1>")
+    ('a frog on stilts <lora:ink:1>', ('<hypernet:ink:0.8>',))
+    """
+    tags = tuple(found["alone"] or found["amid"] for found in _OTHER_TAG.finditer(prompt))
+    return (_OTHER_TAG.sub("", prompt).strip() if tags else prompt), tags
 
 
 def _called(inside: str) -> Lora:
-    name, _, scale = inside.partition(":")
-    found = parse_lora(f"{name}:{scale or 1}")
-    if not name.strip() or found.name != name:
+    """The LoRA of a tag; A1111 allows two scales, for the text encoder and for the UNet."""
+    name, *scales = inside.split(":")
+    called = [parse_lora(f"{name}:{scale or 1}") for scale in scales or ["1"]]
+    usual = f"must name a LoRA as in <lora:name> or <lora:name:0.8>, got <lora:{inside}>"
+    if not name.strip() or len(called) > 2 or any(lora.name != name for lora in called):
+        raise SettingError.of("prompt", usual)
+    if called[0] != called[-1]:
         raise SettingError.of(
-            "prompt", f"must name a LoRA as in <lora:name> or <lora:name:0.8>, got <lora:{inside}>"
+            "prompt",
+            f"{usual}: it has the scale {called[0].scale:g} for the text encoder and "
+            f"{called[-1].scale:g} for the UNet, which must be equal",
         )
-    return found
+    return called[0]

@@ -1,7 +1,7 @@
-"""Textual inversion: a new word is learned from pictures, and nothing else of the model changes.
+"""Textual inversion: learn a new word from pictures, without changing the model's weights.
 
-A few vectors in the place of a word are moved until the model, told "a picture of a <my-frog>",
-takes the noise off those pictures as well as it can. Its weights stay as they are.
+The word is a few vectors in place of token embeddings. They are optimised until the model, with
+the prompt "a picture of a <my-frog>", denoises those pictures as well as possible.
 
 Source: Gal et al. 2022 (arXiv:2208.01618).
 """

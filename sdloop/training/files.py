@@ -1,4 +1,4 @@
-"""What a training leaves behind: the word's file, and where it stood, to go on from."""
+"""The files of a training: the learned word, and the state from which it can be resumed."""
 
 import json
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ PARTS = ("rows", "means", "squares")
 
 
 def embedding_bytes(training: Training, state: State, facts: Mapping[str, Any]) -> bytes:
-    """The file of the word, as diffusers has it; SDXL's two encoders under A1111's names.
+    """The word's file, in the format of diffusers; for SDXL, with A1111's names of both encoders.
 
-    Its metadata tell, as JSON, how it was trained and what ``facts`` say.
+    Its metadata contain, as JSON, the training settings and ``facts``.
     """
     names = (training.token,) if len(state.rows) == 1 else ("clip_l", "clip_g")
     tensors = dict(zip(names, state.rows, strict=True))
@@ -28,7 +28,7 @@ def embedding_bytes(training: Training, state: State, facts: Mapping[str, Any]) 
 
 
 def state_bytes(training: Training, state: State, pictures: str, weights: str) -> bytes:
-    """The state with the settings, and the hashes of the pictures and weights that it is of."""
+    """The state, with the settings and the hashes of the training's pictures and weights."""
     tensors = {
         f"{part}.{number}": one for part in PARTS for number, one in enumerate(getattr(state, part))
     }
@@ -42,14 +42,15 @@ def state_bytes(training: Training, state: State, pictures: str, weights: str) -
 
 
 def _noted(note: Mapping[str, Any]) -> dict[str, str]:
-    """One entry: safetensors writes several in another order each time."""
+    """One entry only: safetensors writes several entries in random order."""
     return {"sdloop": json.dumps(note, sort_keys=True)}
 
 
 def read_state(path: Path, training: Training, pictures: str, weights: str) -> State:
-    """The state in ``path``, to go on from with the same settings; the steps may be more.
+    """Read the state in ``path``, to resume with the same settings; only ``steps`` may differ.
 
-    Raises ``FileError`` for what is no such file, ``SettingError`` naming what differs.
+    Raises ``FileError`` if it is not a state file, ``SettingError`` if a setting, the pictures or
+    the weights differ.
     """
     try:
         with safe_open(path, framework="pt") as opened:
@@ -63,11 +64,11 @@ def read_state(path: Path, training: Training, pictures: str, weights: str) -> S
     for name in was:
         if was[name] != now[name] and name != "steps":
             raise SettingError(
-                f"{name} must be that of the resumed training, {was[name]!r}, got {now[name]!r}"
+                f"{name} must be {was[name]!r} as in the resumed training, got {now[name]!r}"
             )
     if (note["pictures"], note["weights"]) != (pictures, weights):
         what = "pictures" if note["pictures"] != pictures else "model"
-        raise SettingError(f"the {what} must be that of the resumed training, but differs")
+        raise SettingError(f"the {what} must be the same as in the resumed training")
     return state
 
 

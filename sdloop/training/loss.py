@@ -1,4 +1,4 @@
-"""The loss of textual inversion: how badly the model denoises pictures, given the new word."""
+"""The loss of textual inversion: the model's denoising error on pictures, given the new word."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -20,14 +20,14 @@ from sdloop.schedulers.schedule import make_scheduler
 from sdloop.training.pictures import Pictures
 from sdloop.training.settings import Training
 
-# How often each picture is looked at to measure the loss, at noise levels from low to high.
+# The number of noise levels, from low to high, at which the loss of each picture is measured.
 LEVELS = 16
 
 
 def noise_schedule(components: Components) -> Any:
-    """The noise levels that the model was trained at, which say also what its UNet predicts."""
+    """The model's training schedule: its noise levels, and what its UNet predicts."""
     if components.scheduler_config["_class_name"].startswith("EDM"):
-        raise SettingError("training needs a model of discrete timesteps, but this is an EDM model")
+        raise SettingError("the model must have discrete timesteps for training, got an EDM model")
     return make_scheduler(components.scheduler_config, scheduler="ddpm")
 
 
@@ -39,7 +39,7 @@ def loss_of(
     timesteps: Tensor,
     conditioning: Conditioning,
 ) -> Tensor:
-    """The mean squared error of what the UNet predicts, each of ``timesteps`` counting the same.
+    """The mean squared error of the UNet's prediction, with equal weight for all ``timesteps``.
 
     Source: Ho et al. 2020 (arXiv:2006.11239) eq. 14; v: Salimans & Ho 2022 (arXiv:2202.00512).
     """
@@ -59,8 +59,10 @@ def loss_of(
 def conditioning_of(
     components: Components, token: str, rows: Sequence[Tensor], prompts: Sequence[str]
 ) -> Conditioning:
-    """The conditioning of ``prompts`` in which ``token`` stands for ``rows``, one for each
-    encoder. Gradients flow back into them."""
+    """The conditioning of ``prompts``, with the vectors in ``rows`` in place of ``token``.
+
+    ``rows`` has one tensor for each text encoder. Gradients flow back into them.
+    """
     knowing = with_vectors(components, [{token: vectors} for vectors in rows])
     encode = partial(encoded_prompt, knowing)
     width, height = components.native_size
@@ -74,7 +76,9 @@ def conditioning_of(
     }
     for prompt, one in each.items():
         if one.prompt_embeds.shape[1] != knowing.max_tokens:
-            raise SettingError(f"templates must be shorter for this word, got {prompt!r}")
+            raise SettingError(
+                f"templates must fit in one text encoder chunk with this word, got {prompt!r}"
+            )
     return stack([each[prompt] for prompt in prompts])
 
 
@@ -83,7 +87,7 @@ def measure(
     components: Components, schedule: Any, pictures: Pictures, training: Training,
     rows: Sequence[Tensor],
 ) -> float:  # fmt: skip
-    """The mean loss on ``pictures``, always with the same noise: comparable from step to step."""
+    """The mean loss on ``pictures``, always with the same noise, so that steps can be compared."""
     prompt = training.prompt(0)
     conditioning = conditioning_of(components, training.token, rows, [prompt] * LEVELS)
     count = schedule.config.num_train_timesteps

@@ -1,4 +1,4 @@
-"""Pictures as the training sees them: latents of the model's own size, and their mirror images."""
+"""Training pictures, encoded: latents at the model's native size, also of the mirror images."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from sdloop.models.components.load import Components
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pictures:
-    """Encoded pictures: each as it is, and in a mirror. ``sha256`` is that of all files."""
+    """Encoded pictures: each unchanged and mirrored. ``sha256`` is the hash of all files."""
 
     plain: Sequence[Encoded]
     mirrored: Sequence[Encoded]
@@ -37,7 +37,7 @@ def encoded_pictures(components: Components, images: Iterable[InputImage]) -> Pi
 def draw_latents(
     components: Components, pictures: Pictures, count: int, generator: Generator, *, flips: bool
 ) -> Tensor:
-    """``count`` pictures drawn with the next random numbers, (count, channels, height, width)."""
+    """Draw the latents of ``count`` random pictures, (count, channels, height, width)."""
     chosen = torch.randint(len(pictures.plain), (count,), generator=generator).tolist()
     turned = torch.rand(count, generator=generator).tolist()
     drawn = [

@@ -1,4 +1,4 @@
-"""A training from its first step to its last: what it measures, and what it saves on the way."""
+"""Run a whole training: measure the loss, save the word and the state, draw sample pictures."""
 
 import hashlib
 import io
@@ -27,16 +27,17 @@ from sdloop.training.pictures import Pictures
 from sdloop.training.settings import Training, state_file_of
 from sdloop.training.train import State, first_state, train
 
-SAMPLES = (1, 2, 3, 4)  # the seeds of the pictures that show where a training stands
+SAMPLES = (1, 2, 3, 4)  # the seeds of the sample pictures
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """One training: what is learned, from what, and where it goes.
+    """One training: its model, settings, pictures and output file.
 
-    ``held_out`` are pictures that only the loss is measured on. The word's file is saved every
-    ``save_every`` steps, and with ``sample_every`` a row of pictures is made of it. ``tell`` hears
-    what people want to know, and ``progress`` of each step, with the mean of the last losses.
+    ``held_out`` are pictures that are only used to measure the loss. The word's file is saved every
+    ``save_every`` steps; every ``sample_every`` steps, a row of sample pictures is made. ``tell``
+    is called with messages for the user, and ``progress`` with each step and the mean of the last
+    losses.
     """
 
     components: Components
@@ -53,23 +54,23 @@ class TrainingRun:
 
     @property
     def began(self) -> bool:
-        """Whether a step was taken."""
+        """Whether at least one step is done."""
         return bool(self._losses)
 
     @property
     def state_file(self) -> Path:
-        """Beside the word's file, what ``resume`` goes on from."""
+        """The state file, in the folder of the word's file; ``resume`` continues from it."""
         return state_file_of(self.output)
 
     @cached_property
     def weights(self) -> str:
-        """The hash of the model's weights, so that a training goes on with the same ones."""
+        """The hash of the model's weights; a training is resumed only with the same weights."""
         assert self.components.checkpoint is not None  # it was loaded from one
         hashes = json.dumps(model_hashes(self.components.checkpoint), sort_keys=True)
         return hashlib.sha256(hashes.encode()).hexdigest()
 
     def run(self) -> Path:
-        """Train to the end, or until Ctrl-C, which saves what there is; returns the word's file."""
+        """Train to the end; Ctrl-C saves the current state and stops. Returns the word's file."""
         begin = first_state(self.components, self.training)
         before = self._measured(begin)
         self.tell(f"{self._what()} with {self.training.init!r}: {before:.4f}")
@@ -96,12 +97,12 @@ class TrainingRun:
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(
                 f"out of memory for a batch_size of {self.training.batch_size}; "
-                "remedy: a smaller one, or dtype bf16"
+                "remedy: a smaller batch_size, or dtype bf16"
             ) from error
         return state
 
     def _save(self, state: State, facts: dict[str, Any]) -> None:
-        """The word's file, whole at any time, and what --resume needs."""
+        """Save the word's file and the state for --resume, each as a whole file or not at all."""
         facts = {
             **facts,
             "pictures": self.pictures.sha256,
@@ -116,7 +117,7 @@ class TrainingRun:
         state = read_state(self.state_file, self.training, self.pictures.sha256, self.weights)
         if state.step >= self.training.steps:
             raise SettingError(
-                f"steps must be more than the {state.step} already done, got {self.training.steps}"
+                f"steps must be more than the {state.step} steps done, got {self.training.steps}"
             )
         self.tell(f"continuing after step {state.step}")
         return state
@@ -130,7 +131,7 @@ class TrainingRun:
         return "loss on the pictures" if self.held_out is None else "held-out loss"
 
     def _draw(self, state: State) -> None:
-        """A row of pictures of the word, with the same seeds each time."""
+        """Save a row of sample pictures of the word; the seeds are always the same."""
         token = self.training.token
         knowing = with_vectors(self.components, [{token: rows} for rows in state.rows])
         made = generate(knowing, [Recipe(prompt=self.training.prompt(0), seed=s) for s in SAMPLES])

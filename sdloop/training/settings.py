@@ -1,4 +1,4 @@
-"""What decides the vectors that are learned. No torch in here."""
+"""The settings of a training. This module does not import torch."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from sdloop.rules import check_number, check_text, check_whole
 
 
 def state_file_of(output: Path) -> Path:
-    """Beside the file of a word, what a training that was stopped goes on from."""
+    """The state file for the word's file ``output``: a training is resumed from it."""
     return output.with_suffix(".training.safetensors")
 
 
-# What the new word is said in: Gal et al.'s, less those that only suit photographs.
+# The prompts for the new word: those of Gal et al., without those for photographs only.
 TEMPLATES = (
     "{}",
     "a {}",
@@ -31,22 +31,22 @@ TEMPLATES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Training:
-    """The settings of one training; with the same pictures and weights it comes out the same.
+    """The settings of one training. The same settings, pictures and weights give the same word.
 
     token, init
-        The new word, and the known one that it starts from: one token of the model's own.
+        The new word, and the known word that it starts from; ``init`` must be a single token.
     vectors
-        How many positions it takes; all start from the same vector.
+        The number of vectors (token positions) of the word; all start as the vector of ``init``.
     steps, batch_size
-        How often the vectors are moved, and how many pictures are looked at for each.
+        The number of optimiser steps, and the number of pictures in each.
     learning_rate
-        Adam's: about how far each number moves at a step. They are around 0.02.
+        Adam's: about how far each value of a vector moves in one step. Values are around 0.02.
     seed
-        Which pictures, noise and wordings each step draws: 0 to 2**32 - 1.
+        Decides the random pictures, noise and templates of each step: 0 to 2**32 - 1.
     templates
-        What is said of a picture, with {} where the new word stands.
+        The prompts for the pictures, with {} in place of the new word.
     flips
-        Whether every picture is looked at in a mirror as often as not.
+        Whether pictures are mirrored at random, half of the time.
     """
 
     token: str
@@ -72,16 +72,16 @@ class Training:
         for template in self.templates:
             check_text("template", template, optional=False)
             if template.count("{}") != 1:
-                raise SettingError(f"template must hold {{}} once, got {template!r}")
+                raise SettingError(f"template must contain {{}} exactly once, got {template!r}")
         if not self.templates:
-            raise SettingError("templates must be at least one")
+            raise SettingError("templates must have at least one item, got none")
 
     def prompt(self, number: int) -> str:
-        """The prompt that template ``number`` makes of the new word."""
+        """Template ``number`` with the new word in it."""
         return self.templates[number].replace("{}", self.token)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names, for JSON."""
+        """The settings as a dict of plain values, for JSON."""
         return {**dataclasses.asdict(self), "templates": list(self.templates)}
 
     @classmethod

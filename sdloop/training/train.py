@@ -1,4 +1,7 @@
-"""The training loop: the frozen model, one word's vectors, Adam. A generator, like ``denoise``."""
+"""The training loop: optimise one word's vectors with Adam, with the model's weights frozen.
+
+Like ``denoise``, it is a generator.
+"""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -18,17 +21,17 @@ from sdloop.training.settings import Training
 
 Rows = tuple[Tensor, ...]
 
-# Adam's, as its paper has them.
+# The defaults of Adam, from its paper.
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class State:
-    """Where a training stands after ``step`` steps: all that the next step starts from.
+    """The state of a training after ``step`` steps: all that the next step needs.
 
     ``rows`` are the vectors, (positions, width) for each text encoder, float32 on the CPU;
-    ``means`` and ``squares`` are Adam's running averages of their gradients and of these squared.
+    ``means`` and ``squares`` are Adam's running averages of the gradients and their squares.
     """
 
     step: int
@@ -38,9 +41,9 @@ class State:
 
 
 def first_state(components: Components, training: Training) -> State:
-    """The word that it starts from, at each of the vectors' positions.
+    """The state before the first step: each vector is the token embedding of ``init``.
 
-    Raises ``SettingError`` when that is not one token of the model's.
+    Raises ``SettingError`` if ``init`` is not a single token.
     """
     words = [word_vector(*pair, training.init).cpu() for pair in pairs_of(components)]
     rows = tuple(word.repeat(training.vectors, 1) for word in words)
@@ -51,22 +54,22 @@ def first_state(components: Components, training: Training) -> State:
 def train(
     components: Components, pictures: Pictures, training: Training, state: State
 ) -> Iterator[tuple[State, float]]:
-    """Move the vectors one step at a time; yields where they stand and the step's loss.
+    """Optimise the vectors; after each step, yields the state and the step's loss.
 
-    A step's random numbers are its own, whatever came before it, so that a training which goes on
-    from a state is the one that was never interrupted, bit for bit.
+    The random numbers of a step depend only on the seed and the step's number. So a resumed
+    training gives the same bits as one that was never interrupted.
 
-    Raises ``SettingError`` for a model in fp16, in which gradients this small are nothing.
+    Raises ``SettingError`` for a model in fp16, which rounds such small gradients to 0.
     """
     if components.dtype == torch.float16:
-        raise SettingError("dtype must be bf16 or fp32 to learn in, got fp16")
+        raise SettingError("dtype must be bf16 or fp32 for training, got fp16")
     schedule = noise_schedule(components)
     with frozen(components):
         for step in range(state.step, training.steps):
             generator = _generator(training.seed, step)
             size = training.batch_size
 
-            # Some pictures, each at a noise level of its own, and a wording for each.
+            # Random pictures, with a random noise level and a random template for each.
             latents = draw_latents(components, pictures, size, generator, flips=training.flips)
             timesteps = torch.randint(
                 schedule.config.num_train_timesteps, (size,), generator=generator
@@ -75,7 +78,7 @@ def train(
             choice = torch.randint(len(training.templates), (size,), generator=generator).tolist()
             prompts = [training.prompt(number) for number in choice]
 
-            # How wrong the model is with the new word, and where that comes from.
+            # The loss with the new word, and its gradients.
             with torch.enable_grad():
                 rows = tuple(one.to(components.device).requires_grad_() for one in state.rows)
                 conditioning = conditioning_of(components, training.token, rows, prompts)
@@ -104,19 +107,19 @@ def _moved(state: State, gradients: Sequence[Tensor], learning_rate: float) -> S
 def _check_finite(loss: Tensor, step: int) -> None:
     if not loss.isfinite():
         raise NonFiniteError(
-            f"the loss is not a finite number at step {step + 1}; remedy: a lower learning_rate"
+            f"the loss is NaN or infinite at step {step + 1}; remedy: a lower learning_rate"
         )
 
 
 def _generator(seed: int, step: int) -> Generator:
-    """The random numbers of one step: a CPU generator takes 32 bits."""
+    """The generator for one step. Its seed has 32 bits: a CPU generator uses no more."""
     digest = hashlib.sha256(f"{seed} {step}".encode()).digest()
     return Generator("cpu").manual_seed(int.from_bytes(digest[:4], "little"))
 
 
 @contextmanager
 def frozen(components: Components) -> Iterator[None]:
-    """Keep no gradients of the weights meanwhile: of a UNet they would take more than itself."""
+    """Compute no gradients of the weights: those of a UNet would need as much memory as itself."""
     modules = (components.unet, *(encoder for _, encoder in pairs_of(components)))
     learning = [p for module in modules for p in module.parameters() if p.requires_grad]
     for weights in learning:

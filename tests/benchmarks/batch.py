@@ -1,8 +1,8 @@
-"""What ``sdloop batch`` saves: against single runs, and when all is there already.
+"""Measure the time that ``sdloop batch`` saves: against single runs, and for a finished plan.
 
-``python tests/benchmarks/batch.py`` makes 200 pictures of the embedded model in one command, and
-some of them in commands of their own, whose time is taken times 200. With ``--finished 10000`` it
-lays out so many pictures as a finished plan would have left them, and runs the plan again.
+``python tests/benchmarks/batch.py`` makes 200 pictures with the embedded model in one command. It
+also runs a few single commands, and extrapolates their time to 200 pictures. With
+``--finished 10000`` it creates the 10,000 files of a finished plan, and runs the plan again.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""What guidance costs, and what an interval of it saves: times of the loop.
+"""Measure the time that guidance costs, and the time that a guidance interval saves.
 
     python tests/benchmarks/guidance_time.py          # the mini model, 25 steps
     python tests/benchmarks/guidance_time.py --sd15   # an SD1.5-shaped random UNet at 256x256
 
-Times are shares of the one with guidance at every step, on the CPU of the processor's time and not
-of the clock on the wall: that means something on a noisy machine. The last column is what they
-would be if a turn took as long as it has rows.
+Times are relative to the run with guidance at every step. On a CPU, processor time is measured
+and not wall time, because it is reliable on a busy machine. The last column is the expected time if
+the UNet's time were proportional to the number of rows in its batch.
 """
 
 import argparse

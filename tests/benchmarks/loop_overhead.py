@@ -1,10 +1,10 @@
-"""What the loop costs beside its UNet: its wall time over the sum of its bare forwards.
+"""Measure the loop's overhead: its wall time divided by the time of its UNet forward passes.
 
     python tests/benchmarks/loop_overhead.py          # the mini model, 25 steps
     python tests/benchmarks/loop_overhead.py --sd15   # an SD1.5-shaped random UNet at 256x256
 
-The forwards are timed where they happen, inside the loop, and the median of several ratios is
-printed: that means something on a noisy machine, absolute times do not.
+The forward passes are timed inside the loop, and the median of several ratios is printed: a ratio
+is reliable on a busy machine, absolute times are not.
 """
 
 import argparse

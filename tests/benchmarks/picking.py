@@ -1,8 +1,8 @@
-"""How long the page of ``sdloop pick`` takes to show a folder of 5,000 small pictures.
+"""Measure how long the page of ``sdloop pick`` takes to show a folder of 5,000 small pictures.
 
     python tests/benchmarks/picking.py
 
-Needs Chromium, and what ``pip install '.[test]'`` brings.
+Needs Chromium, and the packages of ``pip install '.[test]'``.
 """
 
 import os

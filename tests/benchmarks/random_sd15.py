@@ -1,4 +1,4 @@
-"""A model of SD1.5's shape with random weights, in diffusers' layout: what it draws is noise.
+"""Create a model of SD1.5's shape with random weights, in diffusers' layout. It only makes noise.
 
     python tests/benchmarks/random_sd15.py /tmp/sd15
     sdloop bench loop -m /tmp/sd15 --calls 2 --steps 1

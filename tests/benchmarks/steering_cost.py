@@ -1,11 +1,11 @@
-"""What steering costs: the time of a picture over that of the same one unsteered, and memory.
+"""Measure the time and memory of loss guidance, relative to the same picture without it.
 
     python tests/benchmarks/steering_cost.py          # the mini model, 25 steps
     python tests/benchmarks/steering_cost.py --sd15   # a step of SD1.5-shaped random parts, 256x256
 
-Each way is measured in a process of its own: on a CPU, memory is the most that the process ever
-had, less what it had at most without steering. Time is the processor's, the median of several
-ratios within the process.
+Each variant is measured in its own process. On a CPU, the memory is the peak of the process, minus
+its peak without loss guidance. The time is processor time: the median of several ratios within the
+process.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Names like s3://bucket/x are addresses elsewhere: refused, never made into a folder "s3:"."""
+"""Paths like s3://bucket/x are refused as URLs; no folder "s3:" is created."""
 
 from pathlib import Path
 

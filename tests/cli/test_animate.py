@@ -1,4 +1,4 @@
-"""sdloop animate, from the flags to the file, with a tiny model."""
+"""sdloop animate with a tiny model: flags, frames and the written file."""
 
 import itertools
 import json
@@ -186,7 +186,7 @@ def test_without_a_name_the_file_gets_one_that_is_free() -> None:
 
 def test_frames_of_several_sizes_need_a_resize() -> None:
     drawn(1).resize((48, 32)).save("frames/9.png")
-    reason = "frames must be of one size unless resize is given, got 32x32 and 48x32"
+    reason = "frames must all have one size unless resize is set, got 32x32 and 48x32"
     assert refused(*ASK, "-o", "cat.gif") == reason
     assert told(*ASK, "-o", "cat.gif", "--resize", "crop")["frames"] == COUNT
 
@@ -216,7 +216,7 @@ def test_what_is_refused_before_the_model_is_loaded() -> None:
         ),
         ([*ASK, "--config", "mask.toml"], 2, "mask cannot be used for frames, got 'alpha'"),
         ([*ASK[:4], "--config", "left.toml"], 2, "left cannot be used for frames, got 8"),
-        ([*ASK, "--carry", "0.3", "--config", "factor.toml"], 2, "carry must be 0 for frames that"),
+        ([*ASK, "--carry", "0.3", "--config", "factor.toml"], 2, "carry must be 0 for enlarged"),
         (["frames"], 2, "prompt must be given"),
         ([], 2, "image must name frames"),
     ):

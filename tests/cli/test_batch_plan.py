@@ -1,4 +1,4 @@
-"""``sdloop batch``: what it plans, printed with ``--dry-run`` and made; what it refuses."""
+"""The plans of ``sdloop batch``: printed with ``--dry-run``, run, and refused if invalid."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""batch --rank: all that is there of a plan, the best first."""
+"""batch --rank: all finished pictures of a plan, best first."""
 
 import json
 from pathlib import Path

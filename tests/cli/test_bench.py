@@ -1,4 +1,4 @@
-"""What is measured: the parts of a cold call, and a shell loop beside a batch."""
+"""sdloop bench: the parts of a cold call, and a shell loop compared with a batch."""
 
 import json
 import os

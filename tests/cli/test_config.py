@@ -1,4 +1,4 @@
-"""Settings files, the user's own one, and which source decides."""
+"""Settings files, the user's config file, and the precedence of all sources."""
 
 import os
 import tomllib

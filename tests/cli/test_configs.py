@@ -1,4 +1,4 @@
-"""Every file in configs/ runs as its first lines say, short of making the pictures."""
+"""Every file in configs/ runs with the command in its first lines, up to the sampling."""
 
 import json
 import shlex

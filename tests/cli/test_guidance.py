@@ -1,4 +1,4 @@
-"""Guidance on the command line: flags, settings files, and pictures that say how they were led."""
+"""Guidance on the command line: flags, settings files, and the metadata of pictures."""
 
 import json
 import subprocess

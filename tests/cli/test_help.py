@@ -1,4 +1,4 @@
-"""Help pages, and what is said of a command line that cannot be understood."""
+"""Help pages, and the errors for invalid command lines."""
 
 import json
 import re

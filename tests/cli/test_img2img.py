@@ -1,4 +1,4 @@
-"""sdloop img2img, from the flags to the files, in this process and with a tiny model."""
+"""sdloop img2img with a tiny model, in the test process: flags and written files."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""sdloop inpaint, from the flags to the files, in this process and with tiny models."""
+"""sdloop inpaint with tiny models, in the test process: flags and written files."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""sdloop inspect steps, latents and noise: their sheets show what the loop and the VAE do."""
+"""sdloop inspect steps, latents and noise: their sheets show steps and VAE errors."""
 
 import json
 import math

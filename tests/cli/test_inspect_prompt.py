@@ -1,4 +1,4 @@
-"""sdloop inspect prompt: the encoder's walk in numbers, and attention as pictures."""
+"""sdloop inspect prompt: the text encoder's numbers, and attention maps as pictures."""
 
 import json
 from collections.abc import Callable
@@ -87,7 +87,7 @@ def test_only_the_prompts_half_is_counted() -> None:
     assert maps.mean().mean(dim=(1, 2)).tolist() == [0, 1, 0]
     maps.add(torch.cat([uncond, prompt]), twinned=False)  # two heads of a turn without guidance
     assert maps.mean().mean(dim=(1, 2)).tolist() == [0.25, 0.75, 0]
-    with pytest.raises(ValueError, match="no level of latents"):
+    with pytest.raises(ValueError, match="no UNet level for latents"):
         maps.add(torch.zeros(2, 3, 3))
     with pytest.raises(ValueError, match="no attention was recorded"):
         AttentionMaps(size=(2, 2), guided=True).mean()

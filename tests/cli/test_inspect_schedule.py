@@ -1,4 +1,4 @@
-"""sdloop inspect schedule: the numbers are the loop's own, the curves are drawn."""
+"""sdloop inspect schedule: the numbers equal those of the loop, and plots are drawn."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Learned and replaced words on the command line, and in the file of the picture."""
+"""Learned and replaced words on the command line, and in the metadata of pictures."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""LoRAs on the command line: flags, prompts, files, and pictures that remake themselves."""
+"""LoRAs on the command line: flags, prompts, files, and rerun from the picture's metadata."""
 
 import json
 import os
@@ -13,6 +13,8 @@ import pytest
 from helpers.commands import Command, pixels, work_in
 from helpers.loras import lora_pairs, save_kohya, save_peft
 from helpers.tiny import tiny_sd1, tiny_sdxl
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -137,6 +139,27 @@ def test_what_is_refused(
     workshop: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     assert message in TXT2IMG.refused(*arguments, "--seed", "4", code=code)
+
+
+def test_other_tags_are_left_out_and_told(workshop: Path) -> None:
+    arguments = ["txt2img", "a <lyco:ink:0.8> cat", "--seed", "4", "--dry-run"]
+    result = CliRunner().invoke(app, arguments)
+    assert json.loads(result.stdout)["prompt"] == "a cat"
+    assert "left out of the prompt: <lyco:ink:0.8>" in result.stderr
+
+
+def test_a_file_with_two_scales_runs_without_its_loras(workshop: Path) -> None:
+    """A1111 takes one for the text encoder and one for the UNet."""
+    texts = PngInfo()
+    texts.add_text("parameters", "a cat <lora:ink:0.8:0.5>\nSteps: 2, Seed: 4, CFG scale: 2")
+    Image.new("RGB", (8, 8)).save("two.png", pnginfo=texts)
+    arguments = ["rerun", "two.png", "--lora-dir", "loras", "--dry-run"]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code != 0
+    assert "0.8 for the text encoder and 0.5 for the UNet" in refused.stderr
+    result = CliRunner().invoke(app, [*arguments, "--drop", "loras"])
+    plan = json.loads(result.stdout)
+    assert (plan["prompt"], plan.get("loras")) == ("a cat", None)
 
 
 def test_a_wrong_one_costs_a_moment_and_a_right_one_says_nothing(workshop: Path) -> None:

@@ -1,4 +1,4 @@
-"""sdloop mix, from the flags to the files, in this process and with a tiny model."""
+"""sdloop mix with a tiny model, in the test process: flags and written files."""
 
 import json
 import subprocess

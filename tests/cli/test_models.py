@@ -1,4 +1,4 @@
-"""``sdloop models``: what is on this machine, what it is, and what to type for it."""
+"""``sdloop models``: the models on this machine, their kinds, and the flags that select them."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""sdloop outpaint, from the flags to the files, in this process and with tiny models."""
+"""sdloop outpaint with tiny models, in the test process: flags and written files."""
 
 import hashlib
 import json

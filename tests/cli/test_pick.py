@@ -1,4 +1,4 @@
-"""sdloop pick: the real command line, with a server that is asked over a real socket."""
+"""sdloop pick: the real command line, with requests to its server over a real socket."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""--preview: what a terminal sees of a picture on its way, and that nothing of it stays."""
+"""--preview: a terminal shows the unfinished picture, and the preview is removed at the end."""
 
 import base64
 import fcntl

@@ -1,4 +1,4 @@
-"""The command line as its users meet it: a process of its own, with pipes and signals."""
+"""The command line as users run it: as a separate process, with pipes and signals."""
 
 import json
 import os

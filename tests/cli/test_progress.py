@@ -1,4 +1,4 @@
-"""What a terminal sees while pictures are made, and nobody else."""
+"""Progress while pictures are made: shown in a terminal only."""
 
 import io
 import sys

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdloop.batch.prompt_file import parse_line, read_prompts
+from sdloop.batch.prompt_file import parse_line, read_prompts, stream_prompts
 from sdloop.errors import FileError, SettingError
 
 
@@ -84,6 +84,61 @@ def test_a_json_line_takes_the_names_of_a_recipe(tmp_path: Path) -> None:
 def test_json_lines_that_are_refused(tmp_path: Path, line: str, complaint: str) -> None:
     with pytest.raises(SettingError, match=complaint):
         read_prompts(write(tmp_path, f"a dog\n{line}\n"))
+
+
+OBJECT = {"prompt": "a [red] {frog", "seed": 5, "target_size": [64, 64]}
+ANOTHER = {"prompt": 'a "blue" fish }', "seed": 6}
+
+
+@pytest.mark.parametrize("indent", [None, 1, 4])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_json_over_several_lines(tmp_path: Path, indent: int | None, ends: str) -> None:
+    objects = [json.dumps(one, indent=indent) for one in (OBJECT, ANOTHER)]
+    text = "\n".join(["a cat", objects[0], "", "# a comment", objects[1], "{red|blue} dog"])
+    name = write(tmp_path, text.replace("\n", ends))
+    for prompts in (read_prompts(name), list(stream_prompts(name))):
+        assert [one.settings for one in prompts] == [
+            {"prompt": "a cat"},
+            OBJECT,
+            ANOTHER,
+            {"prompt": "{red|blue} dog"},
+        ]
+        assert prompts[1].where.endswith("line 2")
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_of_recipes(tmp_path: Path, indent: int | None) -> None:
+    told = {"path": "f.png", "recipe": ANOTHER}
+    name = write(tmp_path, json.dumps([OBJECT, told], indent=indent))
+    for prompts in (read_prompts(name), list(stream_prompts(name))):
+        assert [one.settings for one in prompts] == [OBJECT, ANOTHER]
+        assert prompts[1].where.endswith("line 1, item 2")
+
+
+@pytest.mark.parametrize(
+    "text, complaint",
+    [
+        ('{\n"prompt": "a cat"\n', "line 2: it starts with { and is not valid JSON"),
+        ('{\n"prompt": "a cat\n}', "line 2: it starts with { and is not valid JSON"),
+        ('{\n"prompt": "a cat"\n} and more', "line 2: .* not valid JSON: Extra data"),
+        ('[{"prompt": "a cat"}, 4]', "line 2: item 2 of the array must be a JSON object, got 4"),
+        ('[\n{"prompt": "a cat"},\n{"stps": 4}\n]', "line 2, item 2: it has an unknown key 'stps'"),
+    ],
+)
+def test_json_over_lines_that_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(SettingError, match=complaint):
+        read_prompts(write(tmp_path, f"a dog\n{text}"))
+
+
+@pytest.mark.parametrize("line", ["[red:blue:0.5] frog", "{red|blue} frog", "[[frog]]", "{frog}"])
+def test_prompts_that_begin_with_brackets(tmp_path: Path, line: str) -> None:
+    (one, _) = read_prompts(write(tmp_path, f"{line}\na dog"))
+    assert one.settings == {"prompt": line}
+
+
+def test_an_empty_array_holds_no_prompt(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="holds no prompt"):
+        read_prompts(write(tmp_path, "[]\n"))
 
 
 def test_a_byte_order_mark_and_windows_lines_do_no_harm(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Nothing of what the libraries tell their own programmers reaches stderr."""
+"""Warnings that libraries write for developers do not reach stderr."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""sdloop rerun: pictures made again from their own files, with changes and without."""
+"""sdloop rerun: pictures made again from their metadata, with and without changes."""
 
 import json
 import subprocess
@@ -250,7 +250,7 @@ def test_files_that_hold_no_single_picture(here: Path) -> None:
     assert "it is an animation" in RERUN.refused("walk.gif", code=3)
     sketch(8, 8).save("plain.png")
     assert "contains no settings" in RERUN.refused("plain.png", code=3)
-    assert "it is not there" in RERUN.refused("none.png", code=3)
+    assert "it does not exist" in RERUN.refused("none.png", code=3)
     Path("empty").mkdir()
     assert RERUN.refused("empty", code=3) == "no picture in 'empty' contains its settings"
     result = RERUN.run("steps/cat-step-002.png", "-o", "again.png")
@@ -293,7 +293,7 @@ def test_the_model_of_a_foreign_file(here: Path, tiny_model: Path) -> None:
 def test_a_graph_that_cannot_be_read_is_refused(here: Path) -> None:
     png_with(here / "a.png", prompt={**COMFYUI, "20": COMFYUI["3"]})
     assert RERUN.refused("a.png", code=3).startswith(
-        "a.png: it has no prompt that can be read: the graph is not one with a single KSampler"
+        "a.png: it has no prompt that can be read: the graph must have a single KSampler"
     )
 
 

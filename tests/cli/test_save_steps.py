@@ -1,4 +1,4 @@
-"""--save-steps: every step of every picture on the disk, told apart from the finished one."""
+"""--save-steps: a file for every step of every picture, distinct from the finished picture."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""sdloop sheet: every picture in the cell that its file's settings give it."""
+"""sdloop sheet: each picture is in the cell of its metadata's settings."""
 
 from pathlib import Path
 

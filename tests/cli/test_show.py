@@ -1,4 +1,4 @@
-"""``sdloop show``: readable for people, JSON lines for programs, and nothing in it is obeyed."""
+"""``sdloop show``: text for people, JSON lines for programs, and escaped control characters."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from helpers.foreign import every_kind
+from helpers.foreign import COMFYUI, every_kind, png_with
 from PIL import Image, PngImagePlugin
 from typer.testing import CliRunner
 
@@ -116,7 +116,7 @@ def test_what_a1111_set_beyond_us_is_shown(tmp_path: Path) -> None:
   A1111's, not supported by sdloop:
   Sampler: Restart
   Model: m
-  RNG: GPU (the same seed gives another picture here)
+  RNG: GPU (the same seed gives another picture in sdloop)
 """
     )
 
@@ -127,7 +127,7 @@ def test_an_unreadable_file_does_not_hide_the_others(picture: Path, tmp_path: Pa
     assert result.exit_code == 3
     assert result.stdout.startswith(f"{picture}\n  prompt ")
     assert len(result.stderr.splitlines()) == 2
-    assert "it is not there" in result.stderr
+    assert "it does not exist" in result.stderr
 
 
 def test_folders_are_looked_through_and_other_pictures_in_them_counted(
@@ -154,7 +154,7 @@ def test_every_program_is_shown(tmp_path: Path) -> None:
         assert "  seed" in shown
         assert "a red frog" in shown
         if source not in ("comfyui", "invokeai", "sd-metadata"):
-            assert "(the same seed gives another picture here)" in shown
+            assert "(the same seed gives another picture in sdloop)" in shown
         assert ("model: " in shown) == (source != "a1111")
 
 
@@ -220,3 +220,15 @@ def test_showing_imports_nothing_heavy(picture: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_one_odd_file_does_not_end_a_folder(tmp_path: Path) -> None:
+    lora = {"lora_name": "ink.safetensors", "strength_model": ["99", 0], "model": ["4", 0]}
+    sampler = {**COMFYUI["3"], "inputs": COMFYUI["3"]["inputs"] | {"model": ["10", 0]}}
+    odd = {**COMFYUI, "3": sampler, "10": {"class_type": "LoraLoader", "inputs": lora}}
+    png_with(tmp_path / "1.png", prompt=odd)
+    png_with(tmp_path / "2.png", prompt=COMFYUI)
+    result = CliRunner().invoke(app, [str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "lora: ink.safetensors at ['99', 0]" in result.output
+    assert "2.png" in result.output

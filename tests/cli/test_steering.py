@@ -1,4 +1,4 @@
-"""--loss on the command line, and in the file of the picture."""
+"""--loss on the command line, and in the metadata of pictures."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""``sdloop tokens``: what the text encoders see, told without loading them."""
+"""``sdloop tokens``: the tokens for the text encoders, printed without loading them."""
 
 import json
 import subprocess

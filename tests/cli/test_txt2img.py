@@ -1,4 +1,4 @@
-"""sdloop txt2img, from the flags to the files, in this process and with a tiny model."""
+"""sdloop txt2img with a tiny model, in the test process: flags and written files."""
 
 import json
 import warnings

@@ -1,4 +1,4 @@
-"""sdloop upscale, and the second stage of txt2img, from the flags to the files."""
+"""sdloop upscale, and the second stage of txt2img: flags and written files."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""sdloop upscale with a model that is an upscaler, from the flags to the files."""
+"""sdloop upscale with an upscaler model: flags and written files."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""sdloop verify and sdloop diff: the same pictures again, or how far off and why."""
+"""sdloop verify and sdloop diff: equal pictures, and the size and cause of differences."""
 
 import json
 import subprocess

@@ -1,8 +1,8 @@
-"""README.md and docs/ are a contract: each command in them is run, each link leads somewhere.
+"""README.md and docs/: every command runs, and every link has a target.
 
-The commands of a page run one after the other, as a reader would type them, in a folder that has
-``examples`` and ``configs``. Those that make pictures share one warm worker, so that torch is
-imported once. The two installing commands of the README are run by ``.ci/run``.
+The commands of a page run in order, as a reader would type them, in a folder with ``examples`` and
+``configs``. Commands that make pictures share one warm worker, so torch is imported only once.
+``.ci/run`` runs the two installation commands of the README.
 """
 
 import importlib.util

@@ -1,6 +1,6 @@
-"""What the README shows is true: its loop, its tree, its Python and its two installing commands.
+"""The README is correct: its loop, folder tree, Python code and two installation commands.
 
-Its other commands and its links are those of ``test_docs.py``, with all pages.
+``test_docs.py`` tests its other commands and its links, together with all pages.
 """
 
 import re

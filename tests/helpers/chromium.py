@@ -1,4 +1,4 @@
-"""A real Chromium without a window, where there is one; and why not, where there is none."""
+"""A headless Chromium, or the reason to skip if none is installed."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""One subcommand of the real command line in this process, and what its tests ask of it."""
+"""Run one subcommand in the test process, and check its results."""
 
 import json
 from dataclasses import dataclass

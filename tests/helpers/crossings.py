@@ -1,9 +1,8 @@
-"""What the tables of parity cross: families, schedulers, sigmas and spacings.
+"""The axes of the parity tables: families, schedulers, sigmas and spacings.
 
 ``FAMILIES`` and ``INPAINTING`` are tiny models of each family; a run of one proves all of it, from
-the prompt to the pixels. ``STEPPING`` are the same with a formula in the UNet's place: what
-timesteps, sigmas, noise and guidance make of its predictions is compared to the last bit as well,
-in a fifth of the time.
+the prompt to the pixels. ``STEPPING`` are the same with a formula instead of a UNet: they test
+timesteps, sigmas, noise and guidance to the last bit as well, in a fifth of the time.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""The Hugging Face hub's part in a download, on the loopback, and its cache as it lies on disk."""
+"""A fake Hugging Face hub on localhost for downloads, and files in the layout of its cache."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Pictures as other programs write them, to the letter; ``sdloop.metadata.foreign`` has sources."""
+"""Pictures with the exact metadata of other programs. Sources: ``sdloop.metadata.foreign``."""
 
 import json
 import struct

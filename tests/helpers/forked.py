@@ -1,8 +1,8 @@
-"""Processes that start in milliseconds, where Python would import torch for seconds.
+"""Processes that start in milliseconds, because torch is already imported.
 
-``Nursery`` talks to a process that has imported everything, and may have loaded a model, and forks
-a child for each command or script: a process of its own in all that matters to files, locks and
-signals.
+``Nursery`` talks to a process that has imported everything and may have loaded a model. That
+process forks a child for each command or script. For files, locks and signals, the child is a
+separate process like any other.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Models that stay loaded between commands in one process, as a warm worker keeps its own."""
+"""Keep models loaded between commands in one process, like a warm worker."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Write models as the single files of CompVis and Stability: the inverse of what sdloop reads."""
+"""Write models as single files in the layout of CompVis and Stability, for sdloop to read."""
 
 import re
 from collections.abc import Mapping

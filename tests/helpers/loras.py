@@ -1,4 +1,4 @@
-"""LoRAs with random weights, in the files that trainers write of them."""
+"""LoRAs with random weights, in the file formats of the usual trainers."""
 
 import json
 from collections.abc import Mapping

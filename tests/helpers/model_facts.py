@@ -1,4 +1,4 @@
-"""A model without a model, for Recipes that are only resolved."""
+"""Facts of a model without weights, for tests that only resolve Recipes."""
 
 import dataclasses
 from typing import Any

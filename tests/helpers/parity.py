@@ -1,4 +1,4 @@
-"""diffusers' own pipelines over our Components, to compare with picture for picture."""
+"""diffusers' pipelines with our Components, to compare their pictures with ours."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Folders of pictures to pick from, written in no time."""
+"""Folders of pictures for ``sdloop pick``, written fast."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Small pictures to begin with, drawn by numbers."""
+"""Small input pictures, computed from formulas."""
 
 import numpy as np
 from PIL import Image

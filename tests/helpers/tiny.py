@@ -1,8 +1,8 @@
 """Tiny random models of the three families, small enough to sample in milliseconds.
 
-Their shapes keep what tells the families apart (heads, linear projections, the second text
-encoder, the sizes that SDXL is told) and shrink everything else. The vocabulary is the first
-thousand entries of CLIP's own, so "!" has the id 0 as in the real one.
+They keep what distinguishes the families (heads, linear projections, the second text encoder,
+SDXL's size conditioning), and everything else is smaller. The vocabulary is the first thousand
+entries of CLIP's vocabulary, so "!" has the id 0 as in the real one.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""What strength means to the embedded model: a sketch's layout is kept, and then it is gone."""
+"""Strength with the embedded model: low values keep a sketch's layout, high values do not."""
 
 from pathlib import Path
 

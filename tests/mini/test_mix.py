@@ -1,4 +1,4 @@
-"""Mixtures with the embedded model: what lies between a rabbit and a frog, as the judge sees it."""
+"""Mixtures with the embedded model: the judge classifies pictures between a rabbit and a frog."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The embedded model: the scenes it learned from, how it is trained, and the folder that ships."""
+"""The embedded model: its training scenes, its training, and the shipped folder."""
 
 import stat
 import sys

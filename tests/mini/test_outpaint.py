@@ -1,4 +1,4 @@
-"""What outpainting makes with the embedded model: seams that are no steeper than the rest."""
+"""Outpainting with the embedded model: seams are not steeper than the rest of the picture."""
 
 import hashlib
 from collections.abc import Sequence

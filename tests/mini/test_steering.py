@@ -1,4 +1,4 @@
-"""The embedded model follows a loss: the harder it pulls, the further."""
+"""Loss guidance with the embedded model: a larger scale has a stronger effect."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What words do in the embedded model's pictures, by the judge that has seen drawn scenes alone."""
+"""How words change the embedded model's pictures. The judge was trained on drawings only."""
 
 from pathlib import Path
 

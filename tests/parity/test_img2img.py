@@ -1,12 +1,12 @@
-"""Bit for bit what diffusers' own pipelines make from a picture, on the CPU in float32.
+"""img2img pictures are bit-equal to those of diffusers' pipelines, on the CPU in float32.
 
-As in ``test_txt2img``: the tables are the claim, the quick ones run always, and ``-m slow`` crosses
-every scheduler with every strength, guidance and family. Two schedulers do not continue in the
-middle of their schedule as their papers say, and sdloop follows diffusers there:
+As in ``test_txt2img``: the tables list all cases, the quick ones always run, and ``-m slow``
+combines every scheduler with every strength, guidance and family. Two schedulers deviate from
+their papers when they start in the middle of a schedule; sdloop does the same as diffusers:
 
-- LMS weighs its first steps as if it knew those before them, which were never taken;
-- PNDM looks twice at the second step of a schedule, and counts that look among the steps: started
-  later it takes two different steps for one, and is a noise level behind from there on.
+- LMS weighs its first steps as if the steps before them had been taken;
+- PNDM calls the UNet twice at the second step of a schedule, and counts both calls as steps. When
+  it starts later, it takes two different steps for one, and stays one noise level behind.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
-"""Bit for bit what diffusers' own inpainting pipelines make, on the CPU in float32.
+"""Inpainted pictures are bit-equal to those of diffusers' pipelines, on the CPU in float32.
 
-As in ``test_img2img``: the tables are the claim, the quick ones run always, and ``-m slow``
-crosses every scheduler with every strength, guidance and family.
+As in ``test_img2img``: the tables list all cases, the quick ones always run, and ``-m slow``
+combines every scheduler with every strength, guidance and family.
 """
 
 from dataclasses import replace

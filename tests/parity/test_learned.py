@@ -1,4 +1,4 @@
-"""Pictures with learned words, bit for bit those of diffusers' pipelines with the same file."""
+"""Pictures with learned words are bit-equal to those of diffusers' pipelines with the same file."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""LoRAs give diffusers' pictures: the same files in its own pipelines, bit for bit."""
+"""Pictures with LoRAs are bit-equal to those of diffusers' pipelines with the same files."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Mixtures, bit for bit: diffusers' pipelines with embeddings that were mixed by hand."""
+"""Mixtures are bit-equal to diffusers' pipelines with embeddings mixed by hand."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
-"""Bit for bit the pictures of diffusers' own pipelines, on the CPU in float32.
+"""txt2img pictures are bit-equal to those of diffusers' pipelines, on the CPU in float32.
 
-The tables are the claim: what stands in them is equal to the last bit, latents and pixels. The
-quick ones run always; ``-m slow`` crosses every scheduler, spacing and number of steps with every
-family. What cannot be equal, or cannot run at all, is listed below them with its reason.
+The tables list all cases: in each, latents and pixels are equal to the last bit. The quick ones
+always run; ``-m slow`` combines every scheduler, spacing and number of steps with every family.
+Cases that cannot be equal, or cannot run at all, are listed after the tables with the reason.
 """
 
 from dataclasses import replace

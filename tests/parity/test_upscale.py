@@ -1,4 +1,4 @@
-"""Enlarged pictures are bit for bit those of diffusers' pipelines put together by hand."""
+"""Upscaled pictures are bit-equal to diffusers' pipelines combined by hand."""
 
 import functools
 from dataclasses import replace

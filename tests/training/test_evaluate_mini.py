@@ -1,4 +1,4 @@
-"""The evaluation of the embedded model: its judge, its arithmetic, and the commands."""
+"""The evaluation of the embedded model: its judge, its calculations, and its commands."""
 
 import itertools
 import json

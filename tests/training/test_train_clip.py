@@ -1,4 +1,4 @@
-"""Training the small CLIP, at sizes that take seconds, and what the shipped one knows."""
+"""Training the small CLIP, at sizes that take seconds, and the quality of the shipped one."""
 
 import json
 import re

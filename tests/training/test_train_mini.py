@@ -1,5 +1,5 @@
-"""Training the embedded model, at sizes that take seconds: it resumes to the bit, says what is
-wrong before it costs hours, and its commands make a model that sdloop runs."""
+"""Training the embedded model, at sizes that take seconds: it resumes bit-equal, reports
+invalid settings before the training, and its commands make a model that sdloop can run."""
 
 import doctest
 import importlib

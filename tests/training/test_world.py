@@ -1,4 +1,4 @@
-"""The embedded model's world: scenes, how they are drawn, and what captions say of them."""
+"""The embedded model's training data: scenes, their drawings, and their captions."""
 
 import random
 import re

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from sdloop.animation.write import check_moving
 from sdloop.batch.command_settings import CommandSettings
-from sdloop.batch.loras import with_loras
+from sdloop.batch.loras import with_loras, without_other_tags
 from sdloop.batch.seeds import random_seed
 from sdloop.batch.settings import Settings
 from sdloop.cli.make.image_files import image_opener
@@ -96,7 +96,7 @@ def asked(
         seed = random_seed(1)
         if not quiet:
             say(f"seed {seed}, chosen at random")
-    fields = with_loras(settings.recipe, settings.command.get("lora_dir"))
+    fields = with_loras(without_other_tags(settings.recipe), settings.command.get("lora_dir"))
     return settings, {**fields, "seed": seed}
 
 

@@ -10,7 +10,7 @@ from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.cross import Crossing, Fill, Request
 from sdloop.batch.grouping import WINDOW
 from sdloop.batch.learned_words import texts_in, words_for
-from sdloop.batch.loras import with_loras
+from sdloop.batch.loras import with_loras, without_other_tags
 from sdloop.batch.names import exists_rule, naming_of
 from sdloop.batch.planned import Planned
 from sdloop.batch.planning import Complete, Planner
@@ -115,7 +115,8 @@ def _completer(
     take = words_for(settings, None if hidden else texts)
 
     def complete(one: Request) -> dict[str, Any]:
-        return with_loras(take(one.fields, own=one.prompt.settings), command.lora_dir)
+        fields = without_other_tags(take(one.fields, own=one.prompt.settings))
+        return with_loras(fields, command.lora_dir)
 
     return complete
 

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sdloop.errors import FileError
-from sdloop.images.input.read import MAX_BYTES, InputImage, colours, opened, picture_errors
+from sdloop.images.input.read import (
+    MAX_BYTES,
+    InputImage,
+    colours,
+    is_one_photo,
+    opened,
+    picture_errors,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,7 +32,7 @@ def read_animated(data: bytes, name: str) -> Iterator[tuple[InputImage, float]]:
     with picture_errors(name):
         _check_end(data)
         file = opened(data, name)
-        count = getattr(file, "n_frames", 1)
+        count = 1 if is_one_photo(file) else getattr(file, "n_frames", 1)
     for index in range(count):
         with picture_errors(name):
             file.seek(index)

@@ -140,8 +140,16 @@ def _decoded(data: bytes, name: str) -> "tuple[Image, bool]":
 
     image = opened(data, name)
     image.load()
-    animated = bool(getattr(image, "is_animated", False))
+    animated = not is_one_photo(image) and bool(getattr(image, "is_animated", False))
     return colours(ImageOps.exif_transpose(image), name), animated
+
+
+def is_one_photo(image: "Image") -> bool:
+    """Whether this is a phone's MPO: its other pictures are the same photo again, or a depth map.
+
+    Pillow counts them as frames.
+    """
+    return image.format == "MPO"
 
 
 def opened(data: bytes, name: str) -> "Image":

@@ -1,1 +1,1 @@
-"""What other programs write into their pictures, read: one file for each."""
+"""Read the metadata of other programs: one module for each."""

@@ -1,18 +1,18 @@
-"""What ComfyUI writes: the graph that made the picture, as JSON in the PNG text "prompt".
+"""Read ComfyUI's metadata: the graph of the picture, as JSON in the PNG text "prompt".
 
 ::
 
     {"3": {"class_type": "KSampler", "inputs": {"seed": 4, "positive": ["6", 0], …}}, …}
 
-An input is a value, or a link: a node's name and which of its outputs. Simple graphs are read:
-those with one ``KSampler`` or ``KSamplerAdvanced``, which starts from an empty latent or from a
-picture, with one text each for what is wanted and what is not. Only nodes on the way to the sampler
-count, as ComfyUI runs no others.
+An input is a value, or a link: the name of a node and the number of its output. Only simple graphs
+are read: those with one ``KSampler`` or ``KSamplerAdvanced``, which starts from an empty latent or
+a picture, with one prompt and one negative prompt. Only nodes connected to the sampler count,
+because ComfyUI runs no others.
 
 Sources, of comfyanonymous/ComfyUI: ``SaveImage``, ``KSampler``, ``CLIPTextEncode``,
 ``EmptyLatentImage``, ``LoraLoader`` and ``CLIPSetLastLayer`` in ``nodes.py``; ``KSAMPLER_NAMES``
-and the schedulers in ``comfy/samplers.py``; ``prepare_noise`` in ``comfy/sample.py``, whose noise
-is that of torch's CPU generator, as ours.
+and the schedulers in ``comfy/samplers.py``; ``prepare_noise`` in ``comfy/sample.py``, which uses
+torch's CPU generator for the noise, like sdloop.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ from sdloop.metadata.foreign.value import (
     weighed,
 )
 
-# What the graph's other nodes may be, beside those that are read.
+# Other nodes that a graph may have, without a note: they change no setting.
 _PLAIN = (
     *("SaveImage", "PreviewImage", "VAEDecode", "CheckpointLoaderSimple", "PrimitiveNode"),
     *("PrimitiveInt", "PrimitiveFloat", "PrimitiveString", "PrimitiveStringMultiline", "Reroute"),
@@ -56,7 +56,7 @@ def is_graph(values: Mapping[str, Any]) -> bool:
 
 
 def read_graph(values: Mapping[str, Any]) -> Foreign:
-    """The settings in a graph; of one that is not simple, what it is made of."""
+    """Read the settings in a graph; for a graph that is not simple, only a note with its nodes."""
     graph = Graph(values)
     samplers = [node for node in graph.nodes.values() if "KSampler" in node.kind]
     simple = len(samplers) == 1 and samplers[0].kind in _SAMPLERS
@@ -72,7 +72,7 @@ def read_graph(values: Mapping[str, Any]) -> Foreign:
 
 def _not_simple(graph: Graph) -> Iterator[Item]:
     nodes = ", ".join(sorted({node.kind for node in graph.nodes.values()}))
-    yield f"the graph is not one with a single KSampler: {nodes}", None
+    yield f"the graph must have a single KSampler to be read, got the nodes {nodes}", None
 
 
 def _fields(node: Node) -> dict[str, str]:
@@ -104,7 +104,7 @@ def _items(graph: Graph, node: Node) -> Iterator[Item]:
 
 
 def sampler_items(name: str, spacing: str, called: str) -> Iterator[Item]:
-    """A sampler and a schedule under ComfyUI's names, which other programs use too."""
+    """A sampler and a schedule with ComfyUI's names, which other programs also use."""
     found = sampler(name.removesuffix("_gpu"))
     yield f"{called}: {name}", found
     if found is not None and spacing in _SPACED and "sigmas" in found:
@@ -114,7 +114,7 @@ def sampler_items(name: str, spacing: str, called: str) -> Iterator[Item]:
 
 
 def _part_of_steps(graph: Graph, node: Node, steps: Any) -> Iterator[Item]:
-    """What a ``KSamplerAdvanced`` does not do of a whole picture."""
+    """Notes for a ``KSamplerAdvanced`` that runs only some of the steps."""
     last, run = number(graph.value(node.get("end_at_step"))), number(steps)
     started = graph.value(node.get("start_at_step", 0))
     for name, said in (
@@ -128,7 +128,7 @@ def _part_of_steps(graph: Graph, node: Node, steps: Any) -> Iterator[Item]:
 
 
 def _texts(graph: Graph, node: Node) -> Iterator[Item]:
-    """Both prompts, with the LoRAs in A1111's way of calling them, and the layer that is read."""
+    """Both prompts, the LoRAs as A1111 tags in the prompt, and CLIP skip."""
     encoder = _encoder(graph, node.get("positive"))
     loras = list(_loras(graph, node, encoder))
     calls = "".join(found["call"] for _, found in loras if found is not None)
@@ -151,7 +151,7 @@ def _encoder(graph: Graph, link: Any) -> Node | None:
 def _prompt(
     graph: Graph, name: str, node: Node | None, field: str, calls: str = ""
 ) -> Iterator[Item]:
-    """The text of one encoder; SDXL's has another for the second of its text encoders."""
+    """The text of one encoder node; that of SDXL has a second text for its second encoder."""
     two = node is not None and node.kind == "CLIPTextEncodeSDXL"
     plain = node is not None and node.kind == "CLIPTextEncode"
     text = graph.text(node.get("text_l" if two else "text")) if node and (two or plain) else None
@@ -185,7 +185,7 @@ def _of_sdxl(
 
 
 def _loras(graph: Graph, node: Node, encoder: Node | None) -> Iterator[Item]:
-    """The LoRAs between the checkpoint and the sampler, in the order that they are applied in."""
+    """The LoRAs between the checkpoint and the sampler, in the order of application."""
     on_model = [one for one in graph.chain(node, "model") if one.kind in _LORAS]
     on_text = [one for one in graph.chain(encoder, "clip") if one.kind == "LoraLoader"]
     for one in reversed(on_model):
@@ -193,25 +193,28 @@ def _loras(graph: Graph, node: Node, encoder: Node | None) -> Iterator[Item]:
         text = graph.value(one.get("strength_clip", model)) if one in on_text else 0
         yield call(name, model)
         if encoder is not None and number(text) != number(model):
-            yield f"lora: {name} on the text encoder at {text} (here it is {model} on both)", None
+            yield (
+                f"lora: {name} with {text} on the text encoder (sdloop uses {model} for both)",
+                None,
+            )
     for one in on_text:
         if one not in on_model:
             text = graph.value(one.get("strength_clip", 1))
-            yield f"lora: {one.get('lora_name')} on the text encoder alone at {text}", None
+            yield f"lora: {one.get('lora_name')} with {text} on the text encoder only", None
 
 
 def _start(graph: Graph, node: Node) -> Iterator[Item]:
-    """What the sampler starts from: noise of a size, or a picture and how much of it is kept."""
+    """The sampler's start: noise of some size, or a picture with a strength."""
     start, denoise = graph.linked(node.get("latent_image")), graph.value(node.get("denoise", 1))
     if start is not None and start.kind == "EmptyLatentImage":
         size = {name: graph.value(start.get(name)) for name in ("width", "height")}
         yield f"size: {size['width']}x{size['height']}", size
         if start.get("batch_size", 1) != 1:
-            yield f"batch_size: {start.get('batch_size')} (the first of them is made)", None
+            yield f"batch_size: {start.get('batch_size')} (sdloop makes only the first)", None
     elif (name := _picture(graph, start)) is not None:
         yield f"image: {name}", {"image": name}
         if node.kind == "KSampler":
-            # ComfyUI runs all steps within that part of the noise.
+            # ComfyUI runs all steps even with a lower strength.
             found = {"image": name, "strength": denoise, "exact_steps": True}
             yield f"denoise: {denoise}", found
         return
@@ -222,7 +225,7 @@ def _start(graph: Graph, node: Node) -> Iterator[Item]:
 
 
 def _picture(graph: Graph, start: Node | None) -> str | None:
-    """The name of the picture that is encoded as it was loaded."""
+    """The file name of the input picture, if it is encoded without changes."""
     if start is None or start.kind != "VAEEncode":
         return None
     loaded = graph.linked(start.get("pixels"))

@@ -1,9 +1,9 @@
-"""What programs write whose settings are one JSON object: SwarmUI, Fooocus, Draw Things, NovelAI.
+"""Read settings in one JSON object: those of SwarmUI, Fooocus, Draw Things and NovelAI.
 
 Sources: ``GenMetadata`` of mcmonkeyprojects/SwarmUI, ``T2IParamInput.cs``, whose samplers are
 ComfyUI's; ``FooocusMetadataParser`` in ``modules/meta_parser.py`` of lllyasviel/Fooocus; the XMP
-comments of Draw Things' files; and the "Comment" texts of NovelAI's. Their sizes and seeds may be
-texts.
+comments of Draw Things' files; and the "Comment" texts of NovelAI's files. Sizes and seeds may be
+strings.
 """
 
 import re
@@ -31,7 +31,7 @@ from sdloop.metadata.foreign.value import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Program:
-    """How a program calls the fields of a Recipe; ``quiet`` are items that decide no pixel."""
+    """A program's names for Recipe fields; ``quiet`` are items that do not change the picture."""
 
     source: Source
     name: str
@@ -82,7 +82,7 @@ _NOVELAI = _Program(
 
 
 def read_flat(values: Mapping[str, Any]) -> Foreign | None:
-    """The settings in a JSON object of one of these programs; None where it is of none of them."""
+    """Read the settings of one of these programs from a JSON object; None if it is another one."""
     if isinstance(values.get("sui_image_params"), Mapping):
         return _read(_SWARM, values["sui_image_params"])
     version = str(values.get("version"))
@@ -136,7 +136,7 @@ def _items(program: _Program, values: Mapping[str, Any]) -> Iterator[Item]:
 
 
 def _prompts(program: _Program, found: Mapping[str, Any], loras: list[Item]) -> Iterator[Item]:
-    """Both, with the LoRAs in A1111's way of calling them."""
+    """Both prompts, with the LoRAs as A1111 tags in the prompt."""
     calls = "".join(one["call"] for _, one in loras if one is not None)
     for name, added in (("prompt", calls), ("negative_prompt", "")):
         text = found.get(name)
@@ -146,11 +146,11 @@ def _prompts(program: _Program, found: Mapping[str, Any], loras: list[Item]) -> 
         if isinstance(text, str):
             yield from weighed(name, text, program.name)
             for tag in re.findall(r"<(?!lora:)\w+(?:\[[^\]]*\])?[:>]", text):
-                yield f"{name}: {tag}… of {program.name} is only text here", None
+                yield f"{name}: {program.name}'s tag {tag}… is plain text in sdloop", None
 
 
 def _loras(names: Any, weights: Any) -> Iterator[Item]:
-    """LoRAs as names with weights beside them, as pairs, or as objects."""
+    """LoRAs: as names with a separate list of weights, as pairs, or as objects."""
     names = names if isinstance(names, list) else []
     beside = weights if isinstance(weights, list) else []
     for at, one in enumerate(names):
@@ -163,7 +163,7 @@ def _loras(names: Any, weights: Any) -> Iterator[Item]:
 
 
 def _size(size: Any) -> Item:
-    """Written as "512x768" or "(512, 768)"."""
+    """Parse a size like "512x768" or "(512, 768)"."""
     sides = [int(side) for side in re.findall(r"\d{1,6}", str(size), re.ASCII)]
     found = dict(zip(("width", "height"), sides, strict=True)) if len(sides) == 2 else None
     return f"size: {size}", found

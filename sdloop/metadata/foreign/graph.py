@@ -1,7 +1,7 @@
-"""ComfyUI's graph as it is walked: nodes, and the links between them.
+"""ComfyUI's graph: nodes, and the links between them.
 
-A graph comes out of a file and may hold anything: links to nodes that are not there, links in a
-circle, inputs that are no object. Nothing here raises an error for that.
+A graph comes from a file and may contain anything: links to missing nodes, circular links, inputs
+of the wrong type. Nothing here raises an error for that.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ class Node:
 
 
 class Graph:
-    """The nodes by their names, and what a link leads to."""
+    """The nodes by name, and methods to follow links."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.nodes = {
@@ -32,17 +32,17 @@ class Graph:
         }
 
     def linked(self, link: Any) -> Node | None:
-        """The node that ``link`` leads to, if it is a link."""
+        """The node that ``link`` points to; None if it is not a link."""
         named = isinstance(link, list) and len(link) == 2 and isinstance(link[0], str | int)
         return self.nodes.get(str(link[0])) if named else None
 
     def sources(self, node: Node) -> list[Node]:
-        """The nodes that ``node`` takes its inputs from."""
+        """The nodes that the inputs of ``node`` are linked to."""
         found = (self.linked(link) for link in node.inputs.values())
         return [one for one in found if one is not None]
 
     def before(self, *starts: Node) -> list[Node]:
-        """All nodes on the way to ``starts``, which are among them."""
+        """All nodes that ``starts`` depend on, and ``starts`` themselves."""
         found, waiting = dict.fromkeys(starts), list(starts)
         while waiting:
             for one in self.sources(waiting.pop()):
@@ -52,7 +52,7 @@ class Graph:
         return list(found)
 
     def after(self, start: Node) -> list[Node]:
-        """All nodes that use what ``start`` makes, directly or not."""
+        """All nodes that depend on ``start``, directly or indirectly."""
         users: dict[Node, list[Node]] = {}
         for node in self.nodes.values():
             for one in self.sources(node):
@@ -67,7 +67,7 @@ class Graph:
         return [one for one in found if one is not start]
 
     def chain(self, node: Node | None, name: str) -> Iterator[Node]:
-        """The nodes along the input ``name``, from the one that ``node`` is linked to."""
+        """Follow the input ``name`` from node to node, after ``node`` itself."""
         seen: set[Node] = set()
         while node is not None and (following := self.linked(node.get(name))) is not None:
             if following in seen:
@@ -77,11 +77,11 @@ class Graph:
             node = following
 
     def text(self, value: Any) -> str | None:
-        """``value`` if it is text; of a link, the one text in the node that it leads to."""
+        """``value`` if it is text; for a link, the only text in the linked node."""
         return next(self._values(value, lambda one: isinstance(one, str)), None)
 
     def value(self, value: Any) -> Any:
-        """``value`` if it is no link; of a link, the one number in the node that it leads to.
+        """``value`` if it is not a link; for a link, the only number in the linked node.
 
         A link to anything else stays a link.
         """
@@ -90,7 +90,7 @@ class Graph:
         return next(self._values(value, lambda one: number(one) is not None), value)
 
     def _values(self, value: Any, fits: Any) -> Iterator[Any]:
-        """What ``value`` stands for, if anything: past nodes that hand on what they are given."""
+        """The value that ``value`` links to, if any; nodes that only pass it on are skipped."""
         seen: set[Node] = set()
         while (node := self.linked(value)) is not None and node not in seen:
             seen.add(node)

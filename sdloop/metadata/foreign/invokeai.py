@@ -1,11 +1,11 @@
-"""What InvokeAI writes: JSON in the PNG texts "invokeai_metadata" and, before 3.0, "sd-metadata".
+"""Read InvokeAI's metadata: JSON in the PNG text "invokeai_metadata" (before 3.0 "sd-metadata").
 
 Sources, all of invoke-ai/InvokeAI: ``CoreMetadataInvocation`` in
-``invokeai/app/invocations/metadata.py`` for the names of today; ``save`` of
+``invokeai/app/invocations/metadata.py`` for the current names; ``save`` of
 ``image_files_disk.py`` for the text's keyword; ``SCHEDULER_MAP`` in
-``backend/stable_diffusion/schedulers`` for the schedulers, where "_k" is Karras' spacing; and
-``metadata_dumps`` in ``ldm/invoke/args.py`` for the older text, whose prompt is a list of parts
-with weights, and what stands in square brackets the negative prompt.
+``backend/stable_diffusion/schedulers`` for the schedulers, where "_k" means Karras sigmas; and
+``metadata_dumps`` in ``ldm/invoke/args.py`` for the older text. There the prompt is a list of parts
+with weights, and the text in square brackets is the negative prompt.
 """
 
 import re
@@ -40,7 +40,7 @@ _SAME = ("steps", "width", "height")
 
 
 def read_invokeai(values: Mapping[str, Any]) -> Foreign:
-    """The settings in "invokeai_metadata"."""
+    """Read the settings in "invokeai_metadata"."""
     settings, left_out = gathered(_items(values))
     return Foreign(
         source="invokeai",
@@ -67,7 +67,7 @@ def _items(values: Mapping[str, Any]) -> Iterator[Item]:
         name = str(values["scheduler"])
         karras = name.endswith("_k")
         yield f"scheduler: {name}", sampler(name.removesuffix("_k"), karras=karras)
-    if isinstance(values.get("clip_skip"), int):  # there of layers that are left out
+    if isinstance(values.get("clip_skip"), int):  # InvokeAI counts the skipped layers
         yield f"clip_skip: {values['clip_skip']}", {"clip_skip": values["clip_skip"] + 1}
     mode = str(values.get("generation_mode", "txt2img"))
     if not mode.endswith("txt2img"):
@@ -80,7 +80,7 @@ def _items(values: Mapping[str, Any]) -> Iterator[Item]:
 
 
 def _prompts(values: Mapping[str, Any]) -> Iterator[Item]:
-    """Both, with the LoRAs in A1111's way of calling them; brackets are text to us here."""
+    """Both prompts, with the LoRAs as A1111 tags in the prompt; brackets are plain text."""
     prompt = values.get("positive_prompt")
     prompt = prompt if isinstance(prompt, str) else ""
     loras = list(_loras(values.get("loras")))
@@ -108,14 +108,14 @@ def _loras(loras: Any) -> Iterator[Item]:
 
 
 def _name(model: Any) -> str | None:
-    """The name of a model: its record has one, ``model_name`` in 3.x; older texts are the name."""
+    """The name of a model: "name" in its record, "model_name" in 3.x, or the text itself."""
     if isinstance(model, Mapping):
         model = model.get("name", model.get("model_name"))
     return None if model is None else str(model)
 
 
 def read_sd_metadata(values: Mapping[str, Any]) -> Foreign:
-    """The settings in "sd-metadata"."""
+    """Read the settings in "sd-metadata"."""
     image = mapping(values.get("image"))
     settings, left_out = gathered(_old_items(image))
     return Foreign(
@@ -147,11 +147,11 @@ def _old_items(image: Mapping[str, Any]) -> Iterator[Item]:
     for key, text in texts(image).items():
         if key not in _TAKEN_OLD and text not in ("False", "0", "0.0"):
             yield f"{key}: {text}", None
-    yield f"noise: {noise('drawn where the model was')}", None
+    yield f"noise: {noise('from the device of the model')}", None
 
 
 def _old_prompt(prompt: Any) -> tuple[str, str]:
-    """The text without, and within, its square brackets; parts of a list are joined."""
+    """The texts outside and inside square brackets; the parts of a list are joined."""
     if isinstance(prompt, list):
         prompt = " ".join(
             part if isinstance(part, str) else str(mapping(part).get("prompt", ""))

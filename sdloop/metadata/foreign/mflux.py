@@ -1,8 +1,8 @@
-"""What mflux writes: JSON in the comment of a picture's EXIF, which a PNG keeps in a chunk.
+"""Read mflux's metadata: JSON in the EXIF comment; in a PNG, EXIF is in a chunk.
 
 Source: ``GeneratedImage._get_metadata`` and ``ImageUtil._embed_metadata`` of filipstrand/mflux,
 ``src/mflux/utils``: ``mflux_version``, ``model``, ``seed``, ``steps``, ``guidance``, ``height``,
-``width``, ``lora_paths``, ``image_path`` …, ``prompt``, ``negative_prompt``, None where not used.
+``width``, ``lora_paths``, ``image_path`` …, ``prompt``, ``negative_prompt``; None if not used.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 from sdloop.metadata.foreign.value import Foreign, Item, gathered, noise, seed_items, texts
 
-# How it was computed, and when.
+# These need no note: they are read elsewhere, or change no setting.
 _NO_SETTINGS = frozenset(
     {
         *("mflux_version", "model", "base_model", "precision", "quantize", "created_at"),
@@ -25,7 +25,7 @@ def is_mflux(values: Mapping[str, Any]) -> bool:
 
 
 def read_mflux(values: Mapping[str, Any]) -> Foreign:
-    """The settings in a JSON object that ``is_mflux``."""
+    """Read the settings from a JSON object for which ``is_mflux`` is true."""
     settings, left_out = gathered(_items(values))
     model = values.get("model")
     return Foreign(
@@ -43,14 +43,14 @@ def _items(values: Mapping[str, Any]) -> Iterator[Item]:
             yield f"{name}: {values[name]}", {name: values[name]}
     if values.get("seed") is not None:
         yield from seed_items(values["seed"])
-    # Its brackets are letters, as in all models that have no CLIP.
+    # mflux has no emphasis syntax: brackets are plain text.
     yield "emphasis", {"emphasis": "none"}
     guidance = values.get("guidance")
     if guidance is not None and values.get("negative_prompt"):
         yield f"guidance: {guidance}", {"guidance_scale": guidance}
     elif guidance is not None:
-        # FLUX is told the number; nothing is extrapolated by it.
-        yield f"guidance: {guidance} (which the model is told, and is no guidance_scale)", None
+        # FLUX gets the number as an input of the model; it is not classifier-free guidance.
+        yield f"guidance: {guidance} (an input of the model, not a guidance_scale)", None
     for name, text in texts(values).items():
         if name not in _NO_SETTINGS:
             yield f"{name}: {text}", None

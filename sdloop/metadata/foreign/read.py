@@ -1,4 +1,4 @@
-"""Which program wrote a picture's metadata, and what it says. A1111's own is ``metadata.a1111``."""
+"""Detect which program wrote a picture's metadata, and read it. For A1111: ``metadata.a1111``."""
 
 import json
 import re
@@ -15,20 +15,20 @@ from sdloop.metadata.foreign.value import Foreign, Source
 
 __all__ = ["KEYWORDS", "Foreign", "Source", "read_foreign"]
 
-# The PNG texts that these programs write, beside A1111's "parameters".
+# The keywords of these programs' PNG texts, besides A1111's "parameters".
 KEYWORDS = ("invokeai_metadata", "sd-metadata", "prompt", "Comment")
 
-# One of these makes any comment A1111's.
+# A comment with one of these settings is read as A1111's text.
 _A1111 = {"Steps", "Sampler", "Seed"}
-# A prompt may begin with {red|blue} or [red:blue:0.5], but not like this.
+# A prompt may begin like {red|blue} or [red:blue:0.5], but not like this.
 _LIKE_JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*(?:[{"\]]))')
 
 
 def read_foreign(texts: Mapping[str, str]) -> Foreign | Parameters | None:
-    """What texts say that are not ours: A1111's as ``Parameters``, None where nobody speaks.
+    """Read texts of other programs; A1111's text gives ``Parameters``. None if nothing is found.
 
-    A text of a known keyword that is nothing we know is passed over. One that says no prompt, as a
-    graph that is not simple, counts only where no other says one.
+    Texts with a known keyword but unknown content are skipped. A text without a prompt, such as a
+    graph that is not simple, only counts if no other text has a prompt.
     """
     found = [one for one in _read_all(texts) if one is not None]
     with_prompt = (one for one in found if not isinstance(one, Foreign) or "prompt" in one.settings)
@@ -36,11 +36,11 @@ def read_foreign(texts: Mapping[str, str]) -> Foreign | Parameters | None:
 
 
 def _read_all(texts: Mapping[str, str]) -> Iterator[Foreign | Parameters | None]:
-    """What each of the texts says, the more exact ones first."""
+    """Read each of the texts, the most exact ones first."""
     for reader in (_invokeai, _sd_metadata, _comfyui, _parameters, _novelai):
         try:
             yield reader(texts)
-        except RecursionError:  # JSON that is nested without end
+        except RecursionError:  # JSON that is nested too deeply
             yield None
 
 
@@ -68,7 +68,7 @@ def _parameters(texts: Mapping[str, str]) -> Foreign | Parameters | None:
     parameters = parse_parameters(text)
     like_json = _LIKE_JSON.match(text) is not None
     if ("parameters" not in texts or like_json) and not parameters.fields.keys() & _A1111:
-        return None  # the comment of a photo, or JSON that is cut short
+        return None  # the comment of a photo, or truncated JSON
     if like_json and not parameters.prompt:
         return None
     return read_sdcpp(parameters) if is_sdcpp(parameters) else parameters
@@ -80,16 +80,16 @@ def _novelai(texts: Mapping[str, str]) -> Foreign | None:
 
 
 def _of_object(values: Mapping[str, Any]) -> Foreign | None:
-    """JSON that is nobody's whom we know is no prompt either."""
+    """Read a JSON object. JSON of an unknown program gives None: it is not a prompt either."""
     if is_mflux(values):
         return read_mflux(values)
     return read_graph(values) if is_graph(values) else read_flat(values)
 
 
 def _object(text: str | None) -> dict[str, Any] | None:
-    """The JSON object in ``text``, if it is one.
+    """Parse ``text`` as a JSON object; None if it is not one.
 
-    A half of a surrogate pair, which JSON can spell and no output can print, becomes "?".
+    Lone surrogates become "?": JSON can contain them, but they cannot be printed.
     """
     if text is None or not text.lstrip().startswith("{"):
         return None

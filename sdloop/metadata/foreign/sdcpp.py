@@ -1,8 +1,8 @@
-"""What stable-diffusion.cpp writes: A1111's text, with words of its own for some of the items.
+"""Read stable-diffusion.cpp's metadata: A1111's text, with different names for some settings.
 
 Source: ``get_image_params`` in leejet/stable-diffusion.cpp, ``examples/common/common.cpp``. The
-sampler and the schedule stand in one item ("Sampler: euler_a karras"), numbers have six digits, and
-newer versions end with all of it once more, as ``SDCPP: {json}``, which is not needed here.
+sampler and the schedule are one item ("Sampler: euler_a karras"), and numbers have six digits.
+Newer versions repeat everything at the end as ``SDCPP: {json}``, which is not needed here.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ from sdloop.metadata.a1111 import Parameters
 from sdloop.metadata.a1111_recipe import settings_of
 from sdloop.metadata.foreign.value import Foreign, noise, sampler
 
-# Of what SD models do not look at, and of these programs' versions.
+# These are read elsewhere, or have no effect with SD models.
 _NO_SETTINGS = frozenset({"Version", "Guidance", "RNG", "Sampler", "Model", "Eta", "SDCPP"})
 
 
@@ -20,9 +20,9 @@ def is_sdcpp(parameters: Parameters) -> bool:
 
 
 def read_sdcpp(parameters: Parameters) -> Foreign:
-    """The settings in a text that ``is_sdcpp``.
+    """Read the settings from a text for which ``is_sdcpp`` is true.
 
-    Its "cuda" noise is what CUDA's generator would draw, its "cpu" noise that of torch on a CPU.
+    Its RNG "cuda" gives the noise of torch's CUDA generator, "cpu" that of torch's CPU generator.
     """
     fields = parameters.fields
     plain = {key: text for key, text in fields.items() if key not in _NO_SETTINGS}
@@ -44,7 +44,7 @@ def read_sdcpp(parameters: Parameters) -> Foreign:
 
 
 def _sampler(method: str, schedule: str) -> dict[str, str] | None:
-    """``sample_method_to_str`` and ``scheduler_to_str`` of src/stable-diffusion.cpp."""
+    """Convert the names of ``sample_method_to_str`` and ``scheduler_to_str`` in sd.cpp's source."""
     if method == "ddim_trailing" and schedule in ("", "discrete"):
         return {"scheduler": "ddim", "timestep_spacing": "trailing"}
     found = sampler(method)

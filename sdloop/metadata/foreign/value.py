@@ -1,4 +1,4 @@
-"""What a file of another program comes to, and how its items become fields of a Recipe."""
+"""The settings of another program's file, and helpers to convert them to Recipe fields."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,13 +24,13 @@ Source = Literal[
     "novelai",
 ]
 
-# What is said of one item of a file, and the fields that it translates to; None is none at all.
+# A note about one item of a file, and the Recipe fields for it; None if there are none.
 Item = tuple[str, Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Foreign:
-    """A file's settings as far as they are a Recipe's; see ``png.Record`` for the fields."""
+    """The settings read from a file; for the fields see ``metadata.record.Record``."""
 
     source: Source
     settings: Mapping[str, Any]
@@ -40,9 +40,9 @@ class Foreign:
 
 
 def gathered(items: Iterable[Item]) -> tuple[dict[str, Any], list[str]]:
-    """The fields that all items translate to, and what is to be said of those that do not.
+    """Collect the Recipe fields of all items, and the notes of those that cannot be used.
 
-    An item is taken over if a Recipe of it and of all before it would be valid.
+    An item is used if a Recipe with it and all items before it is valid.
     """
     settings: dict[str, Any] = {}
     left_out = []
@@ -63,7 +63,7 @@ def _is_valid(settings: Mapping[str, Any]) -> bool:
 
 
 def sampler(name: str, *, karras: bool = False) -> dict[str, Any] | None:
-    """The scheduler of a name that other programs give it, and how its noise is spaced."""
+    """The scheduler and sigmas for another program's sampler name; None if it is unknown."""
     try:
         scheduler, folded = parse_scheduler(name)
     except SettingError:
@@ -74,23 +74,23 @@ def sampler(name: str, *, karras: bool = False) -> dict[str, Any] | None:
 
 
 def noise(device: str) -> str:
-    """What is said of noise that was not drawn on the CPU."""
-    return f"{device} (the same seed gives another picture here)"
+    """The note for noise that was not drawn by torch's CPU generator."""
+    return f"{device} (the same seed gives another picture in sdloop)"
 
 
 def weighed(field: str, text: str, whose: str) -> Iterable[Item]:
-    """What is said of a prompt in which words are weighed, as ``whose`` weights are not ours."""
+    """The note for a prompt with weighted words, if ``whose`` weights work differently."""
     if not is_plain(text):
-        yield f"{field}: {whose} weighs words in another way than it is done here", None
+        yield f"{field}: {whose} applies the weights of words differently from sdloop", None
 
 
 def texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """The items of a JSON object as they stand in the file, without those that say nothing."""
+    """The items of a JSON object as texts, without empty ones."""
     return {str(k): str(v) for k, v in values.items() if v not in (None, "", [], {})}
 
 
 def number(value: Any) -> float | None:
-    """``value`` where it is a number, or text that is one; None for everything else.
+    """``value`` as a float if it is a number or the text of one; else None.
 
     >>> number("0.75"), number(True), number([1])
     (0.75, None, None)
@@ -105,20 +105,20 @@ def number(value: Any) -> float | None:
 
 
 def whole(value: Any) -> Any:
-    """``value``, as a number where it is the text of a whole one: the reader's rules decide."""
+    """``value`` as an int if it is the text of one; else unchanged, for the Recipe to check."""
     text = value.strip() if isinstance(value, str) else ""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else value
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """``value`` where it is a JSON object; an empty one for everything else."""
+    """``value`` if it is a JSON object; else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def call(name: Any, weight: Any) -> Item:
-    """A LoRA in A1111's way of calling it, as what is to be added to the prompt under "call".
+    """A LoRA as an A1111 tag for the prompt, under the key "call".
 
-    The found value is None where the name or the number cannot be read.
+    The value is None if the name or the weight cannot be read.
     """
     scale = number(weight)
     if not isinstance(name, str) or not name or set(name) & set("<>:\n") or scale is None:
@@ -127,7 +127,7 @@ def call(name: Any, weight: Any) -> Item:
 
 
 def seed_items(seed: Any, *, same_noise: bool = False) -> Iterator[Item]:
-    """A seed of up to 64 bits, of which torch's CPU generator takes the lower half."""
+    """A seed of up to 64 bits; torch's CPU generator uses only the lower 32 bits."""
     seed = whole(seed)
     if isinstance(seed, int) and MAX_SEED < seed < 2**64:
         yield "seed", {"seed": seed & MAX_SEED}
@@ -137,6 +137,6 @@ def seed_items(seed: Any, *, same_noise: bool = False) -> Iterator[Item]:
 
 
 def masked(name: str, seed: int, *, same_noise: bool = False) -> str:
-    """What is said of a seed that is longer than torch's CPU generator takes."""
+    """The note for a seed with more bits than torch's CPU generator uses."""
     same = ": the same noise" if same_noise else ""
-    return f"{name}: {seed} (of which torch keeps 32 bits, {seed & MAX_SEED}{same})"
+    return f"{name}: {seed} (torch uses the lower 32 bits, {seed & MAX_SEED}{same})"

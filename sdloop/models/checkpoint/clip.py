@@ -106,7 +106,7 @@ def _read(name: str, folder: Path, revision: str | None) -> ClipCheckpoint:
         for part in ("vocab.json", "merges.txt"):
             if not inside(folder, part).is_file():
                 raise Incomplete(f"{folder} is not a complete model: {part} is missing")
-    weights = weight_files(folder, "", "model", None)
+    weights = weight_files(folder, "", "model", None, pickles=False)
     for file in weights:
         read_header(file)
     return ClipCheckpoint(

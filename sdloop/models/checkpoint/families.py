@@ -37,13 +37,28 @@ _BY_CHANNELS = {
 }
 
 
+def class_name(config: Mapping[str, Any]) -> str | None:
+    """The class that a config names, or None; a class of the repository's own comes with its file.
+
+    >>> class_name({"_class_name": ["pipeline", "MyPipeline"]})
+    'MyPipeline'
+    """
+    kind = config.get("_class_name")
+    if isinstance(kind, list) and kind:
+        kind = kind[-1]
+    return None if kind is None else str(kind)
+
+
 def check_index(source: str, index: Mapping[str, Any]) -> tuple[str, ...]:
     """The parts in ``model_index.json`` that are loaded; raises ``ModelError`` for others."""
-    pipeline = index.get("_class_name", "a pipeline without a name")
+    pipeline = class_name(index) or "a pipeline without a name"
     parts = {
         name: entry[1]
         for name, entry in index.items()
-        if isinstance(entry, list) and len(entry) == 2 and entry[1] is not None
+        if name != "_class_name"
+        and isinstance(entry, list)
+        and len(entry) == 2
+        and entry[1] is not None
     }
     for name, kind in parts.items():
         if name not in CLASSES and name not in _IGNORED:
@@ -143,7 +158,7 @@ def max_noise_level(
     It comes from the index, or is diffusers' default. Raises ``ModelError`` if the UNet has too few
     embeddings for it or the low_res_scheduler too few steps, and for an unsupported scheduler.
     """
-    kind = configs["low_res_scheduler"].get("_class_name")
+    kind = class_name(configs["low_res_scheduler"])
     if kind not in CLASSES["low_res_scheduler"]:
         raise ModelError(f"{source} has a low_res_scheduler of class {kind}: {SUPPORTED}")
     known = _whole(source, configs["unet"], "num_class_embeds", 0)
@@ -159,7 +174,7 @@ def max_noise_level(
 
 def check_vae(source: str, vae: Mapping[str, Any]) -> None:
     """Raise ``ModelError`` for a VAE of another kind than that of the supported families."""
-    kind = str(vae.get("_class_name", "AutoencoderKL")).removeprefix("Flax")
+    kind = (class_name(vae) or "AutoencoderKL").removeprefix("Flax")
     channels = _whole(source, vae, "latent_channels", 4)
     blocks = vae.get("block_out_channels", [64])
     if not isinstance(blocks, list) or not 1 <= len(blocks) <= 10:

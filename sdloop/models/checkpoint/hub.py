@@ -3,6 +3,8 @@
 If all files are in the cache, the network is not used. Missing files are reported in one line.
 """
 
+import itertools
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from sdloop.models.checkpoint.folder import (
     own_files,
     read_configs,
     read_weights,
+    stem_of,
     tokenizer_folders,
 )
 
@@ -45,6 +48,8 @@ def snapshot(
     folder = fetch(model, revision, _SMALL, why)
     try:
         configs, _ = read_configs(model, folder)
+        if variant is not None:
+            _check_variant(model, revision, configs, variant)
         _fetch_weights(model, revision, folder, configs, variant, why)
         _check_whole(model, folder, variant)
     except Incomplete as error:  # offline, the hub's library returns an incomplete folder
@@ -59,17 +64,47 @@ def _check_whole(model: str, folder: Path, variant: str | None) -> None:
     tokenizer_folders(folder, configs)
 
 
+def _check_variant(model: str, revision: str | None, configs: Configs, variant: str) -> None:
+    """Raise ``ModelError`` for a variant that the hub does not have, before a download of weights.
+
+    Where the list of files cannot be had, the download itself says why.
+    """
+    from huggingface_hub import HfApi, errors
+
+    try:
+        files = HfApi().list_repo_files(model, revision=revision)
+    except (errors.HTTPError, OSError):  # type: ignore[attr-defined]
+        return
+    there = set()
+    for part, ending in itertools.product(configs.keys() & STEMS.keys(), (".safetensors", ".bin")):
+        shard = r"(?:-\d{5}-of-\d{5})?"
+        stem = re.escape(f"{part}/{stem_of(STEMS[part], ending)}")
+        pattern = re.compile(rf"{stem}{shard}\.([\w-]+?){shard}{re.escape(ending)}")
+        there |= {match[1] for match in map(pattern.fullmatch, files) if match}
+    if variant not in there:
+        names = ", ".join(map(repr, sorted(there))) or "none"
+        raise ModelError(f"{model} has no variant {variant!r} (it has {names})")
+
+
 def _fetch_weights(
     model: str, revision: str | None, folder: Path, configs: Configs, variant: str | None, why: str
 ) -> None:
-    """Download the variant's files, then the plain ones of parts without this variant."""
+    """Download the variant's files, then the plain ones of parts without this variant.
+
+    Parts that have no .safetensors files are downloaded as ``.bin`` files, in the same order.
+    """
     missing = [part for part in STEMS if part in configs]
-    for wanted in (variant, None) if variant else (None,):
-        missing = [p for p in missing if not _has_weights(folder, f"{p}/", STEMS[p], wanted)]
-        patterns = [glob for p in missing for glob in _patterns(f"{p}/", STEMS[p], wanted)]
+    wanted = (variant, None) if variant else (None,)
+    for ending, dotted in itertools.product((".safetensors", ".bin"), wanted):
+        missing = [
+            p for p in missing if not _has_weights(folder, f"{p}/", STEMS[p], dotted, ending)
+        ]
+        patterns = [glob for p in missing for glob in _patterns(f"{p}/", STEMS[p], dotted, ending)]
         if patterns:
             fetch(model, revision, tuple(patterns), why)
-        missing = [p for p in missing if not _has_weights(folder, f"{p}/", STEMS[p], wanted)]
+        missing = [
+            p for p in missing if not _has_weights(folder, f"{p}/", STEMS[p], dotted, ending)
+        ]
 
 
 def vae_snapshot(model: str, *, may_fetch: bool = True) -> Path:
@@ -87,21 +122,25 @@ def vae_snapshot(model: str, *, may_fetch: bool = True) -> Path:
     return fetch(model, None, tuple(patterns), f"{model} is not in the cache")
 
 
-def _has_weights(folder: Path, home: str, stem: str, variant: str | None) -> bool:
+def _has_weights(
+    folder: Path, home: str, stem: str, variant: str | None, ending: str = ".safetensors"
+) -> bool:
     try:
-        return bool(own_files(folder, home, stem, variant))
+        return bool(own_files(folder, home, stem, variant, ending))
     except Incomplete:  # a shard is missing
         return False
 
 
-def _patterns(home: str, stem: str, variant: str | None) -> tuple[str, ...]:
+def _patterns(
+    home: str, stem: str, variant: str | None, ending: str = ".safetensors"
+) -> tuple[str, ...]:
     """Name patterns for weights of this variant, as one file or in shards."""
     dotted = f".{variant}" if variant else ""
-    shard = "-?????-of-?????"
+    shard, stem = "-?????-of-?????", stem_of(stem, ending)
     return (
-        f"{home}{stem}{dotted}.safetensors",
-        f"{home}{stem}{dotted}{shard}.safetensors",
-        f"{home}{stem}{shard}{dotted}.safetensors",
+        f"{home}{stem}{dotted}{ending}",
+        f"{home}{stem}{dotted}{shard}{ending}",
+        f"{home}{stem}{shard}{dotted}{ending}",
     )
 
 

@@ -16,12 +16,13 @@ UNET = "model.diffusion_model."
 VAE = ("first_stage_model.", "vae.")
 SD1_TEXT = "cond_stage_model.transformer."
 SD2_TEXT = "cond_stage_model.model."
+SD2_TEXT_SGM = "conditioner.embedders.0.model."  # as the code of SDXL names it: SD-Turbo
 XL_TEXT = "conditioner.embedders.0.transformer."
 XL_TEXT_2 = "conditioner.embedders.1.model."
 PREFIXES: Mapping[str, tuple[str, ...]] = {
     "unet": (UNET,),
     "vae": VAE,
-    "text_encoder": (SD1_TEXT, SD2_TEXT, XL_TEXT),
+    "text_encoder": (SD1_TEXT, SD2_TEXT, SD2_TEXT_SGM, XL_TEXT),
     "text_encoder_2": (XL_TEXT_2,),
 }
 
@@ -31,7 +32,7 @@ _BY_NAME = {
     "joint_blocks.": "Stable Diffusion 3",
     "model.diffusion_model.double_blocks.": "Flux",
     "double_blocks.": "Flux",
-    "conditioner.embedders.0.model.": "an SDXL refiner",
+    SD2_TEXT_SGM: "an SDXL refiner",
     "conditioner.embedders.0.open_clip.": "Stable Video Diffusion",
     "edm_mean": "Playground 2.5",
     "control_model.": "a ControlNet",
@@ -51,6 +52,8 @@ def layout_of_file(header: Header) -> str:
     """The folder in ``layouts`` that describes a single file: "sd15", "sdxl" …"""
     starts = {start for start in _BY_NAME if any(n.startswith(start) for n in header.tensors)}
     xl = any(name.startswith(XL_TEXT_2) for name in header.tensors)
+    if _is_sd2_in_sgm(header):
+        starts.discard(SD2_TEXT_SGM)
     for start, what in _BY_NAME.items():
         if start in starts and not (xl and start.startswith("conditioner.")):
             raise ModelError(f"{header.path} is {what}: {SUPPORTED}")
@@ -69,7 +72,7 @@ def layout_of_file(header: Header) -> str:
         )
     if xl:
         return "sdxl"
-    if any(name.startswith(SD2_TEXT) for name in header.tensors):
+    if any(name.startswith((SD2_TEXT, SD2_TEXT_SGM)) for name in header.tensors):
         if f"{UNET}label_emb.0.0.weight" in header.tensors:
             raise ModelError(f"{header.path} is Stable unCLIP: {SUPPORTED}")
         return "sd21" if predicts_velocity(header) else "sd21-base"
@@ -79,6 +82,17 @@ def layout_of_file(header: Header) -> str:
         f"{header.path} holds no text encoder of a known family (the keys begin with "
         f"{min(header.tensors)!r}): {SUPPORTED}"
     )
+
+
+def _is_sd2_in_sgm(header: Header) -> bool:
+    """Whether a file whose one text encoder is OpenCLIP is SD 2, as SD-Turbo is, or the refiner.
+
+    The refiner's UNet is told sizes, its text is 1280 wide, and that of Stable Diffusion 2 1024.
+    """
+    told_sizes = f"{UNET}label_emb.0.0.weight" in header.tensors
+    width = header.tensors.get(f"{SD2_TEXT_SGM}ln_final.weight")
+    unet = any(name.startswith(UNET) for name in header.tensors)
+    return unet and not told_sizes and width != (1280,)
 
 
 def channels_of_file(header: Header) -> int:
@@ -103,8 +117,11 @@ def with_notes(scheduler: Mapping[str, Any], header: Header) -> Mapping[str, Any
     """The scheduler config, with the training settings that a single file states.
 
     ModelSpec metadata has the prediction type; fine-tunes of SDXL have empty tensors named
-    ``v_pred`` and ``ztsnr`` (zero terminal SNR), as in ComfyUI.
+    ``v_pred`` and ``ztsnr`` (zero terminal SNR), as in ComfyUI. Files of CosXL and other EDM
+    models state their range of noise.
     """
+    if _EDM_MAX in header.tensors:
+        return _edm(header)
     told = dict(scheduler)
     if "v_pred" in header.tensors or header.notes.get(_DECLARED, "").startswith("v"):
         told["prediction_type"] = "v_prediction"
@@ -114,6 +131,24 @@ def with_notes(scheduler: Mapping[str, Any], header: Header) -> Mapping[str, Any
 
 
 _DECLARED = "modelspec.prediction_type"
+_EDM_MAX, _EDM_MIN = "edm_vpred.sigma_max", "edm_vpred.sigma_min"
+
+
+def _edm(header: Header) -> dict[str, Any]:
+    """The scheduler of an EDM model that predicts v, whose data have a deviation of 1.
+
+    Where the file does not say the range (a ``.ckpt``'s numbers are not read), it is ComfyUI's:
+    ModelSamplingContinuousEDM in model_sampling.py, V_PREDICTION_EDM.
+    """
+    most, least = (read_numbers(header, name) for name in (_EDM_MAX, _EDM_MIN))
+    return {
+        "_class_name": "EDMEulerScheduler",
+        "prediction_type": "v_prediction",
+        "sigma_data": 1.0,
+        "sigma_max": most[0] if most else 120.0,
+        "sigma_min": least[0] if least else 0.002,
+        "sigma_schedule": "exponential",
+    }
 
 
 def predicts_velocity(header: Header) -> bool:

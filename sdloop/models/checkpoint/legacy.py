@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdloop.errors import ModelError
+from sdloop.models.checkpoint.families import class_name
 
 # Schedulers that take the same steps as another one. They could also take many steps in parallel,
 # which the loop does not use.
@@ -31,8 +32,8 @@ def settled_scheduler(
     >>> settled_scheduler("a", {"_class_name": "DDIMScheduler"}, "sd1")
     {'_class_name': 'DDIMScheduler', 'steps_offset': 1, 'clip_sample': False}
     """
-    kind = config.get("_class_name")
-    if not isinstance(kind, str):
+    kind = class_name(config)
+    if kind is None or not kind.isidentifier():
         raise ModelError(f"{source} has a scheduler_config.json without a _class_name")
     kind = kind.removeprefix("Flax")
     kind = TWINS.get(kind, kind)

@@ -30,6 +30,8 @@ _STARTS = {
 }
 # What else a file may be, by a part of any tensor name; the first match counts.
 _OTHERS = {
+    "bundle_emb.": "a LoRA with learned embeddings bundled into it, which only A1111 reads: use "
+    "the LoRA and the embeddings as separate files",
     "dora_scale": "a DoRA, which diffusers does not run",
     "hada_w1": "a LoHa of LyCORIS, which diffusers does not run",
     "lokr_w": "a LoKr of LyCORIS, which diffusers does not run on a UNet",

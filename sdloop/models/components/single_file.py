@@ -16,31 +16,25 @@ from diffusers.loaders.single_file_utils import (
 from torch import Tensor
 
 from sdloop.errors import ModelError
-from sdloop.models.checkpoint.ldm import PREFIXES, SD1_TEXT, SD2_TEXT, VAE, XL_TEXT, XL_TEXT_2
+from sdloop.models.checkpoint.ldm import (
+    PREFIXES,
+    SD1_TEXT,
+    SD2_TEXT,
+    SD2_TEXT_SGM,
+    VAE,
+    XL_TEXT,
+    XL_TEXT_2,
+)
+from sdloop.models.components.harmless import OPEN_CLIP, VAE_STARTS
 from sdloop.models.components.weights import Module, read_tensors
 from sdloop.schedulers.quiet import quiet
-
-# A VAE alone in a file has no prefix, and may come with parts of its training loss.
-_VAE_STARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
-
-# OpenCLIP's tensors outside of its layers. The training temperature and the causal mask are not
-# part of a text encoder; the projection is only part of SDXL's second one.
-_OPEN_CLIP = (
-    "attn_mask",
-    "ln_final.bias",
-    "ln_final.weight",
-    "logit_scale",
-    "positional_embedding",
-    "text_projection",
-    "token_embedding.weight",
-)
 
 
 def read_part(
     part: str, file: Path, module: Module, device: torch.device, dtype: torch.dtype
 ) -> dict[str, Tensor]:
     """One part's tensors from a single file, with the names that ``module`` uses."""
-    starts = PREFIXES[part] + (_VAE_STARTS if part == "vae" else ())
+    starts = PREFIXES[part] + (VAE_STARTS if part == "vae" else ())
     tensors = read_tensors((file,), device, dtype, starts)
     try:
         with quiet():
@@ -66,7 +60,7 @@ def _converted_vae(tensors: Mapping[str, Tensor], module: Module, source: str) -
     for name, tensor in tensors.items():
         for start in VAE:
             name = name.removeprefix(start)
-        if name.startswith(_VAE_STARTS):
+        if name.startswith(VAE_STARTS):
             bare[name] = tensor
     if any(".mid_block." in name for name in bare):
         return bare  # diffusers' names already
@@ -81,12 +75,18 @@ def _converted_text_encoder(
     for start in (SD1_TEXT, XL_TEXT):
         if any(name.startswith(start) for name in tensors):
             return {name.removeprefix(start): tensor for name, tensor in tensors.items()}
+    # diffusers knows by their whole names which tensors of Stable Diffusion 2 to drop
+    tensors = {_renamed(name): tensor for name, tensor in tensors.items()}
     start = next((s for s in (SD2_TEXT, XL_TEXT_2) if any(n.startswith(s) for n in tensors)), "")
     for name in (name.removeprefix(start) for name in tensors):
-        if not name.startswith("transformer.") and name not in _OPEN_CLIP:
+        if not name.startswith("transformer.") and name not in OPEN_CLIP:
             raise ModelError(f"{source}: {start}{name} is not expected")
     converted: dict[str, Tensor] = convert_open_clip_checkpoint(module, tensors, prefix=start)
     return converted
+
+
+def _renamed(name: str) -> str:
+    return SD2_TEXT + name.removeprefix(SD2_TEXT_SGM) if name.startswith(SD2_TEXT_SGM) else name
 
 
 def _check_all_used(

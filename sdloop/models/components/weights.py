@@ -20,6 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.headers import is_pickle
+from sdloop.models.components.harmless import without_harmless
 from sdloop.models.components.pickles import unpickled
 from sdloop.schedulers.quiet import quiet
 
@@ -105,8 +106,7 @@ def modern_names(part: str, tensors: dict[str, Tensor], module: Module) -> dict[
     if part == "vae":
         return {_replaced(name): tensor for name, tensor in tensors.items()}
     if part.startswith("text_encoder"):
-        # Position ids (0, 1, 2 …), which transformers saved until 4.31.
-        kept = {n: t for n, t in tensors.items() if not n.endswith("embeddings.position_ids")}
+        kept = without_harmless(tensors, module.state_dict())
         # CLIPTextModel lost this level in transformers 5.6, CLIPTextModelWithProjection did not.
         if not hasattr(module, "text_model"):
             kept = {name.removeprefix("text_model."): tensor for name, tensor in kept.items()}

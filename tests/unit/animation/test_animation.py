@@ -1,4 +1,4 @@
-"""Files that move: read frame by frame, written whole, and telling how they were made."""
+"""Animations: read frame by frame, written completely or not at all, with their metadata."""
 
 import importlib.util
 import io
@@ -218,7 +218,7 @@ def test_what_does_not_move_is_refused(tmp_path: Path) -> None:
         (["cut.png"], r"cut\.png' is not a valid picture"),
         (["cut.webp"], r"cut\.webp' is not a"),
         (["missing.gif"], r"cannot read '.*missing\.gif': No such file"),
-        (["still.png", "moving.gif"], r"moving\.gif' is itself an animation: use it alone"),
+        (["still.png", "moving.gif"], r"moving\.gif' is an animation: use it alone"),
     ):
         with pytest.raises(FileError, match=reason):
             open_frames([str(tmp_path / file) for file in files])

@@ -1,4 +1,4 @@
-"""``sdloop batch``: what is made again and what is not, what fails, and what is told of it."""
+"""``sdloop batch``: which pictures are made or skipped, failures, and the messages."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""``sdloop batch`` killed at any moment, and shared by processes: no half file, no gap, no twin."""
+"""``sdloop batch``, killed or run in parallel: no partial, missing or duplicate files."""
 
 import itertools
 import os

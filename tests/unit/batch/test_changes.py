@@ -1,4 +1,4 @@
-"""Recipes out of files, changed: what means nothing any more is found by an error's field."""
+"""Recipes from files, with changes: the error's field names settings that no longer apply."""
 
 import pytest
 

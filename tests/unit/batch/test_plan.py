@@ -1,4 +1,4 @@
-"""Plans below the command line: crossing, resolving once, keys, names, memory."""
+"""Plans in the library: combinations, resolving once, keys, names, memory."""
 
 import dataclasses
 import itertools

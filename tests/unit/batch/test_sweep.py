@@ -1,4 +1,4 @@
-"""Axes: values by the field's own type, checked before anything runs."""
+"""Axes of a sweep: values have the field's type, and are checked before anything runs."""
 
 import itertools
 

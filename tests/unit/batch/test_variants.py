@@ -1,4 +1,4 @@
-"""Templates of prompts: what they stand for, and what is refused."""
+"""Prompt templates: their variants, and errors."""
 
 import itertools
 from pathlib import Path

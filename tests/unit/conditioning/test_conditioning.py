@@ -1,4 +1,4 @@
-"""From prompts to what the UNet attends to."""
+"""From prompts to the UNet's conditioning."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What picking stands on: a folder that is looked at, lists of paths, thumbnails."""
+"""The parts of ``sdloop pick``: scanning a folder, lists of paths, thumbnails."""
 
 import io
 import os

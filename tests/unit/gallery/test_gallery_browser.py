@@ -1,4 +1,4 @@
-"""The page in a real browser: what is seen, what keys do, and what stands in the files then."""
+"""The page in a real browser: what it shows, its keys, and the files it writes."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The command line of a picture makes it again: the same Recipe, and once the same pixels."""
+"""The command line of a picture gives the same Recipe; one test also compares the pixels."""
 
 import json
 import subprocess

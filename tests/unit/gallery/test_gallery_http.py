@@ -1,4 +1,4 @@
-"""What the page asks for, and who may ask: over HTTP, without a browser."""
+"""The HTTP requests of the page, and who may send them; without a browser."""
 
 import io
 import os
@@ -315,5 +315,5 @@ def test_jobs_are_commands_of_this_sdloop() -> None:
     jobs = Jobs()
     jobs.add([Job(path="a.png", command=Command(arguments=("show", "none.png")))])
     until(lambda: jobs.all()[0]["state"] == "failed")
-    assert jobs.all()[0]["told"] == "sdloop: error: cannot read 'none.png': it is not there"
+    assert jobs.all()[0]["told"] == "sdloop: error: cannot read 'none.png': it does not exist"
     jobs.end()

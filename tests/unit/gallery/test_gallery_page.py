@@ -1,4 +1,4 @@
-"""The page as HTML, CSS and JavaScript: whole, labelled, and asking nobody else for anything."""
+"""The page's HTML, CSS and JavaScript: complete, labelled, and without external requests."""
 
 import re
 from html.parser import HTMLParser

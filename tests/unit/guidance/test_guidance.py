@@ -1,4 +1,4 @@
-"""Formulas of guidance against their papers, and against what diffusers has of them."""
+"""Guidance formulas, compared with their papers and with diffusers."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Losses as they are written, and the numbers that they are."""
+"""Losses: their syntax and their values."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A UNet led away from what it predicts with less attention, as diffusers' pipelines have it."""
+"""Perturbed-attention guidance, compared with diffusers' pipelines."""
 
 import copy
 from pathlib import Path

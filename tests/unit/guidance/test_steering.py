@@ -1,4 +1,4 @@
-"""Losses guide the loop: their gradients are right, and nothing else of it changes."""
+"""Loss guidance: correct gradients, and no other change of the loop."""
 
 import gc
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Pictures that somebody brings: every mode and turn, damaged files, and the ways to a size."""
+"""Input pictures: every mode and rotation, damaged files, and the resize methods."""
 
 import hashlib
 import io
@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sdloop.errors import FileError, SettingError
+from sdloop.images.input.animated import read_animated
 from sdloop.images.input.frame import framed, output_size, settled_colour
 from sdloop.images.input.read import (
     InputImage,
+    bytes_of,
     check_sha256,
     is_picture_name,
     open_image,
@@ -288,3 +290,13 @@ def test_colours() -> None:
     for wrong in ("whit", "", "#12345", "#00112233", "rgba(1,2,3,4)"):
         with pytest.raises(SettingError, match="background must be an opaque colour like white"):
             settled_colour("background", wrong)
+
+
+def test_a_photo_of_a_phone_does_not_move(tmp_path: Path) -> None:
+    photo, small = Image.new("RGB", (64, 48), "red"), Image.new("RGB", (16, 12), "blue")
+    name = str(tmp_path / "phone.jpg")
+    photo.save(name, format="MPO", save_all=True, append_images=[small])
+    read = open_image(name)
+    assert not read.animated
+    assert read.image.size == (64, 48)
+    assert len(list(read_animated(bytes_of(name), name))) == 1

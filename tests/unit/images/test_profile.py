@@ -1,4 +1,4 @@
-"""Pictures whose file says that their numbers are not sRGB's."""
+"""Pictures with a colour profile other than sRGB."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Sheets: every picture in its place, every label to be read."""
+"""Sheets: the position of every picture, and readable labels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Pictures in the order of how well they fit their prompts: sdloop sheet --rank clip."""
+"""Pictures ranked by how well they fit their prompts: sdloop sheet --rank clip."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Large pictures go through the VAE in tiles; others as they did."""
+"""The VAE processes large pictures in tiles, and small ones as a whole."""
 
 import json
 import subprocess

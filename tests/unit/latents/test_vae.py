@@ -1,4 +1,4 @@
-"""Latents to pictures: scaling, rounding, one at a time."""
+"""From latents to pictures: scaling, rounding, decoding one at a time."""
 
 from typing import Any
 

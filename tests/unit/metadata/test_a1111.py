@@ -1,4 +1,4 @@
-"""A1111's text: what we write its own rules read, and what it writes we take over or name."""
+"""A1111's text: its parser reads what we write, and we read or report what it writes."""
 
 import json
 import re
@@ -183,7 +183,7 @@ def test_what_cannot_be_taken_over_is_said() -> None:
         "Denoising strength: 0.5",
         "Lora hashes: a: 0123, b: 4567",
         "Negative prompt: dog",
-        "RNG: GPU (the same seed gives another picture here)",
+        "RNG: GPU (the same seed gives another picture in sdloop)",
     ]
 
 
@@ -209,4 +209,11 @@ def test_the_tail_of_stable_diffusion_cpp_is_no_setting() -> None:
     settings, left_out = settings_of(parse_parameters(text))
     assert settings["scheduler"] == "euler-a"
     assert settings["guidance_scale"] == 7.0
-    assert left_out == ["RNG: cuda (the same seed gives another picture here)"]
+    assert left_out == ["RNG: cuda (the same seed gives another picture in sdloop)"]
+
+
+def test_tags_that_call_no_lora_are_left_out_of_the_prompt() -> None:
+    prompt = "a frog <hypernet:ink:0.8> <lora:stilts:0.8> <lyco:wash:1>"
+    settings, left_out = settings_of(Parameters(prompt=prompt, negative_prompt="", fields={}))
+    assert settings["prompt"] == "a frog <lora:stilts:0.8>"
+    assert left_out == ["<hypernet:ink:0.8> in the prompt", "<lyco:wash:1> in the prompt"]

@@ -1,4 +1,4 @@
-"""Files are there whole or not at all, and nothing is replaced unasked, whatever goes wrong."""
+"""Files are written completely or not at all, and never overwritten unless requested."""
 
 import errno
 import os

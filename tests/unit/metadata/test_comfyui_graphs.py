@@ -1,4 +1,4 @@
-"""ComfyUI's graphs: which nodes count, and the kinds of graphs that are read."""
+"""ComfyUI's graphs: the relevant nodes, and the supported kinds of graphs."""
 
 import copy
 from pathlib import Path
@@ -74,8 +74,8 @@ def test_a_lora_that_is_not_the_same_on_both_models(tmp_path: Path) -> None:
     record = _read(tmp_path, graph)
     assert record.settings["prompt"] == "a red frog <lora:ink:0.5> <lora:wash:0.8>"
     assert record.left_out == (
-        "lora: ink.safetensors on the text encoder at 0.3 (here it is 0.5 on both)",
-        "lora: wash.safetensors on the text encoder at 0 (here it is 0.8 on both)",
+        "lora: ink.safetensors with 0.3 on the text encoder (sdloop uses 0.5 for both)",
+        "lora: wash.safetensors with 0 on the text encoder (sdloop uses 0.8 for both)",
     )
 
 
@@ -86,7 +86,7 @@ def test_a_lora_on_the_text_encoder_alone(tmp_path: Path) -> None:
     )
     record = _read(tmp_path, graph)
     assert record.settings["prompt"] == "a red frog"
-    assert record.left_out == ("lora: ink.safetensors on the text encoder alone at 0.5",)
+    assert record.left_out == ("lora: ink.safetensors with 0.5 on the text encoder only",)
 
 
 def test_the_layer_nearest_to_the_encoder(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What other programs write into their pictures: what becomes a Recipe's, and what is said."""
+"""Metadata of other programs: the settings taken into a Recipe, and the notes about the rest."""
 
 import copy
 from pathlib import Path
@@ -35,7 +35,7 @@ def _read(path: Path) -> Record:
 def test_a1111_names_its_model(tmp_path: Path) -> None:
     record = _read(every_kind(tmp_path)["a1111"])
     assert (record.source, record.model) == ("a1111", "v1-5-pruned-emaonly")
-    assert "RNG: GPU (the same seed gives another picture here)" in record.left_out
+    assert "RNG: GPU (the same seed gives another picture in sdloop)" in record.left_out
 
 
 def test_sdcpp_folds_the_schedule_into_the_sampler(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_sdcpp_folds_the_schedule_into_the_sampler(tmp_path: Path) -> None:
     }
     assert record.left_out == (
         "VAE: taesd.safetensors",
-        "RNG: cuda (the same seed gives another picture here)",
+        "RNG: cuda (the same seed gives another picture in sdloop)",
     )
 
 
@@ -81,10 +81,10 @@ def test_mflux_in_the_exif_of_a_png(tmp_path: Path, code: bytes) -> None:
     assert (record.source, record.model) == ("mflux", "black-forest-labs/FLUX.1-dev")
     assert record.settings == {**COMMON, "prompt": MFLUX["prompt"], "emphasis": "none"}
     assert record.left_out == (
-        "guidance: 3.5 (which the model is told, and is no guidance_scale)",
+        "guidance: 3.5 (an input of the model, not a guidance_scale)",
         "lora_paths: ['ink.safetensors']",
         "lora_scales: [0.8]",
-        "noise: MLX (the same seed gives another picture here)",
+        "noise: MLX (the same seed gives another picture in sdloop)",
     )
 
 
@@ -127,13 +127,13 @@ def test_what_invokeai_does_and_we_do_not(tmp_path: Path) -> None:
     assert record.settings["prompt_2"] == "ink"
     assert record.model == "sd-1/main/dreamshaper"
     assert record.left_out == (
-        "positive_prompt: InvokeAI weighs words in another way than it is done here",
+        "positive_prompt: InvokeAI applies the weights of words differently from sdloop",
         "scheduler: restart",
         "generation_mode: sdxl_img2img",
         "seamless_x: True",
         "init_image: 0123.png",
         "strength: 0.6",
-        "rand_device: cuda (the same seed gives another picture here)",
+        "rand_device: cuda (the same seed gives another picture in sdloop)",
     )
 
 
@@ -150,7 +150,7 @@ def test_older_invokeai(tmp_path: Path) -> None:
     }
     assert record.left_out == (
         "perlin: 0.1",
-        "noise: drawn where the model was (the same seed gives another picture here)",
+        "noise: from the device of the model (the same seed gives another picture in sdloop)",
     )
     text = {**SD_METADATA["image"], "prompt": "a cat"}
     record = _read(png_with(tmp_path / "b.png", sd_metadata={**SD_METADATA, "image": text}))
@@ -168,7 +168,7 @@ def test_comfyui(tmp_path: Path) -> None:
         "scheduler": "euler-a",
     }
     assert record.left_out == (
-        "seed: 4294967300 (of which torch keeps 32 bits, 4: the same noise)",
+        "seed: 4294967300 (torch uses the lower 32 bits, 4: the same noise)",
     )
 
 
@@ -215,7 +215,7 @@ def test_comfyui_normal_is_linspace(tmp_path: Path) -> None:
     record = _read(png_with(tmp_path / "a.png", prompt=graph))
     assert record.settings["timestep_spacing"] == "linspace"
     assert record.left_out == (
-        "positive: ComfyUI weighs words in another way than it is done here",
+        "positive: ComfyUI applies the weights of words differently from sdloop",
     )
 
 
@@ -224,7 +224,8 @@ def test_comfyui_that_is_not_simple_says_what_it_is_made_of(tmp_path: Path) -> N
     record = read_record(png_with(tmp_path / "a.png", prompt=graph))
     assert record.settings == {}
     assert record.left_out == (
-        "the graph is not one with a single KSampler: CLIPTextEncode, CheckpointLoaderSimple, "
+        "the graph must have a single KSampler to be read, got the nodes "
+        "CLIPTextEncode, CheckpointLoaderSimple, "
         "EmptyLatentImage, KSampler, SaveImage, VAEDecode",
     )
     graph = _graph(n3={"seed": 4, "latent_image": ["8", 0], "denoise": 0.6, "positive": ["9", 0]})

@@ -1,4 +1,4 @@
-"""Settings that are one JSON object: whose it is, what is taken over, and what is no prompt."""
+"""Settings in one JSON object: detecting the program, the settings read, and no false prompts."""
 
 import html
 import json
@@ -45,7 +45,7 @@ def test_what_swarmui_does_and_we_do_not(tmp_path: Path) -> None:
     }
     record = _read(tmp_path, parameters={"sui_image_params": values})
     assert record.left_out == (
-        "prompt: <segment:… of SwarmUI is only text here",
+        "prompt: SwarmUI's tag <segment:… is plain text in sdloop",
         "lora: ink at much",
         "initimage: sketch.png",
     )
@@ -92,7 +92,7 @@ def test_draw_things(tmp_path: Path) -> None:
         assert record.left_out == (
             "seed_mode: Scale Alike",
             "strength: 1",
-            "noise: Draw Things (the same seed gives another picture here)",
+            "noise: Draw Things (the same seed gives another picture in sdloop)",
         )
 
 
@@ -131,7 +131,7 @@ NO_PROMPTS = (
 
 @pytest.mark.parametrize("text", NO_PROMPTS)
 def test_json_of_nobody_we_know_is_no_prompt(tmp_path: Path, text: str) -> None:
-    with pytest.raises(FileError, match="does not say how it was made"):
+    with pytest.raises(FileError, match="contains no settings"):
         read_record(png_with(tmp_path / "a.png", parameters=text))
 
 
@@ -149,5 +149,5 @@ def test_numbers_of_a_camera_are_no_settings(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x9286] = "Brightness: 3, Contrast: 4, Sharpness: 5"
     Image.new("RGB", (32, 32)).save(tmp_path / "a.jpg", exif=exif)
-    with pytest.raises(FileError, match="does not say how it was made"):
+    with pytest.raises(FileError, match="contains no settings"):
         read_record(tmp_path / "a.jpg")

@@ -1,5 +1,6 @@
-"""Whatever a foreign file holds, its readers raise nothing: the rest of a folder goes on."""
+"""Readers of other programs' files never raise, so one file does not stop a whole folder."""
 
+import contextlib
 import copy
 import json
 from collections.abc import Iterator
@@ -16,11 +17,14 @@ from helpers.foreign import (
     NOVELAI,
     SD_METADATA,
     SWARM,
+    mflux_exif,
     png_with,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from sdloop.errors import FileError
 from sdloop.metadata.foreign.read import KEYWORDS
 from sdloop.metadata.picture import read_record
 from sdloop.metadata.record import Record, record_of
@@ -184,3 +188,18 @@ def test_a_prompt_in_parts_that_are_texts(tmp_path: Path) -> None:
     image = {**SD_METADATA["image"], "prompt": ["a red frog", {"prompt": "in a park"}, 3]}
     record = _read(tmp_path, sd_metadata={**SD_METADATA, "image": image})
     assert record.settings["prompt"] == "a red frog in a park"
+
+
+@given(data=st.binary(max_size=8), place=st.integers(0, 10_000), cut=st.booleans())
+@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_files_with_other_bytes_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, data: bytes, place: int, cut: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"mutated{suffix}"
+    Image.new("RGB", (8, 8)).save(path, exif=mflux_exif(MFLUX))
+    whole = path.read_bytes()
+    at = place % len(whole)
+    path.write_bytes(whole[:at] + data + (b"" if cut else whole[at + len(data) :]))
+    with contextlib.suppress(FileError):
+        read_record(path)

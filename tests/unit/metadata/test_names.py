@@ -1,4 +1,4 @@
-"""File names from templates: values stay inside their piece of the name, whatever is in them."""
+"""File names from templates: no value can add folders or break the name."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Picture files: what is written is read back, whole or not at all, and nothing is replaced."""
+"""Picture files: metadata are read back, files are complete or absent, none is overwritten."""
 
 import contextlib
 import json
@@ -140,7 +140,7 @@ def test_other_programs_see_the_a1111_text(tmp_path: Path, image, suffix: str) -
 def test_unusual_names_and_modes_are_refused(tmp_path: Path, image) -> None:
     with pytest.raises(SettingError, match=r"must end in \.png, \.jpg, \.jpeg, \.webp, got"):
         write_picture(image, tmp_path / "a.bmp", recipe=RECIPE)
-    with pytest.raises(FileError, match="cannot make a JPEG"):
+    with pytest.raises(FileError, match="cannot encode this picture as JPEG"):
         write_picture(image.convert("RGBA"), tmp_path / "a.jpg", recipe=RECIPE)
     with pytest.raises(SettingError, match="metadata must be one of full, minimal, none"):
         write_picture(image, tmp_path / "a.png", recipe=RECIPE, metadata="some")
@@ -151,7 +151,7 @@ def test_sides_beyond_the_format_are_refused_before_the_work(tmp_path: Path) -> 
     wide = replace(RECIPE, width=2**15)
     check_output(tmp_path / "a.png", wide)
     check_output(tmp_path / "a.jpg", wide)
-    with pytest.raises(SettingError, match=r"width must be at most 16383 in \.webp files"):
+    with pytest.raises(SettingError, match=r"width must be at most 16383 for \.webp files"):
         check_output(tmp_path / "a.webp", wide)
 
 
@@ -344,9 +344,9 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "a.png"
     text.write_text("hello")
     for path, reason in (
-        (tmp_path / "missing.png", "is not there"),
+        (tmp_path / "missing.png", "does not exist"),
         (tmp_path, "is not a file"),
-        (text, "neither PNG, JPEG, WebP, GIF nor MP4"),
+        (text, "must be a PNG, JPEG, WebP, GIF or MP4 file"),
     ):
         with pytest.raises(FileError, match=reason):
             read_record(path)

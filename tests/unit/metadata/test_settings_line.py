@@ -1,4 +1,4 @@
-"""A1111's line of settings as other sites and extensions write it, with JSON and lines below."""
+"""A1111's settings line with variants of other sites and extensions: JSON, and lines after it."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Finding a model, recognising it, and refusing what is not one: without torch in the way."""
+"""Finding and recognising models, and refusing other files, without importing torch."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 import diffusers
 import pytest
+import torch
 from helpers.tiny import (
     save_diffusers_folder,
     tiny_inpaint,
@@ -21,12 +22,15 @@ from helpers.tiny import (
     tiny_upscaler,
     write_json,
 )
+from helpers.weights import assert_same_weights
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.advice import Advice
 from sdloop.models.checkpoint.find import LAYOUTS, find_checkpoint, local_path
+from sdloop.models.checkpoint.folder import read_json
 from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.legacy import settled_scheduler
@@ -280,6 +284,22 @@ def test_refuses_other_pipelines_by_name(
     assert "sdloop runs Stable Diffusion 1.x, 2.x and SDXL base" in str(caught.value)
 
 
+def test_a_class_that_comes_with_the_file_that_defines_it(copy: Callable[[str], Path]) -> None:
+    """Repositories with code of their own name the file too; the code is not run."""
+    folder = copy("sd1")
+    before = find_checkpoint(str(folder))
+    edit(folder / "model_index.json", _class_name=["my_pipeline", "MyPipeline"])
+    for part, file in (("scheduler", "scheduler_config"), ("vae", "config"), ("unet", "config")):
+        own = read_json(folder, f"{part}/{file}.json")["_class_name"]
+        edit(folder / part / f"{file}.json", _class_name=[part, own])
+    found = find_checkpoint(str(folder))
+    assert found.scheduler_config == before.scheduler_config
+    assert load_components(found, device="cpu").unet.config.in_channels == 4
+    edit(folder / "model_index.json", prior=["diffusers", "PriorTransformer"])
+    with pytest.raises(ModelError, match="is a MyPipeline with a prior"):
+        find_checkpoint(str(folder))
+
+
 def test_refuses_an_sdxl_refiner(copy: Callable[[str], Path]) -> None:
     folder = copy("sdxl")
     edit(folder / "model_index.json", text_encoder=[None, None], tokenizer=[None, None])
@@ -366,12 +386,46 @@ def test_says_which_file_is_missing(copy: Callable[[str], Path], file: str) -> N
         find_checkpoint(str(folder))
 
 
-def test_never_unpickles_instead(copy: Callable[[str], Path]) -> None:
+def pickled(folder: Path, *parts: str, **extra: Any) -> None:
+    """The weights of ``parts`` as the .bin files of old repositories."""
+    for part in parts:
+        old = next((folder / part).glob("*.safetensors"))
+        name = old.stem.replace("model", "pytorch_model") if "text" in part else old.stem
+        torch.save(load_file(old) | extra, old.with_name(f"{name}.bin"))
+        old.unlink()
+
+
+def test_a_folder_of_bin_files_is_read_as_tensors_with_a_warning(
+    copy: Callable[[str], Path],
+) -> None:
+    folder = copy("sd1")
+    before = load_components(str(folder), device="cpu")
+    pickled(folder, "unet", "vae", "text_encoder")
+    found = find_checkpoint(str(folder))
+    assert {part: files[0].name for part, files in found.weights.items()} == {
+        "unet": "diffusion_pytorch_model.bin",
+        "vae": "diffusion_pytorch_model.bin",
+        "text_encoder": "pytorch_model.bin",
+    }
+    with pytest.warns(UserWarning, match=r"\.bin is a pickle: only its tensors are read"):
+        loaded = load_components(found, device="cpu")
+    for part in ("unet", "vae", "text_encoder"):
+        assert_same_weights(getattr(loaded, part), getattr(before, part))
+
+
+def test_safetensors_win_over_bin_files(copy: Callable[[str], Path]) -> None:
     folder = copy("sd1")
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    weights.rename(weights.with_suffix(".bin"))
-    with pytest.raises(ModelError, match=r"diffusion_pytorch_model\.bin is a pickle"):
-        find_checkpoint(str(folder))
+    weights.with_suffix(".bin").write_bytes(b"never read")
+    assert find_checkpoint(str(folder)).weights["unet"] == (weights,)
+
+
+def test_code_in_a_bin_file_never_runs(copy: Callable[[str], Path]) -> None:
+    folder = copy("sd1")
+    pickled(folder, "unet", code=Path("trace"))
+    found = find_checkpoint(str(folder))
+    with pytest.warns(UserWarning), pytest.raises(ModelError, match="holds more than tensors"):
+        load_components(found, device="cpu")
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "not valid JSON"), ("[]", "JSON object")])

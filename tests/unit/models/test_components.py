@@ -1,4 +1,4 @@
-"""Loading: every tensor at its place, on its device, in its precision; or a line that says why."""
+"""Loading: every tensor has the right name, device and dtype, or there is a one-line error."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Hashes of large files are remembered, and never those of another file."""
+"""The hash cache for large files never returns the hash of another file."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Models of the hub: offline from the cache, fetched once, and one line when that fails."""
+"""Models from the hub: read offline from the cache, downloaded once, one-line errors."""
 
 import hashlib
 import re
@@ -10,10 +10,12 @@ from typing import Any, BinaryIO
 
 import huggingface_hub
 import pytest
+import torch
 from helpers.fake_hub import COMMIT, forge_cache, serve
 from helpers.tiny import save_diffusers_folder, tiny_sd1, write_json
 from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors.torch import load_file
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.find import find_checkpoint
@@ -156,6 +158,39 @@ def test_fetches_only_what_is_needed(
     hub(CLOSED)
     assert find_checkpoint("org/tiny").revision == COMMIT
     assert find_checkpoint("org/tiny", variant="fp16").revision == COMMIT
+
+
+def test_a_variant_that_does_not_exist_costs_no_weights(
+    cache: Path, model: Path, hub: Callable[[str], None], tmp_path: Path
+) -> None:
+    remote = Path(shutil.copytree(model, tmp_path / "remote"))
+    tiny_sd1(seed=1).unet.save_pretrained(remote / "unet", variant="fp16", max_shard_size="1MB")
+    tiny_sd1(seed=1).vae.save_pretrained(remote / "vae", variant="ema")
+    with serve("org/tiny", remote) as (address, asked):
+        hub(address)
+        error = failing("org/tiny", variant="fp61")
+    assert str(error) == "org/tiny has no variant 'fp61' (it has 'ema', 'fp16')"
+    assert not any(name.endswith((".safetensors", ".bin")) for name in asked)
+
+
+def test_bin_files_are_fetched_where_there_is_nothing_else(
+    cache: Path, model: Path, hub: Callable[[str], None], tmp_path: Path
+) -> None:
+    remote = Path(shutil.copytree(model, tmp_path / "remote"))
+    for part, name in (("unet", "diffusion_pytorch_model"), ("text_encoder", "pytorch_model")):
+        old = next((remote / part).glob("*.safetensors"))
+        torch.save(load_file(old), old.with_name(f"{name}.bin"))
+        old.unlink()
+    with serve("org/tiny", remote) as (address, asked):
+        hub(address)
+        found = find_checkpoint("org/tiny")
+        assert sorted(name for name in asked if not name.endswith(".json")) == [
+            "text_encoder/pytorch_model.bin",
+            "unet/diffusion_pytorch_model.bin",
+            "vae/diffusion_pytorch_model.safetensors",
+        ]
+    hub(CLOSED)
+    assert find_checkpoint("org/tiny").weights == found.weights
 
 
 def test_refuses_before_it_fetches_weights(

@@ -1,6 +1,6 @@
-"""LoRAs: found and recognised by their tables, refused in one line, and gone from the next picture.
+"""LoRAs: found, recognised by their tensor names, one-line errors, and removed after use.
 
-That their pictures are diffusers' is in ``test_parity_lora.py``.
+``tests/parity/test_lora.py`` compares their pictures with diffusers.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from sdloop.pipeline.generate import generate, stream, stream_resolved
 from sdloop.pipeline.loaded_model import loaded_model
 from sdloop.pipeline.picture import Picture
 from sdloop.recipe.key import content_key
-from sdloop.recipe.loras import Lora, split_tags
+from sdloop.recipe.loras import Lora, split_other_tags, split_tags
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 
@@ -211,6 +211,9 @@ def test_every_form_of_a_lora_is_the_same() -> None:
         ("a <lora:x/ink:.5> <lora:two words:1> cat", "a cat", ["x/ink:0.5", "two words:1"]),
         ("(a cat <lora:ink:2>:1.2)", "(a cat :1.2)", ["ink:2"]),
         ("a cat\n<lora:ink:2>\non stilts", "a cat\non stilts", ["ink:2"]),
+        ("a cat <lora:ink:0.8:0.80>", "a cat", ["ink:0.8"]),
+        ("a cat <lora:ink::1>", "a cat", ["ink:1"]),
+        ("a <lyco:ink:1> cat <lora:ink:1>", "a <lyco:ink:1> cat", ["ink:1"]),
     ],
 )
 def test_prompts_call_loras(prompt: str, rest: str, names: list[str]) -> None:
@@ -219,7 +222,11 @@ def test_prompts_call_loras(prompt: str, rest: str, names: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "tag", ["<lora:>", "<lora::1>", "<lora:a:b>", "<lora:a:1:2>", "<lora: :1>"]
+    "tag",
+    [
+        *("<lora:>", "<lora::1>", "<lora:a:b>", "<lora:a:1:2>", "<lora: :1>", "<lora:a:1:1:8>"),
+        *("<lora:a:te=1:unet=1>", "<lora:a:0.5:>"),
+    ],
 )
 def test_a_tag_that_is_none(tag: str) -> None:
     with pytest.raises(
@@ -228,6 +235,28 @@ def test_a_tag_that_is_none(tag: str) -> None:
         split_tags(f"a cat {tag}")
     with pytest.raises(SettingError, match="prompt must end each <lora: with >, got"):
         split_tags("a cat <lora:ink:0.8")
+
+
+def test_two_scales_of_one_lora_are_told_apart() -> None:
+    with pytest.raises(SettingError, match=r"0\.8 for the text encoder and 0\.5 for the UNet"):
+        split_tags("a cat <lora:ink:0.8:0.5>")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "rest", "tags"),
+    [
+        ("a cat <b> 1 < 2 <3:4", "a cat <b> 1 < 2 <3:4", ()),
+        (
+            "a <hypernet:ink:0.8> cat <lyco:wash:1>",
+            "a cat",
+            ("<hypernet:ink:0.8>", "<lyco:wash:1>"),
+        ),
+        ("<x:y>a cat<LoRA:ink>", "a cat", ("<x:y>", "<LoRA:ink>")),
+        ("a cat <lora:ink:1> <lora:x:", "a cat <lora:ink:1> <lora:x:", ()),
+    ],
+)
+def test_other_tags_of_a1111(prompt: str, rest: str, tags: tuple[str, ...]) -> None:
+    assert split_other_tags(prompt) == (rest, tags)
 
 
 @pytest.mark.parametrize("name", ["prompt", "negative_prompt"])
@@ -309,6 +338,10 @@ def test_another_family_is_named(folder: Path, model: Path) -> None:
 FOREIGN: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
     "model": ({"model.diffusion_model.x": (2, 2)}, r"is a whole model \(use it with --model\)"),
     "embedding": ({"emb_params": (1, 32)}, "is a learned embedding"),
+    "bundle": (
+        {"lora_unet_a.lora_down.weight": (2, 2), "bundle_emb.frog.emb_params": (1, 32)},
+        "is a LoRA with learned embeddings bundled into it",
+    ),
     "nothing": ({"weight": (2, 2)}, "is not a LoRA: its tensors are weight"),
     "dora": ({"lora_unet_a.dora_scale": (2,)}, "is a DoRA, which diffusers does not run"),
     "loha": ({"lora_unet_a.hada_w1_a": (2, 2)}, "is a LoHa of LyCORIS"),

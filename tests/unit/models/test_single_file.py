@@ -1,4 +1,4 @@
-"""Single files in the LDM layout: every tensor at its place, for all families, offline."""
+"""Single files in the LDM layout: every tensor has the right name, for all families, offline."""
 
 import re
 import sys
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, EDMEulerScheduler, UNet2DConditionModel
 from helpers.ldm import ldm_tensors, ldm_vae, save_ldm_file
+from helpers.parity import pipeline
 from helpers.tiny import save_diffusers_folder, tiny_inpaint, tiny_sd1, tiny_sd2
 from helpers.weights import PARTS, TINY, assert_same_weights
 from safetensors.torch import load_file, save_file
@@ -26,6 +27,8 @@ from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.ldm import layout_of_file
 from sdloop.models.components.load import Components, load_components
+from sdloop.pipeline.generate import generate
+from sdloop.recipe.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +276,114 @@ def test_the_last_layer_that_stable_diffusion_2_does_not_use(layouts: Path, tmp_
     }
     file = save_ldm_file(tiny_sd2(), tmp_path / "m.safetensors", **unused)
     assert_same_weights(load(file, layouts / "sd2").text_encoder, tiny_sd2().text_encoder)
+
+
+IDS = "text_model.embeddings.position_ids"
+
+
+@pytest.mark.parametrize(
+    ("family", "names"),
+    [
+        ("sd1", ["cond_stage_model.transformer.text_projection.weight"]),
+        ("sd1", [f"cond_stage_model.transformer.{IDS}", "cond_stage_model.logit_scale"]),
+        ("sd2", [f"cond_stage_model.model.transformer.{IDS}", "cond_stage_model.model.attn_mask"]),
+        ("sdxl", ["conditioner.embedders.0.transformer.text_projection.weight"]),
+        ("sdxl", [f"conditioner.embedders.1.model.transformer.{IDS}"]),
+        ("sdxl", ["conditioner.embedders.0.logit_scale"]),
+    ],
+)
+def test_harmless_tensors_are_dropped(
+    layouts: Path, tmp_path: Path, family: str, names: list[str]
+) -> None:
+    """What ComfyUI and others save with a text encoder, and every loader drops."""
+    extra = {name: torch.ones(1, 77) for name in names}
+    file = save_ldm_file(TINY[family](), tmp_path / "m.safetensors", **extra)
+    loaded = load(file, layouts / family)
+    for part in PARTS:
+        assert_same_weights(getattr(loaded, part), getattr(TINY[family](), part))
+
+
+def test_the_projection_of_the_second_text_encoder_is_no_extra(
+    layouts: Path, tmp_path: Path
+) -> None:
+    tensors = ldm_tensors(TINY["sdxl"]())
+    del tensors["conditioner.embedders.1.model.text_projection"]
+    save_file(tensors, tmp_path / "m.safetensors")
+    with pytest.raises(ModelError, match=r"text_projection\.weight is missing"):
+        load(tmp_path / "m.safetensors", layouts / "sdxl")
+
+
+# SD-Turbo: Stable Diffusion 2 as the code of SDXL names it.
+
+
+def in_sgm(**extra: Tensor) -> dict[str, Tensor]:
+    old, new = "cond_stage_model.", "conditioner.embedders.0."
+    tensors = ldm_tensors(tiny_sd2(seed=5)) | extra
+    return {name.replace(old, new): tensor for name, tensor in tensors.items()}
+
+
+def test_stable_diffusion_2_in_the_layout_of_sgm(layouts: Path, tmp_path: Path) -> None:
+    layer = "cond_stage_model.model.transformer.resblocks.23."
+    unused = {
+        f"{layer}ln_1.weight": torch.ones(32),
+        f"{layer}attn.in_proj_weight": torch.ones(96, 32),
+        "cond_stage_model.model.text_projection": torch.ones(32, 32),
+        "cond_stage_model.model.logit_scale": torch.tensor(4.6),
+        "denoiser.sigmas": torch.ones(1000),
+    }
+    file = tmp_path / "sd_turbo.safetensors"
+    save_file(in_sgm(**unused), file)
+    found = find_checkpoint(str(file), layout=layouts / "sd2")
+    assert found.family == "sd2"
+    loaded = load_components(found, device="cpu")
+    for part in ("unet", "vae", "text_encoder"):
+        assert_same_weights(getattr(loaded, part), getattr(tiny_sd2(seed=5), part))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("model.diffusion_model.label_emb.0.0.weight", (32, 32)),
+        ("conditioner.embedders.0.model.ln_final.weight", (1280,)),
+    ],
+)
+def test_a_refiner_is_none(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
+    save_file(in_sgm() | {name: torch.zeros(shape)}, tmp_path / "m.safetensors")
+    with pytest.raises(ModelError, match="is an SDXL refiner"):
+        find_checkpoint(str(tmp_path / "m.safetensors"))
+
+
+# CosXL: SDXL in EDM's terms.
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
+def test_cosxl_is_run_as_it_was_trained(layouts: Path, tmp_path: Path, ending: str) -> None:
+    """As ComfyUI takes the file, and diffusers with the scheduler that was made for CosXL."""
+    most, file = (90.0, 120.0)[ending == "ckpt"], tmp_path / f"cosxl.{ending}"
+    marks = {"edm_vpred.sigma_max": torch.tensor(most), "edm_vpred.sigma_min": torch.tensor(0.002)}
+    if ending == "ckpt":
+        torch.save(ldm_tensors(TINY["sdxl"]()) | marks, file)
+    else:
+        save_ldm_file(TINY["sdxl"](), file, **marks)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loaded = load(file, layouts / "sdxl")
+    wanted = Recipe(prompt="a cat", seed=7, steps=3, width=32, height=32, guidance_scale=5)
+    [picture] = generate(loaded, [wanted])
+    pipe = pipeline(loaded, wanted, [7])
+    pipe.scheduler = EDMEulerScheduler(
+        sigma_min=loaded.scheduler_config["sigma_min"],
+        sigma_max=most,
+        sigma_data=1.0,
+        prediction_type="v_prediction",
+        sigma_schedule="exponential",
+    )
+    expected = pipe(
+        prompt="a cat", num_inference_steps=3, width=32, height=32, guidance_scale=5,
+        generator=torch.Generator().manual_seed(7), output_type="latent",
+    ).images  # fmt: skip
+    assert torch.equal(picture.latents, expected[0])
+    assert loaded.scheduler_config["sigma_min"] == pytest.approx(0.002)
 
 
 # A VAE in a file of its own.

@@ -1,4 +1,4 @@
-"""From Recipes to pictures: batches, seeds, failures."""
+"""From Recipes to pictures: batches, seeds, errors."""
 
 import time
 from dataclasses import replace

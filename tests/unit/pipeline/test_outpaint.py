@@ -1,4 +1,4 @@
-"""Pictures that grow: the same loop, window by window, around pixels that stay."""
+"""Outpainting: the same loop for each window, and the original pixels do not change."""
 
 import hashlib
 from typing import Any

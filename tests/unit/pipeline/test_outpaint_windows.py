@@ -1,4 +1,4 @@
-"""Where the windows of a growing picture lie: nothing is left out, and each sees what is there."""
+"""The windows for outpainting: they cover everything, and each overlaps finished pixels."""
 
 import numpy as np
 import pytest

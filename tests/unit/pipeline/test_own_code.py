@@ -1,4 +1,4 @@
-"""``generate(denoise=…, scheduler=…)``: a loop and a scheduler of the caller's own."""
+"""``generate(denoise=…, scheduler=…)``: the caller's own loop and scheduler."""
 
 import importlib.util
 import sys

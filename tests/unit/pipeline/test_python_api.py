@@ -1,4 +1,4 @@
-"""``import sdloop``: pictures in three lines, with files like those of the command line."""
+"""``import sdloop``: pictures in three lines, and the same files as the command line."""
 
 import subprocess
 import sys

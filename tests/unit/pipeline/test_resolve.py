@@ -1,4 +1,4 @@
-"""Where Recipes meet their models and files: once each, whoever makes the pictures."""
+"""Resolving Recipes with models and files: each only once, in every interface."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A UNet behind windows: where it looks, and that nobody sees the windows' borders."""
+"""A UNet applied in windows: their positions, and no visible borders."""
 
 import itertools
 from typing import Any

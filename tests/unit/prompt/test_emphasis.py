@@ -1,4 +1,4 @@
-"""Weighted words and long prompts: the text encoders walked by hand, and diffusers' pipelines."""
+"""Weighted words and long prompts, compared with encoding by hand and diffusers' pipelines."""
 
 from typing import Any
 

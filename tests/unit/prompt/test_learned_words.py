@@ -1,4 +1,4 @@
-"""Learned words: how they are written, what their files say, and what becomes of a prompt."""
+"""Learned words: their syntax in prompts, their files, and the resulting prompts."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""The grammar of prompts. Where an example says so, A1111's own doctests say the same."""
+"""The grammar of prompts. Marked examples come from A1111's own doctests."""
 
 import re
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The table of settings: whatever is a row of it is everywhere that a setting can be named."""
+"""The table of settings: each of its rows can be used wherever settings have names."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Steps that are listed one by one, or by Align Your Steps: diffusers' own, or refused by name."""
+"""Listed timesteps and sigmas, and Align Your Steps: equal to diffusers, or a named error."""
 
 import inspect
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Mixtures in the library: what the UNet is told at which step, and how predictions combine."""
+"""Mixtures: the UNet's prompt at each step, and how predictions are combined."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a Recipe accepts, what it refuses and in which words, and its way to text and back."""
+"""Recipes: valid values, error messages, and conversion to text and back."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""How a Recipe is guided: what can be said, in which words, and what contradicts what."""
+"""Guidance settings of a Recipe: valid values, error messages, and contradictions."""
 
 from typing import Any
 

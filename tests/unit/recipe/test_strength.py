@@ -1,4 +1,4 @@
-"""How many steps a strength runs, and which strengths are too small for one."""
+"""The number of steps for each strength, and strengths too small for one step."""
 
 import pytest
 from hypothesis import given

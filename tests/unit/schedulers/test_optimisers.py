@@ -1,4 +1,4 @@
-"""Optimisers in a scheduler's place: what is foretold, when they stop, and for whom."""
+"""Optimisers as schedulers: the predicted noise level, when they stop, and which models fit."""
 
 from dataclasses import replace
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""CFG++: its two schedulers against the formulas that the paper and k-diffusion have for them."""
+"""CFG++: its two schedulers, compared with the formulas of the paper and k-diffusion."""
 
 from typing import Any
 

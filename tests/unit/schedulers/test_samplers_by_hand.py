@@ -1,4 +1,4 @@
-"""The samplers of examples/samplers: as exact as they claim to be, and diffusers' own."""
+"""The samplers of examples/samplers: their order of accuracy, and equality with diffusers."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Schedulers by name: what is made, what is refused, and on which device their arithmetic stays."""
+"""Schedulers by name: valid and invalid settings, and the device of their calculations."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The client's side of a call, against a worker that says what a test has it say."""
+"""The client's side of a call, with a fake worker that sends prepared messages."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""What a worker forgets after a call: the caller's own modules, and no installed package."""
+"""A worker forgets the caller's own modules after a call, but not installed packages."""
 
 import importlib
 import sys

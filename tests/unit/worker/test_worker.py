@@ -1,4 +1,4 @@
-"""The warm worker, as processes: what a call prints and writes is what it would without one."""
+"""The warm worker as a process: a call prints and writes the same as without a worker."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What client and worker say to each other, and what a command line says about workers."""
+"""The messages between client and worker, and the command line's messages about workers."""
 
 import os
 from pathlib import Path
