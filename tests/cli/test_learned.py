@@ -78,7 +78,7 @@ def test_several_words_and_a_token_of_ones_own(tiny_model: Path, frog: Path) -> 
         (("--embedding", "frog"), 2, "embeddings must be like FILE or FILE:TOKEN"),
         (("--embedding", "frog.safetensors"), 2, "'<frog>' is not in 'a man'"),
         (("--replace-token", "man"), 2, "replace_tokens must be like puppy=cat"),
-        (("--replace-token", "man=zyzzyva"), 2, "replace_tokens: 'zyzzyva' must be one token"),
+        (("--replace-token", "man=zyzzyva"), 2, "replace_tokens: 'zyzzyva' must be a single token"),
     ],
 )
 def test_refusals_are_one_line(
