@@ -189,10 +189,21 @@ def settle_shape(args: argparse.Namespace) -> None:
         raise ValueError(f"--factor must be a power of two, got {args.factor}")
     if args.size % (2 * args.factor):
         raise ValueError(f"--size must be a multiple of twice the factor, got {args.size}")
+    if args.like and not args.start:
+        check_like(args.like, args.size)
     args.channels = args.channels or CHANNELS.get(args.factor, ())
     if len(args.channels) != levels:
         raise ValueError(
             f"--channels must be {levels} for a factor of {args.factor}, got {args.channels}"
+        )
+
+
+def check_like(folder: Path, size: int) -> None:
+    """See that a VAE is of half the side, which its latents then share."""
+    config = AutoencoderKL.load_config(folder)
+    if config["sample_size"] * 2 != size:
+        raise ValueError(
+            f"--like must name a VAE of half the --size, got {config['sample_size']} for {size}"
         )
 
 
