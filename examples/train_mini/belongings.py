@@ -7,6 +7,9 @@ from things import tree
 
 WOOD = (170, 112, 58)
 GREEN = (62, 160, 62)
+LEAF = (158, 226, 72)
+HANGING, STANDING, SIDEWAYS = (0.0, -1.0), (-0.3, 0.95), (-0.92, -0.4)
+"""The directions of a leaf from its stalk."""
 RED = (214, 44, 56)
 CREAM = (250, 240, 214)
 
@@ -22,12 +25,25 @@ def stilts(pen: Pen, height: float) -> None:
 
 
 def leaf(pen: Pen, mouth: Point) -> None:
-    """A pointed leaf on its stalk, held at the mouth and hanging outwards."""
-    x, y = mouth
-    outline = [(0, 0), (-0.08, 0.10), (-0.20, 0.12), (-0.32, 0.02), (-0.26, -0.10), (-0.12, -0.10)]
-    pen.line([(x + 0.04, y + 0.02), (x, y)], 0.03, INK)
-    pen.shape([(x + dx, y + dy) for dx, dy in outline], GREEN)
-    pen.line([(x, y), (x - 0.26, y + 0.01)], 0.02, (190, 230, 140))
+    """A large leaf of a brighter green than any subject's, held at the mouth by its stalk; it
+    hangs outwards from a face, and down from a mouth at the box's edge, so that it is whole."""
+    down = mouth[0] < -0.25
+    x, y = mouth if down else (mouth[0] + 0.04, mouth[1] + 0.02)
+    along = HANGING if down and y > 0.2 else STANDING if down else SIDEWAYS
+    half = [(0.0, 0.0), (0.07, 0.08), (0.17, 0.105), (0.27, 0.06), (0.36, 0.0)]
+    rim = half + [(far, -wide) for far, wide in half[-2:0:-1]]
+    spots = [spot((x, y), along, far, wide) for far, wide in rim]
+    pen.line([(x, y), spot((x, y), along, -0.06, 0.0)], 0.035, pen.ink)
+    pen.shape(spots, LEAF)
+    pen.line([spot((x, y), along, 0.0, 0.0), spot((x, y), along, 0.27, 0.0)], 0.026, GREEN)
+
+
+def spot(start: Point, along: Point, far: float, wide: float) -> Point:
+    """The point ``far`` along a direction from ``start`` and ``wide`` to its side."""
+    return (
+        start[0] + along[0] * far - along[1] * wide,
+        start[1] + along[1] * far + along[0] * wide,
+    )
 
 
 def hat(pen: Pen, head: Point) -> None:
@@ -41,7 +57,7 @@ def hat(pen: Pen, head: Point) -> None:
 def shade_tree(pen: Pen, side: int) -> None:
     """A broad green tree on one side of the picture's middle, its crown above everybody;
     the pen's unit is the picture's side."""
-    tree(replace(pen, left=pen.at(0.2 * side, 0)[0], unit=0.92 * pen.unit), coat(GREEN))
+    tree(replace(pen, left=pen.at(0.17 * side, 0)[0], unit=0.92 * pen.unit), coat(GREEN))
 
 
 def umbrella(pen: Pen, top: float) -> None:

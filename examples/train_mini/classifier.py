@@ -1,6 +1,8 @@
 """Train the judge: a small network that tells what is drawn, on drawn scenes alone.
 
     python examples/train_mini/classifier.py --out runs/judge
+    python examples/train_mini/classifier.py --out runs/judge --start examples/train_mini/judge \
+        --pictures 60000
     python examples/train_mini/classifier.py --out runs/judge --confusions
 
 Run the first again to resume it. Its scenes are of seeds that no other training draws, and it is
@@ -15,9 +17,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from faults import face_of, fault_of
 from judge import (
+    ALL_ANSWERS,
     ANSWERS,
     HELD_OUT,
+    WEIGHTS,
     Answer,
     Judge,
     draw_batches,
@@ -26,14 +31,15 @@ from judge import (
     measure,
     save_judge,
 )
-from scenes import Scene, sample_scene
+from safetensors.torch import load_file
+from scenes import sample_scene
 from torch import Generator, Tensor
 from training import cosine_rate
 
 TRAIN = 1 << 42
 """The first of the seeds that the judge is trained on."""
 
-SIZES = (64, 64), (96, 64), (64, 64), (64, 96)
+SIZES = (128, 128), (192, 128), (128, 128), (128, 192)
 """What each batch in turn is drawn at: (width, height)."""
 
 CHECKPOINT = "checkpoint.pt"
@@ -62,12 +68,39 @@ def soften(pictures: Tensor, generator: Generator) -> Tensor:
     return pictures * dice(0.85, 1.15) + dice(-0.1, 0.1) + noise
 
 
-def wanted(scenes: list[Scene]) -> dict[str, Tensor]:
-    """What each scene is, as places in ``ANSWERS``."""
+UNASKED = -100
+"""In place of an answer that there is none to, as ``F.cross_entropy`` has it."""
+
+
+def wanted(seeds: range) -> dict[str, Tensor]:
+    """What the scene of each seed is, as places in ``ALL_ANSWERS``, or ``UNASKED``."""
+    truths = []
+    for seed in seeds:
+        scene = sample_scene(seed)
+        truths.append({name: getattr(scene, name) for name in ANSWERS})
+        truths[-1] |= face_of(scene, fault_of(seed, scene))
     return {
-        name: torch.tensor([choices.index(getattr(scene, name)) for scene in scenes])
-        for name, choices in ANSWERS.items()
+        name: torch.tensor(
+            [choices.index(truth[name]) if name in truth else UNASKED for truth in truths]
+        )
+        for name, choices in ALL_ANSWERS.items()
     }
+
+
+def cross_entropy(logits: Tensor, answers: Tensor) -> Tensor:
+    """The mean over those that were asked, and 0 where nobody was."""
+    total = F.cross_entropy(logits.float(), answers, ignore_index=UNASKED, reduction="sum")
+    return total / (answers != UNASKED).sum().clamp(min=1)
+
+
+def first_judge(start: Path | None) -> Judge:
+    """A judge to begin with: untrained, or with all that fits of another's."""
+    judge = Judge()
+    if start:
+        own, other = judge.state_dict(), load_file(start / WEIGHTS)
+        fits = {name: value.float() for name, value in other.items() if name in own}
+        judge.load_state_dict(own | fits)
+    return judge
 
 
 class Lessons:
@@ -80,7 +113,7 @@ class Lessons:
     def __init__(self, args: argparse.Namespace) -> None:
         torch.manual_seed(args.seed)
         self.args, self.done = args, 0
-        self.judge = Judge()
+        self.judge = first_judge(args.start)
         self.optimizer = torch.optim.AdamW(self.judge.parameters(), weight_decay=0.02, fused=True)
         self.drawing = self.learning = self.seen = 0.0
         path = args.out / CHECKPOINT
@@ -103,9 +136,9 @@ class Lessons:
         first = TRAIN + self.done * self.args.batch
         seeds = range(first, first + self.args.batch)
         size = SIZES[self.done % len(SIZES)]
-        pictures = next(draw_batches(seeds, size, self.args.batch))
+        pictures = next(draw_batches(seeds, size, self.args.batch, spoiled=True))
         generator = Generator().manual_seed(self.done)
-        return soften(pictures, generator), wanted([sample_scene(seed) for seed in seeds])
+        return soften(pictures, generator), wanted(seeds)
 
     def step(self, rate: float) -> float:
         """One optimiser step; returns the sum of the questions' cross-entropies."""
@@ -117,7 +150,7 @@ class Lessons:
         self.judge.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.args.precision == "bf16"):
             logits = self.judge(pictures)
-        losses = [F.cross_entropy(logits[name].float(), answers[name]) for name in ANSWERS]
+        losses = [cross_entropy(logits[name], answers[name]) for name in ALL_ANSWERS]
         loss = torch.stack(losses).sum()
         self.optimizer.zero_grad()
         loss.backward()
@@ -192,6 +225,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--pictures", type=int, default=240_000, help="to see in all; sets the cosine's length"
     )
+    parser.add_argument("--start", type=Path, help="a judge to begin with")
     parser.add_argument("--batch", type=int, default=64, help="pictures per step")
     parser.add_argument("--rate", type=float, default=4e-3, help="highest learning rate")
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from backdrops import BACKDROPS, Sheet
 from belongings import hat, leaf, shade_tree, stilts, umbrella
-from pen import Pen, as_wood, coat
+from pen import WHOLE, Pen, as_wood, coat
 from PIL import Image, ImageDraw
 from scenes import COLOURS, Scene
 from styles import STYLES, Style, tiled
@@ -17,6 +17,9 @@ from subjects import SUBJECTS
 
 CANVAS = 256
 """Pixels that the shorter side is drawn with, at least."""
+
+THINNEST = 0.012
+"""Of an outline, as a share of the shorter side: a pixel and a half of 128."""
 
 ROOM = {"nothing": 1.0, "stilts": 0.76, "leaf": 0.96, "hat": 0.88, "tree": 0.74, "umbrella": 0.80}
 """How large a lone subject is drawn, so that what it has fits above or below it."""
@@ -67,7 +70,7 @@ def draw_figure(scene: Scene, pen: Pen, image: Image.Image, lift: float) -> None
 
 
 def draw_flat(
-    scene: Scene, canvas: tuple[int, int], style: Style, rng: random.Random
+    scene: Scene, canvas: tuple[int, int], style: Style, rng: random.Random, fault: str
 ) -> Image.Image:
     """The whole scene before its style is applied, on a canvas of (width, height)."""
     image = Image.new("RGB", canvas)
@@ -76,6 +79,7 @@ def draw_flat(
     pen = Pen(
         draw=sheet.draw, left=sheet.width / 2, unit=sheet.side, ink=style.ink, weight=style.weight,
         ground=sheet.height - sheet.side * rng.uniform(0.06, 0.10), night=scene.setting == "night",
+        thinnest=THINNEST * sheet.side, fault=fault, blind_from=SUBJECTS[scene.subject].middle,
     )  # fmt: skip
     if scene.doing == "tree":
         shade_tree(pen, side=rng.choice((-1, 1)))
@@ -86,9 +90,10 @@ def draw_flat(
     return image
 
 
-def draw_scene(scene: Scene, size: tuple[int, int]) -> Image.Image:
-    """The scene as an RGB picture of (width, height) pixels; a pure function of its arguments."""
+def draw_scene(scene: Scene, size: tuple[int, int], *, fault: str = WHOLE) -> Image.Image:
+    """The scene as an RGB picture of (width, height) pixels; a pure function of its arguments. A
+    ``fault`` (of those in ``pen``) spoils its subjects, for a judge to learn from."""
     rng, style = random.Random(scene.layout), STYLES[scene.style]
     zoom = max(1, round(CANVAS / min(size)))
     canvas = size[0] * zoom, size[1] * zoom
-    return style.finish(draw_flat(scene, canvas, style, rng).reduce(zoom), rng)
+    return style.finish(draw_flat(scene, canvas, style, rng, fault).reduce(zoom), rng)

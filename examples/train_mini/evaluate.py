@@ -18,7 +18,7 @@ from pathlib import Path
 
 import findings
 from findings import Numbers, Size
-from judge import Judge, load_judge
+from judge import Judge, load_judge, look_at
 from making import Settings
 from questions import Question, questions
 from report import print_report, print_sweep
@@ -42,9 +42,11 @@ def examine(
 ) -> Numbers:
     """All that is found out at one size."""
     assert settings.size is not None
-    verdicts = findings.generated(components, judge, asked, settings)
+    images = findings.pictures_of(components, asked, settings)
+    verdicts = look_at(judge, images)
     return {
         "shares": findings.measure_shares(asked, verdicts, trust),
+        "sharpness": findings.measure_sharpness(asked, images, settings.size),
         "vae": findings.measure_vae(components, judge, settings.size),
         "frechet": findings.measure_features(judge, verdicts, settings.size),
         "seeds": findings.measure_seeds(components, settings),

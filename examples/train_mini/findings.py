@@ -12,9 +12,11 @@ import torch
 from judge import HELD_OUT, Judge, Verdicts, accuracy, draw_batches, look, look_at, to_tensor
 from judge import measure as measure_judge
 from making import Settings, make, make_mixed
-from measures import frechet_distance, pairwise_rms, psnr, rms, through_vae
+from measures import edge_energy, frechet_distance, pairwise_rms, psnr, rms, through_vae
+from PIL.Image import Image
 from questions import PROMPTS, Question, tally
-from scenes import STYLES, sample_scene
+from scenes import STYLES, Scene, sample_scene
+from torch import Tensor
 
 from sdloop.models.components.load import Components
 
@@ -51,12 +53,47 @@ def check_judge(judge: Judge, size: Size) -> dict[str, float]:
     return shares
 
 
+def pictures_of(
+    components: Components, asked: Sequence[Question], settings: Settings
+) -> list[Image]:
+    """The pictures that these prompts make; the n-th has the seed n."""
+    recipes = [settings.recipe(one.prompt, seed) for seed, one in enumerate(asked)]
+    return make(components, recipes, settings.batch_size)
+
+
 def generated(
     components: Components, judge: Judge, asked: Sequence[Question], settings: Settings
 ) -> Verdicts:
-    """What the judge says of the pictures that these prompts make; the n-th has the seed n."""
-    recipes = [settings.recipe(one.prompt, seed) for seed, one in enumerate(asked)]
-    return look_at(judge, make(components, recipes, settings.batch_size))
+    """What the judge says of the pictures that these prompts make."""
+    return look_at(judge, pictures_of(components, asked, settings))
+
+
+def by_style(scenes: Sequence[Scene], values: Tensor) -> dict[str, float | None]:
+    """The mean of the values, one for each scene, of each style; None where there is none of
+    it."""
+    means: dict[str, float | None] = {}
+    for style in STYLES:
+        places = [place for place, scene in enumerate(scenes) if scene.style == style]
+        means[style] = values[places].mean().item() if places else None
+    return means
+
+
+def sharpness(scenes: Sequence[Scene], made: Tensor, drawn: Tensor) -> dict[str, float | None]:
+    """The energy of the edges of made pictures over that of drawn ones of the same scenes, by
+    style: 1 is as crisp as drawn."""
+    ours, theirs = by_style(scenes, made), by_style(scenes, drawn)
+    return {style: ours[style] and ours[style] / theirs[style] for style in STYLES}
+
+
+def measure_sharpness(
+    asked: Sequence[Question], images: Sequence[Image], size: Size
+) -> dict[str, float | None]:
+    """The sharpness of generated pictures, beside the scenes that their prompts describe."""
+    scenes = [question.scene for question in asked]
+    drawn = draw_batches(range(PROMPTS, PROMPTS + len(asked)), size)
+    energies = torch.cat([edge_energy(some) for some in drawn])
+    made = torch.cat([edge_energy(to_tensor([image])) for image in images])
+    return sharpness(scenes, made, energies)
 
 
 def measure_shares(
@@ -85,19 +122,21 @@ def measure_features(judge: Judge, verdicts: Verdicts, size: Size) -> Numbers:
 
 
 def measure_vae(components: Components, judge: Judge, size: Size) -> Numbers:
-    """The PSNR of drawn scenes that went through the VAE, of all and by style, and what the judge
-    makes of them: generated pictures leave the same decoder, and can hardly be read better."""
+    """The PSNR of drawn scenes that went through the VAE, of all and by style, their sharpness, and
+    what the judge makes of them: generated pictures leave the same decoder, and can hardly be read
+    better."""
     seeds = range(FRESH, FRESH + RECONSTRUCTED)
     scenes = [sample_scene(seed) for seed in seeds]
-    made = list(through_vae(components.vae, draw_batches(seeds, size)))
-    drawn = draw_batches(seeds, size)
+    drawn = list(draw_batches(seeds, size))
+    made = list(through_vae(components.vae, iter(drawn)))
     decibels = torch.cat([psnr(*pair) for pair in zip(drawn, made, strict=True)])
-    by_style = {}
-    for style in STYLES:
-        places = [place for place, scene in enumerate(scenes) if scene.style == style]
-        by_style[style] = decibels[places].mean().item() if places else None
-    seen = accuracy(look(judge, iter(made)), scenes)
-    return {"psnr": decibels.mean().item(), "psnr_by_style": by_style, "accuracy": seen}
+    energies = (torch.cat([edge_energy(some) for some in each]) for each in (made, drawn))
+    return {
+        "psnr": decibels.mean().item(),
+        "psnr_by_style": by_style(scenes, decibels),
+        "sharpness": sharpness(scenes, *energies),
+        "accuracy": accuracy(look(judge, iter(made)), scenes),
+    }
 
 
 def measure_seeds(components: Components, settings: Settings) -> Numbers:

@@ -20,12 +20,17 @@ def add_flags(
     add(f"--{unit}", dest="seen", type=int, default=seen, help="to see in all [%(default)s]")
     add("--batch", type=int, help=f"{unit} per step and process [256 on a GPU]")
     add("--rate", type=float, default=rate, help="highest learning rate [%(default)s]")
+    add("--optimizer", choices=("adamw", "muon"), default="adamw", help="[%(default)s]")
     add("--every", type=int, default=every, help="steps between checkpoints [%(default)s]")
     add("--report", type=int, default=250, help="steps between reports [%(default)s]")
     add("--workers", type=int, default=4, help="that make batches ahead; 0: none [%(default)s]")
     add("--average-every", type=int, default=0, help="see the README on two CPU cores [off]")
     add("--precision", choices=("no", "bf16"), default="bf16", help="of the forward [%(default)s]")
-    add("--compile", action="store_true", help="let torch.compile fuse the model")
+    add(
+        "--compile",
+        action="store_true",
+        help="let torch.compile fuse the model; its gradients are checked first",
+    )
     add("--seed", type=int, default=0, help="of the first weights [%(default)s]")
 
 

@@ -8,6 +8,7 @@ it.
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from drawing import draw_scene
+from faults import FACES, face_of, fault_of
+from pen import WHOLE
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from scenes import COLOURS, COUNTS, DOINGS, SETTINGS, STYLES, SUBJECTS, Scene, sample_scene
@@ -31,6 +34,9 @@ ANSWERS: dict[str, tuple[Answer, ...]] = {
     "doing": tuple(DOINGS),
 }
 """What is asked of a picture, by the names of a Scene's fields, and what may be answered."""
+
+ALL_ANSWERS: dict[str, tuple[Answer, ...]] = ANSWERS | FACES
+"""And what is asked of those whose face can be seen."""
 
 SIDE = 64
 """Pixels of the shorter side that the judge looks at."""
@@ -79,7 +85,7 @@ class Judge(nn.Module):
             convolution(3, first, stride=2), convolution(first, first, stride=1), *levels
         )
         self.heads = nn.ModuleDict(
-            {name: nn.Linear(last, len(choices)) for name, choices in ANSWERS.items()}
+            {name: nn.Linear(last, len(choices)) for name, choices in ALL_ANSWERS.items()}
         )
 
     def features(self, pictures: Tensor) -> Tensor:
@@ -112,13 +118,13 @@ class Verdicts:
 
     def answers(self, name: str) -> list[Answer]:
         """The most probable choice for each picture."""
-        choices = ANSWERS[name]
+        choices = ALL_ANSWERS[name]
         return [choices[place] for place in self.probabilities[name].argmax(dim=1).tolist()]
 
     def mean_probabilities(self, name: str) -> dict[Answer, float]:
         """How probable each choice is on average."""
         mean = self.probabilities[name].mean(dim=0).tolist()
-        return dict(zip(ANSWERS[name], mean, strict=True))
+        return dict(zip(ALL_ANSWERS[name], mean, strict=True))
 
 
 @torch.no_grad()
@@ -145,11 +151,16 @@ def look_at(judge: Judge, pictures: Sequence[Image.Image]) -> Verdicts:
     return look(judge, (to_tensor(pictures[start : start + BATCH]) for start in starts))
 
 
-def draw_batches(seeds: range, size: tuple[int, int], batch: int = BATCH) -> Iterator[Tensor]:
-    """The scenes of these seeds, drawn at (width, height), a batch at a time."""
+def draw_batches(
+    seeds: range, size: tuple[int, int], batch: int = BATCH, *, spoiled: bool = False
+) -> Iterator[Tensor]:
+    """The scenes of these seeds, drawn at (width, height), a batch at a time; ``spoiled`` gives
+    some of them the faults of ``faults.py``."""
     for start in range(0, len(seeds), batch):
-        some = seeds[start : start + batch]
-        yield to_tensor([draw_scene(sample_scene(seed), size) for seed in some])
+        some = [(seed, sample_scene(seed)) for seed in seeds[start : start + batch]]
+        faults = [fault_of(seed, scene) if spoiled else WHOLE for seed, scene in some]
+        drawn = zip(some, faults, strict=True)
+        yield to_tensor([draw_scene(scene, size, fault=fault) for (_, scene), fault in drawn])
 
 
 def right(verdicts: Verdicts, scenes: Sequence[Scene]) -> dict[str, list[bool]]:
@@ -167,15 +178,38 @@ def right(verdicts: Verdicts, scenes: Sequence[Scene]) -> dict[str, list[bool]]:
     return answers | {"stilts": stilts}
 
 
-def accuracy(verdicts: Verdicts, scenes: Sequence[Scene]) -> dict[str, float]:
-    """The share of right answers to each question."""
-    return {name: sum(each) / len(each) for name, each in right(verdicts, scenes).items()}
+def faces_right(
+    verdicts: Verdicts, scenes: Sequence[Scene], faults: Sequence[str]
+) -> dict[str, list[bool | None]]:
+    """Whether each answer about a face is right; None where it cannot be asked."""
+    faces = [face_of(*pair) for pair in zip(scenes, faults, strict=True)]
+    return {
+        name: [
+            answer == face[name] if name in face else None
+            for answer, face in zip(verdicts.answers(name), faces, strict=True)
+        ]
+        for name in FACES
+    }
+
+
+def accuracy(
+    verdicts: Verdicts, scenes: Sequence[Scene], faults: Sequence[str] | None = None
+) -> dict[str, float]:
+    """The share of right answers to each question, NaN where it could not be asked."""
+    faults = faults or [WHOLE] * len(scenes)
+    answers = right(verdicts, scenes) | faces_right(verdicts, scenes, faults)
+    shares = {}
+    for name, each in answers.items():
+        given = [answer for answer in each if answer is not None]
+        shares[name] = sum(given) / len(given) if given else math.nan
+    return shares
 
 
 def measure(judge: Judge, seeds: range, size: tuple[int, int]) -> dict[str, float]:
-    """The share of right answers about the drawn scenes of these seeds."""
+    """The share of right answers about the drawn scenes of these seeds, some of them spoiled."""
     scenes = [sample_scene(seed) for seed in seeds]
-    return accuracy(look(judge, draw_batches(seeds, size)), scenes)
+    faults = [fault_of(*pair) for pair in zip(seeds, scenes, strict=True)]
+    return accuracy(look(judge, draw_batches(seeds, size, spoiled=True)), scenes, faults)
 
 
 def save_judge(judge: Judge, folder: Path, record: dict[str, object]) -> None:
@@ -188,7 +222,7 @@ def save_judge(judge: Judge, folder: Path, record: dict[str, object]) -> None:
     }
     save_file({name: value.contiguous() for name, value in tensors.items()}, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)
-    text = json.dumps({"answers": ANSWERS, **record}, indent=2)
+    text = json.dumps({"answers": ALL_ANSWERS, **record}, indent=2)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
 
 
@@ -196,7 +230,7 @@ def load_judge(folder: Path) -> Judge:
     """The judge of a folder; raises ``ValueError`` when it learned other answers than the scenes
     have now."""
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    for name, choices in ANSWERS.items():
+    for name, choices in ALL_ANSWERS.items():
         learned = record["answers"].get(name)
         if learned != list(choices):
             raise ValueError(

@@ -1,7 +1,7 @@
 """A pen that draws in a subject's own unit box, and the colours it draws with."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from PIL import ImageDraw
@@ -11,6 +11,14 @@ Point = tuple[float, float]
 
 INK: Colour = (38, 32, 40)
 WHITE: Colour = (250, 250, 246)
+
+WHOLE, EYELESS, ONE_EYED, HEADLESS, TWO_HEADED = (
+    "whole", "eyeless", "one-eyed", "headless", "two-headed",
+)  # fmt: skip
+"""How a subject may be drawn. Only the first is ever trained on by what makes pictures."""
+
+BIG = 0.12
+"""Ovals from this radius on, in box units, are shaded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +44,26 @@ def mix(colour: Colour, other: Colour, share: float) -> Colour:
 def coat(colour: Colour) -> Coat:
     """The tones of a coat, from its main colour."""
     return Coat(body=colour, dark=mix(colour, INK, 0.35), light=mix(colour, WHITE, 0.5))
+
+
+def shadow(colour: Colour) -> Colour:
+    """The tone of a colour's side in the shade."""
+    return mix(colour, INK, 0.22)
+
+
+def lit_part(
+    box: tuple[float, float, float, float], stroke: int
+) -> tuple[float, float, float, float]:
+    """The ellipse of a shaded oval that is in the light: inside its outline, touching it at the
+    upper left.
+
+    >>> lit_part((0, 0, 100, 100), 0)
+    (1.0, 1.0, 91.0, 91.0)
+    """
+    left, top, right, bottom = box
+    wide, high = right - left - 2 * stroke, bottom - top - 2 * stroke
+    x, y = left + stroke + 0.01 * wide, top + stroke + 0.01 * high
+    return x, y, x + 0.9 * wide, y + 0.9 * high
 
 
 def as_it_is(colour: Colour) -> Colour:
@@ -76,7 +104,9 @@ class Pen:
     ``left`` and ``ground`` are the canvas pixels of the box's origin, ``unit`` is the length of
     its side in pixels, and ``flip`` is -1 for a mirrored subject. ``ink`` and ``weight`` are the
     outline's colour and strength, ``tint`` is what becomes of every fill, and ``night`` lets a
-    subject light its windows.
+    subject light its windows. ``thinnest`` is the least an outline may measure in pixels, and
+    ``fault`` what is left out or put twice on purpose, so that a judge can learn to see it: a
+    one-eyed subject has no eye to the right of ``blind_from``.
     """
 
     draw: ImageDraw.ImageDraw
@@ -88,6 +118,9 @@ class Pen:
     ink: Colour = INK
     weight: float = 1.0
     tint: Callable[[Colour], Colour] = as_it_is
+    thinnest: float = 1.0
+    fault: str = WHOLE
+    blind_from: float = 0.0
 
     def at(self, x: float, y: float) -> Point:
         """Canvas pixels of a point of the unit box."""
@@ -96,7 +129,7 @@ class Pen:
     @property
     def stroke(self) -> int:
         """Outlines scale with the subject, and never vanish."""
-        return max(1, round(self.unit * 0.02 * self.weight))
+        return max(1, round(max(self.unit * 0.02, self.thinnest) * self.weight))
 
     def span(self, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
         """Pillow's (left, top, right, bottom) of a rectangle given by two corners."""
@@ -106,11 +139,16 @@ class Pen:
     def oval(
         self, x: float, y: float, rx: float, ry: float, fill: Colour, *, outline: bool = True
     ) -> None:
-        """An ellipse around (x, y)."""
+        """An ellipse around (x, y); a big one with an outline is darker at its lower right, for the
+        light comes from the upper left."""
         box = self.span(x - rx, y - ry, x + rx, y + ry)
         width = self.stroke if outline else 0
         ink = self.ink if outline else None
-        self.draw.ellipse(box, fill=self.tint(fill), outline=ink, width=width)
+        shaded = outline and min(rx, ry) >= BIG
+        colour = self.tint(fill)
+        self.draw.ellipse(box, fill=shadow(colour) if shaded else colour, outline=ink, width=width)
+        if shaded:
+            self.draw.ellipse(lit_part(box, width), fill=colour)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, fill: Colour) -> None:
         """An outlined rectangle."""
@@ -149,8 +187,48 @@ class Pen:
 
     def eye(self, x: float, y: float, radius: float) -> None:
         """A round white eye with a dark pupil."""
+        if not self.sees(x):
+            return
         self.oval(x, y, radius, radius, WHITE)
-        self.oval(x, y, radius * 0.5, radius * 0.55, INK, outline=False)
+        self.oval(x, y, radius * 0.55, radius * 0.6, INK, outline=False)
+        self.glint(x, y, radius * 0.6)
+
+    def bead(self, x: float, y: float, radius: float) -> None:
+        """A small dark eye."""
+        if self.sees(x):
+            self.dot(x, y, radius)
+            self.glint(x, y, radius)
+
+    def slit(self, x: float, y: float, radius: float, fill: Colour) -> None:
+        """A cat's eye."""
+        if self.sees(x):
+            self.oval(x, y, radius, radius * 1.15, fill)
+            self.oval(x, y, radius * 0.42, radius * 0.95, INK, outline=False)
+            self.glint(x, y, radius * 0.6)
+
+    def lamp(self, x: float, y: float, radius: float, fill: Colour) -> None:
+        """A robot's eye."""
+        if self.sees(x):
+            self.box(x - radius, y - radius * 0.9, x + radius, y + radius * 0.9, fill)
+            self.dot(x, y, radius * 0.42)
+
+    def glint(self, x: float, y: float, radius: float) -> None:
+        """The light in an eye of this radius, always on the same side of the picture."""
+        at = x - self.flip * radius * 0.35, y + radius * 0.35
+        self.oval(*at, radius * 0.36, radius * 0.36, WHITE, outline=False)
+
+    def sees(self, x: float) -> bool:
+        """Whether an eye at ``x`` is drawn; a fault may leave it out."""
+        return not (self.fault == EYELESS or (self.fault == ONE_EYED and x > self.blind_from))
+
+    def heads(self, draw: Callable[["Pen"], None], middle: float) -> None:
+        """The head of an animal in profile, whose body's middle is at ``middle``; a fault may leave
+        it out, or put another on the other end."""
+        if self.fault == TWO_HEADED:
+            other = self.at(2 * middle, 0)[0]
+            draw(replace(self, left=other, flip=-self.flip))
+        if self.fault != HEADLESS:
+            draw(self)
 
     def dot(self, x: float, y: float, radius: float) -> None:
         """A dark spot: a small eye, a nose."""

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from captions import told
-from judge import ANSWERS, Verdicts, right
+from faults import FACES
+from judge import ANSWERS, Verdicts, faces_right, right
 from measures import Share, share_of
+from pen import WHOLE
 from scenes import Scene, sample_scene
 
 PROMPTS = 1 << 41
@@ -41,7 +43,7 @@ def questions(count: int) -> list[Question]:
 
 def tally(asked: Sequence[Question], verdicts: Verdicts) -> dict[str, Share]:
     """The share of right answers about each attribute, over the pictures whose prompt names it,
-    and ``STILTS``."""
+    ``STILTS`` and ``FACES``."""
     answers = right(verdicts, [question.scene for question in asked])
     shares = {
         name: share_of(
@@ -49,7 +51,15 @@ def tally(asked: Sequence[Question], verdicts: Verdicts) -> dict[str, Share]:
         )
         for name in ANSWERS
     }
-    return shares | stilts(asked, verdicts)
+    return shares | stilts(asked, verdicts) | faces(asked, verdicts)
+
+
+def faces(asked: Sequence[Question], verdicts: Verdicts) -> dict[str, Share]:
+    """The Shares of those whose eyes are all there, and who have one head, of the prompts for a
+    lone subject that has them and is large enough to show it."""
+    scenes = [question.scene for question in asked]
+    seen = faces_right(verdicts, scenes, [WHOLE] * len(scenes))
+    return {name: share_of([ok for ok in seen[name] if ok is not None]) for name in FACES}
 
 
 def stilts(asked: Sequence[Question], verdicts: Verdicts) -> dict[str, Share]:

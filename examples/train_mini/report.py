@@ -37,11 +37,15 @@ def shares_table(found: Numbers) -> str:
     return table(rows)
 
 
+def in_styles(values: Numbers, digits: int) -> str:
+    """A number for each style that there is one for."""
+    return ", ".join(f"{style} {value:.{digits}f}" for style, value in values.items() if value)
+
+
 def print_report(size: str, found: Numbers) -> None:
     """One size's findings for people."""
     vae, frechet, seeds = found["vae"], found["frechet"], found["seeds"]
-    by_style = vae["psnr_by_style"].items()
-    styles = ", ".join(f"{style} {value:.1f}" for style, value in by_style if value)
+    styles = in_styles(vae["psnr_by_style"], 1)
     columns = found | {"seen_through_vae": vae["accuracy"]}
     print(f"{size}\n{shares_table(columns)}")
     print("on stilts: of the prompts that ask for stilts; off stilts: of all others")
@@ -49,6 +53,10 @@ def print_report(size: str, found: Numbers) -> None:
         print(f"{name} is not judged: of drawn scenes it tells {percent(found['judge'][name])}")
     print()
     print(f"reconstruction {vae['psnr']:.1f} dB ({styles})")
+    print(
+        f"edges, of those of drawn scenes: generated {in_styles(found['sharpness'], 2)}; "
+        f"reconstructed {in_styles(vae['sharpness'], 2)}"
+    )
     print(
         f"Frechet distance {frechet['generated']:.2f} from drawn scenes; "
         f"other drawn scenes have {frechet['drawn']:.2f}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pen import INK, Colour
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
 Pixels = NDArray[np.float32]
 
@@ -25,6 +25,9 @@ BLOCKS = 32
 
 WAVES = 8
 """Repeats of a texture along the shorter side."""
+
+CRISP = ImageFilter.UnsharpMask(radius=1, percent=90, threshold=2)
+"""What makes a block that an outline crosses dark rather than grey; its halos are not taken."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +103,8 @@ def pencil(picture: Image.Image, _: random.Random) -> Image.Image:
 def pixel_art(picture: Image.Image, _: random.Random) -> Image.Image:
     """Blocks of one colour, from a palette of nine levels a channel."""
     small = picture.reduce(max(1, min(picture.size) // BLOCKS))
-    levels = np.round(np.asarray(small, dtype=np.float32) / 32) * 32
+    crisp = ImageChops.darker(small, small.filter(CRISP))
+    levels = np.round(np.asarray(crisp, dtype=np.float32) / 32) * 32
     return to_image(levels).resize(picture.size, Image.Resampling.NEAREST)
 
 

@@ -9,11 +9,19 @@ NIGHT_WINDOW = (255, 222, 96)
 DAY_WINDOW = (196, 226, 240)
 DOOR = (104, 66, 40)
 TRUNK = (112, 72, 42)
+CHEEK = (240, 160, 140)
 
 
 def window_of(pen: Pen) -> tuple[int, int, int]:
     """Windows are lit at night."""
     return NIGHT_WINDOW if pen.night else DAY_WINDOW
+
+
+def window(pen: Pen, x: float, y: float, half: float) -> None:
+    """A square one of four panes around (x, y)."""
+    pen.box(x - half, y - half * 1.2, x + half, y + half * 1.2, window_of(pen))
+    pen.line([(x, y - half * 1.2), (x, y + half * 1.2)], 0.022, pen.ink)
+    pen.line([(x - half, y), (x + half, y)], 0.022, pen.ink)
 
 
 def house(pen: Pen, coat: Coat) -> None:
@@ -22,9 +30,10 @@ def house(pen: Pen, coat: Coat) -> None:
     pen.box(-0.40, 0.0, 0.40, 0.58, coat.body)
     pen.shape([(-0.50, 0.56), (0, 0.95), (0.50, 0.56)], coat.dark)
     pen.box(-0.10, 0.0, 0.10, 0.34, DOOR)
+    pen.oval(0.055, 0.16, 0.022, 0.022, NIGHT_WINDOW, outline=False)
     pen.oval(0, 0.70, 0.07, 0.07, window_of(pen))
     for side in (-1, 1):
-        pen.box(side * 0.26 - 0.09, 0.22, side * 0.26 + 0.09, 0.44, window_of(pen))
+        window(pen, side * 0.26, 0.33, 0.10)
 
 
 def castle(pen: Pen, coat: Coat) -> None:
@@ -40,7 +49,7 @@ def castle(pen: Pen, coat: Coat) -> None:
         pen.shape(
             [(side * 0.36 - 0.18, 0.65), (side * 0.36, 0.93), (side * 0.36 + 0.18, 0.65)], coat.dark
         )
-        pen.box(side * 0.36 - 0.045, 0.40, side * 0.36 + 0.045, 0.54, window_of(pen))
+        pen.box(side * 0.36 - 0.05, 0.38, side * 0.36 + 0.05, 0.54, window_of(pen))
     pen.oval(0, 0.22, 0.11, 0.12, DOOR)
     pen.box(-0.11, 0.0, 0.11, 0.22, DOOR)
 
@@ -68,8 +77,10 @@ def person(pen: Pen, coat: Coat) -> None:
     pen.oval(0, 0.84, 0.20, 0.18, (84, 54, 36))
     pen.oval(0, 0.79, 0.17, 0.165, skin)
     for side in (-1, 1):
-        pen.dot(side * 0.07, 0.81, 0.026)
-    pen.arc(0, 0.74, 0.07, 0.05)
+        pen.bead(side * 0.075, 0.81, 0.034)
+        pen.oval(side * 0.10, 0.735, 0.03, 0.022, CHEEK, outline=False)
+    pen.line([(0, 0.78), (0.012, 0.755)], 0.018, (190, 130, 100))
+    pen.arc(0, 0.73, 0.07, 0.045)
 
 
 def robot(pen: Pen, coat: Coat) -> None:
@@ -86,8 +97,10 @@ def robot(pen: Pen, coat: Coat) -> None:
         pen.oval(x, 0.33, 0.055, 0.055, lamp)
     pen.box(-0.25, 0.55, 0.25, 0.88, coat.body)
     for side in (-1, 1):
-        pen.box(side * 0.12 - 0.07, 0.69, side * 0.12 + 0.07, 0.81, (255, 240, 120))
-    pen.line([(-0.13, 0.62), (0.13, 0.62)], 0.04, INK)
+        pen.lamp(side * 0.12, 0.75, 0.075, (255, 240, 120))
+    pen.box(-0.14, 0.585, 0.14, 0.645, WHITE)
+    for x in (-0.07, 0, 0.07):
+        pen.line([(x, 0.585), (x, 0.645)], 0.018, pen.ink)
 
 
 def boat(pen: Pen, coat: Coat) -> None:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from dataset import Data, Size, held_out_places
 from diffusers import AutoencoderKL
+from enlarge import Likeness, copy_inner_levels
 from files import replace_folder
 from flags import add_flags, parse_flags, start
 from loading import Share, Tensors
@@ -29,6 +30,8 @@ KL_WEIGHT = 2e-4
 """Of the mean KL per latent number: enough to keep the latents near unit size, too little to
 blur."""
 
+LEAST_PULL = 0.03
+"""Of the latents towards those of the VAE that ``--like`` names, at the end of the run."""
 
 CHANNELS = {4: (24, 48, 96), 8: (16, 32, 64, 96)}
 """Of the levels, by factor."""
@@ -66,15 +69,17 @@ class Reconstruction(nn.Module):
     """The VAE and its losses in one forward, which is what accelerate wraps for several
     devices."""
 
-    def __init__(self, vae: AutoencoderKL, *, freeze_encoder: bool) -> None:
+    def __init__(
+        self, vae: AutoencoderKL, *, freeze_encoder: bool, likeness: Likeness | None = None
+    ) -> None:
         super().__init__()
-        self.vae = vae
+        self.vae, self.likeness = vae, likeness
         vae.encoder.requires_grad_(not freeze_encoder)
         vae.quant_conv.requires_grad_(not freeze_encoder)
 
-    def forward(self, pictures: Tensor, noise: Tensor) -> Losses:
+    def forward(self, pictures: Tensor, noise: Tensor, pull: Tensor | None = None) -> Losses:
         """Losses of a batch: L1 and squares for colour, L1 of the edges for sharpness, KL for the
-        latents."""
+        latents, and ``pull`` times their distance from those of another VAE."""
         posterior = self.vae.encode(pictures).latent_dist
         made = self.vae.decode(posterior.mean + posterior.std * noise).sample.float()
         (across, down), (made_across, made_down) = edges(pictures), edges(made)
@@ -84,7 +89,11 @@ class Reconstruction(nn.Module):
             "edge": F.l1_loss(made_across, across) + F.l1_loss(made_down, down),
         }
         kl = posterior.kl().float().mean() / noise[0].numel()
-        return {"loss": sum(losses.values()) + KL_WEIGHT * kl, **losses, "kl": kl}
+        loss = sum(losses.values()) + KL_WEIGHT * kl
+        if self.likeness is not None and pull is not None:
+            losses["unlike"] = self.likeness(pictures, posterior.mean)
+            loss = loss + pull * losses["unlike"]
+        return {"loss": loss, **losses, "kl": kl}
 
 
 @torch.no_grad()
@@ -101,21 +110,44 @@ def measure_psnr(vae: AutoencoderKL, data: Data, size: Size, count: int = 64) ->
 def first_vae(args: argparse.Namespace) -> AutoencoderKL:
     """The weights to begin with: those of ``--start``, or random ones of ``--seed``."""
     if args.start:
-        return AutoencoderKL.from_pretrained(args.start, use_safetensors=True)
-    return make_vae(args.size, tuple(args.channels))
+        return load_vae(args.start)
+    vae = make_vae(args.size, tuple(args.channels))
+    if args.like:
+        copied = copy_inner_levels(vae, load_vae(args.like))
+        print(f"{copied} tensors copied from {args.like}")
+    return vae
+
+
+def load_vae(folder: Path) -> AutoencoderKL:
+    """The VAE of a folder, in float32."""
+    return AutoencoderKL.from_pretrained(folder, use_safetensors=True, torch_dtype=torch.float32)
+
+
+def pull_at(step: int, steps: int) -> float:
+    """The weight of the latents' likeness: strong until the new level has found its place, then
+    ever weaker, down to ``LEAST_PULL``.
+
+    >>> [pull_at(step, 2000) for step in (0, 1000, 2000)]
+    [1.0, 0.1, 0.03]
+    """
+    if step < 1000:
+        return 10 ** -(step / 1000)
+    return LEAST_PULL + (0.1 - LEAST_PULL) * (1 - (step - 1000) / max(1, steps - 1000))
 
 
 def train(args: argparse.Namespace) -> None:
     """Train until ``--pictures`` have been seen, beginning at the run's last checkpoint."""
     accelerator, data, vae = start(args, batch=16), args.data, first_vae(args)
     size = vae.config.sample_size, vae.config.sample_size
-    model = Reconstruction(vae, freeze_encoder=args.freeze_encoder)
+    likeness = Likeness(load_vae(args.like)) if args.like else None
+    model = Reconstruction(vae, freeze_encoder=args.freeze_encoder, likeness=likeness)
     trainer = Trainer(args, accelerator, "vae", model)
     shape = args.batch, LATENT_CHANNELS, *(side // factor_of(vae) for side in reversed(size))
 
     def feed(step: int, batch: Tensors, generator: torch.Generator) -> Tensors:
         noise = torch.randn(shape, generator=generator, device=generator.device)
-        return to_floats(*batch), noise
+        pull = torch.tensor(pull_at(step, trainer.steps), device=generator.device)
+        return to_floats(*batch), noise, pull
 
     for step in trainer.run(PictureBatches(data=data, share=trainer.share, size=size), feed):
         if trainer.due(args.report):
@@ -133,6 +165,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--factor", type=int, help="pixels per latent along a side [8]")
     add("--channels", type=int, nargs="+", help="of the levels [16 32 64 96 for a factor of 8]")
     add("--start", type=Path, help="begin with this VAE folder")
+    add("--like", type=Path, help="VAE of half the side whose inner levels and latents to take")
     add("--freeze-encoder", action="store_true", help="train the decoder alone")
     args = parse_flags(parser, argv)
     try:
@@ -156,10 +189,21 @@ def settle_shape(args: argparse.Namespace) -> None:
         raise ValueError(f"--factor must be a power of two, got {args.factor}")
     if args.size % (2 * args.factor):
         raise ValueError(f"--size must be a multiple of twice the factor, got {args.size}")
+    if args.like and not args.start:
+        check_like(args.like, args.size)
     args.channels = args.channels or CHANNELS.get(args.factor, ())
     if len(args.channels) != levels:
         raise ValueError(
             f"--channels must be {levels} for a factor of {args.factor}, got {args.channels}"
+        )
+
+
+def check_like(folder: Path, size: int) -> None:
+    """See that a VAE is of half the side, which its latents then share."""
+    config = AutoencoderKL.load_config(folder)
+    if config["sample_size"] * 2 != size:
+        raise ValueError(
+            f"--like must name a VAE of half the --size, got {config['sample_size']} for {size}"
         )
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from compiling import check_gradients, compile_model
 from loading import Make, Share, Tensors, load
 from log import Log, Losses
+from muon import Muon
 from torch import nn
 
 Feed = Callable[[int, Tensors, torch.Generator], Tensors]
@@ -33,6 +35,13 @@ def cosine_rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
+def make_optimizer(name: str, trained: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimiser of ``--optimizer``; the rate is set at every step."""
+    if name == "muon":
+        return Muon(trained)
+    return torch.optim.AdamW(trained, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+
+
 class Trainer:
     """One of a run's parts being trained: its modules, its optimiser and how far it came.
 
@@ -49,22 +58,21 @@ class Trainer:
         self, args: argparse.Namespace, accelerator: Accelerator, name: str, model: nn.Module,
         **kept: nn.Module,
     ) -> None:  # fmt: skip
-        self.args, self.accelerator, self.done = args, accelerator, 0
+        self.args, self.accelerator, self.done, self.checked = args, accelerator, 0, False
         self.modules = {"model": model, **kept}
         self.file = args.out / f"{name}.pt"
         for module in self.modules.values():
             module.to(accelerator.device)
         self.trained = [value for value in model.parameters() if value.requires_grad]
-        optimizer = torch.optim.AdamW(
-            self.trained, betas=(0.9, 0.99), weight_decay=0.01, fused=True
-        )
+        optimizer = make_optimizer(args.optimizer, self.trained)
         world = accelerator.num_processes
         self.averaging = args.average_every if world > 1 else 0
         # Evaluation mode is the one in which accelerate leaves gradients to their own process.
         self.model = accelerator.prepare_model(model, evaluation_mode=self.averaging > 0)
         self.optimizer = accelerator.prepare(optimizer)
+        self.eager = self.model
         if args.compile:
-            self.model = torch.compile(self.model)
+            self.model = compile_model(self.eager)
         self.share = Share(batch=args.batch, rank=accelerator.process_index, world=world)
         self.steps = args.seen // (args.batch * world)
         self.log = Log(
@@ -120,8 +128,12 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = cosine_rate(self.done, self.steps, self.args.rate)
         device = self.accelerator.device
-        inputs = [tensor.to(device, non_blocking=True) for tensor in batch]
-        losses = self.model(*feed(self.done, tuple(inputs), self.generator()))
+        inputs = tuple(tensor.to(device, non_blocking=True) for tensor in batch)
+        fed = feed(self.done, inputs, self.generator())
+        if self.model is not self.eager and not self.checked:
+            check_gradients(self.eager, self.model, self.trained, fed)
+            self.checked = True
+        losses = self.model(*fed)
         self.accelerator.backward(losses["loss"])
         self.accelerator.clip_grad_norm_(self.trained, 1.0)
         self.optimizer.step()

@@ -14,7 +14,10 @@ import findings
 import numpy as np
 import pytest
 import torch
+from drawing import draw_scene
+from faults import FACES, SPOILED, face_of, fault_of, possible_faults
 from judge import (
+    ALL_ANSWERS,
     ANSWERS,
     HELD_OUT,
     RECORD,
@@ -27,10 +30,12 @@ from judge import (
     save_judge,
 )
 from making import Settings, make, make_mixed
-from measures import frechet_distance, pairwise_rms, psnr, wilson
+from measures import edge_energy, frechet_distance, pairwise_rms, psnr, wilson
+from pen import EYELESS, HEADLESS, ONE_EYED, TWO_HEADED, WHOLE
 from PIL import Image
 from questions import PROMPTS, Question, questions, tally
-from scenes import Scene
+from scenes import STYLES, Scene, sample_scene
+from subjects import SUBJECTS
 
 import sdloop
 from sdloop.models.components.load import Components
@@ -68,6 +73,7 @@ def verdicts_on(*scenes: Scene) -> Verdicts:
         name: torch.eye(len(choices))[[choices.index(getattr(scene, name)) for scene in scenes]]
         for name, choices in ANSWERS.items()
     }
+    probabilities |= {name: torch.tensor([[1.0, 0.0]] * len(scenes)) for name in FACES}
     return Verdicts(probabilities=probabilities, features=torch.zeros(len(scenes), 128))
 
 
@@ -148,6 +154,50 @@ def test_stilts_that_nobody_asked_for_are_wrong() -> None:
     )
     assert (shares["on stilts"].right, shares["on stilts"].asked) == (1, 2)
     assert (shares["off stilts"].right, shares["off stilts"].asked) == (3, 5)
+
+
+def test_a_face_is_asked_for_where_it_can_be_seen() -> None:
+    frog, pixel, three, giraffe, house = (
+        replace(SCENE, **change)
+        for change in ({}, {"style": "pixel"}, {"count": 3}, {"subject": "giraffe"},
+                       {"subject": "house"})
+    )  # fmt: skip
+    assert face_of(frog) == {"eyes": "all"}
+    assert face_of(frog, ONE_EYED) == face_of(frog, EYELESS) == {"eyes": "missing"}
+    assert face_of(pixel) == face_of(three) == face_of(house) == {}
+    assert face_of(giraffe) == {"eyes": "all", "head": "one"}
+    assert face_of(giraffe, TWO_HEADED) == {"head": "none or two"}
+    shares = tally(asked((frog, set()), (pixel, set()), (giraffe, set())),
+                   verdicts_on(frog, pixel, giraffe))  # fmt: skip
+    assert (shares["eyes"].right, shares["eyes"].asked) == (2, 2)
+    assert (shares["head"].right, shares["head"].asked) == (1, 1)
+
+
+@pytest.mark.parametrize("subject", [name for name in SUBJECTS if SUBJECTS[name].eyes])
+def test_every_fault_shows(subject: str) -> None:
+    scene = replace(SCENE, subject=subject, doing="nothing")
+    sound = np.asarray(draw_scene(scene, (128, 128)), dtype=int)
+    for fault in possible_faults(scene):
+        spoiled = np.asarray(draw_scene(scene, (128, 128), fault=fault), dtype=int)
+        changed = (np.abs(sound - spoiled).max(axis=2) > 40).sum()
+        assert changed > (200 if fault in (HEADLESS, TWO_HEADED) else 8), fault
+
+
+def test_a_judge_sees_spoiled_scenes_as_often_as_it_is_said() -> None:
+    scenes = [(seed, sample_scene(seed)) for seed in range(4000)]
+    able = [(seed, scene) for seed, scene in scenes if possible_faults(scene)]
+    share = sum(fault_of(seed, scene) != WHOLE for seed, scene in able) / len(able)
+    assert share == pytest.approx(SPOILED, abs=0.04)
+
+
+def test_edges_blurred_away_are_missed_in_the_sharpness_of_their_style() -> None:
+    drawn = torch.zeros(2, 3, 8, 8)
+    drawn[:, :, :, 4:] = 1
+    made = drawn.clone()
+    made[1] /= 2
+    scenes = [SCENE, replace(SCENE, style="pencil")]
+    found = findings.sharpness(scenes, edge_energy(made), edge_energy(drawn))
+    assert found == {"cartoon": 1.0, "watercolour": None, "pencil": 0.25, "pixel": None}
 
 
 def test_questions_are_captions_of_held_out_scenes() -> None:
@@ -295,11 +345,12 @@ def test_the_command_reports_everything(
     assert numbers["guidance_scale"] == sdloop.load_components("mini").guidance_scale
     for size, found in numbers["sizes"].items():
         assert size in out
-        assert list(found["shares"]) == [*ANSWERS, "on stilts", "off stilts"]
+        assert [*found["shares"]][:8] == [*ANSWERS, "on stilts", "off stilts"]
         assert found["shares"]["subject"]["asked"] == 4
         stilts = [found["shares"][half]["asked"] for half in ("on stilts", "off stilts")]
         assert sum(stilts) == 4
-        assert set(found["judge"]) == set(found["vae"]["accuracy"]) == {*ANSWERS, "stilts"}
+        assert set(found["judge"]) == set(found["vae"]["accuracy"]) == {*ALL_ANSWERS, "stilts"}
+        assert set(found["sharpness"]) == set(found["vae"]["sharpness"]) == set(STYLES)
         assert 5 < found["vae"]["psnr"] < 60
         assert f"reconstruction {found['vae']['psnr']:.1f} dB" in out
         assert found["frechet"]["generated"] > 0
@@ -415,8 +466,10 @@ SHIPPED = Path(evaluate.__file__).parent / "judge"
 
 def test_the_shipped_judge_may_judge() -> None:
     shipped, fresh = load_judge(SHIPPED), range(findings.FRESH, findings.FRESH + 400)
-    shares = findings.measure_judge(shipped, fresh, (64, 64))
-    assert min(shares.values()) >= 0.98, shares
+    for size in ((64, 64), (128, 128)):
+        shares = findings.measure_judge(shipped, fresh, size)
+        assert min(shares[name] for name in findings.REQUIRED) >= 0.98, shares
+        assert min(shares[name] for name in FACES) >= 0.93, shares
 
 
 @pytest.mark.slow

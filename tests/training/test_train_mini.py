@@ -19,11 +19,14 @@ from types import ModuleType
 
 import byte_pairs
 import cache_latents
+import compiling
 import data_folder
 import dataset
 import denoising
+import enlarge
 import export
 import models
+import muon
 import numpy as np
 import pytest
 import scenes
@@ -87,8 +90,9 @@ def readied(begun: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["dataset", "data_folder", "training", "denoising", "train_words", "captions", "pen"]
-)
+    "name", ["dataset", "data_folder", "training", "denoising", "train_words", "captions", "pen",
+             "train_vae", "enlarge", "muon"],
+)  # fmt: skip
 def test_the_examples_in_the_docstrings_hold(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0
@@ -189,6 +193,14 @@ def test_unet_training_resumes_exactly(begun: Path, readied: Path, workers: str)
         assert equal(weights(readied / "unet.pt", module), weights(begun / "unet.pt", module))
 
 
+def test_training_with_muon_resumes_exactly(tmp_path: Path) -> None:
+    flags = [*VAE, "--optimizer", "muon", "--channels", "8", "16", "16", "16"]
+    run(train_vae, tmp_path / "whole", flags)
+    killed_at(3, train_vae, tmp_path / "broken", flags)
+    run(train_vae, tmp_path / "broken", flags)
+    assert equal(*(weights(tmp_path / name / "vae.pt") for name in ("whole", "broken")))
+
+
 def test_words_training_resumes_exactly(begun: Path, tmp_path: Path) -> None:
     flags = [*WORDS, "--every", "1"]
     killed_at(2, train_words, tmp_path, flags)
@@ -276,6 +288,140 @@ def test_the_frozen_encoder_keeps_its_weights(begun: Path, tmp_path: Path) -> No
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert not any(name.startswith(("encoder.", "quant_conv.")) for name in moved)
     assert any(name.startswith("decoder.") for name in moved)
+
+
+def test_muon_moves_each_matrix_by_the_same_length_and_leaves_the_rest_to_adamw() -> None:
+    layers = torch.nn.Sequential(torch.nn.Conv2d(16, 32, 3), torch.nn.Conv2d(32, 3, 3))
+    optimizer = muon.Muon(layers.parameters())
+    others, matrices = optimizer.param_groups
+    assert [one.shape for one in matrices["params"]] == [(32, 16, 3, 3)]
+    assert len(others["params"]) == 3
+    before = [one.detach().clone() for one in layers.parameters()]
+    layers(torch.randn(2, 16, 8, 8)).square().mean().backward()
+    for group in optimizer.param_groups:
+        group["lr"] = 0.01
+    optimizer.step()
+    steps = [one - old for one, old in zip(layers.parameters(), before, strict=True)]
+    assert steps[0].square().mean().sqrt().item() == pytest.approx(0.002, rel=0.2)
+    assert all(step.abs().max().item() == pytest.approx(0.01, rel=0.1) for step in steps[1:])
+
+
+@pytest.fixture(scope="module")
+def small_vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE of 16 pixels and factor 4 whose latents are those of the tests' larger one."""
+    out = tmp_path_factory.mktemp("small")
+    flags = ["--size", "16", "--factor", "4", "--channels", "8", "8", "8"]
+    run(train_vae, out, [*VAE, *flags])
+    return out / "vae"
+
+
+def test_a_vae_begins_with_the_inner_levels_of_one_of_half_the_side(small_vae: Path) -> None:
+    large, small = models.make_vae(32, (8, 8, 8, 8)), train_vae.load_vae(small_vae)
+    copied = enlarge.copy_inner_levels(large, small)
+    assert copied > 0.9 * len(small.state_dict())
+    hidden = torch.randn(1, 8, 8, 8)
+    for one, other in (
+        (large.encoder.down_blocks[2], small.encoder.down_blocks[1]),
+        (large.decoder.up_blocks[1], small.decoder.up_blocks[1]),
+    ):
+        assert torch.equal(one(hidden), other(hidden))
+    for name, value in small.state_dict().items():
+        assert enlarge.inner_name(name) in large.state_dict(), name
+        assert value.isfinite().all()
+
+
+def test_latents_are_pulled_towards_those_of_the_vae_they_must_be_like(small_vae: Path) -> None:
+    small = train_vae.load_vae(small_vae)
+    likeness = enlarge.Likeness(small)
+    pictures = torch.rand(2, 3, 32, 32) * 2 - 1
+    same = small.encode(F.avg_pool2d(pictures, 2)).latent_dist.mean
+    assert likeness(pictures, same) == 0
+    deviation = 1 / small.config.scaling_factor
+    assert likeness(pictures, same + deviation).item() == pytest.approx(1, rel=1e-4)
+    model = train_vae.Reconstruction(
+        models.make_vae(32, (8, 8, 8, 8)), freeze_encoder=False, likeness=likeness
+    )
+    noise = torch.randn(2, 4, 4, 4)
+    free, pulled = (model(pictures, noise, torch.tensor(pull)) for pull in (0.0, 2.0))
+    assert (pulled["loss"] - free["loss"]).item() == pytest.approx(
+        2 * free["unlike"].item(), rel=1e-3
+    )
+
+
+class Detached(torch.nn.Module):
+    """A compiled model with torch's fault: what comes before the decoder gets no gradient."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        own = dict(self.model.named_parameters())
+        cut = {name: one.detach() if "encoder" in name else one for name, one in own.items()}
+        return torch.func.functional_call(self.model, cut, inputs)
+
+
+def test_a_run_whose_compiled_model_loses_gradients_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", Detached)
+    with pytest.raises(SystemExit, match=r"--compile must be left out: \d+ of \d+ tensors"):
+        run(train_vae, tmp_path, [*VAE, "--compile"])
+    assert not (tmp_path / "vae.pt").exists()
+
+
+def test_a_run_whose_compiled_model_is_right_learns_what_it_would_have_learnt(
+    begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    checked: list[float] = []
+    monkeypatch.setattr(training, "compile_model", SameAgain)
+    monkeypatch.setattr(
+        training, "check_gradients",
+        lambda *given: checked.append(1.0) or compiling.check_gradients(*given),
+    )  # fmt: skip
+    run(train_vae, tmp_path, [*VAE, "--compile"])
+    assert len(checked) == 1
+    assert "compiled and eager gradients differ by 0.00%" in capsys.readouterr().out
+    assert equal(weights(tmp_path / "vae.pt"), weights(begun / "vae.pt"))
+
+
+class SameAgain(torch.nn.Module):
+    """A compiled model that does as it should."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self.model(*inputs)
+
+
+def test_gradients_that_are_all_there_but_wrong_are_refused() -> None:
+    torch.manual_seed(0)
+    right, given = Squares(), (torch.randn(4, 3),)
+    trained = list(right.parameters())
+    compiling.check_gradients(right, SameAgain(right), trained, given)
+    with pytest.raises(SystemExit, match=r"0 of 2 tensors.*differ by 1\d\.\d%"):
+        compiling.check_gradients(right, Scaled(right), trained, given)
+
+
+class Squares(torch.nn.Module):
+    """A model as the trainers have them, that is as small as can be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 3)
+
+    def forward(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": self.layer(inputs).square().mean()}
+
+
+class Scaled(SameAgain):
+    """Gradients 15 % too large."""
+
+    def forward(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": 1.15 * super().forward(*inputs)["loss"]}
 
 
 def test_the_average_follows_the_weights() -> None:
@@ -416,6 +562,11 @@ def test_a_run_without_words_or_vae_says_what_to_run(tmp_path: Path) -> None:
         (train_vae, ["--channels", "8", "8"], "--channels must be 4 for a factor of 8"),
         (train_vae, ["--size", "24"], "--size must be a multiple of twice the factor"),
         (train_vae, ["--start", "x", "--size", "64"], "--size must be left to the VAE"),
+        (
+            train_vae,
+            ["--like", "sdloop/mini/vae", "--size", "64", "--factor", "4"],
+            "--like must name a VAE of half the --size, got 64 for 64",
+        ),
         (train_vae, ["--freeze-encoder"], "--freeze-encoder must have an encoder to keep"),
         (train_unet, ["--wide", "1"], "--wide must be at least 0 and below 1, got 1.0"),
         (train_unet, ["--init", "x", "--channels", "16", "16", "16"], "--channels must be left"),
