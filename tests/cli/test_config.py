@@ -111,7 +111,7 @@ def test_the_file_may_be_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "text, complaint",
     [
-        ("scale = 2", "a.toml has the key 'scale', which is called 'factor' now"),
+        ("scale = 2", "a.toml has the key 'scale', which is now called 'factor'"),
         ("stpes = 4", "a.toml has an unknown key 'stpes': did you mean 'steps'?"),
         ("zzz = 4", "it takes prompt, seed"),
         ('device = "cpu"', "'device' in the wrong place: it belongs under [command]"),

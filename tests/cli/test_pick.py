@@ -148,7 +148,7 @@ def test_a_gallery_of_the_picks() -> None:
     assert result.stderr == (
         "sdloop: left out 1 of the picks because files are missing, such as '../gone.png'\n"
     )
-    assert PICK.refused("out", "--export", "gallery", code=3).startswith("'gallery' is already")
+    assert PICK.refused("out", "--export", "gallery", code=3).startswith("'gallery' already exists")
     assert PICK.run("out", "--export", "gallery", "--overwrite").exit_code == 0
     assert len(told("gallery")) == 3
 

@@ -340,9 +340,10 @@ def test_two_models_take_turns_without_being_loaded_twice(
 def test_the_embedded_model_is_told_when_nobody_named_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SDLOOP_MODEL")
     result = txt2img("a cat", "--seed", "4", "--dry-run")
-    assert "no model was named" in result.stderr
+    assert "using the small embedded model" in result.stderr
     assert json.loads(result.stdout)["model"] == "mini"
-    assert "no model was named" not in txt2img("a cat", "-m", "mini", "--dry-run").stderr
+    named = txt2img("a cat", "-m", "mini", "--dry-run")
+    assert "using the small embedded model" not in named.stderr
 
 
 @pytest.mark.parametrize(

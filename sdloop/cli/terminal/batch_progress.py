@@ -29,7 +29,7 @@ class Counts:
             self.failed += times
 
     def finish(self) -> None:
-        """The plan is at its end: what it named twice was not to come."""
+        """The plan has ended: pictures that it named twice no longer count as missing."""
         self.total = self.there + self.made + self.failed
 
     @property

@@ -33,8 +33,8 @@ def tell_choices(
     """Say which model and which seeds were taken for people who named none."""
     if "model" not in settings.recipe and any("model" not in p.settings for p in prompts):
         say(
-            "no model was named: this is the small embedded one, and `sdloop models mini` tells "
-            "what it draws; for another give --model, or `sdloop config set model …` once"
+            "using the small embedded model (`sdloop models mini` lists what it can draw); choose "
+            "another with --model, or for every command with `sdloop config set model …`"
         )
     if numbers is not None and seed is None and "seed" not in settings.recipe:
         several = f"..{numbers[-1]}" if len(numbers) > 1 else ""

@@ -54,5 +54,5 @@ def test_a_label_stays_over_its_picture() -> None:
 def test_rows_of_any_length_and_pictures_of_any_size() -> None:
     made = sheet([[colour("red", 64, 32)], [colour("lime"), colour("blue", 32, 64)]], scale=2)
     assert made.size == (260, 260)
-    with pytest.raises(ValueError, match="needs a picture"):
+    with pytest.raises(ValueError, match="needs at least one picture"):
         sheet([])

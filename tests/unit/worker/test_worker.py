@@ -220,7 +220,7 @@ def test_who_waits_is_told_so_and_may_leave(served: User) -> None:
     _, err = second.communicate(timeout=PATIENCE)
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=PATIENCE)
-    assert "waiting for the worker: 1 before this call" in err
+    assert "waiting for the worker: 1 in the queue before this call" in err
     assert (first.returncode, second.returncode) == (130, 130)
     assert not (served.folder / "a-frog-2.png").exists()
 
@@ -303,7 +303,7 @@ def test_a_worker_that_dies_in_the_middle_costs_no_picture(user: User) -> None:
     os.kill(user.worker(), signal.SIGKILL)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
-    assert "the worker has gone; continuing without it" in err
+    assert "the worker has ended; continuing without it" in err
     assert out.splitlines() == whole
     assert sorted(path.name for path in user.folder.glob("*.png")) == whole
     user.run("worker", "status")  # which takes the dead one's socket away
