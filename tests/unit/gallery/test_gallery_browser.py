@@ -92,6 +92,17 @@ class Page:
 
         expect(self.page.locator("#told")).not_to_contain_text("writing", timeout=30_000)
 
+    def has_loaded_all(self) -> None:
+        """Wait until each picture of the grid is there."""
+        for _ in range(600):
+            if self.page.evaluate(
+                "[...document.images].filter((i) => i.closest('.cell'))"
+                ".every((i) => i.naturalWidth)"
+            ):
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError("some pictures of the grid have not been loaded")
+
     def has(self, selector: str, count: int = 1) -> None:
         from playwright.sync_api import expect
 
@@ -220,6 +231,8 @@ def test_what_appears_and_what_goes(out: Path, page: Page) -> None:
     with serving(out) as (process, address):
         page.see(address, 6)
         page.page.locator(".cell", has_text="sub/3.png").click()
+        # A file that goes while its thumbnail is on the way would be a 404, and rightly so.
+        page.has_loaded_all()
         picture(out / "sub" / "new.png", seconds=2e9)
         (out / "sub" / "0.png").unlink()
         page.has('.cell[title="a frog"]:focus')
@@ -237,15 +250,11 @@ def test_what_appears_and_what_goes(out: Path, page: Page) -> None:
 def test_every_picture_is_seen(shared: str, page: Page) -> None:
     """A thumbnail of a large one, and what is small itself."""
     page.see(shared, 6)
-    sizes: list[list[int]] = []
-    for _ in range(600):
-        sizes = page.page.evaluate(
-            "[...document.images].filter((i) => i.closest('.cell'))"
-            ".map((i) => [i.naturalWidth, i.naturalHeight])"
-        )
-        if all(width for width, _ in sizes):
-            break
-        page.page.wait_for_timeout(50)
+    page.has_loaded_all()
+    sizes = page.page.evaluate(
+        "[...document.images].filter((i) => i.closest('.cell'))"
+        ".map((i) => [i.naturalWidth, i.naturalHeight])"
+    )
     assert sizes == [[384, 256], *[[64, 64]] * 5]
 
 
