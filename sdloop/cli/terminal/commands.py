@@ -12,42 +12,42 @@ from sdloop.cli.terminal.output import no_log_lines
 from sdloop.cli.terminal.usage_errors import UsageError, refuse, unknown_command
 
 
-class Command(TyperCommand):
-    """One command."""
+class _OwnPages:
+    """The help pages and the messages about wrong usage that commands and groups share.
+
+    It stands before one of typer's classes, whose methods it calls.
+    """
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **settings: Any
     ) -> Any:
         try:
-            return super().make_context(info_name, args, parent, **settings)
+            context: Any = super()  # typer's class, which mypy cannot know here
+            return context.make_context(info_name, args, parent, **settings)
         except UsageError as error:
             refuse(error, _path(info_name, parent))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         note_help_all(ctx, args)
-        return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: Any) -> Any:
-        with no_log_lines():
-            return super().invoke(ctx)
+        parser: Any = super()
+        return list(parser.parse_args(ctx, args))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         write_page(self, ctx, formatter)
 
 
-class Group(TyperGroup):
+class Command(_OwnPages, TyperCommand):
+    """One command."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with no_log_lines():
+            return super().invoke(ctx)
+
+
+class Group(_OwnPages, TyperGroup):
     """A command that has commands of its own."""
 
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: Any = None, **settings: Any
-    ) -> Any:
-        try:
-            return super().make_context(info_name, args, parent, **settings)
-        except UsageError as error:
-            refuse(error, _path(info_name, parent))
-
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        note_help_all(ctx, args)
         if not args and self.no_args_is_help and not ctx.resilient_parsing:
             typer.echo(ctx.get_help(), err=True)
             raise typer.Exit(2)
@@ -57,9 +57,6 @@ class Group(TyperGroup):
         if not ctx.resilient_parsing and args[0] not in self.list_commands(ctx):
             unknown_command(ctx.command_path, args, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        write_page(self, ctx, formatter)
 
     def command_sections(self, ctx: Any) -> Mapping[str, Mapping[str, str]]:
         """Each heading of the help page, with the commands below it and a line about each."""
