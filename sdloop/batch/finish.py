@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import clear_frames
 from typing import TYPE_CHECKING
 
 from sdloop.batch.grouping import Item
@@ -85,7 +86,11 @@ def finish(
 
 
 def failures(items: Sequence[Item], error: Exception, *, together: bool) -> list[Failed]:
-    """The same failure for all pictures of a batch."""
+    """The same failure for all pictures of a batch.
+
+    Its traceback would keep the batch's tensors on the GPU until somebody has read the outcome.
+    """
+    clear_frames(error.__traceback__)
     return [Failed(planned=i.planned, key=i.key, error=error, together=together) for i in items]
 
 

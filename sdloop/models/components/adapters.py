@@ -7,7 +7,6 @@ stay immutable and can still be used, even at the same time.
 Source: Hu et al. 2021 (arXiv:2106.09685), section 4.1.
 """
 
-import copy
 import importlib.util
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.lora import LoraFile, check_lora
 from sdloop.models.components.load import Components
 from sdloop.models.components.lora_layers import Pair, base_layer, layers_of
+from sdloop.models.components.shell import shell
 from sdloop.models.components.weights import Module
 from sdloop.schedulers.quiet import quiet
 
@@ -58,16 +58,6 @@ def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> 
             if named:
                 _set_scales(shells[part], named)
     return replace(components, **shells)
-
-
-def shell(module: Module) -> Module:
-    """A copy of ``module`` that shares the original's parameters and buffers."""
-    memo: dict[int, Any] = {
-        id(p): torch.nn.Parameter(p.data, requires_grad=p.requires_grad)
-        for p in module.parameters()
-    }
-    memo |= {id(buffer): buffer for buffer in module.buffers()}
-    return copy.deepcopy(module, memo)
 
 
 def _add(shells: Mapping[str, Module], file: LoraFile, adapter: str) -> list[str]:
