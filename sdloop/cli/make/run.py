@@ -13,7 +13,7 @@ from sdloop.batch.prompt_file import read_prompts
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.seeds import seeds_of
 from sdloop.batch.settings import Settings
-from sdloop.batch.text_input import read_text
+from sdloop.batch.text_input import given_prompt
 from sdloop.batch.wanted import Wanted, recipes_of
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
@@ -48,8 +48,7 @@ def given_prompts(
     if from_file is not None:
         return read_prompts(from_file)
     if argument is not None:
-        text = read_text("-").rstrip("\r\n") if argument == "-" else argument
-        return [Prompt(settings={"prompt": text})]
+        return [Prompt(settings={"prompt": given_prompt(argument)})]
     if "prompt" in settings.recipe:
         return [Prompt(settings={})]
     raise SettingError(f"prompt must be given, as in: {example}")
