@@ -93,7 +93,7 @@ def test_the_strip_says_which_pictures_it_shows() -> None:
         "'0-strip.png' contains no settings: it is a sheet of sdloop: name its pictures, "
         "0.png 1.png"
     )
-    assert refused(*"--slider 2 --seed 4 -".split(), "-", stdin="").startswith("only one prompt")
+    assert refused("-", "-", stdin="").startswith("only one prompt")
     assert refused("-", "a dog", stdin="\n").startswith("prompt must not be empty on standard")
 
 
