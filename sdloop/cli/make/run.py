@@ -17,7 +17,7 @@ from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.requests import Request, requests_of
 from sdloop.batch.seeds import seeds_of
 from sdloop.batch.settings import Settings
-from sdloop.batch.text_input import read_text
+from sdloop.batch.text_input import given_prompt
 from sdloop.batch.unfinished import made_before
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
@@ -53,8 +53,7 @@ def given_prompts(
     if from_file is not None:
         return read_prompts(from_file)
     if argument is not None:
-        text = read_text("-").rstrip("\r\n") if argument == "-" else argument
-        return [Prompt(settings={"prompt": text})]
+        return [Prompt(settings={"prompt": given_prompt(argument)})]
     if "prompt" in settings.recipe:
         return [Prompt(settings={})]
     raise SettingError(f"prompt must be given, as in: {example}")
