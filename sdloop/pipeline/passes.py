@@ -35,6 +35,7 @@ from sdloop.schedulers.schedule import (
     steps_of,
     unet_calls,
 )
+from sdloop.schedulers.sending import Late, without_waits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,11 +115,11 @@ def run(
     latents: Tensor | None = None
     for stage in planned:
         begin = _begin(components, stage, latents, encode_input)
-        finite = []
+        finite, late = [], Late[None]()
         for step in _denoised(components, stage, conditioning, begin, own):
             latents = step.latents
             finite.append(latents.isfinite().all())
-            index, ends = done + step.index, has_finished(stage.scheduler)
+            index, ends = done + step.index, has_finished(stage.scheduler, late)
             last = ends and stage is planned[-1]
             yield replace(step, index=index, total=index + 1 if last else total)
             if ends:
@@ -168,10 +169,12 @@ def _denoised(
     recipe = stage.batch[0]  # all of a batch are equal in the fields that are used here
     seeds = [one.seed for one in stage.batch]
     generators = seeded_generators(seeds)
+    without_waits(stage.scheduler, components.device)
     begun = begin(stage.scheduler, stage.timesteps, generators)
     seed_brownian_noise(stage.scheduler, begun.latents, seeds)
     guide, scheduler = guided_by(recipe, stage.scheduler)
-    return own.denoised(
+    steering = loss_guidance_of(components, stage.batch, recipe.size)
+    yield from own.denoised(
         _unet(components, recipe, len(stage.batch), conditioning.weights),
         scheduler,
         begun.latents,
@@ -183,8 +186,10 @@ def _denoised(
         eta=recipe.eta,
         generators=generators,
         masked=begun.masked,
-        loss_guidance=loss_guidance_of(components, stage.batch, recipe.size),
+        loss_guidance=steering,
     )
+    if steering is not None:
+        steering.check_last()
 
 
 def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor | None) -> Any:

@@ -13,6 +13,7 @@ from sdloop.schedulers.names import SCHEDULERS, SIGMAS, check_packages, class_of
 from sdloop.schedulers.optimisers import Descent
 from sdloop.schedulers.prediction import predict_denoised
 from sdloop.schedulers.quiet import quiet
+from sdloop.schedulers.sending import Late, sent
 
 # The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
 # step, and for img2img add_noise.
@@ -131,9 +132,14 @@ def noise_levels(scheduler: Scheduler) -> list[float]:
     return [float(level) for level in levels]
 
 
-def has_finished(scheduler: Scheduler) -> bool:
-    """Whether further steps would change nothing, as with an optimiser that has finished."""
-    return isinstance(scheduler, Descent) and scheduler.finished
+def has_finished(scheduler: Scheduler, late: Late[None]) -> bool:
+    """Whether further steps would change nothing, as with an optimiser that has finished.
+
+    ``late`` belongs to this run of the loop: on a GPU, the answer is that of the step before.
+    """
+    if not isinstance(scheduler, Descent):
+        return False
+    return any(bool(finished) for finished, _ in late(scheduler.finished, None))
 
 
 def unet_calls(scheduler: Scheduler, timesteps: Tensor, row: int) -> int:
@@ -161,7 +167,7 @@ def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[i
     @quiet()
     def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
         drawn: Tensor = path(sigma, sigma_next)
-        return drawn.to(latents.device)
+        return sent(drawn, latents.device)
 
     scheduler.noise_sampler = noise
 

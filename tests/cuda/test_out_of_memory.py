@@ -69,7 +69,7 @@ def at_each(
 def test_the_bytes_are_the_same_wherever_it_happens(
     gpu: PretendedCuda, components: Components, recipes: list[Recipe]
 ) -> None:
-    assert at_each(gpu, components, recipes, every=101, offset=13) > 10
+    assert at_each(gpu, components, recipes, every=37, offset=13) > 10
 
 
 @pytest.mark.slow
@@ -80,7 +80,7 @@ def test_at_every_operation(
     at_each(gpu, components, recipes, every=7, offset=offset)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["cuda"])
 def test_latents_become_pictures_although_the_device_has_no_memory_left(
     gpu: PretendedCuda, components: Components, recipes: list[Recipe], kind: str
 ) -> None:
@@ -108,7 +108,7 @@ def test_a_picture_that_never_fits_is_refused_in_words(
         generate(components, recipes[0])
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("share", [0.6])
 def test_a_failed_attempt_leaves_nothing_on_the_device(
     gpu: PretendedCuda, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:

@@ -24,7 +24,7 @@ class Memory:
 
     def __init__(self, total: int) -> None:
         self.total, self.held, self.peak = total, 0, 0
-        self.operations = 0
+        self.operations, self.bytes_down = 0, 0
         self.fails: Callable[[int], RuntimeError | None] | None = None
         self._storages: dict[int, list[int]] = {}  # by address: users and bytes
         self._lock = threading.Lock()
