@@ -44,12 +44,15 @@ def grouped(window: Sequence[Item], size_for: Callable[[Planned], int]) -> Itera
         sizes = _sorted(alike, lambda item: size_for(item.planned))
         for same in sizes:
             size = size_for(same[0].planned)
-            shapes = (
-                [same] if size == 1 else _sorted(same, lambda item: shape_of(item.planned.recipe))
-            )
+            shapes = [same] if size == 1 else _sorted(same, _shape)
             for shape in shapes:
                 for start in range(0, len(shape), size):
                     yield shape[start : start + size]
+
+
+def _shape(item: Item) -> Hashable:
+    embeds = item.planned.checkpoint.embeds_guidance
+    return shape_of(item.planned.recipe, embeds_guidance=embeds)
 
 
 def _sorted(items: Iterable[T], kind_of: Callable[[T], Hashable]) -> list[list[T]]:

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from sdloop.batch.prompts import Prompt
-from sdloop.batch.settings import Settings
+from sdloop.batch.settings import Settings, merged
 from sdloop.prompt.learned.facts import embedding_facts
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.prompt.learned.places import mentions
@@ -20,7 +20,7 @@ def fields_of(prompts: Sequence[Prompt], settings: Settings) -> list[dict[str, A
     Of the words in ``settings``, a Recipe gets those that its prompts contain. A word that no
     prompt contains is kept, so that it is refused.
     """
-    every = [dict(Settings(recipe=one.settings).over(settings).recipe) for one in prompts]
+    every = merged(prompts, settings)
     take = words_for(settings, (text for fields in every for text in texts_in(fields)))
     pairs = zip(every, prompts, strict=True)
     return [take(fields, own=one.settings) for fields, one in pairs]

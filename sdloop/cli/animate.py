@@ -1,6 +1,7 @@
 """``sdloop animate``: img2img on each frame of an animation or a video."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from sdloop.animation.read import open_frames
@@ -8,7 +9,7 @@ from sdloop.animation.settle import durations_of
 from sdloop.animation.write import check_moving
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.seeds import parse_seeds, random_seed
-from sdloop.batch.settings import Settings
+from sdloop.batch.settings import Settings, merged
 from sdloop.batch.wanted import recipes_of
 from sdloop.cli.make.animation import Animation, make_animation
 from sdloop.cli.make.image_files import image_files
@@ -19,6 +20,7 @@ from sdloop.cli.options.image import ImageArgument, ImageOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
 from sdloop.cli.options.recipe_fields import recipe_settings
+from sdloop.cli.terminal.few_steps import tell_presets
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, expand_name
@@ -64,7 +66,10 @@ def animate(
             f"got {model.batch_size}"
         )
     (asked,) = given_prompts(prompt, None, settings, example=_EXAMPLE)
+    asked = replace(asked, settings={**asked.settings, "image": names[0]})  # until they are read
     (wanted,) = recipes_of([asked], settings, [_seed(moving, settings)])
+    if not output.quiet:
+        tell_presets(merged([asked], settings))
     frames = open_frames(image_files(names), name=" ".join(names) if len(names) < 3 else None)
     command = CommandSettings(**settings.command)
     path, exists = _path(wanted.recipe, command, names[0], overwrite=output.overwrite)

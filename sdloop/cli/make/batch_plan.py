@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sdloop.batch.ahead import AHEAD, check_ahead, check_names
@@ -15,7 +15,8 @@ from sdloop.batch.names import exists_rule, naming_of
 from sdloop.batch.planned import Planned
 from sdloop.batch.planning import Complete, Planner
 from sdloop.batch.prompts import Prompt
-from sdloop.batch.settings import Settings
+from sdloop.batch.settings import Settings, merged
+from sdloop.batch.sweep import Axis, shown_fields
 from sdloop.batch.variants import no_wildcards, varies
 from sdloop.batch.wildcards import wildcards
 from sdloop.cli.make.batch_sources import axes_of, check_readers, prompts_of, seeds_for, still_open
@@ -23,6 +24,7 @@ from sdloop.cli.make.run import resolver
 from sdloop.cli.options.batch import PlanOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
+from sdloop.cli.terminal.few_steps import tell_few_steps, tell_presets
 from sdloop.cli.terminal.notices import tell_choices, tell_steps, tell_unknown, tell_unseen
 from sdloop.cli.terminal.output import say
 from sdloop.errors import SettingError
@@ -50,7 +52,7 @@ def plan_of(
     prompts = still_open(prompts_of(arguments, seeds.from_file, axes, settings), explicit)
     head = list(itertools.islice(prompts, AHEAD))
     crossing = Crossing(
-        fill=_filler(settings),
+        fill=_filler(settings, Settings.of(flags)),
         seeds=seeds_for(head, axes, settings, seeds),
         # Without --zip, seeds are the innermost axis: all else is resolved once for all seeds.
         axes=[axis for axis in axes if options.zip or axis.name != "seed"],
@@ -60,7 +62,7 @@ def plan_of(
     )
     if len(head) < AHEAD:
         _check_variants(crossing, head, settings, options)
-    swept = tuple(field for axis in axes if len(axis) > 1 for field in axis.fields)
+    swept = tuple(field for axis in axes if len(axis) > 1 for field in shown_fields(axis))
     planner = Planner(
         resolver(output, open_image),
         dataclasses.replace(naming_of(command), swept=swept),
@@ -95,11 +97,16 @@ def _texts(head: Sequence[Prompt], crossing: Crossing, settings: Settings) -> li
     return texts + [str(v) for axis in crossing.axes if axis.name in PROMPTS for v in axis]
 
 
-def _filler(settings: Settings) -> Fill:
-    """A function that adds the command's settings to those of a prompt and a combination."""
+def _filler(settings: Settings, flags: Settings) -> Fill:
+    """A function that adds the command's settings to those of a prompt and a combination.
+
+    A preset that is swept takes the place of settings in files, but not of ``flags``.
+    """
     below = Settings(recipe={n: v for n, v in settings.recipe.items() if n != "seed"})
 
     def fill(prompt: Prompt, combination: Mapping[str, Any]) -> dict[str, Any]:
+        if "preset" in combination:
+            combination = {**flags.recipe, **combination}
         swept = Settings(recipe=combination).over(below)
         return dict(Settings(recipe=prompt.settings).over(swept).recipe)
 
@@ -121,6 +128,12 @@ def _completer(
     return complete
 
 
+def _with_axes(sources: Iterable[Mapping[str, Any]], axes: Sequence[Axis]) -> list[dict[str, Any]]:
+    """Each of ``sources`` with each preset that is swept."""
+    presets = [{"preset": value} for axis in axes if axis.name == "preset" for value in axis]
+    return [{**one, **preset} for one in sources for preset in presets or [{}]]
+
+
 def _told(
     plan: Iterator[Planned],
     head: Sequence[Prompt],
@@ -135,6 +148,8 @@ def _told(
     if free:
         numbers = list(itertools.islice(crossing.seeds, 1)) or None
         tell_choices(free, settings, seeds.seed, numbers)
+        tell_presets(_with_axes(merged(free, settings), crossing.axes))
+    tell_few_steps(first)
     tell_steps(first)
     tell_unknown(first)
     tell_unseen(first)

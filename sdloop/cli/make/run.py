@@ -12,13 +12,14 @@ from sdloop.batch.planned import Planned
 from sdloop.batch.prompt_file import read_prompts
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.seeds import seeds_of
-from sdloop.batch.settings import Settings
+from sdloop.batch.settings import Settings, merged
 from sdloop.batch.text_input import read_text
 from sdloop.batch.wanted import Wanted, recipes_of
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
+from sdloop.cli.terminal.few_steps import tell_few_steps, tell_presets
 from sdloop.cli.terminal.notices import (
     tell_choices,
     tell_steps,
@@ -89,6 +90,8 @@ def planned(
     plan = plan_for(wanted, command, output, open_image)
     if not output.quiet:
         tell_choices(prompts, settings, seed, numbers)
+        tell_presets(merged(prompts, settings))
+        tell_few_steps(plan)
         tell_steps(plan)
         tell_unknown(plan)
         tell_variants(plan)

@@ -56,11 +56,13 @@ def full_facts(checkpoint: "Checkpoint", *, hashes: bool) -> dict[str, Any]:
     from sdloop.models.checkpoint.parts import parts_of
     from sdloop.schedulers.names import name_of
 
-    config = checkpoint.scheduler_config
+    config, few_steps = checkpoint.scheduler_config, checkpoint.advice.few_steps
     return {
         **summary(checkpoint),
         "size_multiple": checkpoint.size_multiple,
+        "steps": checkpoint.steps,
         "guidance_scale": checkpoint.guidance_scale,
+        "few_steps": few_steps and dataclasses.asdict(few_steps),
         "scheduler": name_of(config) or config["_class_name"],
         "max_tokens": checkpoint.max_tokens,
         "text_encoders": _text_encoders(checkpoint),
@@ -116,6 +118,7 @@ def _entries(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "family", family_text(facts)
     multiple = facts["size_multiple"]
     yield "native_size", f"{size_text(facts['native_size'])}; sides are multiples of {multiple}"
+    yield "steps", f"{facts['steps']}{_few(facts['few_steps'])}"
     yield "guidance_scale", f"{facts['guidance_scale']:g}"
     yield "scheduler", facts["scheduler"]
     yield "prediction_type", facts["prediction_type"]
@@ -129,6 +132,10 @@ def _entries(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "weights" in facts:
         rows = [(name, sha256[:10]) for name, sha256 in facts["weights"].items()]
         yield "weights", "\n".join(columns(rows))
+
+
+def _few(few_steps: Mapping[str, Any] | None) -> str:
+    return "" if few_steps is None else f"; it is {few_steps['kind']}: {few_steps['why']}"
 
 
 def _part_cells(part: Mapping[str, Any]) -> tuple[str, ...]:

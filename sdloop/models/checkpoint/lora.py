@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint import hub
+from sdloop.models.checkpoint.few_steps_loras import lora_preset
 from sdloop.models.checkpoint.find import local_path
 from sdloop.models.checkpoint.headers import PICKLES, Header, read_header
 from sdloop.models.checkpoint.value import Checkpoint
@@ -62,6 +63,8 @@ class LoraFile:
     sha256, tensors_sha256
         The hash of the whole file, and of the part after its header, by which A1111 and Civitai
         identify LoRAs (equal for a pickle).
+    preset
+        The preset that it was distilled for, and how that is known; None for an ordinary LoRA.
     widths
         Part → the width of its text embeddings or layers; 0 if it cannot be detected.
     """
@@ -71,6 +74,7 @@ class LoraFile:
     sha256: str
     tensors_sha256: str
     widths: Mapping[str, int]
+    preset: tuple[str, str] | None = None
 
 
 FindLora = Callable[[str], LoraFile]
@@ -88,7 +92,12 @@ def find_lora(name: str, *, may_fetch: bool = True) -> LoraFile:
     widths = _recognised(header)
     sha256, tensors_sha256 = _hashes(path, header)
     return LoraFile(
-        name=name, path=path, sha256=sha256, tensors_sha256=tensors_sha256, widths=widths
+        name=name,
+        path=path,
+        sha256=sha256,
+        tensors_sha256=tensors_sha256,
+        widths=widths,
+        preset=lora_preset((name, path.name), header.notes, sha256),
     )
 
 

@@ -17,10 +17,12 @@ from torch import Tensor
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.ldm import (
+    COND_PROJ,
     PREFIXES,
     SD1_TEXT,
     SD2_TEXT,
     SD2_TEXT_SGM,
+    UNET,
     VAE,
     XL_TEXT,
     XL_TEXT_2,
@@ -51,6 +53,8 @@ def _converted_unet(
     tensors: Mapping[str, Tensor], module: Module, source: str
 ) -> dict[str, Tensor]:
     converted: dict[str, Tensor] = convert_ldm_unet_checkpoint(tensors, config=module.config)
+    if UNET + COND_PROJ in tensors:  # diffusers drops it
+        converted["time_embedding.cond_proj.weight"] = tensors[UNET + COND_PROJ]
     _check_all_used(tensors, converted, source)
     return converted
 
