@@ -23,10 +23,12 @@ from sdloop.batch.command_settings import COMMAND_FIELDS, CommandSettings
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.text_input import read_text
 from sdloop.errors import SettingError
-from sdloop.recipe.fields import SETTINGS
+from sdloop.recipe.fields import PRESET, SETTINGS
 from sdloop.recipe.names import OLD_NAMES
 from sdloop.recipe.presets import with_preset
-from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.recipe import FIELDS, Recipe
+
+_KEYS = (*FIELDS, *PRESET)  # of settings files
 
 # Settings that must not be a silent default for every picture.
 NOT_FOR_ALL = (*(name for name, row in SETTINGS.items() if not row.for_all), "count", "output")
@@ -84,10 +86,8 @@ def read_settings(name: str) -> Settings:
     command = values.pop("command", {})
     if not isinstance(command, dict):
         raise SettingError(f"{name}: command must be a table, [command], got {command!r}")
-    _refuse_unknown(values, SETTINGS, COMMAND_FIELDS, f"{name} has", "it belongs under [command]")
-    _refuse_unknown(
-        command, COMMAND_FIELDS, SETTINGS, f"[command] in {name} has", "it belongs above"
-    )
+    _refuse_unknown(values, _KEYS, COMMAND_FIELDS, f"{name} has", "it belongs under [command]")
+    _refuse_unknown(command, COMMAND_FIELDS, _KEYS, f"[command] in {name} has", "it belongs above")
     settings = Settings(recipe=values, command=command)
     check_settings(settings, name)
     return settings

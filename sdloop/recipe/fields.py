@@ -55,9 +55,8 @@ LOSSES = section("Losses", {
 # Not a field of the Recipe: it stands for several of them, see ``presets``.
 PRESET = section("Picture", {
     "preset": Field(Text(read=parse_preset, likely=tuple(PRESETS)),
-        "Settings for a model or a LoRA that makes pictures in a few steps: "
-        f"{', '.join(PRESETS)}, with a number of steps if you like, as in lightning:8. Other "
-        "flags win over it.",
+        f"For few steps: {', '.join(PRESETS)}. Sets steps, guidance and scheduler for such models "
+        "and LoRAs; a number of steps may follow, as in lightning:8. Other flags win over it.",
         metavar="NAME[:STEPS]", common=True, replaces=PRESET_FIELDS),
 })
 # fmt: on

@@ -118,7 +118,8 @@ def _entries(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "family", family_text(facts)
     multiple = facts["size_multiple"]
     yield "native_size", f"{size_text(facts['native_size'])}; sides are multiples of {multiple}"
-    yield "steps", f"{facts['steps']}{_few(facts['few_steps'])}"
+    if facts["few_steps"] is not None:
+        yield "steps", "{steps}; it is {few_steps[kind]}: {few_steps[why]}".format(**facts)
     yield "guidance_scale", f"{facts['guidance_scale']:g}"
     yield "scheduler", facts["scheduler"]
     yield "prediction_type", facts["prediction_type"]
@@ -132,10 +133,6 @@ def _entries(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "weights" in facts:
         rows = [(name, sha256[:10]) for name, sha256 in facts["weights"].items()]
         yield "weights", "\n".join(columns(rows))
-
-
-def _few(few_steps: Mapping[str, Any] | None) -> str:
-    return "" if few_steps is None else f"; it is {few_steps['kind']}: {few_steps['why']}"
 
 
 def _part_cells(part: Mapping[str, Any]) -> tuple[str, ...]:
