@@ -8,9 +8,9 @@ from sdloop.animation.read import open_frames
 from sdloop.animation.settle import durations_of
 from sdloop.animation.write import check_moving
 from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.requests import requests_of
 from sdloop.batch.seeds import parse_seeds, random_seed
 from sdloop.batch.settings import Settings, merged
-from sdloop.batch.wanted import recipes_of
 from sdloop.cli.make.animation import Animation, make_animation
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.make.run import given_prompts, given_settings
@@ -65,14 +65,16 @@ def animate(
             "batch_size must be 1 for animate, which makes one frame after the other, "
             f"got {model.batch_size}"
         )
-    (asked,) = given_prompts(prompt, None, settings, example=_EXAMPLE)
-    asked = replace(asked, settings={**asked.settings, "image": names[0]})  # until they are read
-    (wanted,) = recipes_of([asked], settings, [_seed(moving, settings)])
+    prompts = given_prompts(prompt, None, settings, example=_EXAMPLE)
     if not output.quiet:
-        tell_presets(merged([asked], settings))
+        tell_presets(merged(prompts, settings))
+    own = {"image": names[0]}  # until the frames are read
+    prompts = [replace(one, settings={**one.settings, **own}) for one in prompts]
+    (request,) = requests_of(prompts, settings, [_seed(moving, settings)])
+    asked = request.recipe
     frames = open_frames(image_files(names), name=" ".join(names) if len(names) < 3 else None)
     command = CommandSettings(**settings.command)
-    path, exists = _path(wanted.recipe, command, names[0], overwrite=output.overwrite)
+    path, exists = _path(asked, command, names[0], overwrite=output.overwrite)
     check_moving(path, exists=exists)
     if path.suffix.lower() == ".mp4" and moving.loop:
         raise SettingError(f"loop cannot be set for .mp4 files, got {moving.loop}")
@@ -85,7 +87,7 @@ def animate(
         exists=exists,
         frames=None if moving.save_frames is None else Path(moving.save_frames),
     )
-    make_animation(wanted.recipe, animation, command, output)
+    make_animation(asked, animation, command, output)
 
 
 def _check(moving: MovingOptions) -> None:
