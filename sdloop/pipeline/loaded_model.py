@@ -10,6 +10,7 @@ from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.metadata.environment import Environment
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, find_lora
 from sdloop.models.components.adapters import adapted
+from sdloop.models.components.device import uses_tf32
 from sdloop.models.components.load import Components
 from sdloop.pipeline.model_names import with_model
 from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
@@ -58,12 +59,12 @@ class LoadedModel:
 def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedModel:
     """``components`` with a cache of encoded prompts and of the last few sets of LoRAs.
 
-    Equal texts are encoded once for all pictures; for a LoRA only its own weights are kept.
+    Equal texts are encoded once for all pictures; for a LoRA only its own weights are kept. LoRAs
+    that replace weights of the model need as much memory as it, so only their last set is kept.
     """
     found = lru_cache(maxsize=64)(find_lora)
 
-    @lru_cache(maxsize=4)
-    def prepare(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
+    def prepared(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
         files = [found(lora.name) for lora in loras]
         for lora, file in zip(loras, files, strict=True):
             check_sha256(repr(lora.name), lora.sha256, file.sha256, what="LoRA")
@@ -75,6 +76,11 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
             return lru_cache(maxsize=_TEXTS)(partial(encode_prompt, with_words(wanted, words)))
 
         return wanted, encoder
+
+    small, large = lru_cache(maxsize=4)(prepared), lru_cache(maxsize=1)(prepared)
+
+    def prepare(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
+        return (small if all(found(lora.name).ordinary for lora in loras) else large)(loras)
 
     return LoadedModel(
         components=components,
@@ -91,4 +97,5 @@ def environment_of(components: Components) -> Environment:
         checkpoint=components.checkpoint,
         device=str(components.device),
         dtype=str(components.dtype).removeprefix("torch."),
+        tf32=uses_tf32() if components.device.type == "cuda" else None,
     )

@@ -24,6 +24,7 @@ from sdloop.models.checkpoint.folder import (
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.ldm import channels_of_file, layout_of_file, parts_of_file, with_notes
 from sdloop.models.checkpoint.value import Checkpoint, vae_factor
+from sdloop.spelling import existing, is_there
 
 MINI = Path(__file__).parent.parent.parent / "mini"
 LAYOUTS = Path(__file__).parent.parent.parent / "layouts"
@@ -75,7 +76,8 @@ def find_checkpoint(
 def local_path(model: str) -> Path | None:
     """The path that ``model`` means, or None for a hub id.
 
-    A mistyped path must not be sent to the hub, so anything that looks like a path must exist.
+    A mistyped path must not be sent to the hub, so anything that looks like a path must exist. It
+    may be spelled as on another system: see ``spelling``.
     """
     path = Path(model)
     if model.startswith("~"):
@@ -83,11 +85,12 @@ def local_path(model: str) -> Path | None:
             path = path.expanduser()
         except RuntimeError as error:
             raise ModelError(f"{model} names the home folder of an unknown user") from error
-    if path.exists():
+    path = existing(path)
+    if is_there(path):
         return path
     if model.lower().endswith(_ENDINGS):
         raise ModelError(f"there is no file {path}")
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+    if model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model:
         raise ModelError(f"there is no folder {path}")
     return None
 
@@ -113,7 +116,7 @@ def read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
 
 
 def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
-    if path.suffix not in _ENDINGS:
+    if path.suffix.lower() not in _ENDINGS:
         raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
     header = read_header(path)
     known = layout_of_file(header)

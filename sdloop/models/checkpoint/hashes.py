@@ -39,9 +39,9 @@ def _weights(checkpoint: Checkpoint) -> dict[str, Path]:
     for part, files in checkpoint.weights.items():
         for file in files:
             if file == checkpoint.path:
-                named[f"model{file.suffix}"] = file
+                named[f"model{file.suffix.lower()}"] = file
             elif file == checkpoint.vae_path:
-                named[f"vae{file.suffix}"] = file
+                named[f"vae{file.suffix.lower()}"] = file
             else:
                 named[f"{part}/{file.name}"] = file
     return named

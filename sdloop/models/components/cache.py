@@ -41,6 +41,13 @@ class ModelCache:
             self._stamp = stamp
         return self._components
 
+    def rest(self) -> None:
+        """Give back the GPU memory that the last call needed; the model stays."""
+        if self._components is not None and self._components.device.type == "cuda":
+            from sdloop.models.memory import free_memory
+
+            free_memory()
+
     def forget(self) -> None:
         """Drop the model and free its GPU memory."""
         self._stamp = self._components = None
