@@ -97,8 +97,12 @@ def _turbo_by_configs(family: str, unet: Config, scheduler: Config) -> FewSteps 
 _TURBO = {"sd2": "SD-Turbo", "sdxl": "SDXL-Turbo"}
 
 # Names of published files and repositories: stabilityai's, then ByteDance's.
-_TURBO_NAME = re.compile(r"sd(?:[_-]?(xl))?[_-]turbo(?:[_-]1\.0)?(?:[_-]fp(?:16|32))?", re.I)
-_LIGHTNING_NAME = re.compile(r"sdxl[_-]lightning[_-]([1248])step(?:[_-](x0))?", re.I)
+_TURBO_NAME = re.compile(
+    r"sd(?:[_-]?(xl))?[_-]turbo(?:[_-]1\.0)?(?:[_-]fp(?:16|32))?", re.IGNORECASE
+)
+_LIGHTNING_NAME = re.compile(
+    r"sdxl[_-]lightning[_-]([1248])step(?:[_-]unet)?(?:[_-](x0))?", re.IGNORECASE
+)
 
 
 def _by_name(name: str, family: str) -> FewSteps | None:

@@ -205,3 +205,19 @@ def test_loras_are_known_by_hash_name_or_metadata(tmp_path: Path) -> None:
 
 def test_the_hashes_are_of_presets() -> None:
     assert all(len(sha256) == 64 and parse_preset(preset) for sha256, preset in HASHES.items())
+
+
+def test_a_unet_of_its_own_decides(tmp_path: Path) -> None:
+    """``--unet`` with a file of SDXL-Lightning, over an ordinary SDXL."""
+    base = save_diffusers_folder(tiny_sdxl(), tmp_path / "sdxl")
+    tensors = {name: tensor.clone() for name, tensor in tiny_sdxl().unet.state_dict().items()}
+    for stem, steps, prediction in (
+        ("sdxl_lightning_8step_unet", 8, "epsilon"),
+        ("sdxl_lightning_1step_unet_x0", 1, "sample"),
+        ("mine", 25, "epsilon"),
+    ):
+        file = tmp_path / f"{stem}.safetensors"
+        save_file(tensors, file)
+        found = find_checkpoint(str(base), unet=str(file))
+        assert (found.steps, found.prediction_type) == (steps, prediction)
+        assert found.guidance_scale == (5.0 if stem == "mine" else 1.0)
