@@ -117,7 +117,7 @@ def test_a_model_for_a_few_steps_is_recognised_and_said(workshop: Path) -> None:
     folder = save_diffusers_folder(lcm, workshop / "quick")
     result = TXT2IMG.run("a cat", "-m", "quick", "--seed", "4", "--dry-run")
     assert chosen(json.loads(result.stdout)) == (4, 1.0, "lcm", None)
-    said = "quick is LCM (its scheduler is LCM's): steps 4, guidance_scale 1\n"
+    said = "quick is LCM, as its scheduler is LCM's: steps 4, guidance_scale 1\n"
     assert said in result.stderr
     asked = TXT2IMG.run("a", "-m", "quick", "--seed", "4", "--dry-run", "--steps", "9", "-g", "2")
     assert chosen(json.loads(asked.stdout)) == (9, 2.0, "lcm", None)

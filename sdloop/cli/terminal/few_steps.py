@@ -60,7 +60,7 @@ def _recognised(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[str]:
     assert few_steps is not None
     chosen = {name: v for name, v in few_steps.fields.items() if getattr(recipe, name) == v}
     if chosen:
-        yield f"{safe(checkpoint.name)} is {few_steps.kind} ({few_steps.why}): {_listed(chosen)}"
+        yield f"{safe(checkpoint.name)} is {few_steps.kind}, as {few_steps.why}: {_listed(chosen)}"
 
 
 def _of_lora(file: "LoraFile") -> str:
