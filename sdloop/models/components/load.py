@@ -136,6 +136,7 @@ def load_components(
     revision: str | None = None,
     variant: str | None = None,
     vae: str | None = None,
+    unet: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
 ) -> Components:
@@ -152,10 +153,11 @@ def load_components(
     precision = pick_dtype(dtype, place)
     set_arithmetic(place, dtype)
     if isinstance(model, str):
-        model = find_checkpoint(model, revision=revision, variant=variant, vae=vae)
-    elif (revision, variant, vae) != (None, None, None):
+        model = find_checkpoint(model, revision=revision, variant=variant, vae=vae, unet=unet)
+    elif any(name is not None for name in (revision, variant, vae, unet)):
         raise SettingError(
-            "revision, variant and vae must be given to find_checkpoint, which has already run"
+            "revision, variant, vae and unet must be given to find_checkpoint, which has already "
+            "run"
         )
     parts = {part: _load_part(model, part, place, precision) for part in model.weights}
     tokenizers = {part: load_tokenizer(model, part) for part in model.tokenizers}
@@ -185,7 +187,7 @@ def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.
     where = files[0] if len(files) == 1 else files[0].parent
     source = f"{part} in {where}"
     module = empty_module(part, config, source)
-    if files[0] in (model.path, model.vae_path):
+    if files[0] in (model.path, model.vae_path, model.unet_path):
         tensors = single_file.read_part(part, files[0], module, device, dtype)
     else:
         tensors = read_tensors(files, device, dtype)
