@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from sdloop.cli.options.groups import option
-from sdloop.cli.options.model import Revision, Variant
+from sdloop.cli.options.model import Revision, Unet, Vae, Variant
+from sdloop.errors import SettingError
 
 Model = Annotated[
     str | None,
@@ -29,6 +30,8 @@ def models(
     *,
     revision: Revision = None,
     variant: Variant = None,
+    vae: Vae = None,
+    unet: Unet = None,
     hashes: Hash = False,
     json_lines: Json = False,
 ) -> None:
@@ -42,6 +45,16 @@ def models(
       sdloop models mini
       sdloop models stabilityai/stable-diffusion-xl-base-1.0 --variant fp16 --json
     """
-    from sdloop.cli.read.models import show_models
+    if model is None:
+        parts = (("vae", vae), ("unet", unet))
+        for name, value in (("revision", revision), ("variant", variant), *parts, ("hash", hashes)):
+            if value:
+                raise SettingError(f"{name} needs a model to be named, got {value!r} without one")
+    from sdloop.cli.read.model_card import ModelName
+    from sdloop.cli.read.models import list_models, show_model
 
-    show_models(model, revision=revision, variant=variant, hashes=hashes, json_lines=json_lines)
+    if model is None:
+        list_models(json_lines=json_lines)
+    else:
+        named = ModelName(model, revision, variant, vae, unet)
+        show_model(named, hashes=hashes, json_lines=json_lines)

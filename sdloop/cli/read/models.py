@@ -1,5 +1,6 @@
 """Print the models on this machine, or the facts about one."""
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -14,36 +15,22 @@ from sdloop.cli.read.model_card import (
 )
 from sdloop.cli.terminal.columns import columns
 from sdloop.cli.terminal.output import emit, say
-from sdloop.errors import SettingError
 
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint
 
 
-def show_models(
-    model: str | None, *, revision: str | None, variant: str | None, hashes: bool, json_lines: bool
-) -> None:
-    """Print a table of all models, or one with its facts."""
-    if model is None:
-        for name, value in (("revision", revision), ("variant", variant), ("hash", hashes)):
-            if value:
-                raise SettingError(f"{name} needs a model to be named, got {value!r} without one")
-        _list(json_lines=json_lines)
-    else:
-        _tell(ModelName(model, revision, variant), hashes=hashes, json_lines=json_lines)
-
-
-def _tell(name: ModelName, *, hashes: bool, json_lines: bool) -> None:
+def show_model(name: ModelName, *, hashes: bool, json_lines: bool) -> None:
+    """Print the facts about one model."""
     from sdloop.models.checkpoint.find import find_checkpoint
 
-    found = find_checkpoint(
-        name.model, revision=name.revision, variant=name.variant, may_fetch=False
-    )
+    found = find_checkpoint(**dataclasses.asdict(name), may_fetch=False)
     facts = full_facts(found, hashes=hashes)
     emit(json.dumps(facts) if json_lines else "\n".join(card(facts, name)))
 
 
-def _list(*, json_lines: bool) -> None:
+def list_models(*, json_lines: bool) -> None:
+    """Print a table of all models."""
     from sdloop.models.checkpoint.cache import cached_checkpoints
     from sdloop.models.checkpoint.find import find_checkpoint
 
