@@ -27,6 +27,7 @@ from sdloop.cli.terminal.interrupts import Stopping
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.images.input.read import OpenImage
+from sdloop.models.checkpoint.value import ModelNames
 from sdloop.pipeline.model_names import model_of
 from sdloop.recipe.batchable import shape_of
 
@@ -151,10 +152,10 @@ def _hear(kind: str, line: str, tally: Tally, show: Callable[[str], None]) -> No
 
 def _keeping(load: "Load") -> "Load":
     """``load`` with a cache of one model: finding the batch size has often loaded it already."""
-    last: dict[tuple[str, Path], Components] = {}
+    last: dict[tuple[ModelNames, Path], Components] = {}
 
     def kept(checkpoint: "Checkpoint") -> "Components":
-        names = checkpoint.name, checkpoint.path
+        names = checkpoint.names, checkpoint.path
         if names not in last:
             last.clear()  # frees the memory before the next model is loaded
             last[names] = load(checkpoint)
@@ -181,7 +182,8 @@ def _sizes(
         if pick_device(command.device).type != "cuda":
             return 1
         check_equal_cards([name for name in devices if name != "cpu"])
-        names = model_of(planned.recipe), shape_of(planned.recipe)
+        embeds = planned.checkpoint.embeds_guidance
+        names = model_of(planned.recipe), shape_of(planned.recipe, embeds_guidance=embeds)
         if names not in known:
             model = loaded_model(tools.load(planned.checkpoint))
             known[names] = largest_batch(model, planned.recipe, tools.open_image)

@@ -24,6 +24,7 @@ from sdloop.models.components.device import (
     set_arithmetic,
 )
 from sdloop.models.components.weights import empty_module, fill, modern_names, read_tensors
+from sdloop.recipe.limits import USUAL_STEPS
 from sdloop.recipe.strength import UPSCALE_STRENGTH
 
 
@@ -79,6 +80,8 @@ class Components:
     @property
     def native_size(self) -> tuple[int, int]:
         """Width and height in pixels that the model was trained at."""
+        if self.checkpoint is not None:
+            return self.checkpoint.native_size
         size = self.unet.config.sample_size
         height, width = size if isinstance(size, list | tuple) else (size, size)
         return width * self.vae_factor, height * self.vae_factor
@@ -92,6 +95,21 @@ class Components:
     def paints(self) -> bool:
         """Whether the UNet is for inpainting, and takes a mask and the masked image too."""
         return bool(self.unet.config.in_channels == PAINTING)
+
+    @property
+    def usual_fields(self) -> Mapping[str, Any]:
+        """What else a model for a few steps needs: scheduler, timestep_spacing, eta."""
+        return {} if self.checkpoint is None else self.checkpoint.usual_fields
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether the UNet takes the guidance scale as an input (LCM)."""
+        return self.unet.config.time_cond_proj_dim is not None
+
+    @property
+    def steps(self) -> int:
+        """The model's default number of steps."""
+        return USUAL_STEPS if self.checkpoint is None else self.checkpoint.steps
 
     @property
     def guidance_scale(self) -> float:
@@ -136,6 +154,7 @@ def load_components(
     revision: str | None = None,
     variant: str | None = None,
     vae: str | None = None,
+    unet: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
 ) -> Components:
@@ -152,10 +171,11 @@ def load_components(
     precision = pick_dtype(dtype, place)
     set_arithmetic(place, dtype)
     if isinstance(model, str):
-        model = find_checkpoint(model, revision=revision, variant=variant, vae=vae)
-    elif (revision, variant, vae) != (None, None, None):
+        model = find_checkpoint(model, revision=revision, variant=variant, vae=vae, unet=unet)
+    elif any(name is not None for name in (revision, variant, vae, unet)):
         raise SettingError(
-            "revision, variant and vae must be given to find_checkpoint, which has already run"
+            "revision, variant, vae and unet must be given to find_checkpoint, which has already "
+            "run"
         )
     parts = {part: _load_part(model, part, place, precision) for part in model.weights}
     tokenizers = {part: load_tokenizer(model, part) for part in model.tokenizers}
@@ -185,7 +205,7 @@ def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.
     where = files[0] if len(files) == 1 else files[0].parent
     source = f"{part} in {where}"
     module = empty_module(part, config, source)
-    if files[0] in (model.path, model.vae_path):
+    if files[0] in (model.path, model.vae_path, model.unet_path):
         tensors = single_file.read_part(part, files[0], module, device, dtype)
     else:
         tensors = read_tensors(files, device, dtype)
