@@ -88,8 +88,9 @@ def test_a_number_that_is_read_is_a_wait(gpu: PretendedCuda) -> None:
         read()
         assert sum(gpu.waits.values()) == 1
     gpu.waits.clear()
-    torch.ones(3).to("cuda", non_blocking=True)
+    torch.ones(3).pin_memory().to("cuda", non_blocking=True)
     assert not gpu.waits
-    torch.ones(3).to("cuda")
+    torch.ones(3).to("cuda", non_blocking=True)  # from ordinary memory
+    torch.ones(3).pin_memory().to("cuda")
     latents[torch.tensor([True, False, True])]
-    assert sum(gpu.waits.values()) == 3  # copied up; the mask copied up, and its size read
+    assert sum(gpu.waits.values()) == 4  # twice copied up; the mask copied up, and its size read

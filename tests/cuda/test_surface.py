@@ -1,6 +1,7 @@
 """Everything that makes pictures, on the pretended device: to the bit as on the CPU.
 
-Each case runs with one family and precision; ``-m slow`` crosses all of them.
+Each case runs with one family and precision. ``-m slow`` runs those that share their way with
+others, and crosses all with each family and precision.
 """
 
 from collections.abc import Mapping
@@ -40,35 +41,39 @@ class Case:
     dtype: str = "bf16"
     settings: Mapping[str, Any] = field(default_factory=dict)
     inpainting: bool = False
+    quick: bool = True
 
 
 _EXACT = {"losses": ["smooth=9"], "loss_mode": "exact", "loss_every": 1}
 CASES = {
-    "txt2img": Case(family="sdxl", dtype="fp16"),
+    "txt2img": Case(dtype="fp16"),
     "ancestral": Case(family="sd2", settings={"scheduler": "euler-a"}),
     "img2img": Case(family="sdxl", settings={"image": "sketch.png", "strength": 0.9}),
     "inpaint": Case(family="sd2", settings={"image": "sketch.png", "mask": "mask.png"}),
     "inpaint9": Case(
         family="sdxl", inpainting=True, settings={"image": "sketch.png", "mask": "mask.png"}
     ),
-    "outpaint": Case(settings={"image": "sketch.png", "right": 8, "width": None, "height": None}),
+    "outpaint": Case(
+        quick=False, settings={"image": "sketch.png", "right": 8, "width": None, "height": None}
+    ),
     "mix": Case(family="sdxl", dtype="fp32", settings={"mix_prompts": ["a dog"]}),
-    "and": Case(family="sd2", settings={"prompt": "a cat AND a dog :0.5"}),
-    "change": Case(settings={"prompt": "a [cat:dog:0.5] (in a park:1.3)"}),
+    "and": Case(quick=False, family="sd2", settings={"prompt": "a cat AND a dog :0.5"}),
+    "change": Case(quick=False, settings={"prompt": "a [cat:dog:0.5] (in a park:1.3)"}),
     "hires": Case(family="sd2", settings={"hires": 1.5, "strength": 0.9}),
     "hires-latent": Case(
-        dtype="fp32", settings={"hires": 1.5, "strength": 0.9, "enlarge": "latent"}
+        quick=False, dtype="fp32", settings={"hires": 1.5, "strength": 0.9, "enlarge": "latent"}
     ),
     "tile": Case(family="sdxl", settings={"width": 48, "tile": 32}),
     "lora": Case(family="sdxl", settings={"loras": "lora"}),
     "weakened": Case(
-        settings={"pag_scale": 2.0, "pag_layers": "mid", "slg_scale": 1.0, "slg_layers": "mid"}
+        quick=False,
+        settings={"pag_scale": 2.0, "pag_layers": "mid", "slg_scale": 1.0, "slg_layers": "mid"},
     ),
-    "apg": Case(dtype="fp32", settings={"guidance": "apg"}),
-    "threshold": Case(settings={"guidance": "threshold", "guidance_rescale": 0.5}),
+    "apg": Case(quick=False, dtype="fp32", settings={"guidance": "apg"}),
+    "threshold": Case(quick=False, settings={"guidance": "threshold", "guidance_rescale": 0.5}),
     "cfg++": Case(settings={"guidance": "cfg++", "guidance_scale": 0.6}),
     "cheap": Case(family="sdxl", settings={"losses": ["blue=9", "palette=red,gold:9"]}),
-    "like": Case(dtype="fp32", settings={"losses": ["like=sketch.png,ssim:2"]}),
+    "like": Case(quick=False, dtype="fp32", settings={"losses": ["like=sketch.png,ssim:2"]}),
     "exact": Case(family="sd2", dtype="fp32", settings=_EXACT),
 }
 
@@ -106,7 +111,11 @@ def same(components: Components, dtype: str, wanted: list[Recipe]) -> None:
         assert one.sigmas == other.sigmas
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if case.quick else pytest.mark.slow)
+     for name, case in CASES.items()],
+)  # fmt: skip
 def test_pictures_are_those_of_the_cpu(gpu: PretendedCuda, name: str) -> None:
     case = CASES[name]
     components = model(case.family, case.inpainting)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.crossings import DESCENTS, FAMILIES, NAMES, with_formula
+from helpers.crossings import DESCENTS, FAMILIES, NAMES
 from helpers.pictures import sketch
 from helpers.pretended_cuda import PretendedCuda
-from helpers.pretended_cuda.placed import placed
+from helpers.pretended_cuda.placed import placed, with_formula
 from PIL import Image
 
 from sdloop.errors import SamplingError

@@ -6,11 +6,19 @@ from typing import Any
 
 import torch
 
+from helpers.crossings import formula
 from sdloop.models.components.device import set_arithmetic
 from sdloop.models.components.load import Components
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
+
+
+def with_formula(components: Components) -> Components:
+    """``components`` with a formula for a UNet; all else computes, unlike in the crossings."""
+    unet = copy.copy(components.unet)
+    unet.forward = formula
+    return replace(components, unet=unet)
 
 
 def placed(components: Components, device: str, dtype: str) -> Components:
@@ -21,8 +29,8 @@ def placed(components: Components, device: str, dtype: str) -> Components:
     def moved(part: str) -> Any:
         module = getattr(components, part)
         wide = part == "vae" and dtype == "fp16" and module.config.force_upcast
-        if module is None or not isinstance(module, torch.nn.Module):
-            return module  # a formula instead of a UNet
+        if module is None:
+            return None
         return (
             copy.deepcopy(module).to(place, torch.float32 if wide else kind).requires_grad_(False)
         )
