@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from sdloop.errors import NonFiniteError
 from sdloop.latents.noise import noise
+from sdloop.latents.philox import Philox
 from sdloop.models.memory import free_memory, is_out_of_memory
 
 # The largest area that the VAE decodes in one piece: 1.5 times SDXL's own area.
@@ -114,6 +115,8 @@ class Encoded:
 
     def draw(self, generator: Generator) -> Tensor:
         """Latents of the picture, drawn with a generator on the CPU."""
+        if isinstance(generator, Philox):
+            generator = generator.for_encoder
         drawn = noise([generator], *self.mean.shape[1:])
         return self.mean + self.std * drawn.to(self.mean.device)
 

@@ -23,6 +23,7 @@ from sdloop.pipeline.hires import enlarged_start
 from sdloop.pipeline.initial_latents import Start, start
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
+from sdloop.pipeline.step_noise import seed_step_noise
 from sdloop.pipeline.steps import scheduled
 from sdloop.pipeline.tiled_unet import Windows
 from sdloop.recipe.guidance_scales import guidance_scales
@@ -31,7 +32,6 @@ from sdloop.recipe.stages import stages
 from sdloop.schedulers.schedule import (
     Scheduler,
     has_finished,
-    seed_brownian_noise,
     steps_of,
     unet_calls,
 )
@@ -139,9 +139,9 @@ def _denoised(
     """Run the loop for one stage."""
     recipe = stage.batch[0]  # all of a batch are equal in the fields that are used here
     seeds = [one.seed for one in stage.batch]
-    generators = seeded_generators(seeds)
+    generators = seeded_generators(seeds, recipe.rng)
     begun = begin(stage.scheduler, stage.timesteps, generators)
-    seed_brownian_noise(stage.scheduler, begun.latents, seeds)
+    seed_step_noise(stage.scheduler, stage.timesteps, begun.latents, seeds, rng=recipe.rng)
     guide, scheduler = guided_by(recipe, stage.scheduler)
     return own.denoised(
         _unet(components, recipe, len(stage.batch), conditioning.weights),
