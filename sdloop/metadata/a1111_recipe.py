@@ -51,6 +51,8 @@ def parameters_of(
         "Model": _bare_name(recipe.model),
         "VAE hash": _short_hash(weights, "vae.", "vae/") if recipe.vae else None,
         "VAE": _bare_name(recipe.vae) if recipe.vae else None,
+        "UNet hash": _short_hash(weights, "unet.", "unet/") if recipe.unet else None,
+        "UNet": _bare_name(recipe.unet) if recipe.unet else None,
         "Variation seed": recipe.variation_seed,
         "Variation seed strength": (
             None if recipe.variation_strength is None else f"{recipe.variation_strength:.12g}"
@@ -75,7 +77,8 @@ def parameters_of(
 
 
 def _tag(lora: Lora) -> str:
-    return f" <lora:{_bare_name(lora.name)}:{lora.scale:g}>"
+    scales = [lora.scale] if lora.text_scale is None else [lora.text_scale, lora.scale]
+    return f" <lora:{':'.join([_bare_name(lora.name), *(f'{scale:g}' for scale in scales)])}>"
 
 
 def _lora_hashes(hashes: Mapping[str, str]) -> str | None:

@@ -10,6 +10,7 @@ from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.metadata.environment import Environment
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, find_lora
 from sdloop.models.components.adapters import adapted
+from sdloop.models.components.device import uses_tf32
 from sdloop.models.components.load import Components
 from sdloop.pipeline.model_names import with_model
 from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
@@ -67,7 +68,7 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
         files = [found(lora.name) for lora in loras]
         for lora, file in zip(loras, files, strict=True):
             check_sha256(repr(lora.name), lora.sha256, file.sha256, what="LoRA")
-        scales = [lora.scale for lora in loras]
+        scales = [lora.scales if len(lora.scales) > 1 else lora.scale for lora in loras]
         wanted = adapted(components, list(zip(files, scales, strict=True)))
 
         @lru_cache(maxsize=8)
@@ -96,4 +97,5 @@ def environment_of(components: Components) -> Environment:
         checkpoint=components.checkpoint,
         device=str(components.device),
         dtype=str(components.dtype).removeprefix("torch."),
+        tf32=uses_tf32() if components.device.type == "cuda" else None,
     )

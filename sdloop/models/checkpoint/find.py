@@ -5,25 +5,23 @@ CompVis's layout. Unusable models are refused here, before torch is imported.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint import hub
 from sdloop.models.checkpoint.advice import read_advice
-from sdloop.models.checkpoint.families import check_vae, family_of_configs, max_noise_level
+from sdloop.models.checkpoint.families import family_of_configs, max_noise_level
 from sdloop.models.checkpoint.folder import (
     STEMS,
     read_configs,
-    read_json,
     read_weights,
     tokenizer_folders,
-    weight_files,
 )
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.ldm import channels_of_file, layout_of_file, parts_of_file, with_notes
-from sdloop.models.checkpoint.value import Checkpoint, vae_factor
+from sdloop.models.checkpoint.replaced import with_unet, with_vae
+from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.spelling import existing, is_there
 
 MINI = Path(__file__).parent.parent.parent / "mini"
 LAYOUTS = Path(__file__).parent.parent.parent / "layouts"
@@ -40,13 +38,14 @@ def find_checkpoint(
     revision: str | None = None,
     variant: str | None = None,
     vae: str | None = None,
+    unet: str | None = None,
     layout: Path | None = None,
     may_fetch: bool = True,
 ) -> Checkpoint:
     """Find ``model``, and download it if it is a hub id that is not in the cache.
 
     Without ``may_fetch`` nothing is downloaded, and such a model counts as missing.
-    ``vae`` (a folder, a single file or a hub id) replaces the model's own VAE.
+    ``vae`` and ``unet`` (a folder, a single file or a hub id) replace the model's own.
     ``layout`` is a folder of configs for a single file of an unusual shape.
 
     Raises ``ModelError`` for a model that is missing, incomplete, damaged or of another family, and
@@ -66,7 +65,9 @@ def find_checkpoint(
     else:
         found = _read_file(model, path, layout)
     if vae is not None:
-        found = _with_vae(found, vae, may_fetch=may_fetch)
+        found = with_vae(found, vae, _part_path("vae", vae, may_fetch=may_fetch))
+    if unet is not None:
+        found = with_unet(found, unet, _part_path("unet", unet, may_fetch=may_fetch))
     if "vae" not in found.weights:
         raise ModelError(f"{model} holds no VAE: give one with --vae")
     return found
@@ -75,7 +76,8 @@ def find_checkpoint(
 def local_path(model: str) -> Path | None:
     """The path that ``model`` means, or None for a hub id.
 
-    A mistyped path must not be sent to the hub, so anything that looks like a path must exist.
+    A mistyped path must not be sent to the hub, so anything that looks like a path must exist. It
+    may be spelled as on another system: see ``spelling``.
     """
     path = Path(model)
     if model.startswith("~"):
@@ -83,11 +85,12 @@ def local_path(model: str) -> Path | None:
             path = path.expanduser()
         except RuntimeError as error:
             raise ModelError(f"{model} names the home folder of an unknown user") from error
-    if path.exists():
+    path = existing(path)
+    if is_there(path):
         return path
     if model.lower().endswith(_ENDINGS):
         raise ModelError(f"there is no file {path}")
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+    if model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model:
         raise ModelError(f"there is no folder {path}")
     return None
 
@@ -113,7 +116,7 @@ def read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
 
 
 def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
-    if path.suffix not in _ENDINGS:
+    if path.suffix.lower() not in _ENDINGS:
         raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
     header = read_header(path)
     known = layout_of_file(header)
@@ -144,38 +147,7 @@ def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
     )
 
 
-def _with_vae(found: Checkpoint, vae: str, *, may_fetch: bool) -> Checkpoint:
-    """``found`` with another VAE, which must have latents of the same size and scale."""
-    path = local_path(vae)
-    if path is None:
-        path = hub.vae_snapshot(vae, may_fetch=may_fetch)
-    if path.is_dir():
-        home = "" if (path / "config.json").exists() else "vae/"
-        config: Mapping[str, Any] = read_json(path, f"{home}config.json")
-        files = weight_files(path, home, STEMS["vae"], None)
-        for file in files:
-            read_header(file)
-    else:
-        # A single file has no scaling factor: use the model's.
-        config, files = found.configs["vae"], (path,)
-        if "vae" not in parts_of_file(read_header(path)):
-            raise ModelError(f"{path} holds no VAE")
-    check_vae(vae, config)
-    if vae_factor(config) != found.size_multiple:
-        raise ModelError(
-            f"the VAE {vae} enlarges latents {vae_factor(config)} times, but {found.name} needs "
-            f"{found.size_multiple} times"
-        )
-    theirs, ours = (c.get("scaling_factor", 0.18215) for c in (config, found.configs["vae"]))
-    if theirs != ours:
-        raise ModelError(
-            f"the VAE {vae} is of another family than {found.name}: its scaling_factor is "
-            f"{theirs}, not {ours}"
-        )
-    return dataclasses.replace(
-        found,
-        configs={**found.configs, "vae": config},
-        weights={**found.weights, "vae": files},
-        vae=vae,
-        vae_path=path,
-    )
+def _part_path(part: str, name: str, *, may_fetch: bool) -> Path:
+    """The folder or file of a part that replaces the model's own."""
+    path = local_path(name)
+    return hub.part_snapshot(name, part, may_fetch=may_fetch) if path is None else path

@@ -107,18 +107,18 @@ def _fetch_weights(
         ]
 
 
-def vae_snapshot(model: str, *, may_fetch: bool = True) -> Path:
-    """The folder of a hub model that is a VAE or contains one."""
+def part_snapshot(model: str, part: str, *, may_fetch: bool = True) -> Path:
+    """The folder of a hub model that is a VAE or a UNet, or contains one."""
     folder = cached(model, None)
-    stem = STEMS["vae"]
-    for home in ("", "vae/"):
+    stem = STEMS[part]
+    for home in ("", f"{part}/"):
         if folder is not None and _has_weights(folder, home, stem, None):
             return folder
     if not may_fetch:
         raise ModelError(
             f"{model} is not in the cache; `{download_command(model, None)}` downloads it"
         )
-    patterns = [*_SMALL, *_patterns("", stem, None), *_patterns("vae/", stem, None)]
+    patterns = [*_SMALL, *_patterns("", stem, None), *_patterns(f"{part}/", stem, None)]
     return fetch(model, None, tuple(patterns), f"{model} is not in the cache")
 
 

@@ -233,15 +233,16 @@ def test_a_disk_without_room(cache: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "the download failed: [Errno 28] No space left on device" in str(failing("org/tiny"))
 
 
-def test_a_vae_of_the_hub(cache: Path, model: Path, hub: Callable[[str], None]) -> None:
+@pytest.mark.parametrize("part", ["vae", "unet"])
+def test_a_part_of_the_hub(cache: Path, model: Path, hub: Callable[[str], None], part: str) -> None:
     """As a repository of its own, or within a model's."""
-    for repository, folder in (("org/vae", model / "vae"), ("org/model", model)):
+    for repository, folder in (("org/part", model / part), ("org/model", model)):
         with serve(repository, folder) as (address, asked):
             hub(address)
-            found = find_checkpoint(str(model), vae=repository)
-        assert [file.name for file in found.weights["vae"]] == [
+            found = find_checkpoint(str(model), **{part: repository})
+        assert [file.name for file in found.weights[part]] == [
             "diffusion_pytorch_model.safetensors"
         ]
         assert sum(name.endswith(".safetensors") for name in asked) == 1
         hub(CLOSED)
-        assert find_checkpoint(str(model), vae=repository).vae_path == found.vae_path
+        assert find_checkpoint(str(model), **{part: repository}).weights == found.weights
