@@ -73,7 +73,7 @@ def plan_of(
     plan = planner(crossing(itertools.chain(head, prompts)))
     if output.quiet:
         return plan, total
-    return _told(plan, head, crossing, settings, seeds, planner), total
+    return _with_notices(plan, head, crossing, settings, seeds, planner), total
 
 
 def _check_variants(
@@ -94,7 +94,7 @@ def _texts(head: Sequence[Prompt], crossing: Crossing, settings: Settings) -> li
     return texts + [str(v) for axis in crossing.axes if axis.name in PROMPTS for v in axis]
 
 
-def _told(
+def _with_notices(
     plan: Iterator[Planned],
     head: Sequence[Prompt],
     crossing: Crossing,
