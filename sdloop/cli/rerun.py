@@ -19,7 +19,7 @@ from sdloop.cli.options.recipe import RecipeOptions
 from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.options.rerun import ChangeOptions, OtherImageOptions, OtherSeedOptions
 from sdloop.cli.read.recorded import FilesArgument, recorded_files
-from sdloop.cli.terminal.notices import tell_steps, tell_unseen
+from sdloop.cli.terminal.notices import tell_steps, tell_unlabelled, tell_unseen
 from sdloop.cli.terminal.output import say
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
@@ -74,6 +74,7 @@ def rerun(
     wanted = _wanted(found, asked, resolve, quiet=output.quiet)
     plan = plan_for(wanted, command, output, open_image)
     if not output.quiet:
+        tell_unlabelled(command)
         tell_steps(plan)
         tell_unseen(plan)
     if output.dry_run:

@@ -27,6 +27,7 @@ from sdloop.cli.terminal.notices import (
     tell_choices,
     tell_steps,
     tell_unknown,
+    tell_unlabelled,
     tell_unseen,
     tell_variants,
 )
@@ -92,6 +93,7 @@ def planned(
     plan = plan_for(requests_of(prompts, settings, numbers), command, output, open_image)
     if not output.quiet:
         tell_choices(prompts, settings, seed, numbers)
+        tell_unlabelled(command)
         tell_steps(plan)
         tell_unknown(plan)
         tell_variants(plan)
