@@ -23,7 +23,7 @@ GENERATED, EDITED = f"{IPTC}trainedAlgorithmicMedia", f"{IPTC}compositeWithTrain
 NAME = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 
 RECIPE = Recipe(prompt="東京, a frog", seed=4, width=16, height=8)
-PAINTED = Recipe(prompt="a frog", seed=4, image="a.png", mask="b.png")
+PAINTED = Recipe(prompt="a frog", seed=4, steps=4, strength=0.5, image="a.png", mask="b.png")
 FRAME = Image.new("RGB", (16, 8), "red")
 
 
