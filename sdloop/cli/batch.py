@@ -31,9 +31,7 @@ def batch(
     also run several times at once, and the processes share the work.
 
     Examples:
-      sdloop batch --from-file prompts.txt --seed 1..200 --outdir overnight
       sdloop batch "a {red|green} frog" --seed 1..4 --sweep guidance_scale=1,2,4 --outdir frogs
-      sdloop batch "__animals__ at night" --wildcards words --pick random --seed 1..50
       sdloop batch "a frog" --seed 1..9 --dry-run | grep -v '"seed": 4' | sdloop batch --from-file -
     """
     from sdloop.cli.make.batch import make_batch

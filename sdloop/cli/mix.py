@@ -21,7 +21,6 @@ def mix(
     """Blend prompts in one picture, a series or a film.
 
     Examples:
-      sdloop mix "a rabbit" "a frog" --weight 0.5 --seed 4
       sdloop mix "a rabbit" "a frog" --at time --slider 9 --seed 4 --outdir between
       sdloop mix "a rabbit" "a frog" --seed 4..9 --walk 48 -o morph.gif
     """

@@ -1,6 +1,7 @@
 """From the flags of ``sdloop animate`` to the animation that is made."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from sdloop.animation.read import open_frames
@@ -9,7 +10,7 @@ from sdloop.animation.write import check_moving
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.requests import requests_of
 from sdloop.batch.seeds import parse_seeds, random_seed
-from sdloop.batch.settings import Settings
+from sdloop.batch.settings import Settings, merged
 from sdloop.cli.make.animation import Animation, make_animation
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.make.run import given_prompts, given_settings
@@ -19,6 +20,7 @@ from sdloop.cli.options.image import ImageOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import RecipeOptions, SeedOptions
 from sdloop.cli.options.recipe_fields import recipe_settings
+from sdloop.cli.terminal.few_steps import tell_presets
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, expand_name
@@ -55,6 +57,10 @@ def animate_images(
             f"got {model.batch_size}"
         )
     prompts = given_prompts(prompt, None, settings, example=_EXAMPLE)
+    if not output.quiet:
+        tell_presets(merged(prompts, settings))
+    own = {"image": names[0]}  # until the frames are read
+    prompts = [replace(one, settings={**one.settings, **own}) for one in prompts]
     (request,) = requests_of(prompts, settings, [_seed(moving, settings)])
     asked = request.recipe
     frames = open_frames(image_files(names), name=" ".join(names) if len(names) < 3 else None)

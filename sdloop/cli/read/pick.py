@@ -16,6 +16,7 @@ from sdloop.gallery.gallery import check_gallery, write_gallery
 from sdloop.gallery.index import Index
 from sdloop.gallery.thumbnails import cache_folder
 from sdloop.metadata.atomic import check_writable
+from sdloop.recipe.presets import with_preset
 from sdloop.rules import check_local, check_whole
 
 Facts = Mapping[str, Any]
@@ -122,7 +123,7 @@ def _serve(
         copies=copies,
         cache=cache_folder(),
         index=Index(root, scores=_scores(root, ranking, quiet=quiet)),
-        standing=frozenset(standing_settings(None).recipe),
+        standing=frozenset(with_preset(standing_settings(None).recipe)),
     )
     serve(desk, port=port, browser=not page.no_browser, tell=emit)
     if not quiet:

@@ -9,11 +9,10 @@ from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.user_settings import user_path, user_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import write_whole
-from sdloop.recipe.fields import parse_value
+from sdloop.recipe.fields import SETTINGS, parse_value
 from sdloop.recipe.parse import parse_whole
-from sdloop.recipe.recipe import FIELDS
 
-KEYS = tuple(name for name in (*FIELDS, *COMMAND_FIELDS) if name not in NOT_FOR_ALL)
+KEYS = tuple(name for name in (*SETTINGS, *COMMAND_FIELDS) if name not in NOT_FOR_ALL)
 
 
 def show_settings() -> None:
@@ -63,7 +62,7 @@ def _check_key(key: str) -> None:
 
 
 def _parse(key: str, text: str) -> Any:
-    if key in FIELDS:
+    if key in SETTINGS:
         return parse_value(key, text)
     return parse_whole(key, text) if key == "batch_size" else text
 

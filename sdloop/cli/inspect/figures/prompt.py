@@ -106,7 +106,8 @@ def _attention_sheet(components: "Components", recipe: Recipe) -> "Image":
     from sdloop.pipeline.generate import generate
 
     size = latent_size(*recipe.size, components.vae_factor)
-    with recorded(components.unet, size=size, guided=recipe.guided) as maps:
+    guided = recipe.guided and not components.embeds_guidance
+    with recorded(components.unet, size=size, guided=guided) as maps:
         picture = generate(components, recipe)[0].image
     tokens = walk(components.tokenizer, components.text_encoder, recipe.prompt).tokens
     mean = maps.mean()
