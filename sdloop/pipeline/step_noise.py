@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from sdloop.latents.philox import from_philox
+from sdloop.schedulers.library_messages import no_library_messages
 from sdloop.schedulers.names import check_packages
-from sdloop.schedulers.quiet import quiet
 from sdloop.schedulers.schedule import Scheduler
 
 Between = Callable[[Tensor, Tensor], Tensor]
@@ -57,7 +57,7 @@ def _brownian_noise(
     from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
     # torchsde warns about rounding at the ends of the path.
-    @quiet()
+    @no_library_messages()
     def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
         drawn: Tensor = path(sigma, sigma_next)
         return drawn.to(latents.device)
