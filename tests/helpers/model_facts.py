@@ -14,6 +14,7 @@ class Model:
     paints: bool = False
     max_noise_level: int | None = None
     reads_twice: bool = False
+    refines: bool = False
     guidance_scale: float = 7.5
     text_layers: int = 2
     text_widths: tuple[int, ...] = (32,)
