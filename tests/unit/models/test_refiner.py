@@ -178,7 +178,7 @@ def test_a_picture_is_made_recorded_and_made_again(here: Path) -> None:
 
 
 def test_a_sweep_over_where_it_takes_over(here: Path) -> None:
-    flags = ("--refiner", "refiner", "--sweep", "refiner_start=0.2,0.5", "--seed", "4..5")
+    flags = ("--refiner", "refiner", "--sweep", "refiner_start=0.4,0.8", "--seed", "4..5")
     batch = Command("batch", steps=3)
     made = batch.make("a cat", *flags, "--outdir", "out", "--batch-size", "2")
     assert len({pixels(name) for name in made}) == 4
