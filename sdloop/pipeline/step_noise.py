@@ -1,6 +1,5 @@
 """The noise that schedulers add in their steps, from each picture's own seed."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -17,19 +16,14 @@ Between = Callable[[Tensor, Tensor], Tensor]
 
 
 def seed_step_noise(
-    scheduler: Scheduler,
-    timesteps: Tensor,
-    latents: Tensor,
-    seeds: Sequence[int],
-    *,
-    rng: str | None,
+    scheduler: Scheduler, latents: Tensor, seeds: Sequence[int], *, rng: str | None
 ) -> None:
     """Let ``scheduler`` draw the noise of its steps as A1111 does, if it draws any.
 
     DPM++ SDE draws Brownian paths from torchsde instead of noise from torch's generators; by
     default it uses random seeds, and on a GPU other paths than on the CPU. Other schedulers draw
     from the generators that the loop gives them; with ``rng`` "philox" they get its numbers, and
-    DPM++ 2M SDE a Brownian path too. ``set_steps`` must have run for ``timesteps``.
+    DPM++ 2M SDE a Brownian path too. ``set_steps`` must have run.
     """
     if type(scheduler).__name__ == "DPMSolverSDEScheduler":
         scheduler.noise_sampler = _brownian_noise(scheduler, latents, seeds, rng=rng)
@@ -37,8 +31,7 @@ def seed_step_noise(
         return
     elif _is_sde(scheduler):
         noise = _brownian_noise(scheduler, latents, seeds, rng=rng)
-        first = len(scheduler.timesteps) - len(timesteps)
-        scheduler.step = _with_noise(scheduler.step, scheduler.sigmas[first:], noise)
+        scheduler.step = _with_noise(scheduler, noise)
     else:
         scheduler.step = from_philox(scheduler.step)
 
@@ -71,15 +64,17 @@ def _brownian_noise(
     return from_philox(noise)
 
 
-def _with_noise(step: Callable[..., Any], sigmas: Tensor, noise: Between) -> Callable[..., Any]:
+def _with_noise(scheduler: Scheduler, noise: Between) -> Callable[..., Any]:
     """The ``step`` of DPM++ 2M SDE, with the noise between the sigmas of each step."""
-    levels = itertools.pairwise(sigmas)
+    step = scheduler.step
 
     @wraps(step)
-    def stepped(noise_pred: Tensor, *arguments: Any, **options: Any) -> Any:
-        sigma, sigma_next = next(levels)
+    def stepped(noise_pred: Tensor, t: Tensor, *arguments: Any, **options: Any) -> Any:
+        index = scheduler.begin_index if scheduler.step_index is None else scheduler.step_index
+        index = scheduler.index_for_timestep(t) if index is None else index
+        sigma, sigma_next = scheduler.sigmas[index : index + 2]
         # The path ends at the last sigma above 0; the step to 0 adds no noise.
         drawn = noise(sigma, sigma_next) if sigma_next > 0 else torch.zeros_like(noise_pred)
-        return step(noise_pred, *arguments, variance_noise=drawn, **options)
+        return step(noise_pred, t, *arguments, variance_noise=drawn, **options)
 
     return stepped

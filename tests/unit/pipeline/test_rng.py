@@ -95,7 +95,7 @@ def test_ancestral_noise_is_that_of_k_diffusion_in_a1111() -> None:
     """With a noise prediction of zero, a step of Euler a only adds its noise."""
     latents, seeds = torch.zeros(2, 4, 8, 8), [3, 4]
     scheduler, timesteps = ready("euler-a")
-    seed_step_noise(scheduler, timesteps, latents, seeds, rng="philox")
+    seed_step_noise(scheduler, latents, seeds, rng="philox")
     generators, theirs = [Philox(seed) for seed in seeds], [Philox(seed) for seed in seeds]
     for generator in (*generators, *theirs):
         generator.normal((1, 4, 8, 8))  # the first noise
@@ -126,7 +126,7 @@ def test_brownian_paths_are_those_of_a1111(name: str, monkeypatch: pytest.Monkey
             return step(*arguments, variance_noise=variance_noise, **options)
 
         scheduler.step = watched
-    seed_step_noise(scheduler, timesteps, latents, seeds, rng="philox")
+    seed_step_noise(scheduler, latents, seeds, rng="philox")
     levels = scheduler.sigmas[scheduler.sigmas > 0].unique().flip(0)
     if name == "dpmpp-2m-sde":
         for t in timesteps:
