@@ -11,6 +11,7 @@ from helpers.ldm import save_ldm_file
 from helpers.tiny import save_diffusers_folder, tiny_inpaint, tiny_refiner, tiny_sd1, tiny_sdxl
 from helpers.weights import assert_same_weights
 from safetensors.torch import save_file
+from sdloop.worker.asked import asked
 
 import sdloop.models.checkpoint.find
 from sdloop.conditioning.words import with_words, words_of
@@ -21,7 +22,6 @@ from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.models.components.cache import ModelCache
 from sdloop.models.components.load import Components, load_components
 from sdloop.recipe.recipe import Recipe
-from sdloop.worker.asked import asked
 
 
 @pytest.fixture(scope="module")
