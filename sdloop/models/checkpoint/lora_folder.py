@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sdloop.errors import ModelError
-from sdloop.models.checkpoint.lora import ENDINGS, listed
+from sdloop.models.checkpoint.addresses import ENDINGS
+from sdloop.models.checkpoint.lora import listed
 
 
 def lora_in(folder: Path, name: str) -> Path:
