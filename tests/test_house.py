@@ -16,6 +16,7 @@ ROOMS = [
     "errors",
     "worker",
     "rules",
+    "spelling",
     "images",
     "prompt",
     "schedulers",
@@ -37,7 +38,7 @@ ROOMS = [
 # Files, and all that are in these folders, that bring nothing heavy: --help, a mistyped flag, a
 # picture's metadata and the worker's client must not wait for torch.
 LIGHT = [
-    *("errors", "worker", "rules", "images", "prompt", "recipe"),
+    *("errors", "worker", "rules", "spelling", "images", "prompt", "recipe"),
     *("schedulers.names", "schedulers.quiet"),
     *("models.checkpoint", "metadata", "animation", "gallery", "inspection.ranking", "batch"),
     *("pipeline.resolve", "pipeline.model_names"),

@@ -5,9 +5,10 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-from sdloop.batch.cross import Crossing, Request
+from sdloop.batch.cross import Crossing
 from sdloop.batch.planning import Planner
 from sdloop.batch.prompts import Prompt, blaming
+from sdloop.batch.requests import Request
 from sdloop.batch.sweep import Axis
 from sdloop.errors import SettingError
 
@@ -78,7 +79,7 @@ def _first_seed(crossing: Crossing, axes: Sequence[Axis]) -> Crossing:
 def _check_pair(planner: Planner, name: str, pair: Sequence[Request], template: str) -> None:
     if len(pair) < 2:
         return
-    one, other = (planner.planned(request, 0) for request in pair)
+    one, other = (planner.planned(request, planner.base(request), 0) for request in pair)
     if one.path == other.path and one.key != other.key:
         raise SettingError(
             f"output must name each picture differently, and {template!r} does not contain {name}: "

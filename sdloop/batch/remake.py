@@ -8,9 +8,9 @@ from typing import Any
 
 from sdloop.batch.changes import Changed, Resolve, changed, with_changes
 from sdloop.batch.loras import with_loras, without_other_tags
-from sdloop.batch.prompts import blaming
+from sdloop.batch.prompts import Prompt, blaming
+from sdloop.batch.requests import Request, final
 from sdloop.batch.seeds import count_from, parse_seeds, random_seed
-from sdloop.batch.wanted import Wanted
 from sdloop.errors import FileError, ModelError, SdloopError, SettingError
 from sdloop.images.input.mask import ALPHA
 from sdloop.images.input.read import OpenImage
@@ -52,7 +52,7 @@ def resolving(open_image: OpenImage, *, may_fetch: bool) -> Resolve:
 
 def wanted_again(
     one: SavedPicture, options: RemakeOptions, resolve: Resolve, notify: Notify
-) -> list[Wanted]:
+) -> list[Request]:
     """The pictures to remake from one file: with its own seed, or with each of the given seeds.
 
     ``notify`` is called with settings that cannot be used or are dropped. Raises ``FileError`` for
@@ -72,14 +72,16 @@ def wanted_again(
         for line in found.notices:
             notify(line)
         seeds = _seeds(found.recipe.seed, options)
-        recipes = [replace(found.recipe, seed=seed) for seed in seeds]
     suffix = one.path.suffix.lower()
     name = SEEDS_NAME if len(seeds) > 1 else NAME
     name = name.replace(".png", suffix) if suffix in FORMATS else name
-    return [
-        Wanted(recipe=recipe, where=str(one.path), name=name, file=str(one.path))
-        for recipe in recipes
-    ]
+    request = request_for(found.recipe, one.path, name)
+    return [replace(request, seed=seed) for seed in seeds]
+
+
+def request_for(recipe: Recipe, file: Path, name: str) -> Request:
+    """The request to remake a file with this Recipe, under a template."""
+    return final(Prompt(settings=recipe.to_dict(), where=str(file), name=name, file=str(file)))
 
 
 def own_code_of(one: SavedPicture) -> str:

@@ -7,9 +7,9 @@ from sdloop.animation.read import open_frames
 from sdloop.animation.settle import durations_of
 from sdloop.animation.write import check_moving
 from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.requests import requests_of
 from sdloop.batch.seeds import parse_seeds, random_seed
 from sdloop.batch.settings import Settings
-from sdloop.batch.wanted import recipes_of
 from sdloop.cli.make.animation import Animation, make_animation
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.make.run import given_prompts, given_settings
@@ -63,11 +63,12 @@ def animate(
             "batch_size must be 1 for animate, which makes one frame after the other, "
             f"got {model.batch_size}"
         )
-    (asked,) = given_prompts(prompt, None, settings, example=_EXAMPLE)
-    (wanted,) = recipes_of([asked], settings, [_seed(moving, settings)])
+    prompts = given_prompts(prompt, None, settings, example=_EXAMPLE)
+    (request,) = requests_of(prompts, settings, [_seed(moving, settings)])
+    asked = request.recipe
     frames = open_frames(image_files(names), name=" ".join(names) if len(names) < 3 else None)
     command = CommandSettings(**settings.command)
-    path, exists = _path(wanted.recipe, command, names[0], overwrite=output.overwrite)
+    path, exists = _path(asked, command, names[0], overwrite=output.overwrite)
     check_moving(path, exists=exists)
     if path.suffix.lower() == ".mp4" and moving.loop:
         raise SettingError(f"loop cannot be set for .mp4 files, got {moving.loop}")
@@ -80,7 +81,7 @@ def animate(
         exists=exists,
         frames=None if moving.save_frames is None else Path(moving.save_frames),
     )
-    make_animation(wanted.recipe, animation, command, output)
+    make_animation(asked, animation, command, output)
 
 
 def _check(moving: MovingOptions) -> None:

@@ -1,6 +1,5 @@
 """``sdloop mix``: pictures that mix prompts, and series from one prompt to another."""
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import Settings
+from sdloop.batch.text_input import given_prompt
 from sdloop.cli.make.prompt_walk import walk
 from sdloop.cli.make.run import given_settings, make_from_prompts
 from sdloop.cli.options.groups import given, with_options
@@ -21,6 +21,7 @@ from sdloop.errors import SettingError
 from sdloop.images.sheet import sheet
 from sdloop.metadata.atomic import write_whole
 from sdloop.metadata.names import plain
+from sdloop.metadata.sheets import sheet_png
 from sdloop.recipe.mixture import mixture
 
 
@@ -45,6 +46,9 @@ def mix(
         raise SettingError("from_file is for txt2img; mix takes its prompts one after the other")
     if not prompts:
         raise SettingError('prompt must be given, as in: sdloop mix "a rabbit" "a frog"')
+    if list(prompts).count("-") > 1:
+        raise SettingError('only one prompt can be "-" (standard input)')
+    prompts = [given_prompt(text) for text in prompts]
     settings = given_settings({**given(model, output), **recipe_settings(recipe)}, seeds)
     wanted = [
         Prompt(
@@ -105,11 +109,8 @@ def _write_strip(paths: Sequence[Path], labels: Sequence[str], output: OutputOpt
     images = [Image.open(path) for path in paths]
     seeds = len(images) // len(labels)
     rows = [images[row::seeds] for row in range(seeds)]
-    buffer = io.BytesIO()
-    sheet(rows, columns=labels).save(buffer, "PNG")
+    strip = sheet_png(sheet(rows, columns=labels), paths)
     path = paths[0].with_name(f"{paths[0].stem}-strip.png")
-    path = write_whole(
-        path, buffer.getvalue(), exists="overwrite" if output.overwrite else "number"
-    )
+    path = write_whole(path, strip, exists="overwrite" if output.overwrite else "number")
     line = {"path": str(path), "pictures": [str(one) for one in paths]}
     emit(json.dumps(line, ensure_ascii=False) if output.json else str(path))

@@ -6,8 +6,8 @@ from typing import Any
 
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.remake import RemakeOptions, resolving, wanted_again
+from sdloop.batch.requests import Request
 from sdloop.batch.settings import Settings, read_settings
-from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
 from sdloop.cli.make.run import plan_for, print_recipes
@@ -116,7 +116,7 @@ def _check_drop(names: Sequence[str]) -> None:
 
 def _wanted(
     found: Sequence[SavedPicture], asked: RemakeOptions, resolve: Any, *, quiet: bool
-) -> list[Wanted]:
+) -> list[Request]:
     """All requested pictures; each notice is printed once, with the files that it concerns."""
     told: dict[str, list[str]] = {}
     wanted = []

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,7 +83,8 @@ def sheet(
     if not out.quiet:
         for line in cells.notices:
             say(line)
-    write_sheet(_drawn(cells, zoom), path, out)
+    there = [Path(one.name) for row in cells.grid for one in row if one is not None]
+    write_sheet(_drawn(cells, zoom), path, out, there)
 
 
 def _check(columns: str | None, rows: str | None, zoom: float | None) -> None:

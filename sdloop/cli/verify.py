@@ -16,12 +16,13 @@ from sdloop.batch.remake import (
     check_code,
     located,
     own_code_of,
+    request_for,
     resolving,
     wanted_again,
 )
+from sdloop.batch.requests import Request
 from sdloop.batch.settings import Settings
 from sdloop.batch.verify import Verdict, verdicts
-from sdloop.batch.wanted import Wanted
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.model import loaded
 from sdloop.cli.make.run import plan_for
@@ -131,7 +132,7 @@ def _planned(
     for one in found:
         try:
             again = _wanted(one, asked, resolve, quiet=how.quiet)
-            with blaming(again.where):
+            with blaming(again.prompt.where):
                 resolve(again.recipe)
         except SdloopError as error:
             say(f"error: {error}")
@@ -147,7 +148,7 @@ def _planned(
 
 def _wanted(
     one: SavedPicture, asked: RemakeOptions, resolve: Callable[..., Any], *, quiet: bool
-) -> Wanted:
+) -> Request:
     """The Recipe of one file; a model that is now at another path does not change it."""
     recipe = one.record.recipe
     with blaming(str(one.path)):
@@ -165,7 +166,7 @@ def _wanted(
         check_code(recipe, asked)
         recipe = located(recipe, one.path.parent, {})
     moved = replace(recipe, **asked.changes)
-    return Wanted(recipe=moved, where=str(one.path), name="{file}.png", file=str(one.path))
+    return request_for(moved, one.path, "{file}.png")
 
 
 def _text(verdict: Verdict) -> str:

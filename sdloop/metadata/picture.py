@@ -16,6 +16,7 @@ from sdloop.metadata.atomic import Exists, check_writable, write_whole
 from sdloop.metadata.containers import MAX_TEXT
 from sdloop.metadata.detail import Metadata
 from sdloop.metadata.record import Made, Record, record_of, texts_of
+from sdloop.metadata.sheets import sheet_hint
 from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -96,7 +97,9 @@ def read_record(path: Path) -> Record:
     except FileError as error:
         raise FileError(f"cannot read the settings in {str(path)!r}: {error}") from error
     if record is None:
-        raise FileError(f"{str(path)!r} contains no settings")
+        hint = sheet_hint(texts)
+        why = "" if hint is None else f": {hint}"
+        raise FileError(f"{str(path)!r} contains no settings{why}")
     return record
 
 

@@ -58,12 +58,12 @@ class LoadedModel:
 def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedModel:
     """``components`` with a cache of encoded prompts and of the last few sets of LoRAs.
 
-    Equal texts are encoded once for all pictures; for a LoRA only its own weights are kept.
+    Equal texts are encoded once for all pictures; for a LoRA only its own weights are kept. LoRAs
+    that replace weights of the model need as much memory as it, so only their last set is kept.
     """
     found = lru_cache(maxsize=64)(find_lora)
 
-    @lru_cache(maxsize=4)
-    def prepare(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
+    def prepared(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
         files = [found(lora.name) for lora in loras]
         for lora, file in zip(loras, files, strict=True):
             check_sha256(repr(lora.name), lora.sha256, file.sha256, what="LoRA")
@@ -75,6 +75,11 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
             return lru_cache(maxsize=_TEXTS)(partial(encode_prompt, with_words(wanted, words)))
 
         return wanted, encoder
+
+    small, large = lru_cache(maxsize=4)(prepared), lru_cache(maxsize=1)(prepared)
+
+    def prepare(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
+        return (small if all(found(lora.name).ordinary for lora in loras) else large)(loras)
 
     return LoadedModel(
         components=components,

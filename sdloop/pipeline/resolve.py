@@ -3,14 +3,12 @@
 Nothing is loaded: errors that can be found early are raised here, before torch is imported.
 """
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 
 from sdloop.animation.read import Frames
 from sdloop.animation.settle import frames_recipe
-from sdloop.errors import SettingError
 from sdloop.images.input.mask import input_facts
 from sdloop.images.input.read import InputFacts, InputImage, OpenImage
 from sdloop.models.checkpoint.clip import clip_hashes
@@ -124,8 +122,6 @@ class Resolver:
         files = tuple(self._find_lora(lora.name) for lora in recipe.loras)
         for file in files:
             check_lora(file, checkpoint)
-        if files and importlib.util.find_spec("peft") is None:
-            raise SettingError("loras need peft: pip install 'sdloop[lora]'")
         return files
 
     def _check_words(self, recipe: Recipe, checkpoint: Checkpoint) -> None:

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,6 @@ from sdloop.metadata.a1111_recipe import settings_of
 from sdloop.metadata.chunks import read_texts
 from sdloop.metadata.picture import read_record
 
-pytestmark = pytest.mark.skipif(find_spec("peft") is None, reason="pip install 'sdloop[lora]'")
 TXT2IMG = Command("txt2img")
 
 

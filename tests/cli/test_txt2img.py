@@ -159,6 +159,8 @@ def test_the_prompt_may_come_from_standard_input() -> None:
     assert plan("-", stdin="two\nlines 🐎\n")[0]["prompt"] == "two\nlines 🐎"
     assert plan("", "--seed", "1")[0]["prompt"] == ""
     assert "not UTF-8" in refused("-", stdin=b"\xff", code=3)
+    assert refused("-", stdin=" \n").startswith("prompt must not be empty on standard input")
+    assert plan("")[0]["prompt"] == ""
 
 
 def test_kohya_names_go_into_the_folder() -> None:

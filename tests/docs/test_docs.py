@@ -114,8 +114,6 @@ def run(line: str, environment: Mapping[str, str]) -> str:
 
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if commands(text)])
 def test_every_command_runs(page: str, shell: Mapping[str, str]) -> None:
-    if "--lora" in PAGES[page]:
-        pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
     for line in commands(PAGES[page]):
         out = run(line, shell)
         for path in re.findall(r"^\S+\.png$", out, flags=re.MULTILINE):

@@ -1,6 +1,6 @@
 """What the inspect commands share: a Recipe from flags, its model, and saving the sheet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
+from sdloop.metadata.sheets import sheet_png
 from sdloop.pipeline.resolve import Resolver
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_local
@@ -73,13 +74,11 @@ def sheet_path(options: SheetOptions, default: str, *, moving: tuple[str, ...] =
     return path
 
 
-def write_sheet(image: "Image", path: Path, options: SheetOptions) -> None:
-    """Write the sheet and print its path."""
-    import io
-
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    write_whole(path, file.getvalue(), exists=exists(options))
+def write_sheet(
+    image: "Image", path: Path, options: SheetOptions, pictures: Sequence[Path] = ()
+) -> None:
+    """Write the sheet, which shows these ``pictures``, and print its path."""
+    write_whole(path, sheet_png(image, pictures), exists=exists(options))
     emit(str(path))
 
 

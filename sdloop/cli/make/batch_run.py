@@ -120,13 +120,13 @@ class _Job:
         )
         for event in run(self.plan, options, tools, stopping=stopping):
             if isinstance(event, AlreadyThere):
-                yield "there", event.key, ""
+                yield "there", event.planned.key, ""
             elif isinstance(event, Failed):
                 recipe = json.dumps(event.planned.recipe.to_dict(), ensure_ascii=False)
-                yield "failed", event.key, f"{event.error}; its recipe: {recipe}"
+                yield "failed", event.planned.key, f"{event.error}; its recipe: {recipe}"
             elif isinstance(event, Written):
                 line = _json_line(event) if self.json_lines else str(event.path)
-                yield "made", event.key, line
+                yield "made", event.planned.key, line
             elif event.index == 0:
                 yield "begun", "", ""
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from sdloop.errors import FileError
+from sdloop.images.input.labels import without_labels
 from sdloop.images.input.read import InputFacts, InputImage, MaskFacts, OpenImage
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def input_facts(
     if mask is None:
         return picture.facts
     drawn = None if mask == ALPHA else open_image(mask)
-    painted = painted_mask(picture, drawn, blur=blur, invert=invert)
+    painted = painted_mask(picture, drawn, blur=blur, invert=invert, tell=True)
     box = painted.getbbox()
     assert box is not None
     sha256 = picture.sha256 if drawn is None else drawn.sha256
@@ -36,17 +37,23 @@ def input_facts(
 
 
 def painted_mask(
-    picture: InputImage, drawn: InputImage | None, *, blur: float | None, invert: bool
+    picture: InputImage,
+    drawn: InputImage | None,
+    *,
+    blur: float | None,
+    invert: bool,
+    tell: bool = False,
 ) -> "Image":
     """The mask at the size of ``picture``, in mode L: 255 where it is painted, 0 where it stays.
 
     ``drawn`` is the user's mask, in any mode and at any size with the picture's proportions; None
     uses the picture's transparency. ``blur`` softens its edge; it is the standard deviation in
-    pixels. Raises ``FileError`` for a mask of other proportions, and for an empty one.
+    pixels. With ``tell``, warnings speak of masks that may be meant otherwise. Raises ``FileError``
+    for a mask of other proportions, and for an empty one.
     """
     from PIL import ImageFilter, ImageOps
 
-    mask = _transparency(picture) if drawn is None else _grey(drawn, picture)
+    mask = _transparency(picture) if drawn is None else _grey(drawn, picture, tell=tell)
     if invert:
         mask = ImageOps.invert(mask)
     if mask.getbbox() is None:
@@ -65,7 +72,7 @@ def _transparency(picture: InputImage) -> "Image":
     return ImageOps.invert(picture.image.getchannel("A"))
 
 
-def _grey(drawn: InputImage, picture: InputImage) -> "Image":
+def _grey(drawn: InputImage, picture: InputImage, *, tell: bool) -> "Image":
     """A mask in grey at the picture's size; transparent parts are black."""
     from PIL import Image
 
@@ -74,13 +81,15 @@ def _grey(drawn: InputImage, picture: InputImage) -> "Image":
     if mask.mode == "RGBA":
         sheet = Image.new("RGBA", mask.size, "black")
         sheet.alpha_composite(mask)
-        mask = sheet
-    if mask.size == (width, height):
-        return mask.convert("L")
+        mask = sheet.convert("RGB")
     # The mask must have the picture's proportions, to within one pixel.
-    if abs(mask.width * height - mask.height * width) > max(width, height):
+    differs = abs(mask.width * height - mask.height * width) > max(width, height)
+    if mask.size != (width, height) and differs:
         raise FileError(
             f"{drawn.name} is {mask.width}x{mask.height} and {picture.name} {width}x{height}: "
             "a mask must have the picture's size, or its proportions"
         )
-    return mask.convert("L").resize((width, height), Image.Resampling.BILINEAR)
+    grey = without_labels(mask, drawn.name, tell=tell).convert("L")
+    if grey.size == (width, height):
+        return grey
+    return grey.resize((width, height), Image.Resampling.BILINEAR)

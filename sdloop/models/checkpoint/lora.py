@@ -1,6 +1,7 @@
 """Find, recognise and hash LoRAs on disk, before a model is loaded."""
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,33 +12,22 @@ from sdloop.models.checkpoint.addresses import ENDINGS, CivitaiAddress, HubAddre
 from sdloop.models.checkpoint.civitai import civitai_file
 from sdloop.models.checkpoint.headers import Header, read_header
 from sdloop.models.checkpoint.hub_single import single_file
+from sdloop.models.checkpoint.lora_names import ORDINARY, PARTS, LayerTensor, is_of_layer, read_name
 from sdloop.models.checkpoint.repository import ask_hub, cached
 from sdloop.models.checkpoint.value import Checkpoint
 
 # diffusers' name for the only LoRA in a folder or hub repository.
 USUAL = "pytorch_lora_weights.safetensors"
 
-# The names of a LoRA's two matrices, and of kohya's alpha, in all layouts that diffusers reads.
-_PAIR = re.compile(
-    r"(?:lora_down|lora_up|lora_A|lora_B|lora\.down|lora\.up|lora_linear_layer\.down"
-    r"|lora_linear_layer\.up|_lora\.down|_lora\.up)\.weight$|\.alpha$"
-)
-_DOWN = re.compile(r"(?:lora_down|lora_A|[._]lora\.down|lora_linear_layer\.down)\.weight$")
-# The prefixes of each part's tensor names, in kohya's and in diffusers' layout.
-_STARTS = {
-    "unet": ("lora_unet_", "unet."),
-    "text_encoder": ("lora_te_", "lora_te1_", "text_encoder."),
-    "text_encoder_2": ("lora_te2_", "text_encoder_2."),
-}
 # What else a file may be, by a part of any tensor name; the first match counts.
 _OTHERS = {
     "bundle_emb.": "a LoRA with learned embeddings bundled into it, which only A1111 reads: use "
     "the LoRA and the embeddings as separate files",
-    "dora_scale": "a DoRA, which diffusers does not run",
-    "hada_w1": "a LoHa of LyCORIS, which diffusers does not run",
-    "lokr_w": "a LoKr of LyCORIS, which diffusers does not run on a UNet",
-    "oft_": "an OFT, which diffusers does not run",
-    "lora_mid": "a LoCon with three matrices per layer, which diffusers does not run",
+    ".oft_": "an OFT, which sdloop does not support",
+    ".a1.weight": "a GLoRA, which sdloop does not support",
+    ".on_input": "an IA3, which sdloop does not support",
+    ".lambda_layer": "a T-LoRA, which sdloop does not support",
+    ".bias_indices": "a LoCon with sparse differences, which sdloop does not support",
     "lora_unet_double_blocks": "a LoRA for Flux",
     "lora_unet_joint_blocks": "a LoRA for Stable Diffusion 3",
     "transformer.": "a LoRA for a transformer such as Flux or Stable Diffusion 3",
@@ -50,6 +40,8 @@ _OTHERS = {
     "model.diffusion_model.": "a whole model (use it with --model)",
     "down_blocks.0.resnets.0.conv1.weight": "a UNet",
 }
+# The layers of a UNet whose inputs are text embeddings; in text encoders, any of attention.
+_TELLING = {"unet": "attn2.*to_k"}
 # The width of the text embeddings that a UNet attends to → the model family.
 _FAMILIES = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL"}
 
@@ -65,6 +57,8 @@ class LoraFile:
         identify LoRAs (equal for a pickle).
     widths
         Part → the width of its text embeddings or layers; 0 if it cannot be detected.
+    ordinary
+        Whether it consists of pairs of thin matrices; otherwise whole weights are replaced.
     """
 
     name: str
@@ -72,6 +66,7 @@ class LoraFile:
     sha256: str
     tensors_sha256: str
     widths: Mapping[str, int]
+    ordinary: bool = True
 
 
 FindLora = Callable[[str], LoraFile]
@@ -86,10 +81,15 @@ def find_lora(name: str, *, may_fetch: bool = True) -> LoraFile:
     """
     path = _path(name, may_fetch=may_fetch)
     header = read_header(path)
-    widths = _recognised(header)
+    tensors = _recognised(header)
     sha256, tensors_sha256 = _hashes(path, header)
     return LoraFile(
-        name=name, path=path, sha256=sha256, tensors_sha256=tensors_sha256, widths=widths
+        name=name,
+        path=path,
+        sha256=sha256,
+        tensors_sha256=tensors_sha256,
+        widths=_widths(header, tensors),
+        ordinary=all(tensor.kind in ORDINARY for tensor in tensors.values()),
     )
 
 
@@ -98,7 +98,7 @@ def check_lora(file: LoraFile, checkpoint: Checkpoint) -> None:
     own = {
         part: int(config.get("cross_attention_dim" if part == "unet" else "hidden_size", 0))
         for part, config in checkpoint.configs.items()
-        if part in _STARTS
+        if part in PARTS
     }
     for part, width in file.widths.items():
         if part not in own:
@@ -161,32 +161,43 @@ def _only_one(files: list[str], folder: str) -> str:
     raise ModelError(f"{folder} holds {len(files)} files: name one of {listed(sorted(files))}")
 
 
-def _recognised(header: Header) -> dict[str, int]:
-    """Part → its width; raises ``ModelError`` if it is not a LoRA in a known layout."""
+def _recognised(header: Header) -> dict[str, LayerTensor]:
+    """What each tensor is; raises ``ModelError`` if it is not a LoRA in a known layout."""
     names = list(header.tensors)
     for piece, what in _OTHERS.items():
         if any(piece in name for name in names):
             raise ModelError(f"{header.path} is {what}")
-    if not any(_DOWN.search(name) for name in names):
+    if not any(map(is_of_layer, names)):
         raise ModelError(f"{header.path} is not a LoRA: its tensors are {listed(names) or 'none'}")
-    starts = tuple(start for part in _STARTS.values() for start in part)
-    lost = [n for n in names if not n.startswith(starts) or not _PAIR.search(n)]
+    known = {name: tensor for name in names if (tensor := read_name(name)) is not None}
+    lost = [name for name in names if name not in known]
     if lost:
         raise ModelError(
             f"{header.path} is a LoRA in an unknown layout, neither kohya's nor diffusers': "
             f"it has {listed(lost)}"
         )
-    parts = [part for part in _STARTS if any(name.startswith(_STARTS[part]) for name in names)]
-    return {part: _width(header, part) for part in parts}
+    return known
 
 
-def _width(header: Header, part: str) -> int:
-    layer = "attn2[._].*to_k" if part == "unet" else "q_proj|k_proj|v_proj"
-    for name, shape in header.tensors.items():
-        told = name.startswith(_STARTS[part]) and _DOWN.search(name) and re.search(layer, name)
-        if told and len(shape) > 1:
-            return shape[1]
-    return 0
+def _widths(header: Header, tensors: Mapping[str, LayerTensor]) -> dict[str, int]:
+    """Part → its width; 0 if no layer of the part tells it."""
+    widths = {part: 0 for part in PARTS if any(part == one.part for one in tensors.values())}
+    layers: dict[tuple[str, str], dict[str, tuple[int, ...]]] = {}
+    for name, one in tensors.items():
+        layers.setdefault((one.part, one.layer), {})[one.kind] = header.tensors[name]
+    for (part, layer), shapes in layers.items():
+        if re.search(_TELLING.get(part, "[qkv]_proj"), layer):
+            widths[part] = widths[part] or _inputs(shapes)
+    return widths
+
+
+def _inputs(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """How many inputs a linear layer has, by the shapes of its tensors in a LoRA; 0 if unknown."""
+    for kind in ("down", "hada_w1_b", "diff"):
+        if len(shapes.get(kind, ())) > 1:
+            return shapes[kind][1]
+    halves = [shapes.get(f"lokr_w{i}", shapes.get(f"lokr_w{i}_b", ())) for i in (1, 2)]
+    return math.prod(half[1] if len(half) > 1 else 0 for half in halves)
 
 
 def _hashes(path: Path, header: Header) -> tuple[str, str]:

@@ -73,7 +73,6 @@ def planned(*arguments: str, stdin: str | None = None) -> Recipe:
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda words: " ".join(words)[:60])
 def test_commands_ask_for_the_same_recipe(asked: list[str]) -> None:
-    pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
     recipe = planned(*asked, "--seed", "4")
     command = remaking(recipe)
     assert planned(*command.arguments, stdin=command.stdin) == recipe

@@ -150,7 +150,6 @@ def test_a_batch_is_led_as_each_of_it_alone() -> None:
 
 def test_beside_windows_loras_intervals_and_other_guidance(tmp_path: Path) -> None:
     components = tiny_sd1()
-    pytest.importorskip("peft")
     lora = save_peft(lora_pairs(components, parts=("unet",)), tmp_path / "a.safetensors")
     usual = {"pag_scale": 3.0, "width": 64}
     made = [
