@@ -60,19 +60,20 @@ SEEDS = section("Prompts and seeds", {
 
 MODEL = section("Model", {
     "model": Field(Text(likely=("mini",)),
-        "Hub id, diffusers folder, .safetensors file, or the address of one on huggingface.co or "
-        "civitai.com. Default: SDLOOP_MODEL, then `sdloop config`, then the embedded mini.",
+        "Hub id, diffusers folder or .safetensors file. Also the address of a file on "
+        "huggingface.co or civitai.com. Default: SDLOOP_MODEL, then `sdloop config`, then the "
+        "embedded mini.",
         default="mini", aliases=("-m",), metavar="MODEL", common=True, essential=True, keyed=False,
         replaces=("revision", "variant", "vae")),
     "revision": Field(Text(), "Branch, tag or commit on the hub.", metavar="NAME", keyed=False),
-    "variant": Field(Text(), 'Variant of the weight files, such as "fp16", also of --vae.',
+    "variant": Field(Text(), 'Variant of the weight files, such as "fp16". Also of --vae.',
         metavar="NAME", keyed=False),
     "vae": Field(Text(),
-        "VAE to use instead of the model's own: a hub id, folder, file or address.",
+        "VAE to use instead of the model's own. A hub id, folder, file or web address.",
         metavar="MODEL", keyed=False),
     "loras": Field(Loras(),
-        "LoRA to add, with its scale: a file, hub id, address or name in --lora-dir. May be "
-        'repeated. In a prompt: "<lora:NAME:SCALE>". Default scale: 1.',
+        "LoRA to add, with its scale: a file, a hub id or a name in --lora-dir. A web address is "
+        'fine too. May be repeated. In a prompt: "<lora:NAME:SCALE>". Default scale: 1.',
         default=(), flag="--lora", metavar="LORA[:SCALE]", common=True, essential=True,
         for_all=False, keyed=False),
 })
