@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import clear_frames
 from typing import TYPE_CHECKING
 
 from sdloop.batch.planned import Planned
@@ -81,7 +82,11 @@ def finish(
 
 
 def failures(batch: Sequence[Planned], error: Exception, *, together: bool) -> list[Failed]:
-    """The same failure for all pictures of a batch."""
+    """The same failure for all pictures of a batch.
+
+    Its traceback would keep the batch's tensors on the GPU until somebody has read the outcome.
+    """
+    clear_frames(error.__traceback__)
     return [Failed(planned=one, error=error, together=together) for one in batch]
 
 

@@ -1,12 +1,13 @@
 """``sdloop models``: list the models on this machine, and what to type for each."""
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sdloop.cli.options.groups import option
-from sdloop.cli.options.model import Revision, Variant
+from sdloop.cli.options.model import Revision, Unet, Vae, Variant
 from sdloop.cli.read.model_card import (
     ModelName,
     bytes_text,
@@ -44,6 +45,8 @@ def models(
     *,
     revision: Revision = None,
     variant: Variant = None,
+    vae: Vae = None,
+    unet: Unet = None,
     hashes: Hash = False,
     json_lines: Json = False,
 ) -> None:
@@ -58,20 +61,19 @@ def models(
       sdloop models stabilityai/stable-diffusion-xl-base-1.0 --variant fp16 --json
     """
     if model is None:
-        for name, value in (("revision", revision), ("variant", variant), ("hash", hashes)):
+        parts = (("vae", vae), ("unet", unet))
+        for name, value in (("revision", revision), ("variant", variant), *parts, ("hash", hashes)):
             if value:
                 raise SettingError(f"{name} needs a model to be named, got {value!r} without one")
         _list(json_lines=json_lines)
     else:
-        _tell(ModelName(model, revision, variant), hashes=hashes, json_lines=json_lines)
+        _tell(ModelName(model, revision, variant, vae, unet), hashes=hashes, json_lines=json_lines)
 
 
 def _tell(name: ModelName, *, hashes: bool, json_lines: bool) -> None:
     from sdloop.models.checkpoint.find import find_checkpoint
 
-    found = find_checkpoint(
-        name.model, revision=name.revision, variant=name.variant, may_fetch=False
-    )
+    found = find_checkpoint(**dataclasses.asdict(name), may_fetch=False)
     facts = full_facts(found, hashes=hashes)
     emit(json.dumps(facts) if json_lines else "\n".join(card(facts, name)))
 

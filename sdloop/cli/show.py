@@ -85,6 +85,7 @@ _WHOSE = {
     "fooocus": "Fooocus'",
     "drawthings": "Draw Things'",
     "novelai": "NovelAI's",
+    "easydiffusion": "Easy Diffusion's",
 }
 
 

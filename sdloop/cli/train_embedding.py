@@ -97,6 +97,7 @@ def _load(settings: Settings, *, quiet: bool) -> "Components":
         revision=recipe.get("revision"),
         variant=recipe.get("variant"),
         vae=recipe.get("vae"),
+        unet=recipe.get("unet"),
     )
     if not quiet:
         say(f"loading {checkpoint.name}")

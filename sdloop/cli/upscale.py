@@ -91,7 +91,7 @@ def _usual_factor(asked: Mapping[str, Any], may_fetch: bool) -> float:
     """The factor for the model ``asked`` for: an upscaler has only one."""
     from sdloop.models.checkpoint.find import find_checkpoint
 
-    named = {name: asked.get(name) for name in ("revision", "variant", "vae")}
+    named = {name: asked.get(name) for name in ("revision", "variant", "vae", "unet")}
     # Errors about the model are reported later, when it is needed.
     with contextlib.suppress(ModelError, SettingError):
         found = find_checkpoint(asked.get("model", "mini"), **named, may_fetch=may_fetch)

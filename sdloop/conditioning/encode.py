@@ -133,7 +133,9 @@ def encode_prompt(components: Components, read: TextInput) -> Encoded:
 def encoded_prompt(components: Components, read: TextInput) -> Encoded:
     """The same as ``encode_prompt``, but with gradients."""
     encode = _encode_one if components.text_encoder_2 is None else _encode_two
-    return encode(components, read)
+    embeds, pooled = encode(components, read)
+    place = components.device, components.dtype
+    return Encoded(embeds.to(*place), None if pooled is None else pooled.to(*place))
 
 
 def _encode_one(components: Components, read: TextInput) -> Encoded:

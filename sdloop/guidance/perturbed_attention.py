@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
 from sdloop.errors import SettingError
-from sdloop.models.components.adapters import shell
+from sdloop.models.components.shell import shell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

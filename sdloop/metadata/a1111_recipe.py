@@ -51,6 +51,8 @@ def parameters_of(
         "Model": _bare_name(recipe.model),
         "VAE hash": _short_hash(weights, "vae.", "vae/") if recipe.vae else None,
         "VAE": _bare_name(recipe.vae) if recipe.vae else None,
+        "UNet hash": _short_hash(weights, "unet.", "unet/") if recipe.unet else None,
+        "UNet": _bare_name(recipe.unet) if recipe.unet else None,
         "Variation seed": recipe.variation_seed,
         "Variation seed strength": (
             None if recipe.variation_strength is None else f"{recipe.variation_strength:.12g}"

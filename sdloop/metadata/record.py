@@ -32,6 +32,8 @@ class Made(TypedDict, total=False):
         The content key of ``content_key``.
     versions, device, dtype
         The versions of sdloop and the libraries ("torch": "2.13.0"); the device and precision.
+    tf32
+        For CUDA GPUs: whether products of float32 were allowed to use TF32.
     seconds
         The duration, only for animations. Pictures have none, so that two runs give equal bytes.
     """
@@ -44,6 +46,7 @@ class Made(TypedDict, total=False):
     versions: Mapping[str, str]
     device: str
     dtype: str
+    tf32: bool
     seconds: float
 
 

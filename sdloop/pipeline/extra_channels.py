@@ -36,7 +36,7 @@ def mask_channels(
     for mask, rest, generator in zip(masks, rests, generators, strict=True):
         latents = scale(components.vae, rest.draw(generator))
         rows.append(torch.cat([(mask >= 0.5).float().to(latents.device), latents], dim=1))
-    return ExtraChannels(channels=torch.cat(rows))
+    return ExtraChannels(channels=torch.cat(rows).to(components.device))
 
 
 def low_res_channels(

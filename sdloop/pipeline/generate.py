@@ -130,8 +130,7 @@ def _recipe(prompt: str | Recipe, settings: Mapping[str, Any]) -> Recipe:
 
 def _loaded(recipe: Recipe, device: str, dtype: str) -> Components:
     """The model that ``recipe`` names; the one of the last call is reused if it is the same."""
-    model, revision, variant, vae = model_of(recipe)
-    checkpoint = find_checkpoint(model, revision=revision, variant=variant, vae=vae)
+    checkpoint = find_checkpoint(**model_of(recipe)._asdict())
     return _CACHE.load(
         lambda: load_components(checkpoint, device=device, dtype=dtype), checkpoint, device, dtype
     )

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from sdloop.images.input.frame import placed
 from sdloop.latents.noise import enlarge, latent_size, noise
-from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
+from sdloop.latents.vae import decode_images, encode, scale, to_pixels
 from sdloop.models.components.load import Components
 from sdloop.pipeline.initial_latents import Start
 from sdloop.recipe.recipe import Recipe
@@ -31,7 +31,7 @@ def enlarged_start(
     if batch[0].enlarge == "latent":
         clean = enlarge(latents, *size)
     else:
-        clean = _through_pixels(components, batch[0], latents, generators)
+        clean = _through_pixels(components, batch[0], latents, generators).to(latents.device)
     drawn = noise(generators, components.vae.config.latent_channels, *size).to(clean.device)
     noisy = scheduler.add_noise(clean, drawn, timesteps[:1].repeat(len(batch)))
     return Start(latents=noisy)
@@ -42,7 +42,7 @@ def _through_pixels(
 ) -> Tensor:
     """The latents of the pictures after enlarging them with the Lanczos filter."""
     vae, rows = components.vae, []
-    images = to_images(decode(vae, latents))
+    images = decode_images(vae, latents)
     for image, generator in zip(images, generators, strict=True):
         large = placed(image, recipe.size, resize="crop", around="white")
         rows.append(scale(vae, encode(vae, to_pixels(large)).draw(generator)))

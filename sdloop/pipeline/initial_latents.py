@@ -88,12 +88,12 @@ class Draws:
         return torch.cat(rows).to(self.components.device)
 
     def clean(self, seen: Sequence[EncodedInput]) -> Tensor:
-        """The latents of the input pictures."""
+        """The latents of the input pictures, on the UNet's device."""
         rows = []
         for one, generator in zip(seen, self.generators, strict=True):
             assert one.encoded is not None
             rows.append(scale(self.components.vae, one.encoded.draw(generator)))
-        return torch.cat(rows)
+        return torch.cat(rows).to(self.components.device)
 
 
 def _varied(row: Tensor, recipe: Recipe) -> Tensor:

@@ -10,6 +10,7 @@ from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.metadata.environment import Environment
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, find_lora
 from sdloop.models.components.adapters import adapted
+from sdloop.models.components.device import uses_tf32
 from sdloop.models.components.load import Components
 from sdloop.pipeline.model_names import with_model
 from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
@@ -96,4 +97,5 @@ def environment_of(components: Components) -> Environment:
         checkpoint=components.checkpoint,
         device=str(components.device),
         dtype=str(components.dtype).removeprefix("torch."),
+        tf32=uses_tf32() if components.device.type == "cuda" else None,
     )

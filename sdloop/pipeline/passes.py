@@ -113,9 +113,7 @@ def run(
     done = 0
     latents: Tensor | None = None
     for stage in planned:
-        begin: Begin = partial(start, components, stage.batch, encode_input=encode_input)
-        if latents is not None:
-            begin = partial(enlarged_start, components, stage.batch, latents)
+        begin = _begin(components, stage, latents, encode_input)
         finite = []
         for step in _denoised(components, stage, conditioning, begin, own):
             latents = step.latents
@@ -127,6 +125,36 @@ def run(
                 break
         _check_finite(finite, done, total, components.dtype)
         done += len(stage.timesteps)
+
+
+def first_steps(
+    components: Components,
+    planned: Sequence[Stage],
+    conditioning: Conditioning,
+    *,
+    encode_input: EncodeInput,
+    own: OwnCode,
+) -> None:
+    """Only the first step of each stage, with all rows that its guidance ever has.
+
+    So each stage runs its largest forward pass, whose memory can be measured.
+    """
+    latents: Tensor | None = None
+    for stage in planned:
+        most = max(stage.guidance_scales, key=lambda scale: scale != 1)
+        guided = replace(stage, guidance_scales=(most,) * len(stage.guidance_scales))
+        begin = _begin(components, stage, latents, encode_input)
+        steps = _denoised(components, guided, conditioning, begin, own)
+        latents = torch.zeros_like(next(steps).latents)
+
+
+def _begin(
+    components: Components, stage: Stage, latents: Tensor | None, encode_input: EncodeInput
+) -> Begin:
+    """How a stage starts; ``latents`` are those of the stage before."""
+    if latents is not None:
+        return partial(enlarged_start, components, stage.batch, latents)
+    return partial(start, components, stage.batch, encode_input=encode_input)
 
 
 def _denoised(

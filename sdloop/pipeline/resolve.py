@@ -91,11 +91,10 @@ class Resolver:
 
     def checkpoint(self, recipe: Recipe) -> Checkpoint:
         """The model that ``recipe`` names."""
-        names = model, revision, variant, vae = model_of(recipe)
+        names = model_of(recipe)
         if names not in self._checkpoints:
-            self._checkpoints[names] = find_checkpoint(
-                model, revision=revision, variant=variant, vae=vae, may_fetch=self._may_fetch
-            )
+            found = find_checkpoint(**names._asdict(), may_fetch=self._may_fetch)
+            self._checkpoints[names] = found
         return self._checkpoints[names]
 
     def __call__(self, recipe: Recipe) -> Resolved:

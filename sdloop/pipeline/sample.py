@@ -12,7 +12,7 @@ from sdloop.conditioning.words import words_of
 from sdloop.errors import OutOfMemory
 from sdloop.images.input.read import OpenImage
 from sdloop.loop import Step
-from sdloop.models.components.device import reset_peak_memory
+from sdloop.models.components.device import PeakMemory
 from sdloop.models.components.load import Components
 from sdloop.models.memory import Stopwatch, free_memory, memory_errors
 from sdloop.pipeline.input_images import EncodeInput, input_encoder
@@ -137,8 +137,7 @@ def _sample(
 
     ``components`` are those of the ``model``, with the LoRAs of the batch.
     """
-    watch = Stopwatch()
-    reset_peak_memory(components.device)
+    watch, peak = Stopwatch(), PeakMemory(components.device)
     planned = stages_of(components, batch, model.own)
     steps = run(components, planned, conditioning, encode_input=encode_input, own=model.own)
     for step in steps:
@@ -151,5 +150,6 @@ def _sample(
         latents=latents,
         sigmas=tuple(sigmas_of_row(planned, row) for row in range(len(batch))),
         seconds=reading + watch.seconds() / len(batch),
+        peak=peak,
         encode_input=encode_input,
     )

@@ -64,12 +64,17 @@ MODEL = section("Model", {
         "huggingface.co or civitai.com. Default: SDLOOP_MODEL, then `sdloop config`, then the "
         "embedded mini.",
         default="mini", aliases=("-m",), metavar="MODEL", common=True, essential=True, keyed=False,
-        replaces=("revision", "variant", "vae")),
+        replaces=("revision", "variant", "vae", "unet")),
     "revision": Field(Text(), "Branch, tag or commit on the hub.", metavar="NAME", keyed=False),
-    "variant": Field(Text(), 'Variant of the weight files, such as "fp16". Also of --vae.',
+    "variant": Field(Text(),
+        'Variant of the weight files, such as "fp16". Also of --vae and --unet.',
         metavar="NAME", keyed=False),
     "vae": Field(Text(),
         "VAE to use instead of the model's own. A hub id, folder, file or web address.",
+        metavar="MODEL", keyed=False),
+    "unet": Field(Text(),
+        "UNet to use instead of the model's own: a file with a fine-tuned UNet alone, such as "
+        "SDXL-Lightning's, a whole model, a folder, a hub id or a web address.",
         metavar="MODEL", keyed=False),
     "loras": Field(Loras(),
         "LoRA to add, with its scale: a file, a hub id or a name in --lora-dir. A web address is "

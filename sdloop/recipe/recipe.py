@@ -60,6 +60,7 @@ class Recipe:
     revision: str | None = None
     variant: str | None = None
     vae: str | None = None
+    unet: str | None = None
     # size and steps
     width: int | None = None
     height: int | None = None

@@ -17,7 +17,10 @@ COMMANDS = frozenset(
 # Flags that make a call quick, measure a fresh process, or start a process for each GPU.
 _ELSEWHERE = ("--help", "--dry-run", "--cold", "--gpus")
 # Calls that differ in one of these flags do not need the same model.
-_MODEL = ("--model", "-m", "--revision", "--variant", "--vae", "--device", "--dtype", "--config")
+_MODEL = (
+    *("--model", "-m", "--revision", "--variant", "--vae", "--unet"),
+    *("--device", "--dtype", "--config"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

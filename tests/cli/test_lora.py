@@ -1,7 +1,6 @@
 """LoRAs on the command line: flags, prompts, files, and rerun from the picture's metadata."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from helpers.commands import Command, pixels, work_in
+from helpers.forked import Nursery
 from helpers.loras import lora_pairs, save_kohya, save_peft
 from helpers.tiny import tiny_sd1, tiny_sdxl
 from PIL import Image
@@ -160,25 +160,22 @@ def test_a_file_with_two_scales_runs_without_its_loras(workshop: Path) -> None:
     assert (plan["prompt"], plan.get("loras")) == ("a cat", None)
 
 
-def test_a_wrong_one_costs_a_moment_and_a_right_one_says_nothing(workshop: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-X", "importtime", "-m", "sdloop", "txt2img", "a cat"]
-        if "--quiet" in arguments:
-            del command[1:3]
-        return subprocess.run(
-            [*command, "--seed", "4", "--steps", "1", *arguments],
-            env=os.environ,
-            capture_output=True,
-            text=True,
-        )
-
+def test_a_wrong_one_costs_a_moment_and_a_right_one_says_nothing(
+    workshop: Path, nursery: Nursery
+) -> None:
+    command = ["txt2img", "a cat", "--seed", "4", "--steps", "1", "--lora"]
     started = time.perf_counter()
-    wrong = run("--lora", "loras/large.safetensors")
+    wrong = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "sdloop", *command, "loras/large.safetensors"],
+        capture_output=True,
+        text=True,
+    )
     assert time.perf_counter() - started < 5  # 0.3 s on an idle machine
     assert wrong.returncode == 3
     assert re.search(r"\|\s+sdloop\.models\.checkpoint\.lora$", wrong.stderr, re.MULTILINE)
     assert not re.search(r"\|\s+(torch|peft|diffusers|numpy)$", wrong.stderr, re.MULTILINE)
-    right = run(*("--lora", "loras/ink.safetensors", "--lora", "loras/frog.safetensors", "--quiet"))
+    two = ["loras/ink.safetensors", "--lora", "loras/frog.safetensors"]
+    right = nursery.sdloop(*command, *two, "--quiet")
     assert (right.returncode, right.stderr) == (0, "")
     assert Path(right.stdout.strip()).is_file()
 

@@ -1,7 +1,8 @@
 """README.md and docs/: every command runs, and every link has a target.
 
 The commands of a page run in order, as a reader would type them, in a folder with ``examples`` and
-``configs``. Commands that make pictures share one warm worker, so torch is imported only once.
+``configs``. Commands that make pictures share one warm worker, so torch is imported only once, and
+those that want none are forks. The reader's own settings ask for fewer steps than the model does.
 ``.ci/run`` runs the two installation commands of the README.
 """
 
@@ -18,6 +19,7 @@ from types import ModuleType
 
 import pytest
 from helpers.fake_hub import forge_cache
+from helpers.forked import Nursery
 from helpers.tiny import save_diffusers_folder, tiny_sd1, tiny_sdxl
 from PIL import Image
 from typer.testing import CliRunner
@@ -55,8 +57,19 @@ def commands(text: str) -> list[str]:
     return [line for line in lines if line and not line.startswith(("#", "python3 -m venv"))]
 
 
+# ``sdloop``: a call that wants a process of its own is a fork of one that has imported torch.
+PROGRAM = """#!/bin/sh
+case " $* " in
+    *" --worker never "* | *" --cold "*) exec {forked} "$@" ;;
+    *) exec {python} -m sdloop "$@" ;;
+esac
+"""
+
+
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+def machine(
+    tmp_path_factory: pytest.TempPathFactory, nursery: Nursery
+) -> Iterator[Mapping[str, str]]:
     """The environment of the commands: a home, models in the hub's cache, and a warm worker."""
     home = tmp_path_factory.mktemp("home")
     for model, (make, variant) in HUB.items():
@@ -64,7 +77,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, s
         forge_cache(home / "hub", model, folder)
     command = home / "bin" / "sdloop"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m sdloop "$@"\n')
+    python, forked = shlex.quote(sys.executable), shlex.join(nursery.command)
+    command.write_text(PROGRAM.format(python=python, forked=forked))
     command.chmod(0o755)
     (home / "run").mkdir()
     foreign = ("SDLOOP_", "XDG_", "HF_HOME", "PYTHONUNBUFFERED")
@@ -89,10 +103,14 @@ def shell(
     """The same for one page, in a folder and with settings of its own."""
     for name in ("configs", "examples"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("train_mini"))
+    settings = tmp_path / "config" / "sdloop" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("steps = 12\n")
     environment = {**machine, "XDG_CONFIG_HOME": str(tmp_path / "config")}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", machine["HF_HUB_CACHE"])
+    monkeypatch.setattr("sdloop.training.loss.LEVELS", 2)  # of noise, to measure a new word at
     monkeypatch.chdir(tmp_path)
     return environment
 

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import typer
 
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.finish import AlreadyThere, Failed, RunTools, Written
-from sdloop.batch.fitting import largest_batch
+from sdloop.batch.fitting import check_equal_cards, largest_batch
 from sdloop.batch.gpu_processes import Message, devices_of, local_device, spread
 from sdloop.batch.planned import Planned
 from sdloop.batch.run import RunOptions, run
@@ -27,6 +27,7 @@ from sdloop.cli.terminal.interrupts import Stopping
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.images.input.read import OpenImage
+from sdloop.models.checkpoint.value import ModelNames
 from sdloop.pipeline.model_names import model_of
 from sdloop.recipe.batchable import shape_of
 
@@ -80,12 +81,13 @@ def run_plan(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Job:
-    """A plan and how to run it, in this process or in one process per GPU."""
+    """A plan and how to run it, in this process or in one for each of the ``devices``."""
 
     plan: Iterable[Planned]
     running: RunningOptions
     open_image: OpenImage
     json_lines: bool
+    devices: tuple[str, ...] = ()
     began: float = field(default_factory=time.time)
 
     def events(
@@ -97,9 +99,10 @@ class _Job:
             return self.messages(replace(command, device=device), stopping)
         rest = iter(self.plan)
         first = list(itertools.islice(rest, 1))  # prints the plan's notices once, not per process
-        job = replace(self, plan=itertools.chain(first, rest))
+        devices = devices_of(self.running.gpus)
+        job = replace(self, plan=itertools.chain(first, rest), devices=tuple(devices))
         return spread(
-            devices_of(self.running.gpus),
+            devices,
             lambda device: job.messages(replace(command, device=device), stopping),
             stopping,
         )
@@ -114,7 +117,7 @@ class _Job:
         options = RunOptions(
             folder=folder,
             depth=depth,
-            size_for=_sizes(command, self.running, tools),
+            size_for=_sizes(command, self.running, tools, self.devices),
             shard=parse_shard(self.running.shard),
             redo_since=self.began if self.running.redo else None,
         )
@@ -149,10 +152,10 @@ def _hear(kind: str, line: str, tally: Tally, show: Callable[[str], None]) -> No
 
 def _keeping(load: "Load") -> "Load":
     """``load`` with a cache of one model: finding the batch size has often loaded it already."""
-    last: dict[tuple[str, Path], Components] = {}
+    last: dict[tuple[ModelNames, Path], Components] = {}
 
     def kept(checkpoint: "Checkpoint") -> "Components":
-        names = checkpoint.name, checkpoint.path
+        names = checkpoint.names, checkpoint.path
         if names not in last:
             last.clear()  # frees the memory before the next model is loaded
             last[names] = load(checkpoint)
@@ -162,7 +165,10 @@ def _keeping(load: "Load") -> "Load":
 
 
 def _sizes(
-    command: CommandSettings, running: RunningOptions, tools: RunTools
+    command: CommandSettings,
+    running: RunningOptions,
+    tools: RunTools,
+    devices: Sequence[str],
 ) -> Callable[[Planned], int]:
     """A function that gives the batch size for a planned picture; see ``batch.fitting``."""
     asked = running.batch_size
@@ -175,6 +181,7 @@ def _sizes(
 
         if pick_device(command.device).type != "cuda":
             return 1
+        check_equal_cards([name for name in devices if name != "cpu"])
         names = model_of(planned.recipe), shape_of(planned.recipe)
         if names not in known:
             model = loaded_model(tools.load(planned.checkpoint))

@@ -14,6 +14,8 @@ from sdloop.worker.asked import MODES, seconds
 Model = Annotated[str | None, flag("model")]
 Revision = Annotated[str | None, flag("revision")]
 Variant = Annotated[str | None, flag("variant")]
+Vae = Annotated[str | None, flag("vae")]
+Unet = Annotated[str | None, flag("unet")]
 LoraDir = Annotated[
     str | None,
     option("Model", "Folder in which LoRAs are looked up by name.", "--lora-dir", metavar="DIR"),

@@ -1,6 +1,7 @@
 """The facts about a model, as JSON values and as text."""
 
 import dataclasses
+import itertools
 import re
 import shlex
 import textwrap
@@ -20,17 +21,18 @@ _SEED = 4  # in example commands, so that everybody gets the same pictures
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """A model's name, revision and variant; ``str()`` gives the text to type after ``--model``."""
+    """A model's names, as in a Recipe; ``str()`` gives the text to type after ``--model``."""
 
     model: str
     revision: str | None = None
     variant: str | None = None
+    vae: str | None = None
+    unet: str | None = None
 
     def __str__(self) -> str:
-        words = [self.model]
-        words += ["--revision", self.revision] if self.revision is not None else []
-        words += ["--variant", self.variant] if self.variant is not None else []
-        return shlex.join(words)
+        named = dataclasses.asdict(self)
+        flags = ((f"--{n}", text) for n, text in named.items() if n != "model" and text is not None)
+        return shlex.join([self.model, *itertools.chain.from_iterable(flags)])
 
 
 def summary(checkpoint: "Checkpoint") -> dict[str, Any]:
@@ -155,9 +157,8 @@ def bytes_text(count: int) -> str:
 def _standing() -> ModelName:
     """The default model, from the user's settings file or else the embedded one."""
     settings = standing_settings(None).recipe
-    return ModelName(
-        settings.get("model", "mini"), settings.get("revision"), settings.get("variant")
-    )
+    names = (field.name for field in dataclasses.fields(ModelName))
+    return ModelName(**{"model": "mini"} | {n: settings[n] for n in names if n in settings})
 
 
 def _quoted(prompt: str) -> str:

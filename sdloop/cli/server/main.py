@@ -75,6 +75,7 @@ class Worker:
             tell(Done(code=run(guest.call, descriptors, host, lambda: guest.stopped)))
         finally:
             _close(descriptors)
+            self._cache.rest()
 
     def _load(self, load: Callable[[], Any], *asked: Any) -> Any:
         """The requested model: that of the last call, if it is the same."""

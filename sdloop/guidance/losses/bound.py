@@ -78,9 +78,9 @@ def _bound(
             levels = torch.tensor([ImageColor.getrgb(one)[:3] for one in named.colours])
             return partial(losses.palette, colours=levels / 255)
         case "like":
-            return _like(named, hashes, size, components.vae.device)
+            return _like(named, hashes, size, components.device)
         case "clip":
-            return _clip(recipe, named, components.vae.device)
+            return _clip(recipe, named, components.device)
         case _:
             return _called(named, hashes[0])
 

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from sdloop.errors import SamplingError
 from sdloop.guidance.losses.ways import checkpointed
-from sdloop.latents.vae import one_at_a_time, tiled, unscale, vae_factor
+from sdloop.latents.vae import unscale
+from sdloop.latents.vae_memory import one_at_a_time, tiled, vae_factor
+from sdloop.models.components.device import deterministic_gradients
 from sdloop.schedulers.schedule import Scheduler, moved, signal
 
 # From one picture (1, 3, height, width), 0 to 1, to a number (1,); lower is better.
@@ -70,10 +72,11 @@ class LossGuidance:
 
         Raises ``SamplingError`` if the step would be longer than the latents.
         """
-        rows = torch.split(denoised.detach(), 1)
-        gradient = torch.cat([self._gradient(*one) for one in zip(rows, self.losses, strict=True)])
-        if self.exact:
-            gradient = signal(scheduler, sigma) * led_back(denoised, latents, gradient)
+        with deterministic_gradients(latents.device):
+            rows = zip(torch.split(denoised.detach(), 1), self.losses, strict=True)
+            gradient = torch.cat([self._gradient(*one) for one in rows])
+            if self.exact:
+                gradient = signal(scheduler, sigma) * led_back(denoised, latents, gradient)
         latents, noise_pred = latents.detach(), noise_pred.detach()
         share = latents.shape[-2] * latents.shape[-1] / USUAL_LATENTS
         by = -(sigma**2) * share * gradient

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from sdloop.errors import FileError
 from sdloop.images.input.profile import in_srgb
 from sdloop.rules import Size
+from sdloop.spelling import existing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -92,7 +93,7 @@ def open_image(name: str) -> InputImage:
 def bytes_of(name: str) -> bytes:
     """The file's bytes; raises ``FileError``, also for a file that is too large."""
     try:
-        with Path(name).open("rb") as file:
+        with existing(Path(name)).open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise FileError(f"cannot read {name!r}: {error.strerror or error}") from error

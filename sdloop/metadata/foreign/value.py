@@ -22,6 +22,7 @@ Source = Literal[
     "fooocus",
     "drawthings",
     "novelai",
+    "easydiffusion",
 ]
 
 # A note about one item of a file, and the Recipe fields for it; None if there are none.

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from sdloop.errors import ModelError, SettingError
+from sdloop.spelling import existing, is_there
 
 # Files that hold a whole model, a VAE or a LoRA.
 ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
@@ -62,18 +63,22 @@ def address_of(name: str, *, endings: tuple[str, ...] = _MODELS) -> Address:
 
 
 def local_path(model: str) -> Path | None:
-    """The path that ``model`` means, or None for a hub id."""
+    """The path that ``model`` means, or None for a hub id.
+
+    It may be spelled as on another system: see ``spelling``.
+    """
     path = Path(model)
     if model.startswith("~"):
         try:
             path = path.expanduser()
         except RuntimeError as error:
             raise ModelError(f"{model} names the home folder of an unknown user") from error
-    if path.exists():
+    path = existing(path)
+    if is_there(path):
         return path
     if model.lower().endswith(_MODELS):
         raise ModelError(f"there is no file {path}")
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+    if model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model:
         raise ModelError(f"there is no folder {path}")
     return None
 
@@ -85,7 +90,7 @@ def _file_on_hub(name: str, endings: tuple[str, ...]) -> HubAddress | None:
     parts = (owner, model, *file.split("/"))
     if not file.lower().endswith(endings) or not all(re.fullmatch(r"[^\\:]+", p) for p in parts):
         return None
-    if owner.startswith((".", "~")) or ".." in parts or Path(owner).exists():
+    if owner.startswith((".", "~")) or ".." in parts or is_there(existing(Path(owner))):
         return None
     return HubAddress(model=f"{owner}/{model}", file=file)
 

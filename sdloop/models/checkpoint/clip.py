@@ -99,7 +99,10 @@ def _fetch(repository: Repository) -> None:
 
 def _read(name: str, folder: Path, revision: str | None) -> ClipCheckpoint:
     config = _config(name, folder)
-    view = _view(folder, int(config["vision_config"].get("image_size", 224)))
+    image_size = config["vision_config"].get("image_size", 224)
+    if not isinstance(image_size, int):
+        raise ModelError(f"{folder} has a config whose image_size is {image_size!r}")
+    view = _view(folder, image_size)
     if not inside(folder, "tokenizer.json").is_file():
         for part in ("vocab.json", "merges.txt"):
             if not inside(folder, part).is_file():
@@ -120,7 +123,11 @@ def _config(name: str, folder: Path) -> Mapping[str, Any]:
     if kind != "clip":
         raise ModelError(f"{name} must be a CLIP, got a model of the type {kind!r}")
     parts = ("text_config", "vision_config")
-    return {**config, **{part: config.get(part) or {} for part in parts}}
+    found = {part: config.get(part) or {} for part in parts}
+    for part, value in found.items():
+        if not isinstance(value, dict):
+            raise ModelError(f"{name} has a config whose {part} is {value!r}, not an object")
+    return {**config, **found}
 
 
 def _view(folder: Path, image_size: int) -> View:

@@ -108,6 +108,7 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
         )
     for config in texts:
         _whole(source, config, "max_position_embeddings", 77)
+        _whole(source, config, "num_hidden_layers", 12)
     check_vae(source, configs["vae"])
     size = unet.get("sample_size")
     sides = size if isinstance(size, list) else [size, size]

@@ -17,7 +17,8 @@ from sdloop.models.checkpoint.folder import read_configs, tokenizer_folders
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.hub_single import single_file
 from sdloop.models.checkpoint.ldm import channels_of_file, layout_of_file, parts_of_file, with_notes
-from sdloop.models.checkpoint.other_vae import tell_variants, with_vae
+from sdloop.models.checkpoint.other_parts import part_place, tell_variants, uses_variant
+from sdloop.models.checkpoint.replaced import with_unet, with_vae
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.checkpoint.weight_files import Absent, absent_here, read_weights
 from sdloop.models.checkpoint.weight_names import STEMS
@@ -37,13 +38,14 @@ def find_checkpoint(
     revision: str | None = None,
     variant: str | None = None,
     vae: str | None = None,
+    unet: str | None = None,
     layout: Path | None = None,
     may_fetch: bool = True,
 ) -> Checkpoint:
     """Find ``model``, and download it if it is on the hub or on Civitai and not in the cache.
 
     Without ``may_fetch`` nothing is downloaded, and such a model counts as missing.
-    ``vae`` (a folder, a single file, a hub id or an address) replaces the model's own VAE.
+    ``vae`` and ``unet`` (a folder, a single file, a hub id or an address) replace the model's own.
     ``layout`` is a folder of configs for a single file of an unusual shape.
 
     Raises ``ModelError`` for a model that is missing, incomplete, damaged or of another family, and
@@ -53,7 +55,7 @@ def find_checkpoint(
     if revision is not None and not isinstance(place, HubAddress):
         raise SettingError(f"revision is only for hub models, which {model} is not: {revision!r}")
     single = _is_single(place)
-    if single and variant is not None and vae is None:
+    if single and variant is not None and vae is None and unet is None:
         raise SettingError(f"variant is only for folders, not for the file {model}: {variant!r}")
     if isinstance(place, HubAddress):
         found = _on_hub(model, place, revision, variant, layout, may_fetch=may_fetch)
@@ -62,7 +64,11 @@ def find_checkpoint(
         found = _read_file(model, path, layout) if single else read_folder(model, path, variant)
     tell_variants(found, variant)
     if vae is not None:
-        found = with_vae(found, vae, variant, must_have=single, may_fetch=may_fetch)
+        found = with_vae(found, vae, part_place("vae", vae, variant, may_fetch=may_fetch))
+    if unet is not None:
+        found = with_unet(found, unet, part_place("unet", unet, variant, may_fetch=may_fetch))
+    if single and variant is not None and not uses_variant(found, variant):
+        raise SettingError(f"variant is only for folders, not for the file {model}: {variant!r}")
     if "vae" not in found.weights:
         raise ModelError(f"{model} holds no VAE: give one with --vae")
     return found
@@ -128,7 +134,7 @@ def read_folder(
 
 
 def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
-    if path.suffix not in _ENDINGS:
+    if path.suffix.lower() not in _ENDINGS:
         raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
     header = read_header(path)
     known = layout_of_file(header)

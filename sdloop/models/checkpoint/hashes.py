@@ -14,8 +14,8 @@ def model_hashes(checkpoint: Checkpoint) -> dict[str, str]:
     """The sha256 of all that decides a model's pictures, by names that do not depend on its path.
 
     "unet/diffusion_pytorch_model.safetensors" for weights in a folder, "model.safetensors" for a
-    single file, "vae.safetensors" for a single-file VAE that replaces the model's; "configs" for
-    all configs together, and names like "tokenizer/merges.txt" for the vocabularies.
+    single file, "vae.safetensors" or "unet.safetensors" for a single file that replaces this part;
+    "configs" for all configs together, and names like "tokenizer/merges.txt" for the vocabularies.
     """
     files = {**_weights(checkpoint), **_vocabularies(checkpoint)}
     hashes = {name: _sha256(file) for name, file in files.items()}
@@ -39,9 +39,11 @@ def _weights(checkpoint: Checkpoint) -> dict[str, Path]:
     for part, files in checkpoint.weights.items():
         for file in files:
             if file == checkpoint.path:
-                named[f"model{file.suffix}"] = file
+                named[f"model{file.suffix.lower()}"] = file
             elif file == checkpoint.vae_path:
-                named[f"vae{file.suffix}"] = file
+                named[f"vae{file.suffix.lower()}"] = file
+            elif file == checkpoint.unet_path:
+                named[f"unet{file.suffix.lower()}"] = file
             else:
                 named[f"{part}/{file.name}"] = file
     return named

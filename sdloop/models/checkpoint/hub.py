@@ -180,25 +180,28 @@ def _chosen(
     raise ModelError(f"{repository.model} has no {home}{stem}{SAFE} on the hub, and no {BIN} file")
 
 
-def vae_snapshot(
-    model: str, revision: str | None, variant: str | None, *, may_fetch: bool = True
+def part_snapshot(
+    model: str, part: str, revision: str | None, variant: str | None, *, may_fetch: bool = True
 ) -> Snapshot:
-    """The snapshot of a hub model that is a VAE or contains one."""
-    files = ("config.json", "vae/config.json", "*diffusion_pytorch_model.safetensors")
-    need = Need(check=partial(_check_vae, variant), fetch=partial(_fetch_vae, variant), files=files)
+    """The snapshot of a hub model that is a VAE or a UNet, or contains one."""
+    need = Need(
+        check=partial(_check_part, part, variant),
+        fetch=partial(_fetch_part, part, variant),
+        files=("config.json", f"{part}/config.json", "*diffusion_pytorch_model.safetensors"),
+    )
     return snapshot_for(need, model, revision, variant, may_fetch=may_fetch)
 
 
-def _check_vae(variant: str | None, found: Snapshot) -> None:
-    home = "" if (found.folder / "config.json").is_file() else "vae/"
+def _check_part(part: str, variant: str | None, found: Snapshot) -> None:
+    home = "" if (found.folder / "config.json").is_file() else f"{part}/"
     read_json(found.folder, f"{home}config.json")
-    weight_files(found.folder, home, STEMS["vae"], variant, absent=found.absent)
+    weight_files(found.folder, home, STEMS[part], variant, absent=found.absent)
 
 
-def _fetch_vae(variant: str | None, repository: Repository) -> None:
-    home = "" if "config.json" in repository.names else "vae/"
+def _fetch_part(part: str, variant: str | None, repository: Repository) -> None:
+    home = "" if "config.json" in repository.names else f"{part}/"
     if f"{home}config.json" not in repository.names:
-        raise ModelError(f"{repository.model} holds no VAE{single_files(repository, '--vae')}")
-    weights = _chosen(repository, home, STEMS["vae"], variant)
-    small = [name for name in repository.matching((f"{home}*.json",)) if name.startswith(home)]
-    repository.fetch([*small, *weights])
+        files = single_files(repository, f"--{part}")
+        raise ModelError(f"{repository.model} holds no {part} in diffusers' layout{files}")
+    weights = _chosen(repository, home, STEMS[part], variant)
+    repository.fetch([*repository.matching((f"{home}*.json",)), *weights])

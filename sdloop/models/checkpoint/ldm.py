@@ -42,7 +42,8 @@ _BY_NAME = {
     "string_to_param": "a learned embedding",
     "clip_txt_mapper.": "Stable Cascade",
     "down_blocks.0.motion_modules.": "an AnimateDiff motion module",
-    "down_blocks.": "only a UNet, with diffusers' tensor names",
+    "down_blocks.": "only a UNet (use it with --unet)",
+    "input_blocks.": "only a UNet (use it with --unet)",
     "text_model.": "only a text encoder",
     "decoder.": "only a VAE (use it with --vae)",
 }
@@ -78,6 +79,8 @@ def layout_of_file(header: Header) -> str:
         return "sd21" if predicts_velocity(header) else "sd21-base"
     if any(name.startswith(SD1_TEXT) for name in header.tensors):
         return "sd15"
+    if all(name.startswith(UNET) or name in MARKS for name in header.tensors):
+        raise ModelError(f"{header.path} is only a UNet (use it with --unet): {SUPPORTED}")
     raise ModelError(
         f"{header.path} holds no text encoder of a known family (the keys begin with "
         f"{min(header.tensors)!r}): {SUPPORTED}"
@@ -132,6 +135,9 @@ def with_notes(scheduler: Mapping[str, Any], header: Header) -> Mapping[str, Any
 
 _DECLARED = "modelspec.prediction_type"
 _EDM_MAX, _EDM_MIN = "edm_vpred.sigma_max", "edm_vpred.sigma_min"
+
+# Tensors that say how a UNet was trained; they may lie beside one that is alone in its file.
+MARKS = frozenset({"v_pred", "ztsnr", _EDM_MAX, _EDM_MIN})
 
 
 def _edm(header: Header) -> dict[str, Any]:

@@ -3,14 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sdloop.models.checkpoint.advice import Advice
 from sdloop.models.checkpoint.families import PAINTING
 from sdloop.models.checkpoint.folder import Configs
 
-# A Recipe's model, revision, variant and vae.
-ModelNames = tuple[str, str | None, str | None, str | None]
+
+class ModelNames(NamedTuple):
+    """The Recipe's fields that select a model: equal names are the same model to load."""
+
+    model: str = "mini"
+    revision: str | None = None
+    variant: str | None = None
+    vae: str | None = None
+    unet: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,8 +30,8 @@ class Checkpoint:
         The folder in diffusers' layout, or the single file.
     revision
         The commit of a hub model.
-    asked_revision, variant, vae
-        As the user gave them; ``vae`` replaces the model's own VAE.
+    asked_revision, variant, vae, unet
+        As the user gave them; ``vae`` and ``unet`` replace the model's own parts.
     family
         "sd1", "sd2", "sdxl" or "upscaler"; the embedded model counts as "sd1".
     configs
@@ -38,9 +45,9 @@ class Checkpoint:
         The model's advice about its own use, or diffusers' defaults for its family.
     max_noise_level
         An upscaler's highest noise level for its input picture; None for other models.
-    vae_path
-        The path of a VAE that replaces the model's own; its config and weights are in ``configs``
-        and ``weights``.
+    vae_path, unet_path
+        The paths of parts that replace the model's own; their configs and weights are in
+        ``configs`` and ``weights``.
     """
 
     name: str
@@ -49,6 +56,7 @@ class Checkpoint:
     asked_revision: str | None = None
     variant: str | None = None
     vae: str | None = None
+    unet: str | None = None
     family: str
     configs: Configs
     weights: Mapping[str, tuple[Path, ...]]
@@ -57,11 +65,12 @@ class Checkpoint:
     advice: Advice
     max_noise_level: int | None = None
     vae_path: Path | None = None
+    unet_path: Path | None = None
 
     @property
     def names(self) -> ModelNames:
-        """The Recipe's model, revision, variant and vae that select it."""
-        return self.name, self.asked_revision, self.variant, self.vae
+        """The fields of a Recipe that select it."""
+        return ModelNames(self.name, self.asked_revision, self.variant, self.vae, self.unet)
 
     @property
     def size_multiple(self) -> int:

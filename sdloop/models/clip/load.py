@@ -11,7 +11,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.clip import ClipCheckpoint, View, find_clip
-from sdloop.models.components.device import pick_device
+from sdloop.models.components.device import make_current, pick_device
 from sdloop.models.components.weights import BAD_CONFIG, fill, read_tensors, reason_of
 from sdloop.schedulers.quiet import quiet
 
@@ -48,6 +48,7 @@ def load_clip(model: str | ClipCheckpoint = "mini", *, device: str = "auto") -> 
     Raises ``SettingError`` for a missing device, ``ModelError`` for an unusable model.
     """
     place = pick_device(device)
+    make_current(place)
     found = find_clip(model) if isinstance(model, str) else model
     source = f"the CLIP in {found.path}"
     module = _empty(found.config, source)

@@ -8,10 +8,8 @@ Source: Hu et al. 2021 (arXiv:2106.09685), section 4.1. The order of operations 
 pictures are bit-equal to those of diffusers' pipelines.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +19,7 @@ from sdloop.models.checkpoint.lora import LoraFile, check_lora
 from sdloop.models.components.load import Components
 from sdloop.models.components.lora_change import Change
 from sdloop.models.components.lora_layers import Place, changes_of
+from sdloop.models.components.shell import shell
 from sdloop.models.components.weights import Module
 
 _PARTS = ("unet", "text_encoder", "text_encoder_2")
@@ -51,16 +50,6 @@ def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> 
     shells = {part: shell(module) for part, module in modules.items()}
     _change(shells, added)
     return replace(components, **shells)
-
-
-def shell(module: Module) -> Module:
-    """A copy of ``module`` that shares the original's parameters and buffers."""
-    memo: dict[int, Any] = {
-        id(p): torch.nn.Parameter(p.data, requires_grad=p.requires_grad)
-        for p in module.parameters()
-    }
-    memo |= {id(buffer): buffer for buffer in module.buffers()}
-    return copy.deepcopy(module, memo)
 
 
 def _change(shells: Mapping[str, Module], added: Mapping[Place, Sequence[Scaled]]) -> None:

@@ -17,20 +17,28 @@ from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.tokenizer import load_tokenizer
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.components import single_file
-from sdloop.models.components.device import pick_device, pick_dtype
+from sdloop.models.components.device import (
+    make_current,
+    pick_device,
+    pick_dtype,
+    set_arithmetic,
+)
 from sdloop.models.components.weights import empty_module, fill, modern_names, read_tensors
 from sdloop.recipe.strength import UPSCALE_STRENGTH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Components:
-    """A model's parts under the names of its ``model_index.json``, on one device.
+    """A model's parts under the names of its ``model_index.json``.
 
     Schedulers count their steps, so this holds only the config for building a new one.
     ``tokenizer_2``, ``text_encoder_2`` and ``force_zeros_for_empty_prompt`` are for SDXL.
     ``low_res_scheduler_config`` and ``max_noise_level`` are for upscalers: the scheduler that adds
     noise to the input picture, and the highest noise level.
     ``checkpoint`` is None for parts that were put together by hand.
+    ``runs_on`` and ``computes_in`` are the device and precision that it was loaded for. By default
+    they are the UNet's, which are others while the UNet waits elsewhere between its calls
+    (offloading). The text encoders and the VAE may be on another device.
     """
 
     tokenizer: CLIPTokenizer
@@ -44,16 +52,19 @@ class Components:
     low_res_scheduler_config: Mapping[str, Any] | None = None
     max_noise_level: int | None = None
     checkpoint: Checkpoint | None = None
+    runs_on: torch.device | None = None
+    computes_in: torch.dtype | None = None
 
     @property
     def device(self) -> torch.device:
-        device: torch.device = self.unet.device
+        """Where the latents are, and what the UNet is given."""
+        device: torch.device = self.unet.device if self.runs_on is None else self.runs_on
         return device
 
     @property
     def dtype(self) -> torch.dtype:
         """The UNet's dtype; the VAE may have a higher precision, see ``vae.dtype``."""
-        dtype: torch.dtype = self.unet.dtype
+        dtype: torch.dtype = self.unet.dtype if self.computes_in is None else self.computes_in
         return dtype
 
     @property
@@ -125,23 +136,28 @@ def load_components(
     revision: str | None = None,
     variant: str | None = None,
     vae: str | None = None,
+    unet: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
 ) -> Components:
     """Load a model, or a checkpoint from ``find_checkpoint``, straight to its device.
 
-    ``device`` is auto, cpu, mps, cuda or cuda:i, ``dtype`` auto, fp16, bf16 or fp32.
+    ``device`` is auto, cpu, mps, cuda or cuda:i, ``dtype`` auto, fp16, bf16, tf32 or
+    fp32.
 
     Raises ``SettingError`` for a missing device, ``ModelError`` for an unusable model; the message
     names file, part and tensor.
     """
     place = pick_device(device)
+    make_current(place)
     precision = pick_dtype(dtype, place)
+    set_arithmetic(place, dtype)
     if isinstance(model, str):
-        model = find_checkpoint(model, revision=revision, variant=variant, vae=vae)
-    elif (revision, variant, vae) != (None, None, None):
+        model = find_checkpoint(model, revision=revision, variant=variant, vae=vae, unet=unet)
+    elif any(name is not None for name in (revision, variant, vae, unet)):
         raise SettingError(
-            "revision, variant and vae must be given to find_checkpoint, which has already run"
+            "revision, variant, vae and unet must be given to find_checkpoint, which has already "
+            "run"
         )
     parts = {part: _load_part(model, part, place, precision) for part in model.weights}
     tokenizers = {part: load_tokenizer(model, part) for part in model.tokenizers}
@@ -159,6 +175,8 @@ def load_components(
         low_res_scheduler_config=model.configs.get("low_res_scheduler"),
         max_noise_level=model.max_noise_level,
         checkpoint=model,
+        runs_on=place,
+        computes_in=precision,
     )
 
 
@@ -169,7 +187,7 @@ def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.
     where = files[0] if len(files) == 1 else files[0].parent
     source = f"{part} in {where}"
     module = empty_module(part, config, source)
-    if files[0] in (model.path, model.vae_path):
+    if files[0] in (model.path, model.vae_path, model.unet_path):
         tensors = single_file.read_part(part, files[0], module, device, dtype)
     else:
         tensors = read_tensors(files, device, dtype)

@@ -16,15 +16,19 @@ from diffusers.loaders.single_file_utils import (
 from torch import Tensor
 
 from sdloop.errors import ModelError
+from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.ldm import (
+    MARKS,
     PREFIXES,
     SD1_TEXT,
     SD2_TEXT,
     SD2_TEXT_SGM,
+    UNET,
     VAE,
     XL_TEXT,
     XL_TEXT_2,
 )
+from sdloop.models.checkpoint.unet_file import unet_prefix
 from sdloop.models.components.harmless import OPEN_CLIP, VAE_STARTS
 from sdloop.models.components.weights import Module, read_tensors
 from sdloop.schedulers.quiet import quiet
@@ -35,6 +39,8 @@ def read_part(
 ) -> dict[str, Tensor]:
     """One part's tensors from a single file, with the names that ``module`` uses."""
     starts = PREFIXES[part] + (VAE_STARTS if part == "vae" else ())
+    if part == "unet" and unet_prefix(read_header(file)) == "":
+        starts = ("",)  # the UNet is alone in the file
     tensors = read_tensors((file,), device, dtype, starts)
     try:
         with quiet():
@@ -50,7 +56,11 @@ def read_part(
 def _converted_unet(
     tensors: Mapping[str, Tensor], module: Module, source: str
 ) -> dict[str, Tensor]:
-    converted: dict[str, Tensor] = convert_ldm_unet_checkpoint(tensors, config=module.config)
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in MARKS}
+    if any(name.startswith("down_blocks.") for name in tensors):
+        return dict(tensors)  # diffusers' names already
+    named = {UNET + name.removeprefix(UNET): tensor for name, tensor in tensors.items()}
+    converted: dict[str, Tensor] = convert_ldm_unet_checkpoint(named, config=module.config)
     _check_all_used(tensors, converted, source)
     return converted
 

@@ -396,8 +396,8 @@ def test_other_guidance_leaves_nothing_behind(settings: dict[str, Any]) -> None:
 
 
 def test_a_picture_in_tiles_is_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sdloop.latents.vae.WHOLE_PIXELS", 64 * 64)
-    monkeypatch.setattr("sdloop.latents.vae.TILE", 48)
+    monkeypatch.setattr("sdloop.latents.vae_memory.WHOLE_PIXELS", 64 * 64)
+    monkeypatch.setattr("sdloop.latents.vae_memory.TILE", 48)
     large = {"width": 80, "height": 80, "guidance_scale": 1, "steps": 1}
     plain, steered = (
         generate(COMPONENTS, wanted(**large, **guide))[0]

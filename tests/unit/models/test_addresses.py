@@ -144,7 +144,7 @@ def test_only_the_named_file_is_fetched(singles: Path, ask: Callable[[str], None
     assert (found.family, found.revision, found.names) == (
         "sd1",
         COMMIT,
-        ("org/singles/pruned/small.safetensors", None, None, None),
+        ("org/singles/pruned/small.safetensors", None, None, None, None),
     )
     ask(CLOSED)
     assert find_checkpoint("org/singles/pruned/small.safetensors").path == found.path
@@ -177,7 +177,7 @@ def test_a_repository_lists_its_single_files(
         told = failing("org/singles", revision="v2")
         assert "--model org/singles/tiny.safetensors --revision v2" in told
         told = failing(str(tiny_model), vae="org/singles")
-        assert "org/singles holds no VAE; its single files are --vae org/singles/pruned" in told
+        assert "org/singles holds no vae in diffusers' layout; its single files are --vae " in told
     assert hub.asked == []
 
 

@@ -495,18 +495,19 @@ def test_a_disk_that_fails(
 # VAEs
 
 
-def test_a_vae_of_the_hub(model: Path, ask: Callable[[str], None]) -> None:
+@pytest.mark.parametrize("part", ["vae", "unet"])
+def test_a_part_of_the_hub(model: Path, ask: Callable[[str], None], part: str) -> None:
     """As a repository of its own, or within a model's."""
-    for repository, folder in (("org/vae", model / "vae"), ("org/model", model)):
+    for repository, folder in (("org/part", model / part), ("org/model", model)):
         with serve(repository, folder) as hub:
             ask(hub.address)
-            found = find_checkpoint(str(model), vae=repository)
-        assert [file.name for file in found.weights["vae"]] == [
+            found = find_checkpoint(str(model), **{part: repository})
+        assert [file.name for file in found.weights[part]] == [
             "diffusion_pytorch_model.safetensors"
         ]
         assert sum(name.endswith(".safetensors") for name in hub.asked) == 1
         ask(CLOSED)
-        assert find_checkpoint(str(model), vae=repository).vae_path == found.vae_path
+        assert find_checkpoint(str(model), **{part: repository}).weights == found.weights
 
 
 def test_a_vae_of_the_hub_in_a_variant(
@@ -543,4 +544,6 @@ def test_a_vae_of_the_hub_that_is_a_pickle(
 def test_no_vae_in_a_repository(model: Path, ask: Callable[[str], None]) -> None:
     with serve("org/text", model / "tokenizer") as hub:
         ask(hub.address)
-        assert "org/text holds no VAE" in str(failing(str(model), vae="org/text"))
+        assert "org/text holds no vae in diffusers' layout, and no single file" in str(
+            failing(str(model), vae="org/text")
+        )

@@ -146,11 +146,12 @@ def test_fine_tunes_of_sdxl_that_predict_velocity(layouts: Path, tmp_path: Path)
         (["control_model.time_embed.0.weight"], "a ControlNet"),
         (["lora_unet_down_blocks_0.lora_up.weight"], "a LoRA"),
         (["emb_params"], "a learned embedding"),
-        (["down_blocks.0.resnets.0.conv1.weight"], "only a UNet, with diffusers' tensor names"),
+        (["down_blocks.0.resnets.0.conv1.weight"], "only a UNet (use it with --unet)"),
         (["text_model.final_layer_norm.weight"], "only a text encoder"),
         (["decoder.conv_in.weight"], "only a VAE (use it with --vae)"),
         (["something.else"], "no UNet in the LDM layout"),
-        (["model.diffusion_model.out.0.weight"], "no text encoder of a known family"),
+        (["model.diffusion_model.out.0.weight"], "only a UNet (use it with --unet)"),
+        (["model.diffusion_model.out.0.weight", "a.b"], "no text encoder of a known family"),
     ],
 )
 def test_refuses_other_files_by_name(tmp_path: Path, names: list[str], message: str) -> None:
