@@ -121,7 +121,8 @@ def _flag(name: str, value: Any) -> Iterator[str]:
     if value is True:
         yield flag
     elif name == "loras":
-        yield from (f"{flag}={lora.name}:{_number(lora.scale)}" for lora in value)
+        for lora in value:
+            yield f"{flag}={':'.join([lora.name, *map(_number, lora.scales)])}"
     elif isinstance(ROWS[name].kind, Several):
         yield from (f"{flag}={one}" for one in value)
     elif isinstance(value, tuple):

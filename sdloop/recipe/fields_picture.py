@@ -78,7 +78,8 @@ MODEL = section("Model", {
         metavar="MODEL", keyed=False),
     "loras": Field(Loras(),
         "LoRA to add, with its scale: a file, a hub id or a name in --lora-dir. A web address is "
-        'fine too. May be repeated. In a prompt: "<lora:NAME:SCALE>". Default scale: 1.',
+        'fine too. May be repeated. In a prompt: "<lora:NAME:SCALE>". Default scale: 1. Of two, as '
+        "in 0.8:0.5, the first is for the text encoders.",
         default=(), flag="--lora", metavar="LORA[:SCALE]", common=True, essential=True,
         for_all=False, keyed=False),
 })

@@ -52,7 +52,6 @@ class Server:
     cut: dict[str, int] = field(default_factory=dict)
     stall: dict[str, int] = field(default_factory=dict)
     go: threading.Event = field(default_factory=threading.Event)
-    stalled: threading.Event = field(default_factory=threading.Event)
     ranges: bool = True
     requests: list["Request"] = field(default_factory=list)
 
@@ -138,7 +137,6 @@ class Handler(BaseHTTPRequestHandler):
             count = self.behind.stall.pop(end)
             self.wfile.write(data[:count])
             self.wfile.flush()
-            self.behind.stalled.set()
             self.behind.go.wait(60)
             data = data[count:]
         self.wfile.write(data)

@@ -70,7 +70,7 @@ def whole(folder: Path) -> None:
 @pytest.mark.parametrize(
     "kills", [4, pytest.param(100, marks=pytest.mark.slow)], ids=["few", "many"]
 )
-@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_killed_at_any_moment_and_run_again_it_makes_the_same_files(
     nursery: Nursery, work: Path, tiny_model: Path, size: int, kills: int
 ) -> None:

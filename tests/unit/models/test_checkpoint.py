@@ -13,6 +13,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from helpers.crossings import INPAINTING
 from helpers.tiny import (
     save_diffusers_folder,
     tiny_inpaint,
@@ -857,7 +858,7 @@ def test_schedulers_of_inpainting_models_are_settled_as_diffusers_does(
 ) -> None:
     given_config = {"_class_name": name, "num_train_timesteps": 10, **config}
     kind = getattr(diffusers, name)
-    parts = tiny_inpaint("sd1")
+    parts = INPAINTING["sd1-inpainting"]()
     pipe = diffusers.StableDiffusionInpaintPipeline(
         vae=parts.vae,
         text_encoder=parts.text_encoder,
