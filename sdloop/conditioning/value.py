@@ -21,11 +21,12 @@ class Conditioning:
 
     ``channels`` (batch, channels, height, width), at the size of the latents, are the extra input
     channels of an inpainting UNet or an upscaler; ``class_labels`` (batch,) is the noise level for
-    an upscaler.
+    an upscaler. ``guidance_embeds`` (batch, width) are the guidance scales for UNets that take them
+    as an input (LCM).
 
     ``later`` are the prompts that replace the first ones: (step, Conditioning), in order. Steps are
     the scheduler's and count from 0 at the first that is run. Everything else stays the same:
-    time_ids, class_labels and weights are those of the first.
+    time_ids, class_labels, guidance_embeds and weights are those of the first.
     """
 
     prompt_embeds: Tensor
@@ -35,6 +36,7 @@ class Conditioning:
     time_ids: Tensor | None = None
     channels: Tensor | None = None
     class_labels: Tensor | None = None
+    guidance_embeds: Tensor | None = None
     weights: Tensor | None = None
     later: tuple[tuple[int, "Conditioning"], ...] = ()
 
@@ -60,7 +62,12 @@ class Conditioning:
             twin = twin or self.prompts > 1
             key = (*_identity(state), twin)
             if key not in built:
-                whole = replace(state, time_ids=self.time_ids, class_labels=self.class_labels)
+                whole = replace(
+                    state,
+                    time_ids=self.time_ids,
+                    class_labels=self.class_labels,
+                    guidance_embeds=self.guidance_embeds,
+                )
                 built[key] = whole.unet_inputs(guided=twin)
             inputs.append(built[key])
         return inputs
@@ -88,6 +95,8 @@ class Conditioning:
             }
         if self.class_labels is not None:
             inputs["class_labels"] = self._for_each_row(self.class_labels, guided)
+        if self.guidance_embeds is not None:
+            inputs["timestep_cond"] = self._for_each_row(self.guidance_embeds, guided)
         return inputs
 
     def with_extra_channels(self, latent_input: Tensor) -> Tensor:
@@ -129,6 +138,7 @@ def stack(pictures: Sequence[Conditioning]) -> Conditioning:
         states[0][1],
         channels=_joined([one.channels for one in pictures]),
         class_labels=_joined([one.class_labels for one in pictures]),
+        guidance_embeds=_joined([one.guidance_embeds for one in pictures]),
         later=tuple(states[1:]),
     )
 

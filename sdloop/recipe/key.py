@@ -14,6 +14,7 @@ from sdloop.recipe.fields import ROWS
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
 from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.names import BY_STRENGTH
 
 
 def content_key(recipe: Recipe, weights: Mapping[str, str]) -> str:
@@ -47,6 +48,8 @@ def _keyed_lora(lora: Lora) -> list[Any]:
 
 def _keyed_start(recipe: Recipe) -> dict[str, Any]:
     """The steps that run, in the same form for strength, exact_steps and start_step."""
+    if recipe.timestep_spacing == BY_STRENGTH:
+        return {"steps": recipe.steps, "strength": recipe.strength}
     if recipe.image is not None:
         steps, start_step = recipe.schedule
         return {"steps": steps, "start_step": start_step}

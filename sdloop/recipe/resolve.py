@@ -14,6 +14,7 @@ from sdloop.recipe.resolve_enlarge import with_tile
 from sdloop.recipe.resolve_losses import with_losses
 from sdloop.recipe.resolve_scheduler import with_scheduler
 from sdloop.recipe.resolve_size import size_from_image, size_from_noise
+from sdloop.recipe.resolve_usual import with_usual
 from sdloop.recipe.resolve_words import with_learned
 from sdloop.recipe.task import check_task
 from sdloop.rules import check_multiple, check_whole
@@ -37,6 +38,7 @@ def resolve(
     that the Recipe was made with.
     """
     check_task(recipe, model)
+    recipe = with_usual(recipe, model)
     if picture is None:
         recipe = size_from_noise(recipe, model)
     else:

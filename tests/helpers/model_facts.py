@@ -15,6 +15,9 @@ class Model:
     max_noise_level: int | None = None
     reads_twice: bool = False
     guidance_scale: float = 7.5
+    steps: int = 25
+    embeds_guidance: bool = False
+    usual_fields: dict[str, Any] = dataclasses.field(default_factory=dict)
     text_layers: int = 2
     text_widths: tuple[int, ...] = (32,)
     scheduler_config: dict[str, Any] = dataclasses.field(

@@ -182,7 +182,8 @@ def _sizes(
         if pick_device(command.device).type != "cuda":
             return 1
         check_equal_cards([name for name in devices if name != "cpu"])
-        names = model_of(planned.recipe), shape_of(planned.recipe)
+        embeds = planned.checkpoint.embeds_guidance
+        names = model_of(planned.recipe), shape_of(planned.recipe, embeds_guidance=embeds)
         if names not in known:
             model = loaded_model(tools.load(planned.checkpoint))
             known[names] = largest_batch(model, planned.recipe, tools.open_image)

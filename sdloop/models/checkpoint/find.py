@@ -13,10 +13,17 @@ from sdloop.models.checkpoint.addresses import Address, CivitaiAddress, HubAddre
 from sdloop.models.checkpoint.advice import read_advice
 from sdloop.models.checkpoint.civitai import civitai_file
 from sdloop.models.checkpoint.families import family_of_configs, max_noise_level
+from sdloop.models.checkpoint.few_steps import few_steps_of, predicts_clean
 from sdloop.models.checkpoint.folder import read_configs, tokenizer_folders
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.hub_single import single_file
-from sdloop.models.checkpoint.ldm import channels_of_file, layout_of_file, parts_of_file, with_notes
+from sdloop.models.checkpoint.ldm import (
+    TITLE,
+    layout_of_file,
+    parts_of_file,
+    unet_facts,
+    with_notes,
+)
 from sdloop.models.checkpoint.other_parts import part_place, tell_variants, uses_variant
 from sdloop.models.checkpoint.replaced import with_unet, with_vae
 from sdloop.models.checkpoint.value import Checkpoint
@@ -118,6 +125,8 @@ def read_folder(
     configs, index = read_configs(name, folder)
     family = family_of_configs(name, configs)
     xl = "text_encoder_2" in configs
+    told = (index.get("_name_or_path"), configs["unet"].get("_name_or_path"))
+    names = [name, *(text for text in told if isinstance(text, str))]
     return Checkpoint(
         name=name,
         path=folder,
@@ -128,7 +137,7 @@ def read_folder(
         tokenizers=tokenizer_folders(folder, configs),
         # diffusers' default
         force_zeros_for_empty_prompt=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
-        advice=read_advice(name, family, index),
+        advice=read_advice(name, family, index, few_steps_of(names, family, configs)),
         max_noise_level=max_noise_level(name, index, configs) if family == "upscaler" else None,
     )
 
@@ -138,7 +147,7 @@ def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
         raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
     header = read_header(path)
     known = layout_of_file(header)
-    told = {"in_channels": channels_of_file(header)} if layout is None else {}
+    told = unet_facts(header) if layout is None else {}
     layout = LAYOUTS / known if layout is None else layout
     configs, index = read_configs(name, layout, unet=told)
     family = family_of_configs(name, configs)
@@ -153,13 +162,18 @@ def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
         tokenizers = {
             p.replace("text_encoder", "tokenizer"): VOCABULARY for p in parts if "text" in p
         }
+    scheduler = with_notes(configs["scheduler"], header)
+    if predicts_clean(path.name):
+        scheduler = {**scheduler, "prediction_type": "sample"}
+    configs = {**configs, "scheduler": scheduler}
+    few_steps = few_steps_of((name, path.name, header.notes.get(TITLE, "")), family, configs)
     return Checkpoint(
         name=name,
         path=path,
         family=family,
-        configs={**configs, "scheduler": with_notes(configs["scheduler"], header)},
+        configs=configs,
         weights={part: (path,) for part in parts if part in there},
         tokenizers=tokenizers,
         force_zeros_for_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
-        advice=read_advice(name, family, index),
+        advice=read_advice(name, family, index, few_steps),
     )

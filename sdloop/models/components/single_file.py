@@ -18,6 +18,7 @@ from torch import Tensor
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.ldm import (
+    COND_PROJ,
     MARKS,
     PREFIXES,
     SD1_TEXT,
@@ -61,6 +62,8 @@ def _converted_unet(
         return dict(tensors)  # diffusers' names already
     named = {UNET + name.removeprefix(UNET): tensor for name, tensor in tensors.items()}
     converted: dict[str, Tensor] = convert_ldm_unet_checkpoint(named, config=module.config)
+    if UNET + COND_PROJ in named:  # diffusers drops it
+        converted["time_embedding.cond_proj.weight"] = named[UNET + COND_PROJ]
     _check_all_used(tensors, converted, source)
     return converted
 

@@ -239,7 +239,6 @@ def test_native_size_is_width_then_height(copy: Callable[[str], Path]) -> None:
         ({"in_channels": 7}, "an upscaler needs a UNet with 7 channels and a low_res_scheduler"),
         ({"in_channels": 5}, "depth-to-image"),
         ({"in_channels": 6}, "another model"),
-        ({"time_cond_proj_dim": 256}, "time_cond_proj_dim"),
         ({"class_embed_type": "projection"}, "class_embed_type 'projection'"),
         ({"num_class_embeds": 1000}, "num_class_embeds 1000"),
         ({"encoder_hid_dim_type": "image_proj"}, "encoder_hid_dim_type 'image_proj'"),

@@ -188,8 +188,10 @@ def test_what_the_model_does_not_know_is_refused() -> None:
         resolve(recipe(timesteps=(999, 1)), ddim)
 
 
-def test_steps_follow_from_lists_and_are_twenty_five_else() -> None:
-    assert Recipe(prompt="", seed=0).steps == 25
+def test_steps_follow_from_lists_or_else_from_the_model() -> None:
+    assert Recipe(prompt="", seed=0).steps is None
+    assert resolve(Recipe(prompt="", seed=0), Model()).steps == 25
+    assert resolve(Recipe(prompt="", seed=0), Model(steps=4)).steps == 4
     listed = recipe(timesteps=(900, 1))
     assert listed.steps == 2
     assert Recipe.from_dict(listed.to_dict()) == listed
