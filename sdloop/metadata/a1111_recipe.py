@@ -53,6 +53,10 @@ def parameters_of(
         "VAE": _bare_name(recipe.vae) if recipe.vae else None,
         "UNet hash": _short_hash(weights, "unet.", "unet/") if recipe.unet else None,
         "UNet": _bare_name(recipe.unet) if recipe.unet else None,
+        "Refiner": _bare_name(recipe.refiner) if recipe.refiner else None,
+        "Refiner switch at": (
+            None if recipe.refiner_start is None else f"{recipe.refiner_start:.12g}"
+        ),
         "Variation seed": recipe.variation_seed,
         "Variation seed strength": (
             None if recipe.variation_strength is None else f"{recipe.variation_strength:.12g}"

@@ -42,7 +42,7 @@ def _through_pixels(
 ) -> Tensor:
     """The latents of the pictures after enlarging them with the Lanczos filter."""
     vae, rows = components.vae, []
-    images = decode_images(vae, latents)
+    images = decode_images(components.last_vae, latents)
     for image, generator in zip(images, generators, strict=True):
         large = placed(image, recipe.size, resize="crop", around="white")
         rows.append(scale(vae, encode(vae, to_pixels(large)).draw(generator)))

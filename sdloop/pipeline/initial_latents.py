@@ -67,6 +67,32 @@ def start(
     return Start(latents=_noised(scheduler, clean, draws.noise(), timesteps))
 
 
+def handed_over(
+    components: Components,
+    batch: Sequence[Recipe],
+    before: Start,
+    latents: Tensor,
+    generators: Sequence[Generator],
+    *,
+    encode_input: EncodeInput,
+) -> Start:
+    """The start of a refiner, which goes on from ``latents``; ``components`` are the model's.
+
+    Its UNet sees no mask, so with one the picture is put back at each step. As in diffusers, it
+    draws new noise for this.
+    """
+    if batch[0].mask is None:
+        return Start(latents=latents)
+    draws = Draws(components=components, batch=batch, generators=generators)
+    seen = [encode_input(one) for one in batch]
+    clean = draws.clean(seen) if before.masked is None else before.masked.clean
+    channels, size = components.vae.config.latent_channels, draws.size
+    drawn = noise(generators, channels, *size).to(components.device)
+    masks = [latent_mask(_mask(one), components.vae_factor) for one in seen]
+    masked = MaskedLatents(clean=clean, noise=drawn, mask=torch.cat(masks).to(drawn.device))
+    return Start(latents=latents, masked=masked)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draws:
     """The random draws for the pictures of a batch, from each picture's own generator."""

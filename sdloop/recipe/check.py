@@ -90,6 +90,11 @@ def check_together(given: Mapping[str, Any]) -> None:
     if "start_step" in given and ("strength" in given or given["exact_steps"]):
         other = "strength" if "strength" in given else "exact_steps"
         raise SettingError.of("start_step", f"cannot be combined with {other}: remove one of them")
+    if given.get("refiner_start") in (0, 1):
+        raise SettingError.of(
+            "refiner_start",
+            f"must be between 0 and 1, both left out, got {given['refiner_start']:g}",
+        )
     if "hires" in given and ("image" in given or "factor" in given):
         raise SettingError.of(
             "hires",

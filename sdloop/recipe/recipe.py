@@ -65,6 +65,11 @@ class Recipe:
     variant: str | None = None
     vae: str | None = None
     unet: str | None = None
+    # SDXL's second stage
+    refiner: str | None = None
+    refiner_start: float | None = None
+    aesthetic_score: float | None = None
+    negative_aesthetic_score: float | None = None
     # size and steps
     width: int | None = None
     height: int | None = None

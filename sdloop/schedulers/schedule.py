@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import diffusers
+import torch
 from torch import Generator, Tensor
 
 from sdloop.errors import ModelError, SettingError
@@ -114,8 +115,17 @@ def steps_of(scheduler: Scheduler, timesteps: Tensor) -> list[int]:
             steps = [max(0, turn - 1) for turn in turns]
     else:
         steps = [turn // scheduler.order for turn in turns]
-    begin = len(turns) - len(timesteps)
-    return [step - steps[begin] for step in steps[begin:]]
+    begin = place_of(scheduler, timesteps)
+    return [step - steps[begin] for step in steps[begin : begin + len(timesteps)]]
+
+
+def place_of(scheduler: Scheduler, timesteps: Tensor) -> int:
+    """Where ``timesteps`` begin among the scheduler's: usually they are the last ones."""
+    count, every = len(timesteps), scheduler.timesteps
+    last = len(every) - count
+    places = (last, *range(last))
+    found = (p for p in places if torch.equal(every[p : p + count], timesteps.to(every)))
+    return next(found, last)
 
 
 def noise_levels(scheduler: Scheduler) -> list[float]:

@@ -12,12 +12,13 @@ from sdloop.models.checkpoint import hub
 from sdloop.models.checkpoint.addresses import Address, CivitaiAddress, HubAddress, address_of
 from sdloop.models.checkpoint.advice import read_advice
 from sdloop.models.checkpoint.civitai import civitai_file
-from sdloop.models.checkpoint.families import family_of_configs, max_noise_level
+from sdloop.models.checkpoint.families import family_of_configs, max_noise_level, refiner_text
 from sdloop.models.checkpoint.few_steps import few_steps_of, predicts_clean
 from sdloop.models.checkpoint.folder import read_configs, tokenizer_folders
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.hub_single import single_file
 from sdloop.models.checkpoint.ldm import (
+    REFINER,
     TITLE,
     layout_of_file,
     parts_of_file,
@@ -25,6 +26,7 @@ from sdloop.models.checkpoint.ldm import (
     with_notes,
 )
 from sdloop.models.checkpoint.other_parts import part_place, tell_variants, uses_variant
+from sdloop.models.checkpoint.refiner import checked_refiner
 from sdloop.models.checkpoint.replaced import with_unet, with_vae
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.checkpoint.weight_files import Absent, absent_here, read_weights
@@ -46,6 +48,7 @@ def find_checkpoint(
     variant: str | None = None,
     vae: str | None = None,
     unet: str | None = None,
+    refiner: str | None = None,
     layout: Path | None = None,
     may_fetch: bool = True,
 ) -> Checkpoint:
@@ -53,22 +56,17 @@ def find_checkpoint(
 
     Without ``may_fetch`` nothing is downloaded, and such a model counts as missing.
     ``vae`` and ``unet`` (a folder, a single file, a hub id or an address) replace the model's own.
+    ``refiner`` is the model of SDXL's second stage, in the same ``variant`` if it is not a file.
     ``layout`` is a folder of configs for a single file of an unusual shape.
 
     Raises ``ModelError`` for a model that is missing, incomplete, damaged or of another family, and
     ``SettingError`` for a revision or variant that would be ignored.
     """
     place = MINI if model == "mini" else address_of(model)
-    if revision is not None and not isinstance(place, HubAddress):
-        raise SettingError(f"revision is only for hub models, which {model} is not: {revision!r}")
     single = _is_single(place)
     if single and variant is not None and vae is None and unet is None:
         raise SettingError(f"variant is only for folders, not for the file {model}: {variant!r}")
-    if isinstance(place, HubAddress):
-        found = _on_hub(model, place, revision, variant, layout, may_fetch=may_fetch)
-    else:
-        path = place if isinstance(place, Path) else civitai_file(place, may_fetch=may_fetch)
-        found = _read_file(model, path, layout) if single else read_folder(model, path, variant)
+    found = _found(model, place, revision, variant, layout, may_fetch=may_fetch)
     tell_variants(found, variant)
     if vae is not None:
         found = with_vae(found, vae, part_place("vae", vae, variant, may_fetch=may_fetch))
@@ -78,6 +76,9 @@ def find_checkpoint(
         raise SettingError(f"variant is only for folders, not for the file {model}: {variant!r}")
     if "vae" not in found.weights:
         raise ModelError(f"{model} holds no VAE: give one with --vae")
+    if refiner is not None:
+        second = _found_refiner(refiner, variant, may_fetch=may_fetch)
+        found = dataclasses.replace(found, refiner=checked_refiner(found, second))
     return found
 
 
@@ -88,26 +89,40 @@ def _is_single(place: Address) -> bool:
     return isinstance(place, CivitaiAddress) or place.is_file()
 
 
-def _on_hub(
+def _found(
     name: str,
-    place: HubAddress,
+    place: Address,
     revision: str | None,
     variant: str | None,
-    layout: Path | None,
+    layout: Path | None = None,
     *,
     may_fetch: bool,
+    refines: bool = False,
 ) -> Checkpoint:
-    """The model in a repository, or in one file of it."""
-    at = _one_revision(name, place, revision)
-    if place.file is not None:
-        path = single_file(place.model, at, place.file, may_fetch=may_fetch)
-        folder = path.parents[place.file.count("/")]
-        found = _read_file(name, path, layout)
-    else:
-        snapshot = hub.snapshot(place.model, at, variant, may_fetch=may_fetch)
-        folder = snapshot.folder
-        found = read_folder(name, folder, variant, snapshot.absent)
-    return dataclasses.replace(found, revision=folder.name, asked_revision=revision)
+    """The model as it is; ``refines``: whether it may be an SDXL refiner."""
+    if isinstance(place, HubAddress):
+        at = _one_revision(name, place, revision)
+        if place.file is None:
+            snap = hub.snapshot(place.model, at, variant, may_fetch=may_fetch, refines=refines)
+            folder = snap.folder
+            found = read_folder(name, folder, variant, snap.absent, refines=refines)
+        else:
+            path = single_file(place.model, at, place.file, may_fetch=may_fetch)
+            folder = path.parents[place.file.count("/")]
+            found = _read_file(name, path, layout, refines=refines)
+        return dataclasses.replace(found, revision=folder.name, asked_revision=revision)
+    if revision is not None:
+        raise SettingError(f"revision is only for hub models, which {name} is not: {revision!r}")
+    path = place if isinstance(place, Path) else civitai_file(place, may_fetch=may_fetch)
+    if path.is_dir():
+        return read_folder(name, path, variant, refines=refines)
+    return _read_file(name, path, layout, refines=refines)
+
+
+def _found_refiner(name: str, variant: str | None, *, may_fetch: bool) -> Checkpoint:
+    found = _found(name, address_of(name), None, variant, may_fetch=may_fetch, refines=True)
+    tell_variants(found, variant)
+    return found
 
 
 def _one_revision(name: str, place: HubAddress, revision: str | None) -> str | None:
@@ -119,10 +134,15 @@ def _one_revision(name: str, place: HubAddress, revision: str | None) -> str | N
 
 
 def read_folder(
-    name: str, folder: Path, variant: str | None, absent: Absent = absent_here
+    name: str,
+    folder: Path,
+    variant: str | None,
+    absent: Absent = absent_here,
+    *,
+    refines: bool = False,
 ) -> Checkpoint:
     """The model in a folder; raises ``Incomplete`` if files of the ``variant`` are missing."""
-    configs, index = read_configs(name, folder)
+    configs, index = read_configs(name, folder, refines=refines)
     family = family_of_configs(name, configs)
     xl = "text_encoder_2" in configs
     told = (index.get("_name_or_path"), configs["unet"].get("_name_or_path"))
@@ -139,24 +159,27 @@ def read_folder(
         force_zeros_for_empty_prompt=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
         advice=read_advice(name, family, index, few_steps_of(names, family, configs)),
         max_noise_level=max_noise_level(name, index, configs) if family == "upscaler" else None,
+        scores=bool(index.get("requires_aesthetics_score")),
     )
 
 
-def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
+def _read_file(name: str, path: Path, layout: Path | None, *, refines: bool) -> Checkpoint:
     if path.suffix.lower() not in _ENDINGS:
         raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
     header = read_header(path)
     known = layout_of_file(header)
+    if known == REFINER and not refines:
+        raise ModelError(refiner_text(str(path)))
     told = unet_facts(header) if layout is None else {}
     layout = LAYOUTS / known if layout is None else layout
-    configs, index = read_configs(name, layout, unet=told)
+    configs, index = read_configs(name, layout, unet=told, refines=refines)
     family = family_of_configs(name, configs)
     parts = [part for part in STEMS if part in configs]
     there = parts_of_file(header)
     for part in parts:
         if part not in there and part != "vae":
             raise ModelError(f"{path} holds no {part}")
-    if (layout / "tokenizer").is_dir():
+    if any(layout.glob("tokenizer*")):
         tokenizers = tokenizer_folders(layout, configs)
     else:
         tokenizers = {
@@ -176,4 +199,5 @@ def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
         tokenizers=tokenizers,
         force_zeros_for_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
         advice=read_advice(name, family, index, few_steps),
+        scores=bool(index.get("requires_aesthetics_score")),
     )
