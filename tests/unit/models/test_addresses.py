@@ -21,6 +21,7 @@ from sdloop.models.checkpoint.addresses import CivitaiAddress, HubAddress, addre
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hash_cache import cache_folder
 from sdloop.models.checkpoint.lora import find_lora
+from sdloop.models.checkpoint.value import ModelNames
 
 CLOSED = "http://127.0.0.1:9"
 HUB = "https://huggingface.co/org/singles"
@@ -144,7 +145,7 @@ def test_only_the_named_file_is_fetched(singles: Path, ask: Callable[[str], None
     assert (found.family, found.revision, found.names) == (
         "sd1",
         COMMIT,
-        ("org/singles/pruned/small.safetensors", None, None, None, None),
+        ModelNames(model="org/singles/pruned/small.safetensors"),
     )
     ask(CLOSED)
     assert find_checkpoint("org/singles/pruned/small.safetensors").path == found.path
