@@ -22,9 +22,10 @@ from sdloop.pipeline.initial_latents import Start, handed_over, start
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.own_code import OwnCode
 from sdloop.pipeline.stage import Stage
+from sdloop.pipeline.step_noise import seed_step_noise
 from sdloop.pipeline.tiled_unet import Windows
 from sdloop.recipe.recipe import Recipe
-from sdloop.schedulers.schedule import has_finished, seed_brownian_noise, steps_of
+from sdloop.schedulers.schedule import has_finished, steps_of
 
 
 def run(
@@ -52,7 +53,7 @@ def run(
     generators: list[Generator] = []
     for stage, before in zip(planned, (None, *planned), strict=False):
         if not stage.goes_on:
-            generators = seeded_generators([one.seed for one in stage.batch])
+            generators = _generators(stage)
         begun = _begun(components, stage, begun, latents, generators, encode_input)
         told = refined if stage.refines and refined is not None else conditioning
         if before is not None and stage.goes_on:
@@ -88,10 +89,14 @@ def first_steps(
     for stage in planned:
         most = max(stage.guidance_scales, key=lambda scale: scale != 1)
         guided = replace(stage, guidance_scales=(most,) * len(stage.guidance_scales))
-        generators = seeded_generators([one.seed for one in stage.batch])
+        generators = _generators(stage)
         begun = _begun(components, stage, begun, latents, generators, encode_input)
         told = refined if stage.refines and refined is not None else conditioning
         latents = torch.zeros_like(next(_denoised(guided, told, begun, generators, own)).latents)
+
+
+def _generators(stage: Stage) -> list[Generator]:
+    return seeded_generators([one.seed for one in stage.batch], stage.batch[0].rng)
 
 
 def _begun(
@@ -123,7 +128,8 @@ def _denoised(
 ) -> Iterator[Step]:
     """Run the loop for one stage."""
     recipe = stage.batch[0]  # all of a batch are equal in the fields that are used here
-    seed_brownian_noise(stage.scheduler, begun.latents, [one.seed for one in stage.batch])
+    seeds = [one.seed for one in stage.batch]
+    seed_step_noise(stage.scheduler, begun.latents, seeds, rng=recipe.rng)
     guide, scheduler = guided_by(recipe, stage.scheduler)
     components = stage.components
     return own.denoised(

@@ -11,7 +11,15 @@ from sdloop.recipe.guidance_grammar import (
     parse_schedule,
 )
 from sdloop.recipe.kinds import Flag, Loras, Number, Numbers, Pair, Several, Text, Whole
-from sdloop.recipe.limits import MAX_SEED, MAX_STEPS, REFINER_START, SCORES, STOP_NOISE, USUAL_STEPS
+from sdloop.recipe.limits import (
+    MAX_LONG_SEED,
+    MAX_STEPS,
+    REFINER_START,
+    RNGS,
+    SCORES,
+    STOP_NOISE,
+    USUAL_STEPS,
+)
 from sdloop.rules import MAX_SIDE
 from sdloop.schedulers.names import AYS, BY_STRENGTH, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
 
@@ -49,13 +57,17 @@ PICTURE = section("Picture", {
 })
 
 SEEDS = section("Prompts and seeds", {
-    "seed": Field(Whole(0, MAX_SEED), default=MISSING, essential=True, per_picture=True),
-    "variation_seed": Field(Whole(0, MAX_SEED),
+    "seed": Field(Whole(0, MAX_LONG_SEED), default=MISSING, essential=True, per_picture=True),
+    "variation_seed": Field(Whole(0, MAX_LONG_SEED),
         "A second seed; its noise is mixed into the noise of --seed.",
         metavar="N", per_picture=True),
     "variation_strength": Field(Number(0, 1),
         "How much of the second seed's noise: 0 is none, 1 is all.",
         metavar="X", per_picture=True),
+    "rng": Field(Text(RNGS),
+        "Generator of the noise: torch's for the CPU, or philox, that of CUDA GPUs, with which "
+        "A1111, Forge and stable-diffusion.cpp make their pictures.",
+        metavar="NAME", usual=RNGS[0]),
 }, for_all=False)
 
 MODEL = section("Model", {

@@ -154,31 +154,6 @@ def unet_calls(scheduler: Scheduler, timesteps: Tensor, row: int) -> int:
     return scheduler.unet_calls[row] if isinstance(scheduler, Descent) else len(timesteps)
 
 
-def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[int]) -> None:
-    """Let DPM++ SDE draw its noise from each picture's own seed, on the CPU.
-
-    It draws Brownian paths from torchsde instead of noise from torch's generators; by default it
-    uses random seeds, and on a GPU other paths than on the CPU. Other schedulers are not changed.
-    ``set_steps`` must have run.
-    """
-    if type(scheduler).__name__ != "DPMSolverSDEScheduler":
-        return
-    from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
-
-    levels = scheduler.sigmas[scheduler.sigmas > 0]
-    path = BrownianTreeNoiseSampler(
-        latents.cpu(), levels.min().item(), levels.max().item(), list(seeds)
-    )
-
-    # torchsde warns about rounding at the ends of the path.
-    @no_library_messages()
-    def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
-        drawn: Tensor = path(sigma, sigma_next)
-        return drawn.to(latents.device)
-
-    scheduler.noise_sampler = noise
-
-
 def step_options(
     scheduler: Scheduler, eta: float, generators: Sequence[Generator]
 ) -> dict[str, Any]:
