@@ -9,9 +9,9 @@ from torch import Tensor
 
 from sdloop.latents.philox import from_philox
 from sdloop.schedulers.library_messages import no_library_messages
-from sdloop.schedulers.names import check_packages
 from sdloop.schedulers.schedule import Scheduler
 from sdloop.schedulers.sending import sent
+from sdloop.schedulers.supported import check_packages
 
 Between = Callable[[Tensor, Tensor], Tensor]
 
