@@ -123,6 +123,8 @@ def test_it_takes_the_place_of_settings_from_lower_sources() -> None:
         ({"image": "a.png", "strength": 0.3, "exact_steps": True}, 1),
         ({"image": "a.png", "mask": "m.png"}, 1),  # which is painted from noise
         ({"hires": 2.0, "strength": 0.5}, 2),
+        ({"hires": 2.0}, 2),
+        ({"image": "a.png", "factor": 2.0}, 2),
         ({"strength": 0.3}, 1),
     ],
 )
