@@ -21,6 +21,7 @@ from sdloop.models.checkpoint.folder import (
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.ldm import (
     TITLE,
+    is_named_as_sdxl,
     layout_of_file,
     parts_of_file,
     unet_facts,
@@ -148,7 +149,8 @@ def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
     if predicts_clean(name):
         scheduler = {**scheduler, "prediction_type": "sample"}
     configs = {**configs, "scheduler": scheduler}
-    few_steps = few_steps_of((name, header.notes.get(TITLE, "")), family, configs)
+    names = (name, header.notes.get(TITLE, ""))
+    few_steps = few_steps_of(names, family, configs, as_sdxl=is_named_as_sdxl(header))
     return Checkpoint(
         name=name,
         path=path,
