@@ -9,17 +9,17 @@ import diffusers
 from torch import Generator, Tensor
 
 from sdloop.errors import ModelError, SettingError
+from sdloop.schedulers.library_messages import no_library_messages
 from sdloop.schedulers.names import BY_STRENGTH, SCHEDULERS, SIGMAS, check_packages, class_of
 from sdloop.schedulers.optimisers import Descent
 from sdloop.schedulers.prediction import predict_denoised
-from sdloop.schedulers.quiet import quiet
 
 # The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
 # step, and for img2img add_noise.
 Scheduler = Any
 
 
-@quiet()
+@no_library_messages()
 def make_scheduler(
     config: Mapping[str, Any],
     *,
@@ -55,7 +55,7 @@ def make_scheduler(
     return _class(class_name).from_config(own.config, **changes)
 
 
-@quiet()
+@no_library_messages()
 def set_steps(
     scheduler: Scheduler,
     steps: int,
@@ -161,7 +161,7 @@ def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[i
     )
 
     # torchsde warns about rounding at the ends of the path.
-    @quiet()
+    @no_library_messages()
     def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
         drawn: Tensor = path(sigma, sigma_next)
         return drawn.to(latents.device)

@@ -48,7 +48,9 @@ def mix_prompts(
         return
     paths = make_from_prompts(wanted, settings, seeds, output)
     if how.slider is not None and paths:
-        _write_strip(paths, _labels(named(prompts, how), ways(prompts, how)), output)
+        labels = _labels(named(prompts, how), ways(prompts, how))
+        labelled = settings.command.get("metadata") != "none"
+        _write_strip(paths, labels, output, labelled=labelled)
 
 
 def _name(prompts: Sequence[str], how: MixOptions, place: int) -> str | None:
@@ -86,14 +88,16 @@ def _present(row: Sequence[float]) -> list[int]:
     return [place for place, weight in enumerate(row) if weight]
 
 
-def _write_strip(paths: Sequence[Path], labels: Sequence[str], output: OutputOptions) -> None:
+def _write_strip(
+    paths: Sequence[Path], labels: Sequence[str], output: OutputOptions, *, labelled: bool
+) -> None:
     """Save all pictures on one sheet, a row for each seed, next to the first picture."""
     from PIL import Image
 
     images = [Image.open(path) for path in paths]
     seeds = len(images) // len(labels)
     rows = [images[row::seeds] for row in range(seeds)]
-    strip = sheet_png(sheet(rows, columns=labels), paths)
+    strip = sheet_png(sheet(rows, columns=labels), paths, generated=labelled)
     path = paths[0].with_name(f"{paths[0].stem}-strip.png")
     path = write_whole(path, strip, exists="overwrite" if output.overwrite else "number")
     line = {"path": str(path), "pictures": [str(one) for one in paths]}

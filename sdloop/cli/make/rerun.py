@@ -15,7 +15,7 @@ from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.rerun import ChangeOptions, OtherSeedOptions
 from sdloop.cli.read.recorded import recorded_files
 from sdloop.cli.terminal.few_steps import tell_few_steps, tell_presets
-from sdloop.cli.terminal.notices import tell_steps, tell_unseen
+from sdloop.cli.terminal.notices import tell_steps, tell_unlabelled, tell_unseen
 from sdloop.cli.terminal.output import say
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
@@ -48,6 +48,7 @@ def rerun_files(
     wanted = _wanted(found, asked, resolve, quiet=output.quiet)
     plan = plan_for(wanted, command, output, open_image)
     if not output.quiet:
+        tell_unlabelled(command)
         tell_presets([changes])
         tell_few_steps(plan)
         tell_steps(plan)

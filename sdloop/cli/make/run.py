@@ -28,6 +28,7 @@ from sdloop.cli.terminal.notices import (
     tell_choices,
     tell_steps,
     tell_unknown,
+    tell_unlabelled,
     tell_unseen,
     tell_variants,
 )
@@ -93,6 +94,7 @@ def planned(
     plan = plan_for(requests_of(prompts, settings, numbers), command, output, open_image)
     if not output.quiet:
         tell_choices(prompts, settings, seed, numbers)
+        tell_unlabelled(command)
         tell_presets(merged(prompts, settings))
         tell_few_steps(plan)
         tell_steps(plan)

@@ -32,7 +32,7 @@ from sdloop.models.checkpoint.ldm import (
 from sdloop.models.checkpoint.unet_file import unet_prefix
 from sdloop.models.components.harmless import OPEN_CLIP, VAE_STARTS
 from sdloop.models.components.weights import Module, read_tensors
-from sdloop.schedulers.quiet import quiet
+from sdloop.schedulers.library_messages import no_library_messages
 
 
 def read_part(
@@ -44,7 +44,7 @@ def read_part(
         starts = ("",)  # the UNet is alone in the file
     tensors = read_tensors((file,), device, dtype, starts)
     try:
-        with quiet():
+        with no_library_messages():
             if part == "unet":
                 return _converted_unet(tensors, module, f"unet in {file}")
             if part == "vae":
