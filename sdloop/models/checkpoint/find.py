@@ -10,7 +10,7 @@ from pathlib import Path
 from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint import hub
 from sdloop.models.checkpoint.advice import read_advice
-from sdloop.models.checkpoint.families import family_of_configs, max_noise_level
+from sdloop.models.checkpoint.families import family_of_configs, max_noise_level, refiner_text
 from sdloop.models.checkpoint.few_steps import few_steps_of, predicts_clean
 from sdloop.models.checkpoint.folder import (
     STEMS,
@@ -20,6 +20,7 @@ from sdloop.models.checkpoint.folder import (
 )
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.ldm import (
+    REFINER,
     TITLE,
     is_named_as_sdxl,
     layout_of_file,
@@ -27,6 +28,7 @@ from sdloop.models.checkpoint.ldm import (
     unet_facts,
     with_notes,
 )
+from sdloop.models.checkpoint.refiner import checked_refiner
 from sdloop.models.checkpoint.replaced import with_unet, with_vae
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.spelling import existing, is_there
@@ -47,6 +49,7 @@ def find_checkpoint(
     variant: str | None = None,
     vae: str | None = None,
     unet: str | None = None,
+    refiner: str | None = None,
     layout: Path | None = None,
     may_fetch: bool = True,
 ) -> Checkpoint:
@@ -54,31 +57,53 @@ def find_checkpoint(
 
     Without ``may_fetch`` nothing is downloaded, and such a model counts as missing.
     ``vae`` and ``unet`` (a folder, a single file or a hub id) replace the model's own.
+    ``refiner`` is the model of SDXL's second stage, in the same ``variant`` if it is not a file.
     ``layout`` is a folder of configs for a single file of an unusual shape.
 
     Raises ``ModelError`` for a model that is missing, incomplete, damaged or of another family, and
     ``SettingError`` for a revision or variant that would be ignored.
     """
-    path = MINI if model == "mini" else local_path(model)
-    if path is None:
-        path = hub.snapshot(model, revision, variant, may_fetch=may_fetch)
-        found = read_folder(model, path, variant)
-        found = dataclasses.replace(found, revision=path.name, asked_revision=revision)
-    elif revision is not None:
-        raise SettingError(f"revision is only for hub models, which {model} is not: {revision!r}")
-    elif path.is_dir() or model == "mini":
-        found = read_folder(model, path, variant)
-    elif variant is not None:
-        raise SettingError(f"variant is only for folders, not for the file {model}: {variant!r}")
-    else:
-        found = _read_file(model, path, layout)
+    found = _found(model, revision, variant, layout, may_fetch=may_fetch)
     if vae is not None:
         found = with_vae(found, vae, _part_path("vae", vae, may_fetch=may_fetch))
     if unet is not None:
         found = with_unet(found, unet, _part_path("unet", unet, may_fetch=may_fetch))
     if "vae" not in found.weights:
         raise ModelError(f"{model} holds no VAE: give one with --vae")
+    if refiner is not None:
+        second = _found_refiner(refiner, variant, may_fetch=may_fetch)
+        found = dataclasses.replace(found, refiner=checked_refiner(found, second))
     return found
+
+
+def _found(
+    model: str,
+    revision: str | None,
+    variant: str | None,
+    layout: Path | None = None,
+    *,
+    may_fetch: bool,
+    refines: bool = False,
+) -> Checkpoint:
+    """The model as it is; ``refines``: whether it may be an SDXL refiner."""
+    path = MINI if model == "mini" else local_path(model)
+    if path is None:
+        path = hub.snapshot(model, revision, variant, may_fetch=may_fetch, refines=refines)
+        found = read_folder(model, path, variant, refines=refines)
+        return dataclasses.replace(found, revision=path.name, asked_revision=revision)
+    if revision is not None:
+        raise SettingError(f"revision is only for hub models, which {model} is not: {revision!r}")
+    if path.is_dir() or model == "mini":
+        return read_folder(model, path, variant, refines=refines)
+    if variant is not None:
+        raise SettingError(f"variant is only for folders, not for the file {model}: {variant!r}")
+    return _read_file(model, path, layout, refines=refines)
+
+
+def _found_refiner(name: str, variant: str | None, *, may_fetch: bool) -> Checkpoint:
+    path = local_path(name)
+    variant = None if path is not None and path.is_file() else variant
+    return _found(name, None, variant, may_fetch=may_fetch, refines=True)
 
 
 def local_path(model: str) -> Path | None:
@@ -103,9 +128,11 @@ def local_path(model: str) -> Path | None:
     return None
 
 
-def read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
+def read_folder(
+    name: str, folder: Path, variant: str | None, *, refines: bool = False
+) -> Checkpoint:
     """The model in a folder; raises ``Incomplete`` if files of the ``variant`` are missing."""
-    configs, index = read_configs(name, folder)
+    configs, index = read_configs(name, folder, refines=refines)
     family = family_of_configs(name, configs)
     xl = "text_encoder_2" in configs
     told = (index.get("_name_or_path"), configs["unet"].get("_name_or_path"))
@@ -122,24 +149,27 @@ def read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
         force_zeros_for_empty_prompt=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
         advice=read_advice(name, family, index, few_steps_of(names, family, configs)),
         max_noise_level=max_noise_level(name, index, configs) if family == "upscaler" else None,
+        scores=bool(index.get("requires_aesthetics_score")),
     )
 
 
-def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
+def _read_file(name: str, path: Path, layout: Path | None, *, refines: bool) -> Checkpoint:
     if path.suffix.lower() not in _ENDINGS:
         raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
     header = read_header(path)
     known = layout_of_file(header)
+    if known == REFINER and not refines:
+        raise ModelError(refiner_text(str(path)))
     told = unet_facts(header) if layout is None else {}
     layout = LAYOUTS / known if layout is None else layout
-    configs, index = read_configs(name, layout, unet=told)
+    configs, index = read_configs(name, layout, unet=told, refines=refines)
     family = family_of_configs(name, configs)
     parts = [part for part in STEMS if part in configs]
     there = parts_of_file(header)
     for part in parts:
         if part not in there and part != "vae":
             raise ModelError(f"{path} holds no {part}")
-    if (layout / "tokenizer").is_dir():
+    if any(layout.glob("tokenizer*")):
         tokenizers = tokenizer_folders(layout, configs)
     else:
         tokenizers = {
@@ -160,6 +190,7 @@ def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
         tokenizers=tokenizers,
         force_zeros_for_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
         advice=read_advice(name, family, index, few_steps),
+        scores=bool(index.get("requires_aesthetics_score")),
     )
 
 

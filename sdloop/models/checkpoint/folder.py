@@ -75,18 +75,19 @@ def read_json(folder: Path, relative: str) -> dict[str, Any]:
 
 
 def read_configs(
-    name: str, folder: Path, *, unet: Mapping[str, Any] = _AS_READ
+    name: str, folder: Path, *, unet: Mapping[str, Any] = _AS_READ, refines: bool = False
 ) -> tuple[Configs, Mapping[str, Any]]:
     """The configs of the parts by name, and the index; ``name`` is for messages.
 
-    ``unet`` has values that replace those in the UNet's config.
+    ``unet`` has values that replace those in the UNet's config. ``refines``: whether the model may
+    be an SDXL refiner.
 
     Raises ``ModelError`` for a model of an unsupported family, before its weights are checked.
     """
     if not (folder / "model_index.json").exists():
         _explain_no_index(name, folder)
     index = read_json(folder, "model_index.json")
-    parts = check_index(name, index)
+    parts = check_index(name, index, refines=refines)
     configs: dict[str, Mapping[str, Any]] = {
         part: read_json(folder, f"{part}/config.json") for part in parts if part in STEMS
     }
@@ -212,7 +213,7 @@ def variants(folder: Path, home: str, stem: str, ending: str = ".safetensors") -
 
 def tokenizer_folders(folder: Path, configs: Configs) -> dict[str, Path]:
     """Part → the folder of its vocabulary, after a check of its files."""
-    names = ["tokenizer", "tokenizer_2"] if "text_encoder_2" in configs else ["tokenizer"]
+    names = [p.replace("text_encoder", "tokenizer") for p in STEMS if p in configs and "text" in p]
     for name in names:
         place = inside(folder, name)
         for file in place.glob("*"):

@@ -27,7 +27,12 @@ _SMALL = ("*.json", "*/merges.txt")
 
 
 def snapshot(
-    model: str, revision: str | None, variant: str | None, *, may_fetch: bool = True
+    model: str,
+    revision: str | None,
+    variant: str | None,
+    *,
+    may_fetch: bool = True,
+    refines: bool = False,
 ) -> Path:
     """The folder of a hub model with all files that ``variant`` needs.
 
@@ -38,7 +43,7 @@ def snapshot(
     why = f"{model} is not in the cache"
     if folder is not None:
         try:
-            _check_whole(model, folder, variant)
+            _check_whole(model, folder, variant, refines)
         except Incomplete as error:
             why = str(error)
         else:
@@ -47,19 +52,19 @@ def snapshot(
         raise ModelError(f"{why}; `{download_command(model, revision)}` downloads it")
     folder = fetch(model, revision, _SMALL, why)
     try:
-        configs, _ = read_configs(model, folder)
+        configs, _ = read_configs(model, folder, refines=refines)
         if variant is not None:
             _check_variant(model, revision, configs, variant)
         _fetch_weights(model, revision, folder, configs, variant, why)
-        _check_whole(model, folder, variant)
+        _check_whole(model, folder, variant, refines)
     except Incomplete as error:  # offline, the hub's library returns an incomplete folder
         command = download_command(model, revision)
         raise ModelError(f"{error}; if the hub has it, `{command}` downloads it") from error
     return folder
 
 
-def _check_whole(model: str, folder: Path, variant: str | None) -> None:
-    configs, _ = read_configs(model, folder)
+def _check_whole(model: str, folder: Path, variant: str | None, refines: bool) -> None:
+    configs, _ = read_configs(model, folder, refines=refines)
     read_weights(folder, configs, variant)
     tokenizer_folders(folder, configs)
 

@@ -271,7 +271,6 @@ def test_refuses_other_unets_by_name(
         ({"unet": ["os", "system"]}, "whose unet is a system"),
         ({"unet": [None, None]}, "without unet"),
         ({"text_encoder": ["transformers", "RobertaModel"]}, "text_encoder is a RobertaModel"),
-        ({"requires_aesthetics_score": True}, "SDXL refiner"),
     ],
 )
 def test_refuses_other_pipelines_by_name(
@@ -303,7 +302,11 @@ def test_a_class_that_comes_with_the_file_that_defines_it(copy: Callable[[str], 
 def test_refuses_an_sdxl_refiner(copy: Callable[[str], Path]) -> None:
     folder = copy("sdxl")
     edit(folder / "model_index.json", text_encoder=[None, None], tokenizer=[None, None])
-    with pytest.raises(ModelError, match="without text_encoder"):
+    with pytest.raises(ModelError, match=r"is an SDXL refiner, .* use it with --refiner"):
+        find_checkpoint(str(folder))
+    folder = copy("sd1")
+    edit(folder / "model_index.json", requires_aesthetics_score=True)
+    with pytest.raises(ModelError, match="is an SDXL refiner"):
         find_checkpoint(str(folder))
 
 
