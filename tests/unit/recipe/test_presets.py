@@ -133,6 +133,13 @@ def test_at_least_one_step_is_run_of_a_picture(settings: dict[str, Any], steps: 
     assert made(preset="turbo", steps=1, **settings)["steps"] == 1  # as it was asked for
 
 
+def test_a_refiner_needs_guidance_of_two_predictions() -> None:
+    """An LCM's own scale, such as 8, is none for a refiner."""
+    recipe = Recipe(prompt="", seed=0, refiner="a refiner")
+    with pytest.raises(SettingError, match="refiner cannot be combined with mini, whose UNet take"):
+        resolve(recipe, Model(embeds_guidance=True, refines=True))
+
+
 def test_a_negative_prompt_needs_the_guidance_that_a_preset_switches_off() -> None:
     with pytest.raises(SettingError, match="negative_prompt needs guidance"):
         made(preset="turbo", negative_prompt="a dog")
