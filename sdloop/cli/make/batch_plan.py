@@ -75,7 +75,7 @@ def plan_of(
     plan = planner(crossing(itertools.chain(head, prompts)))
     if output.quiet:
         return plan, total
-    return _told(plan, head, crossing, settings, seeds, planner), total
+    return _with_notices(plan, head, crossing, settings, seeds, planner), total
 
 
 def _check_variants(
@@ -102,7 +102,7 @@ def _with_axes(sources: Iterable[Mapping[str, Any]], axes: Sequence[Axis]) -> li
     return [{**one, **preset} for one in sources for preset in presets or [{}]]
 
 
-def _told(
+def _with_notices(
     plan: Iterator[Planned],
     head: Sequence[Prompt],
     crossing: Crossing,

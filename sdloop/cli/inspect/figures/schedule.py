@@ -25,7 +25,7 @@ from sdloop.rules import check_local
 from sdloop.schedulers.names import parse_scheduler
 
 if TYPE_CHECKING:
-    from sdloop.inspection.schedules import Curve, Level
+    from sdloop.inspection.schedules import Level, NoiseSchedule
     from sdloop.models.checkpoint.value import Checkpoint
 
 _ACROSS = 8
@@ -73,7 +73,7 @@ def _check(wanted: ScheduleOptions, plot: PlotOptions, path: Path | None) -> Non
 
 
 def _plot(
-    curves: "Sequence[Curve]", wanted: ScheduleOptions, plot: PlotOptions, path: Path
+    curves: "Sequence[NoiseSchedule]", wanted: ScheduleOptions, plot: PlotOptions, path: Path
 ) -> bytes:
     from sdloop.inspection.plots import figure_bytes, plot_levels
 
@@ -81,7 +81,7 @@ def _plot(
 
 
 def _noised(
-    curves: "Sequence[Curve]", wanted: ScheduleOptions, plot: PlotOptions, path: Path
+    curves: "Sequence[NoiseSchedule]", wanted: ScheduleOptions, plot: PlotOptions, path: Path
 ) -> bytes:
     """A sheet of the picture at each noise level of the schedule."""
     named = {name: getattr(wanted, name) for name in ("model", "revision", "variant")}
@@ -94,7 +94,7 @@ def _noised(
     from sdloop.pipeline.input_images import canvas_of
 
     picture = canvas_of(recipe, image_opener()).image
-    levels = curves[0].levels
+    levels = curves[0].noise_levels
     images = noised(components.vae, picture, levels, seeded_generators([0])[0])
     labels = [f"t {one.timestep:.0f}\nsigma {one.sigma:.3g}" for one in levels]
     sheet = captioned(list(zip(labels, images, strict=True)), across=_ACROSS)
@@ -103,7 +103,7 @@ def _noised(
     return file.getvalue()
 
 
-def _training(wanted: ScheduleOptions) -> "Sequence[Curve]":
+def _training(wanted: ScheduleOptions) -> "Sequence[NoiseSchedule]":
     others = [name for name in given(wanted) if name != "betas"]
     if others:
         raise SettingError(f"{others[0]} cannot be combined with betas, which need no sampler")
@@ -116,7 +116,7 @@ def _training(wanted: ScheduleOptions) -> "Sequence[Curve]":
     return [training_of(name) for name in names]
 
 
-def _schedules(wanted: ScheduleOptions) -> "Sequence[Curve]":
+def _schedules(wanted: ScheduleOptions) -> "Sequence[NoiseSchedule]":
     from sdloop.models.checkpoint.find import find_checkpoint
 
     asked = {name: value for name, value in given(wanted).items() if name != "compare"}
@@ -131,7 +131,7 @@ def _schedules(wanted: ScheduleOptions) -> "Sequence[Curve]":
     return [_schedule(one, checkpoint) for one in recipes]
 
 
-def _schedule(recipe: Recipe, checkpoint: "Checkpoint") -> "Curve":
+def _schedule(recipe: Recipe, checkpoint: "Checkpoint") -> "NoiseSchedule":
     from sdloop.inspection.schedules import schedule_of
 
     return schedule_of(recipe, checkpoint)
@@ -153,11 +153,11 @@ def _names(field: str, text: str | None) -> list[str]:
     return names
 
 
-def _table(curve: "Curve", *, every: bool) -> Iterator[str]:
-    levels = curve.levels
+def _table(curve: "NoiseSchedule", *, every: bool) -> Iterator[str]:
+    levels = curve.noise_levels
     if not every:
         levels = tuple(levels[i * (len(levels) - 1) // (_ROWS - 1)] for i in range(_ROWS))
-    yield f"{curve.name}, {len(curve.levels)} {'UNet calls' if every else 'timesteps'}"
+    yield f"{curve.name}, {len(curve.noise_levels)} {'UNet calls' if every else 'timesteps'}"
     head = ("step", "timestep", "sigma", "signal/noise", "in dB")
     yield from columns([head, *(_row(level) for level in levels)])
 
@@ -167,7 +167,7 @@ def _row(level: "Level") -> tuple[str, ...]:
     return (f"{level.step}", *(f"{number:.5g}" for number in numbers))
 
 
-def _values(curve: "Curve") -> dict[str, Any]:
+def _values(curve: "NoiseSchedule") -> dict[str, Any]:
     """For JSON, which cannot express infinity: it becomes "inf", which ``float`` reads."""
     return {
         "name": curve.name,
@@ -178,7 +178,7 @@ def _values(curve: "Curve") -> dict[str, Any]:
                 "sigma": _finite(level.sigma),
                 "snr": _finite(level.snr),
             }
-            for level in curve.levels
+            for level in curve.noise_levels
         ],
     }
 
