@@ -26,6 +26,7 @@ from sdloop.animation.read import open_frames
 from sdloop.animation.write import write_moving
 from sdloop.latents import vae_memory
 from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.components.device import set_arithmetic
 from sdloop.models.components.load import Components, load_components
 from sdloop.pipeline.animate import Frame, animate
 from sdloop.pipeline.generate import generate
@@ -120,6 +121,7 @@ def same(cpu: Components, cuda: Components, wanted: list[Recipe]) -> None:
 
 
 def run(case: Case, family: str, dtype: str) -> None:
+    set_arithmetic(torch.device("cuda"), dtype)  # which loading a model does, in each test anew
     cpu, cuda = (on(device, family, case.inpainting, dtype) for device in ("cpu", "cuda"))
     same(cpu, cuda, recipes(cpu, case.settings))
 
