@@ -215,6 +215,18 @@ def test_where_the_noise_came_from(end: str, settings: dict[str, Any], left_out:
     assert told == left_out
 
 
+def test_ensd_is_read_if_the_sampler_adds_noise() -> None:
+    text = "a cat\nSteps: 20, Sampler: {}, CFG scale: 7, Seed: 5, ENSD: 31337, RNG: CPU"
+    found, told = settings_of(parse_parameters(text.format("Euler a")))
+    assert (found["eta_noise_seed_delta"], told) == (31337, [])
+    found, told = settings_of(parse_parameters(text.format("Euler")))
+    assert ("eta_noise_seed_delta" in found, told) == (False, ["ENSD: 31337"])
+    written = parameters_of(
+        replace(RECIPE, scheduler="euler-a", sigmas=None, eta_noise_seed_delta=9), {}
+    )
+    assert written.fields["ENSD"] == "9"
+
+
 def test_the_generator_is_written_as_a1111_calls_it() -> None:
     parameters = parameters_of(replace(RECIPE, rng="philox"), {})
     assert parameters.fields["RNG"] == "NV"
