@@ -9,8 +9,8 @@ from torch import Tensor
 
 from sdloop.latents.philox import from_philox
 from sdloop.schedulers.library_messages import no_library_messages
-from sdloop.schedulers.names import check_packages
 from sdloop.schedulers.schedule import Scheduler
+from sdloop.schedulers.supported import check_packages
 
 Between = Callable[[Tensor, Tensor], Tensor]
 

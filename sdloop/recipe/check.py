@@ -17,7 +17,8 @@ from sdloop.recipe.losses import settled_losses
 from sdloop.recipe.mix import settled_mix
 from sdloop.recipe.steps import settled_steps
 from sdloop.rules import check_whole
-from sdloop.schedulers.names import SCHEDULERS, check_known, parse_scheduler
+from sdloop.schedulers.names import SCHEDULERS, parse_scheduler
+from sdloop.schedulers.supported import check_known
 
 PROMPTS = ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")
 # Settings that only some schedulers use.

@@ -77,22 +77,26 @@ SEEDS = section("Prompts and seeds", {
 
 MODEL = section("Model", {
     "model": Field(Text(likely=("mini",)),
-        "Hub id, diffusers folder or .safetensors file. Default: SDLOOP_MODEL, then `sdloop "
-        "config`, then the embedded mini.",
+        "Hub id, diffusers folder or .safetensors file. Also the address of a file on "
+        "huggingface.co or civitai.com. Default: SDLOOP_MODEL, then `sdloop config`, then the "
+        "embedded mini.",
         default="mini", aliases=("-m",), metavar="MODEL", common=True, essential=True, keyed=False,
         replaces=("revision", "variant", "vae", "unet", "refiner", "refiner_start")),
     "revision": Field(Text(), "Branch, tag or commit on the hub.", metavar="NAME", keyed=False),
-    "variant": Field(Text(), 'Variant of the weight files, such as "fp16".',
+    "variant": Field(Text(),
+        'Variant of the weight files, such as "fp16". Also of --vae and --unet.',
         metavar="NAME", keyed=False),
-    "vae": Field(Text(), "VAE to use instead of the model's own.", metavar="MODEL", keyed=False),
+    "vae": Field(Text(),
+        "VAE to use instead of the model's own. A hub id, folder, file or web address.",
+        metavar="MODEL", keyed=False),
     "unet": Field(Text(),
         "UNet to use instead of the model's own: a file with a fine-tuned UNet alone, such as "
-        "SDXL-Lightning's, a whole model, a folder or a hub id.",
+        "SDXL-Lightning's, a whole model, a folder, a hub id or a web address.",
         metavar="MODEL", keyed=False),
     "loras": Field(Loras(),
-        "LoRA to add, with its scale: a file, a hub id or a name in --lora-dir. May be repeated. "
-        'In a prompt: "<lora:NAME:SCALE>". Default scale: 1. Of two, as in 0.8:0.5, the first is '
-        "for the text encoders.",
+        "LoRA to add, with its scale: a file, a hub id or a name in --lora-dir. A web address is "
+        'fine too. May be repeated. In a prompt: "<lora:NAME:SCALE>". Default scale: 1. Of two, as '
+        "in 0.8:0.5, the first is for the text encoders.",
         default=(), flag="--lora", metavar="LORA[:SCALE]", common=True, essential=True,
         for_all=False, keyed=False),
 })

@@ -11,9 +11,10 @@ from torch import Generator, Tensor
 
 from sdloop.errors import ModelError, SettingError
 from sdloop.schedulers.library_messages import no_library_messages
-from sdloop.schedulers.names import BY_STRENGTH, SCHEDULERS, SIGMAS, check_packages, class_of
+from sdloop.schedulers.names import BY_STRENGTH, SCHEDULERS, SIGMAS, class_of
 from sdloop.schedulers.optimisers import Descent
 from sdloop.schedulers.prediction import predict_denoised
+from sdloop.schedulers.supported import check_packages
 
 # The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
 # step, and for img2img add_noise.

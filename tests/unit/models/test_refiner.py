@@ -11,7 +11,6 @@ from helpers.ldm import save_ldm_file
 from helpers.tiny import save_diffusers_folder, tiny_inpaint, tiny_refiner, tiny_sd1, tiny_sdxl
 from helpers.weights import assert_same_weights
 from safetensors.torch import save_file
-from sdloop.worker.asked import asked
 
 import sdloop.models.checkpoint.find
 from sdloop.conditioning.words import with_words, words_of
@@ -22,6 +21,7 @@ from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.models.components.cache import ModelCache
 from sdloop.models.components.load import Components, load_components
 from sdloop.recipe.recipe import Recipe
+from sdloop.worker.options import worker_options
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,9 @@ def test_its_files_are_part_of_what_is_loaded(saved: Path) -> None:
 
 
 def test_a_worker_keeps_another_model_for_another_refiner() -> None:
-    one, other = (asked(["txt2img", "a cat", "--refiner", name], {}) for name in ("a", "b"))
+    one, other = (
+        worker_options(["txt2img", "a cat", "--refiner", name], {}) for name in ("a", "b")
+    )
     assert one is not None and other is not None
     assert one.model != other.model
 
