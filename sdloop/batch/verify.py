@@ -103,7 +103,7 @@ def _remade(
             return event.image, event.made
         watch(event)
         if number == event.index + 1:
-            image = decode_images(model.components.vae, event.denoised)[0]
+            image = decode_images(model.components.last_vae, event.denoised)[0]
             return image, model.environment.made(planned.loras)
     raise FileError(f"{one.path}: it shows step {number}, but its Recipe has no such step")
 

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from sdloop.errors import NonFiniteError
 from sdloop.latents.noise import noise
+from sdloop.latents.philox import Philox
 from sdloop.latents.vae_memory import with_room
 
 
@@ -67,6 +68,8 @@ class Encoded:
 
     def draw(self, generator: Generator) -> Tensor:
         """Latents of the picture, drawn with a generator on the CPU."""
+        if isinstance(generator, Philox):
+            generator = generator.for_encoder
         drawn = noise([generator], *self.mean.shape[1:])
         return self.mean + self.std * drawn.to(self.mean.device)
 

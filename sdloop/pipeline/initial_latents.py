@@ -67,6 +67,32 @@ def start(
     return Start(latents=_noised(scheduler, clean, draws.noise(), timesteps))
 
 
+def handed_over(
+    components: Components,
+    batch: Sequence[Recipe],
+    before: Start,
+    latents: Tensor,
+    generators: Sequence[Generator],
+    *,
+    encode_input: EncodeInput,
+) -> Start:
+    """The start of a refiner, which goes on from ``latents``; ``components`` are the model's.
+
+    Its UNet sees no mask, so with one the picture is put back at each step. As in diffusers, it
+    draws new noise for this.
+    """
+    if batch[0].mask is None:
+        return Start(latents=latents)
+    draws = Draws(components=components, batch=batch, generators=generators)
+    seen = [encode_input(one) for one in batch]
+    clean = draws.clean(seen) if before.masked is None else before.masked.clean
+    channels, size = components.vae.config.latent_channels, draws.size
+    drawn = noise(generators, channels, *size).to(components.device)
+    masks = [latent_mask(_mask(one), components.vae_factor) for one in seen]
+    masked = MaskedLatents(clean=clean, noise=drawn, mask=torch.cat(masks).to(drawn.device))
+    return Start(latents=latents, masked=masked)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draws:
     """The random draws for the pictures of a batch, from each picture's own generator."""
@@ -99,7 +125,7 @@ class Draws:
 def _varied(row: Tensor, recipe: Recipe) -> Tensor:
     if recipe.variation_seed is None or not recipe.variation_strength:
         return row
-    return varied(row, recipe.variation_seed, recipe.variation_strength)
+    return varied(row, recipe.variation_seed, recipe.variation_strength, recipe.rng)
 
 
 def _noised(scheduler: Scheduler, clean: Tensor, drawn: Tensor, timesteps: Tensor) -> Tensor:
@@ -139,7 +165,8 @@ def _within_masks(
         rests = [one.blanked for one in seen if one.blanked is not None]
         extra = mask_channels(draws.components, masks, rests, draws.generators)
         return Start(latents=latents, extra_channels=extra)
-    draws.noise()  # diffusers draws here too, for any UNet
+    if draws.batch[0].rng is None:
+        draws.noise()  # diffusers draws here too, for any UNet; A1111 does not
     assert clean is not None
     masked = MaskedLatents(clean=clean, noise=drawn, mask=torch.cat(masks).to(drawn.device))
     return Start(latents=latents, masked=masked)

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from sdloop.conditioning.encode import condition
-from sdloop.conditioning.value import stack
-from sdloop.conditioning.words import words_of
 from sdloop.images.input.read import OpenImage
+from sdloop.pipeline.conditioned import conditioned, stacked
 from sdloop.pipeline.input_images import input_encoder
 from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.pipeline.outpaint import growing_from, window_recipes
-from sdloop.pipeline.passes import first_steps, stages_of
+from sdloop.pipeline.passes import first_steps
+from sdloop.pipeline.stage import stages_of
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_outpaint import passes_of
 
@@ -25,12 +24,11 @@ def run_largest_forward(model: LoadedModel, batch: Sequence[Recipe], open_image:
     """
     if batch[0].growth is not None:
         batch, open_image = _largest_windows(model, batch, open_image)
-    components, encoder = model.prepare(batch[0].loras)
-    rows = [condition(components, recipe, encode=encoder(words_of(recipe))) for recipe in batch]
+    components, rows = conditioned(model, batch)
     first_steps(
         components,
         stages_of(components, batch, model.own),
-        stack(rows),
+        *stacked(rows),
         encode_input=input_encoder(model.components, open_image),
         own=model.own,
     )

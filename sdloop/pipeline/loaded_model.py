@@ -30,8 +30,9 @@ class LoadedModel:
     """A loaded model; created by ``loaded_model``.
 
     ``prepare`` returns components with the given LoRAs, and a function that encodes prompts for
-    each set of words. ``components`` are the plain model's. ``environment`` is what the pictures'
-    files record about it, and ``own`` is the caller's own loop or scheduler.
+    each set of words; ``refiner_encoder`` is the refiner's. ``components`` are the plain model's.
+    ``environment`` is what the pictures' files record about it, and ``own`` is the caller's own
+    loop or scheduler.
     """
 
     components: Components
@@ -39,6 +40,7 @@ class LoadedModel:
     find_lora: FindLora
     own: OwnCode
     prepare: Callable[[tuple[Lora, ...]], tuple[Components, Encoder]]
+    refiner_encoder: Encoder
 
     def resolved(self, recipe: Recipe, open_image: OpenImage) -> Recipe:
         """``recipe`` with the model's name and choices, its picture, LoRAs and CLIP written in.
@@ -70,12 +72,7 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
             check_sha256(repr(lora.name), lora.sha256, file.sha256, what="LoRA")
         scales = [lora.scales if len(lora.scales) > 1 else lora.scale for lora in loras]
         wanted = adapted(components, list(zip(files, scales, strict=True)))
-
-        @lru_cache(maxsize=8)
-        def encoder(words: Words) -> Encode:
-            return lru_cache(maxsize=_TEXTS)(partial(encode_prompt, with_words(wanted, words)))
-
-        return wanted, encoder
+        return wanted, _encoder(wanted)
 
     small, large = lru_cache(maxsize=4)(prepared), lru_cache(maxsize=1)(prepared)
 
@@ -88,7 +85,16 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
         find_lora=found,
         own=own,
         prepare=prepare,
+        refiner_encoder=_encoder(components.refiner or components),
     )
+
+
+def _encoder(components: Components) -> Encoder:
+    @lru_cache(maxsize=8)
+    def encoder(words: Words) -> Encode:
+        return lru_cache(maxsize=_TEXTS)(partial(encode_prompt, with_words(components, words)))
+
+    return encoder
 
 
 def environment_of(components: Components) -> Environment:

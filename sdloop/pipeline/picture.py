@@ -121,7 +121,7 @@ class SampledBatch:
         """
         watch, components = Stopwatch(), self.model.components
         with memory_errors(self.batch[0], 1):
-            images = decode_images(components.vae, self.latents)
+            images = decode_images(components.last_vae, self.latents)
             if self.batch[0].mask is not None and not self.batch[0].no_keep:
                 pairs = zip(images, self.batch, strict=True)
                 images = [self.encode_input(one).canvas.finished(image) for image, one in pairs]

@@ -11,7 +11,16 @@ from typing import Any
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.recipe.field import Field, section
 from sdloop.recipe.fields_image import ENLARGE, GROWTH, MASK, START
-from sdloop.recipe.fields_picture import GUIDANCE, MIXTURE, MODEL, PICTURE, SCHEDULER, SDXL, SEEDS
+from sdloop.recipe.fields_picture import (
+    GUIDANCE,
+    MIXTURE,
+    MODEL,
+    PICTURE,
+    REFINER,
+    SCHEDULER,
+    SDXL,
+    SEEDS,
+)
 from sdloop.recipe.kinds import Hash, Several, Text, Whole
 from sdloop.recipe.limits import LOSS_EVERY, LOSS_MODES, MAX_STEPS
 from sdloop.recipe.loss_grammar import NAMES, parse_loss
@@ -62,7 +71,7 @@ PRESET = section("Picture", {
 # fmt: on
 
 ROWS: Mapping[str, Field] = {
-    **(PICTURE | SEEDS | MODEL | GUIDANCE | SCHEDULER | SDXL | WORDS | LOSSES | MIXTURE),
+    **(PICTURE | SEEDS | MODEL | GUIDANCE | SCHEDULER | SDXL | REFINER | WORDS | LOSSES | MIXTURE),
     **(START | MASK | GROWTH | ENLARGE),
 }
 

@@ -54,6 +54,10 @@ class Defaults(Protocol):
         """The highest noise_level of an upscaler; None for other models."""
 
     @property
+    def refines(self) -> bool:
+        """Whether a refiner finishes its pictures."""
+
+    @property
     def text_layers(self) -> int:
         """The number of layers of the text encoder; with two encoders, the smaller number."""
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.recipe.strength import DEFAULT_STRENGTH, schedule_for
-from sdloop.schedulers.names import SCHEDULERS, is_known, parse_scheduler
+from sdloop.schedulers.names import SCHEDULERS, parse_scheduler
+from sdloop.schedulers.supported import is_known
 
 Fields = Mapping[str, Any]
 

@@ -12,6 +12,7 @@ from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_enlarge import with_tile
 from sdloop.recipe.resolve_losses import with_losses
+from sdloop.recipe.resolve_refiner import with_refiner
 from sdloop.recipe.resolve_scheduler import with_scheduler
 from sdloop.recipe.resolve_size import size_from_image, size_from_noise
 from sdloop.recipe.resolve_usual import with_usual
@@ -43,7 +44,7 @@ def resolve(
         recipe = size_from_noise(recipe, model)
     else:
         recipe = size_from_image(recipe, model, picture)
-    recipe = with_scheduler(recipe, model)
+    recipe = with_refiner(with_scheduler(recipe, model), model)
     recipe = with_losses(with_learned(recipe, model), lora_hashes.get("loss_clip"))
     _check_model(recipe, model)
     return _with_lora_hashes(with_tile(recipe, model), lora_hashes)

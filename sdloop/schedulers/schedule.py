@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import diffusers
+import torch
 from torch import Generator, Tensor
 
 from sdloop.errors import ModelError, SettingError
 from sdloop.schedulers.library_messages import no_library_messages
-from sdloop.schedulers.names import BY_STRENGTH, SCHEDULERS, SIGMAS, check_packages, class_of
+from sdloop.schedulers.names import BY_STRENGTH, SCHEDULERS, SIGMAS, class_of
 from sdloop.schedulers.optimisers import Descent
 from sdloop.schedulers.prediction import predict_denoised
+from sdloop.schedulers.supported import check_packages
 
 # The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
 # step, and for img2img add_noise.
@@ -114,8 +116,17 @@ def steps_of(scheduler: Scheduler, timesteps: Tensor) -> list[int]:
             steps = [max(0, turn - 1) for turn in turns]
     else:
         steps = [turn // scheduler.order for turn in turns]
-    begin = len(turns) - len(timesteps)
-    return [step - steps[begin] for step in steps[begin:]]
+    begin = place_of(scheduler, timesteps)
+    return [step - steps[begin] for step in steps[begin : begin + len(timesteps)]]
+
+
+def place_of(scheduler: Scheduler, timesteps: Tensor) -> int:
+    """Where ``timesteps`` begin among the scheduler's: usually they are the last ones."""
+    count, every = len(timesteps), scheduler.timesteps
+    last = len(every) - count
+    places = (last, *range(last))
+    found = (p for p in places if torch.equal(every[p : p + count], timesteps.to(every)))
+    return next(found, last)
 
 
 def noise_levels(scheduler: Scheduler) -> list[float]:
@@ -142,31 +153,6 @@ def has_finished(scheduler: Scheduler) -> bool:
 def unet_calls(scheduler: Scheduler, timesteps: Tensor, row: int) -> int:
     """At how many of ``timesteps`` the UNet ran for the picture in a batch's ``row``."""
     return scheduler.unet_calls[row] if isinstance(scheduler, Descent) else len(timesteps)
-
-
-def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[int]) -> None:
-    """Let DPM++ SDE draw its noise from each picture's own seed, on the CPU.
-
-    It draws Brownian paths from torchsde instead of noise from torch's generators; by default it
-    uses random seeds, and on a GPU other paths than on the CPU. Other schedulers are not changed.
-    ``set_steps`` must have run.
-    """
-    if type(scheduler).__name__ != "DPMSolverSDEScheduler":
-        return
-    from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
-
-    levels = scheduler.sigmas[scheduler.sigmas > 0]
-    path = BrownianTreeNoiseSampler(
-        latents.cpu(), levels.min().item(), levels.max().item(), list(seeds)
-    )
-
-    # torchsde warns about rounding at the ends of the path.
-    @no_library_messages()
-    def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
-        drawn: Tensor = path(sigma, sigma_next)
-        return drawn.to(latents.device)
-
-    scheduler.noise_sampler = noise
 
 
 def step_options(

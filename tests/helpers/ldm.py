@@ -77,6 +77,8 @@ def ldm_tensors(components: Components) -> dict[str, Tensor]:
         start = "conditioner.embedders.0.transformer.text_model."
         tensors |= _named(start, text)
         tensors |= _open_clip("conditioner.embedders.1.model.", components.text_encoder_2)
+    elif components.scores:
+        tensors |= _open_clip("conditioner.embedders.0.model.", components.text_encoder)
     elif components.unet.config.use_linear_projection:
         tensors |= _open_clip("cond_stage_model.model.", components.text_encoder)
     else:

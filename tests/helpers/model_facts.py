@@ -14,6 +14,7 @@ class Model:
     paints: bool = False
     max_noise_level: int | None = None
     reads_twice: bool = False
+    refines: bool = False
     guidance_scale: float = 7.5
     steps: int = 25
     embeds_guidance: bool = False

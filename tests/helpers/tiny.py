@@ -194,6 +194,28 @@ def tiny_sdxl(seed: int = 0) -> Components:
         )
 
 
+def tiny_refiner(seed: int = 0) -> Components:
+    """SDXL's refiner: the second text encoder alone, and a UNet that is told an aesthetic score."""
+    with _seeded(seed):
+        return Components(
+            tokenizer=tiny_tokenizer("!"),
+            text_encoder=CLIPTextModelWithProjection(_text_config(hidden_act="gelu")).eval(),
+            unet=_unet(
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                attention_head_dim=(2, 4),
+                transformer_layers_per_block=2,
+                use_linear_projection=True,
+                addition_embed_type="text_time",
+                addition_time_embed_dim=8,
+                projection_class_embeddings_input_dim=WIDTH + 5 * 8,
+            ).eval(),
+            vae=_vae(force_upcast=True, scaling_factor=0.13025).eval(),
+            scheduler_config=EULER,
+            scores=True,
+        )
+
+
 def with_guidance_input(components: Components, seed: int = 1) -> Components:
     """The same with a UNet that takes the guidance scale as an input, as LCM's do."""
     with _seeded(seed):
@@ -253,7 +275,7 @@ def save_diffusers_folder(
     components: Components, folder: Path, *, variant: str | None = None, shards: str | None = None
 ) -> Path:
     """Write ``components`` as diffusers' pipelines do; ``shards`` is the largest file's size."""
-    sdxl = components.text_encoder_2 is not None
+    sdxl = components.takes_sizes
     upscales = components.low_res_scheduler_config is not None
     task = "Inpaint" if components.paints else "Upscale" if upscales else ""
     index: dict[str, Any] = {
@@ -261,6 +283,11 @@ def save_diffusers_folder(
         "_diffusers_version": "0.42.1",
         "scheduler": ["diffusers", components.scheduler_config["_class_name"]],
     }
+    if components.scores:
+        index |= {
+            "requires_aesthetics_score": True,
+            "_class_name": "StableDiffusionXLImg2ImgPipeline",
+        }
     if sdxl:
         index["force_zeros_for_empty_prompt"] = components.force_zeros_for_empty_prompt
     else:
@@ -275,6 +302,9 @@ def save_diffusers_folder(
         part = getattr(components, name)
         if part is None:
             continue
+        if components.scores and name.startswith(("tokenizer", "text_encoder")):
+            index[name] = [None, None]
+            name, library = f"{name}_2", _LIBRARIES[f"{name}_2"]
         index[name] = library
         if name.startswith("tokenizer"):
             part.save_pretrained(folder / name)

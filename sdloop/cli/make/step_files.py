@@ -66,7 +66,9 @@ class StepFiles:
         if self._environment is None or self._environment.checkpoint is not components.checkpoint:
             self._environment = environment_of(components)
         facts = {"number": number, "of": step.total, "timestep": step.timestep}
-        for one, image in zip(pictures, decode_images(components.vae, step.denoised), strict=True):
+        for one, image in zip(
+            pictures, decode_images(components.last_vae, step.denoised), strict=True
+        ):
             name = self._names[id(one)]
             write_picture(
                 image,

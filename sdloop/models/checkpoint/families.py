@@ -1,6 +1,7 @@
 """Detect a model's family from its configs; never from a flag.
 
-sdloop runs Stable Diffusion 1, 2 and XL base, their inpainting models, and the x4 upscaler. Any
+sdloop runs Stable Diffusion 1, 2 and XL, their inpainting models, SDXL's refiner as the second
+stage of SDXL, and the x4 upscaler. Any
 other model is refused with a message that says what it is, because "size mismatch for
 conv_in.weight" helps nobody.
 """
@@ -49,8 +50,11 @@ def class_name(config: Mapping[str, Any]) -> str | None:
     return None if kind is None else str(kind)
 
 
-def check_index(source: str, index: Mapping[str, Any]) -> tuple[str, ...]:
-    """The parts in ``model_index.json`` that are loaded; raises ``ModelError`` for others."""
+def check_index(source: str, index: Mapping[str, Any], *, refines: bool = False) -> tuple[str, ...]:
+    """The parts in ``model_index.json`` that are loaded; raises ``ModelError`` for others.
+
+    An SDXL refiner, which has the second text encoder alone, is accepted only as such.
+    """
     pipeline = class_name(index) or "a pipeline without a name"
     parts = {
         name: entry[1]
@@ -65,10 +69,13 @@ def check_index(source: str, index: Mapping[str, Any]) -> tuple[str, ...]:
             raise ModelError(f"{source} is a {pipeline} with a {name}: {SUPPORTED}")
         if name in CLASSES and kind not in CLASSES[name]:
             raise ModelError(f"{source} is a {pipeline} whose {name} is a {kind}: {SUPPORTED}")
-    if index.get("requires_aesthetics_score"):
-        raise ModelError(f"{source} is an SDXL refiner: {SUPPORTED}")
     needed = ["unet", "vae", "text_encoder", "tokenizer"]
-    if "text_encoder_2" in parts or "tokenizer_2" in parts:
+    alone = "text_encoder_2" in parts and "text_encoder" not in parts
+    if not refines and (alone or index.get("requires_aesthetics_score")):
+        raise ModelError(refiner_text(source))
+    if alone:
+        needed = ["unet", "vae", "text_encoder_2", "tokenizer_2"]
+    elif "text_encoder_2" in parts or "tokenizer_2" in parts:
         needed += ["text_encoder_2", "tokenizer_2"]
     if "low_res_scheduler" in parts:
         needed.append("low_res_scheduler")
@@ -78,8 +85,16 @@ def check_index(source: str, index: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(needed)
 
 
+def refiner_text(source: str) -> str:
+    """The error for a refiner that is used as a model."""
+    return (
+        f"{source} is an SDXL refiner, which only finishes the pictures of an SDXL model: use it "
+        "with --refiner, beside --model"
+    )
+
+
 def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> str:
-    """One of "sd1", "sd2", "sdxl" and "upscaler", from the parts' configs.
+    """One of "sd1", "sd2", "sdxl", "refiner" and "upscaler", from the parts' configs.
 
     Raises ``ModelError`` for a UNet that needs other inputs, and for parts that do not match.
     """
@@ -115,7 +130,7 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
     if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
         raise ModelError(f"{source} has a UNet with an invalid sample_size: {size!r}")
     if told_sizes:
-        return "sdxl"
+        return "sdxl" if "text_encoder" in configs else "refiner"
     if upscales:
         return "upscaler"
     return "sd2" if unet.get("use_linear_projection") else "sd1"

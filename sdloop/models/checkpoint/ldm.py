@@ -23,7 +23,7 @@ PREFIXES: Mapping[str, tuple[str, ...]] = {
     "unet": (UNET,),
     "vae": VAE,
     "text_encoder": (SD1_TEXT, SD2_TEXT, SD2_TEXT_SGM, XL_TEXT),
-    "text_encoder_2": (XL_TEXT_2,),
+    "text_encoder_2": (XL_TEXT_2, SD2_TEXT_SGM),  # the refiner's is alone
 }
 
 # LCM's projection of the guidance scale, in the UNet.
@@ -35,7 +35,6 @@ _BY_NAME = {
     "joint_blocks.": "Stable Diffusion 3",
     "model.diffusion_model.double_blocks.": "Flux",
     "double_blocks.": "Flux",
-    SD2_TEXT_SGM: "an SDXL refiner",
     "conditioner.embedders.0.open_clip.": "Stable Video Diffusion",
     "edm_mean": "Playground 2.5",
     "control_model.": "a ControlNet",
@@ -52,12 +51,14 @@ _BY_NAME = {
 }
 
 
+# The layout of SDXL's refiner, which is no model of its own.
+REFINER = "sdxl-refiner"
+
+
 def layout_of_file(header: Header) -> str:
     """The folder in ``layouts`` that describes a single file: "sd15", "sdxl" …"""
     starts = {start for start in _BY_NAME if any(n.startswith(start) for n in header.tensors)}
     xl = any(name.startswith(XL_TEXT_2) for name in header.tensors)
-    if _is_sd2_in_sgm(header):
-        starts.discard(SD2_TEXT_SGM)
     for start, what in _BY_NAME.items():
         if start in starts and not (xl and start.startswith("conditioner.")):
             raise ModelError(f"{header.path} is {what}: {SUPPORTED}")
@@ -75,6 +76,8 @@ def layout_of_file(header: Header) -> str:
         )
     if xl:
         return "sdxl"
+    if _is_refiner(header):
+        return REFINER
     if any(name.startswith((SD2_TEXT, SD2_TEXT_SGM)) for name in header.tensors):
         if f"{UNET}label_emb.0.0.weight" in header.tensors:
             raise ModelError(f"{header.path} is Stable unCLIP: {SUPPORTED}")
@@ -89,15 +92,15 @@ def layout_of_file(header: Header) -> str:
     )
 
 
-def _is_sd2_in_sgm(header: Header) -> bool:
-    """Whether a file whose one text encoder is OpenCLIP is SD 2, as SD-Turbo is, or the refiner.
+def _is_refiner(header: Header) -> bool:
+    """Whether a file whose one text encoder is OpenCLIP is SDXL's refiner, or SD 2, as SD-Turbo is.
 
     The refiner's UNet is told sizes, its text is 1280 wide, and that of Stable Diffusion 2 1024.
     """
     told_sizes = f"{UNET}label_emb.0.0.weight" in header.tensors
     width = header.tensors.get(f"{SD2_TEXT_SGM}ln_final.weight")
-    unet = any(name.startswith(UNET) for name in header.tensors)
-    return unet and not told_sizes and width != (1280,)
+    in_sgm = any(name.startswith(SD2_TEXT_SGM) for name in header.tensors)
+    return in_sgm and (told_sizes or width == (1280,))
 
 
 def unet_facts(header: Header) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class ModelNames(NamedTuple):
     variant: str | None = None
     vae: str | None = None
     unet: str | None = None
+    refiner: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +34,7 @@ class Checkpoint:
     asked_revision, variant, vae, unet
         As the user gave them; ``vae`` and ``unet`` replace the model's own parts.
     family
-        "sd1", "sd2", "sdxl" or "upscaler"; the embedded model counts as "sd1".
+        "sd1", "sd2", "sdxl", "refiner" or "upscaler"; the embedded model counts as "sd1".
     configs
         Part → its ``config.json``; "scheduler" → its ``scheduler_config.json`` after the updates in
         ``legacy``.
@@ -48,6 +49,10 @@ class Checkpoint:
     vae_path, unet_path
         The paths of parts that replace the model's own; their configs and weights are in
         ``configs`` and ``weights``.
+    refiner
+        The model of the second stage. It has no VAE where the first one's is used in both.
+    scores
+        Whether the UNet is conditioned on an aesthetic score, as SDXL's refiner is.
     """
 
     name: str
@@ -66,11 +71,16 @@ class Checkpoint:
     max_noise_level: int | None = None
     vae_path: Path | None = None
     unet_path: Path | None = None
+    refiner: "Checkpoint | None" = None
+    scores: bool = False
 
     @property
     def names(self) -> ModelNames:
         """The fields of a Recipe that select it."""
-        return ModelNames(self.name, self.asked_revision, self.variant, self.vae, self.unet)
+        refiner = None if self.refiner is None else self.refiner.name
+        return ModelNames(
+            self.name, self.asked_revision, self.variant, self.vae, self.unet, refiner
+        )
 
     @property
     def size_multiple(self) -> int:
@@ -132,6 +142,11 @@ class Checkpoint:
         return bool(self.configs["unet"].get("in_channels") == PAINTING)
 
     @property
+    def refines(self) -> bool:
+        """Whether a refiner finishes its pictures."""
+        return self.refiner is not None
+
+    @property
     def text_layers(self) -> int:
         """Number of layers of the text encoder; with two, that of the shallower one."""
         encoders = [c for part, c in self.configs.items() if part.startswith("text_encoder")]
@@ -151,7 +166,8 @@ class Checkpoint:
     @property
     def max_tokens(self) -> int:
         """The text encoder's maximum number of tokens, including start and end."""
-        return int(self.configs["text_encoder"].get("max_position_embeddings", 77))
+        first = next(c for part, c in self.configs.items() if part.startswith("text_encoder"))
+        return int(first.get("max_position_embeddings", 77))
 
 
 def vae_factor(config: Mapping[str, Any]) -> int:

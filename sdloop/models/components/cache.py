@@ -63,6 +63,8 @@ class ModelCache:
 def _files(checkpoint: Checkpoint) -> Iterator[object]:
     """Path, size, time and inode of every file that the model is read from."""
     yield checkpoint.name, checkpoint.revision, checkpoint.variant
+    if checkpoint.refiner is not None:
+        yield from _files(checkpoint.refiner)
     given = (checkpoint.path, checkpoint.vae_path, checkpoint.unet_path)
     folders = [path for path in given if path is not None]
     weights = (file for part in checkpoint.weights.values() for file in part)

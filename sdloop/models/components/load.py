@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.families import PAINTING
 from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.checkpoint.hashes import is_copy
 from sdloop.models.checkpoint.tokenizer import load_tokenizer
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.components import single_file
@@ -36,6 +37,9 @@ class Components:
     ``tokenizer_2``, ``text_encoder_2`` and ``force_zeros_for_empty_prompt`` are for SDXL.
     ``low_res_scheduler_config`` and ``max_noise_level`` are for upscalers: the scheduler that adds
     noise to the input picture, and the highest noise level.
+    ``refiner`` is the model of SDXL's second stage. SDXL's own refiner has only one text encoder,
+    the second, which stands here as its ``tokenizer`` and ``text_encoder``; ``scores`` says that
+    its UNet is conditioned on an aesthetic score.
     ``checkpoint`` is None for parts that were put together by hand.
     ``runs_on`` and ``computes_in`` are the device and precision that it was loaded for. By default
     they are the UNet's, which are others while the UNet waits elsewhere between its calls
@@ -52,9 +56,21 @@ class Components:
     force_zeros_for_empty_prompt: bool = False
     low_res_scheduler_config: Mapping[str, Any] | None = None
     max_noise_level: int | None = None
+    refiner: Components | None = None
+    scores: bool = False
     checkpoint: Checkpoint | None = None
     runs_on: torch.device | None = None
     computes_in: torch.dtype | None = None
+
+    @property
+    def refines(self) -> bool:
+        """Whether a refiner finishes its pictures."""
+        return self.refiner is not None
+
+    @property
+    def last_vae(self) -> AutoencoderKL:
+        """The VAE that decodes finished pictures: that of the last stage."""
+        return self.vae if self.refiner is None else self.refiner.vae
 
     @property
     def device(self) -> torch.device:
@@ -155,6 +171,7 @@ def load_components(
     variant: str | None = None,
     vae: str | None = None,
     unet: str | None = None,
+    refiner: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
 ) -> Components:
@@ -171,13 +188,39 @@ def load_components(
     precision = pick_dtype(dtype, place)
     set_arithmetic(place, dtype)
     if isinstance(model, str):
-        model = find_checkpoint(model, revision=revision, variant=variant, vae=vae, unet=unet)
-    elif any(name is not None for name in (revision, variant, vae, unet)):
+        model = find_checkpoint(
+            model, revision=revision, variant=variant, vae=vae, unet=unet, refiner=refiner
+        )
+    elif any(name is not None for name in (revision, variant, vae, unet, refiner)):
         raise SettingError(
-            "revision, variant, vae and unet must be given to find_checkpoint, which has already "
-            "run"
+            "revision, variant, vae, unet and refiner must be given to find_checkpoint, which has "
+            "already run"
         )
     parts = {part: _load_part(model, part, place, precision) for part in model.weights}
+    base = replace(_components(model, parts), runs_on=place, computes_in=precision)
+    if model.refiner is None:
+        return base
+    shared = _shared(model, model.refiner, base)
+    parts = {
+        part: _load_part(model.refiner, part, place, precision)
+        for part in model.refiner.weights
+        if part not in shared
+    }
+    second = _components(model.refiner, shared | parts)
+    return replace(base, refiner=replace(second, runs_on=place, computes_in=precision))
+
+
+def _shared(model: Checkpoint, refiner: Checkpoint, base: Components) -> dict[str, Any]:
+    """The loaded parts that the refiner has too: its own copies of them are not loaded."""
+    shared = {} if "vae" in refiner.weights else {"vae": base.vae}
+    for part in refiner.weights.keys() & {"vae", "text_encoder", "text_encoder_2"}:
+        if is_copy(model, refiner, part):
+            shared[part] = getattr(base, part)
+    return shared
+
+
+def _components(model: Checkpoint, parts: Mapping[str, Any]) -> Components:
+    """The loaded parts with the tokenizers and the facts about the model."""
     tokenizers = {part: load_tokenizer(model, part) for part in model.tokenizers}
     for part, tokenizer in tokenizers.items():
         words = parts[part.replace("tokenizer", "text_encoder")].config.vocab_size
@@ -185,16 +228,17 @@ def load_components(
             raise ModelError(
                 f"{model.name}: {part} has {len(tokenizer)} words, its encoder {words}"
             )
+    named = {**parts, **tokenizers}
+    if model.family == "refiner":
+        named = {name.removesuffix("_2"): part for name, part in named.items()}
     return Components(
-        **parts,
-        **tokenizers,
+        **named,
         scheduler_config=model.scheduler_config,
         force_zeros_for_empty_prompt=model.force_zeros_for_empty_prompt,
         low_res_scheduler_config=model.configs.get("low_res_scheduler"),
         max_noise_level=model.max_noise_level,
+        scores=model.scores,
         checkpoint=model,
-        runs_on=place,
-        computes_in=precision,
     )
 
 
@@ -219,5 +263,5 @@ def _overflows(model: Checkpoint) -> bool:
     If an old config does not say so, the family decides: the VAEs of SD1 and SD2 do not overflow,
     those of SDXL and upscalers do.
     """
-    silent = model.family in ("sdxl", "upscaler")
+    silent = model.family in ("sdxl", "refiner", "upscaler")
     return bool(model.configs["vae"].get("force_upcast", silent))

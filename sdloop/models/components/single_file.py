@@ -88,8 +88,10 @@ def _converted_text_encoder(
     for start in (SD1_TEXT, XL_TEXT):
         if any(name.startswith(start) for name in tensors):
             return {name.removeprefix(start): tensor for name, tensor in tensors.items()}
-    # diffusers knows by their whole names which tensors of Stable Diffusion 2 to drop
-    tensors = {_renamed(name): tensor for name, tensor in tensors.items()}
+    # diffusers knows by their whole names which tensors of Stable Diffusion 2 to drop. The refiner
+    # has the same names, and needs all of them.
+    usual = XL_TEXT_2 if hasattr(module, "text_projection") else SD2_TEXT
+    tensors = {_renamed(name, usual): tensor for name, tensor in tensors.items()}
     start = next((s for s in (SD2_TEXT, XL_TEXT_2) if any(n.startswith(s) for n in tensors)), "")
     for name in (name.removeprefix(start) for name in tensors):
         if not name.startswith("transformer.") and name not in OPEN_CLIP:
@@ -98,8 +100,8 @@ def _converted_text_encoder(
     return converted
 
 
-def _renamed(name: str) -> str:
-    return SD2_TEXT + name.removeprefix(SD2_TEXT_SGM) if name.startswith(SD2_TEXT_SGM) else name
+def _renamed(name: str, usual: str) -> str:
+    return usual + name.removeprefix(SD2_TEXT_SGM) if name.startswith(SD2_TEXT_SGM) else name
 
 
 def _check_all_used(

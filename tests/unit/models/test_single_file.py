@@ -138,7 +138,6 @@ def test_fine_tunes_of_sdxl_that_predict_velocity(layouts: Path, tmp_path: Path)
         (["joint_blocks.0.x_block.attn.qkv.weight"], "Stable Diffusion 3"),
         (["double_blocks.0.img_attn.qkv.weight"], "Flux"),
         (["model.diffusion_model.double_blocks.0.img_attn.qkv.weight"], "Flux"),
-        (["conditioner.embedders.0.model.ln_final.weight"], "an SDXL refiner"),
         (["conditioner.embedders.0.open_clip.model.ln_final.weight"], "Stable Video Diffusion"),
         (["edm_mean"], "Playground 2.5"),
         (["clip_txt_mapper.weight"], "Stable Cascade"),

@@ -10,7 +10,8 @@ from sdloop.errors import SettingError
 from sdloop.recipe.presets import PRESET_FIELDS, PRESETS, preset_fields
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
-from sdloop.schedulers.names import SCHEDULERS, is_known
+from sdloop.schedulers.names import SCHEDULERS
+from sdloop.schedulers.supported import is_known
 
 TRAILING = {"guidance_scale": 1.0, "timestep_spacing": "trailing"}
 EVERY = [f"{name}:{steps}" for name, preset in PRESETS.items() for steps in preset.rows]
