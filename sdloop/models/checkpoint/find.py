@@ -20,6 +20,7 @@ from sdloop.models.checkpoint.hub_single import single_file
 from sdloop.models.checkpoint.ldm import (
     REFINER,
     TITLE,
+    is_named_as_sdxl,
     layout_of_file,
     parts_of_file,
     unet_facts,
@@ -192,7 +193,8 @@ def read_file(
     if predicts_clean(path.name):
         scheduler = {**scheduler, "prediction_type": "sample"}
     configs = {**configs, "scheduler": scheduler}
-    few_steps = few_steps_of((name, path.name, header.notes.get(TITLE, "")), family, configs)
+    names = (name, path.name, header.notes.get(TITLE, ""))
+    few_steps = few_steps_of(names, family, configs, as_sdxl=is_named_as_sdxl(header))
     return Checkpoint(
         name=name,
         path=path,
