@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from sdloop.conditioning.encode import with_sizes
 from sdloop.conditioning.value import Conditioning
 from sdloop.errors import NonFiniteError
+from sdloop.guidance.editing import Editing
 from sdloop.guidance.losses.bound import loss_guidance_of
 from sdloop.guidance.losses.ways import Through
 from sdloop.guidance.perturbed_attention import Perturbed, looking_away, skipping
@@ -124,10 +125,16 @@ def _denoised(
     """Run the loop for one stage."""
     recipe = stage.batch[0]  # all of a batch are equal in the fields that are used here
     seed_brownian_noise(stage.scheduler, begun.latents, [one.seed for one in stage.batch])
-    guide, scheduler = guided_by(recipe, stage.scheduler)
     components = stage.components
+    unet = _unet(components, recipe, len(stage.batch), conditioning.weights)
+    guide, scheduler = guided_by(recipe, stage.scheduler)
+    if begun.to_edit is not None:
+        # Without guidance there is no such scale, and it is not used.
+        scale = 1.0 if recipe.image_guidance_scale is None else recipe.image_guidance_scale
+        unet = Editing(unet=unet, picture=begun.to_edit, image_guidance_scale=scale)
+        guide, scheduler = guided_by(recipe, stage.scheduler, unet.guide)
     return own.denoised(
-        _unet(components, recipe, len(stage.batch), conditioning.weights),
+        unet,
         scheduler,
         begun.latents,
         begun.with_extra_channels(with_sizes(components, conditioning, stage.batch)),
