@@ -9,7 +9,7 @@ from sdloop.batch.cross import Crossing
 from sdloop.batch.planning import Planner
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.requests import Request
-from sdloop.batch.sweep import Axis
+from sdloop.batch.sweep import Axis, shown_fields
 from sdloop.errors import SettingError
 
 AHEAD = 10_000  # prompts
@@ -57,7 +57,7 @@ def check_names(
         others.append(("prompt", single(named)))
     if not crossing.zipped:
         for place, axis in enumerate(crossing.axes):
-            if not in_name & {*axis.fields, axis.name}:
+            if not in_name & {*shown_fields(axis), axis.name}:
                 axes = [*alone[:place], axis.first(2), *alone[place + 1 :]]
                 others.append((axis.name, dataclasses.replace(single, axes=axes)(named[:1])))
     elif not in_name & {field for axis in crossing.axes for field in axis.fields}:

@@ -19,8 +19,6 @@ from sdloop.batch.variants import Lookup, no_wildcards, parsed, varies
 from sdloop.errors import PromptError, SettingError
 from sdloop.recipe.check import PROMPTS
 
-PICKS = ("all", "random")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Crossing:

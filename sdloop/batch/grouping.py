@@ -37,10 +37,14 @@ def grouped(
         sizes = _sorted(alike, size_for)
         for same in sizes:
             size = size_for(same[0])
-            shapes = [same] if size == 1 else _sorted(same, lambda one: shape_of(one.recipe))
+            shapes = [same] if size == 1 else _sorted(same, _shape)
             for shape in shapes:
                 for start in range(0, len(shape), size):
                     yield shape[start : start + size]
+
+
+def _shape(planned: Planned) -> Hashable:
+    return shape_of(planned.recipe, embeds_guidance=planned.checkpoint.embeds_guidance)
 
 
 def _sorted(items: Iterable[T], kind_of: Callable[[T], Hashable]) -> list[list[T]]:

@@ -43,11 +43,16 @@ def final(prompt: Prompt) -> Request:
     return Request(prompt=prompt, seed=fields.pop("seed"), fields=fields)
 
 
-def filler(settings: Settings) -> Fill:
-    """A function that adds the command's settings, except the seed, to those of a prompt."""
+def filler(settings: Settings, flags: Settings | None = None) -> Fill:
+    """A function that adds the command's settings, except the seed, to those of a prompt.
+
+    A preset that is swept takes the place of settings in files, but not of ``flags``.
+    """
     below = Settings(recipe={n: v for n, v in settings.recipe.items() if n != "seed"})
 
     def fill(prompt: Prompt, combination: Mapping[str, Any]) -> dict[str, Any]:
+        if "preset" in combination and flags is not None:
+            combination = {**flags.recipe, **combination}
         swept = Settings(recipe=combination).over(below)
         return dict(Settings(recipe=prompt.settings).over(swept).recipe)
 

@@ -61,7 +61,8 @@ def condition(
                 weights=None if wanted is None else wanted.reshape(-1, 1, 1, 1, 1),
             )
         changes.append((first, states[reading]))
-    return replace(changes[0][1], later=tuple(changes[1:]))
+    scale = guidance_embeds(components, recipe) if components.embeds_guidance else None
+    return replace(changes[0][1], later=tuple(changes[1:]), guidance_embeds=scale)
 
 
 def _pooled(positives: Sequence[Encoded]) -> Tensor | None:
@@ -83,7 +84,7 @@ def encode_all(
     positives = [_mixed(texts, recipe, encode) for texts in reading.prompts]
     tokens = max(one.embeds.shape[1] for one in positives)
     unwanted = reading.negative or TextInput(text="", emphasis=recipe.emphasis)
-    guided = recipe.guided
+    guided = recipe.guided and not components.embeds_guidance
     zeros = reading.negative is None and components.force_zeros_for_empty_prompt
     negative = encode(unwanted) if guided and not zeros else None
     if negative is not None:
@@ -96,6 +97,24 @@ def encode_all(
         zeros_of = torch.zeros_like
         negative = Encoded(zeros_of(positives[0].embeds), zeros_of(positives[0].pooled))
     return positives, negative
+
+
+def guidance_embeds(components: Components, recipe: Recipe) -> Tensor:
+    """The guidance scale of a resolved Recipe as LCM's UNet takes it, (1, width).
+
+    Sines and cosines of ``guidance_scale - 1``, computed in float32 as in diffusers.
+
+    Source: Meng et al. 2023 (arXiv:2210.03142), appendix B.1; Luo et al. 2023 (arXiv:2310.04378).
+    """
+    width = int(components.unet.config.time_cond_proj_dim or 0)
+    assert recipe.guidance_scale is not None  # resolved
+    scale = torch.tensor([recipe.guidance_scale - 1]) * 1000.0
+    slowest = torch.log(torch.tensor(10000.0)) / (width // 2 - 1)
+    waves = torch.exp(torch.arange(width // 2, dtype=torch.float32) * -slowest)
+    angles = scale[:, None] * waves[None, :]
+    embeds = torch.cat([torch.sin(angles), torch.cos(angles)], dim=1)
+    embeds = torch.nn.functional.pad(embeds, (0, width % 2))
+    return embeds.to(components.device, components.dtype)
 
 
 def _mixed(texts: Sequence[TextInput], recipe: Recipe, encode: Encode) -> Encoded:

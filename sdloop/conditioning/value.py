@@ -23,11 +23,12 @@ class Conditioning:
 
     ``channels`` (batch, channels, height, width), at the size of the latents, are the extra input
     channels of an inpainting UNet or an upscaler; ``class_labels`` (batch,) is the noise level for
-    an upscaler.
+    an upscaler. ``guidance_embeds`` (batch, width) are the guidance scales for UNets that take them
+    as an input (LCM).
 
     ``later`` are the prompts that replace the first ones: (step, Conditioning), in order. Steps are
     the scheduler's and count from 0 at the first that is run. Everything else stays the same:
-    time_ids, class_labels and weights are those of the first.
+    time_ids, class_labels, guidance_embeds and weights are those of the first.
     """
 
     prompt_embeds: Tensor
@@ -38,6 +39,7 @@ class Conditioning:
     negative_time_ids: Tensor | None = None
     channels: Tensor | None = None
     class_labels: Tensor | None = None
+    guidance_embeds: Tensor | None = None
     weights: Tensor | None = None
     later: tuple[tuple[int, "Conditioning"], ...] = ()
 
@@ -68,6 +70,7 @@ class Conditioning:
                     time_ids=self.time_ids,
                     negative_time_ids=self.negative_time_ids,
                     class_labels=self.class_labels,
+                    guidance_embeds=self.guidance_embeds,
                 )
                 built[key] = whole.unet_inputs(guided=twin)
             inputs.append(built[key])
@@ -96,6 +99,8 @@ class Conditioning:
             }
         if self.class_labels is not None:
             inputs["class_labels"] = self._for_each_row(self.class_labels, guided)
+        if self.guidance_embeds is not None:
+            inputs["timestep_cond"] = self._for_each_row(self.guidance_embeds, guided)
         return inputs
 
     def since(self, step: int) -> "Conditioning":
@@ -157,6 +162,7 @@ def stack(pictures: Sequence[Conditioning]) -> Conditioning:
         states[0][1],
         channels=_joined([one.channels for one in pictures]),
         class_labels=_joined([one.class_labels for one in pictures]),
+        guidance_embeds=_joined([one.guidance_embeds for one in pictures]),
         later=tuple(states[1:]),
     )
 

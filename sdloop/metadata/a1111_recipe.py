@@ -81,7 +81,8 @@ def parameters_of(
 
 
 def _tag(lora: Lora) -> str:
-    return f" <lora:{_bare_name(lora.name)}:{lora.scale:g}>"
+    scales = [lora.scale] if lora.text_scale is None else [lora.text_scale, lora.scale]
+    return f" <lora:{':'.join([_bare_name(lora.name), *(f'{scale:g}' for scale in scales)])}>"
 
 
 def _lora_hashes(hashes: Mapping[str, str]) -> str | None:

@@ -9,18 +9,22 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdloop.metadata import xmp
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 KEYWORD = "sdloop-sheet"
 
 
-def sheet_png(image: "Image", pictures: Iterable[Path] = ()) -> bytes:
-    """The PNG file of a sheet that shows these ``pictures``."""
+def sheet_png(image: "Image", pictures: Iterable[Path] = (), *, generated: bool = False) -> bytes:
+    """The PNG file of a sheet that shows these ``pictures``, with a label if all are generated."""
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
     info.add_text(KEYWORD, json.dumps({"pictures": [path.name for path in pictures]}))
+    for keyword, text in xmp.label(edited=False).items() if generated else ():
+        info.add_itxt(keyword, text)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()

@@ -70,7 +70,7 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
         files = [found(lora.name) for lora in loras]
         for lora, file in zip(loras, files, strict=True):
             check_sha256(repr(lora.name), lora.sha256, file.sha256, what="LoRA")
-        scales = [lora.scale for lora in loras]
+        scales = [lora.scales if len(lora.scales) > 1 else lora.scale for lora in loras]
         wanted = adapted(components, list(zip(files, scales, strict=True)))
         return wanted, _encoder(wanted)
 

@@ -12,8 +12,8 @@ from sdloop.conditioning.value import Conditioning
 from sdloop.errors import NonFiniteError
 from sdloop.guidance.editing import Editing
 from sdloop.guidance.losses.bound import loss_guidance_of
-from sdloop.guidance.losses.ways import Through
-from sdloop.guidance.perturbed_attention import Perturbed, looking_away, skipping
+from sdloop.guidance.losses.checkpointing import GradientCheckpointed
+from sdloop.guidance.perturbed_attention import Perturbed, skipping, with_identity_attention
 from sdloop.latents.noise import seeded_generators
 from sdloop.loop import Step
 from sdloop.models.components.load import Components
@@ -156,12 +156,12 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
     """
     unet, weakened = components.unet, []
     if recipe.pag_scale and recipe.pag_layers is not None:
-        weakened.append((looking_away(unet, recipe.pag_layers), recipe.pag_scale))
+        weakened.append((with_identity_attention(unet, recipe.pag_layers), recipe.pag_scale))
     if recipe.slg_scale and recipe.slg_layers is not None:
         weakened.append((skipping(unet, recipe.slg_layers), recipe.slg_scale))
 
     def windowed(one: Any) -> Any:
-        one = Through(unet=one) if recipe.loss_mode == "exact" else one
+        one = GradientCheckpointed(unet=one) if recipe.loss_mode == "exact" else one
         side = None if recipe.tile is None else recipe.tile // components.vae_factor
         return Windows(unet=one, side=side) if side else one
 

@@ -37,7 +37,8 @@ def sampled(
     """
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
     encode_input = input_encoder(model.components, last_opened)
-    for batch in batches(recipes, batch_size):
+    embeds = model.components.embeds_guidance
+    for batch in batches(recipes, batch_size, embeds_guidance=embeds):
         if batch[0].growth is None:
             yield from _fitting(batch, lambda part: _make(model, part, encode_input))
         else:

@@ -73,6 +73,8 @@ def _stage(components: Components, batch: tuple[Recipe, ...], own: OwnCode) -> S
     whole = steps_of(scheduler, scheduler.timesteps)
     places = [step / max(1, whole[-1]) for step in whole[-len(timesteps) :]]
     scales = guidance_scales(recipe, sigmas=sigmas, places=places)
+    if components.embeds_guidance:  # each picture's own scale is in the conditioning
+        scales = [1.0] * len(timesteps)
     return Stage(
         components=components,
         batch=batch,

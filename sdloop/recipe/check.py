@@ -10,8 +10,9 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.prompt.check import check_prompt
 from sdloop.prompt.compose import parts
-from sdloop.recipe.fields import ROWS
+from sdloop.recipe.fields import ROWS, SETTINGS
 from sdloop.recipe.guidance import settled_guidance
+from sdloop.recipe.limits import USUAL_STEPS
 from sdloop.recipe.losses import settled_losses
 from sdloop.recipe.mix import settled_mix
 from sdloop.recipe.steps import settled_steps
@@ -47,7 +48,7 @@ def check_alone(name: str, value: Any) -> Any:
 
     Raises ``SettingError`` if no Recipe can have this value, whatever its other fields are.
     """
-    row = ROWS[name]
+    row = SETTINGS[name]
     if value is None and row.default is None:
         return None
     try:
@@ -114,9 +115,10 @@ def _check_prompts(given: Mapping[str, Any]) -> None:
         raise SettingError.of("negative_prompt_2", 'needs a negative_prompt, which may be ""')
     if given["emphasis"] == "none":
         return
+    steps = given.get("steps", USUAL_STEPS)  # without a number the model decides
     for name in PROMPTS:
         if name in given:
-            check_prompt(name, given[name], given["steps"], combines=name == "prompt")
+            check_prompt(name, given[name], steps, combines=name == "prompt")
     if len(parts(given["prompt"])) == 1:
         return
     if "prompt_2" in given:

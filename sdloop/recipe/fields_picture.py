@@ -13,7 +13,7 @@ from sdloop.recipe.guidance_grammar import (
 from sdloop.recipe.kinds import Flag, Loras, Number, Numbers, Pair, Several, Text, Whole
 from sdloop.recipe.limits import MAX_SEED, MAX_STEPS, REFINER_START, SCORES, STOP_NOISE, USUAL_STEPS
 from sdloop.rules import MAX_SIDE
-from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
+from sdloop.schedulers.names import AYS, BY_STRENGTH, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
 
 # fmt: off
 PICTURE = section("Picture", {
@@ -27,8 +27,8 @@ PICTURE = section("Picture", {
         "correction of the mean (no-norm), or not at all (none).",
         default="a1111"),
     "steps": Field(Whole(1, MAX_STEPS), "Number of denoising steps.",
-        metavar="N", usual=f"{USUAL_STEPS}, or as many as are listed", common=True, essential=True,
-        replaces=("timesteps", "sigmas_list")),
+        metavar="N", usual=f"{USUAL_STEPS}; fewer for a model that is made for a few", common=True,
+        essential=True, replaces=("timesteps", "sigmas_list")),
     "guidance_scale": Field(Number(0, 1e4),
         "How strongly the picture follows the prompt. 1 turns guidance off and is twice as fast. "
         "Default: the model's own.",
@@ -74,7 +74,8 @@ MODEL = section("Model", {
         metavar="MODEL", keyed=False),
     "loras": Field(Loras(),
         "LoRA to add, with its scale: a file, a hub id or a name in --lora-dir. May be repeated. "
-        'In a prompt: "<lora:NAME:SCALE>". Default scale: 1.',
+        'In a prompt: "<lora:NAME:SCALE>". Default scale: 1. Of two, as in 0.8:0.5, the first is '
+        "for the text encoders.",
         default=(), flag="--lora", metavar="LORA[:SCALE]", common=True, essential=True,
         for_all=False, keyed=False),
 })
@@ -117,7 +118,9 @@ SCHEDULER = section("Scheduler", {
     "sigmas": Field(Text((*SIGMAS, AYS)),
         f"Spacing of the noise levels: {', '.join(SIGMAS)}, or {AYS} (Align Your Steps).",
         metavar="NAME", replaces=("timesteps", "sigmas_list")),
-    "timestep_spacing": Field(Text(SPACINGS), f"Spacing of the timesteps: {', '.join(SPACINGS)}.",
+    "timestep_spacing": Field(Text((*SPACINGS, BY_STRENGTH)),
+        f"Spacing of the timesteps: {', '.join(SPACINGS)}; or {BY_STRENGTH}, for LCM with an input "
+        "picture: all steps are run, within the strength.",
         metavar="NAME", replaces=("timesteps", "sigmas_list")),
     "eta": Field(Number(0, 1), "0 to 1: how much noise DDIM and TCD add in each step.",
         default=0.0, metavar="X"),

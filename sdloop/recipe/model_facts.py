@@ -22,6 +22,18 @@ class Defaults(Protocol):
         """The checkpoint's own ``scheduler_config.json``."""
 
     @property
+    def usual_fields(self) -> Mapping[str, Any]:
+        """What else a model for a few steps needs: scheduler, timestep_spacing, eta."""
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether the UNet takes the guidance scale as an input (LCM), and needs no second call."""
+
+    @property
+    def steps(self) -> int:
+        """The default number of steps."""
+
+    @property
     def guidance_scale(self) -> float:
         """The default guidance scale of the model."""
 

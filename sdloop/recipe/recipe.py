@@ -17,8 +17,10 @@ from sdloop.recipe.limits import MAX_SEED
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.names import check_keys, with_new_names
 from sdloop.recipe.outpaint_windows import SIDES, Growth
+from sdloop.recipe.presets import with_preset
 from sdloop.recipe.strength import first_step, schedule_for
 from sdloop.rules import Size, check_whole
+from sdloop.schedulers.names import BY_STRENGTH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +32,8 @@ class Recipe:
 
     negative_prompt
         ``None`` is the model's own unconditional input; for SDXL this is not the same as ``""``.
+    steps
+        A resolved Recipe has a number; before that, ``None`` leaves it to the model.
     guidance_rescale
         Lin et al. 2023 (arXiv:2305.08891), equation 15.
     clip_skip
@@ -69,7 +73,7 @@ class Recipe:
     # size and steps
     width: int | None = None
     height: int | None = None
-    steps: int = None  # type: ignore[assignment]  # never None: `settled` fills it in
+    steps: int = None  # type: ignore[assignment]  # a resolved Recipe always has it
     # guidance
     guidance_scale: float | None = None
     guidance_rescale: float = 0.0
@@ -182,7 +186,7 @@ class Recipe:
     @property
     def schedule(self) -> tuple[int, int]:
         """The number of steps in the schedule of a resolved Recipe, and the first that runs."""
-        if self.strength is None:
+        if self.strength is None or self.timestep_spacing == BY_STRENGTH:
             return self.steps, self.start_step or 0
         steps = schedule_for(self.steps, self.strength) if self.exact_steps else self.steps
         return steps, first_step(steps, self.strength)
@@ -210,10 +214,13 @@ class Recipe:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The Recipe from the values of ``to_dict``, also those of earlier versions.
 
+        A ``preset`` among them stands for several fields, see ``presets``.
+
         Raises ``SettingError`` for unknown keys.
         """
         values = with_new_names(values)
         check_keys(values)
+        values = with_preset(values)
         missing = [name for name in ("prompt", "seed") if name not in values]
         if missing:
             raise SettingError(

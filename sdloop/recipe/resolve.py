@@ -16,6 +16,7 @@ from sdloop.recipe.resolve_losses import with_losses
 from sdloop.recipe.resolve_refiner import with_refiner
 from sdloop.recipe.resolve_scheduler import with_scheduler
 from sdloop.recipe.resolve_size import size_from_image, size_from_noise
+from sdloop.recipe.resolve_usual import with_usual
 from sdloop.recipe.resolve_words import with_learned
 from sdloop.recipe.task import check_task
 from sdloop.rules import check_multiple, check_whole
@@ -39,7 +40,7 @@ def resolve(
     that the Recipe was made with.
     """
     check_task(recipe, model)
-    recipe = with_edit(recipe, model, picture)
+    recipe = with_edit(with_usual(recipe, model), model, picture)
     if picture is None:
         recipe = size_from_noise(recipe, model)
     else:

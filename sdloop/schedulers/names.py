@@ -17,6 +17,7 @@ from sdloop.errors import SettingError
 SIGMAS = ("karras", "exponential", "beta", "uniform")
 AYS = "ays"  # Align Your Steps: a table, unlike the others, which are formulas
 SPACINGS = ("leading", "trailing", "linspace")
+BY_STRENGTH = "strength"  # LCM's for img2img: all steps, below the noise level of the strength
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,8 +26,9 @@ class SchedulerName:
 
     ``knows`` lists the optional settings that it supports: ``sigmas`` (other spacings of the noise
     levels), ``spacing`` (``timestep_spacing``), ``timesteps`` and ``sigmas_list`` (explicit lists),
-    ``ays`` (Align Your Steps) and ``eta``; ``sample``, if it supports this prediction type; and
-    ``edm``, if it is only for UNets trained with EDM (Karras et al. 2022, arXiv:2206.00364).
+    ``ays`` (Align Your Steps), ``by_strength`` (see ``BY_STRENGTH``) and ``eta``; ``sample``, if
+    it supports this prediction type; and ``edm``, if it is only for UNets trained with EDM (Karras
+    et al. 2022, arXiv:2206.00364).
     ``descent`` is a torch optimiser used as a scheduler, see ``sdloop.schedulers.optimisers``, and
     ``decay`` says that it has a ``weight_decay``.
     """
@@ -87,7 +89,7 @@ SCHEDULERS: Mapping[str, SchedulerName] = {
         _entry("deis", "DEISMultistep", "DEIS", "sigmas spacing sample"),
         _entry("unipc", "UniPCMultistep", "UniPC", "sigmas spacing sample"),
         _entry("sa-solver", "SASolver", "SA-Solver", "sigmas spacing sample"),
-        _entry("lcm", "LCM", "LCM", "timesteps sample"),
+        _entry("lcm", "LCM", "LCM", "timesteps by_strength sample"),
         _entry("tcd", "TCD", "TCD", "eta timesteps sample"),
         _entry("edm-euler", "EDMEuler", "EDM Euler", "edm"),
         _entry("edm-dpmpp-2m", "EDMDPMSolverMultistep", "EDM DPM++ 2M", "edm"),
@@ -219,12 +221,19 @@ _SETTINGS = {
 }
 
 
+def is_known(name: str, knows: frozenset[str]) -> bool:
+    """Whether a scheduler that ``knows`` these settings supports the field ``name``."""
+    return _SETTINGS.get(name, name) in knows
+
+
 def check_known(scheduler: str, knows: frozenset[str], settings: Mapping[str, Any]) -> None:
     """Raise ``SettingError`` for a given setting that ``scheduler`` would ignore."""
     for name, value in settings.items():
         setting = _SETTINGS.get(name, name)
         if name == "sigmas" and value == AYS:
             setting = "ays"
+        if name == "timestep_spacing" and value == BY_STRENGTH:
+            setting = "by_strength"
         if value is not None and setting not in knows:
             able = [entry.name for entry in SCHEDULERS.values() if setting in entry.knows]
             raise SettingError.of(

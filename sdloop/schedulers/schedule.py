@@ -10,17 +10,17 @@ import torch
 from torch import Generator, Tensor
 
 from sdloop.errors import ModelError, SettingError
-from sdloop.schedulers.names import SCHEDULERS, SIGMAS, check_packages, class_of
+from sdloop.schedulers.library_messages import no_library_messages
+from sdloop.schedulers.names import BY_STRENGTH, SCHEDULERS, SIGMAS, check_packages, class_of
 from sdloop.schedulers.optimisers import Descent
 from sdloop.schedulers.prediction import predict_denoised
-from sdloop.schedulers.quiet import quiet
 
 # The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
 # step, and for img2img add_noise.
 Scheduler = Any
 
 
-@quiet()
+@no_library_messages()
 def make_scheduler(
     config: Mapping[str, Any],
     *,
@@ -43,7 +43,7 @@ def make_scheduler(
     changes: dict[str, Any] = dict(SCHEDULERS[scheduler].options) if scheduler else {}
     if sigmas is not None:
         changes |= {f"use_{name}_sigmas": name == sigmas for name in SIGMAS if name != "uniform"}
-    if timestep_spacing is not None:
+    if timestep_spacing not in (None, BY_STRENGTH):
         changes["timestep_spacing"] = timestep_spacing
     check_packages(class_name, sigmas)
     own = _class(config["_class_name"]).from_config(dict(config))
@@ -56,19 +56,20 @@ def make_scheduler(
     return _class(class_name).from_config(own.config, **changes)
 
 
-@quiet()
+@no_library_messages()
 def set_steps(
     scheduler: Scheduler,
     steps: int,
     *,
     start: int = 0,
+    strength: float | None = None,
     timesteps: Sequence[int] | None = None,
     sigmas: Sequence[float] | None = None,
 ) -> tuple[Tensor, list[float]]:
     """Prepare ``scheduler`` for ``steps`` and return its timesteps (CPU) and their sigmas.
 
-    The scheduler spaces the steps, or they are given as a list of ``timesteps`` or of ``sigmas``
-    (one more than steps); not every scheduler accepts a list.
+    The scheduler spaces the steps (LCM also within a ``strength``), or they are given as a list of
+    ``timesteps`` or of ``sigmas`` (one more than steps); not every scheduler accepts a list.
 
     ``start`` is the first step to run, counted from 0: earlier steps are left out, and
     ``scheduler.add_noise`` noises a picture for that step. There may be more timesteps than steps:
@@ -82,6 +83,8 @@ def set_steps(
             scheduler.set_timesteps(timesteps=list(timesteps), device="cpu")
         elif sigmas is not None:
             scheduler.set_timesteps(sigmas=list(sigmas), device="cpu")
+        elif strength is not None:
+            scheduler.set_timesteps(steps, device="cpu", strength=strength)
         else:
             scheduler.set_timesteps(steps, device="cpu")
     except ValueError as error:
@@ -168,7 +171,7 @@ def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[i
     )
 
     # torchsde warns about rounding at the ends of the path.
-    @quiet()
+    @no_library_messages()
     def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
         drawn: Tensor = path(sigma, sigma_next)
         return drawn.to(latents.device)

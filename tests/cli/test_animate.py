@@ -222,7 +222,7 @@ def test_what_is_refused_before_the_model_is_loaded() -> None:
 
 
 def test_an_interrupt_leaves_whole_frames_and_no_file(here: Path, nursery: Nursery) -> None:
-    flags = ["--steps", "60", "-o", "cat.gif", "--save-frames", "made"]
+    flags = ["--steps", "30", "-o", "cat.gif", "--save-frames", "made"]
     run = nursery.open("animate", *ASK, *flags)
     deadline = time.monotonic() + 60
     while not Path("made/0001.png").exists():

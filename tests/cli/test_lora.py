@@ -146,17 +146,23 @@ def test_other_tags_are_left_out_and_told(workshop: Path) -> None:
     assert "left out of the prompt: <lyco:ink:0.8>" in result.stderr
 
 
-def test_a_file_with_two_scales_runs_without_its_loras(workshop: Path) -> None:
-    """A1111 takes one for the text encoder and one for the UNet."""
+def test_a_file_of_a1111_with_two_scales(workshop: Path) -> None:
+    """One for the text encoder and one for the UNet; our files say it in the same way."""
     texts = PngInfo()
     texts.add_text("parameters", "a cat <lora:ink:0.8:0.5>\nSteps: 2, Seed: 4, CFG scale: 2")
     Image.new("RGB", (8, 8)).save("two.png", pnginfo=texts)
-    arguments = ["rerun", "two.png", "--lora-dir", "loras", "--dry-run"]
-    refused = CliRunner().invoke(app, arguments)
-    assert refused.exit_code != 0
-    assert "0.8 for the text encoder and 0.5 for the UNet" in refused.stderr
-    result = CliRunner().invoke(app, [*arguments, "--drop", "loras"])
-    plan = json.loads(result.stdout)
+    arguments = ["rerun", "two.png", "--lora-dir", "loras"]
+    result = CliRunner().invoke(app, [*arguments, "-o", "made.png"])
+    assert result.exit_code == 0, result.stderr
+    TXT2IMG.make("a cat", "--seed", "4", "--guidance-scale", "2", "--lora",
+                 "loras/ink.safetensors:0.8:0.5", "-o", "flag.png")  # fmt: skip
+    assert Path("made.png").read_bytes() != b""
+    assert pixels("made.png") == pixels("flag.png")
+    (lora,) = read_record(Path("made.png")).settings["loras"]
+    assert (lora["scale"], lora["text_scale"]) == (0.5, 0.8)
+    with Image.open("made.png") as made:
+        assert made.info["parameters"].startswith("a cat <lora:ink:0.8:0.5>\n")
+    plan = json.loads(CliRunner().invoke(app, [*arguments, "--drop", "loras", "--dry-run"]).stdout)
     assert (plan["prompt"], plan.get("loras")) == ("a cat", None)
 
 

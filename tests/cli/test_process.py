@@ -148,7 +148,7 @@ def test_closed_streams_do_no_harm(tiny_model: Path) -> None:
 def test_a_reader_that_has_seen_enough_ends_the_work(
     nursery: Nursery, tiny_model: Path, tmp_path: Path
 ) -> None:
-    process = nursery.open(*cats(tiny_model, tmp_path), "--seed", "1..500")
+    process = nursery.open(*cats(tiny_model, tmp_path), "--seed", "1..500", "--steps", "5")
     first = process.stdout.readline().strip()
     process.stdout.close()
     done = process.end()
@@ -161,7 +161,7 @@ def test_a_reader_that_has_seen_enough_ends_the_work(
 def test_an_interrupt_keeps_what_is_finished(
     nursery: Nursery, tiny_model: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    process = nursery.open(*cats(tiny_model, tmp_path), "--seed", "1..500", "--steps", "30")
+    process = nursery.open(*cats(tiny_model, tmp_path), "--seed", "1..500", "--steps", "10")
     told = [process.stdout.readline().strip() for _ in range(2)]
     process.send_signal(number)
     started = time.perf_counter()

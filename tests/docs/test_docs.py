@@ -25,7 +25,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from sdloop.cli import app
-from sdloop.worker.asked import COMMANDS
+from sdloop.worker.options import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -219,6 +219,13 @@ def tiny_refiner(seed: int = 0) -> Components:
         )
 
 
+def with_guidance_input(components: Components, seed: int = 1) -> Components:
+    """The same with a UNet that takes the guidance scale as an input, as LCM's do."""
+    with _seeded(seed):
+        unet = UNet2DConditionModel.from_config(components.unet.config, time_cond_proj_dim=17)
+    return replace(components, unet=unet.eval())
+
+
 def tiny_inpaint(family: str, seed: int = 0) -> Components:
     """An inpainting model of "sd1", "sd2" or "sdxl": its UNet sees a mask and what it leaves."""
     ordinary = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}[family](seed)

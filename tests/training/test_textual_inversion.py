@@ -198,7 +198,10 @@ def test_the_held_out_loss_falls_and_the_word_can_be_used(tmp_path: Path) -> Non
     assert made.exit_code == 0, made.stderr
 
 
-def test_resume_gives_the_same_file(tiny_model: Path, tmp_path: Path) -> None:
+def test_resume_gives_the_same_file(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdloop.training.loss.LEVELS", 2)
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
     quick = ("--batch-size", 1, "-q", "-m", tiny_model)
     for flags in (("-o", whole, "--steps", 4), ("-o", parts, "--steps", 2)):
@@ -231,7 +234,10 @@ def test_interrupted_it_keeps_what_was_learned(
     assert note_in(file)["step"] == note_in(state)["step"] >= 1
 
 
-def test_sdxl_writes_both_its_words_and_their_token(tiny_sdxl_model: Path, tmp_path: Path) -> None:
+def test_sdxl_writes_both_its_words_and_their_token(
+    tiny_sdxl_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdloop.training.loss.LEVELS", 2)
     file = tmp_path / "word.safetensors"
     flags = ["--token", "<p>", "--init", "man", "--steps", "1", "-m", str(tiny_sdxl_model), "-q"]
     command = ["train-embedding", str(PENGUIN / "held-out"), *flags, "-o", str(file)]

@@ -18,7 +18,8 @@ from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import Prompt
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.animate import MovingOutput
-from sdloop.cli.terminal.notices import tell_steps
+from sdloop.cli.terminal.few_steps import tell_few_steps
+from sdloop.cli.terminal.notices import tell_steps, tell_unlabelled
 from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.terminal.progress import Progress
 from sdloop.errors import INTERRUPTED, FileError
@@ -67,6 +68,8 @@ def make_animation(
         check_writable(animation.frames / "0001.png", exists="number")
     if not output.quiet:
         say(f"seed {recipe.seed}")
+        tell_unlabelled(command)
+        tell_few_steps([planned])
         tell_steps([planned])
     run = _Run(planned, animation, command, output)
     try:

@@ -22,7 +22,7 @@ from sdloop.batch.text_input import home
 from sdloop.cli.make.json_line import line_of
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.running import RunningOptions, parse_batch_size, parse_shard
-from sdloop.cli.terminal.batch_progress import Counts, Tally
+from sdloop.cli.terminal.batch_progress import Counts, ProgressLine
 from sdloop.cli.terminal.interrupts import Stopping
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import INTERRUPTED, BatchError, SettingError
@@ -60,21 +60,23 @@ def run_plan(
             "metadata must be full for a batch, because finished pictures are found by a key in "
             f"their metadata, got {command.metadata}"
         )
-    tally = Tally(counts=Counts(total=total if running.shard is None else None), quiet=quiet)
+    progress = ProgressLine(
+        counts=Counts(total=total if running.shard is None else None), quiet=quiet
+    )
     job = _Job(plan=plan, running=running, open_image=open_image, json_lines=json_lines)
     # Closed even after an error, or its claims on pictures would stay until Python ends.
     with Stopping(quiet=quiet) as stopping, closing(job.events(command, stopping)) as events:
         for kind, _, line in events:
-            _hear(kind, line, tally, show)
+            _hear(kind, line, progress, show)
     if not stopping():
-        tally.counts.finish()
-    tally.end()
+        progress.counts.finish()
+    progress.end()
     if stopping():
         say("interrupted; run the same command again to make the rest")
         raise typer.Exit(INTERRUPTED)
-    if tally.counts.failed:
+    if progress.counts.failed:
         raise BatchError(
-            f"{tally.counts.failed} of the pictures failed; run the same command again to retry "
+            f"{progress.counts.failed} of the pictures failed; run the same command again to retry "
             "them"
         )
 
@@ -134,20 +136,20 @@ class _Job:
                 yield "begun", "", ""
 
 
-def _hear(kind: str, line: str, tally: Tally, show: Callable[[str], None]) -> None:
+def _hear(kind: str, line: str, progress: ProgressLine, show: Callable[[str], None]) -> None:
     """Count an event, and print its line if it has one."""
-    tally.clear()
+    progress.clear()
     if kind == "begun":
-        tally.begin()
+        progress.begin()
     elif kind == "taken back":
-        tally.counts.add(line, times=-1)
+        progress.counts.add(line, times=-1)
     else:
-        tally.counts.add(kind)
+        progress.counts.add(kind)
     if kind == "made":
         show(line)
     elif kind == "failed":
         say(f"error: {line}")
-    tally.tell()
+    progress.tell()
 
 
 def _keeping(load: "Load") -> "Load":
@@ -182,7 +184,8 @@ def _sizes(
         if pick_device(command.device).type != "cuda":
             return 1
         check_equal_cards([name for name in devices if name != "cpu"])
-        names = model_of(planned.recipe), shape_of(planned.recipe)
+        embeds = planned.checkpoint.embeds_guidance
+        names = model_of(planned.recipe), shape_of(planned.recipe, embeds_guidance=embeds)
         if names not in known:
             model = loaded_model(tools.load(planned.checkpoint))
             known[names] = largest_batch(model, planned.recipe, tools.open_image)

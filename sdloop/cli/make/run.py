@@ -16,17 +16,19 @@ from sdloop.batch.prompt_file import read_prompts
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.requests import Request, requests_of
 from sdloop.batch.seeds import seeds_of
-from sdloop.batch.settings import Settings
+from sdloop.batch.settings import Settings, merged
 from sdloop.batch.text_input import given_prompt
 from sdloop.batch.unfinished import made_before
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
+from sdloop.cli.terminal.few_steps import tell_few_steps, tell_presets
 from sdloop.cli.terminal.notices import (
     tell_choices,
     tell_steps,
     tell_unknown,
+    tell_unlabelled,
     tell_unseen,
     tell_variants,
 )
@@ -92,6 +94,9 @@ def planned(
     plan = plan_for(requests_of(prompts, settings, numbers), command, output, open_image)
     if not output.quiet:
         tell_choices(prompts, settings, seed, numbers)
+        tell_unlabelled(command)
+        tell_presets(merged(prompts, settings))
+        tell_few_steps(plan)
         tell_steps(plan)
         tell_unknown(plan)
         tell_variants(plan)

@@ -9,7 +9,7 @@ from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
 from sdloop.recipe.fields_picture import MODEL
 from sdloop.rules import check_choice
-from sdloop.worker.asked import MODES, seconds
+from sdloop.worker.options import MODES, seconds
 
 Model = Annotated[str | None, flag("model")]
 Revision = Annotated[str | None, flag("revision")]

@@ -60,11 +60,13 @@ def full_facts(checkpoint: "Checkpoint", *, hashes: bool) -> dict[str, Any]:
     from sdloop.models.checkpoint.parts import parts_of
     from sdloop.schedulers.names import name_of
 
-    config = checkpoint.scheduler_config
+    config, few_steps = checkpoint.scheduler_config, checkpoint.advice.few_steps
     return {
         **summary(checkpoint),
         "size_multiple": checkpoint.size_multiple,
+        "steps": checkpoint.steps,
         "guidance_scale": checkpoint.guidance_scale,
+        "few_steps": few_steps and dataclasses.asdict(few_steps),
         "scheduler": name_of(config) or config["_class_name"],
         "max_tokens": checkpoint.max_tokens,
         "text_encoders": _text_encoders(checkpoint),
@@ -120,6 +122,8 @@ def _entries(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "family", family_text(facts)
     multiple = facts["size_multiple"]
     yield "native_size", f"{size_text(facts['native_size'])}; sides are multiples of {multiple}"
+    if facts["few_steps"] is not None:
+        yield "steps", "{steps}; it is {few_steps[kind]}: {few_steps[why]}".format(**facts)
     yield "guidance_scale", f"{facts['guidance_scale']:g}"
     yield "scheduler", facts["scheduler"]
     yield "prediction_type", facts["prediction_type"]

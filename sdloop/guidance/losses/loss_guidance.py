@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sdloop.errors import SamplingError
-from sdloop.guidance.losses.ways import checkpointed
+from sdloop.guidance.losses.checkpointing import checkpointed
 from sdloop.latents.vae import unscale
 from sdloop.latents.vae_memory import one_at_a_time, tiled, vae_factor
 from sdloop.models.components.device import deterministic_gradients

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sdloop.metadata.a1111 import Parameters, parse_parameters
+from sdloop.metadata.foreign import easydiffusion
 from sdloop.metadata.foreign.comfyui import is_graph, read_graph
 from sdloop.metadata.foreign.flat import read_flat
 from sdloop.metadata.foreign.invokeai import read_invokeai, read_sd_metadata
+from sdloop.metadata.foreign.invokeai_graph import graph_settings
 from sdloop.metadata.foreign.mflux import is_mflux, read_mflux
 from sdloop.metadata.foreign.sdcpp import is_sdcpp, read_sdcpp
 from sdloop.metadata.foreign.value import Foreign, Source
@@ -16,7 +18,10 @@ from sdloop.metadata.foreign.value import Foreign, Source
 __all__ = ["KEYWORDS", "Foreign", "Source", "read_foreign"]
 
 # The keywords of these programs' PNG texts, besides A1111's "parameters".
-KEYWORDS = ("invokeai_metadata", "sd-metadata", "prompt", "Comment")
+KEYWORDS = (
+    *("invokeai_metadata", "invokeai_graph", "sd-metadata", "prompt", "Comment"),
+    *easydiffusion.KEYWORDS,
+)
 
 # A comment with one of these settings is read as A1111's text.
 _A1111 = {"Steps", "Sampler", "Seed"}
@@ -37,7 +42,7 @@ def read_foreign(texts: Mapping[str, str]) -> Foreign | Parameters | None:
 
 def _read_all(texts: Mapping[str, str]) -> Iterator[Foreign | Parameters | None]:
     """Read each of the texts, the most exact ones first."""
-    for reader in (_invokeai, _sd_metadata, _comfyui, _parameters, _novelai):
+    for reader in (_invokeai, _sd_metadata, _comfyui, _parameters, _novelai, _texts):
         try:
             yield reader(texts)
         except RecursionError:  # JSON that is nested too deeply
@@ -46,6 +51,10 @@ def _read_all(texts: Mapping[str, str]) -> Iterator[Foreign | Parameters | None]
 
 def _invokeai(texts: Mapping[str, str]) -> Foreign | None:
     values = _object(texts.get("invokeai_metadata"))
+    if values is None or "positive_prompt" not in values:
+        graph = _object(texts.get("invokeai_graph"))
+        told = None if graph is None else graph_settings(graph)
+        values = values if told is None else told
     return None if values is None else read_invokeai(values)
 
 
@@ -77,6 +86,11 @@ def _parameters(texts: Mapping[str, str]) -> Foreign | Parameters | None:
 def _novelai(texts: Mapping[str, str]) -> Foreign | None:
     values = _object(texts.get("Comment"))
     return None if values is None else read_flat(values)
+
+
+def _texts(texts: Mapping[str, str]) -> Foreign | None:
+    """Read texts that are settings of their own, one each: those of Easy Diffusion."""
+    return read_flat(texts)
 
 
 def _of_object(values: Mapping[str, Any]) -> Foreign | None:

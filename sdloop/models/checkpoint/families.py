@@ -141,20 +141,15 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
 def check_unet(source: str, unet: Mapping[str, Any]) -> None:
     """Raise ``ModelError`` for a UNet that needs inputs that sdloop does not provide.
 
-    It provides latents, a timestep and text embeddings; to inpainting UNets also the mask and the
-    masked picture, to upscalers also the small picture and its noise level, to those for depth and
-    for editing also a depth map or the picture.
+    It provides latents, a timestep, text embeddings and the guidance scale; to inpainting UNets
+    also the mask and the masked picture, to upscalers also the small picture and its noise level,
+    to those for depth and for editing also a depth map or the picture.
     """
     channels = _whole(source, unet, "in_channels", LATENTS)
     if channels not in (LATENTS, DEPTH, UPSCALING, EDITING, PAINTING):
         raise ModelError(
             f"{source} is another model, whose UNet takes {channels} channels instead of 4: "
             f"{SUPPORTED}"
-        )
-    if unet.get("time_cond_proj_dim") is not None:
-        raise ModelError(
-            f"{source} has a UNet with the guidance scale as an input (time_cond_proj_dim), "
-            f"like LCM: {SUPPORTED}"
         )
     for key in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
         if unet.get(key) is not None and (key, channels) != ("num_class_embeds", UPSCALING):

@@ -11,6 +11,7 @@ from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint import hub
 from sdloop.models.checkpoint.advice import read_advice
 from sdloop.models.checkpoint.families import family_of_configs, max_noise_level, refiner_text
+from sdloop.models.checkpoint.few_steps import few_steps_of, predicts_clean
 from sdloop.models.checkpoint.folder import (
     STEMS,
     read_configs,
@@ -20,9 +21,10 @@ from sdloop.models.checkpoint.folder import (
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.ldm import (
     REFINER,
-    channels_of_file,
+    TITLE,
     layout_of_file,
     parts_of_file,
+    unet_facts,
     with_notes,
 )
 from sdloop.models.checkpoint.refiner import checked_refiner
@@ -132,6 +134,8 @@ def read_folder(
     configs, index = read_configs(name, folder, refines=refines)
     family = family_of_configs(name, configs)
     xl = "text_encoder_2" in configs
+    told = (index.get("_name_or_path"), configs["unet"].get("_name_or_path"))
+    names = [name, *(text for text in told if isinstance(text, str))]
     return Checkpoint(
         name=name,
         path=folder,
@@ -142,7 +146,7 @@ def read_folder(
         tokenizers=tokenizer_folders(folder, configs),
         # diffusers' default
         force_zeros_for_empty_prompt=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
-        advice=read_advice(name, family, index),
+        advice=read_advice(name, family, index, few_steps_of(names, family, configs)),
         max_noise_level=max_noise_level(name, index, configs) if family == "upscaler" else None,
         scores=bool(index.get("requires_aesthetics_score")),
     )
@@ -155,7 +159,7 @@ def _read_file(name: str, path: Path, layout: Path | None, *, refines: bool) -> 
     known = layout_of_file(header)
     if known == REFINER and not refines:
         raise ModelError(refiner_text(str(path)))
-    told = {"in_channels": channels_of_file(header)} if layout is None else {}
+    told = unet_facts(header) if layout is None else {}
     layout = LAYOUTS / known if layout is None else layout
     configs, index = read_configs(name, layout, unet=told, refines=refines)
     family = family_of_configs(name, configs)
@@ -170,15 +174,20 @@ def _read_file(name: str, path: Path, layout: Path | None, *, refines: bool) -> 
         tokenizers = {
             p.replace("text_encoder", "tokenizer"): VOCABULARY for p in parts if "text" in p
         }
+    scheduler = with_notes(configs["scheduler"], header)
+    if predicts_clean(name):
+        scheduler = {**scheduler, "prediction_type": "sample"}
+    configs = {**configs, "scheduler": scheduler}
+    few_steps = few_steps_of((name, header.notes.get(TITLE, "")), family, configs)
     return Checkpoint(
         name=name,
         path=path,
         family=family,
-        configs={**configs, "scheduler": with_notes(configs["scheduler"], header)},
+        configs=configs,
         weights={part: (path,) for part in parts if part in there},
         tokenizers=tokenizers,
         force_zeros_for_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
-        advice=read_advice(name, family, index),
+        advice=read_advice(name, family, index, few_steps),
         scores=bool(index.get("requires_aesthetics_score")),
     )
 

@@ -33,6 +33,9 @@ PREFIXES: Mapping[str, tuple[str, ...]] = {
     "text_encoder_2": (XL_TEXT_2, SD2_TEXT_SGM),  # the refiner's is alone
 }
 
+# LCM's projection of the guidance scale, in the UNet.
+COND_PROJ = "time_embed.cond_proj.weight"
+
 # What a single file is, by the prefix of any tensor name; the first match counts.
 _BY_NAME = {
     "model.diffusion_model.joint_blocks.": "Stable Diffusion 3",
@@ -69,8 +72,7 @@ def layout_of_file(header: Header) -> str:
     if not any(name.startswith(UNET) for name in header.tensors):
         raise ModelError(f"{header.path} holds no UNet in the LDM layout: {SUPPORTED}")
     described = {
-        "in_channels": channels_of_file(header),
-        "time_cond_proj_dim": 1 if f"{UNET}time_embed.cond_proj.weight" in header.tensors else None,
+        **unet_facts(header),
         "num_class_embeds": 1 if f"{UNET}label_emb.weight" in header.tensors else None,
     }
     check_unet(str(header.path), described)
@@ -108,6 +110,16 @@ def _is_refiner(header: Header) -> bool:
     return in_sgm and (told_sizes or width == (1280,))
 
 
+def unet_facts(header: Header) -> dict[str, Any]:
+    """What the tensors of a single file say of its UNet's config.
+
+    LCM's input for the guidance scale has the name that the UNet itself gives it.
+    """
+    scale = header.tensors.get(f"{UNET}{COND_PROJ}", ())
+    facts = {"in_channels": channels_of_file(header)}
+    return facts | ({"time_cond_proj_dim": scale[1]} if len(scale) == 2 else {})
+
+
 def channels_of_file(header: Header) -> int:
     """The number of input channels of the UNet in a single file: 9 for inpainting models."""
     first = header.tensors.get(f"{UNET}input_blocks.0.0.weight", (0, LATENTS))
@@ -143,6 +155,7 @@ def with_notes(scheduler: Mapping[str, Any], header: Header) -> Mapping[str, Any
     return told
 
 
+TITLE = "modelspec.title"
 _DECLARED = "modelspec.prediction_type"
 _EDM_MAX, _EDM_MIN = "edm_vpred.sigma_max", "edm_vpred.sigma_min"
 

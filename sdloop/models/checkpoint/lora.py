@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint import hub
+from sdloop.models.checkpoint.few_steps_loras import lora_preset
 from sdloop.models.checkpoint.find import local_path
 from sdloop.models.checkpoint.headers import PICKLES, Header, read_header
 from sdloop.models.checkpoint.lora_names import ORDINARY, PARTS, LayerTensor, is_of_layer, read_name
@@ -54,6 +55,8 @@ class LoraFile:
     sha256, tensors_sha256
         The hash of the whole file, and of the part after its header, by which A1111 and Civitai
         identify LoRAs (equal for a pickle).
+    preset
+        The preset that it was distilled for, and how that is known; None for an ordinary LoRA.
     widths
         Part → the width of its text embeddings or layers; 0 if it cannot be detected.
     ordinary
@@ -65,6 +68,7 @@ class LoraFile:
     sha256: str
     tensors_sha256: str
     widths: Mapping[str, int]
+    preset: tuple[str, str] | None = None
     ordinary: bool = True
 
 
@@ -89,6 +93,7 @@ def find_lora(name: str, *, may_fetch: bool = True) -> LoraFile:
         tensors_sha256=tensors_sha256,
         widths=_widths(header, tensors),
         ordinary=all(tensor.kind in ORDINARY for tensor in tensors.values()),
+        preset=lora_preset((name, path.name), header.notes, sha256),
     )
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.errors import ModelError
+from sdloop.models.checkpoint.advice import Advice, read_advice
 from sdloop.models.checkpoint.families import PAINTING, check_vae, family_of_configs
+from sdloop.models.checkpoint.few_steps import few_steps_of, predicts_clean
 from sdloop.models.checkpoint.folder import STEMS, Configs, read_json, weight_files
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.ldm import parts_of_file, with_notes
@@ -61,6 +63,8 @@ def with_unet(found: Checkpoint, unet: str, path: Path) -> Checkpoint:
         header = read_header(path)
         config, files = unet_config(header, found.configs["unet"]), (path,)
         scheduler = with_notes(scheduler, header)
+    if predicts_clean(unet):
+        scheduler = {**scheduler, "prediction_type": "sample"}
     theirs = family_of_unet(config)
     if theirs != found.family:
         raise ModelError(
@@ -71,13 +75,25 @@ def with_unet(found: Checkpoint, unet: str, path: Path) -> Checkpoint:
     family_of_configs(f"{found.name} with the UNet {unet}", configs)
     if config.get("in_channels") == PAINTING:  # diffusers' inpainting pipeline has own rules
         scheduler = settled_scheduler(found.name, scheduler, found.family, paints=True)
+    configs = {**configs, "scheduler": scheduler}
     return dataclasses.replace(
         found,
-        configs={**configs, "scheduler": scheduler},
+        configs=configs,
+        advice=_advice(found, unet, configs),
         weights={**found.weights, "unet": files},
         unet=unet,
         unet_path=path,
     )
+
+
+def _advice(found: Checkpoint, unet: str, configs: Configs) -> Advice:
+    """The advice for a model with another UNet: the UNet decides whether it needs few steps."""
+    told = configs["unet"].get("_name_or_path")
+    names = [unet, told] if isinstance(told, str) else [unet]
+    few_steps = few_steps_of(names, found.family, configs)
+    if few_steps is None and found.advice.few_steps is None:
+        return found.advice
+    return read_advice(found.name, found.family, {}, few_steps)
 
 
 def _check_width(source: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:

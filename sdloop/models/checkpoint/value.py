@@ -90,7 +90,9 @@ class Checkpoint:
     @property
     def native_size(self) -> tuple[int, int]:
         """Width and height in pixels that the model was trained at."""
-        size = self.configs["unet"]["sample_size"]
+        few_steps = self.advice.few_steps
+        own = None if few_steps is None else few_steps.sample_size
+        size = self.configs["unet"]["sample_size"] if own is None else own
         height, width = size if isinstance(size, list) else (size, size)
         return width * self.size_multiple, height * self.size_multiple
 
@@ -102,6 +104,22 @@ class Checkpoint:
     def prediction_type(self) -> str:
         """What the UNet predicts, from the scheduler's config, or diffusers' default."""
         return str(self.configs["scheduler"].get("prediction_type", "epsilon"))
+
+    @property
+    def usual_fields(self) -> Mapping[str, Any]:
+        """What else a model for a few steps needs: scheduler, timestep_spacing, eta."""
+        few_steps = self.advice.few_steps
+        return {} if few_steps is None else few_steps.fields
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether the UNet takes the guidance scale as an input (LCM)."""
+        return self.configs["unet"].get("time_cond_proj_dim") is not None
+
+    @property
+    def steps(self) -> int:
+        """The model's default number of steps."""
+        return self.advice.steps
 
     @property
     def guidance_scale(self) -> float:

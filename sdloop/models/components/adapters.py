@@ -25,9 +25,11 @@ from sdloop.models.components.weights import Module
 _PARTS = ("unet", "text_encoder", "text_encoder_2")
 
 Scaled = tuple[float, Change]
+# How much of a LoRA is added: to all parts; or to the text encoders, and to the UNet.
+Scales = float | Sequence[float]
 
 
-def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> Components:
+def adapted(components: Components, loras: Sequence[tuple[LoraFile, Scales]]) -> Components:
     """``components`` with each LoRA added at its scale, in order.
 
     Weights that do not change are shared, the modules are not. A LoRA with scale 0 is left out, so
@@ -38,18 +40,28 @@ def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> 
     for file, _ in loras:
         if components.checkpoint is not None:
             check_lora(file, components.checkpoint)
-    active = [(file, scale) for file, scale in loras if scale]
-    if not active:
-        return components
     whole = {part: getattr(components, part) for part in _PARTS}
     modules = {part: module for part, module in whole.items() if module is not None}
     added: dict[Place, list[Scaled]] = {}
-    for file, scale in active:
+    for file, scales in loras:
+        if not any(_of_part(scales, part) for part in modules):
+            continue
         for place, change in changes_of(file.path, file.name, modules).items():
-            added.setdefault(place, []).append((scale, change))
+            if scale := _of_part(scales, place[0]):
+                added.setdefault(place, []).append((scale, change))
+    if not added:
+        return components
     shells = {part: shell(module) for part, module in modules.items()}
     _change(shells, added)
     return replace(components, **shells)
+
+
+def _of_part(scales: Scales, part: str) -> float:
+    """The scale for the UNet, or for a text encoder."""
+    if isinstance(scales, float | int):
+        return scales
+    text_scale, scale = scales
+    return scale if part == "unet" else text_scale
 
 
 def _change(shells: Mapping[str, Module], added: Mapping[Place, Sequence[Scaled]]) -> None:

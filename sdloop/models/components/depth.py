@@ -1,6 +1,7 @@
 """Load the part of a depth model that finds out how near each place of a picture is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from sdloop.errors import ModelError
 from sdloop.models.components.weights import BAD_CONFIG, check_finite, reason_of
-from sdloop.schedulers.quiet import quiet
+from sdloop.schedulers.library_messages import no_library_messages
 
 # The published weights lack these: the first layer has no result of a layer before to work on.
 _UNUSED = "neck.fusion_stage.layers.0.residual_layer1."
@@ -26,7 +27,7 @@ def load_depth_estimator(
 
     check_finite(source, tensors)
     try:
-        with quiet():
+        with no_library_messages(), _without_bars():
             model, told = DPTForDepthEstimation.from_pretrained(
                 None,
                 config=DPTConfig.from_dict(dict(config)),
@@ -45,7 +46,7 @@ def load_depth_estimator(
 
 def load_depth_processor(folder: Path) -> Any:
     """What scales pictures for the estimator, from a model's folder."""
-    with quiet():
+    with no_library_messages():
         from transformers import DPTImageProcessor
 
         try:
@@ -55,3 +56,17 @@ def load_depth_processor(folder: Path) -> Any:
                 f"{folder} has no usable feature_extractor/preprocessor_config.json, which its "
                 f"depth_estimator needs: {reason_of(error)}"
             ) from error
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """No progress bars of transformers, which it also writes into log files."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

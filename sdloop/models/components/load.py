@@ -26,6 +26,7 @@ from sdloop.models.components.device import (
     set_arithmetic,
 )
 from sdloop.models.components.weights import empty_module, fill, modern_names, read_tensors
+from sdloop.recipe.limits import USUAL_STEPS
 from sdloop.recipe.strength import UPSCALE_STRENGTH
 
 
@@ -115,6 +116,8 @@ class Components:
     @property
     def native_size(self) -> tuple[int, int]:
         """Width and height in pixels that the model was trained at."""
+        if self.checkpoint is not None:
+            return self.checkpoint.native_size
         size = self.unet.config.sample_size
         height, width = size if isinstance(size, list | tuple) else (size, size)
         return width * self.vae_factor, height * self.vae_factor
@@ -128,6 +131,21 @@ class Components:
     def paints(self) -> bool:
         """Whether the UNet is for inpainting, and takes a mask and the masked image too."""
         return bool(self.unet.config.in_channels == PAINTING)
+
+    @property
+    def usual_fields(self) -> Mapping[str, Any]:
+        """What else a model for a few steps needs: scheduler, timestep_spacing, eta."""
+        return {} if self.checkpoint is None else self.checkpoint.usual_fields
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether the UNet takes the guidance scale as an input (LCM)."""
+        return self.unet.config.time_cond_proj_dim is not None
+
+    @property
+    def steps(self) -> int:
+        """The model's default number of steps."""
+        return USUAL_STEPS if self.checkpoint is None else self.checkpoint.steps
 
     @property
     def guidance_scale(self) -> float:

@@ -18,6 +18,7 @@ from torch import Tensor
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.ldm import (
+    COND_PROJ,
     MARKS,
     PREFIXES,
     SD1_TEXT,
@@ -31,7 +32,7 @@ from sdloop.models.checkpoint.ldm import (
 from sdloop.models.checkpoint.unet_file import unet_prefix
 from sdloop.models.components.harmless import OPEN_CLIP, VAE_STARTS
 from sdloop.models.components.weights import Module, read_tensors
-from sdloop.schedulers.quiet import quiet
+from sdloop.schedulers.library_messages import no_library_messages
 
 
 def read_part(
@@ -43,7 +44,7 @@ def read_part(
         starts = ("",)  # the UNet is alone in the file
     tensors = read_tensors((file,), device, dtype, starts)
     try:
-        with quiet():
+        with no_library_messages():
             if part == "unet":
                 return _converted_unet(tensors, module, f"unet in {file}")
             if part == "vae":
@@ -61,6 +62,8 @@ def _converted_unet(
         return dict(tensors)  # diffusers' names already
     named = {UNET + name.removeprefix(UNET): tensor for name, tensor in tensors.items()}
     converted: dict[str, Tensor] = convert_ldm_unet_checkpoint(named, config=module.config)
+    if UNET + COND_PROJ in named:  # diffusers drops it
+        converted["time_embedding.cond_proj.weight"] = named[UNET + COND_PROJ]
     _check_all_used(tensors, converted, source)
     return converted
 

@@ -230,7 +230,7 @@ def test_what_may_pass_is_tried_once_more(place: Path) -> None:
         assert made[-1] == "out/a-red-house-3.png"  # when all others were done
         assert len(made) == 5
         failing(patch, {3: 2}, RuntimeError("the driver had a bad day"))
-        done = BATCH.run(*PLAN, "--redo")
+        done = BATCH.run(*PLAN, "--redo", "--steps", "2")
     assert done.exit_code == 5
     assert len(done.stdout.splitlines()) == 4
 
@@ -396,7 +396,7 @@ def test_a_finished_plan_needs_no_torch(place: Path, tiny_model: Path) -> None:
 
 
 def test_the_first_signal_finishes_what_is_in_flight(place: Path, nursery: Nursery) -> None:
-    plan = ("a red house", "--seed", "1..400", "--steps", "30", "--outdir", "out")
+    plan = ("a red house", "--seed", "1..400", "--steps", "10", "--outdir", "out")
     running = nursery.open("batch", *plan, "--batch-size", "2")
     made = [running.stdout.readline()]
     running.send_signal(signal.SIGINT)

@@ -70,7 +70,7 @@ def whole(folder: Path) -> None:
 @pytest.mark.parametrize(
     "kills", [4, pytest.param(100, marks=pytest.mark.slow)], ids=["few", "many"]
 )
-@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_killed_at_any_moment_and_run_again_it_makes_the_same_files(
     nursery: Nursery, work: Path, tiny_model: Path, size: int, kills: int
 ) -> None:
@@ -158,7 +158,7 @@ def test_where_there_is_no_gpu_all_are_refused(
 
 
 def test_interrupts_are_handed_on_to_them(nursery: Nursery, work: Path, tiny_model: Path) -> None:
-    long = [*command(tiny_model, 4), "--steps", "40", "--gpus", "cpu,cpu"]
+    long = [*command(tiny_model, 4), "--steps", "20", "--gpus", "cpu,cpu"]
     child = nursery.start(long, work, work / "log")
     _wait_for(lambda: (work / "out").exists())
     os.kill(child, signal.SIGINT)
@@ -186,7 +186,7 @@ def test_the_first_signal_finishes_and_the_second_stops(
     nursery: Nursery, work: Path, tiny_model: Path, number: signal.Signals
 ) -> None:
     """Once: whole batches. Twice: at once, and no half file."""
-    long = [*command(tiny_model, 4), "--steps", "40"]
+    long = [*command(tiny_model, 4), "--steps", "20"]
     child = nursery.start(long, work, work / "log")
     told = work / "log.err"
     _wait_for(lambda: (work / "out").exists())

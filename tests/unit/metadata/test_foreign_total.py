@@ -11,8 +11,10 @@ import pytest
 from helpers.foreign import (
     COMFYUI,
     DRAW_THINGS,
+    EASY_DIFFUSION,
     FOOOCUS,
     INVOKEAI,
+    INVOKEAI_GRAPH,
     MFLUX,
     NOVELAI,
     SD_METADATA,
@@ -49,11 +51,14 @@ def _whole_graph() -> dict[str, Any]:
 SAMPLES: dict[str, list[dict[str, Any]]] = {
     "prompt": [_whole_graph()],
     "invokeai_metadata": [INVOKEAI],
+    "invokeai_graph": [INVOKEAI_GRAPH],
     "sd-metadata": [SD_METADATA],
-    "parameters": [MFLUX, SWARM, FOOOCUS, DRAW_THINGS],
+    "parameters": [MFLUX, SWARM, FOOOCUS, DRAW_THINGS, EASY_DIFFUSION],
     "Comment": [NOVELAI],
 }
 PAIRS = [(keyword, sample) for keyword, samples in SAMPLES.items() for sample in samples]
+
+EASY_TEXTS = {name: str(value) for name, value in EASY_DIFFUSION.items()}
 
 plain = st.one_of(
     st.none(),
@@ -126,6 +131,11 @@ def test_samples_with_each_odd_value_in_each_place(keyword: str, sample: dict[st
 )
 def test_any_text_under_the_known_keywords(texts: dict[str, str]) -> None:
     _check(texts)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(EASY_TEXTS)), values.map(repr) | st.text()))
+def test_settings_that_are_a_text_each(changes: dict[str, str]) -> None:
+    _check({**EASY_TEXTS, **changes})
 
 
 def test_json_that_is_nested_without_end() -> None:

@@ -27,7 +27,7 @@ from sdloop.pipeline.generate import generate, stream, stream_resolved
 from sdloop.pipeline.loaded_model import loaded_model
 from sdloop.pipeline.picture import Picture
 from sdloop.recipe.key import content_key
-from sdloop.recipe.loras import Lora, split_other_tags, split_tags
+from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_other_tags, split_tags
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 
@@ -205,6 +205,10 @@ def test_every_form_of_a_lora_is_the_same() -> None:
         ("a cat\n<lora:ink:2>\non stilts", "a cat\non stilts", ["ink:2"]),
         ("a cat <lora:ink:0.8:0.80>", "a cat", ["ink:0.8"]),
         ("a cat <lora:ink::1>", "a cat", ["ink:1"]),
+        ("a cat <lora:ink:0.8:0.5>", "a cat", ["ink:0.8:0.5"]),
+        ("a cat <lora:ink:te=0.8:unet=0.5>", "a cat", ["ink:0.8:0.5"]),
+        ("a cat <lora:ink:0.8:unet=0>", "a cat", ["ink:0.8:0"]),
+        ("a cat <lora:ink:te=0.5>", "a cat", ["ink:0.5"]),
         ("a <lyco:ink:1> cat <lora:ink:1>", "a <lyco:ink:1> cat", ["ink:1"]),
     ],
 )
@@ -216,8 +220,8 @@ def test_prompts_call_loras(prompt: str, rest: str, names: list[str]) -> None:
 @pytest.mark.parametrize(
     "tag",
     [
-        *("<lora:>", "<lora::1>", "<lora:a:b>", "<lora:a:1:2>", "<lora: :1>", "<lora:a:1:1:8>"),
-        *("<lora:a:te=1:unet=1>", "<lora:a:0.5:>"),
+        *("<lora:>", "<lora::1>", "<lora:a:b>", "<lora:a:1:2:>", "<lora: :1>", "<lora:a:1:1:8>"),
+        *("<lora:a:te=x>", "<lora:a:1:dyn=4>", "<lora:a:0.5:>", "<lora:a:lbw=1>"),
     ],
 )
 def test_a_tag_that_is_none(tag: str) -> None:
@@ -229,9 +233,37 @@ def test_a_tag_that_is_none(tag: str) -> None:
         split_tags("a cat <lora:ink:0.8")
 
 
-def test_two_scales_of_one_lora_are_told_apart() -> None:
-    with pytest.raises(SettingError, match=r"0\.8 for the text encoder and 0\.5 for the UNet"):
-        split_tags("a cat <lora:ink:0.8:0.5>")
+@pytest.mark.parametrize(
+    ("text", "name", "scales"),
+    [
+        ("ink.pt:0.8:0.5", "ink.pt", (0.8, 0.5)),
+        ("ink.pt:0.5:0.50", "ink.pt", (0.5,)),
+        ("a:1:2:3", "a:1", (2.0, 3.0)),
+        ("a:b:2", "a:b", (2.0,)),
+    ],
+)
+def test_a_lora_with_two_scales(text: str, name: str, scales: tuple[float, ...]) -> None:
+    """The first is for the text encoders, as in A1111's tags."""
+    lora = parse_lora(text)
+    assert (lora.name, lora.scales) == (name, scales)
+    assert parse_lora(str(lora)) == lora
+    assert checked_loras([lora.to_dict()]) == (lora,)
+
+
+def test_a_name_that_ends_like_a_scale() -> None:
+    lora = Lora(name="ink:0.8", scale=0.5)
+    assert str(lora) == "ink:0.8:0.5:0.5"
+    assert parse_lora(str(lora)) == lora
+
+
+def test_two_scales_have_a_key_of_their_own() -> None:
+    def key(*loras: Lora) -> str:
+        return content_key(Recipe(prompt="a", seed=1, loras=loras), {})
+
+    ink = Lora(name="ink", scale=0.5, sha256="0" * 64)
+    assert key(ink) == key(replace(ink, text_scale=0.5))
+    assert key(ink) != key(replace(ink, text_scale=0.8))
+    assert key() == key(replace(ink, scale=0)) != key(replace(ink, scale=0, text_scale=0.8))
 
 
 @pytest.mark.parametrize(

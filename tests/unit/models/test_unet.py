@@ -25,7 +25,7 @@ from sdloop.models.checkpoint.parts import parts_of
 from sdloop.models.components.load import Components, load_components
 from sdloop.pipeline.generate import generate
 from sdloop.recipe.recipe import Recipe
-from sdloop.worker.asked import asked
+from sdloop.worker.options import worker_options
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_models_tells_of_a_base_with_a_unet(tmp_path: Path, layouts: Path) -> No
 
 
 def test_a_worker_keeps_another_model_for_another_unet() -> None:
-    one, other = (asked(["txt2img", "a cat", "--unet", name], {}) for name in ("a", "b"))
+    one, other = (worker_options(["txt2img", "a cat", "--unet", name], {}) for name in ("a", "b"))
     assert one is not None and other is not None
     assert one.model != other.model
 

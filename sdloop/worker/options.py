@@ -24,7 +24,7 @@ _MODEL = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class WorkerOptions:
     """``mode`` is one of ``MODES``; ``model`` is equal for calls that need the same model."""
 
     mode: str
@@ -33,7 +33,7 @@ class Asked:
     quiet: bool
 
 
-def asked(argv: Sequence[str], environment: Mapping[str, str]) -> Asked | None:
+def worker_options(argv: Sequence[str], environment: Mapping[str, str]) -> WorkerOptions | None:
     """What the call asks of a worker; None if it wants no worker, or if a flag is invalid.
 
     Then the command runs in this process, which reports invalid flags.
@@ -49,7 +49,7 @@ def asked(argv: Sequence[str], environment: Mapping[str, str]) -> Asked | None:
     model = tuple(f"{flag}={_value(words, flag)}" for flag in _MODEL)
     standing = environment.get("SDLOOP_MODEL", ""), environment.get("SDLOOP_CONFIG", "")
     quiet = not {"-q", "--quiet"}.isdisjoint(words)
-    return Asked(mode=mode, keep_alive=keep_alive, model=(*model, *standing), quiet=quiet)
+    return WorkerOptions(mode=mode, keep_alive=keep_alive, model=(*model, *standing), quiet=quiet)
 
 
 def _value(words: Sequence[str], flag: str) -> str | None:
