@@ -25,8 +25,9 @@ def frames_recipe(
 ) -> Recipe:
     """Resolve ``recipe`` for all of ``frames``; its ``image`` is the name of the animation.
 
-    Raises ``SettingError`` for a mask or a depth map, for outpainting, for frames of several sizes without
-    ``resize``, and for a ``carry`` when frames are enlarged. Also raises what ``resolve`` raises.
+    Raises ``SettingError`` for a mask or a depth map, for outpainting, for frames of several sizes
+    without ``resize``, and for a ``carry`` when frames are enlarged. Also raises what ``resolve``
+    raises.
     """
     for name in ("mask", "depth_map", *GROWTH):
         value = getattr(recipe, name)
