@@ -39,7 +39,7 @@ ROOMS = [
 # picture's metadata and the worker's client must not wait for torch.
 LIGHT = [
     *("errors", "worker", "rules", "spelling", "images", "prompt", "recipe"),
-    *("schedulers.names", "schedulers.library_messages"),
+    *("schedulers.names", "schedulers.supported", "schedulers.library_messages"),
     *("models.checkpoint", "metadata", "animation", "gallery", "inspection.ranking", "batch"),
     *("pipeline.resolve", "pipeline.model_names"),
     "cli",

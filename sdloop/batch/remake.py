@@ -184,9 +184,17 @@ def _foreign(one: SavedPicture, options: RemakeOptions, resolve: Resolve) -> Cha
     else:
         base = with_loras(base, options.lora_dir)
     found = with_changes(base, options.changes, drop=options.drop, resolve=resolve)
+    if "rng" in base and "rng" not in {*options.changes, *options.drop}:
+        notices.append(_rng_notice(one.record.fields.get("RNG")))
     if "model" not in options.changes:  # the one that the file names
         notices = [line for line in notices if ": Model: " not in line]
     return replace(found, notices=(*notices, *found.notices))
+
+
+def _rng_notice(named: str | None) -> str:
+    if named is not None:
+        return f"rng philox, as RNG: {named} in the file says"
+    return "rng philox: the file names no RNG, so A1111 used the GPU's; --rng cpu for the CPU's"
 
 
 def _model(one: SavedPicture, options: RemakeOptions, resolve: Resolve) -> str:

@@ -12,7 +12,8 @@ Model = Annotated[
     str | None,
     typer.Argument(
         metavar="MODEL",
-        help="Model to describe: mini, a hub id, a diffusers folder or a .safetensors file.",
+        help="Model to describe: mini, a hub id, a diffusers folder, a .safetensors file or its "
+        "address.",
         show_default=False,
         autocompletion=lambda: ["mini"],
     ),

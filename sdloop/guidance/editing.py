@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sdloop.guidance.guiders import Noisy
+
 
 @dataclass(kw_only=True, slots=True)
 class Editing:
@@ -46,15 +48,7 @@ class Editing:
         of_prompt, of_picture, self._nothing = three.chunk(3)
         return (torch.cat([of_picture, of_prompt]),)
 
-    def guide(
-        self,
-        noise_uncond: Tensor,
-        noise_text: Tensor,
-        scale: float,
-        *,
-        latent_input: Tensor,
-        sigma: float,
-    ) -> Tensor:
+    def guide(self, noise_uncond: Tensor, noise_text: Tensor, scale: float, at: Noisy) -> Tensor:
         """Guide by both; ``noise_uncond`` is the prediction for the picture alone."""
         assert self._nothing is not None
         nothing = self._nothing.to(noise_text.dtype)

@@ -18,6 +18,7 @@ from sdloop.pipeline.picture import Picture, SampledBatch
 from sdloop.pipeline.resolve import Resolver
 from sdloop.pipeline.sample import sampled
 from sdloop.recipe.limits import MAX_SEED
+from sdloop.recipe.presets import PRESET_FIELDS
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_whole
 from sdloop.schedulers.schedule import Scheduler
@@ -125,7 +126,9 @@ def _refuse(settings: Mapping[str, Any], device: str, dtype: str) -> None:
 def _recipe(prompt: str | Recipe, settings: Mapping[str, Any]) -> Recipe:
     """The Recipe of one picture; without a seed it gets a random one."""
     if isinstance(prompt, Recipe):
-        return Recipe.from_dict({**prompt.to_dict(), **settings}) if settings else prompt
+        dropped = PRESET_FIELDS if "preset" in settings else ()
+        own = {name: value for name, value in prompt.to_dict().items() if name not in dropped}
+        return Recipe.from_dict({**own, **settings}) if settings else prompt
     fields = {"prompt": prompt, **settings}
     if fields.get("seed") is None:
         fields["seed"] = random.randint(0, MAX_SEED)

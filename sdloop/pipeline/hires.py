@@ -9,7 +9,7 @@ from sdloop.images.input.frame import placed
 from sdloop.latents.noise import enlarge, latent_size, noise
 from sdloop.latents.vae import decode_images, encode, scale, to_pixels
 from sdloop.models.components.load import Components
-from sdloop.pipeline.initial_latents import Start
+from sdloop.pipeline.initial_latents import Draws, Start
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.schedule import Scheduler
 
@@ -32,7 +32,10 @@ def enlarged_start(
         clean = enlarge(latents, *size)
     else:
         clean = _through_pixels(components, batch[0], latents, generators).to(latents.device)
-    drawn = noise(generators, components.vae.config.latent_channels, *size).to(clean.device)
+    if batch[0].rng is None:
+        drawn = noise(generators, components.vae.config.latent_channels, *size).to(clean.device)
+    else:  # A1111 mixes the variation seed into this noise too
+        drawn = Draws(components=components, batch=batch, generators=generators).noise()
     noisy = scheduler.add_noise(clean, drawn, timesteps[:1].repeat(len(batch)))
     return Start(latents=noisy)
 

@@ -135,7 +135,7 @@ class Draws:
 def _varied(row: Tensor, recipe: Recipe) -> Tensor:
     if recipe.variation_seed is None or not recipe.variation_strength:
         return row
-    return varied(row, recipe.variation_seed, recipe.variation_strength)
+    return varied(row, recipe.variation_seed, recipe.variation_strength, recipe.rng)
 
 
 def _noised(scheduler: Scheduler, clean: Tensor, drawn: Tensor, timesteps: Tensor) -> Tensor:
@@ -175,7 +175,8 @@ def _within_masks(
         rests = [one.blanked for one in seen if one.blanked is not None]
         extra = mask_channels(draws.components, masks, rests, draws.generators)
         return Start(latents=latents, extra_channels=extra)
-    draws.noise()  # diffusers draws here too, for any UNet
+    if draws.batch[0].rng is None:
+        draws.noise()  # diffusers draws here too, for any UNet; A1111 does not
     assert clean is not None
     masked = MaskedLatents(clean=clean, noise=drawn, mask=torch.cat(masks).to(drawn.device))
     return Start(latents=latents, masked=masked)

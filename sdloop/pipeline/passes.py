@@ -23,9 +23,11 @@ from sdloop.pipeline.initial_latents import Start, handed_over, start
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.own_code import OwnCode
 from sdloop.pipeline.stage import Stage
+from sdloop.pipeline.step_noise import seed_step_noise
 from sdloop.pipeline.tiled_unet import Windows
 from sdloop.recipe.recipe import Recipe
-from sdloop.schedulers.schedule import has_finished, seed_brownian_noise, steps_of
+from sdloop.schedulers.schedule import has_finished, steps_of
+from sdloop.schedulers.sending import Late, without_waits
 
 
 def run(
@@ -53,16 +55,17 @@ def run(
     generators: list[Generator] = []
     for stage, before in zip(planned, (None, *planned), strict=False):
         if not stage.goes_on:
-            generators = seeded_generators([one.seed for one in stage.batch])
+            generators = _generators(stage)
+        without_waits(stage.scheduler, components.device)
         begun = _begun(components, stage, begun, latents, generators, encode_input)
         told = refined if stage.refines and refined is not None else conditioning
         if before is not None and stage.goes_on:
             told = told.since(steps_of(before.scheduler, before.timesteps)[-1] + 1)
-        finite = []
+        finite, late = [], Late[None]()
         for step in _denoised(stage, told, begun, generators, own):
             latents = step.latents
             finite.append(latents.isfinite().all())
-            index, ends = done + step.index, has_finished(stage.scheduler)
+            index, ends = done + step.index, has_finished(stage.scheduler, late)
             last = ends and stage is planned[-1]
             yield replace(step, index=index, total=index + 1 if last else total)
             if ends:
@@ -89,10 +92,14 @@ def first_steps(
     for stage in planned:
         most = max(stage.guidance_scales, key=lambda scale: scale != 1)
         guided = replace(stage, guidance_scales=(most,) * len(stage.guidance_scales))
-        generators = seeded_generators([one.seed for one in stage.batch])
+        generators = _generators(stage)
         begun = _begun(components, stage, begun, latents, generators, encode_input)
         told = refined if stage.refines and refined is not None else conditioning
         latents = torch.zeros_like(next(_denoised(guided, told, begun, generators, own)).latents)
+
+
+def _generators(stage: Stage) -> list[Generator]:
+    return seeded_generators([one.seed for one in stage.batch], stage.batch[0].rng)
 
 
 def _begun(
@@ -124,7 +131,8 @@ def _denoised(
 ) -> Iterator[Step]:
     """Run the loop for one stage."""
     recipe = stage.batch[0]  # all of a batch are equal in the fields that are used here
-    seed_brownian_noise(stage.scheduler, begun.latents, [one.seed for one in stage.batch])
+    seeds = [one.seed for one in stage.batch]
+    seed_step_noise(stage.scheduler, begun.latents, seeds, rng=recipe.rng)
     components = stage.components
     unet = _unet(components, recipe, len(stage.batch), conditioning.weights)
     guide, scheduler = guided_by(recipe, stage.scheduler)
@@ -133,7 +141,8 @@ def _denoised(
         scale = 1.0 if recipe.image_guidance_scale is None else recipe.image_guidance_scale
         unet = Editing(unet=unet, picture=begun.to_edit, image_guidance_scale=scale)
         guide, scheduler = guided_by(recipe, stage.scheduler, unet.guide)
-    return own.denoised(
+    steering = loss_guidance_of(components, stage.batch, recipe.size)
+    yield from own.denoised(
         unet,
         scheduler,
         begun.latents,
@@ -145,8 +154,10 @@ def _denoised(
         eta=recipe.eta,
         generators=generators,
         masked=begun.masked,
-        loss_guidance=loss_guidance_of(components, stage.batch, recipe.size),
+        loss_guidance=steering,
     )
+    if steering is not None:
+        steering.check_last()
 
 
 def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor | None) -> Any:

@@ -5,8 +5,9 @@ from torch import Tensor
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.align_your_steps import ays, ays_timesteps
-from sdloop.schedulers.names import AYS, BY_STRENGTH, known_to
+from sdloop.schedulers.names import AYS, BY_STRENGTH
 from sdloop.schedulers.schedule import Scheduler, make_scheduler, set_steps
+from sdloop.schedulers.supported import known_to
 
 
 def scheduled(recipe: Recipe, model: Defaults) -> tuple[Scheduler, Tensor, list[float]]:

@@ -12,11 +12,13 @@ from sdloop.prompt.check import check_prompt
 from sdloop.prompt.compose import parts
 from sdloop.recipe.fields import ROWS, SETTINGS
 from sdloop.recipe.guidance import settled_guidance
-from sdloop.recipe.limits import USUAL_STEPS
+from sdloop.recipe.limits import MAX_SEED, RNGS, USUAL_STEPS
 from sdloop.recipe.losses import settled_losses
 from sdloop.recipe.mix import settled_mix
 from sdloop.recipe.steps import settled_steps
-from sdloop.schedulers.names import SCHEDULERS, check_known, parse_scheduler
+from sdloop.rules import check_whole
+from sdloop.schedulers.names import SCHEDULERS, parse_scheduler
+from sdloop.schedulers.supported import check_known
 
 PROMPTS = ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")
 # Settings that only some schedulers use.
@@ -34,6 +36,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None or ROWS[name].default is not None
     }
     given |= _settled_scheduler(given)
+    given |= _settled_rng(given)
     given |= settled_steps(given)
     given |= settled_guidance(given)
     check_together(given)
@@ -68,6 +71,16 @@ def _settled_scheduler(given: Mapping[str, Any]) -> dict[str, Any]:
             "sigmas", f"must agree with the scheduler's {folded!r}, got {given['sigmas']!r}"
         )
     return {"scheduler": name} | ({} if folded is None else {"sigmas": folded})
+
+
+def _settled_rng(given: Mapping[str, Any]) -> dict[str, Any]:
+    """No generator for the usual one, which takes seeds of 32 bits only."""
+    if given.get("rng", RNGS[0]) != RNGS[0]:
+        return {}
+    for name in ("seed", "variation_seed"):
+        if name in given:
+            check_whole(name, given[name], 0, MAX_SEED)
+    return {"rng": None} if "rng" in given else {}
 
 
 def check_together(given: Mapping[str, Any]) -> None:

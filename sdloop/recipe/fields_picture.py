@@ -11,7 +11,15 @@ from sdloop.recipe.guidance_grammar import (
     parse_schedule,
 )
 from sdloop.recipe.kinds import Flag, Loras, Number, Numbers, Pair, Several, Text, Whole
-from sdloop.recipe.limits import MAX_SEED, MAX_STEPS, REFINER_START, SCORES, STOP_NOISE, USUAL_STEPS
+from sdloop.recipe.limits import (
+    MAX_LONG_SEED,
+    MAX_STEPS,
+    REFINER_START,
+    RNGS,
+    SCORES,
+    STOP_NOISE,
+    USUAL_STEPS,
+)
 from sdloop.rules import MAX_SIDE
 from sdloop.schedulers.names import AYS, BY_STRENGTH, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
 
@@ -49,33 +57,41 @@ PICTURE = section("Picture", {
 })
 
 SEEDS = section("Prompts and seeds", {
-    "seed": Field(Whole(0, MAX_SEED), default=MISSING, essential=True, per_picture=True),
-    "variation_seed": Field(Whole(0, MAX_SEED),
+    "seed": Field(Whole(0, MAX_LONG_SEED), default=MISSING, essential=True, per_picture=True),
+    "variation_seed": Field(Whole(0, MAX_LONG_SEED),
         "A second seed; its noise is mixed into the noise of --seed.",
         metavar="N", per_picture=True),
     "variation_strength": Field(Number(0, 1),
         "How much of the second seed's noise: 0 is none, 1 is all.",
         metavar="X", per_picture=True),
+    "rng": Field(Text(RNGS),
+        "Generator of the noise: torch's for the CPU, or philox, that of CUDA GPUs, with which "
+        "A1111, Forge and stable-diffusion.cpp make their pictures.",
+        metavar="NAME", usual=RNGS[0]),
 }, for_all=False)
 
 MODEL = section("Model", {
     "model": Field(Text(likely=("mini",)),
-        "Hub id, diffusers folder or .safetensors file. Default: SDLOOP_MODEL, then `sdloop "
-        "config`, then the embedded mini.",
+        "Hub id, diffusers folder or .safetensors file. Also the address of a file on "
+        "huggingface.co or civitai.com. Default: SDLOOP_MODEL, then `sdloop config`, then the "
+        "embedded mini.",
         default="mini", aliases=("-m",), metavar="MODEL", common=True, essential=True, keyed=False,
         replaces=("revision", "variant", "vae", "unet", "refiner", "refiner_start")),
     "revision": Field(Text(), "Branch, tag or commit on the hub.", metavar="NAME", keyed=False),
-    "variant": Field(Text(), 'Variant of the weight files, such as "fp16".',
+    "variant": Field(Text(),
+        'Variant of the weight files, such as "fp16". Also of --vae and --unet.',
         metavar="NAME", keyed=False),
-    "vae": Field(Text(), "VAE to use instead of the model's own.", metavar="MODEL", keyed=False),
+    "vae": Field(Text(),
+        "VAE to use instead of the model's own. A hub id, folder, file or web address.",
+        metavar="MODEL", keyed=False),
     "unet": Field(Text(),
         "UNet to use instead of the model's own: a file with a fine-tuned UNet alone, such as "
-        "SDXL-Lightning's, a whole model, a folder or a hub id.",
+        "SDXL-Lightning's, a whole model, a folder, a hub id or a web address.",
         metavar="MODEL", keyed=False),
     "loras": Field(Loras(),
-        "LoRA to add, with its scale: a file, a hub id or a name in --lora-dir. May be repeated. "
-        'In a prompt: "<lora:NAME:SCALE>". Default scale: 1. Of two, as in 0.8:0.5, the first is '
-        "for the text encoders.",
+        "LoRA to add, with its scale: a file, a hub id or a name in --lora-dir. A web address is "
+        'fine too. May be repeated. In a prompt: "<lora:NAME:SCALE>". Default scale: 1. Of two, as '
+        "in 0.8:0.5, the first is for the text encoders.",
         default=(), flag="--lora", metavar="LORA[:SCALE]", common=True, essential=True,
         for_all=False, keyed=False),
 })

@@ -1,6 +1,7 @@
 """Limits of settings, and the defaults that do not depend on the model."""
 
 MAX_SEED = 2**32 - 1  # torch's CPU generator keeps 32 bits of a seed
+MAX_LONG_SEED = 2**64 - 1  # Philox uses all of these
 MAX_STEPS = 1000
 USUAL_STEPS = 25
 STOP_NOISE = 0.1  # so little noise is invisible in a picture
@@ -11,3 +12,4 @@ DEFAULT_NOISE_LEVEL = 20  # as in diffusers
 ENLARGES = ("lanczos", "latent")
 LOSS_MODES = ("cheap", "exact")
 LOSS_EVERY = 5  # as in the fast.ai notebook
+RNGS = ("cpu", "philox")

@@ -12,7 +12,8 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.recipe.strength import DEFAULT_STRENGTH, schedule_for
-from sdloop.schedulers.names import SCHEDULERS, is_known, parse_scheduler
+from sdloop.schedulers.names import SCHEDULERS, parse_scheduler
+from sdloop.schedulers.supported import is_known
 
 Fields = Mapping[str, Any]
 
@@ -140,16 +141,21 @@ def enough_steps(steps: int, given: Mapping[str, Any]) -> int:
     """``steps``, or as many more as let a picture start from another with one step to run.
 
     With a strength of 0.5, one step of two is run, as in SDXL-Turbo's card for image-to-image
-    ("num_inference_steps * strength should be larger or equal to 1").
+    ("num_inference_steps * strength should be larger or equal to 1"). An enlarged picture without
+    a strength gets two steps: with one, nothing of it would be left.
 
-    >>> enough_steps(1, {"strength": 0.5}), enough_steps(4, {"strength": 0.5}), enough_steps(1, {})
-    (2, 4, 1)
+    >>> picture = {"image": "a.png"}
+    >>> enough_steps(1, picture | {"strength": 0.5}), enough_steps(4, picture | {"strength": 0.5})
+    (2, 4)
     """
     strength = given.get("strength")
     from_noise = given.get("image") is None and given.get("hires") is None
     others = ("start_step", "mask", "factor", "hires", "left", "right", "up", "down")
     if strength is None and not any(given.get(name) is not None for name in others):
         strength = DEFAULT_STRENGTH
+    enlarges = given.get("factor") is not None or given.get("hires") is not None
+    if strength is None and enlarges and steps == 1 and not given.get("exact_steps"):
+        return 2
     if from_noise or not strength or given.get("exact_steps") or int(steps * strength) >= 1:
         return steps
     return schedule_for(1, strength)

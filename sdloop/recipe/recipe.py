@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from sdloop.errors import SettingError
 from sdloop.recipe.check import settled
-from sdloop.recipe.limits import MAX_SEED
+from sdloop.recipe.limits import MAX_LONG_SEED, MAX_SEED
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.names import check_keys, with_new_names
 from sdloop.recipe.outpaint_windows import SIDES, Growth
@@ -137,6 +137,7 @@ class Recipe:
     slerp: bool = False
     variation_seed: int | None = None
     variation_strength: float | None = None
+    rng: str | None = None  # None is "cpu": files are older than this field
     # learned words
     embeddings: tuple[str, ...] | None = None
     embeddings_sha256: tuple[str, ...] | None = None
@@ -193,7 +194,7 @@ class Recipe:
 
     def with_seed(self, seed: int) -> "Recipe":
         """The same Recipe with another seed; no other field depends on it, so none is checked."""
-        check_whole("seed", seed, 0, MAX_SEED)
+        check_whole("seed", seed, 0, MAX_SEED if self.rng is None else MAX_LONG_SEED)
         other = object.__new__(type(self))
         for name in FIELDS:
             object.__setattr__(other, name, getattr(self, name))

@@ -43,6 +43,12 @@ def check_embedded(recipe: Recipe, model: Defaults) -> None:
         f"has no effect with {recipe.model}, whose UNet takes the guidance scale as an input "
         "(LCM) and is not run without the prompt"
     )
+    if model.refines:
+        raise SettingError.of(
+            "refiner",
+            f"cannot be combined with {recipe.model}, whose UNet takes the guidance scale as an "
+            f"input, got {recipe.refiner!r}",
+        )
     for name in _FREE:
         value = getattr(recipe, name)
         if value:

@@ -7,14 +7,8 @@ from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_guidance import check_embedded, check_guidance, with_guidance
 from sdloop.recipe.resolve_steps import check_trained, with_descent
-from sdloop.schedulers.names import (
-    check_packages,
-    check_suits,
-    class_of,
-    known_to,
-    name_of,
-    sigmas_of,
-)
+from sdloop.schedulers.names import class_of, name_of, sigmas_of
+from sdloop.schedulers.supported import check_packages, check_suits, known_to
 
 
 def with_scheduler(recipe: Recipe, model: Defaults) -> Recipe:

@@ -11,9 +11,11 @@ from torch import Generator, Tensor
 
 from sdloop.errors import ModelError, SettingError
 from sdloop.schedulers.library_messages import no_library_messages
-from sdloop.schedulers.names import BY_STRENGTH, SCHEDULERS, SIGMAS, check_packages, class_of
+from sdloop.schedulers.names import BY_STRENGTH, SCHEDULERS, SIGMAS, class_of
 from sdloop.schedulers.optimisers import Descent
 from sdloop.schedulers.prediction import predict_denoised
+from sdloop.schedulers.sending import Late
+from sdloop.schedulers.supported import check_packages
 
 # The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
 # step, and for img2img add_noise.
@@ -144,39 +146,19 @@ def noise_levels(scheduler: Scheduler) -> list[float]:
     return [float(level) for level in levels]
 
 
-def has_finished(scheduler: Scheduler) -> bool:
-    """Whether further steps would change nothing, as with an optimiser that has finished."""
-    return isinstance(scheduler, Descent) and scheduler.finished
+def has_finished(scheduler: Scheduler, late: Late[None]) -> bool:
+    """Whether further steps would change nothing, as with an optimiser that has finished.
+
+    ``late`` belongs to this run of the loop: on a GPU, the answer is that of the step before.
+    """
+    if not isinstance(scheduler, Descent):
+        return False
+    return any(bool(finished) for finished, _ in late(scheduler.finished, None))
 
 
 def unet_calls(scheduler: Scheduler, timesteps: Tensor, row: int) -> int:
     """At how many of ``timesteps`` the UNet ran for the picture in a batch's ``row``."""
     return scheduler.unet_calls[row] if isinstance(scheduler, Descent) else len(timesteps)
-
-
-def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[int]) -> None:
-    """Let DPM++ SDE draw its noise from each picture's own seed, on the CPU.
-
-    It draws Brownian paths from torchsde instead of noise from torch's generators; by default it
-    uses random seeds, and on a GPU other paths than on the CPU. Other schedulers are not changed.
-    ``set_steps`` must have run.
-    """
-    if type(scheduler).__name__ != "DPMSolverSDEScheduler":
-        return
-    from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
-
-    levels = scheduler.sigmas[scheduler.sigmas > 0]
-    path = BrownianTreeNoiseSampler(
-        latents.cpu(), levels.min().item(), levels.max().item(), list(seeds)
-    )
-
-    # torchsde warns about rounding at the ends of the path.
-    @no_library_messages()
-    def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
-        drawn: Tensor = path(sigma, sigma_next)
-        return drawn.to(latents.device)
-
-    scheduler.noise_sampler = noise
 
 
 def step_options(

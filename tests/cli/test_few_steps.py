@@ -10,7 +10,12 @@ import pytest
 from helpers.commands import Command, work_in
 from helpers.loras import lora_pairs, save_kohya
 from helpers.pictures import sketch
-from helpers.tiny import save_diffusers_folder, tiny_sd1, write_json
+from helpers.tiny import (
+    save_diffusers_folder,
+    tiny_sd1,
+    with_guidance_input,
+    write_json,
+)
 
 import sdloop
 from sdloop.metadata.picture import read_record
@@ -80,6 +85,11 @@ def test_it_starts_from_a_picture_with_a_step_to_run(workshop: Path) -> None:
     frames = Command("animate").run("frames", "a cat", "--preset", "turbo", "-o", "a.gif")
     assert frames.exit_code == 0, frames.stderr
     assert "strength 0.75: 1 of 2 steps" in frames.stderr
+    larger = TXT2IMG.run("a cat", "--preset", "turbo", "--hires", "2", "--seed", "4")
+    assert larger.exit_code == 0, larger.stderr
+    assert "hires 2: 64x64, strength 0.5: 1 of 2 steps" in larger.stderr
+    grown = Command("outpaint").run("a.png", "a cat", "--preset", "turbo", "--right", "8")
+    assert grown.exit_code == 0, grown.stderr
     recipes = Command("mix").plan("a cat", "a dog", "--weight", "0.5", "--preset", "lcm")
     assert [chosen(one) for one in recipes] == [(4, 1.0, "lcm", None)]
 
@@ -108,6 +118,9 @@ def test_presets_in_batches(workshop: Path) -> None:
 def test_presets_in_python(workshop: Path, tiny_model: Path) -> None:
     picture = sdloop.generate("a cat", seed=4, model=str(tiny_model), preset="lcm:2", device="cpu")
     assert chosen(picture.recipe.to_dict()) == (2, 1.0, "lcm", None)
+    again = sdloop.generate(picture.recipe, preset="hyper:1", device="cpu")
+    assert chosen(again.recipe.to_dict()) == (1, 1.0, "tcd", None)
+    assert again.recipe.eta == 1.0
     with pytest.raises(sdloop.SettingError, match="lcm must be one of"):
         sdloop.generate("a cat", seed=4, model=str(tiny_model), preset="lcm:20")
 
@@ -130,6 +143,18 @@ def test_a_model_for_a_few_steps_is_recognised_and_said(workshop: Path) -> None:
     assert hint in hinted.stderr
     quiet = TXT2IMG.run("a", "-m", "lcm-mix", "--seed", "4", "--dry-run", "--preset", "lcm")
     assert "sounds like" not in quiet.stderr
+
+
+def test_guidance_that_a_preset_switches_off_in_a_model_of_its_own_is_said(workshop: Path) -> None:
+    lcm = replace(with_guidance_input(tiny_sd1()), scheduler_config=LCM)
+    save_diffusers_folder(lcm, workshop / "embedded")
+    model = ("a cat", "-m", "embedded", "--seed", "4", "--dry-run")
+    result = TXT2IMG.run(*model)
+    assert chosen(json.loads(result.stdout)) == (4, 8.0, "lcm", None)
+    assert "embedded is LCM, as its UNet takes the guidance scale as an input" in result.stderr
+    result = TXT2IMG.run(*model, "--preset", "lcm:2")
+    assert chosen(json.loads(result.stdout)) == (2, 1.0, "lcm", None)
+    assert "embedded has no guidance at guidance_scale 1; its own is 8\n" in result.stderr
 
 
 @pytest.mark.skipif(find_spec("peft") is None, reason="pip install 'sdloop[lora]'")

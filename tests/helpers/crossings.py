@@ -16,11 +16,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers.made_once import make_schedulers_once
 from helpers.tiny import tiny_inpaint, tiny_sd1, tiny_sd2, tiny_sdxl
 from sdloop.models.components.load import Components
 from sdloop.schedulers.names import SCHEDULERS, SIGMAS, SPACINGS
 
 Make = Callable[[], Components]
+
+make_schedulers_once()
 
 
 def formula(
@@ -48,12 +51,18 @@ def formula(
 
 
 def with_formula(components: Components) -> Components:
-    """The same parts, but for the UNet, of which nothing but its config is left.
+    """The same parts, but for the UNet, of which hardly more than its config is left.
 
     What one pipeline has encoded or decoded, the other need not compute again.
     """
     unet = copy.copy(components.unet)
     unet.forward = formula
+    # What its device and dtype are read from, and the width of SDXL's sizes.
+    unet._modules = {
+        name: module
+        for name, module in unet._modules.items()
+        if name in ("conv_out", "add_embedding")
+    }
     vae = copy.copy(components.vae)
     vae._modules = vae._modules | {
         name: _remembering(getattr(vae, name)) for name in ("encoder", "decoder")

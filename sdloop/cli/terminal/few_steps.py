@@ -59,6 +59,9 @@ def _recognised(recipe: Recipe, checkpoint: "Checkpoint") -> Iterator[str]:
     few_steps = checkpoint.advice.few_steps
     assert few_steps is not None
     chosen = {name: v for name, v in few_steps.fields.items() if getattr(recipe, name) == v}
+    if checkpoint.embeds_guidance and recipe.guidance_scale == 1:
+        usual = few_steps.fields["guidance_scale"]
+        yield f"{safe(checkpoint.name)} has no guidance at guidance_scale 1; its own is {usual:g}"
     if chosen:
         yield f"{safe(checkpoint.name)} is {few_steps.kind}, as {few_steps.why}: {_listed(chosen)}"
 

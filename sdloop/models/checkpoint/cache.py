@@ -7,8 +7,11 @@ from pathlib import Path
 
 from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.find import read_folder
-from sdloop.models.checkpoint.folder import STEMS, Incomplete, variants
+from sdloop.models.checkpoint.folder import Incomplete
+from sdloop.models.checkpoint.repository import known_absent
 from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.models.checkpoint.weight_files import guessed_absent, names_in
+from sdloop.models.checkpoint.weight_names import variants_of
 
 
 def cached_checkpoints() -> Iterator[tuple[Checkpoint, str | None]]:
@@ -34,9 +37,11 @@ def cached_checkpoints() -> Iterator[tuple[Checkpoint, str | None]]:
 
 def _whole(name: str, snapshot: Path) -> Checkpoint | None:
     """The model, or its first complete variant: SDXL is often downloaded only as fp16."""
-    for variant in (None, *variants(snapshot, "unet/", STEMS["unet"])):
-        with contextlib.suppress(Incomplete):
-            return read_folder(name, snapshot, variant)
+    there = variants_of(names_in(snapshot, "unet/"), ("unet",))
+    for variant in (None, *sorted(there)):
+        for absent in (known_absent(name, snapshot), guessed_absent(snapshot, variant)):
+            with contextlib.suppress(Incomplete):
+                return read_folder(name, snapshot, variant, absent)
     return None
 
 

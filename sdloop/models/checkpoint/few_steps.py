@@ -32,16 +32,23 @@ class FewSteps:
 
 
 def few_steps_of(
-    names: Iterable[str], family: str, configs: Mapping[str, Config]
+    names: Iterable[str],
+    family: str,
+    configs: Mapping[str, Config],
+    *,
+    as_sdxl: bool = False,
 ) -> FewSteps | None:
     """What the model was distilled to, or None for an ordinary model.
 
-    ``names`` are all its names: as the user gave it, and in its own files.
+    ``names`` are all its names: as the user gave it, and in its own files. ``as_sdxl`` says that a
+    single file has the tensor names of SDXL's code.
 
     - LCM: the UNet has ``time_cond_proj_dim``, or the scheduler is LCM's; nothing else has either.
     - SD-Turbo, SDXL-Turbo and SDXL-Lightning: the published names, if the family fits.
     - SD-Turbo: an SD 2 model of 512 pixels that predicts noise, with an Euler scheduler and
       trailing timesteps. SD 2 fine-tunes with trailing timesteps predict v (zero terminal SNR).
+    - SD-Turbo in a single file: SD 2 that predicts noise, with the tensor names of SDXL's code.
+      Other published SD 2 files are older than that code.
     - SDXL-Turbo: the same for SDXL, which no other published model with trailing timesteps has:
       ordinary SDXL models are of 1024 pixels.
     """
@@ -57,6 +64,9 @@ def few_steps_of(
         found = _by_name(stem, family)
         if found is not None:
             return found
+    epsilon = scheduler.get("prediction_type", "epsilon") == "epsilon"
+    if as_sdxl and family == "sd2" and epsilon:
+        return _turbo(family, "it is SD 2 with the tensor names of SDXL's code")
     return _turbo_by_configs(family, unet, scheduler)
 
 
@@ -105,14 +115,19 @@ _LIGHTNING_NAME = re.compile(
 )
 
 
+def _turbo(family: str, why: str) -> FewSteps:
+    """SD-Turbo or SDXL-Turbo, with the scheduler and the size of its published configs."""
+    xl = family == "sdxl"
+    fields = {**preset_fields("turbo"), "scheduler": "euler-a" if xl else "euler"}
+    size = _TRAINED_AT if xl else None
+    return FewSteps(kind=_TURBO[family], why=why, fields=fields, sample_size=size)
+
+
 def _by_name(name: str, family: str) -> FewSteps | None:
     turbo, lightning = _TURBO_NAME.fullmatch(name), _LIGHTNING_NAME.fullmatch(name)
     why = f"its name is {name}"
     if turbo and family == ("sdxl" if turbo[1] else "sd2"):
-        fields = dict(preset_fields("turbo"))
-        fields["scheduler"] = "euler-a" if turbo[1] else "euler"  # as in their own configs
-        size = _TRAINED_AT if turbo[1] else None  # as in its unet/config.json
-        return FewSteps(kind=_TURBO[family], why=why, fields=fields, sample_size=size)
+        return _turbo(family, why)
     if lightning and family == "sdxl":
         fields = dict(preset_fields(f"lightning:{lightning[1]}"))
         return FewSteps(kind="SDXL-Lightning", why=why, fields=fields)

@@ -9,28 +9,29 @@ from pathlib import Path
 
 from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint import hub
+from sdloop.models.checkpoint.addresses import Address, CivitaiAddress, HubAddress, address_of
 from sdloop.models.checkpoint.advice import read_advice
+from sdloop.models.checkpoint.civitai import civitai_file
 from sdloop.models.checkpoint.families import family_of_configs, max_noise_level, refiner_text
 from sdloop.models.checkpoint.few_steps import few_steps_of, predicts_clean
-from sdloop.models.checkpoint.folder import (
-    STEMS,
-    read_configs,
-    read_weights,
-    tokenizer_folders,
-)
+from sdloop.models.checkpoint.folder import read_configs, tokenizer_folders
 from sdloop.models.checkpoint.headers import read_header
+from sdloop.models.checkpoint.hub_single import single_file
 from sdloop.models.checkpoint.ldm import (
     REFINER,
     TITLE,
+    is_named_as_sdxl,
     layout_of_file,
     parts_of_file,
     unet_facts,
     with_notes,
 )
+from sdloop.models.checkpoint.other_parts import part_place, tell_variants, uses_variant
 from sdloop.models.checkpoint.refiner import checked_refiner
 from sdloop.models.checkpoint.replaced import with_unet, with_vae
 from sdloop.models.checkpoint.value import Checkpoint
-from sdloop.spelling import existing, is_there
+from sdloop.models.checkpoint.weight_files import Absent, absent_here, read_weights
+from sdloop.models.checkpoint.weight_names import STEMS
 
 MINI = Path(__file__).parent.parent.parent / "mini"
 LAYOUTS = Path(__file__).parent.parent.parent / "layouts"
@@ -52,21 +53,28 @@ def find_checkpoint(
     layout: Path | None = None,
     may_fetch: bool = True,
 ) -> Checkpoint:
-    """Find ``model``, and download it if it is a hub id that is not in the cache.
+    """Find ``model``, and download it if it is on the hub or on Civitai and not in the cache.
 
     Without ``may_fetch`` nothing is downloaded, and such a model counts as missing.
-    ``vae`` and ``unet`` (a folder, a single file or a hub id) replace the model's own.
+    ``vae`` and ``unet`` (a folder, a single file, a hub id or an address) replace the model's own.
     ``refiner`` is the model of SDXL's second stage, in the same ``variant`` if it is not a file.
     ``layout`` is a folder of configs for a single file of an unusual shape.
 
     Raises ``ModelError`` for a model that is missing, incomplete, damaged or of another family, and
     ``SettingError`` for a revision or variant that would be ignored.
     """
-    found = _found(model, revision, variant, layout, may_fetch=may_fetch)
+    place = MINI if model == "mini" else address_of(model)
+    single = _is_single(place)
+    if single and variant is not None and vae is None and unet is None:
+        raise SettingError(f"variant is only for folders, not for the file {model}: {variant!r}")
+    found = _found(model, place, revision, variant, layout, may_fetch=may_fetch)
+    tell_variants(found, variant)
     if vae is not None:
-        found = with_vae(found, vae, _part_path("vae", vae, may_fetch=may_fetch))
+        found = with_vae(found, vae, part_place("vae", vae, variant, may_fetch=may_fetch))
     if unet is not None:
-        found = with_unet(found, unet, _part_path("unet", unet, may_fetch=may_fetch))
+        found = with_unet(found, unet, part_place("unet", unet, variant, may_fetch=may_fetch))
+    if single and variant is not None and not uses_variant(found, variant):
+        raise SettingError(f"variant is only for folders, not for the file {model}: {variant!r}")
     if "vae" not in found.weights:
         raise ModelError(f"{model} holds no VAE: give one with --vae")
     if refiner is not None:
@@ -75,8 +83,16 @@ def find_checkpoint(
     return found
 
 
+def _is_single(place: Address) -> bool:
+    """Whether it is one file and not a folder of parts."""
+    if isinstance(place, HubAddress):
+        return place.file is not None
+    return isinstance(place, CivitaiAddress) or place.is_file()
+
+
 def _found(
-    model: str,
+    name: str,
+    place: Address,
     revision: str | None,
     variant: str | None,
     layout: Path | None = None,
@@ -85,50 +101,46 @@ def _found(
     refines: bool = False,
 ) -> Checkpoint:
     """The model as it is; ``refines``: whether it may be an SDXL refiner."""
-    path = MINI if model == "mini" else local_path(model)
-    if path is None:
-        path = hub.snapshot(model, revision, variant, may_fetch=may_fetch, refines=refines)
-        found = read_folder(model, path, variant, refines=refines)
-        return dataclasses.replace(found, revision=path.name, asked_revision=revision)
+    if isinstance(place, HubAddress):
+        at = _one_revision(name, place, revision)
+        if place.file is None:
+            snap = hub.snapshot(place.model, at, variant, may_fetch=may_fetch, refines=refines)
+            folder = snap.folder
+            found = read_folder(name, folder, variant, snap.absent, refines=refines)
+        else:
+            path = single_file(place.model, at, place.file, may_fetch=may_fetch)
+            folder = path.parents[place.file.count("/")]
+            found = _read_file(name, path, layout, refines=refines)
+        return dataclasses.replace(found, revision=folder.name, asked_revision=revision)
     if revision is not None:
-        raise SettingError(f"revision is only for hub models, which {model} is not: {revision!r}")
-    if path.is_dir() or model == "mini":
-        return read_folder(model, path, variant, refines=refines)
-    if variant is not None:
-        raise SettingError(f"variant is only for folders, not for the file {model}: {variant!r}")
-    return _read_file(model, path, layout, refines=refines)
+        raise SettingError(f"revision is only for hub models, which {name} is not: {revision!r}")
+    path = place if isinstance(place, Path) else civitai_file(place, may_fetch=may_fetch)
+    if path.is_dir():
+        return read_folder(name, path, variant, refines=refines)
+    return _read_file(name, path, layout, refines=refines)
 
 
 def _found_refiner(name: str, variant: str | None, *, may_fetch: bool) -> Checkpoint:
-    path = local_path(name)
-    variant = None if path is not None and path.is_file() else variant
-    return _found(name, None, variant, may_fetch=may_fetch, refines=True)
+    found = _found(name, address_of(name), None, variant, may_fetch=may_fetch, refines=True)
+    tell_variants(found, variant)
+    return found
 
 
-def local_path(model: str) -> Path | None:
-    """The path that ``model`` means, or None for a hub id.
-
-    A mistyped path must not be sent to the hub, so anything that looks like a path must exist. It
-    may be spelled as on another system: see ``spelling``.
-    """
-    path = Path(model)
-    if model.startswith("~"):
-        try:
-            path = path.expanduser()
-        except RuntimeError as error:
-            raise ModelError(f"{model} names the home folder of an unknown user") from error
-    path = existing(path)
-    if is_there(path):
-        return path
-    if model.lower().endswith(_ENDINGS):
-        raise ModelError(f"there is no file {path}")
-    if model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model:
-        raise ModelError(f"there is no folder {path}")
-    return None
+def _one_revision(name: str, place: HubAddress, revision: str | None) -> str | None:
+    if revision is not None and place.revision not in (None, revision):
+        raise SettingError(
+            f"revision must be that of the address {name}, {place.revision!r}, got {revision!r}"
+        )
+    return revision or place.revision
 
 
 def read_folder(
-    name: str, folder: Path, variant: str | None, *, refines: bool = False
+    name: str,
+    folder: Path,
+    variant: str | None,
+    absent: Absent = absent_here,
+    *,
+    refines: bool = False,
 ) -> Checkpoint:
     """The model in a folder; raises ``Incomplete`` if files of the ``variant`` are missing."""
     configs, index = read_configs(name, folder, refines=refines)
@@ -142,7 +154,7 @@ def read_folder(
         variant=variant,
         family=family,
         configs=configs,
-        weights=read_weights(folder, configs, variant),
+        weights=read_weights(folder, configs, variant, absent),
         tokenizers=tokenizer_folders(folder, configs),
         # diffusers' default
         force_zeros_for_empty_prompt=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
@@ -175,10 +187,11 @@ def _read_file(name: str, path: Path, layout: Path | None, *, refines: bool) -> 
             p.replace("text_encoder", "tokenizer"): VOCABULARY for p in parts if "text" in p
         }
     scheduler = with_notes(configs["scheduler"], header)
-    if predicts_clean(name):
+    if predicts_clean(path.name):
         scheduler = {**scheduler, "prediction_type": "sample"}
     configs = {**configs, "scheduler": scheduler}
-    few_steps = few_steps_of((name, header.notes.get(TITLE, "")), family, configs)
+    names = (name, path.name, header.notes.get(TITLE, ""))
+    few_steps = few_steps_of(names, family, configs, as_sdxl=is_named_as_sdxl(header))
     return Checkpoint(
         name=name,
         path=path,
@@ -190,9 +203,3 @@ def _read_file(name: str, path: Path, layout: Path | None, *, refines: bool) -> 
         advice=read_advice(name, family, index, few_steps),
         scores=bool(index.get("requires_aesthetics_score")),
     )
-
-
-def _part_path(part: str, name: str, *, may_fetch: bool) -> Path:
-    """The folder or file of a part that replaces the model's own."""
-    path = local_path(name)
-    return hub.part_snapshot(name, part, may_fetch=may_fetch) if path is None else path

@@ -99,6 +99,11 @@ def layout_of_file(header: Header) -> str:
     )
 
 
+def is_named_as_sdxl(header: Header) -> bool:
+    """Whether the text encoder of Stable Diffusion 2 has the name that SDXL's code gives it."""
+    return any(name.startswith(SD2_TEXT_SGM) for name in header.tensors)
+
+
 def _is_refiner(header: Header) -> bool:
     """Whether a file whose one text encoder is OpenCLIP is SDXL's refiner, or SD 2, as SD-Turbo is.
 

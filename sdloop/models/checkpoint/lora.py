@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdloop.errors import ModelError
-from sdloop.models.checkpoint import hub
+from sdloop.models.checkpoint.addresses import ENDINGS, CivitaiAddress, HubAddress, address_of
+from sdloop.models.checkpoint.civitai import civitai_file
 from sdloop.models.checkpoint.few_steps_loras import lora_preset
-from sdloop.models.checkpoint.find import local_path
-from sdloop.models.checkpoint.headers import PICKLES, Header, read_header
+from sdloop.models.checkpoint.headers import Header, read_header
+from sdloop.models.checkpoint.hub_single import single_file
 from sdloop.models.checkpoint.lora_names import ORDINARY, PARTS, LayerTensor, is_of_layer, read_name
+from sdloop.models.checkpoint.repository import ask_hub, cached
 from sdloop.models.checkpoint.value import Checkpoint
 
 # diffusers' name for the only LoRA in a folder or hub repository.
 USUAL = "pytorch_lora_weights.safetensors"
-ENDINGS = (".safetensors", *PICKLES)
 
 # What else a file may be, by a part of any tensor name; the first match counts.
 _OTHERS = {
@@ -76,9 +77,9 @@ FindLora = Callable[[str], LoraFile]
 
 
 def find_lora(name: str, *, may_fetch: bool = True) -> LoraFile:
-    """The LoRA that ``name`` means, downloaded if it is a hub id that is not in the cache.
+    """The LoRA that ``name`` means, downloaded if it is on the hub or on Civitai and not here yet.
 
-    ``owner/name/FILE.safetensors`` is one file of a hub repository.
+    It may be a path, a hub id, ``owner/name/FILE.safetensors`` or a web address.
 
     Raises ``ModelError`` for a file that is missing, damaged, or not a LoRA for a supported UNet.
     """
@@ -125,58 +126,44 @@ def _family(widths: Mapping[str, int]) -> str:
 
 
 def _path(name: str, *, may_fetch: bool) -> Path:
-    # owner/name/FILE is on the hub, unless its first folder exists here: then it is a wrong path.
-    of_hub = name.count("/") > 1 and not name.startswith((".", "/", "~"))
-    of_hub = of_hub and not Path(name.partition("/")[0]).exists()
-    path = None if of_hub else local_path(name)
-    if path is None:
-        return _from_hub(name, may_fetch=may_fetch)
-    return _only_file(path, name) if path.is_dir() else path
+    place = address_of(name, endings=ENDINGS)
+    if isinstance(place, CivitaiAddress):
+        return civitai_file(place, may_fetch=may_fetch)
+    if isinstance(place, HubAddress):
+        return _from_hub(name, place, may_fetch=may_fetch)
+    return place / _only_one(_files(place), name) if place.is_dir() else place
 
 
-def _from_hub(name: str, *, may_fetch: bool) -> Path:
-    owner, _, rest = name.partition("/")
-    repository, _, file = rest.partition("/")
-    if not owner or not repository or (file and not file.lower().endswith(ENDINGS)):
+def _from_hub(name: str, place: HubAddress, *, may_fetch: bool) -> Path:
+    """The file of a repository; if none is named, the one with the usual name or the only one."""
+    if "/" not in place.model:
         raise ModelError(
             f"{name!r} is neither a file nor a hub id like owner/name (NAME[:SCALE]); a name alone "
             "is looked up in --lora-dir"
         )
-    model = f"{owner}/{repository}"
-    folder = hub.cached(model, None)
-    if folder is not None and (folder / (file or USUAL)).is_file():
-        return folder / (file or USUAL)
-    if folder is not None and not file and _files(folder):
-        return _only_file(folder, name)
-    why = f"{model} is not in the cache" if folder is None else f"{name} is not in the cache"
-    if not may_fetch:
-        raise ModelError(f"{why}; `hf download {model} {file or USUAL}` downloads it")
-    folder = hub.fetch(model, None, (file or USUAL,), why)
-    if not (folder / (file or USUAL)).is_file():
-        which = "no such file" if file else f"no {USUAL}; name the file: {model}/FILE.safetensors"
-        raise ModelError(f"{name} cannot be downloaded: {model} has {which}")
-    return folder / (file or USUAL)
+    file, folder = place.file, cached(place.model, place.revision)
+    if file is None and folder is not None and (held := _files(folder)):
+        return folder / _only_one(held, name)
+    if file is None and may_fetch:
+        why = f"{name} is not in the cache"
+        names = ask_hub(place.model, place.revision, why, [USUAL]).names
+        files = [n for n in names if "/" not in n and n.lower().endswith(".safetensors")]
+        file = _only_one(files, name)
+    return single_file(place.model, place.revision, file or USUAL, may_fetch=may_fetch)
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() == ".safetensors" and path.is_file()
-    )
+def _files(folder: Path) -> list[str]:
+    return [p.name for p in folder.glob("*") if p.suffix.lower() == ".safetensors" and p.is_file()]
 
 
-def _only_file(folder: Path, name: str) -> Path:
-    """The LoRA in a folder: with the usual name, or the only file."""
-    files = _files(folder)
-    usual = [path for path in files if path.name == USUAL] or files
+def _only_one(files: list[str], folder: str) -> str:
+    """The LoRA among the files of a folder: with the usual name, or the only file."""
+    usual = [file for file in files if file == USUAL] or files
     if len(usual) == 1:
         return usual[0]
     if not files:
-        raise ModelError(f"{name} holds no .safetensors file")
-    raise ModelError(
-        f"{name} holds {len(files)} files: name one of {listed(f.name for f in files)}"
-    )
+        raise ModelError(f"{folder} holds no .safetensors file")
+    raise ModelError(f"{folder} holds {len(files)} files: name one of {listed(sorted(files))}")
 
 
 def _recognised(header: Header) -> dict[str, LayerTensor]:

@@ -4,7 +4,8 @@ import difflib
 from pathlib import Path
 
 from sdloop.errors import ModelError
-from sdloop.models.checkpoint.lora import ENDINGS, listed
+from sdloop.models.checkpoint.addresses import ENDINGS
+from sdloop.models.checkpoint.lora import listed
 from sdloop.spelling import called, files_below
 
 

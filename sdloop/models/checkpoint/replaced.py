@@ -9,20 +9,22 @@ from sdloop.errors import ModelError
 from sdloop.models.checkpoint.advice import Advice, read_advice
 from sdloop.models.checkpoint.families import PAINTING, check_vae, family_of_configs
 from sdloop.models.checkpoint.few_steps import few_steps_of, predicts_clean
-from sdloop.models.checkpoint.folder import STEMS, Configs, read_json, weight_files
+from sdloop.models.checkpoint.folder import Configs
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.ldm import parts_of_file, with_notes
 from sdloop.models.checkpoint.legacy import settled_scheduler, settled_unet
+from sdloop.models.checkpoint.other_parts import PartPlace, read_part_folder
 from sdloop.models.checkpoint.unet_file import family_of_unet, unet_config
 from sdloop.models.checkpoint.value import Checkpoint, vae_factor
 
 Files = tuple[Path, ...]
 
 
-def with_vae(found: Checkpoint, vae: str, path: Path) -> Checkpoint:
+def with_vae(found: Checkpoint, vae: str, place: PartPlace) -> Checkpoint:
     """``found`` with another VAE, which must have latents of the same size and scale."""
+    path = place.path
     if path.is_dir():
-        config, files = _in_folder("vae", path)
+        config, files = read_part_folder(place)
     else:
         # A single file has no scaling factor: use the model's.
         config, files = found.configs["vae"], (path,)
@@ -49,21 +51,21 @@ def with_vae(found: Checkpoint, vae: str, path: Path) -> Checkpoint:
     )
 
 
-def with_unet(found: Checkpoint, unet: str, path: Path) -> Checkpoint:
+def with_unet(found: Checkpoint, unet: str, place: PartPlace) -> Checkpoint:
     """``found`` with another UNet of its family, which may be one for inpainting.
 
     A file may hold the UNet alone or a whole model. It has no config, so the model's is used with
     what the tensors tell. What the file says about its training changes the scheduler.
     """
-    scheduler = found.scheduler_config
+    scheduler, path = found.scheduler_config, place.path
     if path.is_dir():
-        config, files = _in_folder("unet", path)
+        config, files = read_part_folder(place)
         config = settled_unet(config, found.family)
     else:
         header = read_header(path)
         config, files = unet_config(header, found.configs["unet"]), (path,)
         scheduler = with_notes(scheduler, header)
-    if predicts_clean(unet):
+    if predicts_clean(unet) or predicts_clean(path.name):
         scheduler = {**scheduler, "prediction_type": "sample"}
     theirs = family_of_unet(config)
     if theirs != found.family:
@@ -79,17 +81,17 @@ def with_unet(found: Checkpoint, unet: str, path: Path) -> Checkpoint:
     return dataclasses.replace(
         found,
         configs=configs,
-        advice=_advice(found, unet, configs),
+        advice=_advice(found, (unet, path.name), configs),
         weights={**found.weights, "unet": files},
         unet=unet,
         unet_path=path,
     )
 
 
-def _advice(found: Checkpoint, unet: str, configs: Configs) -> Advice:
+def _advice(found: Checkpoint, unet: tuple[str, ...], configs: Configs) -> Advice:
     """The advice for a model with another UNet: the UNet decides whether it needs few steps."""
     told = configs["unet"].get("_name_or_path")
-    names = [unet, told] if isinstance(told, str) else [unet]
+    names = (*unet, told) if isinstance(told, str) else unet
     few_steps = few_steps_of(names, found.family, configs)
     if few_steps is None and found.advice.few_steps is None:
         return found.advice
@@ -101,13 +103,3 @@ def _check_width(source: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]
     width, needed = (config.get("cross_attention_dim", 1280) for config in (theirs, ours))
     if width != needed:
         raise ModelError(f"{source} reads texts of width {width}, but the model's have {needed}")
-
-
-def _in_folder(part: str, path: Path) -> tuple[Mapping[str, Any], Files]:
-    """The config and the weight files of a part: in its own folder, or in a model's."""
-    home = "" if (path / "config.json").exists() else f"{part}/"
-    config: Mapping[str, Any] = read_json(path, f"{home}config.json")
-    files = weight_files(path, home, STEMS[part], None)
-    for file in files:
-        read_header(file)
-    return config, files

@@ -29,8 +29,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from sdloop.errors import ModelError, SettingError
+from sdloop.models.checkpoint.addresses import local_path
 from sdloop.models.checkpoint.advice import Advice
-from sdloop.models.checkpoint.find import LAYOUTS, find_checkpoint, local_path
+from sdloop.models.checkpoint.find import LAYOUTS, find_checkpoint
 from sdloop.models.checkpoint.folder import read_json
 from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.models.checkpoint.headers import read_header
@@ -568,9 +569,39 @@ def test_a_variant_is_taken_where_there_is_one(tmp_path: Path) -> None:
 def test_a_variant_that_is_not_there(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=re.escape("no variant 'fp16' (it has none)")):
         find_checkpoint(str(saved / "sd1"), variant="fp16")
+
+
+def test_a_variant_that_is_alone_is_taken_and_told(tmp_path: Path) -> None:
     save_diffusers_folder(tiny_sd1(), tmp_path, variant="fp16")
-    with pytest.raises(ModelError, match="--variant fp16"):
+    with pytest.warns(UserWarning, match=f"{tmp_path} exists only as the variant 'fp16': using it"):
+        found = find_checkpoint(str(tmp_path))
+    assert (found.variant, found.weights["vae"][0].name) == (
+        None,
+        "diffusion_pytorch_model.fp16.safetensors",
+    )
+    tiny_sd1().vae.save_pretrained(tmp_path / "vae")
+    with pytest.warns(UserWarning, match="has unet, text_encoder only as the variant 'fp16'"):
+        found = find_checkpoint(str(tmp_path))
+    assert found.weights["vae"][0].name == "diffusion_pytorch_model.safetensors"
+
+
+def test_of_several_variants_one_must_be_chosen(tmp_path: Path) -> None:
+    save_diffusers_folder(tiny_sd1(), tmp_path, variant="fp16")
+    tiny_sd1().unet.save_pretrained(tmp_path / "unet", variant="ema")
+    with pytest.raises(ModelError, match="choose a variant with --variant: ema, fp16"):
         find_checkpoint(str(tmp_path))
+
+
+def test_a_safetensors_variant_is_better_than_a_pickle(tmp_path: Path) -> None:
+    """As the inpainting UNet of SD 1.5 was published: plain as a pickle, fp16 as both."""
+    save_diffusers_folder(tiny_sd1(), tmp_path)
+    plain = tmp_path / "unet/diffusion_pytorch_model.safetensors"
+    plain.rename(plain.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    for name in ("diffusion_pytorch_model.bin", "diffusion_pytorch_model.fp16.bin"):
+        plain.with_name(name).write_bytes(b"never read")
+    with pytest.warns(UserWarning, match="has unet only as the variant 'fp16'"):
+        found = find_checkpoint(str(tmp_path))
+    assert found.weights["unet"][0].name == "diffusion_pytorch_model.fp16.safetensors"
 
 
 def test_a_shard_that_is_missing(tmp_path: Path) -> None:

@@ -142,6 +142,22 @@ def test_sd_turbo_as_a_single_file_makes_pictures_as_its_folder_does(tmp_path: P
     assert resolve(before, found) == before
 
 
+def test_sd_turbo_under_another_name(tmp_path: Path) -> None:
+    """It alone is SD 2 with the tensor names of SDXL's code."""
+    old, new = "cond_stage_model.model.", "conditioner.embedders.0.model."
+    tensors = {n.replace(old, new): tensor for n, tensor in ldm_tensors(tiny_sd2()).items()}
+    epsilon = replace(tiny_sd2(), scheduler_config=EULER)
+    layout = save_diffusers_folder(epsilon, tmp_path / "layout")
+    save_file(tensors, tmp_path / "mine.safetensors")
+    found = find_checkpoint(str(tmp_path / "mine.safetensors"), layout=layout)
+    assert found.advice.few_steps is not None
+    assert found.advice.few_steps.kind == "SD-Turbo"
+    assert (found.steps, found.usual_fields["scheduler"]) == (1, "euler")
+    save_file(ldm_tensors(tiny_sd2()), tmp_path / "plain.safetensors")
+    plain = find_checkpoint(str(tmp_path / "plain.safetensors"), layout=layout)
+    assert plain.advice.few_steps is None
+
+
 def test_sdxl_turbo_as_a_single_file_is_of_512_pixels(tmp_path: Path) -> None:
     layout = save_diffusers_folder(tiny_sdxl(), tmp_path / "layout")
     file = save_ldm_file(tiny_sdxl(), tmp_path / "sd_xl_turbo_1.0_fp16.safetensors")

@@ -476,12 +476,12 @@ def test_a_lora_is_fetched_once_and_alone(
     cache: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with serve("org/loras", folder) as (address, asked):
-        files = address + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "ENDPOINT", address)
+    with serve("org/loras", folder) as hub:
+        files = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "ENDPOINT", hub.address)
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
         found = find_lora("org/loras/things/frog.safetensors")
         assert find_lora("org/loras/things/frog.safetensors") == found
-        assert asked == ["things/frog.safetensors"]
-        with pytest.raises(ModelError, match=r"name the file: org/loras/FILE\.safetensors"):
-            find_lora("org/loras")
+        assert hub.asked == ["things/frog.safetensors"]
+        with pytest.raises(ModelError, match=r"org/loras has no file no\.safetensors on the hub"):
+            find_lora("org/loras/no.safetensors")

@@ -21,7 +21,7 @@ from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.models.components.cache import ModelCache
 from sdloop.models.components.load import Components, load_components
 from sdloop.recipe.recipe import Recipe
-from sdloop.worker.asked import asked
+from sdloop.worker.options import worker_options
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,9 @@ def test_its_files_are_part_of_what_is_loaded(saved: Path) -> None:
 
 
 def test_a_worker_keeps_another_model_for_another_refiner() -> None:
-    one, other = (asked(["txt2img", "a cat", "--refiner", name], {}) for name in ("a", "b"))
+    one, other = (
+        worker_options(["txt2img", "a cat", "--refiner", name], {}) for name in ("a", "b")
+    )
     assert one is not None and other is not None
     assert one.model != other.model
 

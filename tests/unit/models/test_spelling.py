@@ -13,7 +13,7 @@ from safetensors.torch import save, save_file
 
 from sdloop.errors import FileError, ModelError, SdloopError
 from sdloop.images.input.read import open_image
-from sdloop.models.checkpoint.find import local_path
+from sdloop.models.checkpoint.addresses import local_path
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.components.pickles import unpickled
 from sdloop.pipeline.generate import generate

@@ -1,5 +1,6 @@
 """Listed timesteps and sigmas, and Align Your Steps: equal to diffusers, or a named error."""
 
+import importlib.util
 import inspect
 from dataclasses import replace
 from itertools import pairwise
@@ -276,9 +277,7 @@ def test_inspect_schedule_shows_them(here: Path) -> None:
 def test_a_missing_package_is_told_while_planning(
     here: Path, flags: list[str], package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sdloop.schedulers import names as scheduler_names
-
-    find = scheduler_names.importlib.util.find_spec
+    find = importlib.util.find_spec
     monkeypatch.setattr(
         "importlib.util.find_spec",
         lambda name, *rest: None if name == package else find(name, *rest),

@@ -10,7 +10,8 @@ from sdloop.errors import SettingError
 from sdloop.recipe.presets import PRESET_FIELDS, PRESETS, preset_fields
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
-from sdloop.schedulers.names import SCHEDULERS, is_known
+from sdloop.schedulers.names import SCHEDULERS
+from sdloop.schedulers.supported import is_known
 
 TRAILING = {"guidance_scale": 1.0, "timestep_spacing": "trailing"}
 EVERY = [f"{name}:{steps}" for name, preset in PRESETS.items() for steps in preset.rows]
@@ -123,12 +124,21 @@ def test_it_takes_the_place_of_settings_from_lower_sources() -> None:
         ({"image": "a.png", "strength": 0.3, "exact_steps": True}, 1),
         ({"image": "a.png", "mask": "m.png"}, 1),  # which is painted from noise
         ({"hires": 2.0, "strength": 0.5}, 2),
+        ({"hires": 2.0}, 2),
+        ({"image": "a.png", "factor": 2.0}, 2),
         ({"strength": 0.3}, 1),
     ],
 )
 def test_at_least_one_step_is_run_of_a_picture(settings: dict[str, Any], steps: int) -> None:
     assert made(preset="turbo", **settings)["steps"] == steps
     assert made(preset="turbo", steps=1, **settings)["steps"] == 1  # as it was asked for
+
+
+def test_a_refiner_needs_guidance_of_two_predictions() -> None:
+    """An LCM's own scale, such as 8, is none for a refiner."""
+    recipe = Recipe(prompt="", seed=0, refiner="a refiner")
+    with pytest.raises(SettingError, match="refiner cannot be combined with mini, whose UNet take"):
+        resolve(recipe, Model(embeds_guidance=True, refines=True))
 
 
 def test_a_negative_prompt_needs_the_guidance_that_a_preset_switches_off() -> None:
