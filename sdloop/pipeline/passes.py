@@ -58,6 +58,8 @@ def run(
             generators = _generators(stage)
         without_waits(stage.scheduler, components.device)
         begun = _begun(components, stage, begun, latents, generators, encode_input)
+        if not stage.goes_on:
+            generators = _step_generators(stage, generators)
         told = refined if stage.refines and refined is not None else conditioning
         if before is not None and stage.goes_on:
             told = told.since(steps_of(before.scheduler, before.timesteps)[-1] + 1)
@@ -100,6 +102,16 @@ def first_steps(
 
 def _generators(stage: Stage) -> list[Generator]:
     return seeded_generators([one.seed for one in stage.batch], stage.batch[0].rng)
+
+
+def _step_generators(stage: Stage, generators: list[Generator]) -> list[Generator]:
+    """The generators for the steps: those of the start, or new ones from other seeds."""
+    delta = stage.batch[0].eta_noise_seed_delta
+    if delta is None:
+        return generators
+    return seeded_generators(
+        [(one.seed + delta) % 2**64 for one in stage.batch], stage.batch[0].rng
+    )
 
 
 def _begun(

@@ -138,6 +138,7 @@ class Recipe:
     variation_seed: int | None = None
     variation_strength: float | None = None
     rng: str | None = None  # None is "cpu": files are older than this field
+    eta_noise_seed_delta: int | None = None
     # learned words
     embeddings: tuple[str, ...] | None = None
     embeddings_sha256: tuple[str, ...] | None = None
