@@ -110,6 +110,9 @@ class Recipe:
     resize: str | None = None
     background: str | None = None
     noise_level: int | None = None
+    depth_map: str | None = None
+    depth_map_sha256: str | None = None
+    image_guidance_scale: float | None = None
     # outpainting
     left: int | None = None
     right: int | None = None
