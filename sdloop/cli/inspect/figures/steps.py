@@ -41,8 +41,10 @@ def show_steps(
     settings, fields = asked(flags, seed=seed, quiet=out.quiet)
     wanted = Recipe.from_dict(fields)
     if every is not None:
-        check_whole("every", every, 1, wanted.steps)
+        check_whole("every", every, 1, wanted.steps or 1000)
     components, resolved = ready(wanted, settings)
+    if every is not None:  # the model may have decided how many steps there are
+        check_whole("every", every, 1, resolved.steps)
     from sdloop.inspection.steps import step_images
     from sdloop.loop import Step
     from sdloop.pipeline.generate import stream
