@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdloop.animation.write import write_moving
 from sdloop.cli.inspect.shared import asked, exists, ready, sheet_path, write_sheet
+from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.options.groups import given
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import RecipeOptions
@@ -13,6 +14,7 @@ from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.options.sheet import STEPS, SheetOptions
 from sdloop.cli.terminal.output import emit
 from sdloop.images.sheet import sheet
+from sdloop.pipeline.resolve import Resolver
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_whole
 
@@ -41,7 +43,7 @@ def show_steps(
     settings, fields = asked(flags, seed=seed, quiet=out.quiet)
     wanted = Recipe.from_dict(fields)
     if every is not None:
-        check_whole("every", every, 1, wanted.steps)
+        check_whole("every", every, 1, Resolver(image_opener())(wanted).recipe.steps)
     components, resolved = ready(wanted, settings)
     from sdloop.inspection.steps import step_images
     from sdloop.loop import Step
