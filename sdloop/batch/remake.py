@@ -147,12 +147,13 @@ def _is_here(recipe: Recipe, resolve: Resolve) -> bool:
 def located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
     """``recipe`` with the paths of its input pictures: as recorded, or next to the file."""
     found: dict[str, Any] = {}
-    for name in ("image", "mask"):
+    for name in ("image", "mask", "depth_map"):
         path = getattr(recipe, name)
         if path is None or (name == "mask" and path == ALPHA):
             continue
         if path == "-" and name not in changes:
-            raise FileError(f"its {name} came from standard input: name the file with --{name}")
+            flag = name.replace("_", "-")
+            raise FileError(f"its {name} came from standard input: name the file with --{flag}")
         places = [Path(path), folder / path, folder / Path(path).name]
         sha256 = getattr(recipe, f"{name}_sha256")
         same = (str(place) for place in places if _is(place, sha256))

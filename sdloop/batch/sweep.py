@@ -20,9 +20,11 @@ from sdloop.errors import SettingError
 from sdloop.recipe.check import PROMPTS, check_alone
 from sdloop.recipe.fields import ALIASES, SETTINGS, parse_value
 from sdloop.recipe.kinds import Number, Whole
+from sdloop.recipe.limits import MAX_SEED
 from sdloop.recipe.names import OLD_NAMES
 from sdloop.recipe.parse import parse_pair
 from sdloop.recipe.presets import preset_fields
+from sdloop.rules import check_whole
 
 MOST = 100_000  # values of a range of decimal numbers
 
@@ -218,6 +220,8 @@ def _check(axis: Axis) -> None:
         for value in (stretch[0], stretch[-1]) if isinstance(stretch, range) else stretch:
             for field, one in _parts(axis, value):
                 check_alone(field, one)
+                if field == "seed":  # 32 bits for all generators, as in --seed
+                    check_whole(field, one, 0, MAX_SEED)
         for value in () if isinstance(stretch, range) else stretch:
             _refuse_twice(axis, value, repr(value) in seen)
             seen.add(repr(value))

@@ -13,6 +13,7 @@ from sdloop.errors import NonFiniteError
 from sdloop.latents.noise import noise
 from sdloop.latents.philox import Philox
 from sdloop.latents.vae_memory import with_room
+from sdloop.schedulers.sending import constant
 
 
 @torch.no_grad()
@@ -109,13 +110,13 @@ def unscale(vae: Any, latents: Tensor) -> Tensor:
     return latents * std / factor + mean
 
 
-def _moments(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
+def _moments(vae: Any, latents: Tensor) -> tuple[Tensor | float, Tensor | float]:
     """Each channel's mean and standard deviation if the VAE's config has them; else 0 and 1."""
     mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
     if mean is None or std is None:
-        mean, std = (0.0,), (1.0,)
+        return 0.0, 1.0
     each = (1, -1, 1, 1)
-    return latents.new_tensor(mean).view(each), latents.new_tensor(std).view(each)
+    return constant(mean, latents).view(each), constant(std, latents).view(each)
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:

@@ -67,6 +67,7 @@ def parameters_of(
         "Mask blur": None if recipe.mask_blur is None else f"{recipe.mask_blur:.12g}",
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "Emphasis": None if recipe.emphasis == "a1111" else _EMPHASES[recipe.emphasis],
+        "ENSD": recipe.eta_noise_seed_delta,
         "RNG": "CPU" if recipe.rng is None else "NV",
         "TI hashes": _embedding_hashes(recipe),
         "Lora hashes": ", ".join(f"{k}: {v}" for k, v in made.get("lora_hashes", {}).items())
@@ -261,6 +262,7 @@ _TRANSLATIONS: Mapping[str, Callable[[str, _Settings], _Settings]] = {
         "variation_strength": 0.0,
     },
     "Variation seed strength": lambda text, _: {"variation_strength": float(text)},
+    "ENSD": lambda text, _: {"eta_noise_seed_delta": int(text)},
     "Size": _size,
     "Clip skip": lambda text, _: {"clip_skip": int(text)},
     "Hires upscale": lambda text, _: {"hires": float(text)},

@@ -23,13 +23,14 @@ class Start:
     """What a batch starts from.
 
     ``latents`` are on the UNet's device, noised to the first timestep. ``masked`` is what the loop
-    puts back at every step, and ``extra_channels`` are the additional inputs of an inpainting UNet
-    or an upscaler.
+    puts back at every step, ``extra_channels`` are the additional inputs of an inpainting UNet, an
+    upscaler or a depth model, and ``to_edit`` are the pictures' latents for InstructPix2Pix.
     """
 
     latents: Tensor
     masked: MaskedLatents | None = None
     extra_channels: ExtraChannels | None = None
+    to_edit: Tensor | None = None
 
     def with_extra_channels(self, conditioning: Conditioning) -> Conditioning:
         """``conditioning`` with the UNet's extra input channels."""
@@ -59,12 +60,21 @@ def start(
     seen = [encode_input(one) for one in batch]
     if components.max_noise_level is not None:
         return _for_upscaler(draws, seen, scheduler)
+    if components.edits:
+        # As in diffusers: the mean of the picture's distribution, not scaled.
+        means = torch.cat([one.encoded.mean for one in seen if one.encoded is not None])
+        noisy = draws.noise() * scheduler.init_noise_sigma
+        return Start(latents=noisy, to_edit=means.to(components.device))
     if recipe.mask is not None:
         return _within_masks(draws, seen, scheduler, timesteps)
     clean = draws.clean(seen)
     if recipe.enlarge == "latent":
         clean = enlarge(clean, *draws.size)
-    return Start(latents=_noised(scheduler, clean, draws.noise(), timesteps))
+    depths = [one.depth.to(components.device) for one in seen if one.depth is not None]
+    return Start(
+        latents=_noised(scheduler, clean, draws.noise(), timesteps),
+        extra_channels=ExtraChannels(channels=torch.cat(depths)) if depths else None,
+    )
 
 
 def handed_over(

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from sdloop.conditioning.encode import with_sizes
 from sdloop.conditioning.value import Conditioning
 from sdloop.errors import NonFiniteError
+from sdloop.guidance.editing import Editing
 from sdloop.guidance.losses.bound import loss_guidance_of
 from sdloop.guidance.losses.checkpointing import GradientCheckpointed
 from sdloop.guidance.perturbed_attention import Perturbed, skipping, with_identity_attention
@@ -26,6 +27,7 @@ from sdloop.pipeline.step_noise import seed_step_noise
 from sdloop.pipeline.tiled_unet import Windows
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.schedule import has_finished, steps_of
+from sdloop.schedulers.sending import Late, without_waits
 
 
 def run(
@@ -54,15 +56,18 @@ def run(
     for stage, before in zip(planned, (None, *planned), strict=False):
         if not stage.goes_on:
             generators = _generators(stage)
+        without_waits(stage.scheduler, components.device)
         begun = _begun(components, stage, begun, latents, generators, encode_input)
+        if not stage.goes_on:
+            generators = _step_generators(stage, generators)
         told = refined if stage.refines and refined is not None else conditioning
         if before is not None and stage.goes_on:
             told = told.since(steps_of(before.scheduler, before.timesteps)[-1] + 1)
-        finite = []
+        finite, late = [], Late[None]()
         for step in _denoised(stage, told, begun, generators, own):
             latents = step.latents
             finite.append(latents.isfinite().all())
-            index, ends = done + step.index, has_finished(stage.scheduler)
+            index, ends = done + step.index, has_finished(stage.scheduler, late)
             last = ends and stage is planned[-1]
             yield replace(step, index=index, total=index + 1 if last else total)
             if ends:
@@ -99,6 +104,16 @@ def _generators(stage: Stage) -> list[Generator]:
     return seeded_generators([one.seed for one in stage.batch], stage.batch[0].rng)
 
 
+def _step_generators(stage: Stage, generators: list[Generator]) -> list[Generator]:
+    """The generators for the steps: those of the start, or new ones from other seeds."""
+    delta = stage.batch[0].eta_noise_seed_delta
+    if delta is None:
+        return generators
+    return seeded_generators(
+        [(one.seed + delta) % 2**64 for one in stage.batch], stage.batch[0].rng
+    )
+
+
 def _begun(
     components: Components,
     stage: Stage,
@@ -130,10 +145,17 @@ def _denoised(
     recipe = stage.batch[0]  # all of a batch are equal in the fields that are used here
     seeds = [one.seed for one in stage.batch]
     seed_step_noise(stage.scheduler, begun.latents, seeds, rng=recipe.rng)
-    guide, scheduler = guided_by(recipe, stage.scheduler)
     components = stage.components
-    return own.denoised(
-        _unet(components, recipe, len(stage.batch), conditioning.weights),
+    unet = _unet(components, recipe, len(stage.batch), conditioning.weights)
+    guide, scheduler = guided_by(recipe, stage.scheduler)
+    if begun.to_edit is not None:
+        # Without guidance there is no such scale, and it is not used.
+        scale = 1.0 if recipe.image_guidance_scale is None else recipe.image_guidance_scale
+        unet = Editing(unet=unet, picture=begun.to_edit, image_guidance_scale=scale)
+        guide, scheduler = guided_by(recipe, stage.scheduler, unet.guide)
+    steering = loss_guidance_of(components, stage.batch, recipe.size)
+    yield from own.denoised(
+        unet,
         scheduler,
         begun.latents,
         begun.with_extra_channels(with_sizes(components, conditioning, stage.batch)),
@@ -144,8 +166,10 @@ def _denoised(
         eta=recipe.eta,
         generators=generators,
         masked=begun.masked,
-        loss_guidance=loss_guidance_of(components, stage.batch, recipe.size),
+        loss_guidance=steering,
     )
+    if steering is not None:
+        steering.check_last()
 
 
 def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor | None) -> Any:

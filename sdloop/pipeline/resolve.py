@@ -78,8 +78,10 @@ class Resolver:
             return picture
 
         @lru_cache(maxsize=_PICTURES)
-        def facts(image: str, mask: str | None, blur: float | None, invert: bool) -> InputFacts:
-            return input_facts(opened, image, mask=mask, blur=blur, invert=invert)
+        def facts(
+            image: str, mask: str | None, blur: float | None, invert: bool, depth: str | None
+        ) -> InputFacts:
+            return input_facts(opened, image, mask=mask, blur=blur, invert=invert, depth=depth)
 
         self._facts = facts
 
@@ -87,7 +89,8 @@ class Resolver:
         """The facts about a Recipe's input image and mask, if it has them."""
         if recipe.image is None:
             return None
-        return self._facts(recipe.image, recipe.mask, recipe.mask_blur, recipe.invert_mask)
+        blur, invert = recipe.mask_blur, recipe.invert_mask
+        return self._facts(recipe.image, recipe.mask, blur, invert, recipe.depth_map)
 
     def checkpoint(self, recipe: Recipe) -> Checkpoint:
         """The model that ``recipe`` names."""

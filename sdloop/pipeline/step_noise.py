@@ -10,6 +10,7 @@ from torch import Tensor
 from sdloop.latents.philox import from_philox
 from sdloop.schedulers.library_messages import no_library_messages
 from sdloop.schedulers.schedule import Scheduler
+from sdloop.schedulers.sending import sent
 from sdloop.schedulers.supported import check_packages
 
 Between = Callable[[Tensor, Tensor], Tensor]
@@ -53,7 +54,7 @@ def _brownian_noise(
     @no_library_messages()
     def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
         drawn: Tensor = path(sigma, sigma_next)
-        return drawn.to(latents.device)
+        return sent(drawn, latents.device)
 
     levels = scheduler.sigmas[scheduler.sigmas > 0]
     ends = levels.min().item(), levels.max().item()

@@ -24,7 +24,7 @@ PROMPTS = ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")
 # Settings that only some schedulers use.
 SCHEDULE_FIELDS = (
     *("sigmas", "timestep_spacing", "timesteps", "sigmas_list"),
-    *("learning_rate", "weight_decay", "stop_noise"),
+    *("learning_rate", "weight_decay", "stop_noise", "eta_noise_seed_delta"),
 )
 
 
@@ -148,4 +148,10 @@ def _check_prompts(given: Mapping[str, Any]) -> None:
 def check_scheduler(scheduler: str, knows: frozenset[str], values: Mapping[str, Any]) -> None:
     """Raise ``SettingError`` for settings that have no effect with the scheduler."""
     asked = {name: values.get(name) for name in SCHEDULE_FIELDS}
+    delta = values.get("eta_noise_seed_delta")
+    if delta is not None and "eta" in knows and not values["eta"]:
+        raise SettingError.of(
+            "eta_noise_seed_delta",
+            f"needs eta above 0 with the scheduler {scheduler}, got {delta}",
+        )
     check_known(scheduler, knows, {**asked, "eta": values["eta"] if values["eta"] > 0 else None})

@@ -13,6 +13,7 @@ from sdloop.recipe.guidance_grammar import (
 from sdloop.recipe.kinds import Flag, Loras, Number, Numbers, Pair, Several, Text, Whole
 from sdloop.recipe.limits import (
     MAX_LONG_SEED,
+    MAX_SEED,
     MAX_STEPS,
     REFINER_START,
     RNGS,
@@ -68,6 +69,10 @@ SEEDS = section("Prompts and seeds", {
         "Generator of the noise: torch's for the CPU, or philox, that of CUDA GPUs, with which "
         "A1111, Forge and stable-diffusion.cpp make their pictures.",
         metavar="NAME", usual=RNGS[0]),
+    "eta_noise_seed_delta": Field(Whole(1, MAX_SEED),
+        "Added to the seed for the noise that samplers such as euler-a add in their steps; A1111's "
+        "ENSD.",
+        aliases=("--ensd",), metavar="N"),
 }, for_all=False)
 
 MODEL = section("Model", {

@@ -54,6 +54,18 @@ class Defaults(Protocol):
         """The highest noise_level of an upscaler; None for other models."""
 
     @property
+    def sees_depth(self) -> bool:
+        """Whether the UNet is told how near each place of the input picture is."""
+
+    @property
+    def estimates_depth(self) -> bool:
+        """Whether the model can find out the depth of a picture by itself."""
+
+    @property
+    def edits(self) -> bool:
+        """Whether it is an InstructPix2Pix model, which edits an input picture."""
+
+    @property
     def refines(self) -> bool:
         """Whether a refiner finishes its pictures."""
 

@@ -110,6 +110,9 @@ class Recipe:
     resize: str | None = None
     background: str | None = None
     noise_level: int | None = None
+    depth_map: str | None = None
+    depth_map_sha256: str | None = None
+    image_guidance_scale: float | None = None
     # outpainting
     left: int | None = None
     right: int | None = None
@@ -135,6 +138,7 @@ class Recipe:
     variation_seed: int | None = None
     variation_strength: float | None = None
     rng: str | None = None  # None is "cpu": files are older than this field
+    eta_noise_seed_delta: int | None = None
     # learned words
     embeddings: tuple[str, ...] | None = None
     embeddings_sha256: tuple[str, ...] | None = None

@@ -10,6 +10,7 @@ from sdloop.images.input.read import InputFacts, OpenImage
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_edit import with_edit
 from sdloop.recipe.resolve_enlarge import with_tile
 from sdloop.recipe.resolve_losses import with_losses
 from sdloop.recipe.resolve_refiner import with_refiner
@@ -39,7 +40,7 @@ def resolve(
     that the Recipe was made with.
     """
     check_task(recipe, model)
-    recipe = with_usual(recipe, model)
+    recipe = with_edit(with_usual(recipe, model), model, picture)
     if picture is None:
         recipe = size_from_noise(recipe, model)
     else:
@@ -60,6 +61,7 @@ def facts_of(recipe: Recipe, open_image: OpenImage) -> InputFacts | None:
         mask=recipe.mask,
         blur=recipe.mask_blur,
         invert=recipe.invert_mask,
+        depth=recipe.depth_map,
     )
 
 

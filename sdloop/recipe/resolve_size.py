@@ -102,7 +102,7 @@ def _masked(recipe: Recipe, mask: MaskFacts | None) -> Recipe:
 
 def _with_start(recipe: Recipe, model: Defaults) -> Recipe:
     """``recipe`` with a default strength, if it has no start_step; at least one step must run."""
-    if model.max_noise_level is not None:  # an upscaler starts from noise
+    if model.max_noise_level is not None or model.edits:  # they start from noise
         return recipe
     if recipe.start_step is not None:
         check_whole("start_step", recipe.start_step, 0, recipe.steps - 1)

@@ -25,9 +25,10 @@ class SchedulerName:
 
     ``knows`` lists the optional settings that it supports: ``sigmas`` (other spacings of the noise
     levels), ``spacing`` (``timestep_spacing``), ``timesteps`` and ``sigmas_list`` (explicit lists),
-    ``ays`` (Align Your Steps), ``by_strength`` (see ``BY_STRENGTH``) and ``eta``; ``sample``, if
-    it supports this prediction type; and ``edm``, if it is only for UNets trained with EDM (Karras
-    et al. 2022, arXiv:2206.00364).
+    ``ays`` (Align Your Steps), ``by_strength`` (see ``BY_STRENGTH``), ``step_noise`` (it draws
+    noise in its steps, one with ``eta`` only if that is above 0) and ``eta``; ``sample``, if it
+    supports this prediction type; and ``edm``, if it is only for UNets trained with EDM (Karras et
+    al. 2022, arXiv:2206.00364).
     ``descent`` is a torch optimiser used as a scheduler, see ``sdloop.schedulers.optimisers``, and
     ``decay`` says that it has a ``weight_decay``.
     """
@@ -70,26 +71,26 @@ _SDE = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
 SCHEDULERS: Mapping[str, SchedulerName] = {
     entry.name: entry
     for entry in (
-        _entry("ddim", "DDIM", "DDIM", "spacing eta sample"),
-        _entry("ddpm", "DDPM", "DDPM", "spacing timesteps ays sample"),
+        _entry("ddim", "DDIM", "DDIM", "spacing eta step_noise sample"),
+        _entry("ddpm", "DDPM", "DDPM", "spacing timesteps ays step_noise sample"),
         _entry("pndm", "PNDM", "PLMS", "spacing", skip_prk_steps=True),
         _entry("lms", "LMSDiscrete", "LMS", "sigmas spacing sample"),
         _entry(
             "euler", "EulerDiscrete", "Euler", "sigmas spacing timesteps sigmas_list ays sample"
         ),
-        _entry("euler-a", "EulerAncestralDiscrete", "Euler a", "spacing"),
+        _entry("euler-a", "EulerAncestralDiscrete", "Euler a", "spacing step_noise"),
         _entry("heun", "HeunDiscrete", "Heun", "sigmas spacing timesteps ays sample"),
         _entry("dpm2", "KDPM2Discrete", "DPM2", "sigmas spacing"),
-        _entry("dpm2-a", "KDPM2AncestralDiscrete", "DPM2 a", "sigmas spacing"),
+        _entry("dpm2-a", "KDPM2AncestralDiscrete", "DPM2 a", "sigmas spacing step_noise"),
         _entry("dpmpp-2m", "DPMSolverMultistep", "DPM++ 2M", f"{_LISTED} spacing", **_DPMPP),
         _entry("dpmpp-2m-sde", "DPMSolverMultistep", "DPM++ 2M SDE", f"{_LISTED} spacing", **_SDE),
         _entry("dpmpp-2s", "DPMSolverSinglestep", "DPM++ 2S", _LISTED, **_DPMPP),
         _entry("dpmpp-sde", "DPMSolverSDE", "DPM++ SDE", "sigmas spacing"),
         _entry("deis", "DEISMultistep", "DEIS", "sigmas spacing sample"),
         _entry("unipc", "UniPCMultistep", "UniPC", "sigmas spacing sample"),
-        _entry("sa-solver", "SASolver", "SA-Solver", "sigmas spacing sample"),
-        _entry("lcm", "LCM", "LCM", "timesteps by_strength sample"),
-        _entry("tcd", "TCD", "TCD", "eta timesteps sample"),
+        _entry("sa-solver", "SASolver", "SA-Solver", "sigmas spacing step_noise sample"),
+        _entry("lcm", "LCM", "LCM", "timesteps by_strength step_noise sample"),
+        _entry("tcd", "TCD", "TCD", "eta timesteps step_noise sample"),
         _entry("edm-euler", "EDMEuler", "EDM Euler", "edm"),
         _entry("edm-dpmpp-2m", "EDMDPMSolverMultistep", "EDM DPM++ 2M", "edm"),
         # Smaller betas than usual, so that Adam forgets sooner: there are only about 15 steps.

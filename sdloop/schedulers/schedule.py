@@ -14,6 +14,7 @@ from sdloop.schedulers.library_messages import no_library_messages
 from sdloop.schedulers.names import BY_STRENGTH, SCHEDULERS, SIGMAS, class_of
 from sdloop.schedulers.optimisers import Descent
 from sdloop.schedulers.prediction import predict_denoised
+from sdloop.schedulers.sending import Late
 from sdloop.schedulers.supported import check_packages
 
 # The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
@@ -145,9 +146,14 @@ def noise_levels(scheduler: Scheduler) -> list[float]:
     return [float(level) for level in levels]
 
 
-def has_finished(scheduler: Scheduler) -> bool:
-    """Whether further steps would change nothing, as with an optimiser that has finished."""
-    return isinstance(scheduler, Descent) and scheduler.finished
+def has_finished(scheduler: Scheduler, late: Late[None]) -> bool:
+    """Whether further steps would change nothing, as with an optimiser that has finished.
+
+    ``late`` belongs to this run of the loop: on a GPU, the answer is that of the step before.
+    """
+    if not isinstance(scheduler, Descent):
+        return False
+    return any(bool(finished) for finished, _ in late(scheduler.finished, None))
 
 
 def unet_calls(scheduler: Scheduler, timesteps: Tensor, row: int) -> int:

@@ -22,6 +22,7 @@ _SETTINGS = {
     "learning_rate": "descent",
     "stop_noise": "descent",
     "weight_decay": "decay",
+    "eta_noise_seed_delta": "step_noise",
 }
 
 

@@ -183,6 +183,8 @@ def test_the_list_as_json_lines(cache: Path, fp16: Path) -> None:
         "path": str(snapshot),
         "family": "sdxl",
         "paints": False,
+        "sees_depth": False,
+        "edits": False,
         "native_size": [32, 32],
         "prediction_type": "epsilon",
         "bytes": weights_of(fp16),

@@ -25,6 +25,7 @@ RECIPE = Recipe(
     guidance_scale=7.5,
     width=16,
     height=8,
+    steps=25,
     scheduler="euler",
     sigmas="uniform",
 )

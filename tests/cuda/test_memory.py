@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.pictures import sketch
 from helpers.pretended_cuda import PretendedCuda
 
 from sdloop.batch import fitting
@@ -49,8 +50,8 @@ def peak_of_run(model: LoadedModel, recipe: Recipe, count: int) -> int:
         {},
         {"hires": 2.0, "strength": 0.5},
         {"guidance_interval": "0..1"},  # the first steps have half of the rows
-        {"guidance_schedule": "linear:1..5"},
-        {"image": SKETCH, "strength": 0.7},
+        pytest.param({"guidance_schedule": "linear:1..5"}, marks=pytest.mark.slow),
+        pytest.param({"image": SKETCH, "strength": 0.7}, marks=pytest.mark.slow),
     ],
     ids=["plain", "hires", "interval", "schedule", "img2img"],
 )
@@ -62,8 +63,10 @@ def test_what_is_measured_is_the_peak_of_the_whole_plan(
     assert measured == pytest.approx(peak_of_run(model, recipe, 2), rel=0.02)
 
 
-def test_outpainting_is_measured_at_its_largest_window(model: LoadedModel) -> None:
-    recipe = resolved(model, image=SKETCH, width=None, height=None, right=16)
+def test_outpainting_is_measured_at_its_largest_window(model: LoadedModel, tmp_path: Path) -> None:
+    sketch(32, 32).save(tmp_path / "small.png")
+    small = {"image": str(tmp_path / "small.png"), "width": None, "height": None}
+    recipe = resolved(model, **small, right=8, steps=1)
     assert fitting._peak(model, [recipe], open_image) == pytest.approx(
         peak_of_run(model, recipe, 1), rel=0.1
     )

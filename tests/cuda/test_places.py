@@ -53,14 +53,17 @@ def latents(components: Components, **settings: Any) -> torch.Tensor:
     return generate(components, Recipe(**(USUAL | settings)))[0].latents
 
 
-@pytest.mark.parametrize("away", ["text_encoder", "vae"])
+STEERED = {"losses": [f"like={SKETCH}:2"], "loss_every": 2, "hires": 1.5, "strength": 0.5}
+
+
 @pytest.mark.parametrize(
-    "settings",
+    ("away", "settings"),
     [
-        {"image": SKETCH, "strength": 0.9},
-        {"losses": [f"like={SKETCH}:2"], "loss_every": 1, "hires": 2.0, "strength": 0.5},
+        ("text_encoder", {"image": SKETCH, "strength": 0.9}),
+        ("vae", {"image": SKETCH, "strength": 0.9}),
+        ("vae", STEERED),
     ],
-    ids=["img2img", "like-hires"],
+    ids=["text", "vae", "vae-steered"],
 )
 def test_encoders_and_vae_may_be_elsewhere(
     both: tuple[Components, Components], away: str, settings: dict[str, Any]

@@ -14,13 +14,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from helpers.fake_hub import forge_cache
 from helpers.forked import Nursery
-from helpers.tiny import save_diffusers_folder, tiny_sd1, tiny_sdxl
+from helpers.tiny import (
+    save_diffusers_folder,
+    tiny_depth,
+    tiny_pix2pix,
+    tiny_refiner,
+    tiny_sd1,
+    tiny_sdxl,
+)
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -36,12 +44,17 @@ PAGES = {
 HUB = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": (tiny_sd1, None),
     "stabilityai/stable-diffusion-xl-base-1.0": (tiny_sdxl, "fp16"),
+    "stabilityai/stable-diffusion-xl-refiner-1.0": (tiny_refiner, "fp16"),
+    "stabilityai/stable-diffusion-2-depth": (tiny_depth, None),
+    "timbrooks/instruct-pix2pix": (partial(tiny_pix2pix, "sd1"), None),
 }
 # What a reader types in a block of "console" is not run here: it installs, takes hours, waits for a
 # reader, or needs a large model.
 CONSOLE = (
     *("python3 -m venv", ".venv/bin/", "python examples/train_mini/"),
     *("sdloop pick out", "sdloop upscale small.png"),
+    'sdloop txt2img "a lighthouse" --model stabilityai/stable-diffusion-xl-base-1.0 --unet',
+    "sdloop models stabilityai/stable-diffusion-xl-base-1.0 --unet",
 )
 SHELL_SYNTAX = re.compile(r"[|;$<>*&]")
 

@@ -15,6 +15,9 @@ class Model:
     max_noise_level: int | None = None
     reads_twice: bool = False
     refines: bool = False
+    sees_depth: bool = False
+    estimates_depth: bool = False
+    edits: bool = False
     guidance_scale: float = 7.5
     steps: int = 25
     embeds_guidance: bool = False

@@ -23,6 +23,9 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    DPTConfig,
+    DPTForDepthEstimation,
+    DPTImageProcessor,
 )
 
 import sdloop
@@ -231,6 +234,38 @@ def tiny_inpaint(family: str, seed: int = 0) -> Components:
     return replace(ordinary, unet=unet)
 
 
+def tiny_pix2pix(family: str, seed: int = 0) -> Components:
+    """InstructPix2Pix of "sd1", "sd2" or "sdxl": its UNet also sees the picture to edit."""
+    ordinary = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}[family](seed)
+    with _seeded(seed + 1):
+        unet = UNet2DConditionModel.from_config(ordinary.unet.config, in_channels=8).eval()
+    return replace(ordinary, unet=unet)
+
+
+def tiny_depth(seed: int = 0) -> Components:
+    """Stable Diffusion 2's depth model: a fifth channel, and DPT, which looks at 32x32 pixels."""
+    ordinary = tiny_sd2(seed)
+    config = DPTConfig(
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=64,
+        image_size=32,
+        patch_size=8,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8, 16, 24, 32],
+        fusion_hidden_size=16,
+    )
+    with _seeded(seed + 1):
+        return replace(
+            ordinary,
+            unet=UNet2DConditionModel.from_config(ordinary.unet.config, in_channels=5).eval(),
+            depth_estimator=DPTForDepthEstimation(config).eval(),
+            depth_processor=DPTImageProcessor(size={"height": 32, "width": 32}),
+            scheduler_config=PNDM,
+        )
+
+
 def tiny_upscaler(seed: int = 0) -> Components:
     """The x4 upscaler: SD2's text encoder, a UNet of seven channels, a VAE of three blocks."""
     with _seeded(seed):
@@ -310,6 +345,12 @@ def save_diffusers_folder(
             part.save_pretrained(folder / name)
         else:
             part.save_pretrained(folder / name, variant=variant, **options)
+    if components.depth_estimator is not None:
+        index["_class_name"] = "StableDiffusionDepth2ImgPipeline"
+        index["depth_estimator"] = ["transformers", "DPTForDepthEstimation"]
+        index["feature_extractor"] = ["transformers", "DPTFeatureExtractor"]
+        components.depth_estimator.save_pretrained(folder / "depth_estimator")
+        components.depth_processor.save_pretrained(folder / "feature_extractor")
     write_json(folder / "scheduler" / "scheduler_config.json", components.scheduler_config)
     write_json(folder / "model_index.json", index)
     return folder

@@ -29,7 +29,8 @@ def check_readers(
             f"prompt must come from one place, got {arguments[0]!r} and a prompt file"
         )
     texts = list(arguments) if arguments else []
-    readers = {"mask": flags.get("mask"), "from_file": seeds.from_file, "config": seeds.config}
+    readers = {name: flags.get(name) for name in ("mask", "depth_map")}
+    readers |= {"from_file": seeds.from_file, "config": seeds.config}
     readers |= {f"prompt {number}": text for number, text in enumerate(texts, start=1)}
     check_stdin(flags.get("images", []), readers)
 

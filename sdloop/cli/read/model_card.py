@@ -46,6 +46,8 @@ def summary(checkpoint: "Checkpoint") -> dict[str, Any]:
         "path": str(checkpoint.path),
         "family": checkpoint.family,
         "paints": checkpoint.paints,
+        "sees_depth": checkpoint.sees_depth,
+        "edits": checkpoint.edits,
         "native_size": checkpoint.native_size,
         "prediction_type": checkpoint.prediction_type,
         "bytes": bytes_on_disk(checkpoint),
@@ -143,7 +145,8 @@ def _part_cells(part: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def family_text(facts: Mapping[str, Any]) -> str:
-    return f"{facts['family']} inpainting" if facts["paints"] else str(facts["family"])
+    kinds = {"paints": "inpainting", "sees_depth": "depth", "edits": "InstructPix2Pix"}
+    return " ".join([facts["family"], *(kind for key, kind in kinds.items() if facts[key])])
 
 
 def size_text(size: tuple[int, int]) -> str:

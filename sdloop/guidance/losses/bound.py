@@ -76,7 +76,7 @@ def _bound(
             return losses.roughness
         case "palette":
             levels = torch.tensor([ImageColor.getrgb(one)[:3] for one in named.colours])
-            return partial(losses.palette, colours=levels / 255)
+            return partial(losses.palette, colours=(levels / 255).to(components.device))
         case "like":
             return _like(named, hashes, size, components.device)
         case "clip":

@@ -1,5 +1,6 @@
 """Masks: grey pictures at the input picture's size that mark which part to paint."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sdloop.errors import FileError
@@ -19,12 +20,17 @@ def input_facts(
     mask: str | None = None,
     blur: float | None = None,
     invert: bool = False,
+    depth: str | None = None,
 ) -> InputFacts:
-    """What a Recipe needs to know about the picture ``image`` and its mask, if there is one.
+    """What a Recipe needs to know about the picture ``image``, its mask and its depth map.
 
-    Raises ``FileError`` for a file that cannot be read, and for a mask that does not fit.
+    Raises ``FileError`` for a file that cannot be read, and for one that does not fit.
     """
     picture = open_image(image)
+    if depth is not None:
+        drawn_depth = open_image(depth)
+        _check_proportions(drawn_depth, picture, "a depth map")
+        return replace(picture.facts, depth_sha256=drawn_depth.sha256)
     if mask is None:
         return picture.facts
     drawn = None if mask == ALPHA else open_image(mask)
@@ -64,6 +70,18 @@ def painted_mask(
     return mask.filter(ImageFilter.GaussianBlur(blur)) if blur else mask
 
 
+def _check_proportions(drawn: InputImage, picture: InputImage, what: str) -> None:
+    """Raise ``FileError`` for other proportions than the picture's, to within one pixel."""
+    width, height = picture.image.size
+    one = drawn.image
+    differs = abs(one.width * height - one.height * width) > max(width, height)
+    if one.size != (width, height) and differs:
+        raise FileError(
+            f"{drawn.name} is {one.width}x{one.height} and {picture.name} {width}x{height}: "
+            f"{what} must have the picture's size, or its proportions"
+        )
+
+
 def _transparency(picture: InputImage) -> "Image":
     from PIL import Image, ImageOps
 
@@ -82,13 +100,7 @@ def _grey(drawn: InputImage, picture: InputImage, *, tell: bool) -> "Image":
         sheet = Image.new("RGBA", mask.size, "black")
         sheet.alpha_composite(mask)
         mask = sheet.convert("RGB")
-    # The mask must have the picture's proportions, to within one pixel.
-    differs = abs(mask.width * height - mask.height * width) > max(width, height)
-    if mask.size != (width, height) and differs:
-        raise FileError(
-            f"{drawn.name} is {mask.width}x{mask.height} and {picture.name} {width}x{height}: "
-            "a mask must have the picture's size, or its proportions"
-        )
+    _check_proportions(drawn, picture, "a mask")
     grey = without_labels(mask, drawn.name, tell=tell).convert("L")
     if grey.size == (width, height):
         return grey

@@ -57,12 +57,14 @@ class MaskFacts:
 class InputFacts:
     """What a Recipe stores of a picture: the sha256 of its file, and its upright (width, height).
 
-    ``mask`` has the same for its mask, if there is one.
+    ``mask`` has the same for its mask, if there is one, and ``depth_sha256`` the hash of its depth
+    map.
     """
 
     sha256: str
     size: Size
     mask: MaskFacts | None = None
+    depth_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

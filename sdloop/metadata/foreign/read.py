@@ -10,6 +10,7 @@ from sdloop.metadata.foreign import easydiffusion
 from sdloop.metadata.foreign.comfyui import is_graph, read_graph
 from sdloop.metadata.foreign.flat import read_flat
 from sdloop.metadata.foreign.invokeai import read_invokeai, read_sd_metadata
+from sdloop.metadata.foreign.invokeai_dream import dream_settings
 from sdloop.metadata.foreign.invokeai_graph import graph_settings
 from sdloop.metadata.foreign.mflux import is_mflux, read_mflux
 from sdloop.metadata.foreign.sdcpp import is_sdcpp, read_sdcpp
@@ -19,7 +20,7 @@ __all__ = ["KEYWORDS", "Foreign", "Source", "read_foreign"]
 
 # The keywords of these programs' PNG texts, besides A1111's "parameters".
 KEYWORDS = (
-    *("invokeai_metadata", "invokeai_graph", "sd-metadata", "prompt", "Comment"),
+    *("invokeai_metadata", "invokeai_graph", "sd-metadata", "Dream", "prompt", "Comment"),
     *easydiffusion.KEYWORDS,
 )
 
@@ -60,6 +61,8 @@ def _invokeai(texts: Mapping[str, str]) -> Foreign | None:
 
 def _sd_metadata(texts: Mapping[str, str]) -> Foreign | None:
     values = _object(texts.get("sd-metadata")) or {}
+    if "image" not in values and (told := dream_settings(texts.get("Dream", ""))) is not None:
+        values = {"image": told}
     return read_sd_metadata(values) if isinstance(values.get("image"), dict) else None
 
 

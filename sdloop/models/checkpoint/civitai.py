@@ -63,6 +63,16 @@ def _fetch(address: CivitaiAddress, announced: Announced, watch: Watch) -> None:
             receive(ask, file, watch, size=None, sha256=sha256, what=what)
 
 
+def held_files() -> Iterator[tuple[str, Path]]:
+    """Each file in the cache, with the address that it was downloaded from."""
+    for home in _files(cache_folder() / "civitai"):
+        version, *choices = home.name.split("-")
+        query = f"?{'&'.join(choices)}" if choices else ""
+        for path in _files(home):
+            if version.isdecimal() and not path.name.endswith(PART):
+                yield f"https://civitai.com/api/download/models/{version}{query}", path
+
+
 def _home(address: CivitaiAddress) -> Path:
     """The folder of one file: its name is made of what selects the file."""
     choices = [f"{key}={value}" for key, value in sorted(address.choices.items())]

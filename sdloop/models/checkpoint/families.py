@@ -22,20 +22,20 @@ CLASSES: Mapping[str, tuple[str, ...]] = {
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
     "tokenizer_2": ("CLIPTokenizer", "CLIPTokenizerFast"),
     "low_res_scheduler": ("DDPMScheduler", "DDPMParallelScheduler"),
+    "depth_estimator": ("DPTForDepthEstimation",),
 }
 
 # Parts of an index that text-to-image does not need.
 _IGNORED = frozenset({"scheduler", "safety_checker", "feature_extractor", "image_encoder"})
 
 # A UNet's input channels: the latents; for an upscaler also the colours of the small picture; for
-# inpainting also the mask and the latents of the masked picture.
+# inpainting also the mask and the latents of the masked picture; for depth also how near each
+# place is; for InstructPix2Pix also the latents of the picture to edit.
 LATENTS = 4
+DEPTH = 5
 UPSCALING = 7
+EDITING = 8
 PAINTING = 9
-_BY_CHANNELS = {
-    5: "a depth-to-image model",
-    8: "an InstructPix2Pix model",
-}
 
 
 def class_name(config: Mapping[str, Any]) -> str | None:
@@ -79,6 +79,8 @@ def check_index(source: str, index: Mapping[str, Any], *, refines: bool = False)
         needed += ["text_encoder_2", "tokenizer_2"]
     if "low_res_scheduler" in parts:
         needed.append("low_res_scheduler")
+    if "depth_estimator" in parts:
+        needed.append("depth_estimator")
     for name in needed:
         if name not in parts:
             raise ModelError(f"{source} is a {pipeline} without {name}: {SUPPORTED}")
@@ -140,13 +142,14 @@ def check_unet(source: str, unet: Mapping[str, Any]) -> None:
     """Raise ``ModelError`` for a UNet that needs inputs that sdloop does not provide.
 
     It provides latents, a timestep, text embeddings and the guidance scale; to inpainting UNets
-    also the mask and the masked picture, to upscalers also the small picture and its noise level.
+    also the mask and the masked picture, to upscalers also the small picture and its noise level,
+    to those for depth and for editing also a depth map or the picture.
     """
     channels = _whole(source, unet, "in_channels", LATENTS)
-    if channels not in (LATENTS, UPSCALING, PAINTING):
-        kind = _BY_CHANNELS.get(channels, "another model")
+    if channels not in (LATENTS, DEPTH, UPSCALING, EDITING, PAINTING):
         raise ModelError(
-            f"{source} is {kind}, whose UNet takes {channels} channels instead of 4: {SUPPORTED}"
+            f"{source} is another model, whose UNet takes {channels} channels instead of 4: "
+            f"{SUPPORTED}"
         )
     for key in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
         if unet.get(key) is not None and (key, channels) != ("num_class_embeds", UPSCALING):

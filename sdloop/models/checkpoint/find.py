@@ -110,14 +110,14 @@ def _found(
         else:
             path = single_file(place.model, at, place.file, may_fetch=may_fetch)
             folder = path.parents[place.file.count("/")]
-            found = _read_file(name, path, layout, refines=refines)
+            found = read_file(name, path, layout, refines=refines)
         return dataclasses.replace(found, revision=folder.name, asked_revision=revision)
     if revision is not None:
         raise SettingError(f"revision is only for hub models, which {name} is not: {revision!r}")
     path = place if isinstance(place, Path) else civitai_file(place, may_fetch=may_fetch)
     if path.is_dir():
         return read_folder(name, path, variant, refines=refines)
-    return _read_file(name, path, layout, refines=refines)
+    return read_file(name, path, layout, refines=refines)
 
 
 def _found_refiner(name: str, variant: str | None, *, may_fetch: bool) -> Checkpoint:
@@ -164,7 +164,10 @@ def read_folder(
     )
 
 
-def _read_file(name: str, path: Path, layout: Path | None, *, refines: bool) -> Checkpoint:
+def read_file(
+    name: str, path: Path, layout: Path | None = None, *, refines: bool = False
+) -> Checkpoint:
+    """The model in a single file; it may lack a VAE."""
     if path.suffix.lower() not in _ENDINGS:
         raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
     header = read_header(path)

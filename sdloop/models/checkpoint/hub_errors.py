@@ -71,6 +71,11 @@ def _reason(
             return f"{model} has no revision {revision!r} on the hub"
         case errors.RepositoryNotFoundError():
             return f"{why}, and the hub has no such model, or it is private (`hf auth login`)"
+        case errors.DisabledRepoError():
+            return f"{why}, and the hub has disabled it"
+        case errors.HfHubHTTPError() if error.response.status_code in (401, 403):
+            status = error.response.status_code
+            return f"{why}, and the hub does not accept your login ({status}): `hf auth login`"
         case errors.HfHubHTTPError():
             return f"{why}, and {refusal('the hub', error.response)}"
         case errors.HTTPError() if underway:  # type: ignore[attr-defined]

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdloop.errors import ModelError
-from sdloop.models.checkpoint.families import LATENTS, PAINTING, SUPPORTED, UPSCALING, check_unet
+from sdloop.models.checkpoint.families import (
+    DEPTH,
+    LATENTS,
+    PAINTING,
+    SUPPORTED,
+    UPSCALING,
+    check_unet,
+)
 from sdloop.models.checkpoint.headers import Header, read_numbers
 
 # The prefixes of each part's tensor names in a single file.
@@ -181,15 +188,15 @@ def _edm(header: Header) -> dict[str, Any]:
 def predicts_velocity(header: Header) -> bool:
     """Whether a Stable Diffusion 2 file is the 768-v model, which has the same shapes as the base.
 
-    Checked in this order: the ModelSpec metadata; inpainting models, which are based on the base
-    model (as in diffusers); the last training step of both base models (as in diffusers); the
-    spread of one bias, which differs between them (as in ComfyUI, supported_models.py, SD20).
+    Checked in this order: the ModelSpec metadata; inpainting and depth models, which are based on
+    the base model (as in diffusers); the last training step of both base models (as in diffusers);
+    the spread of one bias, which differs between them (as in ComfyUI, supported_models.py, SD20).
     Otherwise 768-v, as in diffusers.
     """
     declared = header.notes.get(_DECLARED)
     if declared is not None:
         return declared.startswith("v")
-    if channels_of_file(header) == PAINTING:
+    if channels_of_file(header) in (PAINTING, DEPTH):
         return False
     if _whole(header, "global_step") == 875000:
         return False

@@ -61,7 +61,7 @@ def _tensors(name: str, checkpoint: Checkpoint) -> Iterator[tuple[str, int, int 
     for file in checkpoint.weights[name]:
         header = read_header(file)
         # A single file may hold all parts, distinguished by name prefixes.
-        own = [tensor for tensor in header.tensors if tensor.startswith(PREFIXES[name])]
+        own = [tensor for tensor in header.tensors if tensor.startswith(PREFIXES.get(name, ("",)))]
         for tensor in own or header.tensors:
             shape = header.tensors[tensor]
             kind, start, end = header.offsets.get(tensor, ("", 0, 0))

@@ -171,8 +171,13 @@ def _ask(url: str, own: Mapping[str, str], headers: Mapping[str, str]) -> Iterat
 
 def _link(blob: Path, pointer: Path) -> None:
     """Put a file of a snapshot in its place: a relative link, so that the cache can be moved."""
+    from huggingface_hub import constants
+
     pointer.parent.mkdir(parents=True, exist_ok=True)
     pointer.unlink(missing_ok=True)
+    if constants.HF_HUB_DISABLE_SYMLINKS:
+        shutil.move(blob, pointer)
+        return
     try:
         pointer.symlink_to(os.path.relpath(blob, pointer.parent))
     except FileExistsError:  # another process was faster

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdloop.models.checkpoint.advice import Advice
-from sdloop.models.checkpoint.families import PAINTING
+from sdloop.models.checkpoint.families import DEPTH, EDITING, PAINTING
 from sdloop.models.checkpoint.folder import Configs
 
 
@@ -140,6 +140,21 @@ class Checkpoint:
     def paints(self) -> bool:
         """Whether it is an inpainting model, whose UNet takes a mask and the masked picture too."""
         return bool(self.configs["unet"].get("in_channels") == PAINTING)
+
+    @property
+    def sees_depth(self) -> bool:
+        """Whether the UNet is told how near each place of the picture is."""
+        return bool(self.configs["unet"].get("in_channels") == DEPTH)
+
+    @property
+    def estimates_depth(self) -> bool:
+        """Whether it has a part that finds out the depth of a picture."""
+        return "depth_estimator" in self.configs
+
+    @property
+    def edits(self) -> bool:
+        """Whether it is an InstructPix2Pix model, whose UNet takes the picture to edit too."""
+        return bool(self.configs["unet"].get("in_channels") == EDITING)
 
     @property
     def refines(self) -> bool:

@@ -15,6 +15,7 @@ STEMS: Mapping[str, str] = {
     "vae": "diffusion_pytorch_model",
     "text_encoder": "model",
     "text_encoder_2": "model",
+    "depth_estimator": "model",
 }
 
 # transformers' name for a text encoder's weights in a pickle; diffusers has one name for both kinds

@@ -12,12 +12,13 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdloop.errors import ModelError, SettingError
-from sdloop.models.checkpoint.families import PAINTING
+from sdloop.models.checkpoint.families import DEPTH, EDITING, PAINTING
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hashes import is_copy
 from sdloop.models.checkpoint.tokenizer import load_tokenizer
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.components import single_file
+from sdloop.models.components.depth import load_depth_estimator, load_depth_processor
 from sdloop.models.components.device import (
     make_current,
     pick_device,
@@ -40,6 +41,8 @@ class Components:
     ``refiner`` is the model of SDXL's second stage. SDXL's own refiner has only one text encoder,
     the second, which stands here as its ``tokenizer`` and ``text_encoder``; ``scores`` says that
     its UNet is conditioned on an aesthetic score.
+    ``depth_estimator`` and ``depth_processor`` are those of a depth model, if it has them: DPT, and
+    what scales pictures for it.
     ``checkpoint`` is None for parts that were put together by hand.
     ``runs_on`` and ``computes_in`` are the device and precision that it was loaded for. By default
     they are the UNet's, which are others while the UNet waits elsewhere between its calls
@@ -58,9 +61,26 @@ class Components:
     max_noise_level: int | None = None
     refiner: Components | None = None
     scores: bool = False
+    depth_estimator: Any = None
+    depth_processor: Any = None
     checkpoint: Checkpoint | None = None
     runs_on: torch.device | None = None
     computes_in: torch.dtype | None = None
+
+    @property
+    def sees_depth(self) -> bool:
+        """Whether the UNet is told how near each place of the picture is."""
+        return bool(self.unet.config.in_channels == DEPTH)
+
+    @property
+    def estimates_depth(self) -> bool:
+        """Whether it can find out the depth of a picture by itself."""
+        return self.depth_estimator is not None
+
+    @property
+    def edits(self) -> bool:
+        """Whether it is an InstructPix2Pix model, whose UNet takes the picture to edit too."""
+        return bool(self.unet.config.in_channels == EDITING)
 
     @property
     def refines(self) -> bool:
@@ -229,6 +249,8 @@ def _components(model: Checkpoint, parts: Mapping[str, Any]) -> Components:
                 f"{model.name}: {part} has {len(tokenizer)} words, its encoder {words}"
             )
     named = {**parts, **tokenizers}
+    if "depth_estimator" in parts:
+        named["depth_processor"] = load_depth_processor(model.path)
     if model.family == "refiner":
         named = {name.removesuffix("_2"): part for name, part in named.items()}
     return Components(
@@ -248,6 +270,9 @@ def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.
     config, files = model.configs[part], model.weights[part]
     where = files[0] if len(files) == 1 else files[0].parent
     source = f"{part} in {where}"
+    if part == "depth_estimator":
+        tensors = read_tensors(files, torch.device("cpu"), torch.float32)
+        return load_depth_estimator(config, tensors, source, device)
     module = empty_module(part, config, source)
     if files[0] in (model.path, model.vae_path, model.unet_path):
         tensors = single_file.read_part(part, files[0], module, device, dtype)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from helpers.pretended_cuda.functions import Functions, lifted, was_named
+from helpers.pretended_cuda.functions import Functions, is_pinned, lifted, was_named
 from helpers.pretended_cuda.memory import Memory
 from helpers.pretended_cuda.places import place
 from helpers.pretended_cuda.tensor import CUDA, Pretended, numbers_of, rounded_as_tf32
@@ -31,6 +31,7 @@ _SIZED = {
     *(aten.nonzero.default, aten.masked_select.default, aten._unique2.default),
     *(aten.unique_dim.default, aten.unique_consecutive.default, aten.equal.default),
     *(aten.is_nonzero.default, aten.repeat_interleave.Tensor, aten.bincount.default),
+    aten._linalg_check_errors.default,  # reads whether a matrix was singular
 }
 
 
@@ -49,6 +50,7 @@ class PretendedCuda(TorchDispatchMode):
         super().__init__()
         self.waits: Counter[tuple[str, str]] = Counter()
         self.operations: Counter[str] = Counter()
+        self._coming: list[tuple[Tensor, Tensor]] = []
         self.free_choices: Counter[str] = Counter()
         self.memory = Memory(total_memory)
         self.bf16, self.tf32 = bf16, tf32
@@ -93,6 +95,7 @@ class PretendedCuda(TorchDispatchMode):
                 name="Pretended", total_memory=self.memory.total, major=8, minor=0
             ),
             "empty_cache": lambda: None,
+            "Event": self._event,
             "synchronize": lambda device=None: self._wait("synchronize"),
             "reset_peak_memory_stats": self._reset_peak,
             "max_memory_allocated": lambda device=None: self.memory.peak,
@@ -181,7 +184,10 @@ class PretendedCuda(TorchDispatchMode):
             from_cpu = {id(one) for one in indices if not isinstance(one, Pretended)}
             if from_cpu:
                 self._wait("indices copied up")
-            if any(one.dtype in (torch.bool, torch.uint8) for one in indices):
+            masked = any(one.dtype in (torch.bool, torch.uint8) for one in indices)
+            # A number for all places of a mask is filled in: its places are not counted.
+            filled = len(args) > 2 and not isinstance(args[2], Pretended) and not args[2].dim()
+            if masked and not filled:
                 self._wait("size of a mask")
             strangers = [one for one in strangers if id(one) not in from_cpu]
         bad = [one for one in strangers if one.dim() or one.device.type != "cpu"]
@@ -210,9 +216,10 @@ class PretendedCuda(TorchDispatchMode):
         if to is None or (to.type == "cpu" and not was_named()):
             to = source.device
         if source.device.type != to.type and "meta" not in (source.device.type, to.type):
-            way = "copy up" if to.type == "cuda" else "copy down"
-            if not free or way == "copy down":
-                self._wait(way)
+            up = to.type == "cuda"
+            if not (up and free and is_pinned(source)):
+                self._wait("copy up" if up else "copy down")
+            self.memory.bytes_down += 0 if up else source.nbytes
         if to.type == "cuda":
             self.operations["_to_copy"] += 1
             self.memory.before()
@@ -220,12 +227,27 @@ class PretendedCuda(TorchDispatchMode):
         return self._pretended(numbers) if to.type == "cuda" else numbers
 
     def _copied_into(self, func: Any, into: Any, source: Any, non_blocking: bool = False) -> Any:
-        if into.device.type != source.device.type and source.device.type != "meta":
-            up = into.device.type == "cuda"
-            if not (up and non_blocking):
+        up, down = into.device.type == "cuda", source.device.type == "cuda"
+        if up != down and source.device.type != "meta":
+            if down and non_blocking and is_pinned(into):
+                self._coming.append((into, source.numbers.clone()))  # there after an event
+                return into
+            if not (up and non_blocking and is_pinned(source)):
                 self._wait("copy up" if up else "copy down")
         done = func(numbers_of(into), numbers_of(source))
         return into if func is aten.copy_.default else self._pretended(done)
+
+    def _event(self) -> Any:
+        """Memory that a copy down goes to holds other numbers until its event has been waited for.
+
+        This waits for work of the past, but not for what was queued up after it.
+        """
+        return SimpleNamespace(record=lambda: None, synchronize=self._arrive)
+
+    def _arrive(self) -> None:
+        coming, self._coming = self._coming, []
+        for into, numbers in coming:
+            into.copy_(numbers)
 
     def _pretended(self, one: Any) -> Any:
         if not isinstance(one, Tensor) or isinstance(one, Pretended):

@@ -16,6 +16,15 @@ _NEW = {Tensor.new_zeros, Tensor.new_ones, Tensor.new_empty, Tensor.new_full}
 _ASKED = threading.local()
 
 
+def pinned(tensor: Tensor) -> Tensor:
+    tensor._pinned = True  # type: ignore[attr-defined]
+    return tensor
+
+
+def is_pinned(tensor: Tensor) -> bool:
+    return getattr(tensor, "_pinned", False)
+
+
 def was_named() -> bool:
     """Whether the copy that runs now was asked for by naming a device."""
     return bool(getattr(_ASKED, "by_name", False))
@@ -33,6 +42,10 @@ class Functions(TorchFunctionMode):
         if kwargs.get("device") is not None and func is not Tensor.to:
             kwargs["device"] = numbered(kwargs["device"])
         first = args[0] if args and isinstance(args[0], Tensor) else None
+        if func is Tensor.pin_memory:
+            return pinned(args[0].clone())
+        if kwargs.get("pin_memory"):
+            return pinned(func(*args, **kwargs | {"pin_memory": False}))
         if first is not None and func in (Tensor.to, Tensor.cpu, Tensor.cuda):
             device, dtype, free = _asked(func, *args[1:], **kwargs)
             if device is not None and device != first.device and device.type in ("cpu", "cuda"):

@@ -1,6 +1,5 @@
 """The memory of the pretended device: the bytes of living tensors, a limit, planned failures."""
 
-import itertools
 import threading
 import weakref
 from collections.abc import Callable
@@ -25,7 +24,7 @@ class Memory:
 
     def __init__(self, total: int) -> None:
         self.total, self.held, self.peak = total, 0, 0
-        self.operations = 0
+        self.operations, self.bytes_down = 0, 0
         self.fails: Callable[[int], RuntimeError | None] | None = None
         self._storages: dict[int, list[int]] = {}  # by address: users and bytes
         self._lock = threading.Lock()
@@ -65,7 +64,6 @@ def once_at(number: int, kind: str) -> Callable[[int], RuntimeError | None]:
     return lambda now: OUT_OF_MEMORY[kind]() if now == number else None
 
 
-def times(count: int, start: int, kind: str) -> Callable[[int], RuntimeError | None]:
-    """Run out of memory at ``count`` operations from ``start`` on: at each try, so to say."""
-    left = itertools.repeat(None, count)
-    return lambda now: OUT_OF_MEMORY[kind]() if now >= start and next(left, ...) is None else None
+def always_from(number: int, kind: str) -> Callable[[int], RuntimeError | None]:
+    """Run out of memory at this operation and at all later ones: there is none left."""
+    return lambda now: OUT_OF_MEMORY[kind]() if now >= number else None

@@ -97,7 +97,7 @@ def test_the_text_of_a_recipe() -> None:
 
 
 def test_what_a_recipe_does_not_say_is_left_out() -> None:
-    recipe = Recipe(prompt="", seed=0, guidance_scale=7, model="a, b: c")
+    recipe = Recipe(prompt="", seed=0, steps=25, guidance_scale=7, model="a, b: c")
     made = {"weights": {"unet/x.safetensors": "ab" * 32, "text_encoder/x.safetensors": "cd" * 32}}
     assert format_parameters(parameters_of(recipe, made)) == (
         'CFG scale: 7, Seed: 0, Model: "a, b: c", RNG: CPU, Version: sdloop'
@@ -213,6 +213,18 @@ def test_where_the_noise_came_from(end: str, settings: dict[str, Any], left_out:
     found, told = settings_of(parse_parameters(text))
     assert {name: found[name] for name in ("seed", "rng") if name in found} == settings
     assert told == left_out
+
+
+def test_ensd_is_read_if_the_sampler_adds_noise() -> None:
+    text = "a cat\nSteps: 20, Sampler: {}, CFG scale: 7, Seed: 5, ENSD: 31337, RNG: CPU"
+    found, told = settings_of(parse_parameters(text.format("Euler a")))
+    assert (found["eta_noise_seed_delta"], told) == (31337, [])
+    found, told = settings_of(parse_parameters(text.format("Euler")))
+    assert ("eta_noise_seed_delta" in found, told) == (False, ["ENSD: 31337"])
+    written = parameters_of(
+        replace(RECIPE, scheduler="euler-a", sigmas=None, eta_noise_seed_delta=9), {}
+    )
+    assert written.fields["ENSD"] == "9"
 
 
 def test_the_generator_is_written_as_a1111_calls_it() -> None:

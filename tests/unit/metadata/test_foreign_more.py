@@ -134,6 +134,29 @@ def test_a_graph_that_denoises_twice_is_not_read(tmp_path: Path) -> None:
         read_record(png_with(tmp_path / "a.png", invokeai_graph=graph))
 
 
+DREAM = '"a red frog [blurry]" -s 4 -S 4 -W 32 -H 32 -C 7.5 -A k_euler_a'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [DREAM, '"a red frog [blurry]" -s4 -b1 -W32 -H32 -C7.5 -mk_euler_a -S4', f"{DREAM} -n 6"],
+)
+def test_a_command_of_the_first_invokeai(tmp_path: Path, text: str) -> None:
+    record = _read(png_with(tmp_path / "a.png", Dream=text))
+    assert record.source == "invokeai"
+    assert record.settings == COMMON | {
+        "prompt": "a red frog", "guidance_scale": 7.5, "scheduler": "euler-a", "emphasis": "none",
+    }  # fmt: skip
+
+
+def test_what_the_first_invokeai_does_and_we_do_not(tmp_path: Path) -> None:
+    path = png_with(tmp_path / "a.png", Dream=f"{DREAM} -I sketch.png -f 0.6")
+    assert _read(path).left_out[:2] == ("-I: sketch.png", "-f: 0.6")
+    for other in ("a dream", '"a dream" -x', '"a" -s x', "-s 4 -S 4"):
+        with pytest.raises(Exception, match="contains no settings"):
+            read_record(png_with(tmp_path / "b.png", Dream=other))
+
+
 LINKS = [
     [1, "6", 0, "3", 1, "CONDITIONING"],
     [2, "7", 0, "3", 2, "CONDITIONING"],
@@ -144,6 +167,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "fooocus": {"parameters": FOOOCUS, "fooocus_scheme": "fooocus"},
     "invokeai": {"invokeai_metadata": INVOKEAI},
     "sd-metadata": {"sd_metadata": SD_METADATA},
+    "dream": {"Dream": DREAM},
     "comfyui": {"prompt": COMFYUI, "workflow": {"links": LINKS}},
     "novelai": {"Comment": NOVELAI, "Source": "Stable Diffusion", "Description": "a red frog"},
 }

@@ -42,7 +42,10 @@ def _whole_graph() -> dict[str, Any]:
     graph["6"]["inputs"] |= {"text": ["12", 0], "clip": ["11", 0]}
     return graph | {
         "10": {**LORA, "inputs": {**LORA["inputs"], "strength_model": ["13", 0]}},  # type: ignore[dict-item]
-        "11": {"class_type": "CLIPSetLastLayer", "inputs": {"stop_at_clip_layer": -2}},
+        "11": {
+            "class_type": "CLIPSetLastLayer",
+            "inputs": {"stop_at_clip_layer": -2, "clip": ["10", 1]},
+        },
         "12": {"class_type": "PrimitiveString", "inputs": {"value": "a red frog"}},
         "13": {"class_type": "PrimitiveFloat", "inputs": {"value": 0.75}},
     }

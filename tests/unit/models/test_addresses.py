@@ -18,6 +18,7 @@ from huggingface_hub import constants
 from sdloop.errors import ModelError, SettingError
 from sdloop.metadata.read import read
 from sdloop.models.checkpoint.addresses import CivitaiAddress, HubAddress, address_of
+from sdloop.models.checkpoint.cache import cached_checkpoints
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hash_cache import cache_folder
 from sdloop.models.checkpoint.lora import find_lora
@@ -224,6 +225,28 @@ def test_a_picture_of_a_single_file_is_made_again_offline(
 
 
 # Civitai
+
+
+def test_single_files_that_were_downloaded_are_listed(
+    civitai: Civitai, singles: Path, ask: Callable[[str], None], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(singles, tmp_path / "remote"))
+    save_peft(lora_pairs(tiny_sd1()), folder / "ink.safetensors")
+    chosen = f"{CIVITAI}?type=Model&format=SafeTensor"
+    with serve("org/singles", folder) as hub:
+        ask(hub.address)
+        find_checkpoint("org/singles/pruned/small.safetensors", revision="v2")
+        find_lora("org/singles/ink.safetensors")
+    for name in (CIVITAI, chosen):
+        find_checkpoint(name)
+    (cache_folder() / "civitai/128713/dream.safetensors.incomplete").touch()
+    listed = [(found.name, revision) for found, revision in cached_checkpoints()]
+    assert listed == [
+        ("org/singles/pruned/small.safetensors", None),  # v2 is the commit of main, too
+        (CIVITAI, None),
+        (f"{CIVITAI}?format=SafeTensor&type=Model", None),
+    ]
+    assert find_checkpoint(listed[2][0]).path == find_checkpoint(chosen).path
 
 
 @pytest.fixture

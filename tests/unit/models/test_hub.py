@@ -346,6 +346,7 @@ def test_what_the_hub_refuses(
         (429, {"RateLimit": '"api";r=0;t=55'}, "try again in 55 seconds"),
         (429, {}, "allows no more requests for now (429): try again later"),
         (403, {"X-Error-Code": "GatedRepo"}, "it is gated: accept its terms at https://hugg"),
+        (403, {}, "the hub does not accept your login (403): `hf auth login`"),
         (503, {}, "the hub answered 503 Service Unavailable: try again later"),
     ],
 )

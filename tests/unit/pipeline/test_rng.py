@@ -179,3 +179,37 @@ def test_seeds_beyond_the_generator_are_refused() -> None:
 def test_seeds_of_64_bits_make_pictures_of_their_own() -> None:
     one, other = (generate(COMPONENTS, recipe(seed=seed))[0].latents for seed in (7, 7 + 2**32))
     assert not torch.allclose(one, other, atol=0.05)
+
+
+def test_the_steps_draw_from_another_seed_with_ensd(
+    drawn: list[tuple[int, int, tuple[int, ...]]],
+) -> None:
+    """A1111 makes new generators after the initial noise, in both stages of hires."""
+    settings = {"scheduler": "euler-a", "eta_noise_seed_delta": 31337}
+    generate(COMPONENTS, recipe(**settings, hires=2, strength=0.5))
+    wanted = [(7, 0), (31344, 0), (31344, 1), (7, 0), (31344, 0)]
+    assert [(seed, number) for seed, number, _ in drawn] == wanted
+    cpu = {**settings, "rng": "cpu"}
+    one, other = (
+        generate(COMPONENTS, recipe(**these))[0].latents
+        for these in (cpu, {**cpu, "eta_noise_seed_delta": 1})
+    )
+    assert not torch.allclose(one, other, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"scheduler": "euler"},
+            "has no effect with the scheduler euler, got 5; it works with ddim",
+        ),
+        ({"scheduler": "dpmpp-2m-sde"}, "has no effect with the scheduler dpmpp-2m-sde"),
+        ({"scheduler": "ddim"}, "needs eta above 0 with the scheduler ddim"),
+        ({"scheduler": "euler-a", "eta_noise_seed_delta": 0}, "must be at least 1, got 0"),
+    ],
+)
+def test_ensd_without_noise_in_the_steps_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=f"eta_noise_seed_delta {message}"):
+        recipe(**{"eta_noise_seed_delta": 5, **settings})
+    assert recipe(scheduler="ddim", eta=1, eta_noise_seed_delta=5).eta_noise_seed_delta == 5
