@@ -6,6 +6,7 @@ others, and crosses all with each family and precision.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from sdloop.animation.read import open_frames
 from sdloop.animation.write import write_moving
 from sdloop.latents import vae_memory
 from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.components.device import set_arithmetic
 from sdloop.models.components.load import Components, load_components
 from sdloop.pipeline.animate import Frame, animate
 from sdloop.pipeline.generate import generate
@@ -48,6 +50,7 @@ _EXACT = {"losses": ["smooth=9"], "loss_mode": "exact", "loss_every": 1}
 CASES = {
     "txt2img": Case(dtype="fp16"),
     "ancestral": Case(family="sd2", settings={"scheduler": "euler-a"}),
+    "philox": Case(quick=False, settings={"scheduler": "dpmpp-2m-sde", "rng": "philox"}),
     "img2img": Case(family="sdxl", settings={"image": "sketch.png", "strength": 0.9}),
     "inpaint": Case(family="sd2", settings={"image": "sketch.png", "mask": "mask.png"}),
     "inpaint9": Case(
@@ -92,6 +95,12 @@ def model(family: str, inpainting: bool = False) -> Components:
     return INPAINTING[f"{family}-inpainting"]() if inpainting else FAMILIES[family]()
 
 
+@cache
+def on(device: str, family: str, inpainting: bool, dtype: str) -> Components:
+    """The model there; no case changes it."""
+    return placed(model(family, inpainting), device, dtype)
+
+
 def recipes(components: Components, settings: Mapping[str, Any]) -> list[Recipe]:
     """One picture, or two that share a batch."""
     if settings.get("loras") == "lora":
@@ -101,14 +110,20 @@ def recipes(components: Components, settings: Mapping[str, Any]) -> list[Recipe]
     return [Recipe(seed=seed, **(USUAL | dict(settings))) for seed in seeds]
 
 
-def same(components: Components, dtype: str, wanted: list[Recipe]) -> None:
+def same(cpu: Components, cuda: Components, wanted: list[Recipe]) -> None:
     """The pictures of the device are the CPU's, to the bit."""
-    here = generate(placed(components, "cpu", dtype), wanted, batch_size=2)
-    there = generate(placed(components, "cuda", dtype), wanted, batch_size=2)
+    here = generate(cpu, wanted, batch_size=2)
+    there = generate(cuda, wanted, batch_size=2)
     for one, other in zip(here, there, strict=True):
         assert torch.equal(one.latents, other.latents)
         assert one.image.tobytes() == other.image.tobytes()
         assert one.sigmas == other.sigmas
+
+
+def run(case: Case, family: str, dtype: str) -> None:
+    set_arithmetic(torch.device("cuda"), dtype)  # which loading a model does, in each test anew
+    cpu, cuda = (on(device, family, case.inpainting, dtype) for device in ("cpu", "cuda"))
+    same(cpu, cuda, recipes(cpu, case.settings))
 
 
 @pytest.mark.parametrize(
@@ -118,8 +133,7 @@ def same(components: Components, dtype: str, wanted: list[Recipe]) -> None:
 )  # fmt: skip
 def test_pictures_are_those_of_the_cpu(gpu: PretendedCuda, name: str) -> None:
     case = CASES[name]
-    components = model(case.family, case.inpainting)
-    same(components, case.dtype, recipes(components, case.settings))
+    run(case, case.family, case.dtype)
 
 
 @pytest.mark.slow
@@ -129,14 +143,13 @@ def test_pictures_are_those_of_the_cpu(gpu: PretendedCuda, name: str) -> None:
 def test_in_every_family_and_precision(
     gpu: PretendedCuda, name: str, family: str, dtype: str
 ) -> None:
-    case = CASES[name]
-    components = model(family, case.inpainting)
-    same(components, dtype, recipes(components, case.settings))
+    run(CASES[name], family, dtype)
 
 
 def test_the_upscaler(gpu: PretendedCuda) -> None:
     settings = {"image": "sketch.png", "width": 128, "height": 128, "noise_level": 20}
-    same(tiny_upscaler(), "bf16", [Recipe(seed=7, **(USUAL | settings))])
+    cpu, cuda = (placed(tiny_upscaler(), device, "bf16") for device in ("cpu", "cuda"))
+    same(cpu, cuda, [Recipe(seed=7, **(USUAL | settings))])
 
 
 def test_tiles_of_the_vae_in_both_directions(
@@ -145,7 +158,7 @@ def test_tiles_of_the_vae_in_both_directions(
     monkeypatch.setattr(vae_memory, "WHOLE_PIXELS", 32 * 32)
     monkeypatch.setattr(vae_memory, "TILE", 32)
     settings = {"width": 48, "image": "sketch.png", "strength": 0.9}
-    same(model("sd1"), "bf16", recipes(model("sd1"), settings))
+    run(Case(settings=settings), "sd1", "bf16")
 
 
 def test_a_single_file_with_another_vae(gpu: PretendedCuda, files: Path) -> None:
@@ -171,7 +184,7 @@ def test_an_animation(gpu: PretendedCuda, files: Path) -> None:
     wanted = Recipe(seed=7, **(USUAL | {"strength": 0.9}))
     made = [
         [event.image.tobytes() for event in animate(
-            placed(model("sd1"), device, "bf16"), open_frames(["roll.gif"]), wanted, carry=0.3
+            on(device, "sd1", False, "bf16"), open_frames(["roll.gif"]), wanted, carry=0.3
         ) if isinstance(event, Frame)]
         for device in ("cpu", "cuda")
     ]  # fmt: skip

@@ -11,12 +11,11 @@ from unittest import mock
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 from helpers.pretended_cuda.functions import Functions, is_pinned, lifted, was_named
 from helpers.pretended_cuda.memory import Memory
 from helpers.pretended_cuda.places import place
-from helpers.pretended_cuda.tensor import CUDA, Pretended, numbers_of, rounded_as_tf32
+from helpers.pretended_cuda.tensor import CUDA, Pretended, changed, numbers_of, rounded_as_tf32
 
 aten = torch.ops.aten
 
@@ -127,7 +126,8 @@ class PretendedCuda(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
+        tensors: list[Any] = []
+        changed((args, kwargs), tensors.append)
         ours = any(isinstance(one, Pretended) for one in tensors)
         to = kwargs.get("device")
         to = None if to is None else torch.device(to)
@@ -162,13 +162,13 @@ class PretendedCuda(TorchDispatchMode):
             if not torch.are_deterministic_algorithms_enabled():
                 self.free_choices[name] += 1
             self.memory.before()
-        inputs, named = tree_map(numbers_of, args), tree_map(numbers_of, kwargs)
+        inputs, named = changed(args, numbers_of), changed(kwargs, numbers_of)
         if self.tf32 and self._as_tf32(name):
-            inputs = tree_map(rounded_as_tf32, inputs)
+            inputs = changed(inputs, rounded_as_tf32)
         result = func(*inputs, **named)
         if func._schema.is_mutable:
             return self._given(func, args, kwargs, result)
-        return result if where.type != "cuda" else tree_map(self._pretended, result)
+        return result if where.type != "cuda" else changed(result, self._pretended)
 
     def _as_tf32(self, name: str) -> bool:
         if "convolution" in name:

@@ -1,5 +1,6 @@
 """A tensor that says it is on cuda:0, with its numbers in a CPU tensor."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -50,6 +51,20 @@ class Pretended(torch.Tensor):
 
 def numbers_of(value: Any) -> Any:
     return value.numbers if isinstance(value, Pretended) else value
+
+
+def changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    """``change`` of all tensors in the arguments or the result of an operation.
+
+    torch's own ``tree_map`` takes as long as the operations of tiny models.
+    """
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, list | tuple):
+        return type(value)([changed(one, change) for one in value])
+    if isinstance(value, dict):
+        return {name: changed(one, change) for name, one in value.items()}
+    return value
 
 
 def rounded_as_tf32(value: Any) -> Any:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from sdloop.animation.write import write_moving
 from sdloop.cli.inspect.shared import asked, exists, ready, sheet_path, write_sheet
-from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.options.groups import given
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import RecipeOptions
@@ -14,7 +13,6 @@ from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.options.sheet import STEPS, SheetOptions
 from sdloop.cli.terminal.output import emit
 from sdloop.images.sheet import sheet
-from sdloop.pipeline.resolve import Resolver
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_whole
 
@@ -43,8 +41,10 @@ def show_steps(
     settings, fields = asked(flags, seed=seed, quiet=out.quiet)
     wanted = Recipe.from_dict(fields)
     if every is not None:
-        check_whole("every", every, 1, Resolver(image_opener())(wanted).recipe.steps)
+        check_whole("every", every, 1, wanted.steps or 1000)
     components, resolved = ready(wanted, settings)
+    if every is not None:  # the model may have decided how many steps there are
+        check_whole("every", every, 1, resolved.steps)
     from sdloop.inspection.steps import step_images
     from sdloop.loop import Step
     from sdloop.pipeline.generate import stream
