@@ -82,8 +82,9 @@ def test_it_starts_from_a_picture_with_a_step_to_run(workshop: Path) -> None:
     Path("frames").mkdir()
     for name in ("1.png", "2.png"):
         sketch(64, 64).save(f"frames/{name}")
-    frames = Command("animate").run("frames", "a cat", "--preset", "turbo", "-o", "a.gif")
+    frames = Command("animate").run("frames", "a cat", "--preset", "turbo", "-o", "{steps}.gif")
     assert frames.exit_code == 0, frames.stderr
+    assert frames.stdout == "2.gif\n"
     assert "strength 0.75: 1 of 2 steps" in frames.stderr
     larger = TXT2IMG.run("a cat", "--preset", "turbo", "--hires", "2", "--seed", "4")
     assert larger.exit_code == 0, larger.stderr

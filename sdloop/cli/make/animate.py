@@ -22,8 +22,10 @@ from sdloop.cli.options.recipe import RecipeOptions, SeedOptions
 from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.terminal.few_steps import tell_presets
 from sdloop.errors import SettingError
+from sdloop.images.input.read import open_image
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, expand_name
+from sdloop.pipeline.resolve import Resolver
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_local, check_number, check_whole
 
@@ -65,7 +67,9 @@ def animate_images(
     asked = request.recipe
     frames = open_frames(image_files(names), name=" ".join(names) if len(names) < 3 else None)
     command = CommandSettings(**settings.command)
-    path, exists = _path(asked, command, names[0], overwrite=output.overwrite)
+    # The file's name may have settings in it that the model decides.
+    settled = Resolver(open_image).for_frames(asked, frames, carry=moving.carry or 0.0).recipe
+    path, exists = _path(settled, command, names[0], overwrite=output.overwrite)
     check_moving(path, exists=exists)
     if path.suffix.lower() == ".mp4" and moving.loop:
         raise SettingError(f"loop cannot be set for .mp4 files, got {moving.loop}")

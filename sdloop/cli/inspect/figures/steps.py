@@ -13,6 +13,7 @@ from sdloop.cli.options.recipe_fields import recipe_settings
 from sdloop.cli.options.sheet import STEPS, SheetOptions
 from sdloop.cli.terminal.output import emit
 from sdloop.images.sheet import sheet
+from sdloop.recipe.limits import MAX_STEPS
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_whole
 
@@ -41,8 +42,10 @@ def show_steps(
     settings, fields = asked(flags, seed=seed, quiet=out.quiet)
     wanted = Recipe.from_dict(fields)
     if every is not None:
-        check_whole("every", every, 1, wanted.steps)
+        check_whole("every", every, 1, wanted.steps or MAX_STEPS)
     components, resolved = ready(wanted, settings)
+    if every is not None:  # the model may have decided how many steps there are
+        check_whole("every", every, 1, resolved.steps)
     from sdloop.inspection.steps import step_images
     from sdloop.loop import Step
     from sdloop.pipeline.generate import stream
