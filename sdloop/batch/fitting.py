@@ -27,8 +27,8 @@ def fitting(taken: Callable[[int], int | None], room: int) -> int:
 
     >>> fitting(lambda count: 4 + 2 * count, room=25)
     8
-    >>> fitting(lambda count: max(20, 4 + 2 * count), room=25)
-    8
+    >>> fitting(lambda count: max(20, 4 + 2 * count), room=60)
+    16
     """
     one, two = taken(1), taken(2)
     if one is None or two is None:

@@ -242,9 +242,10 @@ def test_what_is_not_there_ends_with_3(arguments: list[str], complaint: str) -> 
 
 def test_a_dry_run_fetches_nothing() -> None:
     message = refused("a cat", "-m", "nobody/nothing", "--dry-run", code=3)
-    assert (
-        message == "nobody/nothing is not in the cache; `hf download nobody/nothing` downloads it"
+    assert message.startswith(
+        "nobody/nothing is not in the cache; `hf download nobody/nothing --include '*.json' "
     )
+    assert message.endswith(" --include 'vae/*_model.safetensors'` downloads it")
 
 
 def test_an_error_in_a_prompt_file_names_its_line() -> None:

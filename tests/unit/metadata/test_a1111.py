@@ -97,7 +97,7 @@ def test_the_text_of_a_recipe() -> None:
 
 
 def test_what_a_recipe_does_not_say_is_left_out() -> None:
-    recipe = Recipe(prompt="", seed=0, steps=25, guidance_scale=7, model="a, b: c")
+    recipe = Recipe(prompt="", seed=0, guidance_scale=7, model="a, b: c")
     made = {"weights": {"unet/x.safetensors": "ab" * 32, "text_encoder/x.safetensors": "cd" * 32}}
     assert format_parameters(parameters_of(recipe, made)) == (
         'CFG scale: 7, Seed: 0, Model: "a, b: c", RNG: CPU, Version: sdloop'
