@@ -13,6 +13,8 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
+from sdloop.metadata.foreign.value import printable
+
 # The labels of the page → the names of requests.
 LABELS = {
     "Prompt": "prompt",
@@ -70,7 +72,7 @@ def _value(name: str, value: Any) -> Any:
         return value
     if value in ("None", "True", "False") or value.startswith("["):
         try:
-            return ast.literal_eval(value)
+            return printable(ast.literal_eval(value))
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             return value
     return value

@@ -14,7 +14,7 @@ from sdloop.metadata.foreign.invokeai_dream import dream_settings
 from sdloop.metadata.foreign.invokeai_graph import graph_settings
 from sdloop.metadata.foreign.mflux import is_mflux, read_mflux
 from sdloop.metadata.foreign.sdcpp import is_sdcpp, read_sdcpp
-from sdloop.metadata.foreign.value import Foreign, Source
+from sdloop.metadata.foreign.value import Foreign, Source, printable
 
 __all__ = ["KEYWORDS", "Foreign", "Source", "read_foreign"]
 
@@ -104,15 +104,11 @@ def _of_object(values: Mapping[str, Any]) -> Foreign | None:
 
 
 def _object(text: str | None) -> dict[str, Any] | None:
-    """Parse ``text`` as a JSON object; None if it is not one.
-
-    Lone surrogates become "?": JSON can contain them, but they cannot be printed.
-    """
+    """Parse ``text`` as a JSON object; None if it is not one."""
     if text is None or not text.lstrip().startswith("{"):
         return None
     try:
-        values = json.loads(text)
-        values = json.loads(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace"))
+        values = printable(json.loads(text))
     except (ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None

@@ -1,5 +1,6 @@
 """The settings of another program's file, and helpers to convert them to Recipe fields."""
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -146,3 +147,11 @@ def masked(name: str, seed: int, *, same_noise: bool = False) -> str:
     """The note for a seed with more bits than torch's CPU generator uses."""
     same = ": the same noise" if same_noise else ""
     return f"{name}: {seed} (torch uses the lower 32 bits, {seed & MAX_SEED}{same})"
+
+
+def printable(values: Any) -> Any:
+    """JSON values in which lone surrogates have become "?": those cannot be printed.
+
+    Raises ``TypeError`` for what is not JSON, ``RecursionError`` if it is nested too deeply.
+    """
+    return json.loads(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace"))

@@ -22,7 +22,7 @@ from helpers.foreign import (
     mflux_exif,
     png_with,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -137,6 +137,7 @@ def test_any_text_under_the_known_keywords(texts: dict[str, str]) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(sorted(EASY_TEXTS)), values.map(repr) | st.text()))
+@example({"lora_alpha": "['\\ud800']"})
 def test_settings_that_are_a_text_each(changes: dict[str, str]) -> None:
     _check({**EASY_TEXTS, **changes})
 
