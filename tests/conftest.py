@@ -116,8 +116,3 @@ def tiny_sdxl_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny-sdxl"
     UNCHANGED.add(folder)
     return save_diffusers_folder(tiny_sdxl(), folder)
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than cores: tests of processes mostly wait for them."""
-    return (os.cpu_count() or 1) + 1
