@@ -20,7 +20,7 @@ with Image.open(source) as opened:
     picture = opened.convert("RGB").resize(components.native_size)
 
 recipe = sdloop.Recipe(prompt="", seed=0, scheduler="euler", sigmas="karras", steps=8)
-levels = schedule_of(resolve(recipe, components), components).levels
+levels = schedule_of(resolve(recipe, components), components).noise_levels
 for one in levels:
     print(f"t {one.timestep:5.0f}  sigma {one.sigma:7.3f}  signal to noise {one.decibels:6.1f} dB")
 

@@ -10,6 +10,7 @@ import torch
 from samplers.by_hand import heun
 
 import sdloop
+from sdloop.guidance.guiders import Noisy
 from sdloop.schedulers.prediction import predict_denoised
 
 
@@ -26,7 +27,7 @@ def heuns_loop(unet, scheduler, latents, conditioning, *, timesteps, sigmas, gui
             twice = torch.cat([scaled, scaled]).to(unet.dtype)
             both = unet(twice, timestep_at[at], **prompts, return_dict=False)[0]
             uncond, text = both.float().chunk(2)
-            noise_pred = guide(uncond, text, scale, latent_input=scaled, sigma=at)
+            noise_pred = guide(uncond, text, scale, Noisy(scaled, at))
             seen.append(predict_denoised(scaled, noise_pred, at, scheduler.config.prediction_type))
             return seen[-1]
 

@@ -3,12 +3,12 @@
 import os
 import sys
 
-from sdloop.worker.asked import asked
+from sdloop.worker.options import worker_options
 
 
 def main() -> None:
     """Run the command line of this process."""
-    if asked(sys.argv[1:], os.environ) is not None:
+    if worker_options(sys.argv[1:], os.environ) is not None:
         _ask_worker()
     from sdloop.cli import main as command_line
 

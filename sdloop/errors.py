@@ -16,9 +16,17 @@ A message is one line that can be understood alone: what is wrong, with the valu
 about it. Only the message of a ``PromptError`` has more lines.
 """
 
+import struct
+import zlib
 from typing import Self
 
 INTERRUPTED = 130  # the exit code after Ctrl-C, as in shells
+
+# What the readers of Python and torch raise for a damaged file, besides their own classes.
+DAMAGED = (
+    *(struct.error, zlib.error, ValueError, TypeError, LookupError, AttributeError),
+    *(RuntimeError, EOFError, OverflowError),
+)
 
 
 class SdloopError(Exception):

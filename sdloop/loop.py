@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from sdloop.conditioning.value import Conditioning
 from sdloop.guidance.formulas import composed
-from sdloop.guidance.guiders import Guide, plain
+from sdloop.guidance.guiders import Guide, Noisy, plain
 from sdloop.guidance.losses.loss_guidance import LossGuidance
 from sdloop.latents.mask import MaskedLatents
 from sdloop.schedulers.schedule import Scheduler, denoised_latents, step_options, steps_of
@@ -98,9 +98,7 @@ def denoise(
         if rows > 1:
             noise_uncond, *noise_texts = noise_pred.chunk(rows)
             noise_text = composed(noise_uncond, noise_texts, conditioning.weights)
-            noise_pred = guide(
-                noise_uncond, noise_text, scale, latent_input=latent_input, sigma=sigma
-            )
+            noise_pred = guide(noise_uncond, noise_text, scale, Noisy(latent_input, sigma))
 
         # Predict the clean picture.
         denoised = denoised_latents(scheduler, latents, latent_input, noise_pred, sigma)

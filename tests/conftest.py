@@ -22,22 +22,39 @@ settings.load_profile("sdloop")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What the tests start would compile all of sdloop again, each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Their readers do so when they are imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["DIFFUSERS_VERBOSITY"] = "error"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+class Homes:
+    """Home folders, each for one test, or for several that leave nothing in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._home: Path | None = None
+
+    def unused(self) -> Path:
+        if self._home is None or list(self._home.rglob("*")) != [self._home / "run"]:
+            # Not mktemp() of the factory, which reads all names that it gave before.
+            self._home = Path(tempfile.mkdtemp(dir=self._folder, prefix=""))
+            (self._home / "run").mkdir()
+        return self._home
+
+
 @pytest.fixture(scope="session")
-def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("homes")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Homes:
+    return Homes(tmp_path_factory.mktemp("homes"))
 
 
 @pytest.fixture(autouse=True)
-def isolated(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def isolated(homes: Homes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's settings and caches out of the tests, and the tests out of them."""
-    # Not mktemp() of the factory, which reads all names that it gave before to find the next.
-    home = Path(tempfile.mkdtemp(dir=homes, prefix=""))
+    home = homes.unused()
     for name in [name for name in os.environ if name.startswith(("SDLOOP_", "XDG_", "HF_HOME"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
@@ -45,7 +62,6 @@ def isolated(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(home / "huggingface"))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     monkeypatch.setenv("SDLOOP_WORKER", "never")  # but for tests of it
-    (home / "run").mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
 
 
@@ -70,11 +86,13 @@ def kept_models() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def nursery() -> "Iterator[Nursery]":
-    """Where scripts run as processes that need not import torch again."""
+def nursery(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> "Iterator[Nursery]":
+    """Where commands and scripts run as processes that need not import torch again."""
     from helpers.forked import Nursery
 
-    with Nursery() as one:
+    own = tmp_path_factory.getbasetemp()
+    with Nursery(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) as one:
+        one.keep(tiny_model)
         yield one
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sdloop.conditioning.encode import condition
 from sdloop.errors import SettingError
-from sdloop.guidance.guiders import Guide, plain
+from sdloop.guidance.guiders import Guide, Noisy, plain
 from sdloop.latents.noise import noise, seeded_generators
 from sdloop.loop import Step, denoise
 from sdloop.models.components.load import Components
@@ -101,16 +101,9 @@ def test_several_prompts_need_the_twin_whatever_the_scale() -> None:
 def test_a_guide_is_told_what_the_unet_saw_and_how_noisy_it_is() -> None:
     told: list[tuple[float, float]] = []
 
-    def guide(
-        noise_uncond: Tensor,
-        noise_text: Tensor,
-        scale: float,
-        *,
-        latent_input: Tensor,
-        sigma: float,
-    ) -> Tensor:
-        told.append((scale, sigma))
-        assert latent_input.shape == noise_uncond.shape == noise_text.shape == (1, 4, 16, 16)
+    def guide(noise_uncond: Tensor, noise_text: Tensor, scale: float, at: Noisy) -> Tensor:
+        told.append((scale, at.sigma))
+        assert at.latent_input.shape == noise_uncond.shape == noise_text.shape == (1, 4, 16, 16)
         return noise_text
 
     seen = list(steps(scales=[1, 3, 4, 5], guide=guide, scheduler="euler"))

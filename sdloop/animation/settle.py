@@ -25,10 +25,11 @@ def frames_recipe(
 ) -> Recipe:
     """Resolve ``recipe`` for all of ``frames``; its ``image`` is the name of the animation.
 
-    Raises ``SettingError`` for a mask, for outpainting, for frames of several sizes without
-    ``resize``, and for a ``carry`` when frames are enlarged. Also raises what ``resolve`` raises.
+    Raises ``SettingError`` for a mask or a depth map, for outpainting, for frames of several sizes
+    without ``resize``, and for a ``carry`` when frames are enlarged. Also raises what ``resolve``
+    raises.
     """
-    for name in ("mask", *GROWTH):
+    for name in ("mask", "depth_map", *GROWTH):
         value = getattr(recipe, name)
         if value is not None:
             raise SettingError(f"{name} cannot be used for frames, got {value!r}")

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
 from sdloop.errors import SettingError
-from sdloop.metadata import exif
+from sdloop.metadata import exif, xmp
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_SIDE = 16383
-_ANIMATED, _HAS_EXIF = 0x02, 0x08
+_ANIMATED, _HAS_XMP, _HAS_EXIF = 0x02, 0x04, 0x08
 _OPAQUE_OVER = 0x02  # a frame's flag: do not blend it with the frame before
 
 
@@ -36,12 +36,17 @@ def write_webp(
                 f"got {size[0]}x{size[1]}"
             )
         file.write(_chunk(b"ANMF", _frame_head(image, milliseconds) + _pixels(image)))
-    packed = exif.pack(texts())
-    if packed:
-        file.write(_chunk(b"EXIF", packed))
+    known, flags = texts(), _ANIMATED
+    for kind, flag, data in (
+        (b"EXIF", _HAS_EXIF, exif.pack(known)),
+        (b"XMP ", _HAS_XMP, xmp.packet(known)),
+    ):
+        if data:
+            file.write(_chunk(kind, data))
+            flags |= flag
     total = file.tell()
     file.seek(0)
-    file.write(_head(size, _ANIMATED | (_HAS_EXIF if packed else 0), loop, total))
+    file.write(_head(size, flags, loop, total))
     file.seek(0, io.SEEK_END)
 
 

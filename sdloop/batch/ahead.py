@@ -5,10 +5,11 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-from sdloop.batch.cross import Crossing, Request
+from sdloop.batch.cross import Crossing
 from sdloop.batch.planning import Planner
 from sdloop.batch.prompts import Prompt, blaming
-from sdloop.batch.sweep import Axis
+from sdloop.batch.requests import Request
+from sdloop.batch.sweep import Axis, shown_fields
 from sdloop.errors import SettingError
 
 AHEAD = 10_000  # prompts
@@ -56,7 +57,7 @@ def check_names(
         others.append(("prompt", single(named)))
     if not crossing.zipped:
         for place, axis in enumerate(crossing.axes):
-            if not in_name & {*axis.fields, axis.name}:
+            if not in_name & {*shown_fields(axis), axis.name}:
                 axes = [*alone[:place], axis.first(2), *alone[place + 1 :]]
                 others.append((axis.name, dataclasses.replace(single, axes=axes)(named[:1])))
     elif not in_name & {field for axis in crossing.axes for field in axis.fields}:
@@ -78,7 +79,7 @@ def _first_seed(crossing: Crossing, axes: Sequence[Axis]) -> Crossing:
 def _check_pair(planner: Planner, name: str, pair: Sequence[Request], template: str) -> None:
     if len(pair) < 2:
         return
-    one, other = (planner.planned(request, 0) for request in pair)
+    one, other = (planner.planned(request, planner.base(request), 0) for request in pair)
     if one.path == other.path and one.key != other.key:
         raise SettingError(
             f"output must name each picture differently, and {template!r} does not contain {name}: "

@@ -8,7 +8,7 @@ from sdloop.errors import SettingError
 from sdloop.metadata.detail import METADATA, Metadata
 from sdloop.rules import check_choice, check_local, check_text, check_whole
 
-DTYPES = ("auto", "fp16", "bf16", "fp32")
+DTYPES = ("auto", "fp16", "bf16", "tf32", "fp32")
 FORMATS = ("png", "jpg", "webp")
 
 

@@ -12,26 +12,12 @@ from functools import lru_cache
 from typing import Any
 
 from sdloop.batch.prompts import Prompt, blaming
+from sdloop.batch.requests import Fill, Request, final
 from sdloop.batch.sweep import Axis, combinations
 from sdloop.batch.templates import Template
 from sdloop.batch.variants import Lookup, no_wildcards, parsed, varies
 from sdloop.errors import PromptError, SettingError
 from sdloop.recipe.check import PROMPTS
-
-PICKS = ("all", "random")
-Fill = Callable[[Prompt, Mapping[str, Any]], dict[str, Any]]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
-    """One requested picture: its prompt, the fields of its Recipe without the seed, and its seed.
-
-    Consecutive requests that differ only in the seed share the same ``fields`` object.
-    """
-
-    prompt: Prompt
-    fields: Mapping[str, Any]
-    seed: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +47,7 @@ class Crossing:
         """
         for prompt in prompts:
             if prompt.key is not None:
-                yield _final(prompt)
+                yield final(prompt)
                 continue
             for combination in combinations(self.axes, zipped=self.zipped):
                 fields, templates = self._filled(prompt, combination)
@@ -120,12 +106,6 @@ class Crossing:
         else:
             for index in range(_count(templates)):
                 yield fields | dict(_texts(templates, index)), seeds
-
-
-def _final(prompt: Prompt) -> Request:
-    """The request for a line of a printed plan, unchanged."""
-    fields = dict(prompt.settings)
-    return Request(prompt=prompt, seed=fields.pop("seed"), fields=fields)
 
 
 def _count(templates: Mapping[str, Template]) -> int:

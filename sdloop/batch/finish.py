@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import clear_frames
 from typing import TYPE_CHECKING
 
-from sdloop.batch.grouping import Item
 from sdloop.batch.planned import Planned
 from sdloop.errors import ModelError, NonFiniteError, SdloopError, SettingError
 from sdloop.images.input.read import OpenImage
@@ -22,7 +22,6 @@ class AlreadyThere:
     """A picture that already exists, or that another process has made."""
 
     planned: Planned
-    key: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +29,6 @@ class Written:
     """A picture that was saved at ``path``."""
 
     planned: Planned
-    key: str
     path: Path
     picture: "Picture"
 
@@ -43,7 +41,6 @@ class Failed:
     """
 
     planned: Planned
-    key: str
     error: Exception
     together: bool = False
 
@@ -64,35 +61,38 @@ class RunTools:
 
 def finish(
     event: "SampledBatch | Picture",
-    wanted: Sequence[Item | None],
+    wanted: Sequence[Planned | None],
     tools: RunTools,
 ) -> list[Written | Failed]:
     """Decode and save the ``wanted`` pictures of a batch; None stands for an existing one."""
     from sdloop.pipeline.picture import Picture
 
-    items = [item for item in wanted if item is not None]
+    items = [one for one in wanted if one is not None]
     if not items:
         return []
     try:
         if isinstance(event, Picture):
             pictures = [event]
         else:
-            rows = [row for row, item in enumerate(wanted) if item is not None]
+            rows = [row for row, one in enumerate(wanted) if one is not None]
             pictures = list(event.only(rows).pictures())
     except (SdloopError, RuntimeError) as error:
         return [*failures(items, error, together=len(wanted) > 1)]
-    return [_written(picture, item, tools) for picture, item in zip(pictures, items, strict=True)]
+    return [_written(picture, one, tools) for picture, one in zip(pictures, items, strict=True)]
 
 
-def failures(items: Sequence[Item], error: Exception, *, together: bool) -> list[Failed]:
-    """The same failure for all pictures of a batch."""
-    return [Failed(planned=i.planned, key=i.key, error=error, together=together) for i in items]
+def failures(batch: Sequence[Planned], error: Exception, *, together: bool) -> list[Failed]:
+    """The same failure for all pictures of a batch.
+
+    Its traceback would keep the batch's tensors on the GPU until somebody has read the outcome.
+    """
+    clear_frames(error.__traceback__)
+    return [Failed(planned=one, error=error, together=together) for one in batch]
 
 
-def _written(picture: "Picture", item: Item, tools: RunTools) -> Written | Failed:
-    planned = item.planned
+def _written(picture: "Picture", planned: Planned, tools: RunTools) -> Written | Failed:
     try:
         path = picture.write(planned.path, metadata=tools.metadata, exists=planned.exists)
     except SdloopError as error:
-        return Failed(planned=planned, key=item.key, error=error)
-    return Written(planned=planned, key=item.key, path=path, picture=picture)
+        return Failed(planned=planned, error=error)
+    return Written(planned=planned, path=path, picture=picture)

@@ -28,8 +28,10 @@ Message = tuple[str, str, str]
 def devices_of(text: str) -> list[str]:
     """The devices in ``--gpus``: "all", numbers, or "cpu", which may be repeated.
 
-    Raises ``SettingError`` if there is no GPU.
+    Raises ``SettingError`` if there is no GPU, or on Windows, which cannot fork.
     """
+    if not hasattr(os, "fork"):
+        raise SettingError(f"gpus needs Linux or macOS, got {text}: use --device and --shard there")
     if text == "all":
         count = _count_gpus()
         if count == 0:

@@ -6,7 +6,6 @@ every run of the plan: uninterrupted, resumed, or shared by many processes.
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from sdloop.batch.planned import Planned
@@ -19,37 +18,33 @@ WINDOW = 1024
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
-    """A planned picture and its content key."""
-
-    planned: Planned
-    key: str
-
-
-def windows(items: Iterable[Item], size: int = WINDOW) -> Iterator[list[Item]]:
+def windows(plan: Iterable[Planned], size: int = WINDOW) -> Iterator[list[Planned]]:
     """The plan in pieces of ``size``."""
-    rest = iter(items)
+    rest = iter(plan)
     while window := list(itertools.islice(rest, size)):
         yield window
 
 
-def grouped(window: Sequence[Item], size_for: Callable[[Planned], int]) -> Iterator[list[Item]]:
+def grouped(
+    window: Sequence[Planned], size_for: Callable[[Planned], int]
+) -> Iterator[list[Planned]]:
     """The batches of a window, each of one model and shape, ordered by their first pictures.
 
     ``size_for`` gives the batch size for pictures like this one. If it is 1, pictures stay in the
     order of the plan, except that they are grouped by model.
     """
-    for alike in _sorted(window, lambda item: model_of(item.planned.recipe)):
-        sizes = _sorted(alike, lambda item: size_for(item.planned))
+    for alike in _sorted(window, lambda one: model_of(one.recipe)):
+        sizes = _sorted(alike, size_for)
         for same in sizes:
-            size = size_for(same[0].planned)
-            shapes = (
-                [same] if size == 1 else _sorted(same, lambda item: shape_of(item.planned.recipe))
-            )
+            size = size_for(same[0])
+            shapes = [same] if size == 1 else _sorted(same, _shape)
             for shape in shapes:
                 for start in range(0, len(shape), size):
                     yield shape[start : start + size]
+
+
+def _shape(planned: Planned) -> Hashable:
+    return shape_of(planned.recipe, embeds_guidance=planned.checkpoint.embeds_guidance)
 
 
 def _sorted(items: Iterable[T], kind_of: Callable[[T], Hashable]) -> list[list[T]]:

@@ -1,10 +1,9 @@
 """Give each prompt of a plan only the learned and replaced words that it contains."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import Settings
 from sdloop.prompt.learned.facts import embedding_facts
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
@@ -12,18 +11,6 @@ from sdloop.prompt.learned.places import mentions
 from sdloop.recipe.check import PROMPTS
 
 Fields = Mapping[str, Any]
-
-
-def fields_of(prompts: Sequence[Prompt], settings: Settings) -> list[dict[str, Any]]:
-    """The fields of each prompt's Recipe: its own over ``settings``.
-
-    Of the words in ``settings``, a Recipe gets those that its prompts contain. A word that no
-    prompt contains is kept, so that it is refused.
-    """
-    every = [dict(Settings(recipe=one.settings).over(settings).recipe) for one in prompts]
-    take = words_for(settings, (text for fields in every for text in texts_in(fields)))
-    pairs = zip(every, prompts, strict=True)
-    return [take(fields, own=one.settings) for fields, one in pairs]
 
 
 def words_for(settings: Settings, texts: Iterable[str] | None) -> Callable[..., dict[str, Any]]:

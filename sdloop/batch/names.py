@@ -1,18 +1,16 @@
 """Choose the file name of each picture."""
 
-import itertools
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from sdloop.batch.command_settings import CommandSettings
-from sdloop.batch.prompts import blaming
+from sdloop.batch.prompts import Prompt
 from sdloop.batch.text_input import home
-from sdloop.batch.wanted import Wanted
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
-from sdloop.metadata.names import DEFAULT_NAME, ENLARGED_NAME, check_inside, expand_name, numbered
+from sdloop.metadata.names import DEFAULT_NAME, ENLARGED_NAME, check_inside, expand_name
 from sdloop.metadata.picture import format_of
 from sdloop.recipe.fields import ROWS
 from sdloop.recipe.kinds import Number
@@ -23,38 +21,51 @@ from sdloop.recipe.recipe import Recipe
 class Naming:
     """How a command names its pictures: a file name or template, a folder and a format.
 
-    The default name also contains the ``swept`` settings.
+    The default name also contains the ``swept`` settings. With ``distinct``, a name that the user
+    chose may be that of only one picture; otherwise the next one gets a number, as with the default
+    name.
     """
 
     output: str | None = None
     outdir: str | None = None
     format: str | None = None
     swept: tuple[str, ...] = ()
+    distinct: bool = False
+
+    @classmethod
+    def of(
+        cls, command: CommandSettings, *, swept: tuple[str, ...] = (), distinct: bool = False
+    ) -> Self:
+        output, outdir, format = command.output, command.outdir, command.format
+        return cls(output=output, outdir=outdir, format=format, swept=swept, distinct=distinct)
+
+    def is_chosen(self, own: str | None) -> bool:
+        """Whether the user chose a picture's exact name; ``own`` is the one in its line, if any."""
+        return own is not None or self.output is not None
+
+    def exists(self, own: str | None, *, overwrite: bool) -> Exists:
+        """What to do if the file exists: a default name gets a number."""
+        if overwrite:
+            return "overwrite"
+        return "fail" if self.is_chosen(own) else "number"
 
 
-def path_of(
-    recipe: Recipe,
-    index: int,
-    naming: Naming,
-    *,
-    own: str | None,
-    usual: str | None = None,
-    file: str | None = None,
-) -> Path:
-    """The file of the ``index``-th resolved Recipe; ``own`` is the name in its prompt's line.
-
-    ``usual`` is the default template, and ``file`` the picture that this one remakes, if any.
+def path_of(recipe: Recipe, index: int, naming: Naming, prompt: Prompt) -> Path:
+    """The file of the ``index``-th resolved Recipe.
 
     Raises ``SettingError`` for a template that is invalid, names a folder or a file outside, or
     contradicts the format.
     """
+    own = prompt.output
+    if own is not None and prompt.key is not None:
+        return _printed_path(own, naming.outdir)
     folder = home(naming.outdir) if naming.outdir is not None else Path()
     chosen = own if own is not None else naming.output
     if chosen is None:
-        template = _usual(recipe, naming.swept) if usual is None else usual
-        path = folder / expand_name(template, recipe, index=index, file=file)
+        template = _usual(recipe, naming.swept) if prompt.name is None else prompt.name
+        path = folder / expand_name(template, recipe, index=index, file=prompt.file)
         return path if naming.format is None else path.with_suffix(f".{naming.format}")
-    name = expand_name(chosen, recipe, index=index, file=file)
+    name = expand_name(chosen, recipe, index=index, file=prompt.file)
     # Path.is_dir() would raise for a name that is too long.
     if name.endswith("/") or os.path.isdir(name):  # noqa: PTH112
         raise SettingError(f"output must name a file, got the folder {name!r}: use --outdir for it")
@@ -84,53 +95,14 @@ def _suffixed(path: Path, format: str | None) -> Path:
     return path
 
 
-def name_pictures(
-    wanted: Sequence[Wanted], recipes: Sequence[Recipe], command: CommandSettings
-) -> list[Path]:
-    """The file of each picture; ``recipes`` are the resolved ones, whose values the names show.
-
-    Raises ``SettingError`` for a template that gives two pictures one name.
-    """
-    naming = naming_of(command)
-    taken: dict[Path, int] = {}
-    paths = []
-    for index, (one, recipe) in enumerate(zip(wanted, recipes, strict=True)):
-        with blaming(one.where):
-            path = path_of(recipe, index, naming, own=one.output, usual=one.name, file=one.file)
-        if path in taken:
-            if is_named(one.output, command):
-                raise SettingError(
-                    f"output must name each picture differently, and {str(path)!r} would be "
-                    f"picture {taken[path] + 1} and {index + 1}: use {{seed}} or {{index}} in it"
-                )
-            path = _free(path, taken)
-        taken[path] = index
-        paths.append(path)
-    return paths
-
-
-def naming_of(command: CommandSettings) -> Naming:
-    return Naming(output=command.output, outdir=command.outdir, format=command.format)
-
-
-def is_named(own: str | None, command: CommandSettings) -> bool:
-    """Whether the user chose this picture's exact name."""
-    return own is not None or command.output is not None
-
-
-def exists_rule(own: str | None, command: CommandSettings, *, overwrite: bool) -> Exists:
-    """What to do if the file exists: a default name gets a number.
-
-    ``own`` is the name in the prompt's line.
-    """
-    if overwrite:
-        return "overwrite"
-    return "fail" if is_named(own, command) else "number"
-
-
-def _free(path: Path, taken: Mapping[Path, int]) -> Path:
-    return next(
-        candidate
-        for candidate in (numbered(path, number) for number in itertools.count(2))
-        if candidate not in taken
-    )
+def _printed_path(output: str, outdir: str | None) -> Path:
+    """The file that a line of a plan names, as it stands there; see ``lines.output_of``."""
+    path = Path(output)
+    folder = os.path.abspath(Path("" if outdir is None else outdir).expanduser())  # noqa: PTH100
+    if path.is_absolute() and ".." not in path.parts and path.is_relative_to(folder):
+        return path
+    if not output or output.endswith("/"):
+        raise SettingError(f"output must name a file, got {output!r}")
+    if path.is_absolute():
+        raise SettingError(f"output must be in {folder!r}, or its folder --outdir, got {output!r}")
+    return Path("" if outdir is None else outdir).expanduser() / check_inside(output)

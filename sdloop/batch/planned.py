@@ -2,32 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sdloop.images.input.read import InputFacts
+from sdloop.batch.prompts import Prompt
 from sdloop.metadata.atomic import Exists
-from sdloop.recipe.recipe import Recipe
-
-if TYPE_CHECKING:
-    from sdloop.models.checkpoint.lora import LoraFile
-    from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.pipeline.resolve import Resolved
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Planned:
-    """A picture to make: its Recipe is resolved, and its file is known and can be written.
+class Planned(Resolved):
+    """A picture to make: its Recipe is resolved, and its file is known.
 
-    ``picture`` is the input picture, ``output`` the name or template from a prompt file, and
-    ``loras`` are the Recipe's LoRA files. ``key`` is the content key, if it is already known.
-    ``made`` is the file of a picture that a worker made for this call before it died.
+    ``exists`` says what to do if the file exists. ``key`` is the content key; only a plan of
+    ``batch`` has keys. ``made`` is the file of a picture that a worker made for this call before it
+    died.
     """
 
-    recipe: Recipe
-    picture: InputFacts | None
-    checkpoint: "Checkpoint"
+    prompt: Prompt
     path: Path
     exists: Exists
-    output: str | None
-    loras: "tuple[LoraFile, ...]"
-    key: str | None = None
+    key: str = ""
     made: Path | None = None

@@ -105,7 +105,7 @@ def parse_line(line: str) -> dict[str, Any]:
 
 def _json_settings(settings: dict[str, Any]) -> dict[str, Any]:
     if isinstance(settings.get("recipe"), dict):
-        settings = _told_recipe(settings)
+        settings = _printed_recipe(settings)
     settings = with_new_names(settings)
     added = {key: value for key, value in settings.items() if key in ADDED}
     check_keys({key: value for key, value in settings.items() if key not in added}, source="it")
@@ -117,7 +117,7 @@ def _json_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in TOLD}
 
 
-def _told_recipe(line: Mapping[str, Any]) -> dict[str, Any]:
+def _printed_recipe(line: Mapping[str, Any]) -> dict[str, Any]:
     """The Recipe in a JSON line that another command printed for a picture, such as `show`."""
     if line.get("moving"):
         raise SettingError("it is for an animation, whose frames have their own Recipes")

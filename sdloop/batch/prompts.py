@@ -13,14 +13,15 @@ class Prompt:
     """A prompt with the settings in its line; all others come from the command.
 
     ``where`` names its line for error messages; ``output`` is the file name in the line, and
-    ``name`` the default template for it. ``key`` is the content key of a line of a printed plan:
-    such a line is a complete Recipe and final.
+    ``name`` the default template for it. ``file`` is the picture that is remade, if any. ``key`` is
+    the content key of a line of a printed plan: such a line is a complete Recipe and final.
     """
 
     settings: Mapping[str, Any]
     where: str = ""
     output: str | None = None
     name: str | None = None
+    file: str | None = None
     key: str | None = None
 
 

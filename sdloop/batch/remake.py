@@ -8,9 +8,9 @@ from typing import Any
 
 from sdloop.batch.changes import Changed, Resolve, changed, with_changes
 from sdloop.batch.loras import with_loras, without_other_tags
-from sdloop.batch.prompts import blaming
+from sdloop.batch.prompts import Prompt, blaming
+from sdloop.batch.requests import Request, final
 from sdloop.batch.seeds import count_from, parse_seeds, random_seed
-from sdloop.batch.wanted import Wanted
 from sdloop.errors import FileError, ModelError, SdloopError, SettingError
 from sdloop.images.input.mask import ALPHA
 from sdloop.images.input.read import OpenImage
@@ -52,7 +52,7 @@ def resolving(open_image: OpenImage, *, may_fetch: bool) -> Resolve:
 
 def wanted_again(
     one: SavedPicture, options: RemakeOptions, resolve: Resolve, notify: Notify
-) -> list[Wanted]:
+) -> list[Request]:
     """The pictures to remake from one file: with its own seed, or with each of the given seeds.
 
     ``notify`` is called with settings that cannot be used or are dropped. Raises ``FileError`` for
@@ -72,14 +72,16 @@ def wanted_again(
         for line in found.notices:
             notify(line)
         seeds = _seeds(found.recipe.seed, options)
-        recipes = [replace(found.recipe, seed=seed) for seed in seeds]
     suffix = one.path.suffix.lower()
     name = SEEDS_NAME if len(seeds) > 1 else NAME
     name = name.replace(".png", suffix) if suffix in FORMATS else name
-    return [
-        Wanted(recipe=recipe, where=str(one.path), name=name, file=str(one.path))
-        for recipe in recipes
-    ]
+    request = request_for(found.recipe, one.path, name)
+    return [replace(request, seed=seed) for seed in seeds]
+
+
+def request_for(recipe: Recipe, file: Path, name: str) -> Request:
+    """The request to remake a file with this Recipe, under a template."""
+    return final(Prompt(settings=recipe.to_dict(), where=str(file), name=name, file=str(file)))
 
 
 def own_code_of(one: SavedPicture) -> str:
@@ -145,12 +147,13 @@ def _is_here(recipe: Recipe, resolve: Resolve) -> bool:
 def located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
     """``recipe`` with the paths of its input pictures: as recorded, or next to the file."""
     found: dict[str, Any] = {}
-    for name in ("image", "mask"):
+    for name in ("image", "mask", "depth_map"):
         path = getattr(recipe, name)
         if path is None or (name == "mask" and path == ALPHA):
             continue
         if path == "-" and name not in changes:
-            raise FileError(f"its {name} came from standard input: name the file with --{name}")
+            flag = name.replace("_", "-")
+            raise FileError(f"its {name} came from standard input: name the file with --{flag}")
         places = [Path(path), folder / path, folder / Path(path).name]
         sha256 = getattr(recipe, f"{name}_sha256")
         same = (str(place) for place in places if _is(place, sha256))
@@ -181,9 +184,17 @@ def _foreign(one: SavedPicture, options: RemakeOptions, resolve: Resolve) -> Cha
     else:
         base = with_loras(base, options.lora_dir)
     found = with_changes(base, options.changes, drop=options.drop, resolve=resolve)
+    if "rng" in base and "rng" not in {*options.changes, *options.drop}:
+        notices.append(_rng_notice(one.record.fields.get("RNG")))
     if "model" not in options.changes:  # the one that the file names
         notices = [line for line in notices if ": Model: " not in line]
     return replace(found, notices=(*notices, *found.notices))
+
+
+def _rng_notice(named: str | None) -> str:
+    if named is not None:
+        return f"rng philox, as RNG: {named} in the file says"
+    return "rng philox: the file names no RNG, so A1111 used the GPU's; --rng cpu for the CPU's"
 
 
 def _model(one: SavedPicture, options: RemakeOptions, resolve: Resolve) -> str:

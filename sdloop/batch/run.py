@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 from sdloop.batch.claims import Claims, remove_leftovers
 from sdloop.batch.finish import AlreadyThere, Failed, RunTools, Written, failures, finish
 from sdloop.batch.found import Found, found_in, is_there
-from sdloop.batch.grouping import Item, grouped, windows
-from sdloop.batch.keys import Keys
+from sdloop.batch.grouping import grouped, windows
 from sdloop.batch.planned import Planned
 from sdloop.errors import SdloopError
 from sdloop.metadata.atomic import check_writable
@@ -62,8 +61,8 @@ class RunOptions:
 class _Task:
     """A batch, and its pictures to make; each batch is tried at most twice."""
 
-    batch: Sequence[Item]
-    wanted: Sequence[Item]
+    batch: Sequence[Planned]
+    wanted: Sequence[Planned]
     again: bool = False
 
 
@@ -99,7 +98,6 @@ class _Runner:
         stack: ExitStack,
     ) -> None:
         self._options, self._tools, self._stopping = options, tools, stopping
-        self._keys = Keys()
         self._since = 0.0 if options.redo_since is None else options.redo_since
         self._stack = stack
         self._claims: Claims | None = None
@@ -116,11 +114,10 @@ class _Runner:
 
     def first_pass(self, plan: Iterable[Planned]) -> "Iterator[Step | Outcome]":
         """Every batch of the plan, in order; batches claimed by other processes come later."""
-        items = (Item(planned=planned, key=self._keys(planned)) for planned in plan)
         part, parts = self._options.shard
-        for number, window in enumerate(windows(items)):
-            if all(item.key in self._found for item in window):
-                yield from map(_there, window)
+        for number, window in enumerate(windows(plan)):
+            if all(one.key in self._found for one in window):
+                yield from (AlreadyThere(planned=one) for one in window)
                 continue
             batches = grouped(window, self._options.size_for)
             for position, batch in enumerate(batches, start=number):
@@ -155,36 +152,36 @@ class _Runner:
         seen = (path for path in self._found.leftovers if path.suffix == ".part")
         remove_leftovers([*seen, *here])
 
-    def _begin(self, batch: Sequence[Item]) -> "Iterator[Step | Outcome]":
-        wanted: dict[str, Item] = {}
-        for item in batch:
-            if item.key in self._found or item.key in wanted:
-                yield _there(item)
+    def _begin(self, batch: Sequence[Planned]) -> "Iterator[Step | Outcome]":
+        wanted: dict[str, Planned] = {}
+        for one in batch:
+            if one.key in self._found or one.key in wanted:
+                yield AlreadyThere(planned=one)
             else:
-                wanted[item.key] = item
+                wanted[one.key] = one
         if wanted:
             yield from self._attempt(_Task(batch=batch, wanted=list(wanted.values())))
 
     def _attempt(self, task: _Task) -> "Iterator[Step | Outcome]":
         """Claim the wanted pictures, check whether some were made meanwhile, and make the rest."""
         claims, wanted = self._open(), list(task.wanted)
-        if not claims.take([item.key for item in wanted]):
+        if not claims.take([one.key for one in wanted]):
             self._later.append(task)
             return
-        for item in task.wanted:
-            if is_there(item.planned.path, item.key, since=self._since):
-                self._found.add(item.key)
-                wanted.remove(item)
-                yield _there(item)
+        for one in task.wanted:
+            if is_there(one.path, one.key, since=self._since):
+                self._found.add(one.key)
+                wanted.remove(one)
+                yield AlreadyThere(planned=one)
                 continue
-            self._folders.add(item.planned.path.parent)
+            self._folders.add(one.path.parent)
             try:
-                check_writable(item.planned.path, exists=item.planned.exists)
+                check_writable(one.path, exists=one.exists)
             except SdloopError as error:
-                wanted.remove(item)
-                yield Failed(planned=item.planned, key=item.key, error=error)
-        kept = {item.key for item in wanted}
-        claims.release([item.key for item in task.wanted if item.key not in kept])
+                wanted.remove(one)
+                yield Failed(planned=one, error=error)
+        kept = {one.key for one in wanted}
+        claims.release([one.key for one in task.wanted if one.key not in kept])
         if wanted:
             yield from self._make(_Task(batch=task.batch, wanted=wanted, again=task.again))
 
@@ -193,9 +190,9 @@ class _Runner:
         from sdloop.pipeline.picture import Picture, SampledBatch
         from sdloop.pipeline.sample import sampled
 
-        for item in task.wanted:
-            self._found.add(item.key)
-        recipes = [item.planned.recipe for item in task.batch]
+        for one in task.wanted:
+            self._found.add(one.key)
+        recipes = [one.recipe for one in task.batch]
         model, done = self._loaded(task.batch[0]), 0
         try:
             for event in sampled(model, recipes, len(recipes), self._tools.open_image):
@@ -207,26 +204,25 @@ class _Runner:
                     yield event
                 yield from self._landed(None)
         except (SdloopError, RuntimeError, OSError) as error:
-            left = {item.key for item in task.batch[done:]}
-            rest = [item for item in task.wanted if item.key in left]
+            left = {one.key for one in task.batch[done:]}
+            rest = [one for one in task.wanted if one.key in left]
             yield from self._failed(task, failures(rest, error, together=len(task.batch) > 1))
         yield from self._landed(1)
 
-    def _loaded(self, item: Item) -> "LoadedModel":
+    def _loaded(self, planned: Planned) -> "LoadedModel":
         """Its model, loaded; one at a time."""
         from sdloop.pipeline.loaded_model import loaded_model
 
-        planned = item.planned
         names = model_of(planned.recipe)
         if self._model is None or self._model[0] != names:
             self._model = None  # free its memory before the next one is loaded
             self._model = names, loaded_model(self._tools.load(planned.checkpoint))
         return self._model[1]
 
-    def _fly(self, task: _Task, event: "SampledBatch | Picture", batch: Sequence[Item]) -> None:
+    def _fly(self, task: _Task, event: "SampledBatch | Picture", batch: Sequence[Planned]) -> None:
         """Let the other thread decode and write these."""
         assert self._thread is not None
-        wanted = [item if item in task.wanted else None for item in batch]
+        wanted = [one if one in task.wanted else None for one in batch]
         future = self._thread.submit(finish, event, wanted, self._tools)
         self._flying.append((task, future))
 
@@ -240,26 +236,22 @@ class _Runner:
             self._flying.popleft()
             assert self._claims is not None
             written = [one for one in outcomes if isinstance(one, Written)]
-            self._claims.release([one.key for one in written])
+            self._claims.release([one.planned.key for one in written])
             yield from written
             yield from self._failed(task, [one for one in outcomes if isinstance(one, Failed)])
 
     def _failed(self, task: _Task, failed: Sequence[Failed]) -> Iterator[Failed]:
         """Retry failures that may pass; in a failed batch, one picture may be the only cause."""
         assert self._claims is not None
-        keys = {one.key for one in failed}
+        keys = {one.planned.key for one in failed}
         self._claims.release(keys)
-        items = [item for item in task.wanted if item.key in keys]
+        items = [one for one in task.wanted if one.key in keys]
         for one in failed:
-            self._found.discard(one.key)
+            self._found.discard(one.planned.key)
         alone = any(one.together for one in failed)
         if alone:
-            self._later += [_Task(batch=[item], wanted=[item]) for item in items]
+            self._later += [_Task(batch=[one], wanted=[one]) for one in items]
         elif not task.again and failed and all(one.may_pass for one in failed):
             self._later.append(_Task(batch=task.batch, wanted=items, again=True))
         else:
             yield from failed
-
-
-def _there(item: Item) -> AlreadyThere:
-    return AlreadyThere(planned=item.planned, key=item.key)

@@ -15,23 +15,29 @@ The first of these sources that has a setting decides it: the line of a prompt f
 
 import difflib
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sdloop.batch.command_settings import COMMAND_FIELDS, CommandSettings
+from sdloop.batch.prompts import Prompt
 from sdloop.batch.text_input import read_text
 from sdloop.errors import SettingError
-from sdloop.recipe.fields import ROWS
+from sdloop.recipe.fields import PRESET, SETTINGS
 from sdloop.recipe.names import OLD_NAMES
+from sdloop.recipe.presets import with_preset
 from sdloop.recipe.recipe import FIELDS, Recipe
 
+_KEYS = (*FIELDS, *PRESET)  # of settings files
+
 # Settings that must not be a silent default for every picture.
-NOT_FOR_ALL = (*(name for name, row in ROWS.items() if not row.for_all), "count", "output")
+NOT_FOR_ALL = (*(name for name, row in SETTINGS.items() if not row.for_all), "count", "output")
 
 # If a source sets the first of these, the others are not taken from lower sources: a revision
 # belongs to its model, and an exact file name needs no folder or format.
-_REPLACES = {name: row.replaces for name, row in ROWS.items()} | {"output": ("outdir", "format")}
+_REPLACES = {name: row.replaces for name, row in SETTINGS.items()} | {
+    "output": ("outdir", "format")
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +51,7 @@ class Settings:
     def of(cls, values: Mapping[str, Any]) -> "Settings":
         """Split values into fields of the Recipe and of the command; others are left out."""
         return cls(
-            recipe={name: values[name] for name in FIELDS if name in values},
+            recipe={name: values[name] for name in SETTINGS if name in values},
             command={name: values[name] for name in COMMAND_FIELDS if name in values},
         )
 
@@ -54,6 +60,11 @@ class Settings:
         return Settings(
             recipe=_over(self.recipe, lower.recipe), command=_over(self.command, lower.command)
         )
+
+
+def merged(prompts: Iterable[Prompt], settings: Settings) -> list[dict[str, Any]]:
+    """The settings of each prompt's line over ``settings``."""
+    return [dict(Settings(recipe=one.settings).over(settings).recipe) for one in prompts]
 
 
 def _over(upper: Mapping[str, Any], lower: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,8 +86,8 @@ def read_settings(name: str) -> Settings:
     command = values.pop("command", {})
     if not isinstance(command, dict):
         raise SettingError(f"{name}: command must be a table, [command], got {command!r}")
-    _refuse_unknown(values, FIELDS, COMMAND_FIELDS, f"{name} has", "it belongs under [command]")
-    _refuse_unknown(command, COMMAND_FIELDS, FIELDS, f"[command] in {name} has", "it belongs above")
+    _refuse_unknown(values, _KEYS, COMMAND_FIELDS, f"{name} has", "it belongs under [command]")
+    _refuse_unknown(command, COMMAND_FIELDS, _KEYS, f"[command] in {name} has", "it belongs above")
     settings = Settings(recipe=values, command=command)
     check_settings(settings, name)
     return settings
@@ -85,7 +96,7 @@ def read_settings(name: str) -> Settings:
 def check_settings(settings: Settings, source: str) -> None:
     """Raise ``SettingError``, which names the source, for invalid values."""
     try:
-        Recipe(**{"prompt": "", "seed": 0, **settings.recipe})
+        Recipe(**with_preset({"prompt": "", "seed": 0, **settings.recipe}))
         CommandSettings(**settings.command)
     except SettingError as error:
         raise SettingError(f"{source}: {error}", field=error.field) from error

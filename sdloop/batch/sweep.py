@@ -18,11 +18,13 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.recipe.check import PROMPTS, check_alone
-from sdloop.recipe.fields import ALIASES, ROWS, parse_value
+from sdloop.recipe.fields import ALIASES, SETTINGS, parse_value
 from sdloop.recipe.kinds import Number, Whole
+from sdloop.recipe.limits import MAX_SEED
 from sdloop.recipe.names import OLD_NAMES
 from sdloop.recipe.parse import parse_pair
-from sdloop.recipe.recipe import FIELDS
+from sdloop.recipe.presets import preset_fields
+from sdloop.rules import check_whole
 
 MOST = 100_000  # values of a range of decimal numbers
 
@@ -78,9 +80,9 @@ def parse_axis(text: str, *, flag: str = "sweep") -> Axis:
         raise SettingError(f"{flag} must be like guidance_scale=3,5,7.5, got {text!r}")
     if name in OLD_NAMES:
         raise SettingError(f"{flag}: the field {name!r} is now called {OLD_NAMES[name]!r}")
-    if name not in FIELDS and name != "size":
-        near = difflib.get_close_matches(name, [*FIELDS, "size"], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(FIELDS)}"
+    if name not in SETTINGS and name != "size":
+        near = difflib.get_close_matches(name, [*SETTINGS, "size"], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(SETTINGS)}"
         raise SettingError(f"{flag} has an unknown field {name!r}: {hint}")
     axis = Axis(
         name=name,
@@ -89,6 +91,18 @@ def parse_axis(text: str, *, flag: str = "sweep") -> Axis:
     )
     _check(axis)
     return axis
+
+
+def shown_fields(axis: Axis) -> tuple[str, ...]:
+    """The fields of a Recipe in which an axis's pictures differ, for their names.
+
+    A preset is not a field of a Recipe: it stands for several.
+    """
+    if axis.name != "preset":
+        return axis.fields
+    rows = [preset_fields(value) for value in axis if value is not None]
+    names = ("scheduler", "steps")
+    return tuple(name for name in names if len({row.get(name) for row in rows}) > 1)
 
 
 def combinations(axes: Sequence[Axis], *, zipped: bool) -> Iterator[dict[str, Any]]:
@@ -154,7 +168,7 @@ def _from_json(name: str, text: str) -> tuple[Sequence[Any], ...]:
 def _stretches(name: str, text: str) -> Iterator[Sequence[Any]]:
     """Split the text into ranges and lists of single values."""
     alone: list[Any] = []
-    ranges = name in ROWS and isinstance(ROWS[name].kind, Whole | Number)
+    ranges = name in SETTINGS and isinstance(SETTINGS[name].kind, Whole | Number)
     for part in _COMMA.split(text):
         found = _RANGE.fullmatch(part) if ranges else None
         stretch = [_value(name, part)] if found is None else _range(name, found)
@@ -173,7 +187,7 @@ def _value(name: str, text: str) -> Any:
     text = text.replace("\\,", ",")
     if name == "size":
         return parse_pair(name, text)
-    row = ROWS[name]
+    row = SETTINGS[name]
     if name in PROMPTS:
         return row.kind.parsed(name, text)
     if not text.strip() and row.default in (None, ()):
@@ -206,6 +220,8 @@ def _check(axis: Axis) -> None:
         for value in (stretch[0], stretch[-1]) if isinstance(stretch, range) else stretch:
             for field, one in _parts(axis, value):
                 check_alone(field, one)
+                if field == "seed":  # 32 bits for all generators, as in --seed
+                    check_whole(field, one, 0, MAX_SEED)
         for value in () if isinstance(stretch, range) else stretch:
             _refuse_twice(axis, value, repr(value) in seen)
             seen.add(repr(value))

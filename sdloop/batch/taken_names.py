@@ -20,17 +20,26 @@ class Taken:
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA cache_size = -8192")  # 8 MiB
         self._db.execute("CREATE TABLE asked (id INTEGER PRIMARY KEY)")
-        self._db.execute("CREATE TABLE names (id INTEGER PRIMARY KEY, next INTEGER)")
+        self._db.execute(
+            "CREATE TABLE names (id INTEGER PRIMARY KEY, next INTEGER, number INTEGER)"
+        )
         self._db.execute("BEGIN")
+        self._pictures = 0
+
+    def number(self, path: Path) -> int | None:
+        """The number of the picture with this name, counted from 1."""
+        row = self._db.execute("SELECT number FROM names WHERE id = ?", (_id(path),)).fetchone()
+        return None if row is None else int(row[0])
 
     def free(self, path: Path, key: str) -> Path | None:
         """``path``, or the next free one of name-2, name-3 …; None if the picture is planned twice.
 
-        ``key`` is the picture's content key. If the 64-bit hashes of two names are equal (a chance
-        of one in 30 million for a million names), a picture gets an unnecessary number.
+        ``key`` is the picture's content key; without one it is always another picture. If the
+        64-bit hashes of two names are equal (a chance of one in 30 million for a million names), a
+        picture gets an unnecessary number.
         """
-        asked = self._db.execute("INSERT OR IGNORE INTO asked VALUES (?)", (_id(path, key),))
-        if asked.rowcount == 0:
+        self._pictures += 1
+        if key and not self._is_new(path, key):
             return None
         first = _id(path)
         number = self._next(first) or 1
@@ -39,8 +48,12 @@ class Taken:
             number += 1
         if number > 1:
             self._db.execute("UPDATE names SET next = ? WHERE id = ?", (number + 1, first))
-        self._db.execute("INSERT INTO names VALUES (?, 2)", (_id(found),))
+        self._db.execute("INSERT INTO names VALUES (?, 2, ?)", (_id(found), self._pictures))
         return found
+
+    def _is_new(self, path: Path, key: str) -> bool:
+        asked = self._db.execute("INSERT OR IGNORE INTO asked VALUES (?)", (_id(path, key),))
+        return asked.rowcount == 1
 
     def _next(self, name: int) -> int | None:
         """The first number that may be free for this name; None if the name itself is free."""

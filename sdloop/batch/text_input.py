@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-from sdloop.errors import FileError
+from sdloop.errors import FileError, SettingError
 
 
 def read_text(name: str) -> str:
@@ -33,6 +33,22 @@ def text_lines(name: str) -> Iterator[str]:
                 place += len(line)
     except OSError as error:
         raise FileError(f"cannot read {label(name)}: {error.strerror}") from error
+
+
+def given_prompt(argument: str) -> str:
+    """The prompt that an argument stands for: the text of standard input if it is ``-``.
+
+    Raises ``SettingError`` if that is empty: a command before it failed, or nothing was piped in.
+    """
+    if argument != "-":
+        return argument
+    text = read_text("-").rstrip("\r\n")
+    if not text.strip():
+        raise SettingError(
+            "prompt must not be empty on standard input, as in: echo 'a frog' | sdloop txt2img - "
+            '(an empty prompt is "")'
+        )
+    return text
 
 
 def label(name: str) -> str:

@@ -3,104 +3,69 @@ r"""Prompts with variants: one template, many texts.
 ::
 
     {a|b|c}            one of them; they can be nested, and one may be empty
+    {3::a|b}           the same; with --pick random, a is drawn three times as often as b
     {2$$a|b|c}         two of them in order, joined by ", "; {1-2$$a|b|c} one or two
     {2$$ and $$a|b|c}  joined by another text
-    __animals__        one line of the file animals.txt
+    __animals__        one line of the file animals.txt; __birds/*__ of all files in birds
+    ${c={red|blue}}    a variable: each ${c} after it is red or blue
+    ${c=!{red|blue}}   the same, and all ${c} are alike; ${c:red} is red where c is not set
     \{ \} \|           the character itself; \__ is two underscores
 
 In ``(…)`` and ``[…]`` inside braces a ``|`` belongs to the prompt grammar: ``{[frog|cat]|dog}`` has
 two variants. Backslashes before other characters are kept for the prompt grammar.
+
+The syntax is that of sd-dynamic-prompts. Of its samplers, wraps and variants within the names of
+files nothing is text without a word: they are refused.
 """
 
 import re
 from collections.abc import Callable
 
+from sdloop.batch.template_frames import Frame
+from sdloop.batch.template_tokens import (
+    TOKEN,
+    check_sampler,
+    check_wildcard_sampler,
+    checked_dollars,
+    matched,
+    takes_at,
+    weight_at,
+)
 from sdloop.batch.templates import Choice, Template
+from sdloop.batch.variables import NO_VARIABLES, Variables, given
 from sdloop.errors import PromptError
 from sdloop.prompt.caret import refusal
 
 MAX_DEPTH = 50  # of nested braces, and of files that include files
-MAX_TAKEN = 20  # of {n$$…}
+MAX_LENGTH = 100_000  # characters of a text
 
-_TOKEN = re.compile(
-    r"""
-    (?P<escape> \\(?:__|.)? )
-    | (?<![^\W_]) __ (?P<wildcard> [^\W_] (?:[\w./-]*?[^\W_])? ) __ (?![^\W_])
-    | (?P<mark> [{}|()\[\]] )
-    | _+ | [^\\{}|()\[\]_]+
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_TAKES = re.compile(r"\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?\s*\$\$(?:([^{}|$\\()\[\]]*)\$\$)?")
-_OPENER = {")": "(", "]": "["}
-_MEANT = {r"\{": "{", r"\}": "}", r"\__": "__"}
+_MEANT = {r"\{": "{", r"\}": "}", r"\__": "__", r"\$": "$"}
+_MEANT_IN_BRACES = {r"\|": "|", r"\$$": "$$", r"\::": "::"}
 
-# Returns the templates of the lines of a wildcard file.
-Lookup = Callable[[str], tuple[Template, ...]]
+# Returns the choice of the lines of a wildcard file; the variables are those that it may use.
+Lookup = Callable[[str, Variables], Choice]
 
 
-class _Frame:
-    """An open brace, or the whole text."""
+def parsed(text: str, lookup: Lookup, variables: Variables = NO_VARIABLES) -> Template:
+    r"""Parse ``text`` as a template; ``lookup`` returns the lines for ``__name__``.
 
-    def __init__(self, place: int, takes: tuple[int, int, str] | None = None) -> None:
-        self.place = place
-        self.takes = takes
-        self.options: list[list[str | Choice]] = [[]]
-        self.brackets = 0  # open brackets of the prompt grammar that are closed later
-
-    def add(self, item: str | Choice) -> None:
-        self.options[-1].append(item)
-
-    def templates(self) -> tuple[Template, ...]:
-        return tuple(Template(_merged(option)) for option in self.options)
-
-
-def parsed(text: str, lookup: Lookup) -> Template:
-    r"""Parse ``text`` as a template; ``lookup`` returns the templates for ``__name__``.
-
-    Raises ``PromptError`` with a caret for braces that are unbalanced or nested too deeply, and for
-    a choice of more options than there are; and what ``lookup`` raises.
+    Raises ``PromptError`` with a caret for braces that are unbalanced or nested too deeply, for a
+    choice of more options than there are, and for a variable that is not set; and what ``lookup``
+    raises.
 
     >>> template = parsed("{red|green} frog, \\{new\\}", no_wildcards)
     >>> [template.text(index) for index in range(template.count)]
     ['red frog, {new}', 'green frog, {new}']
     """
-    if not _MAY_VARY.search(text):
+    if not varies(text):
         return Template((text,) if text else ())
-    matched = _matched(text)
-    frames = [_Frame(0)]
-    place = 0
-    while token := _TOKEN.match(text, place):
-        top, place, mark = frames[-1], token.end(), token["mark"]
-        if token["wildcard"] is not None:
-            top.add(_looked_up(token["wildcard"], lookup, text, token.start()))
-        elif token["escape"] is not None:
-            top.add(_meant(token["escape"], top, inside=len(frames) > 1))
-        elif mark == "{":
-            if len(frames) > MAX_DEPTH:
-                raise refusal(f"braces are nested deeper than {MAX_DEPTH}", text, token.start())
-            found = _TAKES.match(text, place)
-            frames.append(_Frame(token.start(), _takes(found, text) if found else None))
-            place = found.end() if found else place
-        elif mark == "}":
-            if len(frames) == 1:
-                raise refusal(r"a } has no { before it: write \} for the text", text, token.start())
-            frames.pop()
-            frames[-1].add(_choice(top, text))
-        elif mark == "|" and len(frames) > 1 and not top.brackets:
-            top.options.append([])
-        else:
-            top.brackets += matched.get(token.start(), 0)
-            top.add(token.group())
-    if len(frames) > 1:
-        raise refusal(r"a { is never closed: write \{ for the text", text, frames[-1].place)
-    return _shallow(frames[0].templates()[0], text)
+    return _Parser(text, lookup, variables).template()
 
 
 _MAY_VARY = re.compile(r"[{}]|__")
 
 
-def no_wildcards(name: str) -> tuple[Template, ...]:
+def no_wildcards(name: str, variables: Variables = NO_VARIABLES) -> Choice:
     """The lookup if there are no wildcard files."""
     raise PromptError(rf"__{name}__ needs --wildcards DIR: write \__{name}__ for the text")
 
@@ -110,87 +75,148 @@ def varies(text: str) -> bool:
     return _MAY_VARY.search(text) is not None
 
 
-def _matched(text: str) -> dict[int, int]:
-    """Where brackets of the prompt grammar open (1) and close (-1) inside one pair of braces.
+class _Parser:
+    """Reads a text token by token; ``frames`` are the braces that are open."""
 
-    All others are plain text.
-    """
-    found: dict[int, int] = {}
-    opened: list[dict[str, list[tuple[int, int]]]] = [{"(": [], "[": []}]
-    for number, token in enumerate(_TOKEN.finditer(text)):
-        mark, here = token["mark"], opened[-1]
-        if mark == "{":
-            opened.append({"(": [], "[": []})
-        elif mark == "}" and len(opened) > 1:
-            opened.pop()
-        elif mark in ("(", "["):
-            here[mark].append((number, token.start()))
-        elif mark in _OPENER and here[_OPENER[mark]]:
-            order, start = here[_OPENER[mark]].pop()
-            for others in here.values():  # those that opened later are never closed
-                while others and others[-1][0] > order:
-                    others.pop()
-            found |= {start: 1, token.start(): -1}
-    return found
+    def __init__(self, text: str, lookup: Lookup, variables: Variables) -> None:
+        self.text, self.lookup, self.variables = text, lookup, variables
+        self.frames = [Frame(0)]
+        self.matched = matched(text)
 
+    def template(self) -> Template:
+        place = 0
+        while token := TOKEN.match(self.text, place):
+            place = self._read(token)
+        if len(self.frames) > 1:
+            raise self._refusal(r"a { is never closed: write \{ for the text", self.top.place)
+        return self._bounded(self.top.templates()[0])
 
-def _meant(escape: str, top: _Frame, *, inside: bool) -> str:
-    if escape == r"\|" and inside and not top.brackets:
-        return "|"
-    return _MEANT.get(escape, escape)
+    @property
+    def top(self) -> Frame:
+        return self.frames[-1]
 
+    def _read(self, token: re.Match[str]) -> int:
+        """Take in a token; returns the place after it."""
+        top, start, mark = self.top, token.start(), token["mark"]
+        if token["wildcard"] is not None:
+            top.add(self._wildcard(token))
+        elif token["pieces"] is not None:
+            raise self._refusal(
+                "the name of a wildcard file must not vary: write {__a__|__b__}", start
+            )
+        elif token["escape"] is not None:
+            top.add(self._meant(token))
+        elif token["variable"] is not None:
+            return self._variable(token)
+        elif token["dollars"] is not None and len(self.frames) > 1:
+            checked_dollars(self.text, start, top.place)
+        elif mark == "{":
+            return self._opened(token)
+        elif mark == "}":
+            return self._closed(token)
+        elif mark == "|" and len(self.frames) > 1 and not top.brackets:
+            return self._next_option(token)
+        else:
+            top.brackets += self.matched.get(start, 0)
+            top.add(token.group())
+        return token.end()
 
-def _takes(found: re.Match[str], text: str) -> tuple[int, int, str]:
-    least = int(found[1])
-    most = least if found[2] is None else int(found[2])
-    if not least <= most <= MAX_TAKEN or most == 0:
-        what = f"{found[1]}-{found[2]}" if found[2] else found[1]
-        raise refusal(
-            f"how many are taken must be 1 to {MAX_TAKEN}, or a range of them, got {what}",
-            text,
-            found.start(1),
-        )
-    return least, most, ", " if found[3] is None else found[3]
+    def _opened(self, token: re.Match[str]) -> int:
+        self._check_depth(token.start())
+        check_sampler(self.text, token.end())
+        takes, place = takes_at(self.text, token.end())
+        weight, place = weight_at(self.text, place)
+        self.frames.append(Frame(token.start(), takes=takes, weights=[weight]))
+        return place
 
+    def _next_option(self, token: re.Match[str]) -> int:
+        if self.top.variable is not None:
+            raise self._refusal(
+                "a | must stand in braces of its own here: write ${a={b|c}}", token.start()
+            )
+        weight, place = weight_at(self.text, token.end())
+        self.top.next_option(weight)
+        return place
 
-def _choice(frame: _Frame, text: str) -> Choice:
-    options = frame.templates()
-    if frame.takes is None:
-        return Choice(options)
-    # If __animals__ is the only option, each of its lines counts as an option.
-    flat = tuple(one for option in options for one in _lines(option))
-    least, most, between = frame.takes
-    if most > len(flat):
-        raise refusal(f"{most} cannot be taken of {len(flat)}", text, frame.place)
-    return Choice(flat, least, most, between)
+    def _closed(self, token: re.Match[str]) -> int:
+        if len(self.frames) == 1:
+            raise self._refusal(r"a } has no { before it: write \} for the text", token.start())
+        frame = self.frames.pop()
+        if frame.variable is None:
+            self.top.add(frame.choice(self.text))
+        elif frame.sign == ":":
+            self.top.add(self.variables.use(frame.variable) or Choice(frame.templates()))
+        else:
+            return self._assigned(frame, token)
+        return token.end()
 
+    def _assigned(self, frame: Frame, token: re.Match[str]) -> int:
+        assert frame.variable is not None
+        if not (frame.sign.startswith("?") and frame.variable in self.variables.values):
+            value = frame.templates()[0]
+            self.variables, held = self.variables.set(
+                frame.variable, value, once=frame.sign.endswith("!")
+            )
+            if held:
+                self.top.add(held)
+        # The space around an assignment, which is no text itself, counts once.
+        before = self.text[: frame.place]
+        after = re.compile(r"\s*" if not before or before[-1].isspace() else "")
+        found = after.match(self.text, token.end())
+        return found.end() if found else token.end()
 
-def _lines(option: Template) -> tuple[Template, ...]:
-    stripped = [i for i in option.items if not (isinstance(i, str) and not i.strip())]
-    only = stripped[0] if len(stripped) == 1 else None
-    return only.options if isinstance(only, Choice) and only.is_file else (option,)
+    def _variable(self, token: re.Match[str]) -> int:
+        name, sign, start = token["name"], token["sign"], token.start()
+        if sign is None:
+            use = self.variables.use(name)
+            if use is None:
+                raise self._refusal(
+                    f"variable {name} is not set: set it before this place, as in "
+                    rf"${{{name}=red}}; write $\{{{name}\}} for the text",
+                    start,
+                )
+            self.top.add(use)
+            return token.end()
+        if sign != ":" and len(self.frames) > 1:
+            raise self._refusal("a variable must be set outside of all braces", start)
+        self._check_depth(start)
+        self.frames.append(Frame(start, variable=name, sign=sign))
+        return token.end()
 
+    def _wildcard(self, token: re.Match[str]) -> Choice:
+        name, start = token["plain"] or token["wide"], token.start()
+        check_wildcard_sampler(name, self.text, start)
+        try:
+            return self.lookup(name, self._given(token["given"]))
+        except PromptError as error:
+            if "\n" in str(error):  # it shows a place of its own
+                raise
+            raise self._refusal(str(error), start) from error
 
-def _looked_up(name: str, lookup: Lookup, text: str, place: int) -> Choice:
-    try:
-        return Choice(lookup(name), is_file=True)
-    except PromptError as error:
-        if "\n" in str(error):  # it shows a place of its own
-            raise
-        raise refusal(str(error), text, place) from error
+    def _given(self, text: str | None) -> Variables:
+        """The variables that a file may use: those of this place, and those in ``__file(…)__``."""
+        if text is None:
+            return self.variables
+        return given(text, self.variables, lambda v: parsed(v, self.lookup, self.variables))
 
+    def _meant(self, token: re.Match[str]) -> str:
+        escape, inside = token.group(), len(self.frames) > 1 and not self.top.brackets
+        if escape in (r"\~", r"\@", r"\!") and inside and self.top.starts:
+            return escape[1]
+        if escape == r"\$" and self.text[token.end() : token.end() + 1] != "{":
+            return escape
+        return _MEANT.get(escape) or (_MEANT_IN_BRACES.get(escape, escape) if inside else escape)
 
-def _shallow(template: Template, text: str) -> Template:
-    if template.depth > 2 * MAX_DEPTH:
-        raise refusal("braces in wildcard files are nested too deep", text, 0)
-    return template
+    def _check_depth(self, place: int) -> None:
+        if len(self.frames) > MAX_DEPTH:
+            raise self._refusal(f"braces are nested deeper than {MAX_DEPTH}", place)
 
+    def _bounded(self, template: Template) -> Template:
+        if template.depth > 2 * MAX_DEPTH:
+            raise self._refusal("braces in wildcard files are nested too deep", 0)
+        if template.longest > max(MAX_LENGTH, len(self.text)):
+            raise self._refusal(f"texts of this template are longer than {MAX_LENGTH}", 0)
+        return template
 
-def _merged(items: list[str | Choice]) -> tuple[str | Choice, ...]:
-    """The items, with neighbouring texts merged."""
-    merged: list[str | Choice] = []
-    for item in items:
-        if isinstance(item, str) and merged and isinstance(merged[-1], str):
-            item = merged.pop() + item  # type: ignore[operator]
-        merged.append(item)
-    return tuple(merged)
+    def _refusal(self, message: str, place: int) -> PromptError:
+        return refusal(message, self.text, place)

@@ -93,7 +93,7 @@ def _remade(
     watch: "Callable[[Step], None]",
 ) -> "tuple[Image, Mapping[str, Any]]":
     """Make the picture again, up to the step that the file shows."""
-    from sdloop.latents.vae import decode, to_images
+    from sdloop.latents.vae import decode_images
     from sdloop.pipeline.generate import stream_resolved
     from sdloop.pipeline.picture import Picture
 
@@ -103,7 +103,7 @@ def _remade(
             return event.image, event.made
         watch(event)
         if number == event.index + 1:
-            image = to_images(decode(model.components.vae, event.denoised))[0]
+            image = decode_images(model.components.last_vae, event.denoised)[0]
             return image, model.environment.made(planned.loras)
     raise FileError(f"{one.path}: it shows step {number}, but its Recipe has no such step")
 

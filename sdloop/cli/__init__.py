@@ -1,7 +1,8 @@
 """The command line: the only rooms that print, exit or know argv.
 
-A command is imported when it is chosen, and what needs torch imports it inside its function: so
-``--help`` and a misspelt flag take a fraction of a second.
+A command is imported when it is chosen. Its file has only its flags and its help, and imports its
+work (in ``make``, ``read`` or ``inspect.figures``) when it is called; the work imports torch inside
+its functions. So ``--help`` and a misspelt flag take a fraction of a second.
 """
 
 import io
@@ -55,16 +56,11 @@ class _Commands(LazyGroup):
             return super().invoke(ctx)
 
 
-# typer imports pydantic, which takes as long as all else of `--help`, to turn the None of these
-# flags into False. It gives the flag of two names either of them.
-_NOT_ASKED = dict.fromkeys(("help", "help_all", "install_completion", "show_completion"), False)
-
 app = App(
     cls=_Commands,
     name="sdloop",
     no_args_is_help=True,
     context_settings={
-        "default_map": _NOT_ASKED,
         "help_option_names": ["--help", "--help-all"],
         "max_content_width": 100,
     },

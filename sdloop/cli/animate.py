@@ -1,31 +1,10 @@
 """``sdloop animate``: img2img on each frame of an animation or a video."""
 
-import os
-from pathlib import Path
-
-from sdloop.animation.read import open_frames
-from sdloop.animation.settle import durations_of
-from sdloop.animation.write import check_moving
-from sdloop.batch.command_settings import CommandSettings
-from sdloop.batch.seeds import parse_seeds, random_seed
-from sdloop.batch.settings import Settings
-from sdloop.batch.wanted import recipes_of
-from sdloop.cli.make.animation import Animation, make_animation
-from sdloop.cli.make.image_files import image_files
-from sdloop.cli.make.run import given_prompts, given_settings
 from sdloop.cli.options.animate import MovingOptions, MovingOutput
-from sdloop.cli.options.groups import given, with_options
+from sdloop.cli.options.groups import with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions
 from sdloop.cli.options.model import ModelOptions
-from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
-from sdloop.cli.options.recipe_fields import recipe_settings
-from sdloop.errors import SettingError
-from sdloop.metadata.atomic import Exists
-from sdloop.metadata.names import DEFAULT_NAME, expand_name
-from sdloop.recipe.recipe import Recipe
-from sdloop.rules import check_local, check_number, check_whole
-
-_EXAMPLE = 'sdloop animate frames/ "a wooden carving of a rabbit" -o carving.gif'
+from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
 
 
 @with_options
@@ -49,66 +28,8 @@ def animate(
       sdloop animate frames/ "a wooden carving of a rabbit" --strength 0.5 -o carving.gif
       sdloop animate hop.gif "a watercolour of a rabbit" --strength 0.4 --carry 0.3 -o hop.webp
     """
-    images = start.images or []
-    if prompt is None and images:
-        image, prompt = None, image  # with --image, the only argument is the prompt
-    names = [name for name in (image, *images) if name is not None]
-    if not names or "-" in names:
-        raise SettingError(f"image must name frames, as in: {_EXAMPLE}")
-    _check(moving)
-    seeds = SeedOptions(seed=moving.seed, config=moving.config)
-    settings = given_settings({**given(model, start, output), **recipe_settings(recipe)}, seeds)
-    if model.batch_size not in (None, 1):
-        raise SettingError(
-            "batch_size must be 1 for animate, which makes one frame after the other, "
-            f"got {model.batch_size}"
-        )
-    (asked,) = given_prompts(prompt, None, settings, example=_EXAMPLE)
-    (wanted,) = recipes_of([asked], settings, [_seed(moving, settings)])
-    frames = open_frames(image_files(names), name=" ".join(names) if len(names) < 3 else None)
-    command = CommandSettings(**settings.command)
-    path, exists = _path(wanted.recipe, command, names[0], overwrite=output.overwrite)
-    check_moving(path, exists=exists)
-    if path.suffix.lower() == ".mp4" and moving.loop:
-        raise SettingError(f"loop cannot be set for .mp4 files, got {moving.loop}")
-    animation = Animation(
-        input=frames,
-        carry=moving.carry or 0.0,
-        durations=durations_of(frames, moving.fps),
-        loop=moving.loop or 0,
-        path=path,
-        exists=exists,
-        frames=None if moving.save_frames is None else Path(moving.save_frames),
+    from sdloop.cli.make.animate import animate_images
+
+    animate_images(
+        image, prompt, start=start, recipe=recipe, moving=moving, model=model, output=output
     )
-    make_animation(wanted.recipe, animation, command, output)
-
-
-def _check(moving: MovingOptions) -> None:
-    check_local("save_frames", moving.save_frames)
-    if moving.carry is not None:
-        check_number("carry", moving.carry, 0, 1)
-    if moving.fps is not None:
-        check_number("fps", moving.fps, 0.1, 50)
-    if moving.loop is not None:
-        check_whole("loop", moving.loop, 0, 1000)
-
-
-def _seed(moving: MovingOptions, settings: Settings) -> int:
-    if moving.seed is None:
-        return int(settings.recipe.get("seed", random_seed(1)))
-    seeds = parse_seeds(moving.seed)
-    if len(seeds) > 1:
-        raise SettingError(f"seed must be a single one for all frames, got {moving.seed!r}")
-    return seeds[0]
-
-
-def _path(
-    recipe: Recipe, command: CommandSettings, image: str, *, overwrite: bool
-) -> tuple[Path, Exists]:
-    """The file to write, and what to do if it exists: a name that we chose gets a number."""
-    folder = Path(os.path.expanduser(command.outdir or ""))  # noqa: PTH111
-    if command.output is None:
-        name = expand_name(f"{Path(image).stem:.40}-{DEFAULT_NAME}", recipe)
-        return (folder / name).with_suffix(".gif"), "overwrite" if overwrite else "number"
-    path = folder / os.path.expanduser(expand_name(command.output, recipe))  # noqa: PTH111
-    return path, "overwrite" if overwrite else "fail"

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -143,6 +142,8 @@ def _diffusers(place: _Place, warm: float) -> dict[str, float]:
 
 @contextmanager
 def _place(model: str, steps: int) -> Iterator[_Place]:
+    import tempfile
+
     folder = Path(tempfile.mkdtemp(prefix="sdloop-bench-"))
     where = Path(model)
     place = _Place(

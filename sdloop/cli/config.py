@@ -1,31 +1,27 @@
 """``sdloop config``: the user's settings file, which applies to every command."""
 
-import difflib
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from sdloop.batch.command_settings import COMMAND_FIELDS
-from sdloop.batch.settings import NOT_FOR_ALL, Settings, check_settings
 from sdloop.cli.terminal.commands import App
-from sdloop.cli.terminal.output import emit, say
-from sdloop.cli.user_settings import user_path, user_settings
-from sdloop.errors import SettingError
-from sdloop.metadata.atomic import write_whole
-from sdloop.recipe.fields import parse_value
-from sdloop.recipe.parse import parse_whole
-from sdloop.recipe.recipe import FIELDS
-
-KEYS = tuple(name for name in (*FIELDS, *COMMAND_FIELDS) if name not in NOT_FOR_ALL)
+from sdloop.cli.terminal.output import emit
 
 config = App()
+
+
+def _keys() -> list[str]:
+    from sdloop.cli.read.settings_file import KEYS
+
+    return list(KEYS)
+
 
 Key = Annotated[
     str,
     typer.Argument(
         metavar="KEY",
         help="Name of a setting, such as model, device, outdir or steps.",
-        autocompletion=lambda: list(KEYS),
+        autocompletion=_keys,
         show_default=False,
     ),
 ]
@@ -54,6 +50,8 @@ def path() -> None:
     Example:
       cat "$(sdloop config path)"
     """
+    from sdloop.cli.user_settings import user_path
+
     emit(str(user_path()))
 
 
@@ -64,11 +62,9 @@ def show() -> None:
     Example:
       sdloop config show
     """
-    text = _toml(user_settings())
-    if text:
-        emit(text.rstrip("\n"))
-    else:
-        say(f"no settings in {user_path()}")
+    from sdloop.cli.read.settings_file import show_settings
+
+    show_settings()
 
 
 @config.command()
@@ -78,13 +74,9 @@ def get(key: Key) -> None:
     Example:
       sdloop config get model
     """
-    _check_key(key)
-    settings = user_settings()
-    values = {**settings.recipe, **settings.command}
-    if key not in values:
-        raise SettingError(f"{key} is not set in {user_path()}")
-    value = values[key]
-    emit("x".join(map(str, value)) if isinstance(value, list) else str(value))
+    from sdloop.cli.read.settings_file import show_setting
+
+    show_setting(key)
 
 
 @config.command("set")
@@ -96,9 +88,9 @@ def set_(key: Key, value: Value) -> None:
     Example:
       sdloop config set steps 30
     """
-    _check_key(key)
-    parsed = _parse(key, value)
-    _write(Settings.of({key: parsed}).over(user_settings()))
+    from sdloop.cli.read.settings_file import set_setting
+
+    set_setting(key, value)
 
 
 @config.command()
@@ -108,36 +100,6 @@ def unset(key: Key) -> None:
     Example:
       sdloop config unset model
     """
-    _check_key(key)
-    settings = user_settings()
-    left = {**settings.recipe, **settings.command}
-    if key not in left:
-        raise SettingError(f"{key} is not set in {user_path()}")
-    del left[key]
-    _write(Settings.of(left))
+    from sdloop.cli.read.settings_file import unset_setting
 
-
-def _check_key(key: str) -> None:
-    if key not in KEYS:
-        near = difflib.get_close_matches(key, KEYS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(KEYS)}"
-        raise SettingError(f"unknown setting {key!r}: {hint}")
-
-
-def _parse(key: str, text: str) -> Any:
-    if key in FIELDS:
-        return parse_value(key, text)
-    return parse_whole(key, text) if key == "batch_size" else text
-
-
-def _toml(settings: Settings) -> str:
-    import tomli_w
-
-    command = {"command": settings.command} if settings.command else {}
-    return tomli_w.dumps({**settings.recipe, **command})
-
-
-def _write(settings: Settings) -> None:
-    path = user_path()
-    check_settings(settings, "the setting is not valid")
-    write_whole(path, _toml(settings).encode(), exists="overwrite")
+    unset_setting(key)

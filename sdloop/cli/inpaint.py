@@ -24,7 +24,6 @@ def inpaint(
     All pixels outside of the mask stay exactly as they are.
 
     Examples:
-      sdloop inpaint photo.png "a straw hat" --mask mask.png --seed 1..4
       sdloop inpaint photo.png "a straw hat" --mask mask.png --mask-margin 32 --mask-blur 4 --seed 4
       sdloop inpaint cut-out.png "a street at night" --mask alpha --seed 4
     """

@@ -1,23 +1,10 @@
 """``sdloop upscale``: enlarge pictures, and let the model add detail."""
 
-import contextlib
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
-
-from sdloop.batch.prompts import Prompt
-from sdloop.batch.settings import Settings
-from sdloop.cli.make.from_images import make_from_images
 from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import ImageArgument, ImageOptions, ScaleOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
-from sdloop.cli.options.recipe_fields import recipe_settings
-from sdloop.cli.user_settings import standing_settings
-from sdloop.errors import ModelError, SettingError
-
-DEFAULT_FACTOR = 2.0
 
 
 @with_options
@@ -45,56 +32,8 @@ def upscale(
       sdloop upscale pictures/ --outdir large
       sdloop upscale small.png "a white cat" --model stabilityai/stable-diffusion-x4-upscaler
     """
+    from sdloop.cli.make.upscale import upscale_images
+    from sdloop.cli.options.recipe_fields import recipe_settings
+
     flags = {**given(model, output, start, larger), **recipe_settings(recipe)}
-    may_fetch = not output.dry_run
-    asked = Settings.of(flags).over(standing_settings(seeds.config)).recipe
-    # Set like a flag, so that it overrides width and height in a settings file.
-    flags["factor"] = (
-        asked["factor"] if "factor" in asked else _untold_factor(flags, asked, may_fetch)
-    )
-
-    def with_factor(prompt: Prompt, settings: Settings) -> Prompt:
-        """A line of a prompt file may name another model, which may need another factor."""
-        if "factor" in asked or "model" not in prompt.settings or "factor" in prompt.settings:
-            return prompt
-        own = Settings(recipe=prompt.settings).over(settings).recipe
-        return replace(
-            prompt, settings={**prompt.settings, "factor": _usual_factor(own, may_fetch)}
-        )
-
-    make_from_images(
-        image,
-        prompt,
-        start.images or [],
-        flags,
-        seeds,
-        output,
-        example="sdloop upscale photo.png",
-        own_prompts=True,
-        complete=with_factor,
-    )
-
-
-def _untold_factor(flags: Mapping[str, Any], asked: Mapping[str, Any], may_fetch: bool) -> float:
-    """The default factor; raises ``SettingError`` if a size is given instead."""
-    factor = _usual_factor(asked, may_fetch)
-    sides = [name for name in ("width", "height") if name in flags]
-    if sides and factor == DEFAULT_FACTOR:
-        raise SettingError(
-            f"{sides[0]} cannot be set here, got {flags[sides[0]]}: use --factor, which says how "
-            "many times larger"
-        )
-    return factor
-
-
-def _usual_factor(asked: Mapping[str, Any], may_fetch: bool) -> float:
-    """The factor for the model ``asked`` for: an upscaler has only one."""
-    from sdloop.models.checkpoint.find import find_checkpoint
-
-    named = {name: asked.get(name) for name in ("revision", "variant", "vae")}
-    # Errors about the model are reported later, when it is needed.
-    with contextlib.suppress(ModelError, SettingError):
-        found = find_checkpoint(asked.get("model", "mini"), **named, may_fetch=may_fetch)
-        if found.max_noise_level is not None:
-            return float(found.size_multiple)
-    return DEFAULT_FACTOR
+    upscale_images(image, prompt, start.images or [], flags, seeds, output)

@@ -11,8 +11,8 @@ from sdloop.cli.options.groups import option
 from sdloop.cli.terminal.commands import App
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SdloopError, SettingError
-from sdloop.worker.asked import KEEP_ALIVE, seconds
 from sdloop.worker.messages import Ask, BadMessage, Status
+from sdloop.worker.options import KEEP_ALIVE, seconds
 from sdloop.worker.place import folder, identity
 from sdloop.worker.reach import connected
 

@@ -16,8 +16,9 @@ from sdloop.conditioning.mix import mixed
 from sdloop.conditioning.reading import Reading, TextInput, readings, weights_of
 from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning
-from sdloop.conditioning.words import with_words, words_of
+from sdloop.conditioning.words import pairs_of, with_words, words_of
 from sdloop.models.components.load import Components
+from sdloop.recipe.limits import SCORES
 from sdloop.recipe.recipe import Recipe
 
 
@@ -42,7 +43,7 @@ def condition(
     """
     if encode is None:
         encode = partial(encode_prompt, with_words(components, words_of(recipe)))
-    time_ids = _time_ids(components, recipe) if components.takes_sizes else None
+    positive, negative_ids = _both_time_ids(components, recipe)
     weights = weights_of(recipe)
     wanted = None if weights is None else torch.tensor(weights, device=components.device)
     states: dict[Reading, Conditioning] = {}
@@ -55,11 +56,13 @@ def condition(
                 pooled_prompt_embeds=_pooled(positives),
                 negative_prompt_embeds=negative and negative.embeds,
                 negative_pooled_prompt_embeds=negative and negative.pooled,
-                time_ids=time_ids,
+                time_ids=positive,
+                negative_time_ids=negative_ids,
                 weights=None if wanted is None else wanted.reshape(-1, 1, 1, 1, 1),
             )
         changes.append((first, states[reading]))
-    return replace(changes[0][1], later=tuple(changes[1:]))
+    scale = guidance_embeds(components, recipe) if components.embeds_guidance else None
+    return replace(changes[0][1], later=tuple(changes[1:]), guidance_embeds=scale)
 
 
 def _pooled(positives: Sequence[Encoded]) -> Tensor | None:
@@ -81,7 +84,7 @@ def encode_all(
     positives = [_mixed(texts, recipe, encode) for texts in reading.prompts]
     tokens = max(one.embeds.shape[1] for one in positives)
     unwanted = reading.negative or TextInput(text="", emphasis=recipe.emphasis)
-    guided = recipe.guided
+    guided = recipe.guided and not components.embeds_guidance
     zeros = reading.negative is None and components.force_zeros_for_empty_prompt
     negative = encode(unwanted) if guided and not zeros else None
     if negative is not None:
@@ -94,6 +97,24 @@ def encode_all(
         zeros_of = torch.zeros_like
         negative = Encoded(zeros_of(positives[0].embeds), zeros_of(positives[0].pooled))
     return positives, negative
+
+
+def guidance_embeds(components: Components, recipe: Recipe) -> Tensor:
+    """The guidance scale of a resolved Recipe as LCM's UNet takes it, (1, width).
+
+    Sines and cosines of ``guidance_scale - 1``, computed in float32 as in diffusers.
+
+    Source: Meng et al. 2023 (arXiv:2210.03142), appendix B.1; Luo et al. 2023 (arXiv:2310.04378).
+    """
+    width = int(components.unet.config.time_cond_proj_dim or 0)
+    assert recipe.guidance_scale is not None  # resolved
+    scale = torch.tensor([recipe.guidance_scale - 1]) * 1000.0
+    slowest = torch.log(torch.tensor(10000.0)) / (width // 2 - 1)
+    waves = torch.exp(torch.arange(width // 2, dtype=torch.float32) * -slowest)
+    angles = scale[:, None] * waves[None, :]
+    embeds = torch.cat([torch.sin(angles), torch.cos(angles)], dim=1)
+    embeds = torch.nn.functional.pad(embeds, (0, width % 2))
+    return embeds.to(components.device, components.dtype)
 
 
 def _mixed(texts: Sequence[TextInput], recipe: Recipe, encode: Encode) -> Encoded:
@@ -132,8 +153,10 @@ def encode_prompt(components: Components, read: TextInput) -> Encoded:
 
 def encoded_prompt(components: Components, read: TextInput) -> Encoded:
     """The same as ``encode_prompt``, but with gradients."""
-    encode = _encode_one if components.text_encoder_2 is None else _encode_two
-    return encode(components, read)
+    encode = _encode_xl if components.takes_sizes else _encode_one
+    embeds, pooled = encode(components, read)
+    place = components.device, components.dtype
+    return Encoded(embeds.to(*place), None if pooled is None else pooled.to(*place))
 
 
 def _encode_one(components: Components, read: TextInput) -> Encoded:
@@ -154,18 +177,18 @@ def _layer(encoder: Any, ids: Tensor, clip_skip: int) -> Tensor:
     return normed
 
 
-def _encode_two(components: Components, read: TextInput) -> Encoded:
+def _encode_xl(components: Components, read: TextInput) -> Encoded:
     """SDXL: the second-to-last layers of both encoders, joined, and the second one's pooled output.
 
+    The refiner has only the second one, which reads the prompt and not prompt_2, as in diffusers.
     Both encode the same number of chunks. The pooled embedding is that of the first chunk, as in
     diffusers and A1111: it ignores the rest of a longer prompt.
     """
     text_2 = read.text if read.text_2 is None else read.text_2
     inputs: list[tuple[Any, Any, list[Ids]]] = [
         (tokenizer, encoder, tokenize(tokenizer, text, emphasis=read.emphasis))
-        for tokenizer, encoder, text in (
-            (components.tokenizer, components.text_encoder, read.text),
-            (components.tokenizer_2, components.text_encoder_2, text_2),
+        for (tokenizer, encoder), text in zip(
+            pairs_of(components), (read.text, text_2), strict=False
         )
     ]
     most = max(len(chunks) for _, _, chunks in inputs)
@@ -176,7 +199,7 @@ def _encode_two(components: Components, read: TextInput) -> Encoded:
         layers = [output.hidden_states[-(read.clip_skip + 1)] for output in outputs]
         sides.append(_joined(layers, chunks, read.emphasis))
         summaries.append(outputs[0])
-    return Encoded(torch.cat(sides, dim=-1), summaries[1].text_embeds)
+    return Encoded(torch.cat(sides, dim=-1), summaries[-1].text_embeds)
 
 
 def _joined(layers: Sequence[Tensor], chunks: Sequence[Ids], emphasis: str) -> Tensor:
@@ -191,8 +214,34 @@ def with_sizes(
     """``conditioning`` with the sizes of ``recipes``; changes only SDXL's."""
     if not components.takes_sizes:
         return conditioning
-    rows = [_time_ids(components, recipe) for recipe in recipes]
-    return replace(conditioning, time_ids=torch.cat(rows))
+    rows = [_both_time_ids(components, recipe) for recipe in recipes]
+    sides = zip(*rows, strict=True)
+    positive, negative = ([ids for ids in side if ids is not None] for side in sides)
+    return replace(
+        conditioning,
+        time_ids=torch.cat(positive),
+        negative_time_ids=torch.cat(negative) if negative else None,
+    )
+
+
+def _both_time_ids(components: Components, recipe: Recipe) -> tuple[Tensor | None, Tensor | None]:
+    """The size conditioning of the prompt's rows, and of the negative ones if it is another.
+
+    SDXL's refiner gets an aesthetic score instead of the target size, and another one in the
+    negative rows.
+    """
+    if not components.takes_sizes:
+        return None, None
+    ids = _time_ids(components, recipe)
+    if not components.scores:
+        return ids, None
+    given = (recipe.aesthetic_score, recipe.negative_aesthetic_score)
+    scores = [own if usual is None else usual for own, usual in zip(SCORES, given, strict=True)]
+    positive, negative = (
+        torch.cat([ids[:, :4], ids.new_tensor([[score]])], dim=1) for score in scores
+    )
+    negative[:, 2:4] = 0  # as in diffusers, the crop is the prompt's alone
+    return positive, negative
 
 
 def _time_ids(components: Components, recipe: Recipe) -> Tensor:

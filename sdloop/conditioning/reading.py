@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sdloop.prompt.compose import parts
 from sdloop.prompt.schedule import Alternatives, alternatives
 from sdloop.recipe.check import PROMPTS
+from sdloop.recipe.limits import USUAL_STEPS
 from sdloop.recipe.recipe import Recipe
 
 
@@ -44,7 +45,7 @@ def readings(recipe: Recipe) -> Iterator[tuple[int, Reading]]:
     texts = {text: _changes(recipe, text) for text in _texts(recipe)}
     firsts = {0} | {last for change in texts.values() for last, _ in change}
     before: Reading | None = None
-    for first in sorted(firsts - {recipe.steps}):
+    for first in sorted(firsts - {_steps(recipe)}):
         now = {text: _at(change, first + 1) for text, change in texts.items()}
         reading = _reading(recipe, now)
         if reading != before:
@@ -70,9 +71,13 @@ def _texts(recipe: Recipe) -> list[str]:
 
 
 def _changes(recipe: Recipe, text: str) -> Alternatives:
-    return (
-        ((recipe.steps, text),) if recipe.emphasis == "none" else alternatives(text, recipe.steps)
-    )
+    steps = _steps(recipe)
+    return ((steps, text),) if recipe.emphasis == "none" else alternatives(text, steps)
+
+
+def _steps(recipe: Recipe) -> int:
+    """The number of steps; that of most models, if the Recipe leaves it to the model."""
+    return USUAL_STEPS if recipe.steps is None else recipe.steps
 
 
 def _at(change: Alternatives, step: int) -> str:

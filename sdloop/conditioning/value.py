@@ -18,14 +18,17 @@ class Conditioning:
     those of the second. The negative embeddings have one row for each picture, or are ``None`` if
     guidance is off. SDXL's UNet also takes ``pooled_prompt_embeds`` (rows, width) and ``time_ids``
     (batch, 6): the original height and width, the crop's top and left, the target height and width.
+    Its refiner takes (batch, 5), with an aesthetic score as the last, and other
+    ``negative_time_ids`` for the negative rows.
 
     ``channels`` (batch, channels, height, width), at the size of the latents, are the extra input
     channels of an inpainting UNet or an upscaler; ``class_labels`` (batch,) is the noise level for
-    an upscaler.
+    an upscaler. ``guidance_embeds`` (batch, width) are the guidance scales for UNets that take them
+    as an input (LCM).
 
     ``later`` are the prompts that replace the first ones: (step, Conditioning), in order. Steps are
     the scheduler's and count from 0 at the first that is run. Everything else stays the same:
-    time_ids, class_labels and weights are those of the first.
+    time_ids, class_labels, guidance_embeds and weights are those of the first.
     """
 
     prompt_embeds: Tensor
@@ -33,8 +36,10 @@ class Conditioning:
     pooled_prompt_embeds: Tensor | None = None
     negative_pooled_prompt_embeds: Tensor | None = None
     time_ids: Tensor | None = None
+    negative_time_ids: Tensor | None = None
     channels: Tensor | None = None
     class_labels: Tensor | None = None
+    guidance_embeds: Tensor | None = None
     weights: Tensor | None = None
     later: tuple[tuple[int, "Conditioning"], ...] = ()
 
@@ -60,7 +65,13 @@ class Conditioning:
             twin = twin or self.prompts > 1
             key = (*_identity(state), twin)
             if key not in built:
-                whole = replace(state, time_ids=self.time_ids, class_labels=self.class_labels)
+                whole = replace(
+                    state,
+                    time_ids=self.time_ids,
+                    negative_time_ids=self.negative_time_ids,
+                    class_labels=self.class_labels,
+                    guidance_embeds=self.guidance_embeds,
+                )
                 built[key] = whole.unet_inputs(guided=twin)
             inputs.append(built[key])
         return inputs
@@ -84,11 +95,28 @@ class Conditioning:
                 "text_embeds": _twinned(
                     self.negative_pooled_prompt_embeds, self.pooled_prompt_embeds, guided
                 ),
-                "time_ids": self._for_each_row(self.time_ids, guided),
+                "time_ids": self._rows_of_time_ids(guided),
             }
         if self.class_labels is not None:
             inputs["class_labels"] = self._for_each_row(self.class_labels, guided)
+        if self.guidance_embeds is not None:
+            inputs["timestep_cond"] = self._for_each_row(self.guidance_embeds, guided)
         return inputs
+
+    def since(self, step: int) -> "Conditioning":
+        """The Conditioning for a run that begins at a step of this one."""
+        if step == 0:
+            return self
+        later = tuple((first - step, then) for first, then in self.later if first > step)
+        now = self.at(step)
+        return replace(
+            self,
+            prompt_embeds=now.prompt_embeds,
+            negative_prompt_embeds=now.negative_prompt_embeds,
+            pooled_prompt_embeds=now.pooled_prompt_embeds,
+            negative_pooled_prompt_embeds=now.negative_pooled_prompt_embeds,
+            later=later,
+        )
 
     def with_extra_channels(self, latent_input: Tensor) -> Tensor:
         """``latent_input`` with the UNet's extra input channels, if it has any."""
@@ -104,6 +132,11 @@ class Conditioning:
         shapes = [(first, state.prompt_embeds.shape) for first, state in states]
         kept = [one for one, last in zip(shapes[1:], shapes, strict=False) if one[1] != last[1]]
         return (shapes[0], *kept)
+
+    def _rows_of_time_ids(self, guided: bool) -> Tensor | None:
+        if not guided or self.negative_time_ids is None or self.time_ids is None:
+            return self._for_each_row(self.time_ids, guided)
+        return torch.cat([self.negative_time_ids, *[self.time_ids] * self.prompts])
 
     def _for_each_row(self, values: Tensor | None, guided: bool) -> Tensor | None:
         """Values per picture, repeated for all rows that the UNet gets for it."""
@@ -129,6 +162,7 @@ def stack(pictures: Sequence[Conditioning]) -> Conditioning:
         states[0][1],
         channels=_joined([one.channels for one in pictures]),
         class_labels=_joined([one.class_labels for one in pictures]),
+        guidance_embeds=_joined([one.guidance_embeds for one in pictures]),
         later=tuple(states[1:]),
     )
 
@@ -146,6 +180,7 @@ def _stacked(pictures: Sequence[Conditioning]) -> Conditioning:
         pooled_prompt_embeds=_by_prompt([one.pooled_prompt_embeds for one in pictures]),
         negative_pooled_prompt_embeds=_joined([p.negative_pooled_prompt_embeds for p in pictures]),
         time_ids=_joined([one.time_ids for one in pictures]),
+        negative_time_ids=_joined([one.negative_time_ids for one in pictures]),
         weights=_joined([one.weights for one in pictures], dim=1),
     )
 

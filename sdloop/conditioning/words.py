@@ -64,7 +64,9 @@ def with_words(components: Components, words: Words) -> Components:
     files = {file: _file_vectors(file, hashes[file]) for file in hashes}
     by_encoder = []
     for index, (tokenizer, encoder) in enumerate(pairs_of(components)):
-        own = {file: vectors[index] for file, vectors in files.items()}
+        # Counted from the last: SDXL's refiner has only the last encoder.
+        place = index - len(pairs_of(components))
+        own = {file: vectors[place] for file, vectors in files.items()}
         for word in words.single:
             token_id(tokenizer, word)
         by_encoder.append(

@@ -31,7 +31,7 @@ from sdloop.gallery.choices import Choice, Choices, choices_of, choose
 from sdloop.gallery.commands import runs_code
 from sdloop.gallery.copies import copy_whole
 from sdloop.gallery.facts import full, larger_of, record_or_none
-from sdloop.gallery.folder import Seen, content_of, id_of
+from sdloop.gallery.folder import PictureFile, content_of, id_of
 from sdloop.gallery.guard import Guard
 from sdloop.gallery.index import Index
 from sdloop.gallery.jobs import Job, Jobs
@@ -149,7 +149,7 @@ def _chosen(choices: Choices) -> dict[str, list[str]]:
     return {"picks": list(choices.picks), "rejects": list(choices.rejects)}
 
 
-def _picks(desk: Desk) -> tuple[list[Seen], list[str]]:
+def _picks(desk: Desk) -> tuple[list[PictureFile], list[str]]:
     """The picks whose files exist, in the order of picking, and the paths of the missing ones.
 
     The list may be edited by hand: paths outside of the folder count as missing.
@@ -177,7 +177,7 @@ def _larger(desk: Desk) -> list[Job]:
     return jobs
 
 
-def _seen(desk: Desk, request: Request) -> Seen:
+def _seen(desk: Desk, request: Request) -> PictureFile:
     seen = desk.index.picture(request.path_params["id"])
     if seen is None:
         raise HTTPException(404, "there is no such picture in the folder")

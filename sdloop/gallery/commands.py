@@ -51,7 +51,7 @@ def remaking(recipe: Recipe, *, standing: Collection[str] = ()) -> Command:
     flags = [
         word
         for name in FIELDS
-        if name in values and (name in standing or _is_told(name, getattr(recipe, name)))
+        if name in values and (name in standing or _must_be_given(name, getattr(recipe, name)))
         for word in _flag(name, getattr(recipe, name))
     ]
     # After "--", an argument that begins with a dash is not taken for a flag.
@@ -109,7 +109,7 @@ def _fits_flags(recipe: Recipe, values: Mapping[str, Any]) -> bool:
     return recipe.resize != BACK or recipe.mask is None
 
 
-def _is_told(name: str, value: Any) -> bool:
+def _must_be_given(name: str, value: Any) -> bool:
     return name == "seed" or value != ROWS[name].default
 
 
@@ -121,7 +121,8 @@ def _flag(name: str, value: Any) -> Iterator[str]:
     if value is True:
         yield flag
     elif name == "loras":
-        yield from (f"{flag}={lora.name}:{_number(lora.scale)}" for lora in value)
+        for lora in value:
+            yield f"{flag}={':'.join([lora.name, *map(_number, lora.scales)])}"
     elif isinstance(ROWS[name].kind, Several):
         yield from (f"{flag}={one}" for one in value)
     elif isinstance(value, tuple):

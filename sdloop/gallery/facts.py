@@ -6,7 +6,7 @@ from typing import Any
 
 from sdloop.errors import FileError
 from sdloop.gallery.commands import Command, larger, plain_path, remaking
-from sdloop.gallery.folder import Seen
+from sdloop.gallery.folder import PictureFile
 from sdloop.metadata.names import numbered
 from sdloop.metadata.picture import read_record
 from sdloop.metadata.record import Record
@@ -15,7 +15,7 @@ from sdloop.metadata.record import Record
 _MADE = ("seconds", "device", "dtype")
 
 
-def brief(root: Path, seen: Seen) -> dict[str, Any]:
+def brief(root: Path, seen: PictureFile) -> dict[str, Any]:
     """What the grid needs for filtering and sorting; ``time`` is in seconds since 1970.
 
     ``settings`` are the Recipe's fields, "step" for an unfinished picture, and some facts of the
@@ -31,7 +31,9 @@ def brief(root: Path, seen: Seen) -> dict[str, Any]:
     }
 
 
-def full(root: Path, seen: Seen, *, shown: Path, standing: Collection[str] = ()) -> dict[str, Any]:
+def full(
+    root: Path, seen: PictureFile, *, shown: Path, standing: Collection[str] = ()
+) -> dict[str, Any]:
     """All settings in its file, and the commands that make the picture again, also larger.
 
     ``shown`` is the folder as commands name it; for ``standing`` see ``remaking``. For a picture of
@@ -55,7 +57,9 @@ def full(root: Path, seen: Seen, *, shown: Path, standing: Collection[str] = ())
     return told
 
 
-def larger_of(record: Record, seen: Seen, *, shown: Path, standing: Collection[str] = ()) -> Any:
+def larger_of(
+    record: Record, seen: PictureFile, *, shown: Path, standing: Collection[str] = ()
+) -> Any:
     """The command for a picture twice as large, saved in the folder of the original."""
     assert record.recipe is not None
     path = shown / seen.path
@@ -63,7 +67,7 @@ def larger_of(record: Record, seen: Seen, *, shown: Path, standing: Collection[s
     return larger(record.recipe, str(path), str(output), standing=standing)
 
 
-def record_or_none(root: Path, seen: Seen) -> Record | None:
+def record_or_none(root: Path, seen: PictureFile) -> Record | None:
     """The file's record; None if it has none, because any picture can be picked."""
     try:
         return read_record(root / seen.path)

@@ -26,7 +26,7 @@ CONTENT_TYPES = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class PictureFile:
     """A picture file, as one scan of the folder found it.
 
     ``path`` is relative to the folder, with slashes; ``changed_ns`` is when its content changed, in
@@ -61,7 +61,7 @@ def id_of(path: str) -> str:
     return hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()
 
 
-def scan(root: Path) -> Iterator[Seen]:
+def scan(root: Path) -> Iterator[PictureFile]:
     """Every picture below ``root``, in no particular order, without hidden files and links.
 
     Files that vanish during the scan or cannot be read are skipped. Raises ``FileError`` if
@@ -74,7 +74,7 @@ def scan(root: Path) -> Iterator[Seen]:
     yield from _scanned(entries, "")
 
 
-def _scanned(entries: list[os.DirEntry[str]], above: str) -> Iterator[Seen]:
+def _scanned(entries: list[os.DirEntry[str]], above: str) -> Iterator[PictureFile]:
     for entry in entries:
         # The lists of picks have one path per line: they cannot hold a name with a line break.
         if entry.name.startswith(".") or "\n" in entry.name or "\r" in entry.name:
@@ -85,7 +85,7 @@ def _scanned(entries: list[os.DirEntry[str]], above: str) -> Iterator[Seen]:
             elif _is_shown(entry):
                 found = entry.stat(follow_symlinks=False)
                 path = f"{above}{entry.name}"
-                yield Seen(path=path, changed_ns=found.st_mtime_ns, size=found.st_size)
+                yield PictureFile(path=path, changed_ns=found.st_mtime_ns, size=found.st_size)
 
 
 def _is_shown(entry: os.DirEntry[str]) -> bool:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from sdloop.errors import FileError
 from sdloop.gallery.facts import full
-from sdloop.gallery.folder import Seen, content_of
+from sdloop.gallery.folder import PictureFile, content_of
 from sdloop.gallery.thumbnails import thumbnail
 from sdloop.metadata.atomic import write_whole
 
@@ -43,7 +43,7 @@ def check_gallery(root: Path, target: Path, *, overwrite: bool) -> None:
 
 def write_gallery(
     root: Path,
-    pictures: Sequence[tuple[Seen, Mapping[str, Any]]],
+    pictures: Sequence[tuple[PictureFile, Mapping[str, Any]]],
     target: Path,
     *,
     shown: Path,

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sdloop.gallery.facts import brief
-from sdloop.gallery.folder import Seen, scan
+from sdloop.gallery.folder import PictureFile, scan
 
 _EVERY = 0.5  # seconds between two scans of the folder, however many pages ask
 _AT_ONCE = 0.2  # seconds of reading files per answer
@@ -42,14 +42,14 @@ class Index:
         self._root = root
         self._scores = scores
         self._lock = threading.Lock()
-        self._seen: dict[str, Seen] = {}
-        self._told: dict[str, tuple[int, Mapping[str, Any]]] = {}
+        self._seen: dict[str, PictureFile] = {}
+        self._facts: dict[str, tuple[int, Mapping[str, Any]]] = {}
         self._gone: dict[str, int] = {}
-        self._unread: list[Seen] = []
+        self._unread: list[PictureFile] = []
         self._number = 0
         self._looked = 0.0
 
-    def picture(self, id: str) -> Seen | None:
+    def picture(self, id: str) -> PictureFile | None:
         """The picture with this id, or None."""
         return self._seen.get(id)
 
@@ -61,7 +61,7 @@ class Index:
             self._read()
             return News(
                 number=self._number,
-                pictures=[facts for number, facts in self._told.values() if number > after],
+                pictures=[facts for number, facts in self._facts.values() if number > after],
                 gone=[id for id, number in self._gone.items() if number > after],
                 unread=len(self._unread),
             )
@@ -70,7 +70,7 @@ class Index:
         """All pictures at once, the newest first."""
         while self.news(self._number).unread:
             pass
-        told = [facts for _, facts in self._told.values()]
+        told = [facts for _, facts in self._facts.values()]
         return sorted(told, key=lambda facts: -facts["time"])
 
     def _look(self) -> None:
@@ -78,7 +78,7 @@ class Index:
         for id in self._seen.keys() - found.keys():
             self._number += 1
             self._gone[id] = self._number
-            self._told.pop(id, None)
+            self._facts.pop(id, None)
         changed = [seen for id, seen in found.items() if self._seen.get(id) != seen]
         # The list is read from its end.
         self._unread = sorted(changed, key=lambda seen: seen.changed_ns)
@@ -93,5 +93,5 @@ class Index:
             facts = brief(self._root, seen)
             if seen.path in self._scores:
                 facts["settings"]["clip"] = round(self._scores[seen.path], 6)
-            self._told[seen.id] = self._number, facts
+            self._facts[seen.id] = self._number, facts
             self._gone.pop(seen.id, None)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sdloop.errors import FileError
-from sdloop.gallery.folder import Seen, content_of
+from sdloop.gallery.folder import PictureFile, content_of
 from sdloop.images.input.frame import opaque
 from sdloop.images.input.read import read_image
 from sdloop.metadata.atomic import write_whole
@@ -38,7 +38,7 @@ def cache_folder() -> Path:
     return base / "sdloop" / "thumbnails"
 
 
-def thumbnail(root: Path, seen: Seen, cache: Path) -> tuple[bytes, str]:
+def thumbnail(root: Path, seen: PictureFile, cache: Path) -> tuple[bytes, str]:
     """A picture of at most ``SIDE`` pixels, and its content type; a small one is left as it is.
 
     Raises ``FileError`` if it cannot be read, or is not a picture. If the cache cannot be written,
@@ -66,7 +66,7 @@ def forget_old(cache: Path, *, days: float = KEPT_DAYS) -> None:
                     Path(entry.path).unlink()
 
 
-def _name(root: Path, seen: Seen) -> str:
+def _name(root: Path, seen: PictureFile) -> str:
     text = os.fsencode(f"{root / seen.path}\n{seen.version}\n{SIDE}")
     return hashlib.sha256(text).hexdigest()
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from math import sqrt
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -18,46 +18,45 @@ from sdloop.schedulers.prediction import predict_denoised, predict_from_denoised
 from sdloop.schedulers.schedule import Scheduler
 
 
+class Noisy(NamedTuple):
+    """The UNet's input and its noise level: with them a prediction tells the clean picture."""
+
+    latent_input: Tensor
+    sigma: float
+
+    def denoised(self, noise_pred: Tensor, prediction_type: str) -> Tensor:
+        """The clean picture: see ``predict_denoised``."""
+        return predict_denoised(self.latent_input, noise_pred, self.sigma, prediction_type)
+
+    def noise_pred(self, denoised: Tensor, prediction_type: str) -> Tensor:
+        """The prediction that gives this clean picture."""
+        return predict_from_denoised(self.latent_input, denoised, self.sigma, prediction_type)
+
+
 class Guide(Protocol):
     """Combine the unconditional prediction and the prompt's, with this iteration's ``scale``.
 
-    All are of shape (batch, channels, height, width), and each picture is guided separately.
-    ``latent_input`` is the UNet's input and ``sigma`` its noise level: they are needed to compute
-    the clean picture from a prediction (see ``predict_denoised``). At a scale of 1 there is no
-    unconditional prediction, and the guide is not called. A guide that keeps state is for one run
-    of the loop only.
+    All are of shape (batch, channels, height, width), and each picture is guided separately. ``at``
+    is where the UNet was: some guides compute the clean picture from a prediction. At a scale of 1
+    there is no unconditional prediction, and the guide is not called. A guide that keeps state is
+    for one run of the loop only.
     """
 
     def __call__(
-        self,
-        noise_uncond: Tensor,
-        noise_text: Tensor,
-        scale: float,
-        *,
-        latent_input: Tensor,
-        sigma: float,
+        self, noise_uncond: Tensor, noise_text: Tensor, scale: float, at: Noisy
     ) -> Tensor: ...
 
 
-def plain(
-    noise_uncond: Tensor, noise_text: Tensor, scale: float, *, latent_input: Tensor, sigma: float
-) -> Tensor:
-    """Classifier-free guidance, which needs neither ``latent_input`` nor ``sigma``."""
+def plain(noise_uncond: Tensor, noise_text: Tensor, scale: float, at: Noisy) -> Tensor:
+    """Classifier-free guidance, which does not need ``at``."""
     return classifier_free_guidance(noise_uncond, noise_text, scale)
 
 
 def rescaled(guide: Guide, guidance_rescale: float) -> Guide:
     """``guide``, without a share of the contrast that it adds: see ``rescale_guidance``."""
 
-    def rescaling(
-        noise_uncond: Tensor,
-        noise_text: Tensor,
-        scale: float,
-        *,
-        latent_input: Tensor,
-        sigma: float,
-    ) -> Tensor:
-        noise_pred = guide(noise_uncond, noise_text, scale, latent_input=latent_input, sigma=sigma)
+    def rescaling(noise_uncond: Tensor, noise_text: Tensor, scale: float, at: Noisy) -> Tensor:
+        noise_pred = guide(noise_uncond, noise_text, scale, at)
         return rescale_guidance(noise_pred, noise_text, guidance_rescale)
 
     return rescaling
@@ -75,20 +74,11 @@ class Thresholded:
     percentile: float
     limit: float
 
-    def __call__(
-        self,
-        noise_uncond: Tensor,
-        noise_text: Tensor,
-        scale: float,
-        *,
-        latent_input: Tensor,
-        sigma: float,
-    ) -> Tensor:
+    def __call__(self, noise_uncond: Tensor, noise_text: Tensor, scale: float, at: Noisy) -> Tensor:
         noise_pred = classifier_free_guidance(noise_uncond, noise_text, scale)
-        kind = self.prediction_type
-        denoised = predict_denoised(latent_input, noise_pred, sigma, kind)
+        denoised = at.denoised(noise_pred, self.prediction_type)
         denoised = threshold_dynamically(denoised, self.limit, self.percentile)
-        return predict_from_denoised(latent_input, denoised, sigma, kind)
+        return at.noise_pred(denoised, self.prediction_type)
 
 
 # The paper's maximum length of an update: 15 for SDXL's latents of 4x128x128 and 7.5 for SD's of
@@ -109,23 +99,14 @@ class Projected:
     norm: float | None
     _update: Tensor | None = field(default=None, init=False)
 
-    def __call__(
-        self,
-        noise_uncond: Tensor,
-        noise_text: Tensor,
-        scale: float,
-        *,
-        latent_input: Tensor,
-        sigma: float,
-    ) -> Tensor:
-        kind = self.prediction_type
-        uncond = predict_denoised(latent_input, noise_uncond, sigma, kind)
-        text = predict_denoised(latent_input, noise_text, sigma, kind)
+    def __call__(self, noise_uncond: Tensor, noise_text: Tensor, scale: float, at: Noisy) -> Tensor:
+        uncond = at.denoised(noise_uncond, self.prediction_type)
+        text = at.denoised(noise_text, self.prediction_type)
         update = with_momentum(text - uncond, self._update, self.momentum)
         self._update = update.detach()  # gradients flow only through this iteration
         norm = _APG_NORM * sqrt(text[0].numel()) if self.norm is None else self.norm
         denoised = project_guidance(update, text, scale, eta=self.eta, norm=norm)
-        return predict_from_denoised(latent_input, denoised, sigma, kind)
+        return at.noise_pred(denoised, self.prediction_type)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,16 +119,8 @@ class ZeroStar:
 
     zero_above: float
 
-    def __call__(
-        self,
-        noise_uncond: Tensor,
-        noise_text: Tensor,
-        scale: float,
-        *,
-        latent_input: Tensor,
-        sigma: float,
-    ) -> Tensor:
-        if sigma > self.zero_above:
+    def __call__(self, noise_uncond: Tensor, noise_text: Tensor, scale: float, at: Noisy) -> Tensor:
+        if at.sigma > self.zero_above:
             return noise_text * 0
         return guidance_from_zero_star(noise_uncond, noise_text, scale)
 
@@ -166,18 +139,10 @@ class Renoising:
     """
 
     scheduler: Scheduler
-    _seen: tuple[Tensor, Tensor, float] | None = field(default=None, init=False)
+    _unguided: tuple[Tensor, Noisy] | None = field(default=None, init=False)
 
-    def guide(
-        self,
-        noise_uncond: Tensor,
-        noise_text: Tensor,
-        scale: float,
-        *,
-        latent_input: Tensor,
-        sigma: float,
-    ) -> Tensor:
-        self._seen = noise_uncond, latent_input, sigma
+    def guide(self, noise_uncond: Tensor, noise_text: Tensor, scale: float, at: Noisy) -> Tensor:
+        self._unguided = noise_uncond, at
         return classifier_free_guidance(noise_uncond, noise_text, scale)
 
     def step(
@@ -193,20 +158,18 @@ class Renoising:
         options: dict[str, Any] = {"generator": generator, "return_dict": False}
         if _is_ddim(self.scheduler):
             options["eta"] = eta
-        if self._seen is None:
+        if self._unguided is None:
             stepped: tuple[Tensor] = self.scheduler.step(noise_pred, t, latents, **options)
             return stepped
-        (noise_uncond, latent_input, sigma), self._seen = self._seen, None
-        clean, unguided = (
-            self._clean(one, latent_input, sigma) for one in (noise_pred, noise_uncond)
-        )
+        (noise_uncond, at), self._unguided = self._unguided, None
+        clean, unguided = (self._clean(one, at) for one in (noise_pred, noise_uncond))
         moved = _signal_next(self.scheduler, t) * (clean - unguided)
         return (self.scheduler.step(noise_uncond, t, latents, **options)[0] + moved,)
 
-    def _clean(self, noise_pred: Tensor, latent_input: Tensor, sigma: float) -> Tensor:
+    def _clean(self, noise_pred: Tensor, at: Noisy) -> Tensor:
         """The clean picture as the scheduler computes it: DDIM may be configured to clip it."""
         config = self.scheduler.config
-        clean = predict_denoised(latent_input, noise_pred, sigma, config.prediction_type)
+        clean = at.denoised(noise_pred, config.prediction_type)
         if not config.get("clip_sample"):
             return clean
         return clean.clamp(-config.clip_sample_range, config.clip_sample_range)

@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
 from sdloop.errors import SettingError
-from sdloop.models.components.adapters import shell
+from sdloop.models.components.shell import shell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +68,7 @@ def _from_row(first: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def looking_away(unet: Any, layers: str) -> Any:
+def with_identity_attention(unet: Any, layers: str) -> Any:
     """PAG's copy of ``unet``: in the self-attention of ``layers``, each place attends to itself.
 
     ``layers`` are names of modules, separated by commas: "mid", "up_blocks.1". The weights are

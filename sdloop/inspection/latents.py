@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 
 from sdloop.inspection.schedules import Level
 from sdloop.latents.noise import noise
-from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
+from sdloop.latents.vae import decode_images, encode, scale, to_pixels
 
 _ERROR_GAIN = 4  # without it the errors are too dark to see
 
@@ -46,7 +46,7 @@ class RoundTrip:
 def round_trip(vae: Any, picture: Image.Image) -> RoundTrip:
     """Encode and decode an RGB picture; its sides must be multiples of the VAE's factor."""
     latents = scale(vae, encode(vae, to_pixels(picture)).mean)
-    back = to_images(decode(vae, latents))[0]
+    back = decode_images(vae, latents)[0]
     apart = np.abs(np.asarray(picture, np.int16) - np.asarray(back, np.int16)).mean(axis=2)
     error = Image.fromarray((apart * _ERROR_GAIN).clip(0, 255).astype(np.uint8))
     return RoundTrip(picture=picture, latents=latents[0].cpu(), back=back, error=error)
@@ -65,7 +65,7 @@ def noised(
     for level in levels:
         signal, beta = level.shares
         noisy.append(signal * clean + beta * drawn)
-    return to_images(decode(vae, torch.cat(noisy)))
+    return decode_images(vae, torch.cat(noisy))
 
 
 def channel_images(latents: Tensor) -> list[Image.Image]:

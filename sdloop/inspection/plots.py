@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdloop.errors import SettingError
-from sdloop.inspection.schedules import Curve
+from sdloop.inspection.schedules import NoiseSchedule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 _MARKERS = "osD^vP"
 
 
-def plot_levels(curves: Sequence[Curve], *, dark: bool = False) -> "Figure":
+def plot_levels(curves: Sequence[NoiseSchedule], *, dark: bool = False) -> "Figure":
     """Plot each schedule twice: sigma during the run, and signal to noise at each timestep.
 
     Levels without noise or without signal are left out: they are infinite on a log scale.
@@ -31,7 +31,7 @@ def plot_levels(curves: Sequence[Curve], *, dark: bool = False) -> "Figure":
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2)
         for number, curve in enumerate(curves):
-            _draw(curve, left, right, _look(number, len(curve.levels)))
+            _draw(curve, left, right, _look(number, len(curve.noise_levels)))
         left.set(xlabel="share of the run", ylabel="sigma (noise over signal)", yscale="log")
         right.set(xlabel="timestep", ylabel="signal to noise, in dB")
         right.invert_xaxis()  # the loop runs from high timesteps to low ones
@@ -42,9 +42,9 @@ def plot_levels(curves: Sequence[Curve], *, dark: bool = False) -> "Figure":
     return figure
 
 
-def _draw(curve: Curve, left: Any, right: Any, look: Mapping[str, Any]) -> None:
-    levels = [level for level in curve.levels if 0 < level.sigma < math.inf]
-    last = max(1, len(curve.levels) - 1)
+def _draw(curve: NoiseSchedule, left: Any, right: Any, look: Mapping[str, Any]) -> None:
+    levels = [level for level in curve.noise_levels if 0 < level.sigma < math.inf]
+    last = max(1, len(curve.noise_levels) - 1)
     left.plot([one.step / last for one in levels], [one.sigma for one in levels], **look)
     times, decibels = [one.timestep for one in levels], [one.decibels for one in levels]
     right.plot(times, decibels, label=curve.name, **look)

@@ -42,14 +42,14 @@ class Level:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Curve:
+class NoiseSchedule:
     """The noise levels of a run, or of a model's training."""
 
     name: str
-    levels: tuple[Level, ...]
+    noise_levels: tuple[Level, ...]
 
 
-def schedule_of(recipe: Recipe, model: Defaults) -> Curve:
+def schedule_of(recipe: Recipe, model: Defaults) -> NoiseSchedule:
     """The noise levels of the loop for a resolved Recipe."""
     _, timesteps, sigmas = scheduled(recipe, model)
     own = str(model.scheduler_config["_class_name"])
@@ -57,9 +57,9 @@ def schedule_of(recipe: Recipe, model: Defaults) -> Curve:
     spaced = recipe.sigmas not in (None, "uniform")
     listed = recipe.timesteps is not None or recipe.sigmas_list is not None
     spacing = f" {recipe.sigmas}" if spaced else " as listed" if listed else ""
-    return Curve(
+    return NoiseSchedule(
         name=f"{name}{spacing}",
-        levels=tuple(
+        noise_levels=tuple(
             Level(step=step, timestep=float(t), sigma=sigma)
             for step, (t, sigma) in enumerate(zip(timesteps, sigmas, strict=True))
         ),
@@ -81,14 +81,14 @@ BETAS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def training_of(name: str, *, timesteps: int = 1000) -> Curve:
+def training_of(name: str, *, timesteps: int = 1000) -> NoiseSchedule:
     """The noise levels of one of ``BETAS``; ``step`` is the timestep."""
     from diffusers import DDPMScheduler
 
     scheduler = DDPMScheduler(num_train_timesteps=timesteps, **BETAS[name])
     signal = scheduler.alphas_cumprod.double()
     sigmas = ((1 - signal) / signal).sqrt().tolist()
-    return Curve(
+    return NoiseSchedule(
         name=name,
-        levels=tuple(Level(step=t, timestep=float(t), sigma=s) for t, s in enumerate(sigmas)),
+        noise_levels=tuple(Level(step=t, timestep=float(t), sigma=s) for t, s in enumerate(sigmas)),
     )

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sdloop.latents.vae import decode, to_images
+from sdloop.latents.vae import decode, decode_images, to_images
 from sdloop.loop import Step
 
 
@@ -27,7 +27,7 @@ def step_images(vae: Any, step: Step, *, row: int = 0) -> StepImages:
     VAE was trained for. They are scaled down to a deviation of 1 before they are decoded.
     """
     noisy, clean = step.latents[row : row + 1], step.denoised[row : row + 1]
-    pictures = to_images(decode(vae, torch.cat([noisy / noisy.std().clamp(min=1), clean])))
+    pictures = decode_images(vae, torch.cat([noisy / noisy.std().clamp(min=1), clean]))
     label = f"step {step.index}, t {step.timestep:.0f}\nsigma {step.sigma:.3g}"
     return StepImages(label=label, latents=pictures[0], denoised=pictures[1])
 

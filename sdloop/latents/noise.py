@@ -6,14 +6,18 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import interpolate
 
+from sdloop.latents.philox import Philox
 
-def seeded_generators(seeds: Sequence[int]) -> list[Generator]:
+
+def seeded_generators(seeds: Sequence[int], rng: str | None = None) -> list[Generator]:
     """One generator for each picture, always on the CPU.
 
-    Random numbers of the CPU are the same on every machine, those of a GPU are not. And because
-    each picture draws all its noise from its own generator, it does not depend on the other
-    pictures in its batch.
+    Random numbers of the CPU are the same on every machine, those of a GPU are not; ``rng``
+    "philox" computes on the CPU what a GPU would draw. And because each picture draws all its noise
+    from its own generator, it does not depend on the other pictures in its batch.
     """
+    if rng == "philox":
+        return [Philox(seed) for seed in seeds]
     return [Generator("cpu").manual_seed(seed) for seed in seeds]
 
 
@@ -24,7 +28,13 @@ def noise(generators: Sequence[Generator], channels: int, height: int, width: in
     some sizes. It is always drawn in float32, so that a seed gives the same noise in any precision.
     """
     shape = (1, channels, height, width)
-    return torch.cat([torch.randn(shape, generator=generator) for generator in generators])
+    return torch.cat([_normal(shape, generator) for generator in generators])
+
+
+def _normal(shape: tuple[int, ...], generator: Generator) -> Tensor:
+    if isinstance(generator, Philox):
+        return generator.normal(shape)
+    return torch.randn(shape, generator=generator)
 
 
 def enlarge(latents: Tensor, height: int, width: int) -> Tensor:
@@ -65,7 +75,7 @@ def slerp(low: Tensor, high: Tensor, share: float, *, dim: int) -> Tensor:
     return torch.where(cosine.abs() > 0.9995, line, of_low * low + of_high * high)
 
 
-def varied(noise: Tensor, seed: int, strength: float) -> Tensor:
+def varied(noise: Tensor, seed: int, strength: float, rng: str | None = None) -> Tensor:
     """The ``noise`` of one picture, interpolated by ``strength`` (0 to 1) to that of another seed.
 
     The interpolated vectors are the columns of each channel, as in A1111, so that A1111's variation
@@ -73,5 +83,6 @@ def varied(noise: Tensor, seed: int, strength: float) -> Tensor:
 
     Source: ``slerp`` in A1111's ``modules/rng.py``.
     """
-    other = torch.randn(noise.shape, generator=Generator("cpu").manual_seed(seed))
+    (generator,) = seeded_generators([seed], rng)
+    other = _normal(tuple(noise.shape), generator)
     return slerp(noise, other, strength, dim=-2)

@@ -1,9 +1,6 @@
 """Decode latents to 8-bit pictures and encode pictures to latents, with the VAE."""
 
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +11,9 @@ from torch import Generator, Tensor
 
 from sdloop.errors import NonFiniteError
 from sdloop.latents.noise import noise
-from sdloop.models.memory import free_memory, is_out_of_memory
-
-# The largest area that the VAE decodes in one piece: 1.5 times SDXL's own area.
-WHOLE_PIXELS = 1536 * 1024
-TILE = 512
-
-# A VAE's tiling and device are shared by all threads, and one batch is decoded while the next one
-# is sampled, which may use the VAE too (losses, previews).
-one_at_a_time = threading.RLock()
-
-_NO_ROOM = "not enough memory to decode the picture in one piece: decoding smaller parts"
+from sdloop.latents.philox import Philox
+from sdloop.latents.vae_memory import with_room
+from sdloop.schedulers.sending import constant
 
 
 @torch.no_grad()
@@ -35,71 +24,37 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
     batch. The VAE runs in its own precision. For SDXL in half precision it differs from the UNet's,
     because the decoder overflows float16.
     """
-    pixels = [_decoded(vae, one) for one in torch.split(unscale(vae, latents), 1)]
-    return torch.cat(pixels) / 2 + 0.5
+    rows = torch.split(latents, 1)
+    return torch.cat(
+        [with_room(vae, row, lambda *one: _pixels(*one).cpu(), "decode") for row in rows]
+    )
 
 
-def _decoded(vae: Any, latents: Tensor) -> Tensor:
-    """One picture, decoded as usual or, if memory runs out, in a way that needs less of it.
+@torch.no_grad()
+def decode_images(vae: Any, latents: Tensor) -> list[Image.Image]:
+    """8-bit RGB pictures of the latents: ``to_images(decode(vae, latents))``, to the bit.
 
-    First in tiles, then in small tiles, and finally on the CPU: the steps that made ``latents``
-    were expensive.
+    The pixels are rounded and checked where the VAE is: a quarter of the bytes comes from a GPU.
     """
-    with one_at_a_time:
-        return _somehow_decoded(vae, latents)
+    rows = torch.split(latents, 1)
+    return _images(
+        [with_room(vae, row, lambda *one: _levels(_pixels(*one)), "decode") for row in rows]
+    )
 
 
-def _somehow_decoded(vae: Any, latents: Tensor) -> Tensor:
-    area = latents.shape[-2] * latents.shape[-1] * vae_factor(vae) ** 2
-    for tile in (None, TILE, TILE // 2):
-        try:
-            with tiled(vae, area, at_most=tile):
-                return _through_decoder(vae, latents)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        free_memory()
-        warnings.warn(_NO_ROOM, RuntimeWarning, stacklevel=2)
-    device, dtype = vae.device, vae.dtype
-    vae.to("cpu", torch.float32)
-    try:
-        with tiled(vae, area, at_most=TILE):
-            return _through_decoder(vae, latents)
-    finally:
-        vae.to(device, dtype)
+def _pixels(vae: Any, latents: Tensor) -> Tensor:
+    """One decoded picture where the VAE is, float32, 0 to 1 but not yet clamped."""
+    latents = unscale(vae, latents.to(vae.device)).to(vae.dtype)
+    pixels: Tensor = vae.decode(latents, return_dict=False)[0]
+    return pixels.float() / 2 + 0.5
 
 
-def _through_decoder(vae: Any, latents: Tensor) -> Tensor:
-    pixels: Tensor = vae.decode(latents.to(vae.device, vae.dtype), return_dict=False)[0]
-    return pixels.float().cpu()
+def _pixels_on_cpu(vae: Any, latents: Tensor) -> Tensor:
+    return _pixels(vae, latents).cpu()
 
 
-@contextmanager
-def tiled(vae: Any, pixels: int, *, at_most: int | None = None) -> Iterator[None]:
-    """Let the VAE process a picture of that many pixels in tiles, if it is a large one.
-
-    Otherwise memory would grow with the area: an SD1 decoder takes 4 GB in float32 for 1024x1024.
-    These are diffusers' own tiles, which overlap by a quarter and are blended, at the size that the
-    VAE was trained at but at least ``TILE``. Each tile has its own statistics in the group norms,
-    so a tiled picture is never bit-equal to one decoded in one piece. If memory is short,
-    ``at_most`` is the side of a tile, whatever the picture's size.
-    """
-    if pixels <= WHOLE_PIXELS and at_most is None:
-        yield
-        return
-    before = vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size
-    side = max(TILE, vae.tile_sample_min_size) if at_most is None else at_most
-    vae.use_tiling, vae.tile_sample_min_size = True, side
-    vae.tile_latent_min_size = side // vae_factor(vae)
-    try:
-        yield
-    finally:
-        vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size = before
-
-
-def vae_factor(vae: Any) -> int:
-    """Pixels per latent, along each side."""
-    return int(2 ** (len(vae.config.block_out_channels) - 1))
+def _decoded_levels(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
+    return _levels(_pixels(vae, latents))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +69,8 @@ class Encoded:
 
     def draw(self, generator: Generator) -> Tensor:
         """Latents of the picture, drawn with a generator on the CPU."""
+        if isinstance(generator, Philox):
+            generator = generator.for_encoder
         drawn = noise([generator], *self.mean.shape[1:])
         return self.mean + self.std * drawn.to(self.mean.device)
 
@@ -121,10 +78,12 @@ class Encoded:
 @torch.no_grad()
 def encode(vae: Any, pixels: Tensor) -> Encoded:
     """Encode the ``to_pixels`` of a picture whose sides are multiples of the VAE's factor."""
-    with one_at_a_time, tiled(vae, pixels.shape[-2] * pixels.shape[-1]):
-        gaussian = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
-    mean, std = gaussian.mean.float(), gaussian.std.float()
-    return Encoded(mean=mean, std=std)
+    return with_room(vae, pixels, _encoded, "encode")
+
+
+def _encoded(vae: Any, pixels: Tensor) -> Encoded:
+    gaussian = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+    return Encoded(mean=gaussian.mean.float(), std=gaussian.std.float())
 
 
 def to_pixels(image: Image.Image) -> Tensor:
@@ -151,13 +110,13 @@ def unscale(vae: Any, latents: Tensor) -> Tensor:
     return latents * std / factor + mean
 
 
-def _moments(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
+def _moments(vae: Any, latents: Tensor) -> tuple[Tensor | float, Tensor | float]:
     """Each channel's mean and standard deviation if the VAE's config has them; else 0 and 1."""
     mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
     if mean is None or std is None:
-        mean, std = (0.0,), (1.0,)
+        return 0.0, 1.0
     each = (1, -1, 1, 1)
-    return latents.new_tensor(mean).view(each), latents.new_tensor(std).view(each)
+    return constant(mean, latents).view(each), constant(std, latents).view(each)
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:
@@ -166,10 +125,19 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
     Rounded, not truncated: truncating would darken half of all values by one level. Raises
     ``NonFiniteError`` instead of turning NaN into black.
     """
-    if not pixels.isfinite().all():
+    return _images([_levels(one) for one in torch.split(pixels, 1)])
+
+
+def _levels(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """The levels of a picture, (1, 3, height, width), uint8, CPU, and whether its pixels were
+    finite, still on their device."""
+    return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).cpu(), pixels.isfinite().all()
+
+
+def _images(pictures: Sequence[tuple[Tensor, Tensor]]) -> list[Image.Image]:
+    if not all(bool(finite) for _, finite in pictures):
         raise NonFiniteError(
             "the VAE decoded NaN or infinity instead of pixels; "
             "remedy: dtype bf16 or fp32, or another vae"
         )
-    levels = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
-    return [Image.fromarray(one.permute(1, 2, 0).numpy()) for one in levels]
+    return [Image.fromarray(levels[0].permute(1, 2, 0).numpy()) for levels, _ in pictures]

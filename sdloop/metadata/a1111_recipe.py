@@ -7,7 +7,7 @@ from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.metadata.a1111 import NEGATIVE, Parameters
-from sdloop.metadata.foreign.value import masked
+from sdloop.metadata.foreign.value import masked, noise
 from sdloop.prompt.learned.grammar import parse_embedding
 from sdloop.recipe.limits import MAX_SEED
 from sdloop.recipe.loras import Lora, split_other_tags
@@ -25,7 +25,7 @@ _AUTOMATIC = {
 _AYS = "Align Your Steps"
 _UPSCALERS = {None: "Lanczos", "lanczos": "Lanczos", "latent": "Latent (bicubic)"}
 _EMPHASES = {"a1111": "Original", "no-norm": "No norm", "none": "None"}
-# These correspond to no Recipe field. For RNG there is a note of its own.
+# These correspond to no Recipe field, or are read by a function of their own (RNG).
 _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
 
 
@@ -51,6 +51,12 @@ def parameters_of(
         "Model": _bare_name(recipe.model),
         "VAE hash": _short_hash(weights, "vae.", "vae/") if recipe.vae else None,
         "VAE": _bare_name(recipe.vae) if recipe.vae else None,
+        "UNet hash": _short_hash(weights, "unet.", "unet/") if recipe.unet else None,
+        "UNet": _bare_name(recipe.unet) if recipe.unet else None,
+        "Refiner": _bare_name(recipe.refiner) if recipe.refiner else None,
+        "Refiner switch at": (
+            None if recipe.refiner_start is None else f"{recipe.refiner_start:.12g}"
+        ),
         "Variation seed": recipe.variation_seed,
         "Variation seed strength": (
             None if recipe.variation_strength is None else f"{recipe.variation_strength:.12g}"
@@ -61,7 +67,8 @@ def parameters_of(
         "Mask blur": None if recipe.mask_blur is None else f"{recipe.mask_blur:.12g}",
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "Emphasis": None if recipe.emphasis == "a1111" else _EMPHASES[recipe.emphasis],
-        "RNG": "CPU",
+        "ENSD": recipe.eta_noise_seed_delta,
+        "RNG": "CPU" if recipe.rng is None else "NV",
         "TI hashes": _embedding_hashes(recipe),
         "Lora hashes": ", ".join(f"{k}: {v}" for k, v in made.get("lora_hashes", {}).items())
         or None,
@@ -75,7 +82,8 @@ def parameters_of(
 
 
 def _tag(lora: Lora) -> str:
-    return f" <lora:{_bare_name(lora.name)}:{lora.scale:g}>"
+    scales = [lora.scale] if lora.text_scale is None else [lora.text_scale, lora.scale]
+    return f" <lora:{':'.join([_bare_name(lora.name), *(f'{scale:g}' for scale in scales)])}>"
 
 
 def _lora_hashes(hashes: Mapping[str, str]) -> str | None:
@@ -129,8 +137,8 @@ def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
 
     The model is never among the fields: A1111's name for it is only known in its own folder.
     """
-    fields, settings = parameters.fields, dict[str, Any]()
-    left_out = []
+    fields, left_out = parameters.fields, list[str]()
+    settings = _rng(fields)
     prompt, tags = split_other_tags(parameters.prompt)
     if not _take(settings, lambda text, _: {"prompt": text}, prompt):
         left_out.append(f"Prompt: {parameters.prompt}")
@@ -148,15 +156,16 @@ def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
     left_out += [
         masked(key, int(fields[key]), same_noise=fields.get("RNG") == "CPU")
         for key in ("Seed", "Variation seed")
-        if taken.get(key) and int(fields[key]) > MAX_SEED
+        if taken.get(key) and "rng" not in settings and int(fields[key]) > MAX_SEED
     ]
     left_out += [f"{tag} in the prompt" for tag in tags]
     negative = parameters.negative_prompt
     if negative and not _take(settings, _negative, negative):
         left_out.append(f"{NEGATIVE} {negative}")
-    rng = fields.get("RNG", "GPU")
-    if fields and rng != "CPU":
-        left_out.append(f"RNG: {rng} (the same seed gives another picture in sdloop)")
+    if "rng" in settings:
+        settings["rng"] = settings.pop("rng")  # as the last one, where it is shown
+    elif fields.get("RNG", "CPU") != "CPU":
+        left_out.append(f"RNG: {noise(fields['RNG'])}")
     return settings, left_out
 
 
@@ -218,10 +227,23 @@ def _emphasis(text: str, _: _Settings) -> _Settings:
     return {"emphasis": named[0]}
 
 
-def _seed(text: str) -> int:
-    """The lower half of one with 64 bits: torch's CPU generator takes no more of it."""
+def _rng(fields: Mapping[str, str]) -> _Settings:
+    """The generator of the noise: Philox for A1111's GPU, which is meant if none is named.
+
+    ComfyUI draws on the CPU, and nodes for it write A1111's text without an RNG. Its seeds have 64
+    bits, those of A1111 have 32.
+    """
+    seeds = (fields.get(name, "") for name in ("Seed", "Variation seed"))
+    long = any(re.fullmatch("[0-9]{10,20}", seed) and int(seed) > MAX_SEED for seed in seeds)
+    comfyui = long or "ComfyUI" in fields.get("Version", "")
+    rng = fields.get("RNG", "CPU" if comfyui or not fields else "GPU")
+    return {"rng": "philox"} if rng in ("GPU", "NV") else {}
+
+
+def _seed(text: str, settings: _Settings) -> int:
+    """The lower half of one with 64 bits, if torch's CPU generator is used: it takes no more."""
     seed = int(text)
-    return seed & MAX_SEED if MAX_SEED < seed < 2**64 else seed
+    return seed & MAX_SEED if MAX_SEED < seed < 2**64 and "rng" not in settings else seed
 
 
 def _size(text: str, _: _Settings) -> _Settings:
@@ -234,9 +256,13 @@ _TRANSLATIONS: Mapping[str, Callable[[str, _Settings], _Settings]] = {
     "Sampler": _sampler,
     "Schedule type": _schedule,
     "CFG scale": lambda text, _: {"guidance_scale": float(text)},
-    "Seed": lambda text, _: {"seed": _seed(text)},
-    "Variation seed": lambda text, _: {"variation_seed": _seed(text), "variation_strength": 0.0},
+    "Seed": lambda text, settings: {"seed": _seed(text, settings)},
+    "Variation seed": lambda text, settings: {
+        "variation_seed": _seed(text, settings),
+        "variation_strength": 0.0,
+    },
     "Variation seed strength": lambda text, _: {"variation_strength": float(text)},
+    "ENSD": lambda text, _: {"eta_noise_seed_delta": int(text)},
     "Size": _size,
     "Clip skip": lambda text, _: {"clip_skip": int(text)},
     "Hires upscale": lambda text, _: {"hires": float(text)},

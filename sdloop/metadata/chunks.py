@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sdloop.errors import FileError
-from sdloop.metadata import containers, exif, xmp
+from sdloop.metadata import containers, exif, sheets, xmp
 from sdloop.metadata.containers import MAX_TEXT
 from sdloop.metadata.foreign.read import KEYWORDS
 
-_OTHERS = (*KEYWORDS, xmp.PNG_KEYWORD)
+_OTHERS = (*KEYWORDS, xmp.PNG_KEYWORD, sheets.KEYWORD)
 _KEYWORDS = ("parameters", "sdloop", *_OTHERS)
 _PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -2,13 +2,16 @@
 
 A GIF has each text in a comment extension; ours begins with the word "sdloop". An MP4 has both, as
 JSON, in a box of the type "uuid", which players skip. It is the last box, because the texts are
-complete only at the end, and it can be read without a video library.
+complete only at the end, and it can be read without a video library. Both formats have a place for
+XMP, with the label of generated pictures.
 """
 
 import json
 import struct
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
+
+from sdloop.metadata import xmp
 
 # Pillow and many others refuse longer texts.
 MAX_TEXT = 2**20
@@ -17,22 +20,34 @@ _OURS = b"sdloop "
 _BOX = b"uuid"
 _BOX_ID = b"sdloop.settings\0"  # 16 bytes, unique to sdloop
 _COMMENT = b"\x21\xfe"
+# XMP is in the file as it is, not in sub-blocks. So it needs an end that leads every reader of
+# sub-blocks, which takes some letter of it for a length, to the zero at its end.
+_GIF_XMP = b"\x21\xff\x0bXMP DataXMP"
+_GIF_XMP_END = bytes([1, *range(255, -1, -1), 0])
+_XMP_ID = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")
 
 
 def gif_comments(texts: Mapping[str, str]) -> bytes:
     """The comment extensions with ``texts``; they belong before a GIF's last byte."""
     bodies = [
-        (_OURS if keyword == "sdloop" else b"") + text.encode() for keyword, text in texts.items()
+        (_OURS if keyword == "sdloop" else b"") + text.encode()
+        for keyword, text in texts.items()
+        if keyword != xmp.PNG_KEYWORD
     ]
-    return b"".join(_COMMENT + _blocks(body) for body in bodies if body)
+    comments = b"".join(_COMMENT + _blocks(body) for body in bodies if body)
+    label = xmp.packet(texts)
+    return comments + (_GIF_XMP + label + _GIF_XMP_END if label else b"")
 
 
 def mp4_box(texts: Mapping[str, str]) -> bytes:
-    """The box with ``texts`` for the end of an MP4; empty if there are no texts."""
+    """The boxes with ``texts`` for the end of an MP4; empty if there are no texts."""
     if not texts:
         return b""
-    body = _BOX_ID + json.dumps(dict(texts)).encode()
-    return struct.pack(">I4s", 8 + len(body), _BOX) + body
+    own = json.dumps({name: text for name, text in texts.items() if name != xmp.PNG_KEYWORD})
+    label = xmp.packet(texts)
+    bodies = [_XMP_ID + label] if label else []
+    bodies.append(_BOX_ID + own.encode())
+    return b"".join(struct.pack(">I4s", 8 + len(body), _BOX) + body for body in bodies)
 
 
 def gif_texts(file: BinaryIO) -> dict[str, str]:

@@ -18,12 +18,13 @@ class Environment:
     """The model, device and precision that pictures are made with.
 
     ``checkpoint`` is None for components that were not loaded from files: their weights have no
-    hash.
+    hash. ``tf32`` is None for devices that have no such choice.
     """
 
     checkpoint: Checkpoint | None
     device: str
     dtype: str
+    tf32: bool | None = None
 
     @cached_property
     def weights(self) -> Mapping[str, str]:
@@ -40,6 +41,8 @@ class Environment:
             device=self.device,
             dtype=self.dtype,
         )
+        if self.tf32 is not None:
+            made["tf32"] = self.tf32
         if self.checkpoint is None:
             del made["weights"], made["revision"]
         return made

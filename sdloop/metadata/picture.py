@@ -2,7 +2,8 @@
 
 A PNG has two texts: ``sdloop`` is JSON with the whole Recipe and how the picture was made; sdloop
 reads this one. ``parameters`` is A1111's text, for other programs. JPEG and WebP have the same two
-texts in their EXIF. Reading them does not import Pillow, so it is fast.
+texts in their EXIF. All have a label in XMP that says that they are generated. Reading the texts
+does not import Pillow, so it is fast.
 """
 
 import io
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdloop.errors import FileError, SettingError
-from sdloop.metadata import chunks, exif
+from sdloop.metadata import chunks, exif, xmp
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
 from sdloop.metadata.containers import MAX_TEXT
 from sdloop.metadata.detail import Metadata
 from sdloop.metadata.record import Made, Record, record_of, texts_of
+from sdloop.metadata.sheets import sheet_hint
 from sdloop.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -96,7 +98,9 @@ def read_record(path: Path) -> Record:
     except FileError as error:
         raise FileError(f"cannot read the settings in {str(path)!r}: {error}") from error
     if record is None:
-        raise FileError(f"{str(path)!r} contains no settings")
+        hint = sheet_hint(texts)
+        why = "" if hint is None else f": {hint}"
+        raise FileError(f"{str(path)!r} contains no settings{why}")
     return record
 
 
@@ -137,10 +141,11 @@ def _options(kind: str, texts: Mapping[str, str]) -> dict[str, Any]:
         return {"pnginfo": _png_info(texts)}
     if kind == "JPEG":
         # The usual half colour resolution gives visible fringes at saturated edges.
-        return {"quality": 95, "subsampling": "4:4:4", "exif": exif.pack(texts)}
+        named = {"exif": exif.pack(texts), "xmp": xmp.packet(texts)}
+        return {"quality": 95, "subsampling": "4:4:4", **named}
     # Lossy WebP always has half the colour resolution. Lossless WebP keeps every pixel and is
     # smaller than PNG.
-    return {"lossless": True, "exif": exif.pack(texts)}
+    return {"lossless": True, "exif": exif.pack(texts), "xmp": xmp.packet(texts)}
 
 
 def as_saved(image: "Image.Image", path: Path) -> "Image.Image":
@@ -159,5 +164,8 @@ def _png_info(texts: Mapping[str, str]) -> Any:
 
     info = PngInfo()
     for keyword, text in texts.items():
-        info.add_text(keyword, text)  # becomes iTXt if the text is not Latin-1
+        if keyword == xmp.PNG_KEYWORD:
+            info.add_itxt(keyword, text)
+        else:
+            info.add_text(keyword, text)  # becomes iTXt if the text is not Latin-1
     return info

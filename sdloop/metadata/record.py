@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from sdloop.errors import FileError, SettingError
+from sdloop.metadata import xmp
 from sdloop.metadata.a1111 import Parameters, format_parameters, parse_parameters
 from sdloop.metadata.a1111_recipe import parameters_of, settings_of
 from sdloop.metadata.detail import METADATA, Metadata
@@ -32,6 +33,8 @@ class Made(TypedDict, total=False):
         The content key of ``content_key``.
     versions, device, dtype
         The versions of sdloop and the libraries ("torch": "2.13.0"); the device and precision.
+    tf32
+        For CUDA GPUs: whether products of float32 were allowed to use TF32.
     seconds
         The duration, only for animations. Pictures have none, so that two runs give equal bytes.
     """
@@ -44,6 +47,7 @@ class Made(TypedDict, total=False):
     versions: Mapping[str, str]
     device: str
     dtype: str
+    tf32: bool
     seconds: float
 
 
@@ -95,9 +99,9 @@ def texts_of(
     step: Mapping[str, Any] | None = None,
     own_code: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """The texts for a file: "sdloop" (our JSON) and "parameters" (A1111's text).
+    """The texts for a file: "sdloop" (our JSON), "parameters" (A1111's text), and the AI label.
 
-    "full" gives both, "minimal" gives both without ``made``, "none" gives none. ``moving`` is what
+    "full" gives all, "minimal" gives all without ``made``, "none" gives none. ``moving`` is what
     else decides the frames of an animation, as plain values for JSON. ``step`` is the step that an
     unfinished picture shows; it gets no A1111 text, because that could not mark it as unfinished.
     ``own_code`` names the caller's own loop and scheduler.
@@ -116,6 +120,7 @@ def texts_of(
         own["made"] = _json_made(made)
     # Pure ASCII, so that no other program can damage it.
     ours = {"sdloop": json.dumps(own, allow_nan=False)}
+    ours |= xmp.label(edited=recipe.image is not None or "frames_sha256" in own.get("moving", {}))
     if step is not None:
         return ours
     parameters = parameters_of(recipe, made, scheduler=(own_code or {}).get("scheduler"))

@@ -4,6 +4,7 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import clear_frames
 
 import torch
 
@@ -28,10 +29,17 @@ class Stopwatch:
         self._started += time.perf_counter() - away
 
 
+# torch's allocator has an error class of its own. CUDA ("CUDA error: out of memory", which is an
+# AcceleratorError), cuDNN, cuBLAS and the CPU's allocator only say it in their messages.
+_FULL = (
+    *("out of memory", "not enough memory", "can't allocate memory"),
+    *("_STATUS_ALLOC_FAILED", "ALLOCATION_FAILED"),
+)
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether memory ran out: CUDA has an own error class, on the CPU the message says it."""
-    full = ("not enough memory", "can't allocate memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in full)
+    """Whether memory ran out, in torch or in a library that it calls."""
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in _FULL)
 
 
 def free_memory() -> None:
@@ -43,12 +51,16 @@ def free_memory() -> None:
 
 @contextmanager
 def memory_errors(recipe: Recipe, count: int) -> Iterator[None]:
-    """Turn out-of-memory errors into ``OutOfMemory``, which says what did not fit."""
+    """Turn out-of-memory errors into ``OutOfMemory``, which says what did not fit.
+
+    It keeps no tensors of the failed attempt: a smaller one needs their memory.
+    """
     try:
         yield
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
+        clear_frames(error.__traceback__)
         width, height = recipe.final_size
         raise OutOfMemory(
             f"out of memory for {count} picture(s) of {width}x{height} at once; "

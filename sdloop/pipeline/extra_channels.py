@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from sdloop.latents.noise import noise
 from sdloop.latents.vae import Encoded, scale
 from sdloop.models.components.load import Components
-from sdloop.schedulers.quiet import quiet
+from sdloop.schedulers.library_messages import no_library_messages
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ def mask_channels(
     for mask, rest, generator in zip(masks, rests, generators, strict=True):
         latents = scale(components.vae, rest.draw(generator))
         rows.append(torch.cat([(mask >= 0.5).float().to(latents.device), latents], dim=1))
-    return ExtraChannels(channels=torch.cat(rows))
+    return ExtraChannels(channels=torch.cat(rows).to(components.device))
 
 
 def low_res_channels(
@@ -54,7 +54,7 @@ def low_res_channels(
     Source: Ho et al. 2021 (arXiv:2106.15282), section 4.2.
     """
     assert components.low_res_scheduler_config is not None  # every upscaler has one
-    with quiet():
+    with no_library_messages():
         scheduler = DDPMScheduler.from_config(dict(components.low_res_scheduler_config))
     clean, timesteps = torch.cat(list(pictures)), torch.tensor(list(noise_levels))
     noisy = scheduler.add_noise(clean, noise(generators, *clean.shape[1:]), timesteps)

@@ -8,16 +8,17 @@ from typing import Any, overload
 from sdloop.errors import SettingError
 from sdloop.images.input.read import OpenImage, open_image
 from sdloop.loop import Step
-from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.components.cache import ModelCache
 from sdloop.models.components.device import threads_for
 from sdloop.models.components.load import Components, load_components
 from sdloop.pipeline.loaded_model import LoadedModel, loaded_model
-from sdloop.pipeline.model_names import model_of
 from sdloop.pipeline.own_code import Denoise, OwnCode
 from sdloop.pipeline.picture import Picture, SampledBatch
+from sdloop.pipeline.resolve import Resolver
 from sdloop.pipeline.sample import sampled
 from sdloop.recipe.limits import MAX_SEED
+from sdloop.recipe.presets import PRESET_FIELDS
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_whole
 from sdloop.schedulers.schedule import Scheduler
@@ -100,12 +101,16 @@ def generate(
         raise TypeError("generate(prompt) makes one picture; for more, pass components and Recipes")
     if isinstance(scheduler, str):  # a Recipe's field, not an object
         settings, scheduler = {**settings, "scheduler": scheduler}, None
-    recipe = _recipe(prompt, settings)
-    components = _loaded(recipe, device, dtype)
+    recipe, own = _recipe(prompt, settings), OwnCode(denoise=denoise, scheduler=scheduler)
+    own.check(recipe)
+    last_opened = lru_cache(maxsize=2)(open_image)
+    found = Resolver(last_opened)(own.unsettled(recipe))  # loads nothing: bad settings end here
+    components = _loaded(found.checkpoint, device, dtype)
+    resolved = own.settled(found.recipe, recipe)
     with threads_for(components.unet):
-        return generate(
-            components, recipe, open_image=open_image, denoise=denoise, scheduler=scheduler
-        )[0]
+        model = loaded_model(components, own)
+        events = stream_resolved(model, [resolved], open_image=last_opened)
+        return next(event for event in events if isinstance(event, Picture))
 
 
 def _refuse(settings: Mapping[str, Any], device: str, dtype: str) -> None:
@@ -121,17 +126,17 @@ def _refuse(settings: Mapping[str, Any], device: str, dtype: str) -> None:
 def _recipe(prompt: str | Recipe, settings: Mapping[str, Any]) -> Recipe:
     """The Recipe of one picture; without a seed it gets a random one."""
     if isinstance(prompt, Recipe):
-        return Recipe.from_dict({**prompt.to_dict(), **settings}) if settings else prompt
+        dropped = PRESET_FIELDS if "preset" in settings else ()
+        own = {name: value for name, value in prompt.to_dict().items() if name not in dropped}
+        return Recipe.from_dict({**own, **settings}) if settings else prompt
     fields = {"prompt": prompt, **settings}
     if fields.get("seed") is None:
         fields["seed"] = random.randint(0, MAX_SEED)
     return Recipe.from_dict(fields)
 
 
-def _loaded(recipe: Recipe, device: str, dtype: str) -> Components:
-    """The model that ``recipe`` names; the one of the last call is reused if it is the same."""
-    model, revision, variant, vae = model_of(recipe)
-    checkpoint = find_checkpoint(model, revision=revision, variant=variant, vae=vae)
+def _loaded(checkpoint: Checkpoint, device: str, dtype: str) -> Components:
+    """This model; the one of the last call is reused if it is the same."""
     return _CACHE.load(
         lambda: load_components(checkpoint, device=device, dtype=dtype), checkpoint, device, dtype
     )

@@ -14,14 +14,16 @@ from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.schedule import Scheduler, noise_levels, steps_of
 
 
-def guided_by(recipe: Recipe, scheduler: Scheduler) -> tuple[Guide, Scheduler]:
+def guided_by(
+    recipe: Recipe, scheduler: Scheduler, usual: Guide = plain
+) -> tuple[Guide, Scheduler]:
     """The guide of a resolved Recipe, and its scheduler; needed anew for each run of the loop.
 
-    ``set_steps`` must have run.
+    ``usual`` is the guide without a method of guidance. ``set_steps`` must have run.
     """
     guidance = parse_guidance("cfg" if recipe.guidance is None else recipe.guidance)
     numbers, kind = guidance.numbers, scheduler.config.get("prediction_type", "epsilon")
-    guide: Guide = plain
+    guide = usual
     match guidance.name:
         case "apg":
             eta, momentum = numbers["eta"], numbers["momentum"]

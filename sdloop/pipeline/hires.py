@@ -7,9 +7,9 @@ from torch import Generator, Tensor
 
 from sdloop.images.input.frame import placed
 from sdloop.latents.noise import enlarge, latent_size, noise
-from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
+from sdloop.latents.vae import decode_images, encode, scale, to_pixels
 from sdloop.models.components.load import Components
-from sdloop.pipeline.initial_latents import Start
+from sdloop.pipeline.initial_latents import Draws, Start
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.schedule import Scheduler
 
@@ -31,8 +31,11 @@ def enlarged_start(
     if batch[0].enlarge == "latent":
         clean = enlarge(latents, *size)
     else:
-        clean = _through_pixels(components, batch[0], latents, generators)
-    drawn = noise(generators, components.vae.config.latent_channels, *size).to(clean.device)
+        clean = _through_pixels(components, batch[0], latents, generators).to(latents.device)
+    if batch[0].rng is None:
+        drawn = noise(generators, components.vae.config.latent_channels, *size).to(clean.device)
+    else:  # A1111 mixes the variation seed into this noise too
+        drawn = Draws(components=components, batch=batch, generators=generators).noise()
     noisy = scheduler.add_noise(clean, drawn, timesteps[:1].repeat(len(batch)))
     return Start(latents=noisy)
 
@@ -42,7 +45,7 @@ def _through_pixels(
 ) -> Tensor:
     """The latents of the pictures after enlarging them with the Lanczos filter."""
     vae, rows = components.vae, []
-    images = to_images(decode(vae, latents))
+    images = decode_images(components.last_vae, latents)
     for image, generator in zip(images, generators, strict=True):
         large = placed(image, recipe.size, resize="crop", around="white")
         rows.append(scale(vae, encode(vae, to_pixels(large)).draw(generator)))

@@ -23,13 +23,14 @@ class Start:
     """What a batch starts from.
 
     ``latents`` are on the UNet's device, noised to the first timestep. ``masked`` is what the loop
-    puts back at every step, and ``extra_channels`` are the additional inputs of an inpainting UNet
-    or an upscaler.
+    puts back at every step, ``extra_channels`` are the additional inputs of an inpainting UNet, an
+    upscaler or a depth model, and ``to_edit`` are the pictures' latents for InstructPix2Pix.
     """
 
     latents: Tensor
     masked: MaskedLatents | None = None
     extra_channels: ExtraChannels | None = None
+    to_edit: Tensor | None = None
 
     def with_extra_channels(self, conditioning: Conditioning) -> Conditioning:
         """``conditioning`` with the UNet's extra input channels."""
@@ -59,12 +60,47 @@ def start(
     seen = [encode_input(one) for one in batch]
     if components.max_noise_level is not None:
         return _for_upscaler(draws, seen, scheduler)
+    if components.edits:
+        # As in diffusers: the mean of the picture's distribution, not scaled.
+        means = torch.cat([one.encoded.mean for one in seen if one.encoded is not None])
+        noisy = draws.noise() * scheduler.init_noise_sigma
+        return Start(latents=noisy, to_edit=means.to(components.device))
     if recipe.mask is not None:
         return _within_masks(draws, seen, scheduler, timesteps)
     clean = draws.clean(seen)
     if recipe.enlarge == "latent":
         clean = enlarge(clean, *draws.size)
-    return Start(latents=_noised(scheduler, clean, draws.noise(), timesteps))
+    depths = [one.depth.to(components.device) for one in seen if one.depth is not None]
+    return Start(
+        latents=_noised(scheduler, clean, draws.noise(), timesteps),
+        extra_channels=ExtraChannels(channels=torch.cat(depths)) if depths else None,
+    )
+
+
+def handed_over(
+    components: Components,
+    batch: Sequence[Recipe],
+    before: Start,
+    latents: Tensor,
+    generators: Sequence[Generator],
+    *,
+    encode_input: EncodeInput,
+) -> Start:
+    """The start of a refiner, which goes on from ``latents``; ``components`` are the model's.
+
+    Its UNet sees no mask, so with one the picture is put back at each step. As in diffusers, it
+    draws new noise for this.
+    """
+    if batch[0].mask is None:
+        return Start(latents=latents)
+    draws = Draws(components=components, batch=batch, generators=generators)
+    seen = [encode_input(one) for one in batch]
+    clean = draws.clean(seen) if before.masked is None else before.masked.clean
+    channels, size = components.vae.config.latent_channels, draws.size
+    drawn = noise(generators, channels, *size).to(components.device)
+    masks = [latent_mask(_mask(one), components.vae_factor) for one in seen]
+    masked = MaskedLatents(clean=clean, noise=drawn, mask=torch.cat(masks).to(drawn.device))
+    return Start(latents=latents, masked=masked)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,18 +124,18 @@ class Draws:
         return torch.cat(rows).to(self.components.device)
 
     def clean(self, seen: Sequence[EncodedInput]) -> Tensor:
-        """The latents of the input pictures."""
+        """The latents of the input pictures, on the UNet's device."""
         rows = []
         for one, generator in zip(seen, self.generators, strict=True):
             assert one.encoded is not None
             rows.append(scale(self.components.vae, one.encoded.draw(generator)))
-        return torch.cat(rows)
+        return torch.cat(rows).to(self.components.device)
 
 
 def _varied(row: Tensor, recipe: Recipe) -> Tensor:
     if recipe.variation_seed is None or not recipe.variation_strength:
         return row
-    return varied(row, recipe.variation_seed, recipe.variation_strength)
+    return varied(row, recipe.variation_seed, recipe.variation_strength, recipe.rng)
 
 
 def _noised(scheduler: Scheduler, clean: Tensor, drawn: Tensor, timesteps: Tensor) -> Tensor:
@@ -139,7 +175,8 @@ def _within_masks(
         rests = [one.blanked for one in seen if one.blanked is not None]
         extra = mask_channels(draws.components, masks, rests, draws.generators)
         return Start(latents=latents, extra_channels=extra)
-    draws.noise()  # diffusers draws here too, for any UNet
+    if draws.batch[0].rng is None:
+        draws.noise()  # diffusers draws here too, for any UNet; A1111 does not
     assert clean is not None
     masked = MaskedLatents(clean=clean, noise=drawn, mask=torch.cat(masks).to(drawn.device))
     return Start(latents=latents, masked=masked)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from torch import Tensor
+
 from sdloop.images.input.canvas import Canvas, canvas
 from sdloop.images.input.frame import scaled_size
 from sdloop.images.input.mask import ALPHA
@@ -11,6 +13,7 @@ from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.latents.mask import blank
 from sdloop.latents.vae import Encoded, encode, to_pixels
 from sdloop.models.components.load import Components
+from sdloop.pipeline.depth import depth_channel
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.task import IMAGE_FIELDS
 
@@ -19,13 +22,14 @@ from sdloop.recipe.task import IMAGE_FIELDS
 class EncodedInput:
     """An input image, prepared for the loop and encoded by the VAE.
 
-    ``blanked`` is the image with grey in its painted parts, for inpainting UNets. An upscaler takes
-    the image itself, so nothing is encoded then.
+    ``blanked`` is the image with grey in its painted parts, for inpainting UNets, and ``depth`` the
+    extra channel of a depth model. An upscaler takes the image itself, so nothing is encoded then.
     """
 
     canvas: Canvas
     encoded: Encoded | None = None
     blanked: Encoded | None = None
+    depth: Tensor | None = None
 
 
 EncodeInput = Callable[[Recipe], EncodedInput]
@@ -42,6 +46,7 @@ def input_encoder(components: Components, open_image: OpenImage) -> EncodeInput:
         if components.max_noise_level is not None:
             small = _small_size(recipe, components.vae_factor)
             return EncodedInput(canvas=canvas_of(small, open_image))
+        whole = recipe
         if recipe.enlarge == "latent":
             recipe = _at_own_size(recipe, open_image, components.size_multiple)
         canvas = canvas_of(recipe, open_image)
@@ -49,7 +54,11 @@ def input_encoder(components: Components, open_image: OpenImage) -> EncodeInput:
         blanked = None
         if canvas.mask is not None and components.paints:
             blanked = encode(components.vae, blank(pixels, canvas.mask))
-        return EncodedInput(canvas=canvas, encoded=encode(components.vae, pixels), blanked=blanked)
+        depth = None
+        if components.sees_depth:
+            depth = depth_channel(components, whole, canvas.image, open_image)
+        clean = encode(components.vae, pixels)
+        return EncodedInput(canvas=canvas, encoded=clean, blanked=blanked, depth=depth)
 
     return lambda recipe: encoded(_only_pictures(recipe))
 
@@ -58,6 +67,7 @@ def _only_pictures(recipe: Recipe) -> Recipe:
     """``recipe`` with only the fields that decide how its input image is encoded."""
     fields = {name: getattr(recipe, name) for name in (*IMAGE_FIELDS, "width", "height")}
     start = {"strength": None, "exact_steps": False, "start_step": None, "noise_level": None}
+    start |= {"image_guidance_scale": None}
     return Recipe(prompt="", seed=0, **(fields | start))
 
 

@@ -10,6 +10,7 @@ from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.metadata.environment import Environment
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, find_lora
 from sdloop.models.components.adapters import adapted
+from sdloop.models.components.device import uses_tf32
 from sdloop.models.components.load import Components
 from sdloop.pipeline.model_names import with_model
 from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
@@ -29,8 +30,9 @@ class LoadedModel:
     """A loaded model; created by ``loaded_model``.
 
     ``prepare`` returns components with the given LoRAs, and a function that encodes prompts for
-    each set of words. ``components`` are the plain model's. ``environment`` is what the pictures'
-    files record about it, and ``own`` is the caller's own loop or scheduler.
+    each set of words; ``refiner_encoder`` is the refiner's. ``components`` are the plain model's.
+    ``environment`` is what the pictures' files record about it, and ``own`` is the caller's own
+    loop or scheduler.
     """
 
     components: Components
@@ -38,6 +40,7 @@ class LoadedModel:
     find_lora: FindLora
     own: OwnCode
     prepare: Callable[[tuple[Lora, ...]], tuple[Components, Encoder]]
+    refiner_encoder: Encoder
 
     def resolved(self, recipe: Recipe, open_image: OpenImage) -> Recipe:
         """``recipe`` with the model's name and choices, its picture, LoRAs and CLIP written in.
@@ -58,23 +61,23 @@ class LoadedModel:
 def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedModel:
     """``components`` with a cache of encoded prompts and of the last few sets of LoRAs.
 
-    Equal texts are encoded once for all pictures; for a LoRA only its own weights are kept.
+    Equal texts are encoded once for all pictures; for a LoRA only its own weights are kept. LoRAs
+    that replace weights of the model need as much memory as it, so only their last set is kept.
     """
     found = lru_cache(maxsize=64)(find_lora)
 
-    @lru_cache(maxsize=4)
-    def prepare(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
+    def prepared(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
         files = [found(lora.name) for lora in loras]
         for lora, file in zip(loras, files, strict=True):
             check_sha256(repr(lora.name), lora.sha256, file.sha256, what="LoRA")
-        scales = [lora.scale for lora in loras]
+        scales = [lora.scales if len(lora.scales) > 1 else lora.scale for lora in loras]
         wanted = adapted(components, list(zip(files, scales, strict=True)))
+        return wanted, _encoder(wanted)
 
-        @lru_cache(maxsize=8)
-        def encoder(words: Words) -> Encode:
-            return lru_cache(maxsize=_TEXTS)(partial(encode_prompt, with_words(wanted, words)))
+    small, large = lru_cache(maxsize=4)(prepared), lru_cache(maxsize=1)(prepared)
 
-        return wanted, encoder
+    def prepare(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
+        return (small if all(found(lora.name).ordinary for lora in loras) else large)(loras)
 
     return LoadedModel(
         components=components,
@@ -82,7 +85,16 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
         find_lora=found,
         own=own,
         prepare=prepare,
+        refiner_encoder=_encoder(components.refiner or components),
     )
+
+
+def _encoder(components: Components) -> Encoder:
+    @lru_cache(maxsize=8)
+    def encoder(words: Words) -> Encode:
+        return lru_cache(maxsize=_TEXTS)(partial(encode_prompt, with_words(components, words)))
+
+    return encoder
 
 
 def environment_of(components: Components) -> Environment:
@@ -91,4 +103,5 @@ def environment_of(components: Components) -> Environment:
         checkpoint=components.checkpoint,
         device=str(components.device),
         dtype=str(components.dtype).removeprefix("torch."),
+        tf32=uses_tf32() if components.device.type == "cuda" else None,
     )

@@ -11,13 +11,12 @@ from sdloop.recipe.recipe import Recipe
 # The model name in Recipes whose components have no checkpoint: no file has this name.
 BY_HAND = "(components put together by hand)"
 
-_NAMES = ("model", "revision", "variant", "vae")
-_UNNAMED: ModelNames = ("mini", None, None, None)  # the Recipe's defaults
+_UNNAMED = ModelNames()  # the Recipe's defaults
 
 
 def model_of(recipe: Recipe) -> ModelNames:
-    """The Recipe's model, revision, variant and vae: equal names are the same model to load."""
-    return recipe.model, recipe.revision, recipe.variant, recipe.vae
+    """The Recipe's names of its model."""
+    return ModelNames(*(getattr(recipe, name) for name in ModelNames._fields))
 
 
 def with_model(recipe: Recipe, checkpoint: Checkpoint | None) -> Recipe:
@@ -31,14 +30,14 @@ def with_model(recipe: Recipe, checkpoint: Checkpoint | None) -> Recipe:
     """
     asked = model_of(recipe)
     if checkpoint is None:
-        return replace(recipe, model=BY_HAND) if recipe.model == _UNNAMED[0] else recipe
+        return replace(recipe, model=BY_HAND) if recipe.model == _UNNAMED.model else recipe
     if asked == checkpoint.names:
         return recipe
     if all(a in (n, u) for a, n, u in zip(asked, checkpoint.names, _UNNAMED, strict=True)):
-        names: dict[str, Any] = dict(zip(_NAMES, checkpoint.names, strict=True))
+        names: dict[str, Any] = checkpoint.names._asdict()
         return replace(recipe, **names)
     if not _is(checkpoint, asked):
-        named = {name: value for name, value in zip(_NAMES, asked, strict=True) if value}
+        named = {name: value for name, value in asked._asdict().items() if value}
         raise SettingError(
             f"model must be the loaded one, {checkpoint.name!r}, got {named}: load that model, or "
             "leave its name out of the Recipe"
@@ -48,9 +47,8 @@ def with_model(recipe: Recipe, checkpoint: Checkpoint | None) -> Recipe:
 
 def _is(checkpoint: Checkpoint, names: ModelNames) -> bool:
     """Whether these names also lead to the files of ``checkpoint``."""
-    model, revision, variant, vae = names
     try:
-        found = find_checkpoint(model, revision=revision, variant=variant, vae=vae, may_fetch=False)
+        found = find_checkpoint(**names._asdict(), may_fetch=False)
     except (ModelError, SettingError):
         return False
     files, own = ([p.resolve() for part in c.weights.values() for p in part]

@@ -82,7 +82,7 @@ class OwnCode:
         """``resolved`` without the model's scheduler, if the caller's replaces it."""
         if self.scheduler is None:
             return resolved
-        return replace(resolved, scheduler=None, sigmas=None, eta=recipe.eta)
+        return replace(resolved, scheduler=None, sigmas=None, timestep_spacing=None, eta=recipe.eta)
 
     def scheduled(self, recipe: Recipe) -> tuple[Scheduler, Tensor, list[float]] | None:
         """A copy of the scheduler, its timesteps and their sigmas; None if sdloop's is used."""

@@ -1,9 +1,7 @@
-"""The runs of the loop for one batch of pictures: one, or with ``hires`` a second, larger one."""
+"""The runs of the loop for one batch of pictures, one for each of its stages."""
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,92 +9,32 @@ from torch import Generator, Tensor
 
 from sdloop.conditioning.encode import with_sizes
 from sdloop.conditioning.value import Conditioning
-from sdloop.errors import NonFiniteError, SettingError
+from sdloop.errors import NonFiniteError
+from sdloop.guidance.editing import Editing
 from sdloop.guidance.losses.bound import loss_guidance_of
-from sdloop.guidance.losses.ways import Through
-from sdloop.guidance.perturbed_attention import Perturbed, looking_away, skipping
+from sdloop.guidance.losses.checkpointing import GradientCheckpointed
+from sdloop.guidance.perturbed_attention import Perturbed, skipping, with_identity_attention
 from sdloop.latents.noise import seeded_generators
 from sdloop.loop import Step
 from sdloop.models.components.load import Components
 from sdloop.pipeline.guide import guided_by
 from sdloop.pipeline.hires import enlarged_start
-from sdloop.pipeline.initial_latents import Start, start
+from sdloop.pipeline.initial_latents import Start, handed_over, start
 from sdloop.pipeline.input_images import EncodeInput
-from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
-from sdloop.pipeline.steps import scheduled
+from sdloop.pipeline.own_code import OwnCode
+from sdloop.pipeline.stage import Stage
+from sdloop.pipeline.step_noise import seed_step_noise
 from sdloop.pipeline.tiled_unet import Windows
-from sdloop.recipe.guidance_scales import guidance_scales
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.stages import stages
-from sdloop.schedulers.schedule import (
-    Scheduler,
-    has_finished,
-    seed_brownian_noise,
-    steps_of,
-    unet_calls,
-)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stage:
-    """One run of the loop before it begins: ``set_steps`` has run for its scheduler."""
-
-    batch: tuple[Recipe, ...]
-    scheduler: Scheduler
-    timesteps: Tensor
-    sigmas: tuple[float, ...]
-    guidance_scales: tuple[float, ...]
-
-
-def sigmas_of_row(planned: Sequence[Stage], row: int) -> tuple[float, ...]:
-    """The noise levels at which the UNet ran for the picture in a batch's ``row``."""
-    runs = [stage.sigmas[: unet_calls(stage.scheduler, stage.timesteps, row)] for stage in planned]
-    return tuple(itertools.chain.from_iterable(runs))
-
-
-# From a scheduler, its timesteps and the generators of the pictures.
-Begin = Callable[[Scheduler, Tensor, Sequence[Generator]], Start]
-
-
-def stages_of(
-    components: Components, batch: Sequence[Recipe], own: OwnCode = NO_OWN_CODE
-) -> list[Stage]:
-    """The stages of a batch, whose Recipes are equal in all that decides them.
-
-    Raises ``SettingError`` for a guidance interval that contains none of the steps.
-    """
-    planned = [
-        _stage(components, recipes, own) for recipes in zip(*map(stages, batch), strict=True)
-    ]
-    interval = batch[0].guidance_interval
-    if interval is not None and all({1} == set(stage.guidance_scales) for stage in planned):
-        sigmas = [sigma for stage in planned for sigma in stage.sigmas]
-        raise SettingError(
-            f"guidance_interval must hold the sigma of a step with guidance, got {interval}; they "
-            f"go from {max(sigmas):.4g} to {min(sigmas):.4g}"
-        )
-    return planned
-
-
-def _stage(components: Components, batch: tuple[Recipe, ...], own: OwnCode) -> Stage:
-    recipe = batch[0]
-    scheduler, timesteps, sigmas = own.scheduled(recipe) or scheduled(recipe, components)
-    whole = steps_of(scheduler, scheduler.timesteps)
-    places = [step / max(1, whole[-1]) for step in whole[-len(timesteps) :]]
-    scales = guidance_scales(recipe, sigmas=sigmas, places=places)
-    return Stage(
-        batch=batch,
-        scheduler=scheduler,
-        timesteps=timesteps,
-        sigmas=tuple(sigmas),
-        guidance_scales=tuple(scales),
-    )
+from sdloop.schedulers.schedule import has_finished, steps_of
+from sdloop.schedulers.sending import Late, without_waits
 
 
 def run(
     components: Components,
     planned: Sequence[Stage],
     conditioning: Conditioning,
+    refined: Conditioning | None = None,
     *,
     encode_input: EncodeInput,
     own: OwnCode,
@@ -105,22 +43,31 @@ def run(
 
     If a scheduler finishes early, the last step's ``total`` is smaller.
 
-    The ``conditioning`` is the same for all stages, except for SDXL's sizes.
+    The ``conditioning`` is the same for all stages, except for SDXL's sizes; ``refined`` is the
+    refiner's. A stage that goes on draws on from the same generators, others draw anew.
 
     Raises ``NonFiniteError`` with the step at which NaN or infinity appeared.
     """
     total = sum(len(stage.timesteps) for stage in planned)
     done = 0
     latents: Tensor | None = None
-    for stage in planned:
-        begin: Begin = partial(start, components, stage.batch, encode_input=encode_input)
-        if latents is not None:
-            begin = partial(enlarged_start, components, stage.batch, latents)
-        finite = []
-        for step in _denoised(components, stage, conditioning, begin, own):
+    begun: Start | None = None
+    generators: list[Generator] = []
+    for stage, before in zip(planned, (None, *planned), strict=False):
+        if not stage.goes_on:
+            generators = _generators(stage)
+        without_waits(stage.scheduler, components.device)
+        begun = _begun(components, stage, begun, latents, generators, encode_input)
+        if not stage.goes_on:
+            generators = _step_generators(stage, generators)
+        told = refined if stage.refines and refined is not None else conditioning
+        if before is not None and stage.goes_on:
+            told = told.since(steps_of(before.scheduler, before.timesteps)[-1] + 1)
+        finite, late = [], Late[None]()
+        for step in _denoised(stage, told, begun, generators, own):
             latents = step.latents
             finite.append(latents.isfinite().all())
-            index, ends = done + step.index, has_finished(stage.scheduler)
+            index, ends = done + step.index, has_finished(stage.scheduler, late)
             last = ends and stage is planned[-1]
             yield replace(step, index=index, total=index + 1 if last else total)
             if ends:
@@ -129,22 +76,86 @@ def run(
         done += len(stage.timesteps)
 
 
-def _denoised(
+def first_steps(
+    components: Components,
+    planned: Sequence[Stage],
+    conditioning: Conditioning,
+    refined: Conditioning | None = None,
+    *,
+    encode_input: EncodeInput,
+    own: OwnCode,
+) -> None:
+    """Only the first step of each stage, with all rows that its guidance ever has.
+
+    So each stage runs its largest forward pass, whose memory can be measured.
+    """
+    latents: Tensor | None = None
+    begun: Start | None = None
+    for stage in planned:
+        most = max(stage.guidance_scales, key=lambda scale: scale != 1)
+        guided = replace(stage, guidance_scales=(most,) * len(stage.guidance_scales))
+        generators = _generators(stage)
+        begun = _begun(components, stage, begun, latents, generators, encode_input)
+        told = refined if stage.refines and refined is not None else conditioning
+        latents = torch.zeros_like(next(_denoised(guided, told, begun, generators, own)).latents)
+
+
+def _generators(stage: Stage) -> list[Generator]:
+    return seeded_generators([one.seed for one in stage.batch], stage.batch[0].rng)
+
+
+def _step_generators(stage: Stage, generators: list[Generator]) -> list[Generator]:
+    """The generators for the steps: those of the start, or new ones from other seeds."""
+    delta = stage.batch[0].eta_noise_seed_delta
+    if delta is None:
+        return generators
+    return seeded_generators(
+        [(one.seed + delta) % 2**64 for one in stage.batch], stage.batch[0].rng
+    )
+
+
+def _begun(
     components: Components,
     stage: Stage,
+    before: Start | None,
+    latents: Tensor | None,
+    generators: Sequence[Generator],
+    encode_input: EncodeInput,
+) -> Start:
+    """The start of a stage: ``before`` and ``latents`` are start and end of the last one."""
+    args = (stage.batch, stage.scheduler, stage.timesteps, generators)
+    if latents is None or before is None:
+        return start(components, *args, encode_input=encode_input)
+    if not stage.goes_on:
+        batch, *rest = args
+        return enlarged_start(components, batch, latents, *rest)
+    return handed_over(
+        components, stage.batch, before, latents, generators, encode_input=encode_input
+    )
+
+
+def _denoised(
+    stage: Stage,
     conditioning: Conditioning,
-    begin: Begin,
+    begun: Start,
+    generators: Sequence[Generator],
     own: OwnCode,
 ) -> Iterator[Step]:
     """Run the loop for one stage."""
     recipe = stage.batch[0]  # all of a batch are equal in the fields that are used here
     seeds = [one.seed for one in stage.batch]
-    generators = seeded_generators(seeds)
-    begun = begin(stage.scheduler, stage.timesteps, generators)
-    seed_brownian_noise(stage.scheduler, begun.latents, seeds)
+    seed_step_noise(stage.scheduler, begun.latents, seeds, rng=recipe.rng)
+    components = stage.components
+    unet = _unet(components, recipe, len(stage.batch), conditioning.weights)
     guide, scheduler = guided_by(recipe, stage.scheduler)
-    return own.denoised(
-        _unet(components, recipe, len(stage.batch), conditioning.weights),
+    if begun.to_edit is not None:
+        # Without guidance there is no such scale, and it is not used.
+        scale = 1.0 if recipe.image_guidance_scale is None else recipe.image_guidance_scale
+        unet = Editing(unet=unet, picture=begun.to_edit, image_guidance_scale=scale)
+        guide, scheduler = guided_by(recipe, stage.scheduler, unet.guide)
+    steering = loss_guidance_of(components, stage.batch, recipe.size)
+    yield from own.denoised(
+        unet,
         scheduler,
         begun.latents,
         begun.with_extra_channels(with_sizes(components, conditioning, stage.batch)),
@@ -155,8 +166,10 @@ def _denoised(
         eta=recipe.eta,
         generators=generators,
         masked=begun.masked,
-        loss_guidance=loss_guidance_of(components, stage.batch, recipe.size),
+        loss_guidance=steering,
     )
+    if steering is not None:
+        steering.check_last()
 
 
 def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor | None) -> Any:
@@ -166,12 +179,12 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
     """
     unet, weakened = components.unet, []
     if recipe.pag_scale and recipe.pag_layers is not None:
-        weakened.append((looking_away(unet, recipe.pag_layers), recipe.pag_scale))
+        weakened.append((with_identity_attention(unet, recipe.pag_layers), recipe.pag_scale))
     if recipe.slg_scale and recipe.slg_layers is not None:
         weakened.append((skipping(unet, recipe.slg_layers), recipe.slg_scale))
 
     def windowed(one: Any) -> Any:
-        one = Through(unet=one) if recipe.loss_mode == "exact" else one
+        one = GradientCheckpointed(unet=one) if recipe.loss_mode == "exact" else one
         side = None if recipe.tile is None else recipe.tile // components.vae_factor
         return Windows(unet=one, side=side) if side else one
 

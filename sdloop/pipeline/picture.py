@@ -8,14 +8,14 @@ from pathlib import Path
 from PIL.Image import Image
 from torch import Tensor
 
-from sdloop.latents.vae import decode, to_images
+from sdloop.latents.vae import decode_images
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.detail import Metadata
 from sdloop.metadata.environment import Environment, made_with
 from sdloop.metadata.picture import write_picture
 from sdloop.metadata.record import Made
 from sdloop.models.checkpoint.lora import LoraFile
-from sdloop.models.components.device import peak_memory
+from sdloop.models.components.device import PeakMemory
 from sdloop.models.memory import Stopwatch, memory_errors
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.loaded_model import LoadedModel
@@ -30,7 +30,7 @@ class Picture:
     ``latents`` (channels, height, width), float32, CPU, are the VAE's input. ``sigmas`` are the
     noise levels at which the UNet ran. ``seconds`` is this picture's share of its batch's time,
     from the prompt to the pixels, without the time of the steps' consumer. ``peak_memory`` is the
-    batch's peak: see ``device.peak_memory``. For an outpainted picture, latents, sigmas and memory
+    batch's peak: see ``device.PeakMemory``. For an outpainted picture, latents, sigmas and memory
     are those of the last window. ``environment`` and ``loras`` are recorded in its file.
     ``own_code`` names the caller's own loop and scheduler: such a picture has no content key, and
     sdloop alone cannot make it again.
@@ -94,7 +94,7 @@ class SampledBatch:
     """The latents of a batch, on the UNet's device, and what else its pictures need.
 
     ``sigmas`` are the noise levels at which the UNet ran for each; ``seconds`` is each picture's
-    share of the time so far.
+    share of the time so far, and ``peak`` measures their memory from the first step on.
     """
 
     model: LoadedModel
@@ -102,6 +102,7 @@ class SampledBatch:
     latents: Tensor
     sigmas: tuple[tuple[float, ...], ...]
     seconds: float
+    peak: PeakMemory
     encode_input: EncodeInput
 
     def only(self, rows: Sequence[int]) -> "SampledBatch":
@@ -120,12 +121,12 @@ class SampledBatch:
         """
         watch, components = Stopwatch(), self.model.components
         with memory_errors(self.batch[0], 1):
-            images = to_images(decode(components.vae, self.latents))
-        if self.batch[0].mask is not None and not self.batch[0].no_keep:
-            pairs = zip(images, self.batch, strict=True)
-            images = [self.encode_input(recipe).canvas.finished(image) for image, recipe in pairs]
+            images = decode_images(components.last_vae, self.latents)
+            if self.batch[0].mask is not None and not self.batch[0].no_keep:
+                pairs = zip(images, self.batch, strict=True)
+                images = [self.encode_input(one).canvas.finished(image) for image, one in pairs]
         seconds = self.seconds + watch.seconds() / len(self.batch)
-        peak = peak_memory(components.device)
+        peak = self.peak.read()
         rows = zip(images, self.batch, self.latents.cpu(), self.sigmas, strict=True)
         for image, recipe, latents, sigmas in rows:
             yield Picture(

@@ -3,14 +3,12 @@
 Nothing is loaded: errors that can be found early are raised here, before torch is imported.
 """
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 
 from sdloop.animation.read import Frames
 from sdloop.animation.settle import frames_recipe
-from sdloop.errors import SettingError
 from sdloop.images.input.mask import input_facts
 from sdloop.images.input.read import InputFacts, InputImage, OpenImage
 from sdloop.models.checkpoint.clip import clip_hashes
@@ -80,8 +78,10 @@ class Resolver:
             return picture
 
         @lru_cache(maxsize=_PICTURES)
-        def facts(image: str, mask: str | None, blur: float | None, invert: bool) -> InputFacts:
-            return input_facts(opened, image, mask=mask, blur=blur, invert=invert)
+        def facts(
+            image: str, mask: str | None, blur: float | None, invert: bool, depth: str | None
+        ) -> InputFacts:
+            return input_facts(opened, image, mask=mask, blur=blur, invert=invert, depth=depth)
 
         self._facts = facts
 
@@ -89,15 +89,15 @@ class Resolver:
         """The facts about a Recipe's input image and mask, if it has them."""
         if recipe.image is None:
             return None
-        return self._facts(recipe.image, recipe.mask, recipe.mask_blur, recipe.invert_mask)
+        blur, invert = recipe.mask_blur, recipe.invert_mask
+        return self._facts(recipe.image, recipe.mask, blur, invert, recipe.depth_map)
 
     def checkpoint(self, recipe: Recipe) -> Checkpoint:
         """The model that ``recipe`` names."""
-        names = model, revision, variant, vae = model_of(recipe)
+        names = model_of(recipe)
         if names not in self._checkpoints:
-            self._checkpoints[names] = find_checkpoint(
-                model, revision=revision, variant=variant, vae=vae, may_fetch=self._may_fetch
-            )
+            found = find_checkpoint(**names._asdict(), may_fetch=self._may_fetch)
+            self._checkpoints[names] = found
         return self._checkpoints[names]
 
     def __call__(self, recipe: Recipe) -> Resolved:
@@ -124,8 +124,6 @@ class Resolver:
         files = tuple(self._find_lora(lora.name) for lora in recipe.loras)
         for file in files:
             check_lora(file, checkpoint)
-        if files and importlib.util.find_spec("peft") is None:
-            raise SettingError("loras need peft: pip install 'sdloop[lora]'")
         return files
 
     def _check_words(self, recipe: Recipe, checkpoint: Checkpoint) -> None:

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from sdloop.conditioning.encode import condition
-from sdloop.conditioning.value import Conditioning, stack
-from sdloop.conditioning.words import words_of
+from sdloop.conditioning.value import Conditioning
 from sdloop.errors import OutOfMemory
 from sdloop.images.input.read import OpenImage
 from sdloop.loop import Step
-from sdloop.models.components.device import reset_peak_memory
+from sdloop.models.components.device import PeakMemory
 from sdloop.models.components.load import Components
 from sdloop.models.memory import Stopwatch, free_memory, memory_errors
+from sdloop.pipeline.conditioned import conditioned, stacked
 from sdloop.pipeline.input_images import EncodeInput, input_encoder
 from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.pipeline.outpaint import growing_from, window_recipes
-from sdloop.pipeline.passes import run, sigmas_of_row, stages_of
+from sdloop.pipeline.passes import run
 from sdloop.pipeline.picture import Picture, SampledBatch
+from sdloop.pipeline.stage import sigmas_of_row, stages_of
 from sdloop.recipe.batchable import batches
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_outpaint import passes_of
@@ -37,7 +37,8 @@ def sampled(
     """
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
     encode_input = input_encoder(model.components, last_opened)
-    for batch in batches(recipes, batch_size):
+    embeds = model.components.embeds_guidance
+    for batch in batches(recipes, batch_size, embeds_guidance=embeds):
         if batch[0].growth is None:
             yield from _fitting(batch, lambda part: _make(model, part, encode_input))
         else:
@@ -113,14 +114,13 @@ def _make(
     other.
     """
     watch = Stopwatch()
-    components, encoder = model.prepare(batch[0].loras)
-    rows = [condition(components, recipe, encode=encoder(words_of(recipe))) for recipe in batch]
+    components, rows = conditioned(model, batch)
     reading = watch.seconds() / len(batch)
     pairs = zip(rows, batch, strict=True)
     # Not padded to one length: a picture must not depend on the others in its batch.
-    for _, alike in itertools.groupby(pairs, key=lambda pair: pair[0].shapes):
+    for _, alike in itertools.groupby(pairs, key=lambda pair: [one.shapes for one in pair[0]]):
         group = list(alike)
-        conditioning = stack([row for row, _ in group])
+        conditioning = stacked([row for row, _ in group])
         recipes = [recipe for _, recipe in group]
         yield from _sample(model, components, recipes, conditioning, encode_input, reading)
 
@@ -129,18 +129,18 @@ def _sample(
     model: LoadedModel,
     components: Components,
     batch: Sequence[Recipe],
-    conditioning: Conditioning,
+    conditioning: Sequence[Conditioning],
     encode_input: EncodeInput,
     reading: float,
 ) -> Iterator[Step | SampledBatch]:
     """From the conditioning to the latents; ``reading`` is each picture's time for its prompt.
 
-    ``components`` are those of the ``model``, with the LoRAs of the batch.
+    ``components`` are those of the ``model``, with the LoRAs of the batch. A refiner has a
+    ``conditioning`` of its own.
     """
-    watch = Stopwatch()
-    reset_peak_memory(components.device)
+    watch, peak = Stopwatch(), PeakMemory(components.device)
     planned = stages_of(components, batch, model.own)
-    steps = run(components, planned, conditioning, encode_input=encode_input, own=model.own)
+    steps = run(components, planned, *conditioning, encode_input=encode_input, own=model.own)
     for step in steps:
         latents = step.latents
         with watch.stopped():
@@ -151,5 +151,6 @@ def _sample(
         latents=latents,
         sigmas=tuple(sigmas_of_row(planned, row) for row in range(len(batch))),
         seconds=reading + watch.seconds() / len(batch),
+        peak=peak,
         encode_input=encode_input,
     )

@@ -5,8 +5,9 @@ from torch import Tensor
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.align_your_steps import ays, ays_timesteps
-from sdloop.schedulers.names import AYS, known_to
+from sdloop.schedulers.names import AYS, BY_STRENGTH
 from sdloop.schedulers.schedule import Scheduler, make_scheduler, set_steps
+from sdloop.schedulers.supported import known_to
 
 
 def scheduled(recipe: Recipe, model: Defaults) -> tuple[Scheduler, Tensor, list[float]]:
@@ -34,5 +35,12 @@ def scheduled(recipe: Recipe, model: Defaults) -> tuple[Scheduler, Tensor, list[
             sigmas = ays(steps, sdxl=model.takes_sizes)
         else:
             timesteps = ays_timesteps(scheduler, steps, sdxl=model.takes_sizes)
-    ready = set_steps(scheduler, steps, start=start, timesteps=timesteps, sigmas=sigmas)
+    ready = set_steps(
+        scheduler,
+        steps,
+        start=start,
+        strength=recipe.strength if recipe.timestep_spacing == BY_STRENGTH else None,
+        timesteps=timesteps,
+        sigmas=sigmas,
+    )
     return scheduler, *ready

@@ -10,18 +10,21 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.prompt.check import check_prompt
 from sdloop.prompt.compose import parts
-from sdloop.recipe.fields import ROWS
+from sdloop.recipe.fields import ROWS, SETTINGS
 from sdloop.recipe.guidance import settled_guidance
+from sdloop.recipe.limits import MAX_SEED, RNGS, USUAL_STEPS
 from sdloop.recipe.losses import settled_losses
 from sdloop.recipe.mix import settled_mix
 from sdloop.recipe.steps import settled_steps
-from sdloop.schedulers.names import SCHEDULERS, check_known, parse_scheduler
+from sdloop.rules import check_whole
+from sdloop.schedulers.names import SCHEDULERS, parse_scheduler
+from sdloop.schedulers.supported import check_known
 
 PROMPTS = ("prompt", "negative_prompt", "prompt_2", "negative_prompt_2")
 # Settings that only some schedulers use.
 SCHEDULE_FIELDS = (
     *("sigmas", "timestep_spacing", "timesteps", "sigmas_list"),
-    *("learning_rate", "weight_decay", "stop_noise"),
+    *("learning_rate", "weight_decay", "stop_noise", "eta_noise_seed_delta"),
 )
 
 
@@ -33,6 +36,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None or ROWS[name].default is not None
     }
     given |= _settled_scheduler(given)
+    given |= _settled_rng(given)
     given |= settled_steps(given)
     given |= settled_guidance(given)
     check_together(given)
@@ -47,7 +51,7 @@ def check_alone(name: str, value: Any) -> Any:
 
     Raises ``SettingError`` if no Recipe can have this value, whatever its other fields are.
     """
-    row = ROWS[name]
+    row = SETTINGS[name]
     if value is None and row.default is None:
         return None
     try:
@@ -67,6 +71,16 @@ def _settled_scheduler(given: Mapping[str, Any]) -> dict[str, Any]:
             "sigmas", f"must agree with the scheduler's {folded!r}, got {given['sigmas']!r}"
         )
     return {"scheduler": name} | ({} if folded is None else {"sigmas": folded})
+
+
+def _settled_rng(given: Mapping[str, Any]) -> dict[str, Any]:
+    """No generator for the usual one, which takes seeds of 32 bits only."""
+    if given.get("rng", RNGS[0]) != RNGS[0]:
+        return {}
+    for name in ("seed", "variation_seed"):
+        if name in given:
+            check_whole(name, given[name], 0, MAX_SEED)
+    return {"rng": None} if "rng" in given else {}
 
 
 def check_together(given: Mapping[str, Any]) -> None:
@@ -89,6 +103,11 @@ def check_together(given: Mapping[str, Any]) -> None:
     if "start_step" in given and ("strength" in given or given["exact_steps"]):
         other = "strength" if "strength" in given else "exact_steps"
         raise SettingError.of("start_step", f"cannot be combined with {other}: remove one of them")
+    if given.get("refiner_start") in (0, 1):
+        raise SettingError.of(
+            "refiner_start",
+            f"must be between 0 and 1, both left out, got {given['refiner_start']:g}",
+        )
     if "hires" in given and ("image" in given or "factor" in given):
         raise SettingError.of(
             "hires",
@@ -109,9 +128,10 @@ def _check_prompts(given: Mapping[str, Any]) -> None:
         raise SettingError.of("negative_prompt_2", 'needs a negative_prompt, which may be ""')
     if given["emphasis"] == "none":
         return
+    steps = given.get("steps", USUAL_STEPS)  # without a number the model decides
     for name in PROMPTS:
         if name in given:
-            check_prompt(name, given[name], given["steps"], combines=name == "prompt")
+            check_prompt(name, given[name], steps, combines=name == "prompt")
     if len(parts(given["prompt"])) == 1:
         return
     if "prompt_2" in given:
@@ -128,4 +148,10 @@ def _check_prompts(given: Mapping[str, Any]) -> None:
 def check_scheduler(scheduler: str, knows: frozenset[str], values: Mapping[str, Any]) -> None:
     """Raise ``SettingError`` for settings that have no effect with the scheduler."""
     asked = {name: values.get(name) for name in SCHEDULE_FIELDS}
+    delta = values.get("eta_noise_seed_delta")
+    if delta is not None and "eta" in knows and not values["eta"]:
+        raise SettingError.of(
+            "eta_noise_seed_delta",
+            f"needs eta above 0 with the scheduler {scheduler}, got {delta}",
+        )
     check_known(scheduler, knows, {**asked, "eta": values["eta"] if values["eta"] > 0 else None})

@@ -11,10 +11,20 @@ from typing import Any
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.recipe.field import Field, section
 from sdloop.recipe.fields_image import ENLARGE, GROWTH, MASK, START
-from sdloop.recipe.fields_picture import GUIDANCE, MIXTURE, MODEL, PICTURE, SCHEDULER, SDXL, SEEDS
+from sdloop.recipe.fields_picture import (
+    GUIDANCE,
+    MIXTURE,
+    MODEL,
+    PICTURE,
+    REFINER,
+    SCHEDULER,
+    SDXL,
+    SEEDS,
+)
 from sdloop.recipe.kinds import Hash, Several, Text, Whole
 from sdloop.recipe.limits import LOSS_EVERY, LOSS_MODES, MAX_STEPS
 from sdloop.recipe.loss_grammar import NAMES, parse_loss
+from sdloop.recipe.presets import PRESET_FIELDS, PRESETS, parse_preset
 
 # fmt: off
 WORDS = section("Words", {
@@ -50,17 +60,28 @@ LOSSES = section("Losses", {
         metavar="MODEL", keyed=False),
     "loss_clip_sha256": Field(Hash(), essential=True, keyed=False),
 }, for_all=False)
+
+# Not a field of the Recipe: it stands for several of them, see ``presets``.
+PRESET = section("Picture", {
+    "preset": Field(Text(read=parse_preset, likely=tuple(PRESETS)),
+        f"For few steps: {', '.join(PRESETS)}. Sets steps, guidance and scheduler for such models "
+        "and LoRAs; a number of steps may follow, as in lightning:8. Other flags win over it.",
+        metavar="NAME[:STEPS]", common=True, replaces=PRESET_FIELDS),
+})
 # fmt: on
 
 ROWS: Mapping[str, Field] = {
-    **(PICTURE | SEEDS | MODEL | GUIDANCE | SCHEDULER | SDXL | WORDS | LOSSES | MIXTURE),
+    **(PICTURE | SEEDS | MODEL | GUIDANCE | SCHEDULER | SDXL | REFINER | WORDS | LOSSES | MIXTURE),
     **(START | MASK | GROWTH | ENLARGE),
 }
+
+# All that people may set: the fields of a Recipe, and presets.
+SETTINGS: Mapping[str, Field] = {**ROWS, **PRESET}
 
 # Other names of settings, from their flags: "cfg" is guidance_scale, "lora" is loras.
 ALIASES: Mapping[str, str] = {
     flag.removeprefix("--").replace("-", "_"): name
-    for name, row in ROWS.items()
+    for name, row in SETTINGS.items()
     for flag in (row.flag, *row.aliases)
     if flag.startswith("--") and flag != f"--{name.replace('_', '-')}"
 }
@@ -72,4 +93,4 @@ def parse_value(name: str, text: str) -> Any:
     >>> parse_value("steps", "30"), parse_value("crop_top_left", "0,64")
     (30, (0, 64))
     """
-    return ROWS[name].kind.parsed(name, text)
+    return SETTINGS[name].kind.parsed(name, text)

@@ -3,7 +3,7 @@
 from sdloop.images.input.frame import BACK, RESIZES
 from sdloop.recipe.field import Field, section
 from sdloop.recipe.kinds import Colour, File, Flag, Hash, Number, Text, Whole
-from sdloop.recipe.limits import DEFAULT_NOISE_LEVEL, ENLARGES, MAX_STEPS
+from sdloop.recipe.limits import DEFAULT_NOISE_LEVEL, ENLARGES, IMAGE_GUIDANCE_SCALE, MAX_STEPS
 from sdloop.recipe.strength import DEFAULT_STRENGTH
 from sdloop.rules import MAX_SIDE
 
@@ -28,6 +28,15 @@ START = section("Start", {
         "background. stretch: distort it. Default: fit, or crop if both sides are given."),
     "background": Field(Colour(), "Colour behind transparent parts and around a padded picture.",
         metavar="COLOUR", usual="white"),
+    "depth_map": Field(File(),
+        "For depth models: a picture that shows how near each place is, from black (far) to white "
+        "(near). Default: the model finds it out.",
+        metavar="IMAGE", essential=True, keyed=False, per_picture=True,
+        replaces=("depth_map_sha256",)),
+    "depth_map_sha256": Field(Hash(), essential=True, per_picture=True),
+    "image_guidance_scale": Field(Number(1, 1e4),
+        "For InstructPix2Pix models: how closely the result keeps to the picture.",
+        metavar="X", usual=IMAGE_GUIDANCE_SCALE),
 }, for_all=False)
 
 MASK = section("Mask", {

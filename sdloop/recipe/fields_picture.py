@@ -11,9 +11,18 @@ from sdloop.recipe.guidance_grammar import (
     parse_schedule,
 )
 from sdloop.recipe.kinds import Flag, Loras, Number, Numbers, Pair, Several, Text, Whole
-from sdloop.recipe.limits import MAX_SEED, MAX_STEPS, STOP_NOISE, USUAL_STEPS
+from sdloop.recipe.limits import (
+    MAX_LONG_SEED,
+    MAX_SEED,
+    MAX_STEPS,
+    REFINER_START,
+    RNGS,
+    SCORES,
+    STOP_NOISE,
+    USUAL_STEPS,
+)
 from sdloop.rules import MAX_SIDE
-from sdloop.schedulers.names import AYS, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
+from sdloop.schedulers.names import AYS, BY_STRENGTH, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
 
 # fmt: off
 PICTURE = section("Picture", {
@@ -27,8 +36,8 @@ PICTURE = section("Picture", {
         "correction of the mean (no-norm), or not at all (none).",
         default="a1111"),
     "steps": Field(Whole(1, MAX_STEPS), "Number of denoising steps.",
-        metavar="N", usual=f"{USUAL_STEPS}, or as many as are listed", common=True, essential=True,
-        replaces=("timesteps", "sigmas_list")),
+        metavar="N", usual=f"{USUAL_STEPS}; fewer for a model that is made for a few", common=True,
+        essential=True, replaces=("timesteps", "sigmas_list")),
     "guidance_scale": Field(Number(0, 1e4),
         "How strongly the picture follows the prompt. 1 turns guidance off and is twice as fast. "
         "Default: the model's own.",
@@ -49,28 +58,45 @@ PICTURE = section("Picture", {
 })
 
 SEEDS = section("Prompts and seeds", {
-    "seed": Field(Whole(0, MAX_SEED), default=MISSING, essential=True, per_picture=True),
-    "variation_seed": Field(Whole(0, MAX_SEED),
+    "seed": Field(Whole(0, MAX_LONG_SEED), default=MISSING, essential=True, per_picture=True),
+    "variation_seed": Field(Whole(0, MAX_LONG_SEED),
         "A second seed; its noise is mixed into the noise of --seed.",
         metavar="N", per_picture=True),
     "variation_strength": Field(Number(0, 1),
         "How much of the second seed's noise: 0 is none, 1 is all.",
         metavar="X", per_picture=True),
+    "rng": Field(Text(RNGS),
+        "Generator of the noise: torch's for the CPU, or philox, that of CUDA GPUs, with which "
+        "A1111, Forge and stable-diffusion.cpp make their pictures.",
+        metavar="NAME", usual=RNGS[0]),
+    "eta_noise_seed_delta": Field(Whole(1, MAX_SEED),
+        "Added to the seed for the noise that samplers such as euler-a add in their steps; A1111's "
+        "ENSD.",
+        aliases=("--ensd",), metavar="N"),
 }, for_all=False)
 
 MODEL = section("Model", {
     "model": Field(Text(likely=("mini",)),
-        "Hub id, diffusers folder or .safetensors file. Default: SDLOOP_MODEL, then `sdloop "
-        "config`, then the embedded mini.",
+        "Hub id, diffusers folder or .safetensors file. Also the address of a file on "
+        "huggingface.co or civitai.com. Default: SDLOOP_MODEL, then `sdloop config`, then the "
+        "embedded mini.",
         default="mini", aliases=("-m",), metavar="MODEL", common=True, essential=True, keyed=False,
-        replaces=("revision", "variant", "vae")),
+        replaces=("revision", "variant", "vae", "unet", "refiner", "refiner_start")),
     "revision": Field(Text(), "Branch, tag or commit on the hub.", metavar="NAME", keyed=False),
-    "variant": Field(Text(), 'Variant of the weight files, such as "fp16".',
+    "variant": Field(Text(),
+        'Variant of the weight files, such as "fp16". Also of --vae and --unet.',
         metavar="NAME", keyed=False),
-    "vae": Field(Text(), "VAE to use instead of the model's own.", metavar="MODEL", keyed=False),
+    "vae": Field(Text(),
+        "VAE to use instead of the model's own. A hub id, folder, file or web address.",
+        metavar="MODEL", keyed=False),
+    "unet": Field(Text(),
+        "UNet to use instead of the model's own: a file with a fine-tuned UNet alone, such as "
+        "SDXL-Lightning's, a whole model, a folder, a hub id or a web address.",
+        metavar="MODEL", keyed=False),
     "loras": Field(Loras(),
-        "LoRA to add, with its scale: a file, a hub id or a name in --lora-dir. May be repeated. "
-        'In a prompt: "<lora:NAME:SCALE>". Default scale: 1.',
+        "LoRA to add, with its scale: a file, a hub id or a name in --lora-dir. A web address is "
+        'fine too. May be repeated. In a prompt: "<lora:NAME:SCALE>". Default scale: 1. Of two, as '
+        "in 0.8:0.5, the first is for the text encoders.",
         default=(), flag="--lora", metavar="LORA[:SCALE]", common=True, essential=True,
         for_all=False, keyed=False),
 })
@@ -113,7 +139,9 @@ SCHEDULER = section("Scheduler", {
     "sigmas": Field(Text((*SIGMAS, AYS)),
         f"Spacing of the noise levels: {', '.join(SIGMAS)}, or {AYS} (Align Your Steps).",
         metavar="NAME", replaces=("timesteps", "sigmas_list")),
-    "timestep_spacing": Field(Text(SPACINGS), f"Spacing of the timesteps: {', '.join(SPACINGS)}.",
+    "timestep_spacing": Field(Text((*SPACINGS, BY_STRENGTH)),
+        f"Spacing of the timesteps: {', '.join(SPACINGS)}; or {BY_STRENGTH}, for LCM with an input "
+        "picture: all steps are run, within the strength.",
         metavar="NAME", replaces=("timesteps", "sigmas_list")),
     "eta": Field(Number(0, 1), "0 to 1: how much noise DDIM and TCD add in each step.",
         default=0.0, metavar="X"),
@@ -149,6 +177,21 @@ SDXL = section("SDXL only", {
     "crop_top_left": Field(Pair(), "Where the photo was cropped, as an input of the model.",
         metavar="TOP,LEFT"),
     "target_size": Field(Pair(), "Size after cropping, as an input of the model.", metavar="WxH"),
+})
+
+REFINER = section("SDXL only", {
+    "refiner": Field(Text(),
+        "Model that finishes the picture: SDXL's refiner, or another SDXL model. A hub id, a "
+        "folder or a file.",
+        metavar="MODEL", essential=True, keyed=False,
+        replaces=("refiner_start", "aesthetic_score", "negative_aesthetic_score")),
+    "refiner_start": Field(Number(0, 1),
+        "Where the refiner takes over, between 0 (the first noise level) and 1 (no noise).",
+        metavar="X", usual=REFINER_START),
+    "aesthetic_score": Field(Number(0, 10), "How beautiful the refiner makes the picture.",
+        metavar="X", usual=SCORES[0]),
+    "negative_aesthetic_score": Field(Number(0, 10), "The same for what the refiner avoids.",
+        metavar="X", usual=SCORES[1]),
 })
 
 MIXTURE = section("Mixture", {

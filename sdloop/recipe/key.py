@@ -11,8 +11,10 @@ from sdloop.prompt.check import is_plain
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.fields import ROWS
+from sdloop.recipe.loras import Lora
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
 from sdloop.recipe.recipe import Recipe
+from sdloop.schedulers.names import BY_STRENGTH
 
 
 def content_key(recipe: Recipe, weights: Mapping[str, str]) -> str:
@@ -32,15 +34,22 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
     fields |= _keyed_words(recipe) | _keyed_losses(recipe)
     if recipe.mask == ALPHA:
         fields["mask"] = ALPHA
-    if added := [[lora.sha256, lora.scale] for lora in recipe.loras if lora.scale]:
+    if added := [_keyed_lora(lora) for lora in recipe.loras if not lora.does_nothing]:
         fields["loras"] = added
     return json.dumps(
         {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
     )
 
 
+def _keyed_lora(lora: Lora) -> list[Any]:
+    text_scale = [] if lora.text_scale is None else [lora.text_scale]
+    return [lora.sha256, lora.scale, *text_scale]
+
+
 def _keyed_start(recipe: Recipe) -> dict[str, Any]:
     """The steps that run, in the same form for strength, exact_steps and start_step."""
+    if recipe.timestep_spacing == BY_STRENGTH:
+        return {"steps": recipe.steps, "strength": recipe.strength}
     if recipe.image is not None:
         steps, start_step = recipe.schedule
         return {"steps": steps, "start_step": start_step}

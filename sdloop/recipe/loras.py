@@ -9,7 +9,10 @@ from sdloop.rules import check_number, check_text
 
 MAX_SCALE = 100.0
 
-_SCALED = re.compile(r"(?P<name>.+):(?P<scale>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))", re.DOTALL)
+_KEYS = ("name", "scale", "text_scale", "sha256")
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
+_SCALED = re.compile(rf"(?P<name>.+?)(?::(?P<text>{_NUMBER}))?:(?P<scale>{_NUMBER})", re.DOTALL)
+_NUMBERS = re.compile(_NUMBER)
 # A tag between blanks is removed together with one of them.
 _TAG = re.compile(r"(?:(?<=\s)|^)<lora:(?P<alone>[^<>]*)>(?:\s+|$)|<lora:(?P<amid>[^<>]*)>")
 # The other tags that A1111 removes from a prompt: <hypernet:…>, <lyco:…> and those of extensions.
@@ -22,11 +25,13 @@ class Lora:
     """A LoRA: small changes to a model's weights, trained separately.
 
     ``name`` is a file, a folder with one, or a hub id. ``scale`` is how much of the changes is
-    added: 1 is as trained, below 0 is the opposite. ``sha256`` is that of the file.
+    added: 1 is as trained, below 0 is the opposite. ``text_scale`` is the same for the text
+    encoders, if they have one of their own. ``sha256`` is that of the file.
     """
 
     name: str
     scale: float = 1.0
+    text_scale: float | None = None
     sha256: str | None = None
 
     def __post_init__(self) -> None:
@@ -36,26 +41,52 @@ class Lora:
         check_number("loras.scale", self.scale, -MAX_SCALE, MAX_SCALE)
         # Equal values get the same form: 1 and 1.0, 0.0 and -0.0.
         object.__setattr__(self, "scale", float(self.scale) + 0.0)
+        if self.text_scale is not None:
+            check_number("loras.text_scale", self.text_scale, -MAX_SCALE, MAX_SCALE)
+            text = float(self.text_scale) + 0.0
+            object.__setattr__(self, "text_scale", None if text == self.scale else text)
         sha256: object = self.sha256
         if sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(sha256)):
             raise SettingError(f"loras.sha256 must be 64 hex digits, got {sha256!r}", field="loras")
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.scale:g}"
+        return ":".join([self.name, *(f"{scale:g}" for scale in self.scales)])
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """The scales as they are written: one, or that of the text encoders and that of the UNet.
+
+        Both are written after a name that would be read as one with a scale.
+        """
+        if self.text_scale is None and not _SCALED.fullmatch(self.name):
+            return (self.scale,)
+        return (self.scale if self.text_scale is None else self.text_scale, self.scale)
+
+    @property
+    def does_nothing(self) -> bool:
+        return self.scale == 0 and self.text_scale is None
 
     def to_dict(self) -> dict[str, Any]:
+        text_scale = {} if self.text_scale is None else {"text_scale": self.text_scale}
         sha256 = {} if self.sha256 is None else {"sha256": self.sha256}
-        return {"name": self.name, "scale": self.scale, **sha256}
+        return {"name": self.name, "scale": self.scale, **text_scale, **sha256}
 
 
 def parse_lora(text: str) -> Lora:
-    """Parse ``NAME[:SCALE]``; the text after the last colon is the scale if it is a number.
+    """Parse ``NAME[:SCALE]``, or ``NAME:TEXT_SCALE:SCALE`` as in A1111's tags.
 
-    >>> parse_lora("style/ink.safetensors:0.8")
-    Lora(name='style/ink.safetensors', scale=0.8, sha256=None)
+    What follows the last colons is a scale if it is a number.
+
+    >>> str(parse_lora("style/ink.safetensors:0.80"))
+    'style/ink.safetensors:0.8'
+    >>> parse_lora("ink:0.8:0.5")
+    Lora(name='ink', scale=0.5, text_scale=0.8, sha256=None)
     """
     found = _SCALED.fullmatch(text)
-    return Lora(name=text) if found is None else Lora(name=found["name"], scale=float(found[2]))
+    if found is None:
+        return Lora(name=text)
+    text_scale = None if found["text"] is None else float(found["text"])
+    return Lora(name=found["name"], scale=float(found["scale"]), text_scale=text_scale)
 
 
 def checked_loras(values: Any) -> tuple[Lora, ...]:
@@ -77,9 +108,9 @@ def _checked(value: Any) -> Lora:
     if not isinstance(value, dict):
         raise SettingError.of("loras", f"must be texts like 'ink.safetensors:0.8', got {value!r}")
     for key in value:
-        if key not in ("name", "scale", "sha256"):
+        if key not in _KEYS:
             raise SettingError.of(
-                "loras", f"have an unknown key {key!r}: they take name, scale, sha256"
+                "loras", f"have an unknown key {key!r}: they take {', '.join(_KEYS)}"
             )
     if "name" not in value:
         raise SettingError(f"loras.name must be given, got {value!r}", field="loras")
@@ -92,8 +123,9 @@ def split_tags(prompt: str) -> tuple[str, tuple[Lora, ...]]:
     The rest of the prompt does not change, except that surplus blanks are removed. The default
     scale is 1. Raises ``SettingError`` for an invalid tag or one without an end.
 
-    >>> split_tags("a frog <lora:ink:0.8> on stilts")
-    ('a frog on stilts', (Lora(name='ink', scale=0.8, sha256=None),))
+    >>> prompt, (ink,) = split_tags("a frog <lora:ink:0.8> on stilts")
+    >>> prompt, str(ink)
+    ('a frog on stilts', 'ink:0.8')
     """
     if "<lora:" not in prompt:
         return prompt, ()
@@ -122,16 +154,18 @@ def split_other_tags(prompt: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _called(inside: str) -> Lora:
-    """The LoRA of a tag; A1111 allows two scales, for the text encoder and for the UNet."""
-    name, *scales = inside.split(":")
-    called = [parse_lora(f"{name}:{scale or 1}") for scale in scales or ["1"]]
-    usual = f"must name a LoRA as in <lora:name> or <lora:name:0.8>, got <lora:{inside}>"
-    if not name.strip() or len(called) > 2 or any(lora.name != name for lora in called):
-        raise SettingError.of("prompt", usual)
-    if called[0] != called[-1]:
+    """The LoRA of a tag, with A1111's one or two scales: for the text encoders, and for the UNet.
+
+    They may be named, as in ``te=0.8:unet=0.5``.
+    """
+    name, *parts = inside.split(":")
+    named = dict(part.strip().split("=", 1) for part in parts if "=" in part)
+    scales = [part for part in parts if "=" not in part] or ["1"]
+    text = named.pop("te", scales[0] or "1")
+    whole = named.pop("unet", scales[1] if len(scales) > 1 else text)
+    called = [_NUMBERS.fullmatch(scale.strip()) for scale in (text, whole)]
+    if not name.strip() or named or len(scales) > 2 or None in called:
         raise SettingError.of(
-            "prompt",
-            f"{usual}: it has the scale {called[0].scale:g} for the text encoder and "
-            f"{called[-1].scale:g} for the UNet, which must be equal",
+            "prompt", f"must name a LoRA as in <lora:name> or <lora:name:0.8>, got <lora:{inside}>"
         )
-    return called[0]
+    return Lora(name=name, scale=float(whole), text_scale=float(text))

@@ -7,6 +7,7 @@ from sdloop.errors import SettingError
 from sdloop.prompt.check import check_prompt
 from sdloop.prompt.compose import parts
 from sdloop.recipe.fields_picture import MIXTURE
+from sdloop.recipe.limits import USUAL_STEPS
 from sdloop.rules import check_number
 
 MAX_MIX_WEIGHT = 1e3
@@ -41,7 +42,7 @@ def _checked_prompts(given: Mapping[str, Any]) -> tuple[str, ...]:
         raise SettingError.of("prompt_2", "cannot be combined with mix_prompts")
     if given["emphasis"] != "none":
         for one in prompts:
-            check_prompt("mix_prompts", one, given["steps"], combines=False)
+            check_prompt("mix_prompts", one, given.get("steps", USUAL_STEPS), combines=False)
         for one in (given["prompt"], *prompts):
             if len(parts(one)) > 1:
                 raise SettingError.of("mix_prompts", f"must not contain AND, got {one!r}")

@@ -22,6 +22,18 @@ class Defaults(Protocol):
         """The checkpoint's own ``scheduler_config.json``."""
 
     @property
+    def usual_fields(self) -> Mapping[str, Any]:
+        """What else a model for a few steps needs: scheduler, timestep_spacing, eta."""
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether the UNet takes the guidance scale as an input (LCM), and needs no second call."""
+
+    @property
+    def steps(self) -> int:
+        """The default number of steps."""
+
+    @property
     def guidance_scale(self) -> float:
         """The default guidance scale of the model."""
 
@@ -40,6 +52,22 @@ class Defaults(Protocol):
     @property
     def max_noise_level(self) -> int | None:
         """The highest noise_level of an upscaler; None for other models."""
+
+    @property
+    def sees_depth(self) -> bool:
+        """Whether the UNet is told how near each place of the input picture is."""
+
+    @property
+    def estimates_depth(self) -> bool:
+        """Whether the model can find out the depth of a picture by itself."""
+
+    @property
+    def edits(self) -> bool:
+        """Whether it is an InstructPix2Pix model, which edits an input picture."""
+
+    @property
+    def refines(self) -> bool:
+        """Whether a refiner finishes its pictures."""
 
     @property
     def text_layers(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdloop.errors import SettingError
-from sdloop.recipe.fields import ROWS
+from sdloop.recipe.fields import SETTINGS
 
 # Names of settings in the files of earlier versions.
 OLD_NAMES = {
@@ -27,7 +27,7 @@ def with_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
 def check_keys(values: Mapping[str, Any], *, source: str = "a recipe") -> None:
     """Raise ``SettingError`` for an unknown key; the error suggests the nearest known one."""
     for key in values:
-        if key not in ROWS:
-            near = difflib.get_close_matches(str(key), ROWS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(ROWS)}"
+        if key not in SETTINGS:
+            near = difflib.get_close_matches(str(key), SETTINGS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(SETTINGS)}"
             raise SettingError(f"{source} has an unknown key {key!r}: {hint}")

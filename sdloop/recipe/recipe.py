@@ -13,12 +13,14 @@ from typing import Any, Self
 
 from sdloop.errors import SettingError
 from sdloop.recipe.check import settled
-from sdloop.recipe.limits import MAX_SEED
+from sdloop.recipe.limits import MAX_LONG_SEED, MAX_SEED
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.names import check_keys, with_new_names
 from sdloop.recipe.outpaint_windows import SIDES, Growth
+from sdloop.recipe.presets import with_preset
 from sdloop.recipe.strength import first_step, schedule_for
 from sdloop.rules import Size, check_whole
+from sdloop.schedulers.names import BY_STRENGTH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +32,8 @@ class Recipe:
 
     negative_prompt
         ``None`` is the model's own unconditional input; for SDXL this is not the same as ``""``.
+    steps
+        A resolved Recipe has a number; before that, ``None`` leaves it to the model.
     guidance_rescale
         Lin et al. 2023 (arXiv:2305.08891), equation 15.
     clip_skip
@@ -60,10 +64,16 @@ class Recipe:
     revision: str | None = None
     variant: str | None = None
     vae: str | None = None
+    unet: str | None = None
+    # SDXL's second stage
+    refiner: str | None = None
+    refiner_start: float | None = None
+    aesthetic_score: float | None = None
+    negative_aesthetic_score: float | None = None
     # size and steps
     width: int | None = None
     height: int | None = None
-    steps: int = None  # type: ignore[assignment]  # never None: `settled` fills it in
+    steps: int = None  # type: ignore[assignment]  # a resolved Recipe always has it
     # guidance
     guidance_scale: float | None = None
     guidance_rescale: float = 0.0
@@ -100,6 +110,9 @@ class Recipe:
     resize: str | None = None
     background: str | None = None
     noise_level: int | None = None
+    depth_map: str | None = None
+    depth_map_sha256: str | None = None
+    image_guidance_scale: float | None = None
     # outpainting
     left: int | None = None
     right: int | None = None
@@ -124,6 +137,8 @@ class Recipe:
     slerp: bool = False
     variation_seed: int | None = None
     variation_strength: float | None = None
+    rng: str | None = None  # None is "cpu": files are older than this field
+    eta_noise_seed_delta: int | None = None
     # learned words
     embeddings: tuple[str, ...] | None = None
     embeddings_sha256: tuple[str, ...] | None = None
@@ -173,14 +188,14 @@ class Recipe:
     @property
     def schedule(self) -> tuple[int, int]:
         """The number of steps in the schedule of a resolved Recipe, and the first that runs."""
-        if self.strength is None:
+        if self.strength is None or self.timestep_spacing == BY_STRENGTH:
             return self.steps, self.start_step or 0
         steps = schedule_for(self.steps, self.strength) if self.exact_steps else self.steps
         return steps, first_step(steps, self.strength)
 
     def with_seed(self, seed: int) -> "Recipe":
         """The same Recipe with another seed; no other field depends on it, so none is checked."""
-        check_whole("seed", seed, 0, MAX_SEED)
+        check_whole("seed", seed, 0, MAX_SEED if self.rng is None else MAX_LONG_SEED)
         other = object.__new__(type(self))
         for name in FIELDS:
             object.__setattr__(other, name, getattr(self, name))
@@ -201,10 +216,13 @@ class Recipe:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The Recipe from the values of ``to_dict``, also those of earlier versions.
 
+        A ``preset`` among them stands for several fields, see ``presets``.
+
         Raises ``SettingError`` for unknown keys.
         """
         values = with_new_names(values)
         check_keys(values)
+        values = with_preset(values)
         missing = [name for name in ("prompt", "seed") if name not in values]
         if missing:
             raise SettingError(

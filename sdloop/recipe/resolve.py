@@ -10,10 +10,13 @@ from sdloop.images.input.read import InputFacts, OpenImage
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_edit import with_edit
 from sdloop.recipe.resolve_enlarge import with_tile
 from sdloop.recipe.resolve_losses import with_losses
+from sdloop.recipe.resolve_refiner import with_refiner
 from sdloop.recipe.resolve_scheduler import with_scheduler
 from sdloop.recipe.resolve_size import size_from_image, size_from_noise
+from sdloop.recipe.resolve_usual import with_usual
 from sdloop.recipe.resolve_words import with_learned
 from sdloop.recipe.task import check_task
 from sdloop.rules import check_multiple, check_whole
@@ -37,11 +40,12 @@ def resolve(
     that the Recipe was made with.
     """
     check_task(recipe, model)
+    recipe = with_edit(with_usual(recipe, model), model, picture)
     if picture is None:
         recipe = size_from_noise(recipe, model)
     else:
         recipe = size_from_image(recipe, model, picture)
-    recipe = with_scheduler(recipe, model)
+    recipe = with_refiner(with_scheduler(recipe, model), model)
     recipe = with_losses(with_learned(recipe, model), lora_hashes.get("loss_clip"))
     _check_model(recipe, model)
     return _with_lora_hashes(with_tile(recipe, model), lora_hashes)
@@ -57,6 +61,7 @@ def facts_of(recipe: Recipe, open_image: OpenImage) -> InputFacts | None:
         mask=recipe.mask,
         blur=recipe.mask_blur,
         invert=recipe.invert_mask,
+        depth=recipe.depth_map,
     )
 
 

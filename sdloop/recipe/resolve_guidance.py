@@ -3,6 +3,7 @@
 import dataclasses
 
 from sdloop.errors import SettingError
+from sdloop.prompt.compose import parts
 from sdloop.recipe.guidance_grammar import PLUS_PLUS_SCALE, parse_guidance
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
@@ -25,6 +26,35 @@ def check_guidance(recipe: Recipe, scheduler: str, knows: frozenset[str]) -> Non
             "guidance",
             f"{name} does not work with EDM schedulers, got {scheduler!r}",
         )
+
+
+# Settings of classifier-free guidance, which a UNet with the scale as an input does not run.
+_FREE = (
+    *("negative_prompt", "negative_prompt_2", "guidance", "guidance_interval"),
+    *("guidance_schedule", "guidance_rescale"),
+)
+
+
+def check_embedded(recipe: Recipe, model: Defaults) -> None:
+    """Raise ``SettingError`` for settings that a UNet which takes the scale itself would ignore."""
+    if not model.embeds_guidance:
+        return
+    why = (
+        f"has no effect with {recipe.model}, whose UNet takes the guidance scale as an input "
+        "(LCM) and is not run without the prompt"
+    )
+    if model.refines:
+        raise SettingError.of(
+            "refiner",
+            f"cannot be combined with {recipe.model}, whose UNet takes the guidance scale as an "
+            f"input, got {recipe.refiner!r}",
+        )
+    for name in _FREE:
+        value = getattr(recipe, name)
+        if value:
+            raise SettingError.of(name, f"{why}, got {value!r}")
+    if len(parts(recipe.prompt)) > 1 and recipe.emphasis != "none":
+        raise SettingError.of("prompt", f"with AND {why}, got {recipe.prompt!r}")
 
 
 def with_guidance(recipe: Recipe, model: Defaults) -> Recipe:

@@ -5,16 +5,10 @@ import dataclasses
 from sdloop.recipe.check import check_scheduler
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.resolve_guidance import check_guidance, with_guidance
+from sdloop.recipe.resolve_guidance import check_embedded, check_guidance, with_guidance
 from sdloop.recipe.resolve_steps import check_trained, with_descent
-from sdloop.schedulers.names import (
-    check_packages,
-    check_suits,
-    class_of,
-    known_to,
-    name_of,
-    sigmas_of,
-)
+from sdloop.schedulers.names import class_of, name_of, sigmas_of
+from sdloop.schedulers.supported import check_packages, check_suits, known_to
 
 
 def with_scheduler(recipe: Recipe, model: Defaults) -> Recipe:
@@ -34,5 +28,6 @@ def with_scheduler(recipe: Recipe, model: Defaults) -> Recipe:
     check_suits(name, knows, config)
     check_trained(recipe, config)
     check_packages(class_of(scheduler, config), recipe.sigmas)
+    check_embedded(recipe, model)
     check_guidance(recipe, name, knows)
     return with_guidance(with_descent(recipe), model)

@@ -11,7 +11,12 @@ from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_enlarge import with_factor, with_hires
 from sdloop.recipe.resolve_outpaint import with_growth
-from sdloop.recipe.strength import DEFAULT_STRENGTH, check_strength, least_strength
+from sdloop.recipe.strength import (
+    DEFAULT_STRENGTH,
+    check_spaced,
+    check_strength,
+    least_strength,
+)
 from sdloop.recipe.task import (
     HIRES_FIELDS,
     IMAGE_FIELDS,
@@ -20,6 +25,7 @@ from sdloop.recipe.task import (
     with_noise_level,
 )
 from sdloop.rules import check_whole
+from sdloop.schedulers.names import BY_STRENGTH
 
 
 def size_from_noise(recipe: Recipe, model: Defaults) -> Recipe:
@@ -96,15 +102,25 @@ def _masked(recipe: Recipe, mask: MaskFacts | None) -> Recipe:
 
 def _with_start(recipe: Recipe, model: Defaults) -> Recipe:
     """``recipe`` with a default strength, if it has no start_step; at least one step must run."""
-    if model.max_noise_level is not None:  # an upscaler starts from noise
+    if model.max_noise_level is not None or model.edits:  # they start from noise
         return recipe
     if recipe.start_step is not None:
         check_whole("start_step", recipe.start_step, 0, recipe.steps - 1)
         return recipe
+    if recipe.timestep_spacing == BY_STRENGTH:
+        return _with_spaced_start(recipe, model)
     usual = DEFAULT_STRENGTH if recipe.mask is None else 1.0
     if recipe.enlarge is not None:  # at least one step must run, even with few steps
         least = least_strength(recipe.steps, exact=recipe.exact_steps)
         usual = max(model.upscale_strength, least)
     strength = usual if recipe.strength is None else recipe.strength
     check_strength(recipe.steps, strength, exact=recipe.exact_steps)
+    return dataclasses.replace(recipe, strength=strength)
+
+
+def _with_spaced_start(recipe: Recipe, model: Defaults) -> Recipe:
+    usual = DEFAULT_STRENGTH if recipe.enlarge is None else model.upscale_strength
+    strength = usual if recipe.strength is None else recipe.strength
+    trained = model.scheduler_config.get("original_inference_steps", 50)  # diffusers' default
+    check_spaced(recipe.steps, strength, trained)
     return dataclasses.replace(recipe, strength=strength)

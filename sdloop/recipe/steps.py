@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdloop.errors import SettingError
-from sdloop.recipe.limits import MAX_STEPS, USUAL_STEPS
+from sdloop.recipe.limits import MAX_STEPS
 from sdloop.rules import check_number, check_whole
 
 LISTED_STEPS = ("timesteps", "sigmas_list")
@@ -21,7 +21,7 @@ def settled_steps(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     listed = [name for name in LISTED_STEPS if name in given]
     if not listed:
-        return {"steps": given.get("steps", USUAL_STEPS)}
+        return {}
     if len(listed) > 1:
         raise SettingError.of(
             "timesteps", "cannot be combined with sigmas_list: remove one of them"

@@ -59,7 +59,23 @@ def least_strength(steps: int, *, exact: bool) -> float:
     >>> least_strength(6, exact=False)
     0.1667
     """
-    running, schedule = (steps, MAX_SCHEDULE) if exact else (1, steps)
+    return _least(*((steps, MAX_SCHEDULE) if exact else (1, steps)))
+
+
+def check_spaced(steps: int, strength: float, trained: int) -> None:
+    """Raise ``SettingError`` if LCM cannot run ``steps`` within a strength.
+
+    It takes them from the first ``int(trained * strength)`` timesteps of its distillation.
+    """
+    if int(trained * strength) < steps:
+        raise SettingError.of(
+            "strength",
+            f"must be at least {_least(steps, trained):g} for {steps} steps of LCM's {trained} "
+            f"timesteps, got {strength:g}",
+        )
+
+
+def _least(running: int, schedule: int) -> float:
     parts = running * 10_000 // schedule
     while int(schedule * (parts / 10_000)) < running:
         parts += 1

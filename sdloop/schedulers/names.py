@@ -6,7 +6,6 @@ A scheduler has a short name, a diffusers class, and options for this class ("dp
 """
 
 import difflib
-import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from sdloop.errors import SettingError
 SIGMAS = ("karras", "exponential", "beta", "uniform")
 AYS = "ays"  # Align Your Steps: a table, unlike the others, which are formulas
 SPACINGS = ("leading", "trailing", "linspace")
+BY_STRENGTH = "strength"  # LCM's for img2img: all steps, below the noise level of the strength
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,8 +25,10 @@ class SchedulerName:
 
     ``knows`` lists the optional settings that it supports: ``sigmas`` (other spacings of the noise
     levels), ``spacing`` (``timestep_spacing``), ``timesteps`` and ``sigmas_list`` (explicit lists),
-    ``ays`` (Align Your Steps) and ``eta``; ``sample``, if it supports this prediction type; and
-    ``edm``, if it is only for UNets trained with EDM (Karras et al. 2022, arXiv:2206.00364).
+    ``ays`` (Align Your Steps), ``by_strength`` (see ``BY_STRENGTH``), ``step_noise`` (it draws
+    noise in its steps, one with ``eta`` only if that is above 0) and ``eta``; ``sample``, if it
+    supports this prediction type; and ``edm``, if it is only for UNets trained with EDM (Karras et
+    al. 2022, arXiv:2206.00364).
     ``descent`` is a torch optimiser used as a scheduler, see ``sdloop.schedulers.optimisers``, and
     ``decay`` says that it has a ``weight_decay``.
     """
@@ -69,26 +71,26 @@ _SDE = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
 SCHEDULERS: Mapping[str, SchedulerName] = {
     entry.name: entry
     for entry in (
-        _entry("ddim", "DDIM", "DDIM", "spacing eta sample"),
-        _entry("ddpm", "DDPM", "DDPM", "spacing timesteps ays sample"),
+        _entry("ddim", "DDIM", "DDIM", "spacing eta step_noise sample"),
+        _entry("ddpm", "DDPM", "DDPM", "spacing timesteps ays step_noise sample"),
         _entry("pndm", "PNDM", "PLMS", "spacing", skip_prk_steps=True),
         _entry("lms", "LMSDiscrete", "LMS", "sigmas spacing sample"),
         _entry(
             "euler", "EulerDiscrete", "Euler", "sigmas spacing timesteps sigmas_list ays sample"
         ),
-        _entry("euler-a", "EulerAncestralDiscrete", "Euler a", "spacing"),
+        _entry("euler-a", "EulerAncestralDiscrete", "Euler a", "spacing step_noise"),
         _entry("heun", "HeunDiscrete", "Heun", "sigmas spacing timesteps ays sample"),
         _entry("dpm2", "KDPM2Discrete", "DPM2", "sigmas spacing"),
-        _entry("dpm2-a", "KDPM2AncestralDiscrete", "DPM2 a", "sigmas spacing"),
+        _entry("dpm2-a", "KDPM2AncestralDiscrete", "DPM2 a", "sigmas spacing step_noise"),
         _entry("dpmpp-2m", "DPMSolverMultistep", "DPM++ 2M", f"{_LISTED} spacing", **_DPMPP),
         _entry("dpmpp-2m-sde", "DPMSolverMultistep", "DPM++ 2M SDE", f"{_LISTED} spacing", **_SDE),
         _entry("dpmpp-2s", "DPMSolverSinglestep", "DPM++ 2S", _LISTED, **_DPMPP),
         _entry("dpmpp-sde", "DPMSolverSDE", "DPM++ SDE", "sigmas spacing"),
         _entry("deis", "DEISMultistep", "DEIS", "sigmas spacing sample"),
         _entry("unipc", "UniPCMultistep", "UniPC", "sigmas spacing sample"),
-        _entry("sa-solver", "SASolver", "SA-Solver", "sigmas spacing sample"),
-        _entry("lcm", "LCM", "LCM", "timesteps sample"),
-        _entry("tcd", "TCD", "TCD", "eta timesteps sample"),
+        _entry("sa-solver", "SASolver", "SA-Solver", "sigmas spacing step_noise sample"),
+        _entry("lcm", "LCM", "LCM", "timesteps by_strength step_noise sample"),
+        _entry("tcd", "TCD", "TCD", "eta timesteps step_noise sample"),
         _entry("edm-euler", "EDMEuler", "EDM Euler", "edm"),
         _entry("edm-dpmpp-2m", "EDMDPMSolverMultistep", "EDM DPM++ 2M", "edm"),
         # Smaller betas than usual, so that Adam forgets sooner: there are only about 15 steps.
@@ -202,57 +204,6 @@ def class_of(scheduler: str | None, config: Mapping[str, Any]) -> str:
     return str(config["_class_name"]) if scheduler is None else SCHEDULERS[scheduler].class_name
 
 
-def known_to(scheduler: str | None, config: Mapping[str, Any]) -> frozenset[str]:
-    """The settings that the named scheduler supports, or the one in the checkpoint's config."""
-    if scheduler is not None:
-        return SCHEDULERS[scheduler].knows
-    kinds = (e for e in SCHEDULERS.values() if e.class_name == config["_class_name"])
-    return next((entry.knows for entry in kinds), frozenset())
-
-
-# The names of settings in `knows`, if they differ.
-_SETTINGS = {
-    "timestep_spacing": "spacing",
-    "learning_rate": "descent",
-    "stop_noise": "descent",
-    "weight_decay": "decay",
-}
-
-
-def check_known(scheduler: str, knows: frozenset[str], settings: Mapping[str, Any]) -> None:
-    """Raise ``SettingError`` for a given setting that ``scheduler`` would ignore."""
-    for name, value in settings.items():
-        setting = _SETTINGS.get(name, name)
-        if name == "sigmas" and value == AYS:
-            setting = "ays"
-        if value is not None and setting not in knows:
-            able = [entry.name for entry in SCHEDULERS.values() if setting in entry.knows]
-            raise SettingError.of(
-                name,
-                f"has no effect with the scheduler {scheduler}, got {value!r}; "
-                f"it works with {', '.join(able)}",
-            )
-
-
-def check_suits(scheduler: str, knows: frozenset[str], config: Mapping[str, Any]) -> None:
-    """Raise ``SettingError`` if ``scheduler`` cannot run a UNet trained as ``config`` says."""
-    # EDM schedulers scale the UNet's input and output as in EDM training: for EDM models only.
-    trained_edm = str(config["_class_name"]).startswith("EDM")
-    if ("edm" in knows) != trained_edm:
-        raise SettingError.of(
-            "scheduler",
-            f"must {'' if trained_edm else 'not '}be an EDM scheduler for this model, "
-            f"which was{'' if trained_edm else ' not'} trained that way, got {scheduler!r}",
-        )
-    if config.get("prediction_type") == "sample" and "sample" not in knows:
-        able = [entry.name for entry in SCHEDULERS.values() if "sample" in entry.knows]
-        raise SettingError.of(
-            "scheduler",
-            f"must support this model's prediction_type 'sample', got {scheduler!r}; "
-            f"supported by: {', '.join(able)}",
-        )
-
-
 def sigmas_of(config: Mapping[str, Any]) -> str:
     """The spacing of the noise levels in a scheduler's config: one of ``SIGMAS``.
 
@@ -260,18 +211,3 @@ def sigmas_of(config: Mapping[str, Any]) -> str:
     'karras'
     """
     return next((name for name in SIGMAS if config.get(f"use_{name}_sigmas")), "uniform")
-
-
-def check_packages(class_name: str, sigmas: str | None) -> None:
-    """Raise ``SettingError`` if a scheduler's package is not installed; imports nothing."""
-    needs = {
-        "scipy": class_name == "LMSDiscreteScheduler" or sigmas == "beta",
-        "torchsde": class_name == "DPMSolverSDEScheduler",
-    }
-    for package, needed in needs.items():
-        if needed and importlib.util.find_spec(package) is None:
-            what = "sigmas 'beta'" if sigmas == "beta" else f"the scheduler {class_name}"
-            raise SettingError(
-                f"{what} needs {package}: pip install 'sdloop[schedulers]'",
-                field="sigmas" if sigmas == "beta" else None,
-            )

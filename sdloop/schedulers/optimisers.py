@@ -77,9 +77,12 @@ class Descent:
         return [int(calls) for calls in self._unet_calls]
 
     @property
-    def finished(self) -> bool:
-        """Whether all pictures are finished, so that further steps change nothing."""
-        return bool(len(self._done) and self._done.all())
+    def finished(self) -> Tensor:
+        """Whether all pictures are finished, so that further steps change nothing.
+
+        A tensor without dimensions, on the latents' device.
+        """
+        return self._done.all() if len(self._done) else torch.tensor(False)
 
     def set_timesteps(self, steps: int, device: str) -> None:
         """Prepare at most this many ``steps``; a simulation gives the noise level of each."""

@@ -6,20 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import diffusers
+import torch
 from torch import Generator, Tensor
 
 from sdloop.errors import ModelError, SettingError
-from sdloop.schedulers.names import SCHEDULERS, SIGMAS, check_packages, class_of
+from sdloop.schedulers.library_messages import no_library_messages
+from sdloop.schedulers.names import BY_STRENGTH, SCHEDULERS, SIGMAS, class_of
 from sdloop.schedulers.optimisers import Descent
 from sdloop.schedulers.prediction import predict_denoised
-from sdloop.schedulers.quiet import quiet
+from sdloop.schedulers.sending import Late
+from sdloop.schedulers.supported import check_packages
 
 # The protocol, not a class: set_timesteps, timesteps, order, init_noise_sigma, scale_model_input,
 # step, and for img2img add_noise.
 Scheduler = Any
 
 
-@quiet()
+@no_library_messages()
 def make_scheduler(
     config: Mapping[str, Any],
     *,
@@ -42,7 +45,7 @@ def make_scheduler(
     changes: dict[str, Any] = dict(SCHEDULERS[scheduler].options) if scheduler else {}
     if sigmas is not None:
         changes |= {f"use_{name}_sigmas": name == sigmas for name in SIGMAS if name != "uniform"}
-    if timestep_spacing is not None:
+    if timestep_spacing not in (None, BY_STRENGTH):
         changes["timestep_spacing"] = timestep_spacing
     check_packages(class_name, sigmas)
     own = _class(config["_class_name"]).from_config(dict(config))
@@ -55,19 +58,20 @@ def make_scheduler(
     return _class(class_name).from_config(own.config, **changes)
 
 
-@quiet()
+@no_library_messages()
 def set_steps(
     scheduler: Scheduler,
     steps: int,
     *,
     start: int = 0,
+    strength: float | None = None,
     timesteps: Sequence[int] | None = None,
     sigmas: Sequence[float] | None = None,
 ) -> tuple[Tensor, list[float]]:
     """Prepare ``scheduler`` for ``steps`` and return its timesteps (CPU) and their sigmas.
 
-    The scheduler spaces the steps, or they are given as a list of ``timesteps`` or of ``sigmas``
-    (one more than steps); not every scheduler accepts a list.
+    The scheduler spaces the steps (LCM also within a ``strength``), or they are given as a list of
+    ``timesteps`` or of ``sigmas`` (one more than steps); not every scheduler accepts a list.
 
     ``start`` is the first step to run, counted from 0: earlier steps are left out, and
     ``scheduler.add_noise`` noises a picture for that step. There may be more timesteps than steps:
@@ -81,6 +85,8 @@ def set_steps(
             scheduler.set_timesteps(timesteps=list(timesteps), device="cpu")
         elif sigmas is not None:
             scheduler.set_timesteps(sigmas=list(sigmas), device="cpu")
+        elif strength is not None:
+            scheduler.set_timesteps(steps, device="cpu", strength=strength)
         else:
             scheduler.set_timesteps(steps, device="cpu")
     except ValueError as error:
@@ -111,8 +117,17 @@ def steps_of(scheduler: Scheduler, timesteps: Tensor) -> list[int]:
             steps = [max(0, turn - 1) for turn in turns]
     else:
         steps = [turn // scheduler.order for turn in turns]
-    begin = len(turns) - len(timesteps)
-    return [step - steps[begin] for step in steps[begin:]]
+    begin = place_of(scheduler, timesteps)
+    return [step - steps[begin] for step in steps[begin : begin + len(timesteps)]]
+
+
+def place_of(scheduler: Scheduler, timesteps: Tensor) -> int:
+    """Where ``timesteps`` begin among the scheduler's: usually they are the last ones."""
+    count, every = len(timesteps), scheduler.timesteps
+    last = len(every) - count
+    places = (last, *range(last))
+    found = (p for p in places if torch.equal(every[p : p + count], timesteps.to(every)))
+    return next(found, last)
 
 
 def noise_levels(scheduler: Scheduler) -> list[float]:
@@ -131,39 +146,19 @@ def noise_levels(scheduler: Scheduler) -> list[float]:
     return [float(level) for level in levels]
 
 
-def has_finished(scheduler: Scheduler) -> bool:
-    """Whether further steps would change nothing, as with an optimiser that has finished."""
-    return isinstance(scheduler, Descent) and scheduler.finished
+def has_finished(scheduler: Scheduler, late: Late[None]) -> bool:
+    """Whether further steps would change nothing, as with an optimiser that has finished.
+
+    ``late`` belongs to this run of the loop: on a GPU, the answer is that of the step before.
+    """
+    if not isinstance(scheduler, Descent):
+        return False
+    return any(bool(finished) for finished, _ in late(scheduler.finished, None))
 
 
 def unet_calls(scheduler: Scheduler, timesteps: Tensor, row: int) -> int:
     """At how many of ``timesteps`` the UNet ran for the picture in a batch's ``row``."""
     return scheduler.unet_calls[row] if isinstance(scheduler, Descent) else len(timesteps)
-
-
-def seed_brownian_noise(scheduler: Scheduler, latents: Tensor, seeds: Sequence[int]) -> None:
-    """Let DPM++ SDE draw its noise from each picture's own seed, on the CPU.
-
-    It draws Brownian paths from torchsde instead of noise from torch's generators; by default it
-    uses random seeds, and on a GPU other paths than on the CPU. Other schedulers are not changed.
-    ``set_steps`` must have run.
-    """
-    if type(scheduler).__name__ != "DPMSolverSDEScheduler":
-        return
-    from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
-
-    levels = scheduler.sigmas[scheduler.sigmas > 0]
-    path = BrownianTreeNoiseSampler(
-        latents.cpu(), levels.min().item(), levels.max().item(), list(seeds)
-    )
-
-    # torchsde warns about rounding at the ends of the path.
-    @quiet()
-    def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
-        drawn: Tensor = path(sigma, sigma_next)
-        return drawn.to(latents.device)
-
-    scheduler.noise_sampler = noise
 
 
 def step_options(

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sdloop.worker import recent
-from sdloop.worker.asked import Asked, asked
 from sdloop.worker.inside import Unfinished
 from sdloop.worker.messages import (
     Alive,
@@ -27,6 +26,7 @@ from sdloop.worker.messages import (
     Streams,
     Waiting,
 )
+from sdloop.worker.options import WorkerOptions, worker_options
 from sdloop.worker.place import folder, identity
 from sdloop.worker.reach import connected
 
@@ -42,7 +42,7 @@ def call(argv: Sequence[str]) -> int | Unfinished | None:
 
     ``None`` if no worker ran it, ``Unfinished`` if the worker died: then it must be run here.
     """
-    wanted = asked(argv, os.environ)
+    wanted = worker_options(argv, os.environ)
     home = None if wanted is None else folder()
     if wanted is None or home is None:
         return None
@@ -59,7 +59,7 @@ def call(argv: Sequence[str]) -> int | Unfinished | None:
         line.close()
 
 
-def _new(path: Path, wanted: Asked) -> Line | None:
+def _new(path: Path, wanted: WorkerOptions) -> Line | None:
     """Connect to a worker that was started just now, by us or by another client."""
     from sdloop.worker.start import started
 
@@ -76,7 +76,7 @@ def _new(path: Path, wanted: Asked) -> Line | None:
 class _Conversation:
     """One call and the worker's messages about it, until the worker is done or dead."""
 
-    def __init__(self, line: Line, wanted: Asked) -> None:
+    def __init__(self, line: Line, wanted: WorkerOptions) -> None:
         self._line = line
         self._wanted = wanted
         self._since = time.time()

@@ -20,7 +20,7 @@ from diffusers import UNet2DConditionModel
 import sdloop
 from sdloop.conditioning.encode import condition
 from sdloop.conditioning.value import Conditioning
-from sdloop.guidance.perturbed_attention import Perturbed, looking_away
+from sdloop.guidance.perturbed_attention import Perturbed, with_identity_attention
 from sdloop.latents.noise import noise, seeded_generators
 from sdloop.pipeline.guide import guided_by
 from sdloop.recipe.guidance_scales import guidance_scales
@@ -61,7 +61,7 @@ def seconds(
     rows = sum(1 if scale == 1 else 2 for scale in scales)
     seen: Any = unet
     if recipe.pag_scale:
-        seen = Perturbed(unet=unet, worse=[(looking_away(unet, "mid"), 3.0)], pictures=1)
+        seen = Perturbed(unet=unet, worse=[(with_identity_attention(unet, "mid"), 3.0)], pictures=1)
         rows += len(scales)
     guide, scheduler = guided_by(recipe, scheduler)
     started = now()

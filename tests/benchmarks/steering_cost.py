@@ -20,7 +20,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 import sdloop
-from sdloop.guidance.losses.ways import Through
+from sdloop.guidance.losses.checkpointing import GradientCheckpointed
 from sdloop.models.components.load import Components
 
 WAYS = {
@@ -46,7 +46,7 @@ def sd15() -> Components:
 def measure(way: str, *, large: bool, every: int, repeats: int) -> None:
     components = sd15() if large else sdloop.load_components(device="cpu")
     if way.endswith("all kept"):  # without checkpointing
-        Through.__call__ = lambda self, *args, **inputs: self.unet(*args, **inputs)  # type: ignore[method-assign]
+        GradientCheckpointed.__call__ = lambda self, *args, **inputs: self.unet(*args, **inputs)  # type: ignore[method-assign]
     plain = sdloop.Recipe(prompt="a red house in a park", seed=4, steps=1 if large else 25)
     steered = replace(plain, **WAYS[way], **({"loss_every": every} if WAYS[way] else {}))
     sdloop.generate(components, plain)

@@ -2,10 +2,7 @@
 
 import itertools
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers.commands import Command, pixels, work_in
+from helpers.forked import Nursery
 from helpers.tiny import tiny_sd1
 from PIL import Image, ImageDraw, ImageSequence
 from typer.testing import CliRunner
@@ -223,21 +221,18 @@ def test_what_is_refused_before_the_model_is_loaded() -> None:
         assert reason in refused(*arguments, code=code)
 
 
-def test_an_interrupt_leaves_whole_frames_and_no_file(here: Path) -> None:
-    command = [sys.executable, "-m", "sdloop", "animate", *ASK, "--steps", "60"]
-    command += ["-o", "cat.gif", "--save-frames", "made"]
-    run = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
-    )
+def test_an_interrupt_leaves_whole_frames_and_no_file(here: Path, nursery: Nursery) -> None:
+    flags = ["--steps", "30", "-o", "cat.gif", "--save-frames", "made"]
+    run = nursery.open("animate", *ASK, *flags)
     deadline = time.monotonic() + 60
-    while not Path("made/0001.png").exists() and run.poll() is None:
+    while not Path("made/0001.png").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     run.send_signal(signal.SIGINT)
-    out, error = run.communicate(timeout=60)
-    assert (run.returncode, out) == (130, ""), error
-    assert "of 4 frames; no file was written, but the frames are in 'made'" in error
-    assert error.endswith(": to continue, run the same command with --seed 4\n")
+    done = run.end()
+    assert (done.returncode, done.stdout) == (130, ""), done.stderr
+    assert "of 4 frames; no file was written, but the frames are in 'made'" in done.stderr
+    assert done.stderr.endswith(": to continue, run the same command with --seed 4\n")
     assert not Path("cat.gif").exists()
     assert not list(Path().rglob("*.part"))
     assert read_record(Path("made/0001.png")).recipe is not None

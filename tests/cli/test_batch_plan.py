@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from helpers.commands import Command, work_in
+from helpers.forked import Nursery
 from PIL import Image
 
 from sdloop.recipe.recipe import FIELDS
@@ -128,12 +129,13 @@ def test_other_commands_take_the_lines_too(place: Path) -> None:
     assert told(again, "prompt", "output") == told(plan, "prompt", "output")
 
 
-def test_a_plan_through_grep_makes_the_same_files(place: Path) -> None:
+def test_a_plan_through_grep_makes_the_same_files(place: Path, nursery: Nursery) -> None:
     """In real processes, with a real pipe."""
-    sdloop = f"{sys.executable} -m sdloop"
     plan = 'batch "a {red|blue} frog" --seed 1..2 --steps 2 --sweep guidance_scale=2,3 --outdir'
-    pipe = f"{sdloop} {plan} piped --dry-run | grep blue | {sdloop} batch --from-file -"
-    made = subprocess.run(pipe, shell=True, capture_output=True, text=True)
+    blue = f"{sys.executable} -m sdloop {plan} piped --dry-run | grep blue"
+    with subprocess.Popen(blue, shell=True, stdout=subprocess.PIPE) as planning:
+        assert planning.stdout is not None
+        made = nursery.sdloop("batch", "--from-file", "-", stdin=planning.stdout.fileno())
     assert made.returncode == 0, made.stderr
     names = made.stdout.splitlines()
     assert len(names) == 4

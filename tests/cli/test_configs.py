@@ -5,10 +5,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+from helpers.loras import lora_pairs, save_kohya
+from helpers.tiny import tiny_sd1, tiny_sdxl
 from typer.testing import CliRunner
 
 from sdloop.batch.settings import read_settings
 from sdloop.cli import app
+from sdloop.recipe.presets import PRESETS, parse_preset, with_preset
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.toml"))
@@ -32,14 +35,24 @@ def test_a_config_begins_with_what_it_is_for_and_how_to_run_it(config: Path) -> 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_the_command_of_a_config_plans_its_pictures(
-    config: Path, tiny_model: Path, tiny_sdxl_model: Path, monkeypatch: pytest.MonkeyPatch
+    config: Path,
+    tiny_model: Path,
+    tiny_sdxl_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The models of the hub are not here: a tiny one of their family takes their place."""
+    """The models and LoRAs of the hub are not here: tiny ones take their place."""
     monkeypatch.chdir(ROOT)
     settings = read_settings(str(config)).recipe
-    model = tiny_sdxl_model if "xl" in settings.get("model", "") else tiny_model
-    result = CliRunner().invoke(app, [*command(config), "--model", str(model), "--dry-run"])
+    xl = "xl" in settings.get("model", "")
+    flags = ["--model", str(tiny_sdxl_model if xl else tiny_model)]
+    if "loras" in settings:
+        pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
+        pairs = lora_pairs(tiny_sdxl() if xl else tiny_sd1(), parts=("unet",))
+        flags += ["--lora", str(save_kohya(pairs, tmp_path / "tiny.safetensors"))]
+    result = CliRunner().invoke(app, [*command(config), *flags, "--dry-run"])
     assert result.exit_code == 0, result.stderr
+    settings = with_preset(settings)
     for line in result.stdout.splitlines():
         recipe = json.loads(line)
         assert {name: recipe[name] for name in settings if name not in MODEL} == {
@@ -47,7 +60,12 @@ def test_the_command_of_a_config_plans_its_pictures(
         } | ({"seed": recipe["seed"]} if "seed" in settings else {})
 
 
-MODEL = ("model", "revision", "variant", "vae")
+MODEL = ("model", "revision", "variant", "vae", "loras")
+
+
+def test_each_preset_has_one() -> None:
+    named = [read_settings(str(config)).recipe.get("preset", "") for config in CONFIGS]
+    assert {parse_preset(name)[0] for name in named if name} == PRESETS.keys()
 
 
 def test_the_gallery_is_what_the_embedded_model_makes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -134,25 +134,27 @@ def test_a_group_alone_prints_its_help(words: list[str]) -> None:
     assert result.stderr == run(*words, "--help").stdout
 
 
-def imported_by(*arguments: str) -> set[str]:
-    """The modules that a command imports in a process of its own."""
+def imported_by(*calls: Sequence[str]) -> list[set[str]]:
+    """The modules that are there after each of these calls, in one process of their own."""
     code = f"""
 import json, sys
-sys.argv = ["sdloop", *{list(arguments)}]
 from sdloop.__main__ import main
-try: main()
-except SystemExit: pass
-print(json.dumps(list(sys.modules)), file=sys.stderr)
+for call in {[list(call) for call in calls]}:
+    sys.argv = ["sdloop", *call]
+    try: main()
+    except SystemExit: pass
+    print(json.dumps(list(sys.modules)), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(json.loads(done.stderr.splitlines()[-1]))
+    return [set(json.loads(line)) for line in done.stderr.splitlines() if line.startswith("[")]
 
 
 def test_completing_a_command_imports_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_SDLOOP_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", "sdloop t")
     monkeypatch.setenv("COMP_CWORD", "1")
-    assert not imported_by() & {"sdloop.cli.txt2img", "sdloop.cli.tokens"}
+    (found,) = imported_by(())
+    assert not found & {"sdloop.cli.txt2img", "sdloop.cli.tokens"}
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -168,7 +170,7 @@ SLOW = {"rich", "pydantic", "PIL", "torch", "numpy", "logging", "tempfile", "sql
 
 
 def test_the_list_of_commands_imports_none_of_them() -> None:
-    found = imported_by("--help")
+    (found,) = imported_by(["--help"])
     ours = {name for name in found if name.startswith("sdloop.")}
     assert {name.partition(".")[0] for name in found} & SLOW == set()
     assert not {name for name in ours if not name.startswith(("sdloop.cli", "sdloop.worker"))} - {
@@ -179,7 +181,10 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
     assert "sdloop.cli.txt2img" not in ours
 
 
-def test_the_flags_of_a_command_need_neither_the_recipe_nor_files() -> None:
-    found = imported_by("txt2img", "--help")
-    assert {name.partition(".")[0] for name in found} & SLOW == set()
-    assert not found & {"sdloop.recipe.recipe", "sdloop.metadata.record", "sdloop.batch.settings"}
+def test_the_help_of_a_command_needs_neither_the_recipe_nor_files() -> None:
+    calls = [(*path, "--help") for path in COMMANDS]
+    work = {"sdloop.recipe.recipe", "sdloop.metadata.record", "sdloop.batch.settings"}
+    for call, found in zip(calls, imported_by(*calls), strict=True):
+        slow = {name for name in found if name.partition(".")[0] in SLOW or name in work}
+        slow |= {name for name in found if name.startswith("sdloop.cli.make.")}
+        assert slow == set(), f"sdloop {' '.join(call)} imports what only its work needs"

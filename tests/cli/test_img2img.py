@@ -77,7 +77,11 @@ def test_what_really_runs_is_told_and_runs(flags: list[str], told: str) -> None:
     assert result.stderr == f"sdloop: {told}\n"
     sigmas = read_record(Path("cat.png")).made["sigmas"]
     assert f": {len(sigmas)} of" in told
-    assert img2img(*arguments, "-q", "-o", "quiet.png").stderr == ""
+
+
+def test_quietly_nothing_is_told() -> None:
+    result = img2img("sketch.png", "a cat", "--seed", "4", "--steps", "4", "-q")
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 def test_a_start_step_is_a_strength_in_other_words() -> None:

@@ -203,6 +203,15 @@ def test_bad_masks_are_refused(mask: Image.Image | None, complaint: str) -> None
     assert refused("photo.png", "a hat", "--mask", "bad.png", code=3).startswith(complaint)
 
 
+def test_a_mask_of_labels_is_painted_as_a_white_one() -> None:
+    flags = ("--seed", "4", "--steps", "2")
+    box_mask(level=1).save("labels.png")
+    result = inpaint("photo.png", "a hat", "--mask", "labels.png", *flags, "-o", "labels-out.png")
+    assert result.stderr.count("'labels.png' has two values, 0 and 1: all that is 1 is") == 1
+    make("photo.png", "a hat", "--mask", "mask.png", "--seed", "4", "-o", "white-out.png")
+    assert pixels("labels-out.png") == pixels("white-out.png")
+
+
 def test_a_white_mask_inverted_paints_nothing() -> None:
     Image.new("L", (48, 32), 255).save("white.png")
     message = refused("photo.png", "a hat", "--mask", "white.png", "--invert-mask", code=3)

@@ -1,16 +1,15 @@
 """LoRAs on the command line: flags, prompts, files, and rerun from the picture's metadata."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from helpers.commands import Command, pixels, work_in
+from helpers.forked import Nursery
 from helpers.loras import lora_pairs, save_kohya, save_peft
 from helpers.tiny import tiny_sd1, tiny_sdxl
 from PIL import Image
@@ -24,7 +23,6 @@ from sdloop.metadata.a1111_recipe import settings_of
 from sdloop.metadata.chunks import read_texts
 from sdloop.metadata.picture import read_record
 
-pytestmark = pytest.mark.skipif(find_spec("peft") is None, reason="pip install 'sdloop[lora]'")
 TXT2IMG = Command("txt2img")
 
 
@@ -148,39 +146,42 @@ def test_other_tags_are_left_out_and_told(workshop: Path) -> None:
     assert "left out of the prompt: <lyco:ink:0.8>" in result.stderr
 
 
-def test_a_file_with_two_scales_runs_without_its_loras(workshop: Path) -> None:
-    """A1111 takes one for the text encoder and one for the UNet."""
+def test_a_file_of_a1111_with_two_scales(workshop: Path) -> None:
+    """One for the text encoder and one for the UNet; our files say it in the same way."""
     texts = PngInfo()
     texts.add_text("parameters", "a cat <lora:ink:0.8:0.5>\nSteps: 2, Seed: 4, CFG scale: 2")
     Image.new("RGB", (8, 8)).save("two.png", pnginfo=texts)
-    arguments = ["rerun", "two.png", "--lora-dir", "loras", "--dry-run"]
-    refused = CliRunner().invoke(app, arguments)
-    assert refused.exit_code != 0
-    assert "0.8 for the text encoder and 0.5 for the UNet" in refused.stderr
-    result = CliRunner().invoke(app, [*arguments, "--drop", "loras"])
-    plan = json.loads(result.stdout)
+    arguments = ["rerun", "two.png", "--lora-dir", "loras"]
+    result = CliRunner().invoke(app, [*arguments, "-o", "made.png"])
+    assert result.exit_code == 0, result.stderr
+    TXT2IMG.make("a cat", "--seed", "4", "--guidance-scale", "2", "--lora",
+                 "loras/ink.safetensors:0.8:0.5", "--rng", "philox", "-o", "flag.png")  # fmt: skip
+    assert Path("made.png").read_bytes() != b""
+    assert pixels("made.png") == pixels("flag.png")
+    (lora,) = read_record(Path("made.png")).settings["loras"]
+    assert (lora["scale"], lora["text_scale"]) == (0.5, 0.8)
+    with Image.open("made.png") as made:
+        assert made.info["parameters"].startswith("a cat <lora:ink:0.8:0.5>\n")
+    plan = json.loads(CliRunner().invoke(app, [*arguments, "--drop", "loras", "--dry-run"]).stdout)
     assert (plan["prompt"], plan.get("loras")) == ("a cat", None)
 
 
-def test_a_wrong_one_costs_a_moment_and_a_right_one_says_nothing(workshop: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-X", "importtime", "-m", "sdloop", "txt2img", "a cat"]
-        if "--quiet" in arguments:
-            del command[1:3]
-        return subprocess.run(
-            [*command, "--seed", "4", "--steps", "1", *arguments],
-            env=os.environ,
-            capture_output=True,
-            text=True,
-        )
-
+def test_a_wrong_one_costs_a_moment_and_a_right_one_says_nothing(
+    workshop: Path, nursery: Nursery
+) -> None:
+    command = ["txt2img", "a cat", "--seed", "4", "--steps", "1", "--lora"]
     started = time.perf_counter()
-    wrong = run("--lora", "loras/large.safetensors")
+    wrong = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "sdloop", *command, "loras/large.safetensors"],
+        capture_output=True,
+        text=True,
+    )
     assert time.perf_counter() - started < 5  # 0.3 s on an idle machine
     assert wrong.returncode == 3
     assert re.search(r"\|\s+sdloop\.models\.checkpoint\.lora$", wrong.stderr, re.MULTILINE)
     assert not re.search(r"\|\s+(torch|peft|diffusers|numpy)$", wrong.stderr, re.MULTILINE)
-    right = run(*("--lora", "loras/ink.safetensors", "--lora", "loras/frog.safetensors", "--quiet"))
+    two = ["loras/ink.safetensors", "--lora", "loras/frog.safetensors"]
+    right = nursery.sdloop(*command, *two, "--quiet")
     assert (right.returncode, right.stderr) == (0, "")
     assert Path(right.stdout.strip()).is_file()
 

@@ -21,6 +21,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> P
 COMMAND = Command("mix", steps=2)
 mix, make, plan, refused = COMMAND.run, COMMAND.make, COMMAND.plan, COMMAND.refused
 TXT2IMG = Command("txt2img", steps=2)
+RERUN = Command("rerun")
 PAIR = ("a cat", "a dog")
 
 
@@ -84,6 +85,16 @@ def test_a_slider_and_its_strip() -> None:
         large = last.resize((last.width * 4, last.height * 4), Image.Resampling.NEAREST)
         place = (strip.width - large.width, strip.height - large.height)
         assert strip.crop((*place, *strip.size)).tobytes() == large.tobytes()
+
+
+def test_the_strip_says_which_pictures_it_shows() -> None:
+    make(*PAIR, "--slider", "2", "--seed", "4", "-o", "{index}.png")
+    assert RERUN.refused("0-strip.png", "0.png", code=3).endswith(
+        "'0-strip.png' contains no settings: it is a sheet of sdloop: name its pictures, "
+        "0.png 1.png"
+    )
+    assert refused("-", "-", stdin="").startswith("only one prompt")
+    assert refused("-", "a dog", stdin="\n").startswith("prompt must not be empty on standard")
 
 
 def test_the_strip_in_json_and_never_over_another() -> None:

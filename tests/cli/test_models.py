@@ -183,6 +183,8 @@ def test_the_list_as_json_lines(cache: Path, fp16: Path) -> None:
         "path": str(snapshot),
         "family": "sdxl",
         "paints": False,
+        "sees_depth": False,
+        "edits": False,
         "native_size": [32, 32],
         "prediction_type": "epsilon",
         "bytes": weights_of(fp16),
@@ -350,9 +352,8 @@ def test_a_model_cannot_steer_the_terminal(tmp_path: Path, tiny_model: Path) -> 
 
 
 def test_a_model_that_is_not_there(cache: Path) -> None:
-    assert (
-        refused("org/none") == "org/none is not in the cache; `hf download org/none` downloads it"
-    )
+    told = refused("org/none")
+    assert told.startswith("org/none is not in the cache; `hf download org/none --include ")
     assert refused("./none") == "there is no folder none"
     assert refused("none.safetensors") == "there is no file none.safetensors"
     assert "neither a path that exists nor a hub id" in refused("a model?")

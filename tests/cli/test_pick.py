@@ -16,7 +16,7 @@ import pytest
 from helpers.commands import Command, work_in
 from helpers.pick_folder import picture, three
 
-from sdloop.cli.read.ranking import RankOptions
+from sdloop.cli.options.ranking import RankOptions
 from sdloop.gallery.folder import id_of
 from sdloop.inspection.ranking import Ranked
 
@@ -91,7 +91,7 @@ def test_only_this_machine_is_answered() -> None:
 
 def test_neither_torch_nor_diffusers_is_imported() -> None:
     code = (
-        "import sys\nimport sdloop.gallery.app, sdloop.gallery.serve, sdloop.cli.pick\n"
+        "import sys\nimport sdloop.gallery.app, sdloop.gallery.serve, sdloop.cli.read.pick\n"
         "from sdloop.cli import app\n"
         "try: app(['pick', 'out', '--export', 'gallery'])\n"
         "except SystemExit: pass\n"
@@ -162,8 +162,7 @@ def test_a_gallery_of_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
         assert list(scores) == ["4.png", "cat.png"]
         return [Ranked(name=name, words="", score=scores[Path(name).name]) for name in names]
 
-    # The package has the command under its module's name.
-    monkeypatch.setattr(sys.modules["sdloop.cli.pick"], "ranked", ranked)
+    monkeypatch.setattr("sdloop.cli.read.pick.ranked", ranked)
     three(Path("out"))
     PICK.run("out", "--export", "all", "--rank", "clip")
     assert [one["path"] for one in told("all")] == ["cat.png", "frogs/4.png", "plain.jpg"]

@@ -7,8 +7,8 @@ import os
 import pty
 import re
 import struct
-import subprocess
 import sys
+import tempfile
 import termios
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.commands import Command, pixels, work_in
+from helpers.forked import Nursery
 from helpers.tiny import tiny_sd1
 from PIL import Image
 
@@ -43,34 +44,46 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> P
     return work_in(tmp_path / "here", monkeypatch, tiny_model)
 
 
-def in_a_terminal(*arguments: str, **environment: str) -> tuple[str, str]:
-    """What a real command prints on stdout, and what its terminal of 100x30 gets."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    command = [sys.executable, "-m", "sdloop", *arguments]
-    terminal = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment}
-    for name in ("TMUX", "KITTY_WINDOW_ID", "TERM_PROGRAM", "LC_TERMINAL"):
-        terminal.pop(name, None)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=terminal) as process:
-        os.close(theirs)
-        seen = b""
-        # Linux tells that nobody holds the other end any more with an error.
-        while True:
-            try:
-                seen += (some := os.read(ours, 65536))
-            except OSError:
-                break
-            if not some:
-                break
-        assert process.stdout is not None
-        told = process.stdout.read().decode()
-    os.close(ours)
-    assert process.returncode == 0, seen
-    return told, seen.decode()
+class Terminal:
+    """A terminal of 100x30, in which real commands run."""
+
+    def __init__(self, nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._nursery = nursery
+        for name in ("TMUX", "KITTY_WINDOW_ID", "TERM_PROGRAM", "LC_TERMINAL"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("COLORTERM", "truecolor")
+
+    def run(self, *arguments: str) -> tuple[str, str]:
+        """What a command prints on stdout, and what the terminal gets."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        with tempfile.TemporaryFile() as told:
+            request = {"run": [*arguments], "folder": str(Path.cwd())}
+            child = self._nursery.child(request, told, theirs)
+            os.close(theirs)
+            seen = b""
+            # Linux tells that nobody holds the other end any more with an error.
+            while True:
+                try:
+                    seen += (some := os.read(ours, 65536))
+                except OSError:
+                    break
+                if not some:
+                    break
+            os.close(ours)
+            assert self._nursery.wait(child) == 0, seen
+            told.seek(0)
+            return told.read().decode(), seen.decode()
 
 
-def test_a_terminal_sees_each_step_and_is_left_clean() -> None:
-    told, seen = in_a_terminal("txt2img", *FLAGS, "--preview", "-o", "cat.png")
+@pytest.fixture
+def terminal(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    return Terminal(nursery, monkeypatch)
+
+
+def test_a_terminal_sees_each_step_and_is_left_clean(terminal: Terminal) -> None:
+    told, seen = terminal.run("txt2img", *FLAGS, "--preview", "-o", "cat.png")
     assert told == "cat.png\n"
     frames = re.findall("\x1b7(.*?)\x1b8", seen, flags=re.DOTALL)
     assert len(frames) == 5
@@ -84,10 +97,12 @@ def test_a_terminal_sees_each_step_and_is_left_clean() -> None:
     assert pixels("cat.png") == pixels("alone.png")
 
 
-@pytest.mark.slow
-def test_kitty_gets_pictures_through_the_vae_every_two_steps() -> None:
+def test_kitty_gets_pictures_through_the_vae_every_two_steps(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-kitty")
     flags = ["--preview", "--preview-vae", "2", "-o", "cat.png"]
-    _, seen = in_a_terminal("txt2img", *FLAGS, *flags, TERM="xterm-kitty")
+    _, seen = terminal.run("txt2img", *FLAGS, *flags)
     frames = re.findall("\x1b7\x1b_G(.*?)\x1b\\\\\x1b8", seen, flags=re.DOTALL)
     assert len(frames) == 3
     last = Image.open(io.BytesIO(base64.b64decode(frames[-1].split(";")[1])))

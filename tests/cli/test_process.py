@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from helpers.forked import Nursery
 
 from sdloop.metadata.picture import read_record
 
@@ -144,46 +145,36 @@ def test_closed_streams_do_no_harm(tiny_model: Path) -> None:
     assert subprocess.run(f"{command} >&-", shell=True, capture_output=True).stderr == b""
 
 
-def test_a_reader_that_has_seen_enough_ends_the_work(tiny_model: Path, tmp_path: Path) -> None:
-    with start(tiny_model, tmp_path, "--seed", "1..500") as process:
-        assert process.stdout is not None
-        first = process.stdout.readline().strip()
-        process.stdout.close()
-        assert process.wait(60) == 141
-        assert process.stderr is not None
-        assert process.stderr.read() == ""
+def test_a_reader_that_has_seen_enough_ends_the_work(
+    nursery: Nursery, tiny_model: Path, tmp_path: Path
+) -> None:
+    process = nursery.open(*cats(tiny_model, tmp_path), "--seed", "1..500", "--steps", "5")
+    first = process.stdout.readline().strip()
+    process.stdout.close()
+    done = process.end()
+    assert (done.returncode, done.stderr) == (141, "")
     assert read_record(Path(first)).recipe is not None
     assert len(list(tmp_path.iterdir())) < 500
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_what_is_finished(
-    tiny_model: Path, tmp_path: Path, number: signal.Signals
+    nursery: Nursery, tiny_model: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    with start(tiny_model, tmp_path, "--seed", "1..500", "--steps", "30") as process:
-        assert process.stdout is not None
-        told = [process.stdout.readline().strip() for _ in range(2)]
-        process.send_signal(number)
-        started = time.perf_counter()
-        rest, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    process = nursery.open(*cats(tiny_model, tmp_path), "--seed", "1..500", "--steps", "10")
+    told = [process.stdout.readline().strip() for _ in range(2)]
+    process.send_signal(number)
+    started = time.perf_counter()
+    done = process.end()
+    assert done.returncode == 130
     assert time.perf_counter() - started < 10
-    assert errors == "sdloop: interrupted; the pictures that were finished are kept\n"
-    told += rest.split()
+    assert done.stderr == "sdloop: interrupted; the pictures that were finished are kept\n"
+    told += done.stdout.split()
     assert {str(path) for path in tmp_path.iterdir()} >= set(told)
     for path in tmp_path.iterdir():
         assert read_record(path).recipe is not None
     assert len(told) < 500
 
 
-def start(model: Path, folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "sdloop", "txt2img", "a cat", "-m", str(model)),
-            *("--outdir", str(folder)),
-            *arguments,
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def cats(model: Path, folder: Path) -> list[str]:
+    return ["txt2img", "a cat", "-m", str(model), "--outdir", str(folder)]

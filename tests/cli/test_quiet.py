@@ -16,6 +16,16 @@ from sdloop.schedulers.names import SCHEDULERS
 CODE = """
 import functools, json, os, sys, tempfile
 from sdloop.__main__ import main
+from sdloop.worker.inside import HOST, Host
+
+kept = {}
+
+def keep(load, checkpoint, *_):
+    if checkpoint.path not in kept:
+        kept[checkpoint.path] = load()
+    return kept[checkpoint.path]
+
+HOST.set(Host(load=keep))
 
 def heard(work):
     with tempfile.TemporaryFile() as file:

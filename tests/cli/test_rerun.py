@@ -266,7 +266,9 @@ def test_files_of_other_programs(here: Path) -> None:
         assert (recipe["seed"], recipe["steps"], recipe["model"]) == (4, 4, "mini")
         assert recipe["prompt"].startswith("a red frog")
         if source == "a1111":
-            assert any("not used from a1111: RNG: GPU" in line for line in told)
+            assert recipe["rng"] == "philox"
+            assert any("rng philox: the file names no RNG" in line for line in told)
+            assert "rng" not in _told(str(path), *chosen, "--rng", "cpu")[0]
             assert any("not used from a1111: Model: v1-5" in line for line in told)
     names = _again("a1111.png", "--model", "mini", "--size", "64x64")
     assert names == ["a1111-again.png"]

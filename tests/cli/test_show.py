@@ -25,6 +25,7 @@ RECIPE = Recipe(
     guidance_scale=7.5,
     width=16,
     height=8,
+    steps=25,
     scheduler="euler",
     sigmas="uniform",
 )
@@ -112,11 +113,11 @@ def test_what_a1111_set_beyond_us_is_shown(tmp_path: Path) -> None:
   prompt  a cat
   steps   3
   seed    4
+  rng     philox
 
   A1111's, not supported by sdloop:
   Sampler: Restart
   Model: m
-  RNG: GPU (the same seed gives another picture in sdloop)
 """
     )
 
@@ -153,7 +154,7 @@ def test_every_program_is_shown(tmp_path: Path) -> None:
         shown = _run(path).stdout
         assert "  seed" in shown
         assert "a red frog" in shown
-        if source not in ("comfyui", "invokeai", "sd-metadata"):
+        if source not in ("comfyui", "invokeai", "sd-metadata", "a1111", "sd.cpp"):
             assert "(the same seed gives another picture in sdloop)" in shown
         assert ("model: " in shown) == (source != "a1111")
 
@@ -168,7 +169,7 @@ def test_a_table_has_a_column_for_each_setting_of_any(picture: Path, tmp_path: P
     )  # fmt: skip
     assert table[1]["negative_prompt"] == "blurry"
     assert table[0]["negative_prompt"] == ""
-    assert "RNG: GPU" in table[1]["left_out"]
+    assert table[1]["rng"] == "philox"
     names = list(table[0])
     own = [name for name in FIELDS if name in names]
     assert [name for name in names if name in FIELDS] == own

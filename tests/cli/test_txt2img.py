@@ -159,6 +159,8 @@ def test_the_prompt_may_come_from_standard_input() -> None:
     assert plan("-", stdin="two\nlines 🐎\n")[0]["prompt"] == "two\nlines 🐎"
     assert plan("", "--seed", "1")[0]["prompt"] == ""
     assert "not UTF-8" in refused("-", stdin=b"\xff", code=3)
+    assert refused("-", stdin=" \n").startswith("prompt must not be empty on standard input")
+    assert plan("")[0]["prompt"] == ""
 
 
 def test_kohya_names_go_into_the_folder() -> None:
@@ -240,9 +242,10 @@ def test_what_is_not_there_ends_with_3(arguments: list[str], complaint: str) -> 
 
 def test_a_dry_run_fetches_nothing() -> None:
     message = refused("a cat", "-m", "nobody/nothing", "--dry-run", code=3)
-    assert (
-        message == "nobody/nothing is not in the cache; `hf download nobody/nothing` downloads it"
+    assert message.startswith(
+        "nobody/nothing is not in the cache; `hf download nobody/nothing --include '*.json' "
     )
+    assert message.endswith(" --include 'vae/*_model.safetensors'` downloads it")
 
 
 def test_an_error_in_a_prompt_file_names_its_line() -> None:

@@ -1,7 +1,8 @@
 """README.md and docs/: every command runs, and every link has a target.
 
 The commands of a page run in order, as a reader would type them, in a folder with ``examples`` and
-``configs``. Commands that make pictures share one warm worker, so torch is imported only once.
+``configs``. Commands that make pictures share one warm worker, so torch is imported only once, and
+those that want none are forks. The reader's own settings ask for fewer steps than the model does.
 ``.ci/run`` runs the two installation commands of the README.
 """
 
@@ -13,17 +14,26 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from helpers.fake_hub import forge_cache
-from helpers.tiny import save_diffusers_folder, tiny_sd1, tiny_sdxl
+from helpers.forked import Nursery
+from helpers.tiny import (
+    save_diffusers_folder,
+    tiny_depth,
+    tiny_pix2pix,
+    tiny_refiner,
+    tiny_sd1,
+    tiny_sdxl,
+)
 from PIL import Image
 from typer.testing import CliRunner
 
 from sdloop.cli import app
-from sdloop.worker.asked import COMMANDS
+from sdloop.worker.options import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -34,12 +44,17 @@ PAGES = {
 HUB = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": (tiny_sd1, None),
     "stabilityai/stable-diffusion-xl-base-1.0": (tiny_sdxl, "fp16"),
+    "stabilityai/stable-diffusion-xl-refiner-1.0": (tiny_refiner, "fp16"),
+    "stabilityai/stable-diffusion-2-depth": (tiny_depth, None),
+    "timbrooks/instruct-pix2pix": (partial(tiny_pix2pix, "sd1"), None),
 }
 # What a reader types in a block of "console" is not run here: it installs, takes hours, waits for a
 # reader, or needs a large model.
 CONSOLE = (
     *("python3 -m venv", ".venv/bin/", "python examples/train_mini/"),
     *("sdloop pick out", "sdloop upscale small.png"),
+    'sdloop txt2img "a lighthouse" --model stabilityai/stable-diffusion-xl-base-1.0 --unet',
+    "sdloop models stabilityai/stable-diffusion-xl-base-1.0 --unet",
 )
 SHELL_SYNTAX = re.compile(r"[|;$<>*&]")
 
@@ -55,8 +70,19 @@ def commands(text: str) -> list[str]:
     return [line for line in lines if line and not line.startswith(("#", "python3 -m venv"))]
 
 
+# ``sdloop``: a call that wants a process of its own is a fork of one that has imported torch.
+PROGRAM = """#!/bin/sh
+case " $* " in
+    *" --worker never "* | *" --cold "*) exec {forked} "$@" ;;
+    *) exec {python} -m sdloop "$@" ;;
+esac
+"""
+
+
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+def machine(
+    tmp_path_factory: pytest.TempPathFactory, nursery: Nursery
+) -> Iterator[Mapping[str, str]]:
     """The environment of the commands: a home, models in the hub's cache, and a warm worker."""
     home = tmp_path_factory.mktemp("home")
     for model, (make, variant) in HUB.items():
@@ -64,7 +90,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, s
         forge_cache(home / "hub", model, folder)
     command = home / "bin" / "sdloop"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m sdloop "$@"\n')
+    python, forked = shlex.quote(sys.executable), shlex.join(nursery.command)
+    command.write_text(PROGRAM.format(python=python, forked=forked))
     command.chmod(0o755)
     (home / "run").mkdir()
     foreign = ("SDLOOP_", "XDG_", "HF_HOME", "PYTHONUNBUFFERED")
@@ -89,10 +116,14 @@ def shell(
     """The same for one page, in a folder and with settings of its own."""
     for name in ("configs", "examples"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("train_mini"))
+    settings = tmp_path / "config" / "sdloop" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("steps = 12\n")
     environment = {**machine, "XDG_CONFIG_HOME": str(tmp_path / "config")}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", machine["HF_HUB_CACHE"])
+    monkeypatch.setattr("sdloop.training.loss.LEVELS", 2)  # of noise, to measure a new word at
     monkeypatch.chdir(tmp_path)
     return environment
 
@@ -114,8 +145,6 @@ def run(line: str, environment: Mapping[str, str]) -> str:
 
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if commands(text)])
 def test_every_command_runs(page: str, shell: Mapping[str, str]) -> None:
-    if "--lora" in PAGES[page]:
-        pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
     for line in commands(PAGES[page]):
         out = run(line, shell)
         for path in re.findall(r"^\S+\.png$", out, flags=re.MULTILINE):

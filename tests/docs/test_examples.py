@@ -50,6 +50,7 @@ def test_example_makes_a_picture(script: str, tmp_path: Path, nursery: Nursery) 
     assert extremes[1] - extremes[0] > 50
 
 
+@pytest.mark.slow
 def test_python_runs_an_example(tmp_path: Path) -> None:
     """In a Python of its own, as its first line says."""
     command = [sys.executable, str(EXAMPLES / "one_picture.py"), "frogs on stilts", "frogs.png"]

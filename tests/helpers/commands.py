@@ -35,14 +35,19 @@ class Command:
 
     def refused(self, *arguments: str, code: int = 2, stdin: str | bytes | None = None) -> str:
         """The one line that a command is refused with, before anything was made."""
-        before = sorted(Path().iterdir())
+        before = _made()
         result = self.run(*arguments, stdin=stdin)
         assert result.exit_code == code, result.output
         assert result.stdout == ""
-        assert sorted(Path().iterdir()) == before
+        assert _made() == before
         assert result.stderr.startswith("sdloop: error: ")
         assert result.stderr.count("\n") == 1
         return result.stderr.removeprefix("sdloop: error: ").rstrip("\n")
+
+
+def _made() -> list[Path]:
+    """What is in the folder, but for what Python keeps of a module that it imported."""
+    return sorted(path for path in Path().iterdir() if path.name != "__pycache__")
 
 
 def pixels(name: str | Path) -> bytes:

@@ -1,24 +1,29 @@
 """The axes of the parity tables: families, schedulers, sigmas and spacings.
 
 ``FAMILIES`` and ``INPAINTING`` are tiny models of each family; a run of one proves all of it, from
-the prompt to the pixels. ``STEPPING`` are the same with a formula instead of a UNet: they test
-timesteps, sigmas, noise and guidance to the last bit as well, in a fifth of the time.
+the prompt to the pixels. ``STEPPING`` are the same with a formula instead of a UNet, and with parts
+that compute a result only once: they test timesteps, sigmas, noise and guidance to the last bit as
+well, in a tenth of the time. Where schedulers are crossed with models, each runs one whole model.
 """
 
 import copy
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
+from helpers.made_once import make_schedulers_once
 from helpers.tiny import tiny_inpaint, tiny_sd1, tiny_sd2, tiny_sdxl
 from sdloop.models.components.load import Components
 from sdloop.schedulers.names import SCHEDULERS, SIGMAS, SPACINGS
 
 Make = Callable[[], Components]
+
+make_schedulers_once()
 
 
 def formula(
@@ -46,10 +51,50 @@ def formula(
 
 
 def with_formula(components: Components) -> Components:
-    """The same parts, but for the UNet, of which nothing but its config is left."""
+    """The same parts, but for the UNet, of which hardly more than its config is left.
+
+    What one pipeline has encoded or decoded, the other need not compute again.
+    """
     unet = copy.copy(components.unet)
     unet.forward = formula
-    return replace(components, unet=unet)
+    # What its device and dtype are read from, and the width of SDXL's sizes.
+    unet._modules = {
+        name: module
+        for name, module in unet._modules.items()
+        if name in ("conv_out", "add_embedding")
+    }
+    vae = copy.copy(components.vae)
+    vae._modules = vae._modules | {
+        name: _remembering(getattr(vae, name)) for name in ("encoder", "decoder")
+    }
+    texts = {
+        name: _remembering(encoder)
+        for name in ("text_encoder", "text_encoder_2")
+        if (encoder := getattr(components, name)) is not None
+    }
+    return replace(components, unet=unet, vae=vae, **texts)
+
+
+def _remembering(module: Any) -> Any:
+    """A copy that computes only once what equal arguments give; whoever asks gets a copy of it."""
+    known: dict[Any, Any] = {}
+    module, compute = copy.copy(module), module.forward
+
+    def forward(*arguments: Any, **options: Any) -> Any:
+        key = (*map(_key, arguments), *((name, _key(options[name])) for name in sorted(options)))
+        if key not in known:
+            with torch.no_grad():
+                known[key] = compute(*arguments, **options)
+        return copy.deepcopy(known[key])
+
+    module.forward = forward
+    return module
+
+
+def _key(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.shape, value.dtype, value.detach().contiguous().numpy().tobytes()
+    return repr(value)
 
 
 def _stepping(families: Mapping[str, Make]) -> dict[str, Make]:
@@ -65,6 +110,28 @@ INPAINTING = {f"{name}-inpainting": functools.cache(functools.partial(tiny_inpai
               for name in FAMILIES}  # fmt: skip
 STEPPING = _stepping(FAMILIES)
 STEPPING_INPAINTING = _stepping(INPAINTING)
+
+
+def whole_or_stepping(
+    scheduler: str, model: str, whole: Mapping[str, Make], stepping: Mapping[str, Make]
+) -> Components:
+    """The whole model for one of ``whole`` in turn, the same with a formula for the others."""
+    mine = list(whole)[list(SCHEDULERS).index(scheduler) % len(whole)]
+    return (whole if model == mine else stepping)[model]()
+
+
+def in_turn(pairs: Sequence[tuple[str, str]]) -> list[Any]:
+    """``pairs`` of a scheduler and one of its settings: the first scheduler's first pair, the
+    second's second and so on run always, the others with ``-m slow``."""
+    settings: dict[str, list[str]] = {}
+    for scheduler, setting in pairs:
+        settings.setdefault(scheduler, []).append(setting)
+    quick = {
+        (name, known[place % len(known)]) for place, (name, known) in enumerate(settings.items())
+    }
+    return [pytest.param(*pair, marks=() if pair in quick else pytest.mark.slow) for pair in pairs]
+
+
 EDM = [name for name in SCHEDULERS if name.startswith("edm")]
 DESCENTS = [name for name, entry in SCHEDULERS.items() if "descent" in entry.knows]
 NAMES = [name for name in SCHEDULERS if name not in (*EDM, *DESCENTS)]

@@ -176,6 +176,74 @@ NOVELAI: dict[str, Any] = {
     "sm": False,
     **_PLAIN,
 }
+# get_printable_request; in a PNG each is a text of its own, Python's of the value.
+EASY_DIFFUSION: dict[str, Any] = {
+    "prompt": "a red frog",
+    "negative_prompt": "blurry",
+    "seed": 4,
+    "use_stable_diffusion_model": "sd-v1-5",
+    "clip_skip": True,
+    "use_vae_model": None,
+    "sampler_name": "euler_a",
+    "width": 32,
+    "height": 32,
+    "num_inference_steps": 4,
+    "guidance_scale": 7.5,
+    "use_lora_model": ["ink"],
+    "lora_alpha": [0.8],
+    "use_embeddings_model": None,
+    "tiling": "none",
+    "use_face_correction": None,
+    "use_upscale": None,
+}
+
+
+def _edge(start: str, end: str) -> dict[str, Any]:
+    ends = {"source": start.split("."), "destination": end.split(".")}
+    return {name: {"node_id": node, "field": field} for name, (node, field) in ends.items()}
+
+
+# A workflow of InvokeAI without a metadata node.
+INVOKEAI_GRAPH: dict[str, Any] = {
+    "id": "0f1e",
+    "nodes": {
+        "model": {"type": "main_model_loader", "model": {"key": "6f", "name": "Dreamshaper 8"}},
+        "lora": {"type": "lora_loader", "lora": {"key": "7a", "name": "ink"}, "weight": 0.8},
+        "skip": {"type": "clip_skip", "skipped_layers": 1},
+        "text": {"type": "string", "value": "a red frog"},
+        "yes": {"type": "compel", "prompt": ""},
+        "no": {"type": "compel", "prompt": "blurry"},
+        "all": {"type": "collect", "item": None, "collection": []},
+        "seed": {"type": "integer", "value": 4},
+        "noise": {"type": "noise", "seed": 0, "width": 32, "height": 32, "use_cpu": True},
+        "denoise": {
+            "type": "denoise_latents",
+            "steps": 4,
+            "cfg_scale": 7.5,
+            "denoising_start": 0,
+            "denoising_end": 1,
+            "scheduler": "dpmpp_2m_k",
+            "cfg_rescale_multiplier": 0,
+        },
+        "image": {"type": "l2i", "is_intermediate": False, "use_cache": True},
+    },
+    "edges": [
+        _edge("model.unet", "lora.unet"),
+        _edge("model.clip", "lora.clip"),
+        _edge("lora.clip", "skip.clip"),
+        _edge("skip.clip", "yes.clip"),
+        _edge("skip.clip", "no.clip"),
+        _edge("text.value", "yes.prompt"),
+        _edge("yes.conditioning", "all.item"),
+        _edge("seed.value", "noise.seed"),
+        _edge("all.collection", "denoise.positive_conditioning"),
+        _edge("no.conditioning", "denoise.negative_conditioning"),
+        _edge("noise.noise", "denoise.noise"),
+        _edge("lora.unet", "denoise.unet"),
+        _edge("denoise.latents", "image.latents"),
+        _edge("model.vae", "image.vae"),
+    ],
+}
 
 
 def png_with(path: Path, **texts: str | dict[str, Any]) -> Path:

@@ -1,39 +1,40 @@
 """Processes that start in milliseconds, because torch is already imported.
 
-``Nursery`` talks to a process that has imported everything and may have loaded a model. That
-process forks a child for each command or script. For files, locks and signals, the child is a
-separate process like any other.
+``Nursery`` talks to a process that has imported everything and may have loaded a model: see
+``forking.py``. That process forks a child for each command or script. For files, pipes, locks and
+signals, the child is a separate process like any other.
 """
 
+import fcntl
 import json
 import os
-import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
+
+PATIENCE = 300.0  # seconds
+_FORKING = Path(__file__).with_name("forking.py")
 
 
 class Nursery:
-    """Each child runs ``sdloop`` with the arguments it is given; its stdout goes to a file.
+    """Each child runs ``sdloop`` with the arguments it is given.
 
-    ``model`` is the one that all commands use, loaded once.
+    All of pytest's workers share the process that imports; ``place`` is a folder that they share.
     """
 
-    def __init__(self, model: Path | None = None) -> None:
-        self.known: dict[int, tuple[dict[str, bytes], float]] = {}
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, *([] if model is None else [str(model)])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        )
-        assert self._ask({"ready": True}) is True
+    def __init__(self, place: Path) -> None:
+        self.command = [sys.executable, __file__, str(place)]  # a shell's ``sdloop``
+        self._line = _connected(place)
+        self._line.settimeout(PATIENCE)
+        self._answers = self._line.makefile(encoding="utf-8")
 
     def __enter__(self) -> Self:
         return self
@@ -41,29 +42,21 @@ class Nursery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(60)
+        self._answers.close()
+        self._line.close()
+
+    def keep(self, model: Path) -> None:
+        """Load a model that no test changes once for all children."""
+        self._ask({"keep": str(model)})
 
     def start(self, arguments: Sequence[str], folder: Path, log: Path) -> int:
-        """The number of a new child, at work in ``folder``."""
-        return self._start(list(arguments), folder, log)
-
-    def script(
-        self, path: Path, arguments: Sequence[str], folder: Path
-    ) -> subprocess.CompletedProcess[str]:
-        """``python path arguments``, run to its end in ``folder``."""
-        with tempfile.TemporaryDirectory() as logs:
-            log = Path(logs, "out")
-            child = self._start(list(arguments), folder, log, script=str(path))
-            code = self.wait(child)
-            errors = log.with_name("out.err").read_text(encoding="utf-8")
-            printed = log.read_text(encoding="utf-8")
-        return subprocess.CompletedProcess([str(path), *arguments], code, printed, errors)
-
-    def _start(self, arguments: list[str], folder: Path, log: Path, **more: str) -> int:
-        request = {"run": arguments, "folder": str(folder), "log": str(log), **more}
-        return int(self._ask(request | {"environment": dict(os.environ)}))
+        """The number of a new child, at work in ``folder``; it prints into files."""
+        with ExitStack() as files:
+            out, errors = (
+                files.enter_context(path.open("ab"))
+                for path in (log, log.with_name(f"{log.name}.err"))
+            )
+            return self.child({"run": [*arguments], "folder": str(folder)}, out, errors)
 
     def wait(self, child: int) -> int:
         """How it ended: its exit code, or minus the signal's number."""
@@ -72,69 +65,118 @@ class Nursery:
     def run(self, arguments: Sequence[str], folder: Path, log: Path) -> int:
         return self.wait(self.start(arguments, folder, log))
 
-    def _ask(self, request: dict[str, Any]) -> Any:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+    def open(
+        self, *arguments: str, stdin: str | int = "", folder: Path | None = None, **more: str
+    ) -> "Child":
+        """``sdloop arguments``, whose stdout is a pipe; ``stdin`` is its text or a descriptor.
+
+        ``more`` are variables of its environment.
+        """
+        return self._open({"run": [*arguments], "more": more}, stdin, folder)
+
+    def sdloop(
+        self, *arguments: str, stdin: str | int = "", folder: Path | None = None, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        """The same, run to its end."""
+        return self.open(*arguments, stdin=stdin, folder=folder, **more).end()
+
+    def script(
+        self, path: Path, arguments: Sequence[str], folder: Path
+    ) -> subprocess.CompletedProcess[str]:
+        """``python path arguments``, run to its end in ``folder``."""
+        return self._open({"run": [*arguments], "script": str(path)}, "", folder).end()
+
+    def _open(self, request: dict[str, Any], stdin: str | int, folder: Path | None) -> "Child":
+        errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as typed:
+            if isinstance(stdin, str):
+                typed.write(stdin)
+                typed.seek(0)
+            ours, theirs = os.pipe()
+            with os.fdopen(theirs, "wb") as out:
+                pid = self.child(
+                    request | {"folder": str(folder or Path.cwd())},
+                    *(out, errors, typed if isinstance(stdin, str) else stdin),
+                )
+        return Child(nursery=self, pid=pid, stdout=os.fdopen(ours, encoding="utf-8"), stderr=errors)
+
+    def child(
+        self,
+        request: dict[str, Any],
+        out: IO[Any] | int,
+        errors: IO[Any] | int,
+        typed: IO[Any] | int | None = None,
+    ) -> int:
+        """The number of a child that has these as its streams."""
+        with Path(os.devnull).open("rb") as nothing:
+            streams = [nothing if typed is None else typed, out, errors]
+            numbers = [one if isinstance(one, int) else one.fileno() for one in streams]
+            environment = {**os.environ, **request.pop("more", {})}
+            return int(self._ask(request | {"environment": environment}, numbers))
+
+    def _ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> Any:
+        self._line.sendall(json.dumps(request).encode() + b"\n")
+        if descriptors:
+            socket.send_fds(self._line, [b"."], descriptors)
+        return json.loads(self._answers.readline())
 
 
-def _serve(model: Path | None) -> None:
-    import torch
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """A running ``sdloop``, as ``subprocess.Popen`` has it."""
 
-    import sdloop.cli.make.batch_run
-    import sdloop.pipeline.generate  # what a child would import
-    import sdloop.pipeline.loaded_model
-    from sdloop.models.checkpoint.find import find_checkpoint
-    from sdloop.models.components.load import load_components
+    nursery: Nursery
+    pid: int
+    stdout: IO[str]
+    stderr: IO[str]
 
-    torch.set_num_threads(1)
-    if model is not None:
-        components = load_components(find_checkpoint(str(model)))
-        sdloop.cli.make.batch_run.loaded = lambda checkpoint, command: components
-    for line in sys.stdin:
-        request = json.loads(line)
-        answer: Any = True
-        if "run" in request:
-            answer = os.fork()
-            if answer == 0:
-                _be_child(request)
-        elif "wait" in request:
-            answer = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
-        print(json.dumps(answer), flush=True)
+    def send_signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def end(self) -> subprocess.CompletedProcess[str]:
+        """Wait until it has ended; what it printed since ``stdout`` was read."""
+        printed = "" if self.stdout.closed else self.stdout.read()
+        code = self.nursery.wait(self.pid)
+        self.stderr.seek(0)
+        self.stdout.close()
+        with self.stderr:
+            return subprocess.CompletedProcess([], code, printed, self.stderr.read())
 
 
-def _be_child(request: dict[str, Any]) -> None:
-    from sdloop.cli import app
-
-    os.chdir(request["folder"])
-    os.environ.clear()
-    os.environ.update(request["environment"])
-    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(os.open(request["log"] + ".err", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    code = 1
-    try:
-        if "script" in request:
-            sys.argv = [request["script"], *request["run"]]
-            sys.path[0] = str(Path(request["script"]).parent)
-            runpy.run_path(request["script"], run_name="__main__")
-            code = 0
-        else:
-            app(request["run"], prog_name="sdloop")
-    except SystemExit as ending:
-        code = int(ending.code or 0)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
+def _connected(place: Path) -> socket.socket:
+    """A connection with the process that forks, which is started unless it is there."""
+    path, line = str(place / "nursery"), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with (place / "nursery.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-        finally:  # whatever happens, a child must not go on as its parent
-            os._exit(code)
+            line.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            Path(path).unlink(missing_ok=True)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+                listener.bind(path)
+                listener.listen()
+                subprocess.Popen(
+                    [sys.executable, str(_FORKING), str(listener.fileno()), lock.name],
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, _roots()))},
+                    pass_fds=[listener.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
+            line.connect(path)
+    return line
+
+
+def _roots() -> tuple[Path, Path]:
+    return _FORKING.parents[2], _FORKING.parents[1]
+
+
+def main() -> int:
+    """``forked.py PLACE ARGUMENTS``: a child that has the streams of this process."""
+    with Nursery(Path(sys.argv[1])) as nursery:
+        request = {"run": sys.argv[2:], "folder": str(Path.cwd())}
+        code = nursery.wait(nursery.child(request, 1, 2, 0))
+    return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    sys.exit(main())

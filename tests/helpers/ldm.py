@@ -22,6 +22,7 @@ _RESNET = {
 _UNET = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
+    "time_embedding.cond_proj": "time_embed.cond_proj",
     "add_embedding.linear_1": "label_emb.0.0",
     "add_embedding.linear_2": "label_emb.0.2",
     "conv_in": "input_blocks.0.0",
@@ -67,24 +68,30 @@ def _replaced(name: str, pairs: Mapping[str, str]) -> str:
 
 def ldm_tensors(components: Components) -> dict[str, Tensor]:
     """All tensors under the names that the training code of the family gave them."""
-    step = components.unet.config.layers_per_block + 1
     unet = components.unet.state_dict()
-    attends = {name.split(".attentions")[0] for name in unet if ".attentions" in name}
-    tensors = {
-        f"model.diffusion_model.{_unet_name(name, step, attends)}": tensor
-        for name, tensor in unet.items()
-    }
+    names = ldm_unet_names(components)
+    tensors = {f"model.diffusion_model.{names[name]}": tensor for name, tensor in unet.items()}
     tensors |= {f"first_stage_model.{n}": t for n, t in ldm_vae(components).items()}
     text = components.text_encoder.state_dict()
     if components.text_encoder_2 is not None:
         start = "conditioner.embedders.0.transformer.text_model."
         tensors |= _named(start, text)
         tensors |= _open_clip("conditioner.embedders.1.model.", components.text_encoder_2)
+    elif components.scores:
+        tensors |= _open_clip("conditioner.embedders.0.model.", components.text_encoder)
     elif components.unet.config.use_linear_projection:
         tensors |= _open_clip("cond_stage_model.model.", components.text_encoder)
     else:
         tensors |= _named("cond_stage_model.transformer.text_model.", text)
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def ldm_unet_names(components: Components) -> dict[str, str]:
+    """The names of the UNet's tensors in diffusers → those in the training code."""
+    step = components.unet.config.layers_per_block + 1
+    unet = components.unet.state_dict()
+    attends = {name.split(".attentions")[0] for name in unet if ".attentions" in name}
+    return {name: _unet_name(name, step, attends) for name in unet}
 
 
 def _named(start: str, text: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -96,18 +96,23 @@ def save_kohya(pairs: Pairs, path: Path, *, names: Mapping[str, str] | None = No
 
 def kohya_tensors(pairs: Pairs, names: Mapping[str, str]) -> dict[str, Tensor]:
     two = "text_encoder_2" in pairs
-    starts = {"unet": "lora_unet", "text_encoder": "lora_te1" if two else "lora_te"}
     tensors = {}
     for part, layers in pairs.items():
         for layer, (down, up) in layers.items():
-            named = _long(part, layer)
-            for ours, theirs in names.items():
-                named = named.replace(ours, theirs)
-            name = f"{starts.get(part, 'lora_te2')}_{named.replace('.', '_')}"
+            name = kohya_layer(part, layer, two=two, names=names)
             tensors[f"{name}.lora_down.weight"] = down
             tensors[f"{name}.lora_up.weight"] = up
             tensors[f"{name}.alpha"] = torch.tensor(ALPHA)
     return tensors
+
+
+def kohya_layer(part: str, layer: str, *, two: bool, names: Mapping[str, str]) -> str:
+    """How kohya calls a layer of a model with one text encoder or ``two``."""
+    starts = {"unet": "lora_unet", "text_encoder": "lora_te1" if two else "lora_te"}
+    named = _long(part, layer)
+    for ours, theirs in names.items():
+        named = named.replace(ours, theirs)
+    return f"{starts.get(part, 'lora_te2')}_{named.replace('.', '_')}"
 
 
 def _long(part: str, layer: str) -> str:

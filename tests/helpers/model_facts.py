@@ -14,7 +14,14 @@ class Model:
     paints: bool = False
     max_noise_level: int | None = None
     reads_twice: bool = False
+    refines: bool = False
+    sees_depth: bool = False
+    estimates_depth: bool = False
+    edits: bool = False
     guidance_scale: float = 7.5
+    steps: int = 25
+    embeds_guidance: bool = False
+    usual_fields: dict[str, Any] = dataclasses.field(default_factory=dict)
     text_layers: int = 2
     text_widths: tuple[int, ...] = (32,)
     scheduler_config: dict[str, Any] = dataclasses.field(

@@ -1,5 +1,6 @@
 """diffusers' pipelines with our Components, to compare their pictures with ours."""
 
+from dataclasses import replace
 from typing import Any
 
 import diffusers
@@ -88,6 +89,18 @@ def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
             )
         )
     which = (recipe.image is not None) + (recipe.mask is not None)
+    if components.scores:
+        modules |= {"text_encoder": None, "tokenizer": None}
+        kind = (StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline)[which > 1]
+        pipe = kind(
+            **modules,
+            tokenizer_2=components.tokenizer,
+            text_encoder_2=components.text_encoder,
+            requires_aesthetics_score=True,
+            force_zeros_for_empty_prompt=components.force_zeros_for_empty_prompt,
+            add_watermarker=False,
+        )
+        return _quiet(pipe)
     if components.text_encoder_2 is None:
         kind = (
             StableDiffusionPipeline,
@@ -164,8 +177,23 @@ def reference(
         options |= {name: size and size[::-1] for name, size in sizes.items()}
         options["crops_coords_top_left"] = recipe.crop_top_left or (0, 0)
         options |= {"prompt_2": recipe.prompt_2, "negative_prompt_2": recipe.negative_prompt_2}
+    if components.refiner is not None:
+        latents = pipe(**options, denoising_end=recipe.refiner_start).images
+        as_image = replace(recipe, image=recipe.image or "the latents")
+        pipe = pipeline(components.refiner, as_image, seeds)
+        options = _for_refiner(options, recipe, latents)
     latents = pipe(**options).images
     return latents, _pictures(pipe, latents) if pixels else []
+
+
+def _for_refiner(options: dict[str, Any], recipe: Recipe, latents: Tensor) -> dict[str, Any]:
+    """The options of the second call; the generators are those of the first and go on drawing."""
+    options = options | {"image": latents, "denoising_start": recipe.refiner_start}
+    scores = ("aesthetic_score", "negative_aesthetic_score")
+    options |= {n: getattr(recipe, n) for n in scores if getattr(recipe, n) is not None}
+    if recipe.mask is None:
+        options = {n: value for n, value in options.items() if n not in ("width", "height")}
+    return options
 
 
 def _enlarged(

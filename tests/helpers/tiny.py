@@ -23,6 +23,9 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    DPTConfig,
+    DPTForDepthEstimation,
+    DPTImageProcessor,
 )
 
 import sdloop
@@ -194,12 +197,73 @@ def tiny_sdxl(seed: int = 0) -> Components:
         )
 
 
+def tiny_refiner(seed: int = 0) -> Components:
+    """SDXL's refiner: the second text encoder alone, and a UNet that is told an aesthetic score."""
+    with _seeded(seed):
+        return Components(
+            tokenizer=tiny_tokenizer("!"),
+            text_encoder=CLIPTextModelWithProjection(_text_config(hidden_act="gelu")).eval(),
+            unet=_unet(
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                attention_head_dim=(2, 4),
+                transformer_layers_per_block=2,
+                use_linear_projection=True,
+                addition_embed_type="text_time",
+                addition_time_embed_dim=8,
+                projection_class_embeddings_input_dim=WIDTH + 5 * 8,
+            ).eval(),
+            vae=_vae(force_upcast=True, scaling_factor=0.13025).eval(),
+            scheduler_config=EULER,
+            scores=True,
+        )
+
+
+def with_guidance_input(components: Components, seed: int = 1) -> Components:
+    """The same with a UNet that takes the guidance scale as an input, as LCM's do."""
+    with _seeded(seed):
+        unet = UNet2DConditionModel.from_config(components.unet.config, time_cond_proj_dim=17)
+    return replace(components, unet=unet.eval())
+
+
 def tiny_inpaint(family: str, seed: int = 0) -> Components:
     """An inpainting model of "sd1", "sd2" or "sdxl": its UNet sees a mask and what it leaves."""
     ordinary = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}[family](seed)
     with _seeded(seed + 1):
         unet = UNet2DConditionModel.from_config(ordinary.unet.config, in_channels=9).eval()
     return replace(ordinary, unet=unet)
+
+
+def tiny_pix2pix(family: str, seed: int = 0) -> Components:
+    """InstructPix2Pix of "sd1", "sd2" or "sdxl": its UNet also sees the picture to edit."""
+    ordinary = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}[family](seed)
+    with _seeded(seed + 1):
+        unet = UNet2DConditionModel.from_config(ordinary.unet.config, in_channels=8).eval()
+    return replace(ordinary, unet=unet)
+
+
+def tiny_depth(seed: int = 0) -> Components:
+    """Stable Diffusion 2's depth model: a fifth channel, and DPT, which looks at 32x32 pixels."""
+    ordinary = tiny_sd2(seed)
+    config = DPTConfig(
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=64,
+        image_size=32,
+        patch_size=8,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8, 16, 24, 32],
+        fusion_hidden_size=16,
+    )
+    with _seeded(seed + 1):
+        return replace(
+            ordinary,
+            unet=UNet2DConditionModel.from_config(ordinary.unet.config, in_channels=5).eval(),
+            depth_estimator=DPTForDepthEstimation(config).eval(),
+            depth_processor=DPTImageProcessor(size={"height": 32, "width": 32}),
+            scheduler_config=PNDM,
+        )
 
 
 def tiny_upscaler(seed: int = 0) -> Components:
@@ -246,7 +310,7 @@ def save_diffusers_folder(
     components: Components, folder: Path, *, variant: str | None = None, shards: str | None = None
 ) -> Path:
     """Write ``components`` as diffusers' pipelines do; ``shards`` is the largest file's size."""
-    sdxl = components.text_encoder_2 is not None
+    sdxl = components.takes_sizes
     upscales = components.low_res_scheduler_config is not None
     task = "Inpaint" if components.paints else "Upscale" if upscales else ""
     index: dict[str, Any] = {
@@ -254,6 +318,11 @@ def save_diffusers_folder(
         "_diffusers_version": "0.42.1",
         "scheduler": ["diffusers", components.scheduler_config["_class_name"]],
     }
+    if components.scores:
+        index |= {
+            "requires_aesthetics_score": True,
+            "_class_name": "StableDiffusionXLImg2ImgPipeline",
+        }
     if sdxl:
         index["force_zeros_for_empty_prompt"] = components.force_zeros_for_empty_prompt
     else:
@@ -268,11 +337,20 @@ def save_diffusers_folder(
         part = getattr(components, name)
         if part is None:
             continue
+        if components.scores and name.startswith(("tokenizer", "text_encoder")):
+            index[name] = [None, None]
+            name, library = f"{name}_2", _LIBRARIES[f"{name}_2"]
         index[name] = library
         if name.startswith("tokenizer"):
             part.save_pretrained(folder / name)
         else:
             part.save_pretrained(folder / name, variant=variant, **options)
+    if components.depth_estimator is not None:
+        index["_class_name"] = "StableDiffusionDepth2ImgPipeline"
+        index["depth_estimator"] = ["transformers", "DPTForDepthEstimation"]
+        index["feature_extractor"] = ["transformers", "DPTFeatureExtractor"]
+        components.depth_estimator.save_pretrained(folder / "depth_estimator")
+        components.depth_processor.save_pretrained(folder / "feature_extractor")
     write_json(folder / "scheduler" / "scheduler_config.json", components.scheduler_config)
     write_json(folder / "model_index.json", index)
     return folder

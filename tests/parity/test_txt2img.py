@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.crossings import EDM, FAMILIES, NAMES, PACED, SPACED, STEPPING, formula
+from helpers.crossings import (
+    EDM,
+    FAMILIES,
+    NAMES,
+    PACED,
+    SPACED,
+    STEPPING,
+    formula,
+    whole_or_stepping,
+)
 from helpers.parity import reference
 from helpers.tiny import tiny_sd1
 
@@ -43,7 +52,8 @@ def assert_equal(components: Components, wanted: Recipe, seeds: tuple[int, ...] 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("scheduler", NAMES)
 def test_every_scheduler(family: str, scheduler: str) -> None:
-    assert_equal(FAMILIES[family](), recipe(scheduler=scheduler, negative_prompt="a dog"))
+    components = whole_or_stepping(scheduler, family, FAMILIES, STEPPING)
+    assert_equal(components, recipe(scheduler=scheduler, negative_prompt="a dog"))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 20])
@@ -83,7 +93,6 @@ def test_everything_crossed(family: str, steps: int, guidance_scale: float) -> N
 @pytest.mark.parametrize(
     "settings",
     [
-        {"negative_prompt": "a dog"},
         {"negative_prompt": ""},
         {"prompt": ""},
         {"guidance_rescale": 0.7},
@@ -97,7 +106,7 @@ def test_everything_crossed(family: str, steps: int, guidance_scale: float) -> N
 )
 @pytest.mark.parametrize("family", FAMILIES)
 def test_settings(family: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    components = FAMILIES[family]()
+    components = (FAMILIES if "width" in settings else STEPPING)[family]()
     if "clip_skip" in settings and not hasattr(components.text_encoder, "text_model"):
         # diffusers 0.42 looks for the layer norm where transformers had it before 5.6.
         encoder = components.text_encoder
@@ -129,18 +138,18 @@ def test_several_pictures_at_once(family: str, scheduler: str) -> None:
     ids=str,
 )
 def test_sizes_that_sdxl_is_told(sizes: dict[str, Any]) -> None:
-    assert_equal(FAMILIES["sdxl"](), recipe(**sizes))
+    assert_equal(STEPPING["sdxl"](), recipe(**sizes))
 
 
 def test_sdxl_without_forced_zeros() -> None:
-    components = replace(FAMILIES["sdxl"](), force_zeros_for_empty_prompt=False)
+    components = replace(STEPPING["sdxl"](), force_zeros_for_empty_prompt=False)
     assert_equal(components, recipe())
-    forced = generate(FAMILIES["sdxl"](), recipe())[0]
+    forced = generate(STEPPING["sdxl"](), recipe())[0]
     assert not torch.equal(forced.latents, generate(components, recipe())[0].latents)
 
 
 def changed(family: str, **config: Any) -> Components:
-    components = FAMILIES[family]()
+    components = STEPPING[family]()
     return replace(components, scheduler_config={**components.scheduler_config, **config})
 
 
@@ -179,9 +188,10 @@ def test_edm(scheduler: str, prediction: str) -> None:
         "sigma_data": 0.5,
         "prediction_type": prediction,
     }
-    components = replace(FAMILIES["sdxl"](), scheduler_config=config)
-    assert_equal(components, recipe(scheduler=scheduler))
-    assert_equal(components, recipe(steps=2, guidance_scale=1))
+    whole = replace(FAMILIES["sdxl"](), scheduler_config=config)
+    assert_equal(whole, recipe(scheduler=scheduler))
+    stepping = replace(STEPPING["sdxl"](), scheduler_config=config)
+    assert_equal(stepping, recipe(steps=2, guidance_scale=1))
 
 
 # What cannot be equal, or cannot run.

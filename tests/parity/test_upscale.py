@@ -1,15 +1,14 @@
 """Upscaled pictures are bit-equal to diffusers' pipelines combined by hand."""
 
-import functools
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from helpers.crossings import FAMILIES, STEPPING, whole_or_stepping
 from helpers.parity import reference
 from helpers.pictures import sketch
-from helpers.tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 from PIL import Image
 from torch.nn.functional import interpolate
 
@@ -20,8 +19,6 @@ from sdloop.pipeline.generate import generate, stream
 from sdloop.pipeline.picture import Picture
 from sdloop.recipe.recipe import Recipe
 
-FAMILIES = {name: functools.cache(make) for name, make in
-            {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}.items()}  # fmt: skip
 SCHEDULERS = ["euler", "euler-a", "heun", "ddim", "dpmpp-2m"]
 
 
@@ -39,7 +36,7 @@ def assert_same(picture: Picture, latents: Any, image: Image.Image) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_a_scaled_picture_is_img2img_of_the_enlarged_one(family: str, scheduler: str) -> None:
-    components = FAMILIES[family]()
+    components = whole_or_stepping(scheduler, family, FAMILIES, STEPPING)
     small = sketch(32, 24)
     shown = InputImage(name="sketch", sha256="0" * 64, image=small)
     wanted = recipe(scheduler=scheduler, image="sketch", factor=2)
@@ -62,7 +59,7 @@ def by_hand(components: Components, wanted: Recipe, seed: int) -> tuple[Any, Ima
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_both_stages_at_once_are_the_two_by_hand(family: str, scheduler: str) -> None:
-    components = FAMILIES[family]()
+    components = whole_or_stepping(scheduler, family, FAMILIES, STEPPING)
     wanted = recipe(scheduler=scheduler, width=32, height=24, hires=2)
     (picture,) = generate(components, wanted)
     assert_same(picture, *by_hand(components, wanted, 7))

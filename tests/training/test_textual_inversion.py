@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.forked import Nursery
 from helpers.tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 from PIL import Image
 from safetensors import safe_open
@@ -197,7 +198,10 @@ def test_the_held_out_loss_falls_and_the_word_can_be_used(tmp_path: Path) -> Non
     assert made.exit_code == 0, made.stderr
 
 
-def test_resume_gives_the_same_file(tiny_model: Path, tmp_path: Path) -> None:
+def test_resume_gives_the_same_file(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdloop.training.loss.LEVELS", 2)
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
     quick = ("--batch-size", 1, "-q", "-m", tiny_model)
     for flags in (("-o", whole, "--steps", 4), ("-o", parts, "--steps", 2)):
@@ -212,24 +216,28 @@ def test_resume_gives_the_same_file(tiny_model: Path, tmp_path: Path) -> None:
     assert "steps must be more than the 4 steps done, got 4" in done.stderr
 
 
-def test_interrupted_it_keeps_what_was_learned(tiny_model: Path, tmp_path: Path) -> None:
+def test_interrupted_it_keeps_what_was_learned(
+    tiny_model: Path, tmp_path: Path, nursery: Nursery
+) -> None:
     file = tmp_path / "penguin.safetensors"
-    command = [sys.executable, "-m", "sdloop", "train-embedding", str(PENGUIN / "pictures")]
     flags = ["--token", "<p>", "--init", "man", "--batch-size", "1", "--steps", "100000"]
     ends = ["--save-every", "1", "-m", str(tiny_model), "-o", str(file)]
-    process = subprocess.Popen([*command, *flags, *ends], stderr=subprocess.PIPE, text=True)
+    process = nursery.open("train-embedding", str(PENGUIN / "pictures"), *flags, *ends)
     state = file.with_suffix(".training.safetensors")
     waited = time.monotonic() + 120
     while not state.exists() and time.monotonic() < waited:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
-    assert "the result so far is saved, --resume continues" in told
+    done = process.end()
+    assert done.returncode == 130, done.stderr
+    assert "the result so far is saved, --resume continues" in done.stderr
     assert note_in(file)["step"] == note_in(state)["step"] >= 1
 
 
-def test_sdxl_writes_both_its_words_and_their_token(tiny_sdxl_model: Path, tmp_path: Path) -> None:
+def test_sdxl_writes_both_its_words_and_their_token(
+    tiny_sdxl_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdloop.training.loss.LEVELS", 2)
     file = tmp_path / "word.safetensors"
     flags = ["--token", "<p>", "--init", "man", "--steps", "1", "-m", str(tiny_sdxl_model), "-q"]
     command = ["train-embedding", str(PENGUIN / "held-out"), *flags, "-o", str(file)]

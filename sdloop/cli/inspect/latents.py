@@ -1,28 +1,12 @@
 """``sdloop inspect latents``: a picture's latents, and what the VAE loses."""
 
-import json
-import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
-from sdloop.cli.inspect.shared import (
-    SheetOptions,
-    asked,
-    ready,
-    sheet_path,
-    without_loras,
-    write_sheet,
-)
-from sdloop.cli.make.image_files import image_opener
-from sdloop.cli.options.groups import given, option, with_options
+from sdloop.cli.options.groups import option, with_options
 from sdloop.cli.options.image import ImageArgument
 from sdloop.cli.options.model import ModelOptions
-from sdloop.cli.terminal.output import emit
+from sdloop.cli.options.sheet import SheetOptions
 from sdloop.errors import SettingError
-from sdloop.images.sheet import sheet
-from sdloop.recipe.parse import parse_pair
-
-if TYPE_CHECKING:
-    from sdloop.inspection.latents import RoundTrip
 
 Json = Annotated[bool, option("Output", "Print the numbers as one line of JSON.", "--json")]
 
@@ -56,44 +40,6 @@ def latents(
     """
     if image is None:
         raise SettingError("image must be given, as in: sdloop inspect latents photo.png")
-    path = sheet_path(out, "latents.png")
-    fields = {"prompt": "", "image": image, **given(model)}
-    if size is not None:
-        fields["width"], fields["height"] = parse_pair("size", size)
-    settings, wanted = asked(fields, seed=0, quiet=True)
-    components, recipe = ready(without_loras(wanted), settings)
-    from sdloop.inspection.latents import channel_images, round_trip
-    from sdloop.pipeline.input_images import canvas_of
+    from sdloop.cli.inspect.figures.latents import show_latents
 
-    trip = round_trip(components.vae, canvas_of(recipe, image_opener()).image)
-    factor = components.vae_factor
-    channels = [
-        channel.resize((channel.width * factor, channel.height * factor), 0)
-        for channel in channel_images(trip.latents)
-    ]
-    labels = ["picture", "there and back", "error x4"]
-    labels += [f"channel {number}" for number in range(len(channels))]
-    row = [trip.picture, trip.back, trip.error, *channels]
-    write_sheet(sheet([row], columns=labels), path, out)
-    if json_lines:
-        emit(json.dumps(_numbers(trip)))
-    elif not out.quiet:
-        emit(_sentence(trip))
-
-
-def _numbers(trip: "RoundTrip") -> dict[str, Any]:
-    return {
-        "width": trip.picture.width,
-        "height": trip.picture.height,
-        "latents": list(trip.latents.shape),
-        "compression": trip.compression,
-        "psnr": trip.psnr if math.isfinite(trip.psnr) else "inf",
-    }
-
-
-def _sentence(trip: "RoundTrip") -> str:
-    channels, height, width = trip.latents.shape
-    return (
-        f"{trip.picture.width}x{trip.picture.height}x3 numbers become {width}x{height}x{channels}, "
-        f"{trip.compression:.3g} times fewer; the decoded picture has a PSNR of {trip.psnr:.1f} dB"
-    )
+    show_latents(image, size, model, out, json_lines=json_lines)

@@ -1,9 +1,8 @@
 """What the inspect commands share: a Recipe from flags, its model, and saving the sheet."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from sdloop.animation.write import check_moving
 from sdloop.batch.command_settings import CommandSettings
@@ -12,11 +11,12 @@ from sdloop.batch.seeds import random_seed
 from sdloop.batch.settings import Settings
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.model import loaded
-from sdloop.cli.options.groups import option
+from sdloop.cli.options.sheet import SheetOptions
 from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists, check_writable, write_whole
+from sdloop.metadata.sheets import sheet_png
 from sdloop.pipeline.resolve import Resolver
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_local
@@ -25,30 +25,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from sdloop.models.components.load import Components
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SheetOptions:
-    """Where to save the sheet."""
-
-    output: Annotated[
-        str | None,
-        option("Output", "PNG file for the sheet.", *("--output", "-o"), metavar="FILE"),
-    ] = None
-    overwrite: Annotated[bool, option("Output", "Overwrite an existing file.", "--overwrite")] = (
-        False
-    )
-    quiet: Annotated[
-        bool, option("Output", "Print nothing but errors to stderr.", *("--quiet", "-q"))
-    ] = False
-
-
-Seed = Annotated[
-    int | None,
-    option(
-        "Picture", "Random seed. Default: a random one, which is printed.", "--seed", metavar="N"
-    ),
-]
 
 
 def sheet_path(options: SheetOptions, default: str, *, moving: tuple[str, ...] = ()) -> Path:
@@ -73,13 +49,11 @@ def sheet_path(options: SheetOptions, default: str, *, moving: tuple[str, ...] =
     return path
 
 
-def write_sheet(image: "Image", path: Path, options: SheetOptions) -> None:
-    """Write the sheet and print its path."""
-    import io
-
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    write_whole(path, file.getvalue(), exists=exists(options))
+def write_sheet(
+    image: "Image", path: Path, options: SheetOptions, pictures: Sequence[Path] = ()
+) -> None:
+    """Write the sheet, which shows these ``pictures``, and print its path."""
+    write_whole(path, sheet_png(image, pictures), exists=exists(options))
     emit(str(path))
 
 

@@ -1,37 +1,12 @@
 """``sdloop inspect steps``: the latents and the predicted picture at each step."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from sdloop.animation.write import write_moving
-from sdloop.cli.inspect.shared import (
-    Seed,
-    SheetOptions,
-    asked,
-    exists,
-    ready,
-    sheet_path,
-    write_sheet,
-)
-from sdloop.cli.options.groups import given, option, with_options
+from sdloop.cli.options.groups import option, with_options
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
-from sdloop.cli.options.recipe_fields import recipe_settings
-from sdloop.cli.terminal.output import emit
+from sdloop.cli.options.sheet import STEPS, Seed, SheetOptions
 from sdloop.errors import SettingError
-from sdloop.images.sheet import sheet
-from sdloop.recipe.recipe import Recipe
-from sdloop.rules import check_whole
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from sdloop.inspection.steps import StepImages
-
-_COLUMNS = 9  # the default width of a sheet
-_MOVING = (".gif", ".webp", ".mp4")
-_SECONDS, _LAST_SECONDS = 0.16, 2.0  # how long a frame is shown
 
 
 @with_options
@@ -44,7 +19,7 @@ def steps(
         int | None,
         option(
             "Picture",
-            f"Show only every N-th step, and the last. Default: at most {_COLUMNS} steps.",
+            f"Show only every N-th step, and the last. Default: at most {STEPS} steps.",
             "--every",
             metavar="N",
         ),
@@ -63,45 +38,6 @@ def steps(
     """
     if prompt is None:
         raise SettingError('prompt must be given, as in: sdloop inspect steps "a frog on stilts"')
-    path = sheet_path(out, "steps.png", moving=_MOVING)
-    moves = path.suffix.lower() in _MOVING
-    flags = {"prompt": prompt, **given(model), **recipe_settings(recipe)}
-    settings, fields = asked(flags, seed=seed, quiet=out.quiet)
-    wanted = Recipe.from_dict(fields)
-    if every is not None:
-        check_whole("every", every, 1, wanted.steps)
-    components, resolved = ready(wanted, settings)
-    from sdloop.inspection.steps import step_images
-    from sdloop.loop import Step
-    from sdloop.pipeline.generate import stream
+    from sdloop.cli.inspect.figures.steps import show_steps
 
-    stride = 1 if moves and every is None else every
-    seen = []
-    for event in stream(components, resolved):
-        if isinstance(event, Step) and _shown(event.index, event.total, stride):
-            seen.append(step_images(components.vae, event))
-    if moves:
-        _write_moving(seen, path, out)
-        return
-    grid = [[one.latents for one in seen], [one.denoised for one in seen]]
-    labels = [one.label for one in seen]
-    write_sheet(sheet(grid, columns=labels, rows=["latents", "denoised"]), path, out)
-
-
-def _write_moving(seen: "Sequence[StepImages]", path: Path, out: SheetOptions) -> None:
-    durations = [_SECONDS] * (len(seen) - 1) + [_LAST_SECONDS]
-    write_moving(path, _frames(seen), durations=durations, exists=exists(out))
-    emit(str(path))
-
-
-def _frames(seen: "Sequence[StepImages]") -> "Iterator[Image]":
-    """The pictures side by side, with a label of two lines above them."""
-    for one in seen:
-        step, sigma = one.label.split("\n")
-        labels = [f"latents\n{step}", f"denoised\n{sigma}"]
-        yield sheet([[one.latents, one.denoised]], columns=labels)
-
-
-def _shown(index: int, total: int, every: int | None) -> bool:
-    stride = -(-total // _COLUMNS) if every is None else every
-    return index % stride == 0 or index == total - 1
+    show_steps(prompt, recipe, seed, every, model, out)

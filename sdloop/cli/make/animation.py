@@ -15,9 +15,11 @@ from sdloop.animation.settle import moving_facts
 from sdloop.animation.write import write_moving
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.planned import Planned
+from sdloop.batch.prompts import Prompt
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.animate import MovingOutput
-from sdloop.cli.terminal.notices import tell_steps
+from sdloop.cli.terminal.few_steps import tell_few_steps
+from sdloop.cli.terminal.notices import tell_steps, tell_unlabelled
 from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.terminal.progress import Progress
 from sdloop.errors import INTERRUPTED, FileError
@@ -59,13 +61,15 @@ def make_animation(
     resolved = resolve.for_frames(recipe, animation.input, carry=animation.carry)
     recipe = resolved.recipe
     planned = Planned(
-        recipe=recipe, checkpoint=resolved.checkpoint, picture=None, path=animation.path,
-        exists=animation.exists, output=None, loras=resolved.loras,
+        recipe=recipe, checkpoint=resolved.checkpoint, picture=None, loras=resolved.loras,
+        path=animation.path, exists=animation.exists, prompt=Prompt(settings={}),
     )  # fmt: skip
     if animation.frames is not None:
         check_writable(animation.frames / "0001.png", exists="number")
     if not output.quiet:
         say(f"seed {recipe.seed}")
+        tell_unlabelled(command)
+        tell_few_steps([planned])
         tell_steps([planned])
     run = _Run(planned, animation, command, output)
     try:

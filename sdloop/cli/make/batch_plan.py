@@ -1,21 +1,22 @@
 """Make the plan of ``sdloop batch`` from its flags; the plan is a stream, never all in memory."""
 
-import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sdloop.batch.ahead import AHEAD, check_ahead, check_names
 from sdloop.batch.command_settings import CommandSettings
-from sdloop.batch.cross import Crossing, Fill, Request
+from sdloop.batch.cross import Crossing
 from sdloop.batch.grouping import WINDOW
-from sdloop.batch.learned_words import texts_in, words_for
-from sdloop.batch.loras import with_loras, without_other_tags
-from sdloop.batch.names import exists_rule, naming_of
+from sdloop.batch.learned_words import texts_in
+from sdloop.batch.names import Naming
 from sdloop.batch.planned import Planned
-from sdloop.batch.planning import Complete, Planner
+from sdloop.batch.planning import Planner
 from sdloop.batch.prompts import Prompt
-from sdloop.batch.settings import Settings
+from sdloop.batch.requests import completer, filler
+from sdloop.batch.settings import Settings, merged
+from sdloop.batch.sweep import Axis, shown_fields
 from sdloop.batch.variants import no_wildcards, varies
 from sdloop.batch.wildcards import wildcards
 from sdloop.cli.make.batch_sources import axes_of, check_readers, prompts_of, seeds_for, still_open
@@ -23,6 +24,7 @@ from sdloop.cli.make.run import resolver
 from sdloop.cli.options.batch import PlanOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
+from sdloop.cli.terminal.few_steps import tell_few_steps, tell_presets
 from sdloop.cli.terminal.notices import tell_choices, tell_steps, tell_unknown, tell_unseen
 from sdloop.cli.terminal.output import say
 from sdloop.errors import SettingError
@@ -50,7 +52,7 @@ def plan_of(
     prompts = still_open(prompts_of(arguments, seeds.from_file, axes, settings), explicit)
     head = list(itertools.islice(prompts, AHEAD))
     crossing = Crossing(
-        fill=_filler(settings),
+        fill=filler(settings, Settings.of(flags)),
         seeds=seeds_for(head, axes, settings, seeds),
         # Without --zip, seeds are the innermost axis: all else is resolved once for all seeds.
         axes=[axis for axis in axes if options.zip or axis.name != "seed"],
@@ -60,13 +62,12 @@ def plan_of(
     )
     if len(head) < AHEAD:
         _check_variants(crossing, head, settings, options)
-    swept = tuple(field for axis in axes if len(axis) > 1 for field in axis.fields)
-    planner = Planner(
-        resolver(output, open_image),
-        dataclasses.replace(naming_of(command), swept=swept),
-        complete=_completer(head, crossing, settings, command),
-        exists=lambda own: exists_rule(own, command, overwrite=output.overwrite),
-    )
+    swept = tuple(field for axis in axes if len(axis) > 1 for field in shown_fields(axis))
+    hidden = len(head) == AHEAD or crossing.lookup is not no_wildcards
+    complete = completer(settings, None if hidden else _texts(head, crossing, settings))
+    naming = Naming.of(command, swept=swept)
+    exists = partial(naming.exists, overwrite=output.overwrite)
+    planner = Planner(resolver(output, open_image), naming, exists=exists, complete=complete)
     check_ahead(planner, crossing, head)
     if command.output is not None:
         check_names(planner, crossing, head, command.output)
@@ -74,7 +75,7 @@ def plan_of(
     plan = planner(crossing(itertools.chain(head, prompts)))
     if output.quiet:
         return plan, total
-    return _told(plan, head, crossing, settings, seeds, planner), total
+    return _with_notices(plan, head, crossing, settings, seeds, planner), total
 
 
 def _check_variants(
@@ -95,33 +96,13 @@ def _texts(head: Sequence[Prompt], crossing: Crossing, settings: Settings) -> li
     return texts + [str(v) for axis in crossing.axes if axis.name in PROMPTS for v in axis]
 
 
-def _filler(settings: Settings) -> Fill:
-    """A function that adds the command's settings to those of a prompt and a combination."""
-    below = Settings(recipe={n: v for n, v in settings.recipe.items() if n != "seed"})
-
-    def fill(prompt: Prompt, combination: Mapping[str, Any]) -> dict[str, Any]:
-        swept = Settings(recipe=combination).over(below)
-        return dict(Settings(recipe=prompt.settings).over(swept).recipe)
-
-    return fill
+def _with_axes(sources: Iterable[Mapping[str, Any]], axes: Sequence[Axis]) -> list[dict[str, Any]]:
+    """Each of ``sources`` with each preset that is swept."""
+    presets = [{"preset": value} for axis in axes if axis.name == "preset" for value in axis]
+    return [{**one, **preset} for one in sources for preset in presets or [{}]]
 
 
-def _completer(
-    head: Sequence[Prompt], crossing: Crossing, settings: Settings, command: CommandSettings
-) -> Complete:
-    """A function that gives each Recipe the embeddings and the LoRAs that its prompts use."""
-    texts = _texts(head, crossing, settings)
-    hidden = len(head) == AHEAD or crossing.lookup is not no_wildcards
-    take = words_for(settings, None if hidden else texts)
-
-    def complete(one: Request) -> dict[str, Any]:
-        fields = without_other_tags(take(one.fields, own=one.prompt.settings))
-        return with_loras(fields, command.lora_dir)
-
-    return complete
-
-
-def _told(
+def _with_notices(
     plan: Iterator[Planned],
     head: Sequence[Prompt],
     crossing: Crossing,
@@ -135,6 +116,8 @@ def _told(
     if free:
         numbers = list(itertools.islice(crossing.seeds, 1)) or None
         tell_choices(free, settings, seeds.seed, numbers)
+        tell_presets(_with_axes(merged(free, settings), crossing.axes))
+    tell_few_steps(first)
     tell_steps(first)
     tell_unknown(first)
     tell_unseen(first)

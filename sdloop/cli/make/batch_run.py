@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import typer
 
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.finish import AlreadyThere, Failed, RunTools, Written
-from sdloop.batch.fitting import largest_batch
+from sdloop.batch.fitting import check_equal_cards, largest_batch
 from sdloop.batch.gpu_processes import Message, devices_of, local_device, spread
 from sdloop.batch.planned import Planned
 from sdloop.batch.run import RunOptions, run
@@ -22,11 +22,12 @@ from sdloop.batch.text_input import home
 from sdloop.cli.make.json_line import line_of
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.running import RunningOptions, parse_batch_size, parse_shard
-from sdloop.cli.terminal.batch_progress import Counts, Tally
+from sdloop.cli.terminal.batch_progress import Counts, ProgressLine
 from sdloop.cli.terminal.interrupts import Stopping
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.images.input.read import OpenImage
+from sdloop.models.checkpoint.value import ModelNames
 from sdloop.pipeline.model_names import model_of
 from sdloop.recipe.batchable import shape_of
 
@@ -59,33 +60,36 @@ def run_plan(
             "metadata must be full for a batch, because finished pictures are found by a key in "
             f"their metadata, got {command.metadata}"
         )
-    tally = Tally(counts=Counts(total=total if running.shard is None else None), quiet=quiet)
+    progress = ProgressLine(
+        counts=Counts(total=total if running.shard is None else None), quiet=quiet
+    )
     job = _Job(plan=plan, running=running, open_image=open_image, json_lines=json_lines)
     # Closed even after an error, or its claims on pictures would stay until Python ends.
     with Stopping(quiet=quiet) as stopping, closing(job.events(command, stopping)) as events:
         for kind, _, line in events:
-            _hear(kind, line, tally, show)
+            _hear(kind, line, progress, show)
     if not stopping():
-        tally.counts.finish()
-    tally.end()
+        progress.counts.finish()
+    progress.end()
     if stopping():
         say("interrupted; run the same command again to make the rest")
         raise typer.Exit(INTERRUPTED)
-    if tally.counts.failed:
+    if progress.counts.failed:
         raise BatchError(
-            f"{tally.counts.failed} of the pictures failed; run the same command again to retry "
+            f"{progress.counts.failed} of the pictures failed; run the same command again to retry "
             "them"
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Job:
-    """A plan and how to run it, in this process or in one process per GPU."""
+    """A plan and how to run it, in this process or in one for each of the ``devices``."""
 
     plan: Iterable[Planned]
     running: RunningOptions
     open_image: OpenImage
     json_lines: bool
+    devices: tuple[str, ...] = ()
     began: float = field(default_factory=time.time)
 
     def events(
@@ -97,9 +101,10 @@ class _Job:
             return self.messages(replace(command, device=device), stopping)
         rest = iter(self.plan)
         first = list(itertools.islice(rest, 1))  # prints the plan's notices once, not per process
-        job = replace(self, plan=itertools.chain(first, rest))
+        devices = devices_of(self.running.gpus)
+        job = replace(self, plan=itertools.chain(first, rest), devices=tuple(devices))
         return spread(
-            devices_of(self.running.gpus),
+            devices,
             lambda device: job.messages(replace(command, device=device), stopping),
             stopping,
         )
@@ -114,45 +119,45 @@ class _Job:
         options = RunOptions(
             folder=folder,
             depth=depth,
-            size_for=_sizes(command, self.running, tools),
+            size_for=_sizes(command, self.running, tools, self.devices),
             shard=parse_shard(self.running.shard),
             redo_since=self.began if self.running.redo else None,
         )
         for event in run(self.plan, options, tools, stopping=stopping):
             if isinstance(event, AlreadyThere):
-                yield "there", event.key, ""
+                yield "there", event.planned.key, ""
             elif isinstance(event, Failed):
                 recipe = json.dumps(event.planned.recipe.to_dict(), ensure_ascii=False)
-                yield "failed", event.key, f"{event.error}; its recipe: {recipe}"
+                yield "failed", event.planned.key, f"{event.error}; its recipe: {recipe}"
             elif isinstance(event, Written):
                 line = _json_line(event) if self.json_lines else str(event.path)
-                yield "made", event.key, line
+                yield "made", event.planned.key, line
             elif event.index == 0:
                 yield "begun", "", ""
 
 
-def _hear(kind: str, line: str, tally: Tally, show: Callable[[str], None]) -> None:
+def _hear(kind: str, line: str, progress: ProgressLine, show: Callable[[str], None]) -> None:
     """Count an event, and print its line if it has one."""
-    tally.clear()
+    progress.clear()
     if kind == "begun":
-        tally.begin()
+        progress.begin()
     elif kind == "taken back":
-        tally.counts.add(line, times=-1)
+        progress.counts.add(line, times=-1)
     else:
-        tally.counts.add(kind)
+        progress.counts.add(kind)
     if kind == "made":
         show(line)
     elif kind == "failed":
         say(f"error: {line}")
-    tally.tell()
+    progress.tell()
 
 
 def _keeping(load: "Load") -> "Load":
     """``load`` with a cache of one model: finding the batch size has often loaded it already."""
-    last: dict[tuple[str, Path], Components] = {}
+    last: dict[tuple[ModelNames, Path], Components] = {}
 
     def kept(checkpoint: "Checkpoint") -> "Components":
-        names = checkpoint.name, checkpoint.path
+        names = checkpoint.names, checkpoint.path
         if names not in last:
             last.clear()  # frees the memory before the next model is loaded
             last[names] = load(checkpoint)
@@ -162,7 +167,10 @@ def _keeping(load: "Load") -> "Load":
 
 
 def _sizes(
-    command: CommandSettings, running: RunningOptions, tools: RunTools
+    command: CommandSettings,
+    running: RunningOptions,
+    tools: RunTools,
+    devices: Sequence[str],
 ) -> Callable[[Planned], int]:
     """A function that gives the batch size for a planned picture; see ``batch.fitting``."""
     asked = running.batch_size
@@ -175,7 +183,9 @@ def _sizes(
 
         if pick_device(command.device).type != "cuda":
             return 1
-        names = model_of(planned.recipe), shape_of(planned.recipe)
+        check_equal_cards([name for name in devices if name != "cpu"])
+        embeds = planned.checkpoint.embeds_guidance
+        names = model_of(planned.recipe), shape_of(planned.recipe, embeds_guidance=embeds)
         if names not in known:
             model = loaded_model(tools.load(planned.checkpoint))
             known[names] = largest_batch(model, planned.recipe, tools.open_image)

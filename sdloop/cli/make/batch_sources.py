@@ -8,7 +8,7 @@ from sdloop.batch.prompt_file import stream_prompts
 from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.settings import Settings
 from sdloop.batch.sweep import Axis, check_axes, parse_axis
-from sdloop.batch.text_input import read_text
+from sdloop.batch.text_input import given_prompt
 from sdloop.cli.make.from_images import check_stdin
 from sdloop.cli.make.image_files import image_files
 from sdloop.cli.options.batch import PlanOptions
@@ -29,7 +29,8 @@ def check_readers(
             f"prompt must come from one place, got {arguments[0]!r} and a prompt file"
         )
     texts = list(arguments) if arguments else []
-    readers = {"mask": flags.get("mask"), "from_file": seeds.from_file, "config": seeds.config}
+    readers = {name: flags.get(name) for name in ("mask", "depth_map")}
+    readers |= {"from_file": seeds.from_file, "config": seeds.config}
     readers |= {f"prompt {number}": text for number, text in enumerate(texts, start=1)}
     check_stdin(flags.get("images", []), readers)
 
@@ -60,8 +61,7 @@ def prompts_of(
     if from_file is not None:
         return stream_prompts(from_file)
     if arguments:
-        texts = (read_text("-").rstrip("\r\n") if text == "-" else text for text in arguments)
-        return (Prompt(settings={"prompt": text}) for text in texts)
+        return (Prompt(settings={"prompt": given_prompt(text)}) for text in arguments)
     if "prompt" in settings.recipe or any(axis.name == "prompt" for axis in axes):
         return iter([Prompt(settings={})])
     raise SettingError(f"prompt must be given, as in: {_EXAMPLE}")

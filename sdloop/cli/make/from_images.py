@@ -44,7 +44,8 @@ def make_from_images(
         image, prompt = None, image  # with images from the flag, the only argument is the prompt
     _check_prompt(prompt)
     names = [name for name in (image, *images) if name is not None]
-    readers = {"mask": flags.get("mask"), "prompt": prompt, "from_file": seeds.from_file}
+    files = {name: flags.get(name) for name in ("mask", "depth_map")}
+    readers = {**files, "prompt": prompt, "from_file": seeds.from_file}
     check_stdin(names, {**readers, "config": seeds.config})
     settings = given_settings(flags, seeds)
     if own and prompt is None and "prompt" not in settings.recipe:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdloop.animation.write import check_moving, write_moving
 from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.seeds import seeds_of
 from sdloop.batch.settings import Settings
@@ -19,6 +20,7 @@ from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SettingError
+from sdloop.images.input.read import OpenImage
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, expand_name
 from sdloop.metadata.record import Made, texts_of
@@ -47,10 +49,7 @@ def walk(
     """
     numbers = seeds_of([Prompt(settings={})], settings, seed=seeds.seed, count=seeds.count)
     assert numbers is not None
-    frames = [
-        Prompt(settings={**one.settings, **between_seeds(numbers, place / (len(prompts) - 1))})
-        for place, one in enumerate(prompts)
-    ]
+    frames = _between(prompts, numbers)
     if len(set(named(texts, how))) == 1 and len(set(numbers)) == 1:
         raise SettingError("walk needs at least two prompts, or two seeds")
     # Frames are not written to files, so these settings are only for the animation.
@@ -67,8 +66,29 @@ def walk(
         print_recipes(plan)
         return
     fps = FPS if how.fps is None else how.fps
-    path, exists = _target(plan[0].recipe, CommandSettings(**settings.command), output)
+    target = _target(plan[0].recipe, CommandSettings(**settings.command), output)
     facts = {"at": how.at, "prompts": list(texts), "seeds": numbers, "walk": how.walk, "fps": fps}
+    _write(target, plan, facts, command, output, open_image)
+
+
+def _between(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Prompt]:
+    """The prompts, with the seeds between which each of them lies."""
+    last = len(prompts) - 1
+    return [
+        Prompt(settings={**one.settings, **between_seeds(seeds, place / last)})
+        for place, one in enumerate(prompts)
+    ]
+
+
+def _write(
+    target: tuple[Path, Exists],
+    plan: Sequence[Planned],
+    facts: Mapping[str, Any],
+    command: CommandSettings,
+    output: OutputOptions,
+    open_image: OpenImage,
+) -> None:
+    """Make the pictures, write them as one animation, and print its path."""
     recipes: list[dict[str, Any]] = []
     made: Made = {}
 
@@ -83,7 +103,8 @@ def walk(
         own.pop("key", None)  # the key of a frame, not of the animation
         return texts_of(plan[0].recipe, own, command.metadata, moving=facts)
 
-    durations = itertools.repeat(1 / fps)
+    path, exists = target
+    durations = itertools.repeat(1 / facts["fps"])
     path = write_moving(path, images(), durations=durations, texts=metadata, exists=exists)
     line = {"path": str(path), "recipes": recipes, "moving": facts}
     emit(json.dumps(line, ensure_ascii=False) if output.json else str(path))

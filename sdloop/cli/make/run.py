@@ -1,28 +1,34 @@
 """Shared by all commands that make pictures: from the flags to the plan and the pictures."""
 
+import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sdloop.batch.command_settings import CommandSettings
-from sdloop.batch.plan_all import plan_pictures
+from sdloop.batch.names import Naming
 from sdloop.batch.planned import Planned
+from sdloop.batch.planning import Planner
 from sdloop.batch.prompt_file import read_prompts
-from sdloop.batch.prompts import Prompt
+from sdloop.batch.prompts import Prompt, blaming
+from sdloop.batch.requests import Request, requests_of
 from sdloop.batch.seeds import seeds_of
-from sdloop.batch.settings import Settings
-from sdloop.batch.text_input import read_text
-from sdloop.batch.wanted import Wanted, recipes_of
+from sdloop.batch.settings import Settings, merged
+from sdloop.batch.text_input import given_prompt
+from sdloop.batch.unfinished import made_before
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.pictures import make_pictures
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import SeedOptions
+from sdloop.cli.terminal.few_steps import tell_few_steps, tell_presets
 from sdloop.cli.terminal.notices import (
     tell_choices,
     tell_steps,
     tell_unknown,
+    tell_unlabelled,
     tell_unseen,
     tell_variants,
 )
@@ -30,6 +36,7 @@ from sdloop.cli.terminal.output import emit, say
 from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.images.input.read import OpenImage
+from sdloop.metadata.picture import check_output
 from sdloop.pipeline.resolve import Resolver
 
 
@@ -48,8 +55,7 @@ def given_prompts(
     if from_file is not None:
         return read_prompts(from_file)
     if argument is not None:
-        text = read_text("-").rstrip("\r\n") if argument == "-" else argument
-        return [Prompt(settings={"prompt": text})]
+        return [Prompt(settings={"prompt": given_prompt(argument)})]
     if "prompt" in settings.recipe:
         return [Prompt(settings={})]
     raise SettingError(f"prompt must be given, as in: {example}")
@@ -85,10 +91,12 @@ def planned(
 
     ``seed`` is the text of the flag; ``numbers`` are the seeds from it, or random ones.
     """
-    wanted = recipes_of(prompts, settings, numbers)
-    plan = plan_for(wanted, command, output, open_image)
+    plan = plan_for(requests_of(prompts, settings, numbers), command, output, open_image)
     if not output.quiet:
         tell_choices(prompts, settings, seed, numbers)
+        tell_unlabelled(command)
+        tell_presets(merged(prompts, settings))
+        tell_few_steps(plan)
         tell_steps(plan)
         tell_unknown(plan)
         tell_variants(plan)
@@ -97,21 +105,33 @@ def planned(
 
 
 def plan_for(
-    wanted: Sequence[Wanted],
+    requests: Iterable[Request],
     command: CommandSettings,
     options: OutputOptions,
     open_image: OpenImage,
     *,
     check: bool = True,
 ) -> list[Planned]:
-    """The plan of a command: see ``plan_pictures``."""
-    return plan_pictures(
-        wanted,
-        resolver(options, open_image),
-        command,
-        overwrite=options.overwrite,
-        check=check and not options.dry_run,
-    )
+    """The plan of a command, without keys, for which all weights would have to be read.
+
+    All errors that can be found early are raised here, before torch is imported. ``check`` also
+    checks that each file can be written.
+    """
+    naming = Naming.of(command, distinct=True)
+    exists = partial(naming.exists, overwrite=options.overwrite)
+    planner = Planner(resolver(options, open_image), naming, exists=exists, keyed=False)
+    plan = planner.all(requests)
+    return [_ready(one, command) for one in plan] if check and not options.dry_run else plan
+
+
+def _ready(planned: Planned, command: CommandSettings) -> Planned:
+    """With the file that a worker made of it for this call, if any; else its file is checked."""
+    path, recipe = planned.path, planned.recipe
+    made = made_before(path, recipe)
+    if made is None:
+        with blaming(planned.prompt.where):
+            check_output(path, recipe, metadata=command.metadata, exists=planned.exists)
+    return dataclasses.replace(planned, made=made)
 
 
 def resolver(options: OutputOptions, open_image: OpenImage) -> Resolver:
@@ -125,5 +145,6 @@ def resolver(options: OutputOptions, open_image: OpenImage) -> Resolver:
 def print_recipes(plan: Sequence[Planned]) -> None:
     """Print the plan in the format of ``--from-file``: one Recipe in JSON per line."""
     for one in plan:
-        values = one.recipe.to_dict() | ({} if one.output is None else {"output": one.output})
+        output = one.prompt.output
+        values = one.recipe.to_dict() | ({} if output is None else {"output": output})
         emit(json.dumps(values, ensure_ascii=False))

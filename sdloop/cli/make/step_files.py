@@ -60,14 +60,14 @@ class StepFiles:
         number = step.index + 1
         if not self._names or (number % self._every and number != step.total):
             return
-        from sdloop.latents.vae import decode, to_images
+        from sdloop.latents.vae import decode_images
         from sdloop.pipeline.loaded_model import environment_of
 
         if self._environment is None or self._environment.checkpoint is not components.checkpoint:
             self._environment = environment_of(components)
         facts = {"number": number, "of": step.total, "timestep": step.timestep}
         for one, image in zip(
-            pictures, to_images(decode(components.vae, step.denoised)), strict=True
+            pictures, decode_images(components.last_vae, step.denoised), strict=True
         ):
             name = self._names[id(one)]
             write_picture(

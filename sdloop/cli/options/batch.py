@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from sdloop.batch.cross import PICKS
 from sdloop.cli.options.groups import option
 from sdloop.cli.options.image import Enlarge, Hires, ImageOptions
 from sdloop.errors import SettingError
 from sdloop.rules import check_choice
+
+PICKS = ("all", "random")
 
 PromptsArgument = Annotated[
     list[str] | None,

@@ -6,14 +6,14 @@ from typing import Annotated, Any, TypeVar
 
 from sdloop.cli.options.groups import option
 from sdloop.recipe.field import Field
-from sdloop.recipe.fields import ROWS
+from sdloop.recipe.fields import SETTINGS
 
 Group = TypeVar("Group")
 
 
 def flag(name: str, *, panel: str = "", help: str = "", usual: object = None) -> Any:
     """The flag of a setting, from its row; arguments given here override the row's values."""
-    row = ROWS[name]
+    row = SETTINGS[name]
     return option(
         panel or row.panel,
         help or row.help,
@@ -35,15 +35,17 @@ def takes(*sections: Iterable[str]) -> Callable[[type[Group]], type[Group]]:
 
     def group(cls: type[Group]) -> type[Group]:
         own = dict(cls.__annotations__) if "__annotations__" in vars(cls) else {}
-        names = [name for one in sections for name in one if ROWS[name].flag and name not in own]
+        names = [
+            name for one in sections for name in one if SETTINGS[name].flag and name not in own
+        ]
         cls.__annotations__ = own | {name: _annotation(name) for name in names}
         for name in names:
-            setattr(cls, name, False if ROWS[name].kind.typed is bool else None)
+            setattr(cls, name, False if SETTINGS[name].kind.typed is bool else None)
         return dataclass(frozen=True, kw_only=True, slots=True)(cls)
 
     return group
 
 
 def _annotation(name: str) -> Any:
-    typed = ROWS[name].kind.typed
+    typed = SETTINGS[name].kind.typed
     return Annotated[typed if typed is bool else typed | None, flag(name)]

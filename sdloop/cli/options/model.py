@@ -9,11 +9,13 @@ from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
 from sdloop.recipe.fields_picture import MODEL
 from sdloop.rules import check_choice
-from sdloop.worker.asked import MODES, seconds
+from sdloop.worker.options import MODES, seconds
 
 Model = Annotated[str | None, flag("model")]
 Revision = Annotated[str | None, flag("revision")]
 Variant = Annotated[str | None, flag("variant")]
+Vae = Annotated[str | None, flag("vae")]
+Unet = Annotated[str | None, flag("unet")]
 LoraDir = Annotated[
     str | None,
     option("Model", "Folder in which LoRAs are looked up by name.", "--lora-dir", metavar="DIR"),

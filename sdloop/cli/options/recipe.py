@@ -12,8 +12,8 @@ import typer
 
 from sdloop.cli.options.fields import takes
 from sdloop.cli.options.groups import option
-from sdloop.recipe.fields import LOSSES, WORDS
-from sdloop.recipe.fields_picture import GUIDANCE, PICTURE, SCHEDULER, SDXL, SEEDS
+from sdloop.recipe.fields import LOSSES, PRESET, WORDS
+from sdloop.recipe.fields_picture import GUIDANCE, PICTURE, REFINER, SCHEDULER, SDXL, SEEDS
 
 PromptArgument = Annotated[
     str | None,
@@ -26,7 +26,7 @@ PromptArgument = Annotated[
 ]
 
 
-@takes(PICTURE, SEEDS, GUIDANCE, SCHEDULER, LOSSES, WORDS, SDXL)
+@takes(PRESET, PICTURE, SEEDS, GUIDANCE, SCHEDULER, LOSSES, WORDS, SDXL, REFINER)
 class RecipeOptions:
     """The settings that decide the pixels of every picture, except model and seed."""
 

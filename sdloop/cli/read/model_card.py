@@ -1,6 +1,7 @@
 """The facts about a model, as JSON values and as text."""
 
 import dataclasses
+import itertools
 import re
 import shlex
 import textwrap
@@ -20,17 +21,18 @@ _SEED = 4  # in example commands, so that everybody gets the same pictures
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """A model's name, revision and variant; ``str()`` gives the text to type after ``--model``."""
+    """A model's names, as in a Recipe; ``str()`` gives the text to type after ``--model``."""
 
     model: str
     revision: str | None = None
     variant: str | None = None
+    vae: str | None = None
+    unet: str | None = None
 
     def __str__(self) -> str:
-        words = [self.model]
-        words += ["--revision", self.revision] if self.revision is not None else []
-        words += ["--variant", self.variant] if self.variant is not None else []
-        return shlex.join(words)
+        named = dataclasses.asdict(self)
+        flags = ((f"--{n}", text) for n, text in named.items() if n != "model" and text is not None)
+        return shlex.join([self.model, *itertools.chain.from_iterable(flags)])
 
 
 def summary(checkpoint: "Checkpoint") -> dict[str, Any]:
@@ -44,6 +46,8 @@ def summary(checkpoint: "Checkpoint") -> dict[str, Any]:
         "path": str(checkpoint.path),
         "family": checkpoint.family,
         "paints": checkpoint.paints,
+        "sees_depth": checkpoint.sees_depth,
+        "edits": checkpoint.edits,
         "native_size": checkpoint.native_size,
         "prediction_type": checkpoint.prediction_type,
         "bytes": bytes_on_disk(checkpoint),
@@ -56,11 +60,13 @@ def full_facts(checkpoint: "Checkpoint", *, hashes: bool) -> dict[str, Any]:
     from sdloop.models.checkpoint.parts import parts_of
     from sdloop.schedulers.names import name_of
 
-    config = checkpoint.scheduler_config
+    config, few_steps = checkpoint.scheduler_config, checkpoint.advice.few_steps
     return {
         **summary(checkpoint),
         "size_multiple": checkpoint.size_multiple,
+        "steps": checkpoint.steps,
         "guidance_scale": checkpoint.guidance_scale,
+        "few_steps": few_steps and dataclasses.asdict(few_steps),
         "scheduler": name_of(config) or config["_class_name"],
         "max_tokens": checkpoint.max_tokens,
         "text_encoders": _text_encoders(checkpoint),
@@ -116,6 +122,8 @@ def _entries(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "family", family_text(facts)
     multiple = facts["size_multiple"]
     yield "native_size", f"{size_text(facts['native_size'])}; sides are multiples of {multiple}"
+    if facts["few_steps"] is not None:
+        yield "steps", "{steps}; it is {few_steps[kind]}: {few_steps[why]}".format(**facts)
     yield "guidance_scale", f"{facts['guidance_scale']:g}"
     yield "scheduler", facts["scheduler"]
     yield "prediction_type", facts["prediction_type"]
@@ -137,7 +145,8 @@ def _part_cells(part: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def family_text(facts: Mapping[str, Any]) -> str:
-    return f"{facts['family']} inpainting" if facts["paints"] else str(facts["family"])
+    kinds = {"paints": "inpainting", "sees_depth": "depth", "edits": "InstructPix2Pix"}
+    return " ".join([facts["family"], *(kind for key, kind in kinds.items() if facts[key])])
 
 
 def size_text(size: tuple[int, int]) -> str:
@@ -155,9 +164,8 @@ def bytes_text(count: int) -> str:
 def _standing() -> ModelName:
     """The default model, from the user's settings file or else the embedded one."""
     settings = standing_settings(None).recipe
-    return ModelName(
-        settings.get("model", "mini"), settings.get("revision"), settings.get("variant")
-    )
+    names = (field.name for field in dataclasses.fields(ModelName))
+    return ModelName(**{"model": "mini"} | {n: settings[n] for n in names if n in settings})
 
 
 def _quoted(prompt: str) -> str:

@@ -3,9 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from sdloop.batch.text_input import read_text
 from sdloop.cli.make.image_files import by_number
@@ -15,16 +12,6 @@ from sdloop.metadata.picture import read_record
 from sdloop.metadata.read import SavedPicture
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".mp4"})
-
-FilesArgument = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="FILE...",
-        help="Pictures, folders (with their subfolders), or a .txt file with one path per line, "
-        'relative to that file. "-" reads paths from standard input.',
-        show_default=False,
-    ),
-]
 
 
 def files_of(names: Sequence[str]) -> Iterator[tuple[Path, bool]]:

@@ -14,7 +14,7 @@ from queue import Empty
 from typing import Any
 
 from sdloop.cli.server.queue import Guest, Queue
-from sdloop.cli.server.stage import quiet, run
+from sdloop.cli.server.stage import ignore_signals, run
 from sdloop.models.components.cache import ModelCache
 from sdloop.worker.inside import Host
 from sdloop.worker.messages import (
@@ -51,7 +51,7 @@ class Worker:
 
     def serve(self) -> None:
         """Run the calls, in the main thread: only there Python handles signals."""
-        quiet()
+        ignore_signals()
         for work in (self._accept, self._beat):
             threading.Thread(target=work, daemon=True).start()
         while (guest := self._queue.next()) is not None:
@@ -75,6 +75,7 @@ class Worker:
             tell(Done(code=run(guest.call, descriptors, host, lambda: guest.stopped)))
         finally:
             _close(descriptors)
+            self._cache.rest()
 
     def _load(self, load: Callable[[], Any], *asked: Any) -> Any:
         """The requested model: that of the last call, if it is the same."""

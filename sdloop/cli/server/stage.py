@@ -44,7 +44,7 @@ def _command(argv: Sequence[str], stopped: Callable[[], bool]) -> int:
         sys.excepthook(*sys.exc_info())
         return 1
     finally:
-        quiet()
+        ignore_signals()
     return 0
 
 
@@ -144,7 +144,7 @@ def _give_up(stream: io.TextIOWrapper, number: int) -> None:
         stream.detach()
 
 
-def quiet() -> None:
+def ignore_signals() -> None:
     """Ignore signals: they came too late for the call that they were meant for."""
     while True:
         try:

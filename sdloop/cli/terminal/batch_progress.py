@@ -57,13 +57,13 @@ class Counts:
 
 
 @dataclass(kw_only=True, slots=True)
-class Tally:
+class ProgressLine:
     """``Counts`` on stderr: a line that changes on a terminal, else one now and then."""
 
     counts: Counts
     quiet: bool
     _begun: float | None = None
-    _told: float = field(default_factory=time.monotonic)
+    _written: float = field(default_factory=time.monotonic)
     _shown: bool = False
 
     def begin(self) -> None:
@@ -75,9 +75,9 @@ class Tally:
         """Say where things are, if that was not just done."""
         screen = sys.stderr is not None and sys.stderr.isatty()
         now = time.monotonic()
-        if self.quiet or now - self._told < _SECONDS[screen]:
+        if self.quiet or now - self._written < _SECONDS[screen]:
             return
-        self._told = now
+        self._written = now
         if not screen:
             say(self._text())
             return

@@ -11,6 +11,10 @@ from sdloop.cli.terminal.help_page import note_help_all, write_page
 from sdloop.cli.terminal.output import no_log_lines
 from sdloop.cli.terminal.usage_errors import UsageError, refuse, unknown_command
 
+# typer imports pydantic, which takes as long as all else of `--help`, to turn the None of these
+# flags into False. It gives the flag of two names either of them.
+_NOT_ASKED = dict.fromkeys(("help", "help_all", "install_completion", "show_completion"), False)
+
 
 class _OwnPages:
     """The help pages and the messages about wrong usage that commands and groups share.
@@ -23,6 +27,7 @@ class _OwnPages:
     ) -> Any:
         try:
             context: Any = super()  # typer's class, which mypy cannot know here
+            settings.setdefault("default_map", _NOT_ASKED)
             return context.make_context(info_name, args, parent, **settings)
         except UsageError as error:
             refuse(error, _path(info_name, parent))

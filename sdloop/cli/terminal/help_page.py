@@ -91,10 +91,10 @@ def _shown(command: Any, *, everything: bool) -> tuple[list[Any], int]:
     flags = [param for param in params if param.param_type_name == "option"]
     if everything or len(flags) <= FEW:
         return params, 0
-    from sdloop.recipe.fields import ROWS  # which such a command has imported
+    from sdloop.recipe.fields import SETTINGS  # which such a command has imported
 
     names = COMMON | OWN.get(command.name, set())
-    names |= {name for name, row in ROWS.items() if row.common}
+    names |= {name for name, row in SETTINGS.items() if row.common}
     shown = [param for param in params if param not in flags or param.name in names]
     return shown, len(params) - len(shown)
 

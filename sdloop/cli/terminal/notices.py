@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
+from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import Prompt
 from sdloop.batch.settings import Settings
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from sdloop.pipeline.picture import Picture
 
 # The grammar of ``batch.variants``, where it is certainly meant.
-_VARIANTS = re.compile(r"\{[^{}]*\|[^{}]*\}|(?<![^\W_])__[^\W_](?:[\w./-]*?[^\W_])?__(?![^\W_])")
+_VARIANTS = re.compile(
+    r"\{[^{}]*\|[^{}]*\}|\$\{\s*[A-Za-z_][\w-]*\s*(?:\}|:|\??=)[^{}]*\}?"
+    r"|(?<![^\W_])__[^\W_](?:[\w./* -]*?[^\W_ ])?__(?![^\W_])"
+)
 
 
 def tell_choices(
@@ -39,6 +43,15 @@ def tell_choices(
     if numbers is not None and seed is None and "seed" not in settings.recipe:
         several = f"..{numbers[-1]}" if len(numbers) > 1 else ""
         say(f"seed {numbers[0]}{several}, chosen at random")
+
+
+def tell_unlabelled(command: CommandSettings) -> None:
+    """Say what ``--metadata none`` leaves out besides the settings."""
+    if command.metadata == "none":
+        say(
+            "metadata none also leaves out the label that the picture is AI-generated, which the "
+            "law of the European Union asks for"
+        )
 
 
 def tell_steps(plan: Sequence[Planned]) -> None:

@@ -44,9 +44,9 @@ class Preview:
         if self._every is not None:
             if step.index % self._every:
                 return None
-            from sdloop.latents.vae import decode, to_images
+            from sdloop.latents.vae import decode_images
 
-            return beside(to_images(decode(vae, latents)))
+            return beside(decode_images(vae, latents))
         colours = self._fitted(step, vae)
         return beside([colours.image(one) for one in latents])
 

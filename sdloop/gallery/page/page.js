@@ -449,6 +449,7 @@
 
   async function copy() {
     try {
+      await writing; // what was just picked belongs to the picks
       const told = await ask("copy", "POST");
       const parts = [`${count(told.copied, told.copied === 1 ? "pick" : "picks")} copied to ${told.folder}`];
       if (told.there) parts.push(`${told.there} already there`);
@@ -458,6 +459,7 @@
   }
   async function enlarge() {
     try {
+      await writing;
       const told = await ask("larger");
       $("commands").value = told.commands.join("\n");
       $("enlarge-run").disabled = told.commands.length === told.by_hand;

@@ -19,6 +19,7 @@ from sdloop.guidance.losses import losses
 from sdloop.guidance.losses.cutouts import far_from_text
 from sdloop.guidance.losses.loss_guidance import Loss, LossGuidance
 from sdloop.images.input.frame import opaque, placed
+from sdloop.images.input.labels import without_labels
 from sdloop.images.input.read import check_sha256, open_image
 from sdloop.latents.vae import to_pixels
 from sdloop.models.clip.load import Clip, load_clip
@@ -75,11 +76,11 @@ def _bound(
             return losses.roughness
         case "palette":
             levels = torch.tensor([ImageColor.getrgb(one)[:3] for one in named.colours])
-            return partial(losses.palette, colours=levels / 255)
+            return partial(losses.palette, colours=(levels / 255).to(components.device))
         case "like":
-            return _like(named, hashes, size, components.vae.device)
+            return _like(named, hashes, size, components.device)
         case "clip":
-            return _clip(recipe, named, components.vae.device)
+            return _clip(recipe, named, components.device)
         case _:
             return _called(named, hashes[0])
 
@@ -98,7 +99,10 @@ def _like(named: NamedLoss, hashes: Sequence[str], size: Size, device: torch.dev
     for file, sha256, what in zip(named.files, hashes, ("picture", "mask"), strict=False):
         picture = open_image(file)
         check_sha256(picture.name, sha256, picture.sha256, what=what)
-        brought.append(placed(opaque(picture.image, "white"), size, resize="crop", around="white"))
+        image = opaque(picture.image, "white")
+        if what == "mask":
+            image = without_labels(image, picture.name, tell=True)
+        brought.append(placed(image, size, resize="crop", around="white"))
     target = (to_pixels(brought[0]) / 2 + 0.5).to(device)
     mask = torch.ones(1, 1, *target.shape[-2:], device=device)
     if named.mask is not None:

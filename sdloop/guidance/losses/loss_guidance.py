@@ -1,16 +1,19 @@
 """Loss guidance: the loop moves the latents down the gradient of a loss on the picture."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sdloop.errors import SamplingError
-from sdloop.guidance.losses.ways import checkpointed
-from sdloop.latents.vae import one_at_a_time, tiled, unscale, vae_factor
+from sdloop.guidance.losses.checkpointing import checkpointed
+from sdloop.latents.vae import unscale
+from sdloop.latents.vae_memory import one_at_a_time, tiled, vae_factor
+from sdloop.models.components.device import deterministic_gradients
 from sdloop.schedulers.schedule import Scheduler, moved, signal
+from sdloop.schedulers.sending import Late
 
 # From one picture (1, 3, height, width), 0 to 1, to a number (1,); lower is better.
 Loss = Callable[[Tensor], Tensor]
@@ -39,6 +42,7 @@ class LossGuidance:
     losses: Sequence[Loss]
     every: int = 5
     exact: bool = False
+    _lengths: Late[float] = field(default_factory=Late, init=False)
 
     def iterations(self, steps: Sequence[int], sigmas: Sequence[float]) -> frozenset[int]:
         """The iterations of the loop that move the latents, given the step and sigma of each.
@@ -68,17 +72,26 @@ class LossGuidance:
         certain is the picture. This is for latents as picture plus noise, and is converted to the
         scheduler's own scaling.
 
-        Raises ``SamplingError`` if the step would be longer than the latents.
+        Raises ``SamplingError`` if the step would be longer than the latents; on a GPU one step
+        late, so that the CPU does not wait.
         """
-        rows = torch.split(denoised.detach(), 1)
-        gradient = torch.cat([self._gradient(*one) for one in zip(rows, self.losses, strict=True)])
-        if self.exact:
-            gradient = signal(scheduler, sigma) * led_back(denoised, latents, gradient)
+        with deterministic_gradients(latents.device):
+            rows = zip(torch.split(denoised.detach(), 1), self.losses, strict=True)
+            gradient = torch.cat([self._gradient(*one) for one in rows])
+            if self.exact:
+                gradient = signal(scheduler, sigma) * led_back(denoised, latents, gradient)
         latents, noise_pred = latents.detach(), noise_pred.detach()
         share = latents.shape[-2] * latents.shape[-1] / USUAL_LATENTS
         by = -(sigma**2) * share * gradient
-        _check_length(signal(scheduler, sigma) * by, latents, sigma)
+        steps = torch.stack([_lengths(signal(scheduler, sigma) * by), _lengths(latents)])
+        for lengths, then in self._lengths(steps, sigma):
+            _check_lengths(lengths, then)
         return *moved(scheduler, latents, noise_pred, by, sigma), denoised.detach()
+
+    def check_last(self) -> None:
+        """Raise what the call would have raised, for the last step of the run."""
+        for lengths, then in self._lengths.rest():
+            _check_lengths(lengths, then)
 
     def _gradient(self, row: Tensor, loss: Loss) -> Tensor:
         """The loss's gradient on the clean latents of one picture, (1, channels, height, width)."""
@@ -111,9 +124,12 @@ def _decoded(vae: Any, latents: Tensor) -> Tensor:
     return decoded.to(latents.device, latents.dtype) / 2 + 0.5
 
 
-def _check_length(step: Tensor, latents: Tensor, sigma: float) -> None:
-    """Raise ``SamplingError`` if a ``step`` is longer than the ``latents`` that it moves."""
-    for length, whole in zip(_lengths(step), _lengths(latents), strict=True):
+def _check_lengths(lengths: Tensor, sigma: float) -> None:
+    """Raise ``SamplingError`` if a picture's step is longer than the latents that it moves.
+
+    ``lengths`` are those of the steps, and those of the latents, of shape (2, batch).
+    """
+    for length, whole in zip(*lengths.tolist(), strict=True):
         if not length <= whole:  # also true for NaN
             raise SamplingError(
                 f"losses would move the latents by {length / whole:.2g} times their own size at "
@@ -122,6 +138,6 @@ def _check_length(step: Tensor, latents: Tensor, sigma: float) -> None:
             )
 
 
-def _lengths(latents: Tensor) -> list[float]:
-    lengths: list[float] = latents.flatten(1).norm(dim=1).tolist()
+def _lengths(latents: Tensor) -> Tensor:
+    lengths: Tensor = latents.flatten(1).norm(dim=1)
     return lengths

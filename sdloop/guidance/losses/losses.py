@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sdloop.schedulers.sending import constant
+
 # The weights of red, green and blue in perceived brightness, after Rec. 709.
 LUMA = (0.2126, 0.7152, 0.0722)
 
@@ -30,7 +32,7 @@ def brightness(pictures: Tensor, level: float = 0.9) -> Tensor:
     >>> brightness(torch.full((1, 3, 2, 2), 0.4))
     tensor([0.5000])
     """
-    luma = pictures.new_tensor(LUMA)
+    luma = constant(LUMA, pictures)
     return ((pictures * luma[:, None, None]).sum(dim=1) - level).abs().mean(dim=(1, 2))
 
 

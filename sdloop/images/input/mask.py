@@ -1,8 +1,10 @@
 """Masks: grey pictures at the input picture's size that mark which part to paint."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sdloop.errors import FileError
+from sdloop.images.input.labels import without_labels
 from sdloop.images.input.read import InputFacts, InputImage, MaskFacts, OpenImage
 
 if TYPE_CHECKING:
@@ -18,16 +20,21 @@ def input_facts(
     mask: str | None = None,
     blur: float | None = None,
     invert: bool = False,
+    depth: str | None = None,
 ) -> InputFacts:
-    """What a Recipe needs to know about the picture ``image`` and its mask, if there is one.
+    """What a Recipe needs to know about the picture ``image``, its mask and its depth map.
 
-    Raises ``FileError`` for a file that cannot be read, and for a mask that does not fit.
+    Raises ``FileError`` for a file that cannot be read, and for one that does not fit.
     """
     picture = open_image(image)
+    if depth is not None:
+        drawn_depth = open_image(depth)
+        _check_proportions(drawn_depth, picture, "a depth map")
+        return replace(picture.facts, depth_sha256=drawn_depth.sha256)
     if mask is None:
         return picture.facts
     drawn = None if mask == ALPHA else open_image(mask)
-    painted = painted_mask(picture, drawn, blur=blur, invert=invert)
+    painted = painted_mask(picture, drawn, blur=blur, invert=invert, tell=True)
     box = painted.getbbox()
     assert box is not None
     sha256 = picture.sha256 if drawn is None else drawn.sha256
@@ -36,17 +43,23 @@ def input_facts(
 
 
 def painted_mask(
-    picture: InputImage, drawn: InputImage | None, *, blur: float | None, invert: bool
+    picture: InputImage,
+    drawn: InputImage | None,
+    *,
+    blur: float | None,
+    invert: bool,
+    tell: bool = False,
 ) -> "Image":
     """The mask at the size of ``picture``, in mode L: 255 where it is painted, 0 where it stays.
 
     ``drawn`` is the user's mask, in any mode and at any size with the picture's proportions; None
     uses the picture's transparency. ``blur`` softens its edge; it is the standard deviation in
-    pixels. Raises ``FileError`` for a mask of other proportions, and for an empty one.
+    pixels. With ``tell``, warnings speak of masks that may be meant otherwise. Raises ``FileError``
+    for a mask of other proportions, and for an empty one.
     """
     from PIL import ImageFilter, ImageOps
 
-    mask = _transparency(picture) if drawn is None else _grey(drawn, picture)
+    mask = _transparency(picture) if drawn is None else _grey(drawn, picture, tell=tell)
     if invert:
         mask = ImageOps.invert(mask)
     if mask.getbbox() is None:
@@ -57,6 +70,18 @@ def painted_mask(
     return mask.filter(ImageFilter.GaussianBlur(blur)) if blur else mask
 
 
+def _check_proportions(drawn: InputImage, picture: InputImage, what: str) -> None:
+    """Raise ``FileError`` for other proportions than the picture's, to within one pixel."""
+    width, height = picture.image.size
+    one = drawn.image
+    differs = abs(one.width * height - one.height * width) > max(width, height)
+    if one.size != (width, height) and differs:
+        raise FileError(
+            f"{drawn.name} is {one.width}x{one.height} and {picture.name} {width}x{height}: "
+            f"{what} must have the picture's size, or its proportions"
+        )
+
+
 def _transparency(picture: InputImage) -> "Image":
     from PIL import Image, ImageOps
 
@@ -65,7 +90,7 @@ def _transparency(picture: InputImage) -> "Image":
     return ImageOps.invert(picture.image.getchannel("A"))
 
 
-def _grey(drawn: InputImage, picture: InputImage) -> "Image":
+def _grey(drawn: InputImage, picture: InputImage, *, tell: bool) -> "Image":
     """A mask in grey at the picture's size; transparent parts are black."""
     from PIL import Image
 
@@ -74,13 +99,9 @@ def _grey(drawn: InputImage, picture: InputImage) -> "Image":
     if mask.mode == "RGBA":
         sheet = Image.new("RGBA", mask.size, "black")
         sheet.alpha_composite(mask)
-        mask = sheet
-    if mask.size == (width, height):
-        return mask.convert("L")
-    # The mask must have the picture's proportions, to within one pixel.
-    if abs(mask.width * height - mask.height * width) > max(width, height):
-        raise FileError(
-            f"{drawn.name} is {mask.width}x{mask.height} and {picture.name} {width}x{height}: "
-            "a mask must have the picture's size, or its proportions"
-        )
-    return mask.convert("L").resize((width, height), Image.Resampling.BILINEAR)
+        mask = sheet.convert("RGB")
+    _check_proportions(drawn, picture, "a mask")
+    grey = without_labels(mask, drawn.name, tell=tell).convert("L")
+    if grey.size == (width, height):
+        return grey
+    return grey.resize((width, height), Image.Resampling.BILINEAR)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from sdloop.errors import FileError
 from sdloop.images.input.profile import in_srgb
 from sdloop.rules import Size
+from sdloop.spelling import existing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,12 +57,14 @@ class MaskFacts:
 class InputFacts:
     """What a Recipe stores of a picture: the sha256 of its file, and its upright (width, height).
 
-    ``mask`` has the same for its mask, if there is one.
+    ``mask`` has the same for its mask, if there is one, and ``depth_sha256`` the hash of its depth
+    map.
     """
 
     sha256: str
     size: Size
     mask: MaskFacts | None = None
+    depth_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +95,7 @@ def open_image(name: str) -> InputImage:
 def bytes_of(name: str) -> bytes:
     """The file's bytes; raises ``FileError``, also for a file that is too large."""
     try:
-        with Path(name).open("rb") as file:
+        with existing(Path(name)).open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise FileError(f"cannot read {name!r}: {error.strerror or error}") from error

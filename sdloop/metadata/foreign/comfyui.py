@@ -191,16 +191,10 @@ def _loras(graph: Graph, node: Node, encoder: Node | None) -> Iterator[Item]:
     for one in reversed(on_model):
         name, model = one.get("lora_name"), graph.value(one.get("strength_model", 1))
         text = graph.value(one.get("strength_clip", model)) if one in on_text else 0
-        yield call(name, model)
-        if encoder is not None and number(text) != number(model):
-            yield (
-                f"lora: {name} with {text} on the text encoder (sdloop uses {model} for both)",
-                None,
-            )
-    for one in on_text:
+        yield call(name, model, None if encoder is None else text)
+    for one in reversed(on_text):
         if one not in on_model:
-            text = graph.value(one.get("strength_clip", 1))
-            yield f"lora: {one.get('lora_name')} with {text} on the text encoder only", None
+            yield call(one.get("lora_name"), 0, graph.value(one.get("strength_clip", 1)))
 
 
 def _start(graph: Graph, node: Node) -> Iterator[Item]:

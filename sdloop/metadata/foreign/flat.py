@@ -1,4 +1,4 @@
-"""Read settings in one JSON object: those of SwarmUI, Fooocus, Draw Things and NovelAI.
+"""Read settings in one JSON object: SwarmUI, Fooocus, Draw Things, NovelAI, Easy Diffusion.
 
 Sources: ``GenMetadata`` of mcmonkeyprojects/SwarmUI, ``T2IParamInput.cs``, whose samplers are
 ComfyUI's; ``FooocusMetadataParser`` in ``modules/meta_parser.py`` of lllyasviel/Fooocus; the XMP
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdloop.metadata.foreign.comfyui import sampler_items
+from sdloop.metadata.foreign.easydiffusion import easy_diffusion
 from sdloop.metadata.foreign.value import (
     Foreign,
     Item,
@@ -47,7 +48,13 @@ _SWARM = _Program(
     fields=_SAME
     | {"negative_prompt": "negativeprompt", "guidance_scale": "cfgscale", "spacing": "scheduler"}
     | {"layer": "clipstopatlayer", "names": "loras", "weights": "loraweights", "model": "model"},
-    quiet=frozenset({"images", "aspectratio", "automaticvae", "swarm_version", "nopreviews"}),
+    quiet=frozenset(
+        {
+            *("images", "aspectratio", "automaticvae", "swarm_version", "nopreviews", "date"),
+            *("generation_time", "prep_time", "imageformat", "original_prompt", "wildcardseed"),
+            *("original_negativeprompt", "used_wildcards", "personalnote"),
+        }
+    ),
 )
 _FOOOCUS = _Program(
     source="fooocus",
@@ -79,12 +86,25 @@ _NOVELAI = _Program(
     quiet=frozenset({"signed_hash", "request_type"}),
     said=(f"noise: {noise('NovelAI')}",),
 )
+_EASY_DIFFUSION = _Program(
+    source="easydiffusion",
+    name="Easy Diffusion",
+    fields=_SAME
+    | {"negative_prompt": "negative_prompt", "guidance_scale": "guidance_scale"}
+    | {"sampler": "sampler_name", "spacing": "scheduler_name", "steps": "num_inference_steps"}
+    | {"names": "use_lora_model", "weights": "lora_alpha", "clip_skip": "clip_skip"}
+    | {"model": "use_stable_diffusion_model"},
+    said=(f"noise: {noise('Easy Diffusion')}",),
+)
 
 
 def read_flat(values: Mapping[str, Any]) -> Foreign | None:
     """Read the settings of one of these programs from a JSON object; None if it is another one."""
     if isinstance(values.get("sui_image_params"), Mapping):
         return _read(_SWARM, values["sui_image_params"])
+    easy = easy_diffusion(values)
+    if easy is not None:
+        return _read(_EASY_DIFFUSION, easy)
     version = str(values.get("version"))
     if values.get("metadata_scheme") == "fooocus" or version.startswith("Fooocus"):
         return _read(_FOOOCUS, values)
@@ -151,6 +171,7 @@ def _prompts(program: _Program, found: Mapping[str, Any], loras: list[Item]) -> 
 
 def _loras(names: Any, weights: Any) -> Iterator[Item]:
     """LoRAs: as names with a separate list of weights, as pairs, or as objects."""
+    names = names.split(",") if isinstance(names, str) else names
     names = names if isinstance(names, list) else []
     beside = weights if isinstance(weights, list) else []
     for at, one in enumerate(names):

@@ -6,17 +6,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sdloop.metadata.a1111 import Parameters, parse_parameters
+from sdloop.metadata.foreign import easydiffusion
 from sdloop.metadata.foreign.comfyui import is_graph, read_graph
 from sdloop.metadata.foreign.flat import read_flat
 from sdloop.metadata.foreign.invokeai import read_invokeai, read_sd_metadata
+from sdloop.metadata.foreign.invokeai_dream import dream_settings
+from sdloop.metadata.foreign.invokeai_graph import graph_settings
 from sdloop.metadata.foreign.mflux import is_mflux, read_mflux
 from sdloop.metadata.foreign.sdcpp import is_sdcpp, read_sdcpp
-from sdloop.metadata.foreign.value import Foreign, Source
+from sdloop.metadata.foreign.value import Foreign, Source, printable
 
 __all__ = ["KEYWORDS", "Foreign", "Source", "read_foreign"]
 
 # The keywords of these programs' PNG texts, besides A1111's "parameters".
-KEYWORDS = ("invokeai_metadata", "sd-metadata", "prompt", "Comment")
+KEYWORDS = (
+    *("invokeai_metadata", "invokeai_graph", "sd-metadata", "Dream", "prompt", "Comment"),
+    *easydiffusion.KEYWORDS,
+)
 
 # A comment with one of these settings is read as A1111's text.
 _A1111 = {"Steps", "Sampler", "Seed"}
@@ -37,7 +43,7 @@ def read_foreign(texts: Mapping[str, str]) -> Foreign | Parameters | None:
 
 def _read_all(texts: Mapping[str, str]) -> Iterator[Foreign | Parameters | None]:
     """Read each of the texts, the most exact ones first."""
-    for reader in (_invokeai, _sd_metadata, _comfyui, _parameters, _novelai):
+    for reader in (_invokeai, _sd_metadata, _comfyui, _parameters, _novelai, _texts):
         try:
             yield reader(texts)
         except RecursionError:  # JSON that is nested too deeply
@@ -46,11 +52,17 @@ def _read_all(texts: Mapping[str, str]) -> Iterator[Foreign | Parameters | None]
 
 def _invokeai(texts: Mapping[str, str]) -> Foreign | None:
     values = _object(texts.get("invokeai_metadata"))
+    if values is None or "positive_prompt" not in values:
+        graph = _object(texts.get("invokeai_graph"))
+        told = None if graph is None else graph_settings(graph)
+        values = values if told is None else told
     return None if values is None else read_invokeai(values)
 
 
 def _sd_metadata(texts: Mapping[str, str]) -> Foreign | None:
     values = _object(texts.get("sd-metadata")) or {}
+    if "image" not in values and (told := dream_settings(texts.get("Dream", ""))) is not None:
+        values = {"image": told}
     return read_sd_metadata(values) if isinstance(values.get("image"), dict) else None
 
 
@@ -79,6 +91,11 @@ def _novelai(texts: Mapping[str, str]) -> Foreign | None:
     return None if values is None else read_flat(values)
 
 
+def _texts(texts: Mapping[str, str]) -> Foreign | None:
+    """Read texts that are settings of their own, one each: those of Easy Diffusion."""
+    return read_flat(texts)
+
+
 def _of_object(values: Mapping[str, Any]) -> Foreign | None:
     """Read a JSON object. JSON of an unknown program gives None: it is not a prompt either."""
     if is_mflux(values):
@@ -87,15 +104,11 @@ def _of_object(values: Mapping[str, Any]) -> Foreign | None:
 
 
 def _object(text: str | None) -> dict[str, Any] | None:
-    """Parse ``text`` as a JSON object; None if it is not one.
-
-    Lone surrogates become "?": JSON can contain them, but they cannot be printed.
-    """
+    """Parse ``text`` as a JSON object; None if it is not one."""
     if text is None or not text.lstrip().startswith("{"):
         return None
     try:
-        values = json.loads(text)
-        values = json.loads(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace"))
+        values = printable(json.loads(text))
     except (ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None

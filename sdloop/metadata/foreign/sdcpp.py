@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from sdloop.metadata.a1111 import Parameters
 from sdloop.metadata.a1111_recipe import settings_of
-from sdloop.metadata.foreign.value import Foreign, noise, sampler
+from sdloop.metadata.foreign.value import Foreign, sampler
 
 # These are read elsewhere, or have no effect with SD models.
 _NO_SETTINGS = frozenset({"Version", "Guidance", "RNG", "Sampler", "Model", "Eta", "SDCPP"})
@@ -26,14 +26,14 @@ def read_sdcpp(parameters: Parameters) -> Foreign:
     """
     fields = parameters.fields
     plain = {key: text for key, text in fields.items() if key not in _NO_SETTINGS}
-    settings, left_out = settings_of(replace(parameters, fields={**plain, "RNG": "CPU"}))
+    named = {"cuda": "GPU", "cpu": "CPU"}
+    if "RNG" in fields:
+        plain["RNG"] = named.get(fields["RNG"], fields["RNG"])
+    settings, left_out = settings_of(replace(parameters, fields=plain))
     method, _, schedule = fields.get("Sampler", "").partition(" ")
     found = _sampler(method, schedule)
     if found is None:
         left_out.append(f"Sampler: {fields.get('Sampler', '')}")
-    rng = fields.get("RNG", "cuda")
-    if rng != "cpu":
-        left_out.append(f"RNG: {noise(rng)}")
     return Foreign(
         source="sd.cpp",
         settings={**settings, **(found or {})},

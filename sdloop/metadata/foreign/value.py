@@ -1,5 +1,6 @@
 """The settings of another program's file, and helpers to convert them to Recipe fields."""
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ Source = Literal[
     "fooocus",
     "drawthings",
     "novelai",
+    "easydiffusion",
 ]
 
 # A note about one item of a file, and the Recipe fields for it; None if there are none.
@@ -115,15 +117,20 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def call(name: Any, weight: Any) -> Item:
+def call(name: Any, weight: Any, text_weight: Any = None) -> Item:
     """A LoRA as an A1111 tag for the prompt, under the key "call".
 
-    The value is None if the name or the weight cannot be read.
+    ``text_weight`` is that of the text encoders, if it may be another one. The value is None if the
+    name or a weight cannot be read.
     """
     scale = number(weight)
-    if not isinstance(name, str) or not name or set(name) & set("<>:\n") or scale is None:
-        return f"lora: {name} at {weight}", None
-    return f"lora: {name}", {"call": f" <lora:{name.removesuffix('.safetensors')}:{scale:g}>"}
+    text = scale if text_weight is None else number(text_weight)
+    known = isinstance(name, str) and name and not set(name) & set("<>:\n")
+    if not known or scale is None or text is None:
+        both = "" if text == scale else f", {text_weight} on the text encoder"
+        return f"lora: {name} at {weight}{both}", None
+    scales = f"{scale:g}" if text == scale else f"{text:g}:{scale:g}"
+    return f"lora: {name}", {"call": f" <lora:{name.removesuffix('.safetensors')}:{scales}>"}
 
 
 def seed_items(seed: Any, *, same_noise: bool = False) -> Iterator[Item]:
@@ -140,3 +147,11 @@ def masked(name: str, seed: int, *, same_noise: bool = False) -> str:
     """The note for a seed with more bits than torch's CPU generator uses."""
     same = ": the same noise" if same_noise else ""
     return f"{name}: {seed} (torch uses the lower 32 bits, {seed & MAX_SEED}{same})"
+
+
+def printable(values: Any) -> Any:
+    """JSON values in which lone surrogates have become "?": those cannot be printed.
+
+    Raises ``TypeError`` for what is not JSON, ``RecursionError`` if it is nested too deeply.
+    """
+    return json.loads(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace"))

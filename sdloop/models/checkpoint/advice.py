@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdloop.errors import ModelError, SettingError
+from sdloop.models.checkpoint.few_steps import FewSteps
+from sdloop.recipe.limits import USUAL_STEPS
 from sdloop.recipe.strength import UPSCALE_STRENGTH
 from sdloop.rules import check_number, check_text
 
@@ -24,8 +26,10 @@ from sdloop.rules import check_number, check_text
 class Advice:
     """How a model is best used.
 
-    guidance_scale
-        The model's default scale.
+    guidance_scale, steps
+        The model's defaults.
+    few_steps
+        What it is, if it was distilled for a few steps; then these are its settings.
     upscale_strength
         The default strength for enlarged pictures: models for small pictures need a lower one.
     vocabulary
@@ -35,13 +39,19 @@ class Advice:
     """
 
     guidance_scale: float
+    steps: int = USUAL_STEPS
+    few_steps: FewSteps | None = None
     upscale_strength: float = UPSCALE_STRENGTH
     vocabulary: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prompts: tuple[str, ...] = ()
 
 
-def read_advice(name: str, family: str, index: Mapping[str, Any]) -> Advice:
+def read_advice(
+    name: str, family: str, index: Mapping[str, Any], few_steps: FewSteps | None = None
+) -> Advice:
     """The advice under ``_sdloop`` in ``index``; else diffusers' guidance scale for the family.
+
+    ``few_steps`` are the settings of a model for a few steps.
 
     Raises ``ModelError``, with the field, the rule and the value, for an invalid entry.
 
@@ -49,6 +59,11 @@ def read_advice(name: str, family: str, index: Mapping[str, Any]) -> Advice:
     5.0
     """
     own = index.get("_sdloop")
+    if own is None and few_steps is not None:
+        fields = few_steps.fields
+        return Advice(
+            guidance_scale=fields["guidance_scale"], steps=fields["steps"], few_steps=few_steps
+        )
     if own is None:
         return Advice(guidance_scale={"sdxl": 5.0, "upscaler": 9.0}.get(family, 7.5))
     try:

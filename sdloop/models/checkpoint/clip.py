@@ -8,10 +8,12 @@ from typing import Any
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint import hub
-from sdloop.models.checkpoint.find import local_path
-from sdloop.models.checkpoint.folder import Incomplete, inside, own_files, read_json, weight_files
+from sdloop.models.checkpoint.addresses import local_path
+from sdloop.models.checkpoint.folder import Incomplete, inside, read_json
 from sdloop.models.checkpoint.hash_cache import file_sha256
 from sdloop.models.checkpoint.headers import read_header
+from sdloop.models.checkpoint.repository import Repository
+from sdloop.models.checkpoint.weight_files import weight_files
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_losses import clip_of
 
@@ -77,31 +79,30 @@ def clip_hashes(recipe: Recipe, *, may_fetch: bool = True) -> dict[str, str]:
 
 def _snapshot(model: str, *, may_fetch: bool) -> Path:
     """The folder of a hub model; weights are downloaded after checking that it is a CLIP."""
-    folder, command = hub.cached(model, None), hub.download_command(model, None)
-    why = f"{model} is not in the cache"
-    if folder is not None:
-        try:
-            _read(model, folder, None)
-        except Incomplete as error:
-            why = str(error)
-        else:
-            return folder
-    if not may_fetch:
-        raise ModelError(f"{why}; `{command}` downloads it")
-    folder = hub.fetch(model, None, (*_SMALL, *_SETTINGS), why)
+
+    def check(found: hub.Snapshot) -> None:
+        _read(model, found.folder, None)
+
+    need = hub.Need(check=check, fetch=_fetch, files=(*_SMALL, *_SETTINGS, *_WEIGHTS[:1]))
+    return hub.snapshot_for(need, model, None, None, may_fetch=may_fetch).folder
+
+
+def _fetch(repository: Repository) -> None:
+    repository.fetch(repository.matching((*_SMALL, *_SETTINGS)), whole=False)
     try:
-        _config(model, folder)
-        if not own_files(folder, "", "model", None):
-            folder = hub.fetch(model, None, _WEIGHTS, why)
-        _read(model, folder, None)
+        _config(repository.model, repository.folder)
     except Incomplete as error:
-        raise ModelError(f"{error}; if the hub has it, `{command}` downloads it") from error
-    return folder
+        raise ModelError(f"{error}, also on the hub") from error
+    whole = repository.matching(_WEIGHTS[:1])
+    repository.fetch(whole or repository.matching(_WEIGHTS))
 
 
 def _read(name: str, folder: Path, revision: str | None) -> ClipCheckpoint:
     config = _config(name, folder)
-    view = _view(folder, int(config["vision_config"].get("image_size", 224)))
+    image_size = config["vision_config"].get("image_size", 224)
+    if not isinstance(image_size, int):
+        raise ModelError(f"{folder} has a config whose image_size is {image_size!r}")
+    view = _view(folder, image_size)
     if not inside(folder, "tokenizer.json").is_file():
         for part in ("vocab.json", "merges.txt"):
             if not inside(folder, part).is_file():
@@ -122,7 +123,11 @@ def _config(name: str, folder: Path) -> Mapping[str, Any]:
     if kind != "clip":
         raise ModelError(f"{name} must be a CLIP, got a model of the type {kind!r}")
     parts = ("text_config", "vision_config")
-    return {**config, **{part: config.get(part) or {} for part in parts}}
+    found = {part: config.get(part) or {} for part in parts}
+    for part, value in found.items():
+        if not isinstance(value, dict):
+            raise ModelError(f"{name} has a config whose {part} is {value!r}, not an object")
+    return {**config, **found}
 
 
 def _view(folder: Path, image_size: int) -> View:

@@ -1,6 +1,7 @@
 """Detect a model's family from its configs; never from a flag.
 
-sdloop runs Stable Diffusion 1, 2 and XL base, their inpainting models, and the x4 upscaler. Any
+sdloop runs Stable Diffusion 1, 2 and XL, their inpainting models, SDXL's refiner as the second
+stage of SDXL, and the x4 upscaler. Any
 other model is refused with a message that says what it is, because "size mismatch for
 conv_in.weight" helps nobody.
 """
@@ -21,20 +22,20 @@ CLASSES: Mapping[str, tuple[str, ...]] = {
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
     "tokenizer_2": ("CLIPTokenizer", "CLIPTokenizerFast"),
     "low_res_scheduler": ("DDPMScheduler", "DDPMParallelScheduler"),
+    "depth_estimator": ("DPTForDepthEstimation",),
 }
 
 # Parts of an index that text-to-image does not need.
 _IGNORED = frozenset({"scheduler", "safety_checker", "feature_extractor", "image_encoder"})
 
 # A UNet's input channels: the latents; for an upscaler also the colours of the small picture; for
-# inpainting also the mask and the latents of the masked picture.
+# inpainting also the mask and the latents of the masked picture; for depth also how near each
+# place is; for InstructPix2Pix also the latents of the picture to edit.
 LATENTS = 4
+DEPTH = 5
 UPSCALING = 7
+EDITING = 8
 PAINTING = 9
-_BY_CHANNELS = {
-    5: "a depth-to-image model",
-    8: "an InstructPix2Pix model",
-}
 
 
 def class_name(config: Mapping[str, Any]) -> str | None:
@@ -49,8 +50,11 @@ def class_name(config: Mapping[str, Any]) -> str | None:
     return None if kind is None else str(kind)
 
 
-def check_index(source: str, index: Mapping[str, Any]) -> tuple[str, ...]:
-    """The parts in ``model_index.json`` that are loaded; raises ``ModelError`` for others."""
+def check_index(source: str, index: Mapping[str, Any], *, refines: bool = False) -> tuple[str, ...]:
+    """The parts in ``model_index.json`` that are loaded; raises ``ModelError`` for others.
+
+    An SDXL refiner, which has the second text encoder alone, is accepted only as such.
+    """
     pipeline = class_name(index) or "a pipeline without a name"
     parts = {
         name: entry[1]
@@ -65,21 +69,34 @@ def check_index(source: str, index: Mapping[str, Any]) -> tuple[str, ...]:
             raise ModelError(f"{source} is a {pipeline} with a {name}: {SUPPORTED}")
         if name in CLASSES and kind not in CLASSES[name]:
             raise ModelError(f"{source} is a {pipeline} whose {name} is a {kind}: {SUPPORTED}")
-    if index.get("requires_aesthetics_score"):
-        raise ModelError(f"{source} is an SDXL refiner: {SUPPORTED}")
     needed = ["unet", "vae", "text_encoder", "tokenizer"]
-    if "text_encoder_2" in parts or "tokenizer_2" in parts:
+    alone = "text_encoder_2" in parts and "text_encoder" not in parts
+    if not refines and (alone or index.get("requires_aesthetics_score")):
+        raise ModelError(refiner_text(source))
+    if alone:
+        needed = ["unet", "vae", "text_encoder_2", "tokenizer_2"]
+    elif "text_encoder_2" in parts or "tokenizer_2" in parts:
         needed += ["text_encoder_2", "tokenizer_2"]
     if "low_res_scheduler" in parts:
         needed.append("low_res_scheduler")
+    if "depth_estimator" in parts:
+        needed.append("depth_estimator")
     for name in needed:
         if name not in parts:
             raise ModelError(f"{source} is a {pipeline} without {name}: {SUPPORTED}")
     return tuple(needed)
 
 
+def refiner_text(source: str) -> str:
+    """The error for a refiner that is used as a model."""
+    return (
+        f"{source} is an SDXL refiner, which only finishes the pictures of an SDXL model: use it "
+        "with --refiner, beside --model"
+    )
+
+
 def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> str:
-    """One of "sd1", "sd2", "sdxl" and "upscaler", from the parts' configs.
+    """One of "sd1", "sd2", "sdxl", "refiner" and "upscaler", from the parts' configs.
 
     Raises ``ModelError`` for a UNet that needs other inputs, and for parts that do not match.
     """
@@ -108,13 +125,14 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
         )
     for config in texts:
         _whole(source, config, "max_position_embeddings", 77)
+        _whole(source, config, "num_hidden_layers", 12)
     check_vae(source, configs["vae"])
     size = unet.get("sample_size")
     sides = size if isinstance(size, list) else [size, size]
     if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
         raise ModelError(f"{source} has a UNet with an invalid sample_size: {size!r}")
     if told_sizes:
-        return "sdxl"
+        return "sdxl" if "text_encoder" in configs else "refiner"
     if upscales:
         return "upscaler"
     return "sd2" if unet.get("use_linear_projection") else "sd1"
@@ -123,19 +141,15 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
 def check_unet(source: str, unet: Mapping[str, Any]) -> None:
     """Raise ``ModelError`` for a UNet that needs inputs that sdloop does not provide.
 
-    It provides latents, a timestep and text embeddings; to inpainting UNets also the mask and the
-    masked picture, to upscalers also the small picture and its noise level.
+    It provides latents, a timestep, text embeddings and the guidance scale; to inpainting UNets
+    also the mask and the masked picture, to upscalers also the small picture and its noise level,
+    to those for depth and for editing also a depth map or the picture.
     """
     channels = _whole(source, unet, "in_channels", LATENTS)
-    if channels not in (LATENTS, UPSCALING, PAINTING):
-        kind = _BY_CHANNELS.get(channels, "another model")
+    if channels not in (LATENTS, DEPTH, UPSCALING, EDITING, PAINTING):
         raise ModelError(
-            f"{source} is {kind}, whose UNet takes {channels} channels instead of 4: {SUPPORTED}"
-        )
-    if unet.get("time_cond_proj_dim") is not None:
-        raise ModelError(
-            f"{source} has a UNet with the guidance scale as an input (time_cond_proj_dim), "
-            f"like LCM: {SUPPORTED}"
+            f"{source} is another model, whose UNet takes {channels} channels instead of 4: "
+            f"{SUPPORTED}"
         )
     for key in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
         if unet.get(key) is not None and (key, channels) != ("num_class_embeds", UPSCALING):

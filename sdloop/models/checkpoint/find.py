@@ -5,25 +5,33 @@ CompVis's layout. Unusable models are refused here, before torch is imported.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint import hub
+from sdloop.models.checkpoint.addresses import Address, CivitaiAddress, HubAddress, address_of
 from sdloop.models.checkpoint.advice import read_advice
-from sdloop.models.checkpoint.families import check_vae, family_of_configs, max_noise_level
-from sdloop.models.checkpoint.folder import (
-    STEMS,
-    read_configs,
-    read_json,
-    read_weights,
-    tokenizer_folders,
-    weight_files,
-)
+from sdloop.models.checkpoint.civitai import civitai_file
+from sdloop.models.checkpoint.families import family_of_configs, max_noise_level, refiner_text
+from sdloop.models.checkpoint.few_steps import few_steps_of, predicts_clean
+from sdloop.models.checkpoint.folder import read_configs, tokenizer_folders
 from sdloop.models.checkpoint.headers import read_header
-from sdloop.models.checkpoint.ldm import channels_of_file, layout_of_file, parts_of_file, with_notes
-from sdloop.models.checkpoint.value import Checkpoint, vae_factor
+from sdloop.models.checkpoint.hub_single import single_file
+from sdloop.models.checkpoint.ldm import (
+    REFINER,
+    TITLE,
+    is_named_as_sdxl,
+    layout_of_file,
+    parts_of_file,
+    unet_facts,
+    with_notes,
+)
+from sdloop.models.checkpoint.other_parts import part_place, tell_variants, uses_variant
+from sdloop.models.checkpoint.refiner import checked_refiner
+from sdloop.models.checkpoint.replaced import with_unet, with_vae
+from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.models.checkpoint.weight_files import Absent, absent_here, read_weights
+from sdloop.models.checkpoint.weight_names import STEMS
 
 MINI = Path(__file__).parent.parent.parent / "mini"
 LAYOUTS = Path(__file__).parent.parent.parent / "layouts"
@@ -40,142 +48,161 @@ def find_checkpoint(
     revision: str | None = None,
     variant: str | None = None,
     vae: str | None = None,
+    unet: str | None = None,
+    refiner: str | None = None,
     layout: Path | None = None,
     may_fetch: bool = True,
 ) -> Checkpoint:
-    """Find ``model``, and download it if it is a hub id that is not in the cache.
+    """Find ``model``, and download it if it is on the hub or on Civitai and not in the cache.
 
     Without ``may_fetch`` nothing is downloaded, and such a model counts as missing.
-    ``vae`` (a folder, a single file or a hub id) replaces the model's own VAE.
+    ``vae`` and ``unet`` (a folder, a single file, a hub id or an address) replace the model's own.
+    ``refiner`` is the model of SDXL's second stage, in the same ``variant`` if it is not a file.
     ``layout`` is a folder of configs for a single file of an unusual shape.
 
     Raises ``ModelError`` for a model that is missing, incomplete, damaged or of another family, and
     ``SettingError`` for a revision or variant that would be ignored.
     """
-    path = MINI if model == "mini" else local_path(model)
-    if path is None:
-        path = hub.snapshot(model, revision, variant, may_fetch=may_fetch)
-        found = read_folder(model, path, variant)
-        found = dataclasses.replace(found, revision=path.name, asked_revision=revision)
-    elif revision is not None:
-        raise SettingError(f"revision is only for hub models, which {model} is not: {revision!r}")
-    elif path.is_dir() or model == "mini":
-        found = read_folder(model, path, variant)
-    elif variant is not None:
+    place = MINI if model == "mini" else address_of(model)
+    single = _is_single(place)
+    if single and variant is not None and vae is None and unet is None:
         raise SettingError(f"variant is only for folders, not for the file {model}: {variant!r}")
-    else:
-        found = _read_file(model, path, layout)
+    found = _found(model, place, revision, variant, layout, may_fetch=may_fetch)
+    tell_variants(found, variant)
     if vae is not None:
-        found = _with_vae(found, vae, may_fetch=may_fetch)
+        found = with_vae(found, vae, part_place("vae", vae, variant, may_fetch=may_fetch))
+    if unet is not None:
+        found = with_unet(found, unet, part_place("unet", unet, variant, may_fetch=may_fetch))
+    if single and variant is not None and not uses_variant(found, variant):
+        raise SettingError(f"variant is only for folders, not for the file {model}: {variant!r}")
     if "vae" not in found.weights:
         raise ModelError(f"{model} holds no VAE: give one with --vae")
+    if refiner is not None:
+        second = _found_refiner(refiner, variant, may_fetch=may_fetch)
+        found = dataclasses.replace(found, refiner=checked_refiner(found, second))
     return found
 
 
-def local_path(model: str) -> Path | None:
-    """The path that ``model`` means, or None for a hub id.
-
-    A mistyped path must not be sent to the hub, so anything that looks like a path must exist.
-    """
-    path = Path(model)
-    if model.startswith("~"):
-        try:
-            path = path.expanduser()
-        except RuntimeError as error:
-            raise ModelError(f"{model} names the home folder of an unknown user") from error
-    if path.exists():
-        return path
-    if model.lower().endswith(_ENDINGS):
-        raise ModelError(f"there is no file {path}")
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
-        raise ModelError(f"there is no folder {path}")
-    return None
+def _is_single(place: Address) -> bool:
+    """Whether it is one file and not a folder of parts."""
+    if isinstance(place, HubAddress):
+        return place.file is not None
+    return isinstance(place, CivitaiAddress) or place.is_file()
 
 
-def read_folder(name: str, folder: Path, variant: str | None) -> Checkpoint:
+def _found(
+    name: str,
+    place: Address,
+    revision: str | None,
+    variant: str | None,
+    layout: Path | None = None,
+    *,
+    may_fetch: bool,
+    refines: bool = False,
+) -> Checkpoint:
+    """The model as it is; ``refines``: whether it may be an SDXL refiner."""
+    if isinstance(place, HubAddress):
+        at = _one_revision(name, place, revision)
+        if place.file is None:
+            snap = hub.snapshot(place.model, at, variant, may_fetch=may_fetch, refines=refines)
+            folder = snap.folder
+            found = read_folder(name, folder, variant, snap.absent, refines=refines)
+        else:
+            path = single_file(place.model, at, place.file, may_fetch=may_fetch)
+            folder = path.parents[place.file.count("/")]
+            found = read_file(name, path, layout, refines=refines)
+        return dataclasses.replace(found, revision=folder.name, asked_revision=revision)
+    if revision is not None:
+        raise SettingError(f"revision is only for hub models, which {name} is not: {revision!r}")
+    path = place if isinstance(place, Path) else civitai_file(place, may_fetch=may_fetch)
+    if path.is_dir():
+        return read_folder(name, path, variant, refines=refines)
+    return read_file(name, path, layout, refines=refines)
+
+
+def _found_refiner(name: str, variant: str | None, *, may_fetch: bool) -> Checkpoint:
+    found = _found(name, address_of(name), None, variant, may_fetch=may_fetch, refines=True)
+    tell_variants(found, variant)
+    return found
+
+
+def _one_revision(name: str, place: HubAddress, revision: str | None) -> str | None:
+    if revision is not None and place.revision not in (None, revision):
+        raise SettingError(
+            f"revision must be that of the address {name}, {place.revision!r}, got {revision!r}"
+        )
+    return revision or place.revision
+
+
+def read_folder(
+    name: str,
+    folder: Path,
+    variant: str | None,
+    absent: Absent = absent_here,
+    *,
+    refines: bool = False,
+) -> Checkpoint:
     """The model in a folder; raises ``Incomplete`` if files of the ``variant`` are missing."""
-    configs, index = read_configs(name, folder)
+    configs, index = read_configs(name, folder, refines=refines)
     family = family_of_configs(name, configs)
     xl = "text_encoder_2" in configs
+    told = (index.get("_name_or_path"), configs["unet"].get("_name_or_path"))
+    names = [name, *(text for text in told if isinstance(text, str))]
     return Checkpoint(
         name=name,
         path=folder,
         variant=variant,
         family=family,
         configs=configs,
-        weights=read_weights(folder, configs, variant),
+        weights=read_weights(folder, configs, variant, absent),
         tokenizers=tokenizer_folders(folder, configs),
         # diffusers' default
         force_zeros_for_empty_prompt=xl and bool(index.get("force_zeros_for_empty_prompt", True)),
-        advice=read_advice(name, family, index),
+        advice=read_advice(name, family, index, few_steps_of(names, family, configs)),
         max_noise_level=max_noise_level(name, index, configs) if family == "upscaler" else None,
+        scores=bool(index.get("requires_aesthetics_score")),
     )
 
 
-def _read_file(name: str, path: Path, layout: Path | None) -> Checkpoint:
-    if path.suffix not in _ENDINGS:
+def read_file(
+    name: str, path: Path, layout: Path | None = None, *, refines: bool = False
+) -> Checkpoint:
+    """The model in a single file; it may lack a VAE."""
+    if path.suffix.lower() not in _ENDINGS:
         raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
     header = read_header(path)
     known = layout_of_file(header)
-    told = {"in_channels": channels_of_file(header)} if layout is None else {}
+    if known == REFINER and not refines:
+        raise ModelError(refiner_text(str(path)))
+    told = unet_facts(header) if layout is None else {}
     layout = LAYOUTS / known if layout is None else layout
-    configs, index = read_configs(name, layout, unet=told)
+    configs, index = read_configs(name, layout, unet=told, refines=refines)
     family = family_of_configs(name, configs)
     parts = [part for part in STEMS if part in configs]
     there = parts_of_file(header)
     for part in parts:
         if part not in there and part != "vae":
             raise ModelError(f"{path} holds no {part}")
-    if (layout / "tokenizer").is_dir():
+    if any(layout.glob("tokenizer*")):
         tokenizers = tokenizer_folders(layout, configs)
     else:
         tokenizers = {
             p.replace("text_encoder", "tokenizer"): VOCABULARY for p in parts if "text" in p
         }
+    scheduler = with_notes(configs["scheduler"], header)
+    if predicts_clean(path.name):
+        scheduler = {**scheduler, "prediction_type": "sample"}
+    configs = {**configs, "scheduler": scheduler}
+    names = (name, path.name, header.notes.get(TITLE, ""))
+    few_steps = few_steps_of(names, family, configs, as_sdxl=is_named_as_sdxl(header))
     return Checkpoint(
         name=name,
         path=path,
         family=family,
-        configs={**configs, "scheduler": with_notes(configs["scheduler"], header)},
+        configs=configs,
         weights={part: (path,) for part in parts if part in there},
         tokenizers=tokenizers,
         force_zeros_for_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", False)),
-        advice=read_advice(name, family, index),
-    )
-
-
-def _with_vae(found: Checkpoint, vae: str, *, may_fetch: bool) -> Checkpoint:
-    """``found`` with another VAE, which must have latents of the same size and scale."""
-    path = local_path(vae)
-    if path is None:
-        path = hub.vae_snapshot(vae, may_fetch=may_fetch)
-    if path.is_dir():
-        home = "" if (path / "config.json").exists() else "vae/"
-        config: Mapping[str, Any] = read_json(path, f"{home}config.json")
-        files = weight_files(path, home, STEMS["vae"], None)
-        for file in files:
-            read_header(file)
-    else:
-        # A single file has no scaling factor: use the model's.
-        config, files = found.configs["vae"], (path,)
-        if "vae" not in parts_of_file(read_header(path)):
-            raise ModelError(f"{path} holds no VAE")
-    check_vae(vae, config)
-    if vae_factor(config) != found.size_multiple:
-        raise ModelError(
-            f"the VAE {vae} enlarges latents {vae_factor(config)} times, but {found.name} needs "
-            f"{found.size_multiple} times"
-        )
-    theirs, ours = (c.get("scaling_factor", 0.18215) for c in (config, found.configs["vae"]))
-    if theirs != ours:
-        raise ModelError(
-            f"the VAE {vae} is of another family than {found.name}: its scaling_factor is "
-            f"{theirs}, not {ours}"
-        )
-    return dataclasses.replace(
-        found,
-        configs={**found.configs, "vae": config},
-        weights={**found.weights, "vae": files},
-        vae=vae,
-        vae_path=path,
+        advice=read_advice(name, family, index, few_steps),
+        scores=bool(index.get("requires_aesthetics_score")),
     )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,35 @@ def model_hashes(checkpoint: Checkpoint) -> dict[str, str]:
     """The sha256 of all that decides a model's pictures, by names that do not depend on its path.
 
     "unet/diffusion_pytorch_model.safetensors" for weights in a folder, "model.safetensors" for a
-    single file, "vae.safetensors" for a single-file VAE that replaces the model's; "configs" for
-    all configs together, and names like "tokenizer/merges.txt" for the vocabularies.
+    single file, "vae.safetensors" or "unet.safetensors" for a single file that replaces this part;
+    "configs" for all configs together, and names like "tokenizer/merges.txt" for the vocabularies.
+    Those of a refiner begin with "refiner/".
     """
     files = {**_weights(checkpoint), **_vocabularies(checkpoint)}
     hashes = {name: _sha256(file) for name, file in files.items()}
-    said: dict[str, Any] = {
-        part: {key: value for key, value in config.items() if key not in _SAYS_NOTHING}
-        for part, config in checkpoint.configs.items()
-    }
+    said: dict[str, Any] = {part: _telling(config) for part, config in checkpoint.configs.items()}
+    if checkpoint.scores:
+        said["scores"] = True
     said["force_zeros_for_empty_prompt"] = checkpoint.force_zeros_for_empty_prompt
     text = json.dumps(said, sort_keys=True, ensure_ascii=False)
-    return hashes | {"configs": hashlib.sha256(text.encode()).hexdigest()}
+    hashes |= {"configs": hashlib.sha256(text.encode()).hexdigest()}
+    if checkpoint.refiner is not None:
+        hashes |= {f"refiner/{n}": sha256 for n, sha256 in model_hashes(checkpoint.refiner).items()}
+    return hashes
+
+
+def is_copy(one: Checkpoint, other: Checkpoint, part: str) -> bool:
+    """Whether a part of two models has the same config, and files with the same content."""
+    if part not in one.weights or part not in other.weights:
+        return False
+    if _telling(one.configs[part]) != _telling(other.configs[part]):
+        return False
+    mine, theirs = ([_sha256(file) for file in c.weights[part]] for c in (one, other))
+    return mine == theirs
+
+
+def _telling(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in _SAYS_NOTHING}
 
 
 # Keys that only say which version wrote a config, and from where.
@@ -39,9 +57,11 @@ def _weights(checkpoint: Checkpoint) -> dict[str, Path]:
     for part, files in checkpoint.weights.items():
         for file in files:
             if file == checkpoint.path:
-                named[f"model{file.suffix}"] = file
+                named[f"model{file.suffix.lower()}"] = file
             elif file == checkpoint.vae_path:
-                named[f"vae{file.suffix}"] = file
+                named[f"vae{file.suffix.lower()}"] = file
+            elif file == checkpoint.unet_path:
+                named[f"unet{file.suffix.lower()}"] = file
             else:
                 named[f"{part}/{file.name}"] = file
     return named

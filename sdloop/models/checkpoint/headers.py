@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdloop.errors import ModelError
+from sdloop.errors import DAMAGED, ModelError
 
 # The suffixes of torch's pickles; any other file is read as safetensors.
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
@@ -94,7 +94,7 @@ def _read_safetensors(path: Path) -> Header:
         notes = {key: str(value) for key, value in table.pop("__metadata__", {}).items()}
         tensors = {name: tuple(entry["shape"]) for name, entry in table.items()}
         offsets = {name: _place(entry, 8 + length) for name, entry in table.items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except DAMAGED as error:
         raise ModelError(f"{path} has a damaged safetensors header: {error}") from error
     end = max((end for _, _, end in offsets.values()), default=0)
     if end > size:
@@ -138,7 +138,7 @@ def _read_ckpt(path: Path) -> Header:
             names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             data = archive.read(names[0])
         tensors, notes = _scan(_words(data))
-    except (zipfile.BadZipFile, IndexError, ValueError, RuntimeError) as error:
+    except (zipfile.BadZipFile, *DAMAGED) as error:
         raise ModelError(
             f"{path} is not a PyTorch checkpoint that sdloop can read, or is truncated: {error}"
         ) from error

@@ -1,226 +1,213 @@
 """Models of the Hugging Face hub: from the cache, otherwise downloaded once.
 
-If all files are in the cache, the network is not used. Missing files are reported in one line.
+If all files are in the cache, the network is not used. Otherwise the hub's list of files is read
+first, so that only what is needed is downloaded, and an unusable model costs no weights.
 """
 
-import itertools
-import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.folder import (
-    STEMS,
     Configs,
     Incomplete,
-    own_files,
     read_configs,
-    read_weights,
-    stem_of,
+    read_json,
     tokenizer_folders,
+)
+from sdloop.models.checkpoint.hub_errors import download_command, usual_patterns
+from sdloop.models.checkpoint.hub_single import single_files
+from sdloop.models.checkpoint.repository import Repository, ask_hub, cached, known_absent
+from sdloop.models.checkpoint.weight_files import (
+    Absent,
+    check_variant,
+    guessed_absent,
+    read_weights,
+    weight_files,
+)
+from sdloop.models.checkpoint.weight_names import (
+    BIN,
+    SAFE,
+    STEMS,
+    forms,
+    preferred,
+    variants_of,
+    whole_name,
 )
 
 # All small files that a model may need: configs, indices of shards, vocabularies.
 _SMALL = ("*.json", "*/merges.txt")
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A folder in the hub's cache, and which files its repository is known not to have."""
+
+    folder: Path
+    absent: Absent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Need:
+    """What is wanted of a repository.
+
+    check
+        Raises ``Incomplete`` if a file is missing in a snapshot.
+    fetch
+        Downloads what is missing.
+    files
+        Patterns of the files, for messages.
+    """
+
+    check: Callable[[Snapshot], None]
+    fetch: Callable[[Repository], None]
+    files: Collection[str]
+
+
+def snapshot_for(
+    need: Need, model: str, revision: str | None, variant: str | None, *, may_fetch: bool = True
+) -> Snapshot:
+    """The snapshot of ``model`` with all files of ``need``, downloaded if it is not in the cache.
+
+    Raises ``ModelError`` if it cannot be downloaded; without ``may_fetch`` it never is.
+    """
+    held, why = cached(model, revision), f"{model} is not in the cache"
+    if held is not None:
+        found = Snapshot(held, known_absent(model, held))
+        missing = _missing(need, found)
+        if missing is None:
+            return found
+        why = missing
+    try:
+        if not may_fetch:
+            command = download_command(model, revision, need.files)
+            raise ModelError(f"{why}; `{command}` downloads it")
+        repository = ask_hub(model, revision, why, need.files)
+    except ModelError:
+        if held is None:
+            raise
+        # The hub's list is not known: what the cache holds must do.
+        found = Snapshot(held, guessed_absent(held, variant))
+        if _missing(need, found) is not None:
+            raise
+        return found
+    need.fetch(repository)
+    found = Snapshot(repository.folder, lambda name: name not in repository.names)
+    missing = _missing(need, found)
+    if missing is not None:
+        raise ModelError(f"{missing}, also on the hub")
+    return found
+
+
+def _missing(need: Need, found: Snapshot) -> str | None:
+    """What is missing in a snapshot, if anything is."""
+    try:
+        need.check(found)
+    except Incomplete as error:
+        return str(error)
+    return None
+
+
 def snapshot(
-    model: str, revision: str | None, variant: str | None, *, may_fetch: bool = True
-) -> Path:
-    """The folder of a hub model with all files that ``variant`` needs.
+    model: str,
+    revision: str | None,
+    variant: str | None,
+    *,
+    may_fetch: bool = True,
+    refines: bool = False,
+) -> Snapshot:
+    """The snapshot of a hub model with all files that ``variant`` needs.
 
-    Raises ``ModelError`` if it is not in the cache and cannot be downloaded. A model that sdloop
-    cannot run is refused before its weights are downloaded.
+    A model that sdloop cannot run is refused before its weights are downloaded. ``refines``:
+    whether it may be an SDXL refiner.
     """
-    folder = cached(model, revision)
-    why = f"{model} is not in the cache"
-    if folder is not None:
-        try:
-            _check_whole(model, folder, variant)
-        except Incomplete as error:
-            why = str(error)
-        else:
-            return folder
-    if not may_fetch:
-        raise ModelError(f"{why}; `{download_command(model, revision)}` downloads it")
-    folder = fetch(model, revision, _SMALL, why)
+    need = Need(
+        check=partial(_check_whole, model, variant, refines),
+        fetch=partial(_fetch_model, variant, refines),
+        files=usual_patterns(variant),
+    )
+    return snapshot_for(need, model, revision, variant, may_fetch=may_fetch)
+
+
+def _check_whole(model: str, variant: str | None, refines: bool, found: Snapshot) -> None:
+    configs, _ = read_configs(model, found.folder, refines=refines)
+    read_weights(found.folder, configs, variant, found.absent)
+    tokenizer_folders(found.folder, configs)
+
+
+def _fetch_model(variant: str | None, refines: bool, repository: Repository) -> None:
+    """Download what is small, and the weights if that shows a model that runs."""
+    if "model_index.json" not in repository.names:
+        _explain_no_index(repository)
+    repository.fetch(repository.matching(_SMALL), whole=False)
     try:
-        configs, _ = read_configs(model, folder)
-        if variant is not None:
-            _check_variant(model, revision, configs, variant)
-        _fetch_weights(model, revision, folder, configs, variant, why)
-        _check_whole(model, folder, variant)
-    except Incomplete as error:  # offline, the hub's library returns an incomplete folder
-        command = download_command(model, revision)
-        raise ModelError(f"{error}; if the hub has it, `{command}` downloads it") from error
-    return folder
+        configs, _ = read_configs(repository.model, repository.folder, refines=refines)
+    except Incomplete as error:
+        raise ModelError(f"{error}, also on the hub") from error
+    repository.fetch(list(_weight_names(repository, configs, variant)))
 
 
-def _check_whole(model: str, folder: Path, variant: str | None) -> None:
-    configs, _ = read_configs(model, folder)
-    read_weights(folder, configs, variant)
-    tokenizer_folders(folder, configs)
+def _explain_no_index(repository: Repository) -> None:
+    """Raise ``ModelError`` for a repository that is not a model in diffusers' layout."""
+    if "config.json" in repository.names:
+        repository.fetch(["config.json"], whole=False)
+        read_configs(repository.model, repository.folder)
+    raise ModelError(f"{repository.model} has no model_index.json{single_files(repository)}")
 
 
-def _check_variant(model: str, revision: str | None, configs: Configs, variant: str) -> None:
-    """Raise ``ModelError`` for a variant that the hub does not have, before a download of weights.
-
-    Where the list of files cannot be had, the download itself says why.
-    """
-    from huggingface_hub import HfApi, errors
-
-    try:
-        files = HfApi().list_repo_files(model, revision=revision)
-    except (errors.HTTPError, OSError):  # type: ignore[attr-defined]
-        return
-    there = set()
-    for part, ending in itertools.product(configs.keys() & STEMS.keys(), (".safetensors", ".bin")):
-        shard = r"(?:-\d{5}-of-\d{5})?"
-        stem = re.escape(f"{part}/{stem_of(STEMS[part], ending)}")
-        pattern = re.compile(rf"{stem}{shard}\.([\w-]+?){shard}{re.escape(ending)}")
-        there |= {match[1] for match in map(pattern.fullmatch, files) if match}
-    if variant not in there:
-        names = ", ".join(map(repr, sorted(there))) or "none"
-        raise ModelError(f"{model} has no variant {variant!r} (it has {names})")
+def _weight_names(repository: Repository, configs: Configs, variant: str | None) -> Iterator[str]:
+    """The names of the weight files to download, of all parts."""
+    parts = [part for part in STEMS if part in configs]
+    there = variants_of(repository.names, parts)
+    check_variant(repository.model, there, variant)
+    only_pickled = there.get(variant or "") == {BIN}
+    for part in parts:
+        yield from _chosen(repository, f"{part}/", STEMS[part], variant, only_pickled=only_pickled)
 
 
-def _fetch_weights(
-    model: str, revision: str | None, folder: Path, configs: Configs, variant: str | None, why: str
-) -> None:
-    """Download the variant's files, then the plain ones of parts without this variant.
-
-    Parts that have no .safetensors files are downloaded as ``.bin`` files, in the same order.
-    """
-    missing = [part for part in STEMS if part in configs]
-    wanted = (variant, None) if variant else (None,)
-    for ending, dotted in itertools.product((".safetensors", ".bin"), wanted):
-        missing = [
-            p for p in missing if not _has_weights(folder, f"{p}/", STEMS[p], dotted, ending)
-        ]
-        patterns = [glob for p in missing for glob in _patterns(f"{p}/", STEMS[p], dotted, ending)]
-        if patterns:
-            fetch(model, revision, tuple(patterns), why)
-        missing = [
-            p for p in missing if not _has_weights(folder, f"{p}/", STEMS[p], dotted, ending)
-        ]
-
-
-def vae_snapshot(model: str, *, may_fetch: bool = True) -> Path:
-    """The folder of a hub model that is a VAE or contains one."""
-    folder = cached(model, None)
-    stem = STEMS["vae"]
-    for home in ("", "vae/"):
-        if folder is not None and _has_weights(folder, home, stem, None):
-            return folder
-    if not may_fetch:
-        raise ModelError(
-            f"{model} is not in the cache; `{download_command(model, None)}` downloads it"
-        )
-    patterns = [*_SMALL, *_patterns("", stem, None), *_patterns("vae/", stem, None)]
-    return fetch(model, None, tuple(patterns), f"{model} is not in the cache")
-
-
-def _has_weights(
-    folder: Path, home: str, stem: str, variant: str | None, ending: str = ".safetensors"
-) -> bool:
-    try:
-        return bool(own_files(folder, home, stem, variant, ending))
-    except Incomplete:  # a shard is missing
-        return False
-
-
-def _patterns(
-    home: str, stem: str, variant: str | None, ending: str = ".safetensors"
+def _chosen(
+    repository: Repository, home: str, stem: str, variant: str | None, *, only_pickled: bool = False
 ) -> tuple[str, ...]:
-    """Name patterns for weights of this variant, as one file or in shards."""
-    dotted = f".{variant}" if variant else ""
-    shard, stem = "-?????-of-?????", stem_of(stem, ending)
-    return (
-        f"{home}{stem}{dotted}{ending}",
-        f"{home}{stem}{dotted}{shard}{ending}",
-        f"{home}{stem}{shard}{dotted}{ending}",
-    )
-
-
-def cached(model: str, revision: str | None) -> Path | None:
-    """The snapshot of ``model`` in the cache, complete or not."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        # Without patterns, files that sdloop does not need would count as missing.
-        return Path(
-            snapshot_download(model, revision=revision, local_files_only=True, allow_patterns=[])
+    """The names of one part's weight files; the cache notes which better ones do not exist."""
+    there = forms(repository.names, home, stem)
+    for form in preferred(there, variant, only_pickled=only_pickled):
+        if form in there:
+            return there[form]
+        repository.note_absent(whole_name(home, stem, form))
+    named = sorted({repr(variant) for variant, _ in there if variant is not None})
+    part = home.removesuffix("/") or "weights"
+    if named:
+        raise ModelError(
+            f"{repository.model} has its {part} only in the variants {', '.join(named)}: choose "
+            "one with --variant"
         )
-    except LocalEntryNotFoundError:
-        return None
-    except HFValidationError as error:
-        raise ModelError(
-            f"{model!r} is neither a path that exists nor a hub id like owner/name"
-        ) from error
+    raise ModelError(f"{repository.model} has no {home}{stem}{SAFE} on the hub, and no {BIN} file")
 
 
-def fetch(model: str, revision: str | None, patterns: tuple[str, ...], why: str) -> Path:
-    """Download the matching files, without retries, and return the snapshot's folder.
-
-    ``why`` says what is missing, for error messages.
-    """
-    from huggingface_hub import constants, errors, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
+def part_snapshot(
+    model: str, part: str, revision: str | None, variant: str | None, *, may_fetch: bool = True
+) -> Snapshot:
+    """The snapshot of a hub model that is a VAE or a UNet, or contains one."""
+    need = Need(
+        check=partial(_check_part, part, variant),
+        fetch=partial(_fetch_part, part, variant),
+        files=("config.json", f"{part}/config.json", "*diffusion_pytorch_model.safetensors"),
     )
-
-    command = download_command(model, revision)
-    if constants.HF_HUB_OFFLINE:
-        raise ModelError(f"{why}, and HF_HUB_OFFLINE is set: unset it and run `{command}`")
-    try:
-        with _bars_on_terminals_only():
-            path = snapshot_download(model, revision=revision, allow_patterns=list(patterns))
-        return Path(path)
-    except GatedRepoError as error:
-        raise ModelError(
-            f"{why}, and it is gated: accept its terms at https://huggingface.co/{model}, then "
-            "`hf auth login`"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise ModelError(f"{model} has no revision {revision!r} on the hub") from error
-    except RepositoryNotFoundError as error:
-        raise ModelError(
-            f"{why}, and the hub has no such model, or it is private (`hf auth login`)"
-        ) from error
-    except LocalEntryNotFoundError as error:
-        raise ModelError(
-            f"{why}, and the hub cannot be reached: once online, run `{command}`"
-        ) from error
-    # The errors of the HTTP library that huggingface_hub uses.
-    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
-        raise ModelError(f"{why}, and the download failed: {str(error).splitlines()[0]}") from error
+    return snapshot_for(need, model, revision, variant, may_fetch=may_fetch)
 
 
-def download_command(model: str, revision: str | None) -> str:
-    """The shell command that downloads a model."""
-    return f"hf download {model}" + (f" --revision {revision}" if revision else "")
+def _check_part(part: str, variant: str | None, found: Snapshot) -> None:
+    home = "" if (found.folder / "config.json").is_file() else f"{part}/"
+    read_json(found.folder, f"{home}config.json")
+    weight_files(found.folder, home, STEMS[part], variant, absent=found.absent)
 
 
-@contextmanager
-def _bars_on_terminals_only() -> Iterator[None]:
-    """Hide progress bars unless stderr is a terminal: the hub's library also fills log files."""
-    from huggingface_hub.utils.tqdm import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-
-    if sys.stderr.isatty() or are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        enable_progress_bars()
+def _fetch_part(part: str, variant: str | None, repository: Repository) -> None:
+    home = "" if "config.json" in repository.names else f"{part}/"
+    if f"{home}config.json" not in repository.names:
+        files = single_files(repository, f"--{part}")
+        raise ModelError(f"{repository.model} holds no {part} in diffusers' layout{files}")
+    weights = _chosen(repository, home, STEMS[part], variant)
+    repository.fetch([*repository.matching((f"{home}*.json",)), *weights])

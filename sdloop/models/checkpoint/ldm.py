@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdloop.errors import ModelError
-from sdloop.models.checkpoint.families import LATENTS, PAINTING, SUPPORTED, UPSCALING, check_unet
+from sdloop.models.checkpoint.families import (
+    DEPTH,
+    LATENTS,
+    PAINTING,
+    SUPPORTED,
+    UPSCALING,
+    check_unet,
+)
 from sdloop.models.checkpoint.headers import Header, read_numbers
 
 # The prefixes of each part's tensor names in a single file.
@@ -23,8 +30,11 @@ PREFIXES: Mapping[str, tuple[str, ...]] = {
     "unet": (UNET,),
     "vae": VAE,
     "text_encoder": (SD1_TEXT, SD2_TEXT, SD2_TEXT_SGM, XL_TEXT),
-    "text_encoder_2": (XL_TEXT_2,),
+    "text_encoder_2": (XL_TEXT_2, SD2_TEXT_SGM),  # the refiner's is alone
 }
+
+# LCM's projection of the guidance scale, in the UNet.
+COND_PROJ = "time_embed.cond_proj.weight"
 
 # What a single file is, by the prefix of any tensor name; the first match counts.
 _BY_NAME = {
@@ -32,7 +42,6 @@ _BY_NAME = {
     "joint_blocks.": "Stable Diffusion 3",
     "model.diffusion_model.double_blocks.": "Flux",
     "double_blocks.": "Flux",
-    SD2_TEXT_SGM: "an SDXL refiner",
     "conditioner.embedders.0.open_clip.": "Stable Video Diffusion",
     "edm_mean": "Playground 2.5",
     "control_model.": "a ControlNet",
@@ -42,26 +51,28 @@ _BY_NAME = {
     "string_to_param": "a learned embedding",
     "clip_txt_mapper.": "Stable Cascade",
     "down_blocks.0.motion_modules.": "an AnimateDiff motion module",
-    "down_blocks.": "only a UNet, with diffusers' tensor names",
+    "down_blocks.": "only a UNet (use it with --unet)",
+    "input_blocks.": "only a UNet (use it with --unet)",
     "text_model.": "only a text encoder",
     "decoder.": "only a VAE (use it with --vae)",
 }
+
+
+# The layout of SDXL's refiner, which is no model of its own.
+REFINER = "sdxl-refiner"
 
 
 def layout_of_file(header: Header) -> str:
     """The folder in ``layouts`` that describes a single file: "sd15", "sdxl" …"""
     starts = {start for start in _BY_NAME if any(n.startswith(start) for n in header.tensors)}
     xl = any(name.startswith(XL_TEXT_2) for name in header.tensors)
-    if _is_sd2_in_sgm(header):
-        starts.discard(SD2_TEXT_SGM)
     for start, what in _BY_NAME.items():
         if start in starts and not (xl and start.startswith("conditioner.")):
             raise ModelError(f"{header.path} is {what}: {SUPPORTED}")
     if not any(name.startswith(UNET) for name in header.tensors):
         raise ModelError(f"{header.path} holds no UNet in the LDM layout: {SUPPORTED}")
     described = {
-        "in_channels": channels_of_file(header),
-        "time_cond_proj_dim": 1 if f"{UNET}time_embed.cond_proj.weight" in header.tensors else None,
+        **unet_facts(header),
         "num_class_embeds": 1 if f"{UNET}label_emb.weight" in header.tensors else None,
     }
     check_unet(str(header.path), described)
@@ -72,27 +83,46 @@ def layout_of_file(header: Header) -> str:
         )
     if xl:
         return "sdxl"
+    if _is_refiner(header):
+        return REFINER
     if any(name.startswith((SD2_TEXT, SD2_TEXT_SGM)) for name in header.tensors):
         if f"{UNET}label_emb.0.0.weight" in header.tensors:
             raise ModelError(f"{header.path} is Stable unCLIP: {SUPPORTED}")
         return "sd21" if predicts_velocity(header) else "sd21-base"
     if any(name.startswith(SD1_TEXT) for name in header.tensors):
         return "sd15"
+    if all(name.startswith(UNET) or name in MARKS for name in header.tensors):
+        raise ModelError(f"{header.path} is only a UNet (use it with --unet): {SUPPORTED}")
     raise ModelError(
         f"{header.path} holds no text encoder of a known family (the keys begin with "
         f"{min(header.tensors)!r}): {SUPPORTED}"
     )
 
 
-def _is_sd2_in_sgm(header: Header) -> bool:
-    """Whether a file whose one text encoder is OpenCLIP is SD 2, as SD-Turbo is, or the refiner.
+def is_named_as_sdxl(header: Header) -> bool:
+    """Whether the text encoder of Stable Diffusion 2 has the name that SDXL's code gives it."""
+    return any(name.startswith(SD2_TEXT_SGM) for name in header.tensors)
+
+
+def _is_refiner(header: Header) -> bool:
+    """Whether a file whose one text encoder is OpenCLIP is SDXL's refiner, or SD 2, as SD-Turbo is.
 
     The refiner's UNet is told sizes, its text is 1280 wide, and that of Stable Diffusion 2 1024.
     """
     told_sizes = f"{UNET}label_emb.0.0.weight" in header.tensors
     width = header.tensors.get(f"{SD2_TEXT_SGM}ln_final.weight")
-    unet = any(name.startswith(UNET) for name in header.tensors)
-    return unet and not told_sizes and width != (1280,)
+    in_sgm = any(name.startswith(SD2_TEXT_SGM) for name in header.tensors)
+    return in_sgm and (told_sizes or width == (1280,))
+
+
+def unet_facts(header: Header) -> dict[str, Any]:
+    """What the tensors of a single file say of its UNet's config.
+
+    LCM's input for the guidance scale has the name that the UNet itself gives it.
+    """
+    scale = header.tensors.get(f"{UNET}{COND_PROJ}", ())
+    facts = {"in_channels": channels_of_file(header)}
+    return facts | ({"time_cond_proj_dim": scale[1]} if len(scale) == 2 else {})
 
 
 def channels_of_file(header: Header) -> int:
@@ -130,8 +160,12 @@ def with_notes(scheduler: Mapping[str, Any], header: Header) -> Mapping[str, Any
     return told
 
 
+TITLE = "modelspec.title"
 _DECLARED = "modelspec.prediction_type"
 _EDM_MAX, _EDM_MIN = "edm_vpred.sigma_max", "edm_vpred.sigma_min"
+
+# Tensors that say how a UNet was trained; they may lie beside one that is alone in its file.
+MARKS = frozenset({"v_pred", "ztsnr", _EDM_MAX, _EDM_MIN})
 
 
 def _edm(header: Header) -> dict[str, Any]:
@@ -154,15 +188,15 @@ def _edm(header: Header) -> dict[str, Any]:
 def predicts_velocity(header: Header) -> bool:
     """Whether a Stable Diffusion 2 file is the 768-v model, which has the same shapes as the base.
 
-    Checked in this order: the ModelSpec metadata; inpainting models, which are based on the base
-    model (as in diffusers); the last training step of both base models (as in diffusers); the
-    spread of one bias, which differs between them (as in ComfyUI, supported_models.py, SD20).
+    Checked in this order: the ModelSpec metadata; inpainting and depth models, which are based on
+    the base model (as in diffusers); the last training step of both base models (as in diffusers);
+    the spread of one bias, which differs between them (as in ComfyUI, supported_models.py, SD20).
     Otherwise 768-v, as in diffusers.
     """
     declared = header.notes.get(_DECLARED)
     if declared is not None:
         return declared.startswith("v")
-    if channels_of_file(header) == PAINTING:
+    if channels_of_file(header) in (PAINTING, DEPTH):
         return False
     if _whole(header, "global_step") == 875000:
         return False

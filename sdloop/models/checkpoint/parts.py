@@ -60,11 +60,10 @@ def _tensors(name: str, checkpoint: Checkpoint) -> Iterator[tuple[str, int, int 
     """Type, number count and bytes of each tensor of a part; "" and None if unknown."""
     for file in checkpoint.weights[name]:
         header = read_header(file)
-        # A single file holds all parts, distinguished by name prefixes.
-        starts = PREFIXES[name] if file == checkpoint.path else ("",)
-        for tensor, shape in header.tensors.items():
-            if not tensor.startswith(starts):
-                continue
+        # A single file may hold all parts, distinguished by name prefixes.
+        own = [tensor for tensor in header.tensors if tensor.startswith(PREFIXES.get(name, ("",)))]
+        for tensor in own or header.tensors:
+            shape = header.tensors[tensor]
             kind, start, end = header.offsets.get(tensor, ("", 0, 0))
             if kind.startswith(("I", "U", "BOOL")):
                 continue

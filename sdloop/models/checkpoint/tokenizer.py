@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.find import VOCABULARY
 from sdloop.models.checkpoint.value import Checkpoint
-from sdloop.schedulers.quiet import quiet
+from sdloop.schedulers.library_messages import no_library_messages
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
@@ -23,7 +23,7 @@ def load_tokenizer(model: Checkpoint, part: str) -> "CLIPTokenizer":
     if folder == VOCABULARY and (model.family == "sd2" or part == "tokenizer_2"):
         options["pad_token"] = "!"  # OpenCLIP pads with the id 0, CLIP with the end token
     try:
-        with quiet():
+        with no_library_messages():
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True, **options)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{part} in {folder} cannot be read: {error}") from error

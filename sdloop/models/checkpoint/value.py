@@ -3,14 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sdloop.models.checkpoint.advice import Advice
-from sdloop.models.checkpoint.families import PAINTING
+from sdloop.models.checkpoint.families import DEPTH, EDITING, PAINTING
 from sdloop.models.checkpoint.folder import Configs
 
-# A Recipe's model, revision, variant and vae.
-ModelNames = tuple[str, str | None, str | None, str | None]
+
+class ModelNames(NamedTuple):
+    """The Recipe's fields that select a model: equal names are the same model to load."""
+
+    model: str = "mini"
+    revision: str | None = None
+    variant: str | None = None
+    vae: str | None = None
+    unet: str | None = None
+    refiner: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,10 +31,10 @@ class Checkpoint:
         The folder in diffusers' layout, or the single file.
     revision
         The commit of a hub model.
-    asked_revision, variant, vae
-        As the user gave them; ``vae`` replaces the model's own VAE.
+    asked_revision, variant, vae, unet
+        As the user gave them; ``vae`` and ``unet`` replace the model's own parts.
     family
-        "sd1", "sd2", "sdxl" or "upscaler"; the embedded model counts as "sd1".
+        "sd1", "sd2", "sdxl", "refiner" or "upscaler"; the embedded model counts as "sd1".
     configs
         Part → its ``config.json``; "scheduler" → its ``scheduler_config.json`` after the updates in
         ``legacy``.
@@ -38,9 +46,13 @@ class Checkpoint:
         The model's advice about its own use, or diffusers' defaults for its family.
     max_noise_level
         An upscaler's highest noise level for its input picture; None for other models.
-    vae_path
-        The path of a VAE that replaces the model's own; its config and weights are in ``configs``
-        and ``weights``.
+    vae_path, unet_path
+        The paths of parts that replace the model's own; their configs and weights are in
+        ``configs`` and ``weights``.
+    refiner
+        The model of the second stage. It has no VAE where the first one's is used in both.
+    scores
+        Whether the UNet is conditioned on an aesthetic score, as SDXL's refiner is.
     """
 
     name: str
@@ -49,6 +61,7 @@ class Checkpoint:
     asked_revision: str | None = None
     variant: str | None = None
     vae: str | None = None
+    unet: str | None = None
     family: str
     configs: Configs
     weights: Mapping[str, tuple[Path, ...]]
@@ -57,11 +70,17 @@ class Checkpoint:
     advice: Advice
     max_noise_level: int | None = None
     vae_path: Path | None = None
+    unet_path: Path | None = None
+    refiner: "Checkpoint | None" = None
+    scores: bool = False
 
     @property
     def names(self) -> ModelNames:
-        """The Recipe's model, revision, variant and vae that select it."""
-        return self.name, self.asked_revision, self.variant, self.vae
+        """The fields of a Recipe that select it."""
+        refiner = None if self.refiner is None else self.refiner.name
+        return ModelNames(
+            self.name, self.asked_revision, self.variant, self.vae, self.unet, refiner
+        )
 
     @property
     def size_multiple(self) -> int:
@@ -71,7 +90,9 @@ class Checkpoint:
     @property
     def native_size(self) -> tuple[int, int]:
         """Width and height in pixels that the model was trained at."""
-        size = self.configs["unet"]["sample_size"]
+        few_steps = self.advice.few_steps
+        own = None if few_steps is None else few_steps.sample_size
+        size = self.configs["unet"]["sample_size"] if own is None else own
         height, width = size if isinstance(size, list) else (size, size)
         return width * self.size_multiple, height * self.size_multiple
 
@@ -83,6 +104,22 @@ class Checkpoint:
     def prediction_type(self) -> str:
         """What the UNet predicts, from the scheduler's config, or diffusers' default."""
         return str(self.configs["scheduler"].get("prediction_type", "epsilon"))
+
+    @property
+    def usual_fields(self) -> Mapping[str, Any]:
+        """What else a model for a few steps needs: scheduler, timestep_spacing, eta."""
+        few_steps = self.advice.few_steps
+        return {} if few_steps is None else few_steps.fields
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether the UNet takes the guidance scale as an input (LCM)."""
+        return self.configs["unet"].get("time_cond_proj_dim") is not None
+
+    @property
+    def steps(self) -> int:
+        """The model's default number of steps."""
+        return self.advice.steps
 
     @property
     def guidance_scale(self) -> float:
@@ -105,6 +142,26 @@ class Checkpoint:
         return bool(self.configs["unet"].get("in_channels") == PAINTING)
 
     @property
+    def sees_depth(self) -> bool:
+        """Whether the UNet is told how near each place of the picture is."""
+        return bool(self.configs["unet"].get("in_channels") == DEPTH)
+
+    @property
+    def estimates_depth(self) -> bool:
+        """Whether it has a part that finds out the depth of a picture."""
+        return "depth_estimator" in self.configs
+
+    @property
+    def edits(self) -> bool:
+        """Whether it is an InstructPix2Pix model, whose UNet takes the picture to edit too."""
+        return bool(self.configs["unet"].get("in_channels") == EDITING)
+
+    @property
+    def refines(self) -> bool:
+        """Whether a refiner finishes its pictures."""
+        return self.refiner is not None
+
+    @property
     def text_layers(self) -> int:
         """Number of layers of the text encoder; with two, that of the shallower one."""
         encoders = [c for part, c in self.configs.items() if part.startswith("text_encoder")]
@@ -124,7 +181,8 @@ class Checkpoint:
     @property
     def max_tokens(self) -> int:
         """The text encoder's maximum number of tokens, including start and end."""
-        return int(self.configs["text_encoder"].get("max_position_embeddings", 77))
+        first = next(c for part, c in self.configs.items() if part.startswith("text_encoder"))
+        return int(first.get("max_position_embeddings", 77))
 
 
 def vae_factor(config: Mapping[str, Any]) -> int:

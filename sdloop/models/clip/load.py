@@ -11,9 +11,9 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.clip import ClipCheckpoint, View, find_clip
-from sdloop.models.components.device import pick_device
+from sdloop.models.components.device import make_current, pick_device
 from sdloop.models.components.weights import BAD_CONFIG, fill, read_tensors, reason_of
-from sdloop.schedulers.quiet import quiet
+from sdloop.schedulers.library_messages import no_library_messages
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +48,7 @@ def load_clip(model: str | ClipCheckpoint = "mini", *, device: str = "auto") -> 
     Raises ``SettingError`` for a missing device, ``ModelError`` for an unusable model.
     """
     place = pick_device(device)
+    make_current(place)
     found = find_clip(model) if isinstance(model, str) else model
     source = f"the CLIP in {found.path}"
     module = _empty(found.config, source)
@@ -64,7 +65,7 @@ def load_clip(model: str | ClipCheckpoint = "mini", *, device: str = "auto") -> 
 
 def _empty(config: Any, source: str) -> Any:
     try:
-        with init_empty_weights(), quiet():
+        with init_empty_weights(), no_library_messages():
             module = CLIPModel(CLIPConfig.from_dict(dict(config)))
     except BAD_CONFIG as error:
         raise ModelError(f"{source} has an invalid config: {reason_of(error)}") from error
@@ -73,7 +74,7 @@ def _empty(config: Any, source: str) -> Any:
 
 def _tokenizer(found: ClipCheckpoint) -> Any:
     try:
-        with quiet():
+        with no_library_messages():
             return CLIPTokenizer.from_pretrained(found.path, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"the tokenizer in {found.path} cannot be read: {error}") from error

@@ -1,112 +1,129 @@
 """Add LoRAs to Components without changing the original modules.
 
-A LoRA adds the product of two thin matrices to a layer's output: peft adds it to the layers, in
-place. Here it gets a shell: new modules that share the model's tensors. So the original Components
-stay immutable and can still be used, even at the same time.
+An ordinary LoRA adds the product of two thin matrices to a layer's output, and runs beside the
+layer. All other kinds get a new weight. Both happen in a shell: new modules that share the model's
+tensors. So the original Components stay immutable and can still be used, even at the same time.
 
-Source: Hu et al. 2021 (arXiv:2106.09685), section 4.1.
+Source: Hu et al. 2021 (arXiv:2106.09685), section 4.1. The order of operations is peft's, so that
+pictures are bit-equal to those of diffusers' pipelines.
 """
 
-import copy
-import importlib.util
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, linear
 
-from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.lora import LoraFile, check_lora
 from sdloop.models.components.load import Components
-from sdloop.models.components.lora_layers import Pair, base_layer, layers_of
+from sdloop.models.components.lora_change import Change
+from sdloop.models.components.lora_layers import Place, changes_of
+from sdloop.models.components.shell import shell
 from sdloop.models.components.weights import Module
-from sdloop.schedulers.quiet import quiet
 
 _PARTS = ("unet", "text_encoder", "text_encoder_2")
 
+Scaled = tuple[float, Change]
+# How much of a LoRA is added: to all parts; or to the text encoders, and to the UNet.
+Scales = float | Sequence[float]
 
-def adapted(components: Components, loras: Sequence[tuple[LoraFile, float]]) -> Components:
+
+def adapted(components: Components, loras: Sequence[tuple[LoraFile, Scales]]) -> Components:
     """``components`` with each LoRA added at its scale, in order.
 
-    The weights are shared, the modules are not. A LoRA with scale 0 is left out, so that the result
-    is bit-equal to one without it.
+    Weights that do not change are shared, the modules are not. A LoRA with scale 0 is left out, so
+    that the result is bit-equal to one without it.
 
-    Raises ``SettingError`` without peft, ``ModelError`` for a LoRA with a tensor that does not fit
-    the model, or that is not finite.
+    Raises ``ModelError`` for a LoRA with a tensor that does not fit the model, or is not finite.
     """
     for file, _ in loras:
         if components.checkpoint is not None:
             check_lora(file, components.checkpoint)
-    active = [(file, scale) for file, scale in loras if scale]
-    if not active:
-        return components
-    if importlib.util.find_spec("peft") is None:
-        raise SettingError("loras need peft: pip install 'sdloop[lora]'")
     whole = {part: getattr(components, part) for part in _PARTS}
-    shells = {part: shell(module) for part, module in whole.items() if module is not None}
-    scales: dict[str, dict[str, float]] = {part: {} for part in shells}
-    with quiet(), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Already found a `peft_config`"
-        )  # for every LoRA after the first
-        for number, (file, scale) in enumerate(active):
-            name = f"lora_{number}"
-            for part in _add(shells, file, name):
-                scales[part][name] = scale
-        for part, named in scales.items():
-            if named:
-                _set_scales(shells[part], named)
+    modules = {part: module for part, module in whole.items() if module is not None}
+    added: dict[Place, list[Scaled]] = {}
+    for file, scales in loras:
+        if not any(_of_part(scales, part) for part in modules):
+            continue
+        for place, change in changes_of(file.path, file.name, modules).items():
+            if scale := _of_part(scales, place[0]):
+                added.setdefault(place, []).append((scale, change))
+    if not added:
+        return components
+    shells = {part: shell(module) for part, module in modules.items()}
+    _change(shells, added)
     return replace(components, **shells)
 
 
-def shell(module: Module) -> Module:
-    """A copy of ``module`` that shares the original's parameters and buffers."""
-    memo: dict[int, Any] = {
-        id(p): torch.nn.Parameter(p.data, requires_grad=p.requires_grad)
-        for p in module.parameters()
-    }
-    memo |= {id(buffer): buffer for buffer in module.buffers()}
-    return copy.deepcopy(module, memo)
+def _of_part(scales: Scales, part: str) -> float:
+    """The scale for the UNet, or for a text encoder."""
+    if isinstance(scales, float | int):
+        return scales
+    text_scale, scale = scales
+    return scale if part == "unet" else text_scale
 
 
-def _add(shells: Mapping[str, Module], file: LoraFile, adapter: str) -> list[str]:
-    """Add one LoRA to the parts that it changes, still without a scale; returns these parts."""
-    found = layers_of(file.path, file.name, shells)
-    parts = [part for part, layers in found.items() if layers]
-    for part in parts:
-        _put(shells[part], found[part], adapter)
-        placed = sum(f".{adapter}." in name for name, _ in shells[part].named_parameters())
-        if placed != 2 * len(found[part]):
-            raise ModelError(
-                f"{file.name}: only {placed} of {2 * len(found[part])} tensors fit the {part}"
-            )
-    return parts
+def _change(shells: Mapping[str, Module], added: Mapping[Place, Sequence[Scaled]]) -> None:
+    """Replace weights of ``shells``, and put ordinary LoRAs beside their layers."""
+    for (part, name), changes in added.items():
+        layer = shells[part].get_submodule(name)
+        pairs = [(scale, change, change.pair(layer)) for scale, change in changes]
+        _merge(layer, [(scale, change) for scale, change, pair in pairs if pair is None])
+        beside = [(*pair, scale, change) for scale, change, pair in pairs if pair is not None]
+        if beside:
+            parent, _, own = name.rpartition(".")
+            setattr(shells[part].get_submodule(parent), own, _Beside(layer, beside))
 
 
-def _put(module: Module, layers: Mapping[str, Pair], adapter: str) -> None:
-    """Wrap layers of ``module`` in peft's, with these matrices and alphas."""
-    from peft import LoraConfig, inject_adapter_in_model
+@torch.no_grad()
+def _merge(layer: Module, changes: Sequence[Scaled]) -> None:
+    """Give ``layer`` its own weight and bias, to which the sum of ``changes`` is added.
 
-    config = LoraConfig(r=1, lora_alpha=1, target_modules=list(layers), init_lora_weights=False)
-    inject_adapter_in_model(config, module, adapter, low_cpu_mem_usage=True)
-    for name, pair in layers.items():
-        layer = module.get_submodule(name)
-        like = base_layer(layer).weight
-        layer.r[adapter], layer.lora_alpha[adapter] = pair.rank, pair.alpha
-        for matrix, tensor in (
-            (layer.lora_A[adapter], pair.down),
-            (layer.lora_B[adapter], pair.up),
-        ):
-            matrix.weight = torch.nn.Parameter(tensor.to(like.device, like.dtype))
+    Each change is computed from the original weight, so that their order does not matter.
+    """
+    for name, added in (
+        ("weight", [scale * change.on_weight(layer.weight) for scale, change in changes]),
+        ("bias", _on_bias(layer, changes)),
+    ):
+        if added:
+            before = getattr(layer, name)
+            after = (before.float() + sum(added)).to(before.dtype)
+            setattr(layer, name, torch.nn.Parameter(after, requires_grad=before.requires_grad))
 
 
-def _set_scales(module: Module, scales: Mapping[str, float]) -> None:
-    """Activate a part's LoRAs; a layer's scale is ``scale * alpha / rank``."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
+def _on_bias(layer: Module, changes: Sequence[Scaled]) -> list[Tensor]:
+    bias = getattr(layer, "bias", None)
+    found = [(scale, change.on_bias(bias)) for scale, change in changes]
+    return [scale * added for scale, added in found if added is not None]
 
-    layers: list[Any] = [m for m in module.modules() if isinstance(m, BaseTunerLayer)]
-    for layer in layers:
-        layer.set_adapter(list(scales))
-        for adapter, scale in scales.items():
-            layer.set_scale(adapter, scale)
+
+class _Beside(torch.nn.Module):
+    """A layer, and the pairs of ordinary LoRAs whose output is added to that of the layer."""
+
+    def __init__(
+        self, layer: Module, pairs: Sequence[tuple[Tensor, Tensor, float, Change]]
+    ) -> None:
+        super().__init__()
+        self.base_layer, like = layer, layer.weight
+        self.lora_down = torch.nn.ParameterList(down.to(like) for down, _, _, _ in pairs)
+        self.lora_up = torch.nn.ParameterList(up.to(like) for _, up, _, _ in pairs)
+        self.scales = [change.strength(len(down), scale) for down, _, scale, change in pairs]
+
+    @property
+    def weight(self) -> Tensor:
+        """The layer's own, whose type transformers asks for."""
+        weight: Tensor = self.base_layer.weight
+        return weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.base_layer(x)
+        for down, up, scale in zip(self.lora_down, self.lora_up, self.scales, strict=True):
+            result = result + self._through(x, down, up) * scale
+        return result
+
+    def _through(self, x: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        if down.ndim == 2:
+            return linear(linear(x, down), up)
+        base = self.base_layer
+        return conv2d(conv2d(x, down, None, base.stride, base.padding, base.dilation), up)

@@ -41,6 +41,13 @@ class ModelCache:
             self._stamp = stamp
         return self._components
 
+    def rest(self) -> None:
+        """Give back the GPU memory that the last call needed; the model stays."""
+        if self._components is not None and self._components.device.type == "cuda":
+            from sdloop.models.memory import free_memory
+
+            free_memory()
+
     def forget(self) -> None:
         """Drop the model and free its GPU memory."""
         self._stamp = self._components = None
@@ -56,7 +63,10 @@ class ModelCache:
 def _files(checkpoint: Checkpoint) -> Iterator[object]:
     """Path, size, time and inode of every file that the model is read from."""
     yield checkpoint.name, checkpoint.revision, checkpoint.variant
-    folders = [path for path in (checkpoint.path, checkpoint.vae_path) if path is not None]
+    if checkpoint.refiner is not None:
+        yield from _files(checkpoint.refiner)
+    given = (checkpoint.path, checkpoint.vae_path, checkpoint.unet_path)
+    folders = [path for path in given if path is not None]
     weights = (file for part in checkpoint.weights.values() for file in part)
     paths = {*weights, *folders, *checkpoint.tokenizers.values()}
     for file in sorted({file for path in paths for file in _within(path)}):

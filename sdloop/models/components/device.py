@@ -2,9 +2,12 @@
 
 import os
 import sys
+import threading
+import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -13,7 +16,13 @@ from sdloop.errors import SettingError
 # Modules with fewer weights run fastest on one thread: the embedded UNet has 5 million, SD1's 860.
 _SMALL = 50_000_000
 
-DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+# tf32 is float32 whose products are computed with ten bits of mantissa: see ``set_arithmetic``.
+DTYPES = {
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "tf32": torch.float32,
+    "fp32": torch.float32,
+}
 
 
 def pick_device(name: str) -> torch.device:
@@ -31,10 +40,65 @@ def pick_device(name: str) -> torch.device:
     return torch.device(wanted)
 
 
+def make_current(device: torch.device) -> None:
+    """Make ``device`` torch's current one, if it is a CUDA device.
+
+    torch answers some questions, as for bf16, about the current one, and empties the cache there.
+    On another card than the one in use, this alone takes 500 MB.
+    """
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
+def set_arithmetic(device: torch.device, dtype: str) -> None:
+    """Let a CUDA device compute as ``dtype`` says, and in the same way each time.
+
+    This is a setting of the whole process. By default, torch lets convolutions of float32 round
+    their input to TF32, which has ten bits of mantissa, but not products of matrices. Here both do
+    so only if ``dtype`` is "tf32". cuDNN keeps to kernels that give the same bits in each run.
+    """
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = dtype == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = dtype == "tf32"
+        torch.backends.cudnn.deterministic = True
+
+
+def uses_tf32() -> bool:
+    """Whether convolutions or products of matrices of float32 are allowed to use TF32 now."""
+    settings: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda)
+    convolution, product = settings[0].conv, settings[1].matmul
+    return "tf32" in (convolution.fp32_precision, product.fp32_precision)
+
+
+@contextmanager
+def deterministic_gradients(device: torch.device) -> Iterator[None]:
+    """On a CUDA device, let torch compute gradients with deterministic kernels where it has any.
+
+    It has none for the gradient of a bicubic resize, which only the loss ``clip`` needs.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*deterministic", UserWarning)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
+
+
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The precision that ``name`` means on ``device``: auto, fp16, bf16 or fp32."""
+    """The precision that ``name`` means on ``device``: auto, fp16, bf16, tf32 or fp32.
+
+    Raises ``SettingError`` for another name, and for tf32 on a device that has none.
+    """
     if name not in ("auto", *DTYPES):
         raise SettingError(f"dtype must be one of auto, {', '.join(DTYPES)}, got {name!r}")
+    if name == "tf32" and device.type != "cuda":
+        raise SettingError(f"dtype tf32 is for CUDA GPUs, and device is {device.type}: use fp32")
     if name != "auto":
         return DTYPES[name]
     if device.type == "cpu":
@@ -46,27 +110,43 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.float16
 
 
-def reset_peak_memory(device: torch.device) -> None:
-    """Reset the count of ``peak_memory``, if the device supports it."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+class PeakMemory:
+    """The peak memory since its creation; several can measure at the same time.
 
-
-def peak_memory(device: torch.device) -> int | None:
-    """Peak memory in bytes: on a CUDA device what torch allocated since the reset.
-
-    Elsewhere it is the peak resident memory of the whole process, including libraries and weights;
-    ``None`` if the system does not report it.
+    CUDA keeps one peak, and a batch is decoded while the next one is sampled. So before it is reset
+    for a new meter, the meters that still run take it over.
     """
-    if device.type == "cuda":
-        allocated: int = torch.cuda.max_memory_allocated(device)
-        return allocated
-    if sys.platform == "win32":
-        return None
-    import resource
 
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    _lock: ClassVar = threading.Lock()
+    _running: ClassVar[weakref.WeakSet["PeakMemory"]] = weakref.WeakSet()
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._before = device, 0
+        if device.type != "cuda":
+            return
+        with self._lock:
+            now = torch.cuda.max_memory_allocated(device)
+            for one in self._running:
+                if one._device == device:
+                    one._before = max(one._before, now)
+            torch.cuda.reset_peak_memory_stats(device)
+            self._running.add(self)
+
+    def read(self) -> int | None:
+        """The peak in bytes: on a CUDA device of what torch allocated.
+
+        Elsewhere it is the peak resident memory of the whole process, including libraries and
+        weights; ``None`` if the system does not report it.
+        """
+        if self._device.type == "cuda":
+            with self._lock:
+                return max(self._before, torch.cuda.max_memory_allocated(self._device))
+        if sys.platform == "win32":
+            return None
+        import resource
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
 
 
 def runs_on_one_thread(module: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,25 +12,41 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdloop.errors import ModelError, SettingError
-from sdloop.models.checkpoint.families import PAINTING
+from sdloop.models.checkpoint.families import DEPTH, EDITING, PAINTING
 from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.checkpoint.hashes import is_copy
 from sdloop.models.checkpoint.tokenizer import load_tokenizer
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.components import single_file
-from sdloop.models.components.device import pick_device, pick_dtype
+from sdloop.models.components.depth import load_depth_estimator, load_depth_processor
+from sdloop.models.components.device import (
+    make_current,
+    pick_device,
+    pick_dtype,
+    set_arithmetic,
+)
 from sdloop.models.components.weights import empty_module, fill, modern_names, read_tensors
+from sdloop.recipe.limits import USUAL_STEPS
 from sdloop.recipe.strength import UPSCALE_STRENGTH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Components:
-    """A model's parts under the names of its ``model_index.json``, on one device.
+    """A model's parts under the names of its ``model_index.json``.
 
     Schedulers count their steps, so this holds only the config for building a new one.
     ``tokenizer_2``, ``text_encoder_2`` and ``force_zeros_for_empty_prompt`` are for SDXL.
     ``low_res_scheduler_config`` and ``max_noise_level`` are for upscalers: the scheduler that adds
     noise to the input picture, and the highest noise level.
+    ``refiner`` is the model of SDXL's second stage. SDXL's own refiner has only one text encoder,
+    the second, which stands here as its ``tokenizer`` and ``text_encoder``; ``scores`` says that
+    its UNet is conditioned on an aesthetic score.
+    ``depth_estimator`` and ``depth_processor`` are those of a depth model, if it has them: DPT, and
+    what scales pictures for it.
     ``checkpoint`` is None for parts that were put together by hand.
+    ``runs_on`` and ``computes_in`` are the device and precision that it was loaded for. By default
+    they are the UNet's, which are others while the UNet waits elsewhere between its calls
+    (offloading). The text encoders and the VAE may be on another device.
     """
 
     tokenizer: CLIPTokenizer
@@ -43,17 +59,49 @@ class Components:
     force_zeros_for_empty_prompt: bool = False
     low_res_scheduler_config: Mapping[str, Any] | None = None
     max_noise_level: int | None = None
+    refiner: Components | None = None
+    scores: bool = False
+    depth_estimator: Any = None
+    depth_processor: Any = None
     checkpoint: Checkpoint | None = None
+    runs_on: torch.device | None = None
+    computes_in: torch.dtype | None = None
+
+    @property
+    def sees_depth(self) -> bool:
+        """Whether the UNet is told how near each place of the picture is."""
+        return bool(self.unet.config.in_channels == DEPTH)
+
+    @property
+    def estimates_depth(self) -> bool:
+        """Whether it can find out the depth of a picture by itself."""
+        return self.depth_estimator is not None
+
+    @property
+    def edits(self) -> bool:
+        """Whether it is an InstructPix2Pix model, whose UNet takes the picture to edit too."""
+        return bool(self.unet.config.in_channels == EDITING)
+
+    @property
+    def refines(self) -> bool:
+        """Whether a refiner finishes its pictures."""
+        return self.refiner is not None
+
+    @property
+    def last_vae(self) -> AutoencoderKL:
+        """The VAE that decodes finished pictures: that of the last stage."""
+        return self.vae if self.refiner is None else self.refiner.vae
 
     @property
     def device(self) -> torch.device:
-        device: torch.device = self.unet.device
+        """Where the latents are, and what the UNet is given."""
+        device: torch.device = self.unet.device if self.runs_on is None else self.runs_on
         return device
 
     @property
     def dtype(self) -> torch.dtype:
         """The UNet's dtype; the VAE may have a higher precision, see ``vae.dtype``."""
-        dtype: torch.dtype = self.unet.dtype
+        dtype: torch.dtype = self.unet.dtype if self.computes_in is None else self.computes_in
         return dtype
 
     @property
@@ -68,6 +116,8 @@ class Components:
     @property
     def native_size(self) -> tuple[int, int]:
         """Width and height in pixels that the model was trained at."""
+        if self.checkpoint is not None:
+            return self.checkpoint.native_size
         size = self.unet.config.sample_size
         height, width = size if isinstance(size, list | tuple) else (size, size)
         return width * self.vae_factor, height * self.vae_factor
@@ -81,6 +131,21 @@ class Components:
     def paints(self) -> bool:
         """Whether the UNet is for inpainting, and takes a mask and the masked image too."""
         return bool(self.unet.config.in_channels == PAINTING)
+
+    @property
+    def usual_fields(self) -> Mapping[str, Any]:
+        """What else a model for a few steps needs: scheduler, timestep_spacing, eta."""
+        return {} if self.checkpoint is None else self.checkpoint.usual_fields
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Whether the UNet takes the guidance scale as an input (LCM)."""
+        return self.unet.config.time_cond_proj_dim is not None
+
+    @property
+    def steps(self) -> int:
+        """The model's default number of steps."""
+        return USUAL_STEPS if self.checkpoint is None else self.checkpoint.steps
 
     @property
     def guidance_scale(self) -> float:
@@ -125,25 +190,57 @@ def load_components(
     revision: str | None = None,
     variant: str | None = None,
     vae: str | None = None,
+    unet: str | None = None,
+    refiner: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
 ) -> Components:
     """Load a model, or a checkpoint from ``find_checkpoint``, straight to its device.
 
-    ``device`` is auto, cpu, mps, cuda or cuda:i, ``dtype`` auto, fp16, bf16 or fp32.
+    ``device`` is auto, cpu, mps, cuda or cuda:i, ``dtype`` auto, fp16, bf16, tf32 or
+    fp32.
 
     Raises ``SettingError`` for a missing device, ``ModelError`` for an unusable model; the message
     names file, part and tensor.
     """
     place = pick_device(device)
+    make_current(place)
     precision = pick_dtype(dtype, place)
+    set_arithmetic(place, dtype)
     if isinstance(model, str):
-        model = find_checkpoint(model, revision=revision, variant=variant, vae=vae)
-    elif (revision, variant, vae) != (None, None, None):
+        model = find_checkpoint(
+            model, revision=revision, variant=variant, vae=vae, unet=unet, refiner=refiner
+        )
+    elif any(name is not None for name in (revision, variant, vae, unet, refiner)):
         raise SettingError(
-            "revision, variant and vae must be given to find_checkpoint, which has already run"
+            "revision, variant, vae, unet and refiner must be given to find_checkpoint, which has "
+            "already run"
         )
     parts = {part: _load_part(model, part, place, precision) for part in model.weights}
+    base = replace(_components(model, parts), runs_on=place, computes_in=precision)
+    if model.refiner is None:
+        return base
+    shared = _shared(model, model.refiner, base)
+    parts = {
+        part: _load_part(model.refiner, part, place, precision)
+        for part in model.refiner.weights
+        if part not in shared
+    }
+    second = _components(model.refiner, shared | parts)
+    return replace(base, refiner=replace(second, runs_on=place, computes_in=precision))
+
+
+def _shared(model: Checkpoint, refiner: Checkpoint, base: Components) -> dict[str, Any]:
+    """The loaded parts that the refiner has too: its own copies of them are not loaded."""
+    shared = {} if "vae" in refiner.weights else {"vae": base.vae}
+    for part in refiner.weights.keys() & {"vae", "text_encoder", "text_encoder_2"}:
+        if is_copy(model, refiner, part):
+            shared[part] = getattr(base, part)
+    return shared
+
+
+def _components(model: Checkpoint, parts: Mapping[str, Any]) -> Components:
+    """The loaded parts with the tokenizers and the facts about the model."""
     tokenizers = {part: load_tokenizer(model, part) for part in model.tokenizers}
     for part, tokenizer in tokenizers.items():
         words = parts[part.replace("tokenizer", "text_encoder")].config.vocab_size
@@ -151,13 +248,18 @@ def load_components(
             raise ModelError(
                 f"{model.name}: {part} has {len(tokenizer)} words, its encoder {words}"
             )
+    named = {**parts, **tokenizers}
+    if "depth_estimator" in parts:
+        named["depth_processor"] = load_depth_processor(model.path)
+    if model.family == "refiner":
+        named = {name.removesuffix("_2"): part for name, part in named.items()}
     return Components(
-        **parts,
-        **tokenizers,
+        **named,
         scheduler_config=model.scheduler_config,
         force_zeros_for_empty_prompt=model.force_zeros_for_empty_prompt,
         low_res_scheduler_config=model.configs.get("low_res_scheduler"),
         max_noise_level=model.max_noise_level,
+        scores=model.scores,
         checkpoint=model,
     )
 
@@ -168,8 +270,11 @@ def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.
     config, files = model.configs[part], model.weights[part]
     where = files[0] if len(files) == 1 else files[0].parent
     source = f"{part} in {where}"
+    if part == "depth_estimator":
+        tensors = read_tensors(files, torch.device("cpu"), torch.float32)
+        return load_depth_estimator(config, tensors, source, device)
     module = empty_module(part, config, source)
-    if files[0] in (model.path, model.vae_path):
+    if files[0] in (model.path, model.vae_path, model.unet_path):
         tensors = single_file.read_part(part, files[0], module, device, dtype)
     else:
         tensors = read_tensors(files, device, dtype)
@@ -183,5 +288,5 @@ def _overflows(model: Checkpoint) -> bool:
     If an old config does not say so, the family decides: the VAEs of SD1 and SD2 do not overflow,
     those of SDXL and upscalers do.
     """
-    silent = model.family in ("sdxl", "upscaler")
+    silent = model.family in ("sdxl", "refiner", "upscaler")
     return bool(model.configs["vae"].get("force_upcast", silent))

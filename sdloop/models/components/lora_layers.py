@@ -1,7 +1,7 @@
-"""What a LoRA's file holds for each layer of a model: two matrices, and the alpha of that layer.
+"""What a LoRA's file holds for each layer of a model.
 
-diffusers 0.42 knows the names of all the layouts, so it translates them here. The alphas are not
-left to it. Its ``get_peft_kwargs`` makes one ``alpha_pattern`` of a file whose layers differ, and:
+The tensors find their layers by name, in any layout (``lora_names``). diffusers is not used for
+this. Its ``get_peft_kwargs`` makes one ``alpha_pattern`` of a file whose layers differ, and:
 
 - for a UNet, the keys of attention layers keep what ``_get_alpha_name`` made of them, as in
   ``attn1.processor.to_q_lora.down.weight``, which names no module, so peft uses the alpha that
@@ -10,14 +10,14 @@ left to it. Its ``get_peft_kwargs`` makes one ``alpha_pattern`` of a file whose 
 - a layer without an alpha gets the alpha that most others have, where the trainers mean its rank.
 
 So files with an alpha for each layer, as kohya's ``resize_lora.py`` writes them, get wrong
-scales without an error. ``W + up @ down * alpha / rank`` of each layer is right.
+scales without an error. It also drops DoRA's magnitudes, and in files that name some blocks as the
+model's first authors did and some as diffusers does, the former.
 """
 
 import json
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,92 +27,97 @@ from torch import Tensor
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.headers import is_pickle
+from sdloop.models.checkpoint.lora import listed
+from sdloop.models.checkpoint.lora_names import read_name
+from sdloop.models.components.lora_change import Change
+from sdloop.models.components.sgm_names import sgm_names
 from sdloop.models.components.weights import Module, check_finite, read_tensors, reason_of
 
-_UP = re.compile(r"(lora_B|up)\.weight$")
-# The layer of a LoRA's tensor, in the layouts of peft, of diffusers and of old diffusers.
-_LAYER = re.compile(
-    r"(?P<layer>.+?)(?:\.lora_[AB]|\.lora(?:_linear_layer)?\.(?:up|down)"
-    r"|(?P<old>_lora)\.(?:up|down))\.weight"
-)
-# What diffusers stumbles over in names that it does not know, and in alphas that are no number.
-_STUMBLES = (LookupError, AttributeError, RuntimeError, TypeError, ValueError)
+Place = tuple[str, str]  # part and layer
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pair:
-    """The two matrices for one layer, into the rank and out of it, and its alpha."""
+def changes_of(path: Path, source: str, modules: Mapping[str, Module]) -> dict[Place, Change]:
+    """What the file at ``path`` changes in each layer of ``modules``; ``source`` is its name.
 
-    down: Tensor
-    up: Tensor
-    alpha: float
-
-    @property
-    def rank(self) -> int:
-        return self.down.shape[0]
-
-
-def layers_of(path: Path, source: str, modules: Mapping[str, Module]) -> dict[str, dict[str, Pair]]:
-    """Part → layer → what the LoRA adds to it, each tensor having its place in ``modules``.
-
-    Raises ``ModelError`` for a tensor that has no place, does not fit, or is not finite.
+    Raises ``ModelError`` for a tensor that has no place, or is not finite.
     """
-    tensors, alphas, note = _read(path, modules["unet"].config)
-    weights = _weights(tensors, modules, source)
-    for name, tensor in tensors.items():
-        _check_shape(name, tensor, weights[name], source)
+    tensors = read_tensors((path,), torch.device("cpu"), torch.float32)
     check_finite(source, tensors)
-    matrices: dict[tuple[str, str], dict[str, Tensor]] = {}
+    note = _note(path)
+    changes = {}
+    for (part, layer), own in _by_layer(tensors, modules, source).items():
+        name = f"{source}: {part}.{layer}"
+        alpha = _number(own.pop("alpha"), name) if "alpha" in own else None
+        if alpha is None and "down" in own:
+            alpha = _noted(note, part, layer, len(own["down"]), source)
+        if own:
+            changes[part, layer] = Change(name=name, tensors=own, alpha=alpha)
+    return changes
+
+
+def _by_layer(
+    tensors: Mapping[str, Tensor], modules: Mapping[str, Module], source: str
+) -> dict[Place, dict[str, Tensor]]:
+    """Part and layer → kind → tensor.
+
+    A tensor that the model has no place for is refused: otherwise only part of the LoRA would be
+    applied.
+    """
+    layers = {part: dict(_layers(part, module)) for part, module in modules.items()}
+    found: dict[Place, dict[str, Tensor]] = {}
+    lost = []
     for name, tensor in tensors.items():
-        halves = matrices.setdefault(_place(name, modules), {})
-        halves["up" if _UP.search(name) else "down"] = tensor
-    own = {_place(name, modules): alpha for name, alpha in alphas.items()}
-    found: dict[str, dict[str, Pair]] = {part: {} for part in modules}
-    for (part, layer), halves in matrices.items():
-        weight = modules[part].get_submodule(layer)
-        pair = _pair(halves, base_layer(weight).weight, f"{source}: {part}.{layer}")
-        alpha = own.get((part, layer), _noted(note, part, layer, pair.rank, source))
-        if not math.isfinite(alpha):
-            raise ModelError(f"{source}: the alpha of {part}.{layer} must be finite, got {alpha}")
-        found[part][layer] = Pair(down=pair.down, up=pair.up, alpha=alpha)
+        told = read_name(name)
+        layer = layers.get(told.part, {}).get(told.layer) if told is not None else None
+        if told is None or layer is None:
+            lost.append(name)
+            continue
+        own = found.setdefault((told.part, layer), {})
+        if told.kind in own:
+            raise ModelError(f"{source} has two tensors of one kind for {told.part}.{layer}")
+        own[told.kind] = tensor
+    if lost:
+        raise ModelError(
+            f"{source} does not fit the model, which has no weights for {listed(lost)}"
+        )
     return found
 
 
-def _read(path: Path, unet_config: Any) -> tuple[dict[str, Tensor], dict[str, float], Any]:
-    """A file's tensors under diffusers' names, the alphas of layers, and what peft noted."""
-    from diffusers.loaders.lora_pipeline import StableDiffusionXLLoraLoaderMixin as Loader
-
-    tensors = read_tensors((path,), torch.device("cpu"), torch.float32)
-    try:
-        named, kohya = Loader.lora_state_dict(tensors, unet_config=unet_config)
-        alphas = {_of_down(name): float(alpha) for name, alpha in (kohya or {}).items()}
-        for name in [name for name in named if name.endswith(".alpha")]:
-            alphas[_of_down(name)] = float(named.pop(name).item())
-        return named, alphas, _note(path)
-    except _STUMBLES as error:
-        raise ModelError(
-            f"{path} has tensor names that diffusers does not know: {reason_of(error)}"
-        ) from error
-
-
-def _of_down(alpha: str) -> str:
-    """The name of the tensor that an alpha belongs to: some have it in their own name."""
-    name = alpha.removesuffix(".alpha")
-    return name if name.endswith(".weight") else f"{name}.lora.down.weight"
+def _layers(part: str, module: Module) -> Iterator[tuple[str, str]]:
+    """Each name that files have for a layer, with underscores for dots, and its own name."""
+    blocks = module.config.get("layers_per_block", 2) if part == "unet" else 0
+    for layer, one in module.named_modules():
+        if not isinstance(getattr(one, "weight", None), Tensor):
+            continue
+        if part == "unet":
+            old = re.sub(r"\.to_out\.0$", ".to_out", layer)
+            names = {layer, old, *sgm_names(layer, blocks)}
+        else:
+            # CLIPTextModel lost the level text_model in transformers 5.6.
+            bare = layer.removeprefix("text_model.")
+            old = re.sub(r"(attn)\.(q|k|v|out)_proj$", r"\1.to_\2", bare)
+            names = {layer, f"text_model.{bare}", f"text_model.{old}"}
+        yield from ((name.replace(".", "_"), layer) for name in names)
 
 
-def _note(path: Path) -> Any:
+def _number(alpha: Tensor, name: str) -> float:
+    if alpha.numel() != 1:
+        raise ModelError(f"the alpha of {name} must be one number, got {tuple(alpha.shape)}")
+    return float(alpha)
+
+
+def _note(path: Path) -> Mapping[str, Any]:
     """peft's settings of the adapter, which diffusers writes beside the tensors."""
     if is_pickle(path):
         return {}
     try:
         with safe_open(path, framework="pt") as opened:
             text = (opened.metadata() or {}).get("lora_adapter_metadata")
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
-    note = json.loads(text) if text else {}
+        note = json.loads(text) if text else {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {reason_of(error)}") from error
     if not isinstance(note, dict):
-        raise TypeError("the note of peft's settings is no table")
+        raise ModelError(f"{path} has peft's settings beside its tensors, but not as a table")
     return note
 
 
@@ -132,82 +137,3 @@ def _noted(note: Mapping[str, Any], part: str, layer: str, rank: int, source: st
         raise ModelError(
             f"{source} notes settings of peft that make no sense: {reason_of(error)}"
         ) from error
-
-
-def _weights(
-    tensors: Mapping[str, Tensor], modules: Mapping[str, Module], source: str
-) -> dict[str, Tensor]:
-    """Name of a tensor → the weight of the model that it changes.
-
-    diffusers and peft would ignore tensors without one and apply only part of the LoRA.
-    """
-    found = {name: _weight(name, modules) for name in tensors}
-    lost = [name for name, weight in found.items() if weight is None]
-    if lost:
-        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-        raise ModelError(
-            f"{source} does not fit the model, which has no weights for {', '.join(lost[:3])}{more}"
-        )
-    return {name: weight for name, weight in found.items() if weight is not None}
-
-
-def _weight(name: str, modules: Mapping[str, Module]) -> Tensor | None:
-    part, layer = _place(name, modules)
-    if not layer:
-        return None
-    try:
-        wrapped = modules[part].get_submodule(layer)
-    except AttributeError:
-        return None
-    weight: Tensor | None = getattr(base_layer(wrapped), "weight", None)
-    return weight
-
-
-def base_layer(layer: Module) -> Module:
-    """The layer itself, where an earlier LoRA stands around it."""
-    return getattr(layer, "base_layer", layer)
-
-
-def _place(name: str, modules: Mapping[str, Module]) -> tuple[str, str]:
-    """The part and the layer that a tensor is for; both are empty where no name is understood."""
-    part, _, rest = name.partition(".")
-    found = _LAYER.fullmatch(rest.replace(".processor.", "."))
-    if part not in modules or found is None:
-        return "", ""
-    layer = found["layer"]
-    if part == "unet":
-        layer = f"{layer}.0" if found["old"] and layer.endswith(".to_out") else layer
-    elif found["old"]:
-        layer = re.sub(r"\.to_(q|k|v|out)$", r".\1_proj", layer)
-    if not hasattr(modules[part], "text_model"):  # of CLIPTextModel since transformers 5.6
-        layer = layer.removeprefix("text_model.")
-    return part, layer
-
-
-def _check_shape(name: str, tensor: Tensor, weight: Tensor, source: str) -> None:
-    shape = tuple(tensor.shape)
-    axis = 0 if _UP.search(name) else 1  # out of the layer, or into it
-    if len(shape) < 2 or len(weight.shape) < 2 or shape[axis] != weight.shape[axis]:
-        raise ModelError(
-            f"{source} does not fit the model: {name} has the shape {shape}, for a weight of "
-            f"{tuple(weight.shape)}"
-        )
-
-
-def _pair(halves: Mapping[str, Tensor], weight: Tensor, name: str) -> Pair:
-    """Both matrices in the shapes of the layer; its alpha is not known yet."""
-    for which in ("down", "up"):
-        if which not in halves:
-            raise ModelError(f"{name} has no {which} matrix beside the other")
-    down, up = halves["down"], halves["up"]
-    rank, kernel = down.shape[0], tuple(weight.shape[2:])
-    shapes = (rank, *weight.shape[1:]), (weight.shape[0], rank, *(1 for _ in kernel))
-    if not rank or any(
-        tensor.numel() != math.prod(shape) for tensor, shape in zip((down, up), shapes, strict=True)
-    ):
-        raise ModelError(
-            f"{name} does not fit the model: matrices of {tuple(down.shape)} and "
-            f"{tuple(up.shape)}, for a weight of {tuple(weight.shape)}"
-        )
-    # A 1x1 convolution and a linear layer hold the same numbers.
-    return Pair(down=down.reshape(shapes[0]), up=up.reshape(shapes[1]), alpha=float(rank))

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdloop.errors import ModelError
+from sdloop.errors import DAMAGED, ModelError
 
 # The libraries whose objects lie beside the tensors of published files.
 _HARMLESS = ("lightning", "lightning_fabric", "numpy", "pytorch_lightning")
@@ -49,13 +49,15 @@ def unpickled(file: Path) -> dict[str, Tensor]:
     try:
         with torch.serialization.safe_globals(_stand_ins(file)):
             loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
+    except (pickle.UnpicklingError, *DAMAGED) as error:
         reason = _ANSI.sub("", str(error)).splitlines() or [type(error).__name__]
         raise ModelError(
             f"{file} holds more than tensors, or is damaged: convert it to .safetensors "
             f"({reason[0]})"
         ) from error
-    state = loaded.get("state_dict", loaded)
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(state, dict):
+        raise ModelError(f"{file} must hold named tensors, and holds a {type(state).__name__}")
     return {name: value for name, value in state.items() if isinstance(value, Tensor)}
 
 

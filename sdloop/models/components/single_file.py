@@ -16,18 +16,23 @@ from diffusers.loaders.single_file_utils import (
 from torch import Tensor
 
 from sdloop.errors import ModelError
+from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.ldm import (
+    COND_PROJ,
+    MARKS,
     PREFIXES,
     SD1_TEXT,
     SD2_TEXT,
     SD2_TEXT_SGM,
+    UNET,
     VAE,
     XL_TEXT,
     XL_TEXT_2,
 )
+from sdloop.models.checkpoint.unet_file import unet_prefix
 from sdloop.models.components.harmless import OPEN_CLIP, VAE_STARTS
 from sdloop.models.components.weights import Module, read_tensors
-from sdloop.schedulers.quiet import quiet
+from sdloop.schedulers.library_messages import no_library_messages
 
 
 def read_part(
@@ -35,9 +40,11 @@ def read_part(
 ) -> dict[str, Tensor]:
     """One part's tensors from a single file, with the names that ``module`` uses."""
     starts = PREFIXES[part] + (VAE_STARTS if part == "vae" else ())
+    if part == "unet" and unet_prefix(read_header(file)) == "":
+        starts = ("",)  # the UNet is alone in the file
     tensors = read_tensors((file,), device, dtype, starts)
     try:
-        with quiet():
+        with no_library_messages():
             if part == "unet":
                 return _converted_unet(tensors, module, f"unet in {file}")
             if part == "vae":
@@ -50,7 +57,13 @@ def read_part(
 def _converted_unet(
     tensors: Mapping[str, Tensor], module: Module, source: str
 ) -> dict[str, Tensor]:
-    converted: dict[str, Tensor] = convert_ldm_unet_checkpoint(tensors, config=module.config)
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in MARKS}
+    if any(name.startswith("down_blocks.") for name in tensors):
+        return dict(tensors)  # diffusers' names already
+    named = {UNET + name.removeprefix(UNET): tensor for name, tensor in tensors.items()}
+    converted: dict[str, Tensor] = convert_ldm_unet_checkpoint(named, config=module.config)
+    if UNET + COND_PROJ in named:  # diffusers drops it
+        converted["time_embedding.cond_proj.weight"] = named[UNET + COND_PROJ]
     _check_all_used(tensors, converted, source)
     return converted
 
@@ -75,8 +88,10 @@ def _converted_text_encoder(
     for start in (SD1_TEXT, XL_TEXT):
         if any(name.startswith(start) for name in tensors):
             return {name.removeprefix(start): tensor for name, tensor in tensors.items()}
-    # diffusers knows by their whole names which tensors of Stable Diffusion 2 to drop
-    tensors = {_renamed(name): tensor for name, tensor in tensors.items()}
+    # diffusers knows by their whole names which tensors of Stable Diffusion 2 to drop. The refiner
+    # has the same names, and needs all of them.
+    usual = XL_TEXT_2 if hasattr(module, "text_projection") else SD2_TEXT
+    tensors = {_renamed(name, usual): tensor for name, tensor in tensors.items()}
     start = next((s for s in (SD2_TEXT, XL_TEXT_2) if any(n.startswith(s) for n in tensors)), "")
     for name in (name.removeprefix(start) for name in tensors):
         if not name.startswith("transformer.") and name not in OPEN_CLIP:
@@ -85,8 +100,8 @@ def _converted_text_encoder(
     return converted
 
 
-def _renamed(name: str) -> str:
-    return SD2_TEXT + name.removeprefix(SD2_TEXT_SGM) if name.startswith(SD2_TEXT_SGM) else name
+def _renamed(name: str, usual: str) -> str:
+    return usual + name.removeprefix(SD2_TEXT_SGM) if name.startswith(SD2_TEXT_SGM) else name
 
 
 def _check_all_used(

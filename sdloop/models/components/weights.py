@@ -22,7 +22,7 @@ from sdloop.errors import ModelError
 from sdloop.models.checkpoint.headers import is_pickle
 from sdloop.models.components.harmless import without_harmless
 from sdloop.models.components.pickles import unpickled
-from sdloop.schedulers.quiet import quiet
+from sdloop.schedulers.library_messages import no_library_messages
 
 Module = Any  # one of the four classes below, whose libraries have no types
 
@@ -52,7 +52,7 @@ BAD_CONFIG = (
 def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
     """The module that ``config`` describes, without allocating its weights."""
     try:
-        with init_empty_weights(), quiet():
+        with init_empty_weights(), no_library_messages():
             if part.startswith("text_encoder"):
                 module = _CLASSES[part](CLIPTextConfig.from_dict(dict(config)))
             else:

@@ -10,10 +10,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdloop.errors import FileError
+from sdloop.errors import DAMAGED, FileError
+from sdloop.spelling import existing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +86,7 @@ def facts_in(
 def read_bytes(file: str) -> bytes:
     """The bytes of the whole file, which is small."""
     try:
-        with Path(file).open("rb") as opened:
+        with existing(Path(file)).open("rb") as opened:
             data = opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise FileError(f"cannot read {file!r}: {error.strerror}") from error
@@ -102,7 +103,7 @@ def tensors_in(file: str, data: bytes) -> "dict[str, Tensor]":
 
 
 def _token(file: str, name: str) -> str:
-    return PurePath(file).stem if name in ("*", "emb_params", *_ENCODERS) else name
+    return existing(Path(file)).stem if name in ("*", "emb_params", *_ENCODERS) else name
 
 
 def _by_encoder(file: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -126,8 +127,10 @@ def _header(file: str, data: bytes) -> tuple[dict[str, tuple[int, ...]], str | N
         table = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         note = json.loads(table.pop("__metadata__", {}).get("sdloop", "{}"))
         token = note["training"]["token"] if "training" in note else None
+        if token is not None and (not isinstance(token, str) or not token.strip()):
+            raise TypeError("a token must be a text")
         shapes = {name: tuple(map(int, entry["shape"])) for name, entry in table.items()}
-    except (ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:
+    except DAMAGED as error:
         raise FileError(f"{file!r} is not a safetensors file, or it is damaged") from error
     return shapes, token
 
@@ -150,7 +153,7 @@ def _pickled_tensors(file: str, data: bytes) -> "dict[str, Tensor]":
 
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, LookupError) as error:
+    except (pickle.UnpicklingError, *DAMAGED) as error:
         # Not torch's own message, which explains how to run the code in such a file.
         named = re.search(r"GLOBAL (\S+)", str(error))
         reason = f": it asks for {named[1]}" if named else ""

@@ -1,6 +1,7 @@
 """Find learned words in a prompt's text, because a tokenizer would split "<my-frog>"."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
@@ -12,13 +13,13 @@ def places(text: str, words: Iterable[str]) -> Iterator[tuple[str, str | None]]:
     """``text`` split into its ``words`` and the text between them.
 
     Of two words that begin at the same place, the longer one is found. Upper and lower case are
-    equal, as for CLIP. A word is not found inside a longer run of letters: "frog" is not in
-    "frogs", but "<frog>" is in "<frog>s".
+    equal, as for CLIP, and so are accents in one character and in two. A word is not found inside a
+    longer run of letters: "frog" is not in "frogs", but "<frog>" is in "<frog>s".
 
     >>> list(places("a <Frog> on stilts", ["<frog>"]))
     [('a ', None), ('<Frog>', '<frog>'), (' on stilts', None)]
     """
-    names = {word.lower(): word for word in words}
+    names = {form.lower(): word for word in words for form in _forms(word)}
     if not names:
         yield text, None
         return
@@ -35,6 +36,13 @@ def places(text: str, words: Iterable[str]) -> Iterator[tuple[str, str | None]]:
 def mentions(text: str, word: str) -> bool:
     """Whether ``text`` contains ``word``, by the rules of ``places``."""
     return any(found is not None for _, found in places(text, [word]))
+
+
+def _forms(word: str) -> set[str]:
+    """The word as all systems write it: names of files on a Mac have accents as two characters."""
+    if word.isascii():
+        return {word}
+    return {word, unicodedata.normalize("NFC", word), unicodedata.normalize("NFD", word)}
 
 
 @lru_cache(maxsize=64)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.commands import Command, pixels, work_in
+from helpers.forked import Nursery
 from PIL import Image
 
 from sdloop.batch.claims import NAME, Claims, remove_leftovers
@@ -229,7 +230,7 @@ def test_what_may_pass_is_tried_once_more(place: Path) -> None:
         assert made[-1] == "out/a-red-house-3.png"  # when all others were done
         assert len(made) == 5
         failing(patch, {3: 2}, RuntimeError("the driver had a bad day"))
-        done = BATCH.run(*PLAN, "--redo")
+        done = BATCH.run(*PLAN, "--redo", "--steps", "2")
     assert done.exit_code == 5
     assert len(done.stdout.splitlines()) == 4
 
@@ -380,10 +381,6 @@ def test_what_is_no_picture_with_a_key_does_not_count(place: Path) -> None:
 # Processes of their own.
 
 
-def process(model: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "sdloop", "batch", "a red house", "-m", str(model), *arguments]
-
-
 def test_a_finished_plan_needs_no_torch(place: Path, tiny_model: Path) -> None:
     BATCH.make(*PLAN)
     code = (
@@ -398,18 +395,17 @@ def test_a_finished_plan_needs_no_torch(place: Path, tiny_model: Path) -> None:
     assert done.stderr.endswith("sdloop: 5 done (5 were there), 0 left, 0 failed\n")
 
 
-def test_the_first_signal_finishes_what_is_in_flight(place: Path, tiny_model: Path) -> None:
-    plan = process(tiny_model, "--seed", "1..400", "--steps", "30", "--outdir", "out")
-    with subprocess.Popen(
-        [*plan, "--batch-size", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdout is not None and running.stderr is not None
-        made = [running.stdout.readline()]
-        running.send_signal(signal.SIGINT)
-        made += running.stdout.readlines()
-        told = running.stderr.read()
-    assert running.returncode == 130
+def test_the_first_signal_finishes_what_is_in_flight(place: Path, nursery: Nursery) -> None:
+    plan = ("a red house", "--seed", "1..400", "--steps", "10", "--outdir", "out")
+    running = nursery.open("batch", *plan, "--batch-size", "2")
+    made = [running.stdout.readline()]
+    running.send_signal(signal.SIGINT)
+    done = running.end()
+    made += done.stdout.splitlines()
+    assert done.returncode == 130
     assert len(made) % 2 == 0  # whole batches
     assert sorted(Path(name.strip()).name for name in made) == names()
-    assert "stopping when the pictures in flight are finished" in told
-    assert told.endswith("sdloop: interrupted; run the same command again to make the rest\n")
+    assert "stopping when the pictures in flight are finished" in done.stderr
+    assert done.stderr.endswith(
+        "sdloop: interrupted; run the same command again to make the rest\n"
+    )

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,7 @@ NAMED = ["-o", "out/{prompt:.20}/{seed}.png"]
 PROMPTS = "a red house\na dark cat --w 48\n"
 
 
-@pytest.fixture(scope="module")
-def nursery(tiny_model: Path) -> Iterator[Nursery]:
-    with Nursery(tiny_model) as nursery:
-        yield nursery
+_known: dict[int, tuple[dict[str, bytes], float]] = {}
 
 
 @pytest.fixture
@@ -52,15 +49,15 @@ def undisturbed(
     nursery: Nursery, model: Path, size: int, work: Path
 ) -> tuple[dict[str, bytes], float]:
     """The files of a run that nobody disturbs, and how long it takes; made once for all tests."""
-    if size in nursery.known:
-        return nursery.known[size]
+    if size in _known:
+        return _known[size]
     place = work / "undisturbed"
     started = time.monotonic()
     assert nursery.run(command(model, size), place, work / "undisturbed.log") == 0
     seconds = time.monotonic() - started
     made = files(place / "out")
     assert len(made) == 14
-    nursery.known[size] = made, seconds
+    _known[size] = made, seconds
     return made, seconds
 
 
@@ -71,9 +68,9 @@ def whole(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "kills", [6, pytest.param(100, marks=pytest.mark.slow)], ids=["few", "many"]
+    "kills", [4, pytest.param(100, marks=pytest.mark.slow)], ids=["few", "many"]
 )
-@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_killed_at_any_moment_and_run_again_it_makes_the_same_files(
     nursery: Nursery, work: Path, tiny_model: Path, size: int, kills: int
 ) -> None:
@@ -161,7 +158,7 @@ def test_where_there_is_no_gpu_all_are_refused(
 
 
 def test_interrupts_are_handed_on_to_them(nursery: Nursery, work: Path, tiny_model: Path) -> None:
-    long = [*command(tiny_model, 4), "--steps", "40", "--gpus", "cpu,cpu"]
+    long = [*command(tiny_model, 4), "--steps", "20", "--gpus", "cpu,cpu"]
     child = nursery.start(long, work, work / "log")
     _wait_for(lambda: (work / "out").exists())
     os.kill(child, signal.SIGINT)
@@ -189,7 +186,7 @@ def test_the_first_signal_finishes_and_the_second_stops(
     nursery: Nursery, work: Path, tiny_model: Path, number: signal.Signals
 ) -> None:
     """Once: whole batches. Twice: at once, and no half file."""
-    long = [*command(tiny_model, 4), "--steps", "40"]
+    long = [*command(tiny_model, 4), "--steps", "20"]
     child = nursery.start(long, work, work / "log")
     told = work / "log.err"
     _wait_for(lambda: (work / "out").exists())

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import os
 import tracemalloc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from sdloop.batch.names import Naming
 from sdloop.batch.planned import Planned
 from sdloop.batch.planning import Planner
 from sdloop.batch.prompts import Prompt
+from sdloop.batch.requests import requests_of
+from sdloop.batch.settings import Settings
 from sdloop.batch.sweep import parse_axis
 from sdloop.batch.taken_names import Taken
-from sdloop.errors import ModelError, PromptError, SettingError
+from sdloop.errors import ModelError, PromptError, SdloopError, SettingError
 from sdloop.images.input.read import open_image
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hashes import model_hashes
@@ -266,6 +268,63 @@ def test_tokens_are_those_that_the_encoder_reads(settings: dict[str, Any], token
 def test_a_line_of_json_holds_no_line_end() -> None:
     (planned,) = plan(Crossing(fill=fill, seeds=[1]), prompt("a\nfrog"))
     assert "\n" not in line_of(planned, token_counter())
+
+
+# Short plans
+
+
+def short(*prompts: Prompt, seeds: Sequence[int] = (4,), **naming: Any) -> list[Planned]:
+    """The plan of a command such as txt2img."""
+    resolve = Resolver(open_image, may_fetch=False)
+    rule = Naming(distinct=True, **naming)
+    planning = Planner(resolve, rule, exists=lambda own: "number", keyed=False)
+    return planning.all(requests_of(prompts, Settings(), seeds))
+
+
+def test_a_short_plan_hashes_no_weights_and_numbers_equal_pictures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hashed(checkpoint: object) -> None:
+        raise AssertionError("txt2img must not read all weights before it begins")
+
+    monkeypatch.setattr("sdloop.batch.planning.model_hashes", hashed)
+    planned = short(prompt(), prompt("a {x|y}"), prompt(), seeds=(1, 2))
+    assert [(str(one.path), one.recipe.seed, one.key) for one in planned] == [
+        ("a-frog-1.png", 1, ""),
+        ("a-frog-2.png", 2, ""),
+        ("a-x-y-1.png", 1, ""),
+        ("a-x-y-2.png", 2, ""),
+        ("a-frog-1-2.png", 1, ""),
+        ("a-frog-2-2.png", 2, ""),
+    ]
+
+
+def test_a_chosen_name_is_for_one_picture_of_a_short_plan() -> None:
+    last = Prompt(settings={"prompt": "a"}, output="x.png")
+    with pytest.raises(SettingError, match=r"'x.png' would be picture 1 and 3"):
+        short(dataclasses.replace(last, output="./x.png"), prompt(), last)
+    with pytest.raises(SettingError, match=r"'x.png' would be picture 1 and 2"):
+        short(prompt(), seeds=(1, 2), output="x.png")
+
+
+def test_a_short_plan_makes_each_check_for_all_pictures_before_the_next() -> None:
+    bad = {
+        "steps": {"steps": 0},
+        "cannot read 'none.png'": {"image": "none.png"},
+        "no folder none": {"model": "./none"},
+        "width must be a multiple": {"width": 65},
+    }
+    lines = [prompt(**settings) for settings in bad.values()]
+    lines.append(Prompt(settings={"prompt": "a"}, output="{nothing}.png"))
+    for place, message in enumerate([*bad, "unknown {nothing}"]):
+        with pytest.raises(SdloopError, match=message):
+            short(*reversed(lines[place:]))
+
+
+def test_the_line_of_a_printed_plan_is_like_any_other_in_a_short_plan() -> None:
+    one = Prompt(settings={"prompt": "a", "seed": 4}, output="x-{seed}", key="0" * 64)
+    (planned,) = short(one, seeds=())
+    assert (str(planned.path), planned.key) == ("x-4.png", "")
 
 
 # Long plans

@@ -1,6 +1,7 @@
 """Prompt templates: their variants, and errors."""
 
 import itertools
+import random
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,24 @@ def texts(text: str, folder: Path | None = None) -> list[str]:
         (r"\__name__", ["__name__"]),
         ("snake__case__name a__ __b", ["snake__case__name a__ __b"]),
         ("<lora:{a|b}:0.5> frog", ["<lora:a:0.5> frog", "<lora:b:0.5> frog"]),
+        # sd-dynamic-prompts: weights, open ranges, separators, variables
+        ("a {3::red|.5::blue|green} frog", ["a red frog", "a blue frog", "a green frog"]),
+        ("{2$$3::a|b|{2::x|y}}", ["a, b", "a, x", "a, y", "b, x", "b, y"]),
+        ("{-2$$a|b|c}", ["a", "b", "c", "a, b", "a, c", "b, c"]),
+        ("{2-$$a|b|c}", ["a, b", "a, c", "b, c", "a, b, c"]),
+        ("[{2$$|$$red|blue|green}]", ["[red|blue]", "[red|green]", "[blue|green]"]),
+        (r"{2$$ \{\| $$a|b}", [r"a {| b"]),
+        ("${c={red|blue}} a ${c} frog", ["a red frog", "a blue frog"]),
+        ("${c={a|b}}${c} ${c}", ["a a", "a b", "b a", "b b"]),
+        ("x ${c=!{a|b}} ${c} {1|2} ${ c }", ["x a 1 a", "x a 2 a", "x b 1 b", "x b 2 b"]),
+        ("${a=!{x|y}}${b=!${a}{1|2}}${b}${b}", ["x1x1", "x2x2", "y1y1", "y2y2"]),
+        ("${c:blue {x|y}} ${c=red}${c:blue}", ["blue x red", "blue y red"]),
+        ("${c=red} ${c?={a|b}} ${d?=!e} ${c} ${d}", ["red e"]),
+        ("${c=[a|b]}{${c}|x}", ["[a|b]", "x"]),
+        ("${5|6} ${red|blue} $ 5", ["$5 $red $ 5", "$5 $blue $ 5", "$6 $red $ 5", "$6 $blue $ 5"]),
+        (r"\${c} $\{c\}", ["$c ${c}"]),
+        (r"{\~a|3\::b|c\$$}", ["~a", "3::b", "c$$"]),
+        ("{!|@}{~}", ["!~", "@~"]),
     ],
 )
 def test_what_a_template_stands_for(template: str, expected: list[str]) -> None:
@@ -68,6 +87,26 @@ def test_what_a_template_stands_for(template: str, expected: list[str]) -> None:
         ("{21$$a|b}", "how many are taken", 1),
         ("{" * 60 + "}" * 60, "nested deeper than 50", None),
         ("a __frog__", "needs --wildcards", 2),
+        ("a __hair color__", "__hair color__ needs --wildcards", 2),
+        ("{0::a|b}", "weight must be more than 0", 1),
+        ("{a|-1.5::b}", "weight must be more than 0", 3),
+        ("{-3$$a|b}", "3 cannot be taken of 2", 0),
+        ("{3-$$a|b}", "3 cannot be taken of 2", 0),
+        ("{1-$$" + "|".join(["a"] * 21) + "}", "at most 20", 0),
+        ("{a$$b|c}", r"\$\$ must follow", 2),
+        ("{2$$($$a|b}", r"\$\$ must follow", 5),
+        ("a %{b ... $$c}", "is not supported", 2),
+        ("{~a|b}", "use --pick random", 1),
+        ("{ @a|b}", "in turn, which is not supported", 2),
+        ("{!a|b}", "leave out the !", 1),
+        ("a __~frog__", r"__~…__ draws at random", 4),
+        ("a ${c} frog", r"c is not set.* \$\\{c\\} for", 2),
+        ("${c} ${c=a}", "c is not set", 0),
+        ("{${c=a}|b}", "outside of all braces", 1),
+        ("${c=a|b}", "braces of its own", 5),
+        ("${c=a", "never closed", 0),
+        ("a __x/{b|c}__", "must not vary", 2),
+        ("a __${b}__ {c}", "must not vary", 2),
     ],
 )
 def test_what_is_refused_has_its_caret(template: str, complaint: str, caret: int | None) -> None:
@@ -79,6 +118,7 @@ def test_what_is_refused_has_its_caret(template: str, complaint: str, caret: int
 
 
 PIECES = ["{", "}", "|", "[", "]", "(", ")", "\\", "2$$", "1-2$$", "$$", "a", "東", " ", "_", "__"]
+PIECES += ["${a", "=", "=!", ":", "::", "3", "~", "%"]
 MESSY = st.lists(st.sampled_from(PIECES), max_size=24).map("".join)
 
 
@@ -155,6 +195,34 @@ def test_a_template_of_more_texts_than_can_be_made_costs_nothing() -> None:
     assert template.text(1) == " ".join(["a"] * 99 + ["b"])
 
 
+def test_weights_say_how_often_an_option_is_drawn() -> None:
+    template = parsed("{3::a|.5::b|c}", no_wildcards)
+    drawn = [template.drawn(lambda below, i=i: i * below // 9) for i in range(9)]
+    assert "".join(drawn) == "aaaaaa" + "b" + "cc"
+    even = parsed("{2::a|2::b}", no_wildcards)
+    assert even == parsed("{a|b}", no_wildcards)  # drawn as it always was
+
+
+def test_two_of_weighted_options_are_never_the_same() -> None:
+    template = parsed("{2$$3::a|b|.5::c}", no_wildcards)
+    drawn = {template.drawn(random.Random(seed).randrange) for seed in range(60)}
+    assert drawn == set(texts("{2$$a|b|c}"))
+
+
+def test_a_variable_is_drawn_once_or_at_each_use() -> None:
+    once = parsed("${c=!{a|b|c|d}}${c}${c}${c}", no_wildcards)
+    each = parsed("${c={a|b|c|d}}${c}${c}${c}", no_wildcards)
+    for seed in range(20):
+        assert len(set(once.drawn(random.Random(seed).randrange))) == 1
+    assert any(len(set(each.drawn(random.Random(seed).randrange))) > 1 for seed in range(20))
+
+
+def test_variables_of_variables_cannot_grow_without_end() -> None:
+    text = "${a0=xx}" + "".join(f"${{a{n + 1}=${{a{n}}}${{a{n}}}}}" for n in range(40)) + "${a40}"
+    with pytest.raises(PromptError, match="longer than 100000"):
+        parsed(text, no_wildcards)
+
+
 # Files of wildcards
 
 
@@ -179,9 +247,45 @@ def test_several_of_a_file_are_several_of_its_lines(words: Path) -> None:
     assert texts("{2$$__birds/small__}", words) == ["parrot, wren"]
 
 
+def test_several_files_by_one_name(words: Path) -> None:
+    (words / "birds/big.txt").write_text("eagle\nparrot\n")
+    assert texts("__birds/*__", words) == ["eagle", "parrot", "wren"]  # parrot counts once
+    assert texts("__bird?/[bs]*__", words) == texts("__b**__", words) == texts("__birds/*__", words)
+    assert texts("{2$$__birds/*__}", words) == ["eagle, parrot", "eagle, wren", "parrot, wren"]
+
+
+def test_lines_with_weights(words: Path) -> None:
+    (words / "heavy.txt").write_text("3::elephant\n1::rhino\n 0.5::{a|b}\n")
+    assert texts("__heavy__", words) == ["elephant", "rhino", "a", "b"]
+    template = parsed("__heavy__", wildcards(str(words)))
+    drawn = [template.drawn(lambda below, i=i: i * below // 9) for i in range(9)]
+    assert (drawn.count("elephant"), drawn.count("rhino")) == (6, 2)
+    assert texts("{2$$5::__heavy__}", words)[:2] == ["elephant, rhino", "elephant, a"]
+
+
+def test_files_use_the_variables_of_the_prompt(words: Path) -> None:
+    (words / "dress.txt").write_text("${hat?=!{cap|hood}}in ${season:June} a ${hat}, ${hat}")
+    assert texts("__dress__", words) == ["in June a cap, cap", "in June a hood, hood"]
+    assert texts("__dress(season=May, hat=fez)__", words) == ["in May a fez, fez"]
+    assert texts("${season={a|b}} __dress(hat=x)__", words) == ["in a a x, x", "in b a x, x"]
+    with pytest.raises(PromptError, match="name=value, got 'May'"):
+        texts("__dress(May)__", words)
+
+
+def test_names_of_files_that_another_system_wrote(words: Path, tmp_path: Path) -> None:
+    (words / "hair colour.txt").write_text("grey")
+    (words / "Cafe\u0301.TXT").write_text("au lait")
+    (words / "linked").symlink_to(words / "birds", target_is_directory=True)
+    assert texts("__hair colour__", words) == ["grey"]
+    assert texts("__Caf\u00e9__", words) == ["au lait"]
+    assert texts("__linked\\small__", words) == texts("__birds\\small__", words)
+    assert texts("__small__", words) == ["parrot", "wren"]  # of the only folder that has it
+
+
 @pytest.mark.parametrize(
     "name, content, complaint",
     [
+        ("none*", None, r"there is no none\*.txt"),
         ("missing", None, r"there is no missing.txt in .*"),
         ("animal", None, "did you mean __animals__"),
         ("bad", b"\xff", "bad.txt is not UTF-8 text"),

@@ -1,13 +1,14 @@
 """The command line of a picture gives the same Recipe; one test also compares the pixels."""
 
 import json
+import shlex
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from helpers.commands import Command, pixels
+from helpers.forked import Nursery
 from typer.testing import CliRunner
 
 from sdloop.cli import app
@@ -73,7 +74,6 @@ def planned(*arguments: str, stdin: str | None = None) -> Recipe:
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda words: " ".join(words)[:60])
 def test_commands_ask_for_the_same_recipe(asked: list[str]) -> None:
-    pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
     recipe = planned(*asked, "--seed", "4")
     command = remaking(recipe)
     assert planned(*command.arguments, stdin=command.stdin) == recipe
@@ -109,11 +109,15 @@ def test_sdxls_pairs(tiny_sdxl_model: Path) -> None:
 
 @pytest.mark.parametrize(
     "asked",
-    [["a 'frog'"], pytest.param(["-", "--steps", "3"], marks=pytest.mark.slow)],
+    [["a 'frog'", "--steps", "5"], ["-", "--steps", "3"]],
     ids=["flags", "json"],
 )
 def test_a_shell_makes_the_same_picture(
-    asked: list[str], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: list[str],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    nursery: Nursery,
 ) -> None:
     """With what the page shows, pasted."""
     monkeypatch.chdir(tmp_path)
@@ -121,7 +125,7 @@ def test_a_shell_makes_the_same_picture(
     Command("txt2img").run(*asked, "-m", str(tiny_model), "--seed", "4", "-o", "a.png", stdin="-")
     recipe = read_record(Path("a.png")).recipe
     assert recipe is not None
-    shell = f'sdloop() {{ "{sys.executable}" -m sdloop "$@" -o b.png; }}\n{remaking(recipe)}\n'
+    shell = f'sdloop() {{ {shlex.join(nursery.command)} "$@" -o b.png; }}\n{remaking(recipe)}\n'
     done = subprocess.run(["sh", "-euc", shell], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert pixels("a.png") == pixels("b.png")

@@ -20,7 +20,7 @@ from sdloop.guidance.formulas import (
     threshold_dynamically,
     with_momentum,
 )
-from sdloop.guidance.guiders import Guide
+from sdloop.guidance.guiders import Guide, Noisy
 from sdloop.loop import Step
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate, stream
@@ -123,7 +123,7 @@ def test_cfg_zero_stars_first_predictions_are_zero_if_asked_for() -> None:
     guide, scheduler = guide_for(wanted)
     uncond, text = noise(0), noise(1)
     empty = [
-        not guide(uncond, text, 7.5, latent_input=noise(2), sigma=sigma).any()
+        not guide(uncond, text, 7.5, Noisy(noise(2), sigma)).any()
         for sigma in noise_levels(scheduler)
     ]
     assert empty == [True, True, False, False]
@@ -139,7 +139,7 @@ def test_a_norm_of_apg_is_the_papers_for_latents_of_any_size(kind: str) -> None:
         made = []
         for guidance in ("apg", f"apg:norm={norm}"):
             guide, _ = guide_for(recipe(guidance=guidance, scheduler="ddim"), kind)
-            made.append(guide(uncond, text, 7.5, latent_input=seen, sigma=2.0))
+            made.append(guide(uncond, text, 7.5, Noisy(seen, 2.0)))
         torch.testing.assert_close(made[0], made[1])
         clean = predict_denoised(seen, made[0], 2.0, kind)
         text = predict_denoised(seen, text, 2.0, kind)
@@ -159,7 +159,7 @@ def test_each_picture_is_guided_by_itself_and_gradients_pass(guidance: str, kind
         guide, _ = guide_for(wanted, kind)
         return [
             guide(noise(turn)[rows], noise(turn + 9)[rows], scale,
-                  latent_input=noise(turn + 20)[rows], sigma=sigma)
+                  Noisy(noise(turn + 20)[rows], sigma))
             for turn, sigma in enumerate((9.0, 3.0, 0.4))
         ]  # fmt: skip
 
@@ -171,7 +171,7 @@ def test_each_picture_is_guided_by_itself_and_gradients_pass(guidance: str, kind
 
     def guided(uncond: Tensor, text: Tensor, seen: Tensor) -> Tensor:
         guide, _ = guide_for(wanted, kind)
-        made: Tensor = guide(uncond, text, scale, latent_input=seen, sigma=1.5)
+        made: Tensor = guide(uncond, text, scale, Noisy(seen, 1.5))
         return made
 
     inputs = [noise(n, batch=1, dtype=torch.float64)[..., :2, :2] for n in range(3)]
@@ -210,7 +210,7 @@ def test_rescaling_comes_after_the_guidance() -> None:
     wanted = recipe(guidance="cfg-zero", guidance_rescale=0.7, scheduler="euler")
     guide, _ = guide_for(wanted)
     uncond, text = noise(0), noise(1)
-    made = guide(uncond, text, 7.5, latent_input=noise(2), sigma=1.0)
+    made = guide(uncond, text, 7.5, Noisy(noise(2), 1.0))
     star = guidance_from_zero_star(uncond, text, 7.5)
     assert torch.equal(made, rescale_guidance(star, text, 0.7))
 
@@ -285,7 +285,7 @@ def test_a_schedule_is_over_the_steps(
 ) -> None:
     told: list[float] = []
 
-    def guide(uncond: Tensor, text: Tensor, scale: float, **_: Any) -> Tensor:
+    def guide(uncond: Tensor, text: Tensor, scale: float, at: Noisy) -> Tensor:
         told.append(scale)
         return text
 

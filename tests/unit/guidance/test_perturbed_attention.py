@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sdloop.conditioning.encode import condition
 from sdloop.errors import SettingError
-from sdloop.guidance.perturbed_attention import Perturbed, looking_away, skipping
+from sdloop.guidance.perturbed_attention import Perturbed, skipping, with_identity_attention
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate
 from sdloop.recipe.recipe import Recipe
@@ -112,7 +112,7 @@ def test_the_unet_stays_as_it_is() -> None:
     latents(components, recipe(pag_scale=3, slg_scale=2))
     assert components.unet.attn_processors == processors
     assert torch.equal(latents(components, recipe()), before)
-    twin = looking_away(components.unet, "mid")
+    twin = with_identity_attention(components.unet, "mid")
     pairs = zip(twin.parameters(), components.unet.parameters(), strict=True)
     assert all(one.data_ptr() == two.data_ptr() for one, two in pairs)
 
@@ -150,7 +150,6 @@ def test_a_batch_is_led_as_each_of_it_alone() -> None:
 
 def test_beside_windows_loras_intervals_and_other_guidance(tmp_path: Path) -> None:
     components = tiny_sd1()
-    pytest.importorskip("peft")
     lora = save_peft(lora_pairs(components, parts=("unet",)), tmp_path / "a.safetensors")
     usual = {"pag_scale": 3.0, "width": 64}
     made = [
@@ -175,7 +174,7 @@ def test_through_one_window_it_is_the_whole() -> None:
 
     wanted = resolve(recipe(pag_scale=3), components)
     inputs = condition(components, wanted).unet_inputs(guided=True)
-    twin, sample = looking_away(components.unet, "mid"), torch.randn(2, 4, 16, 16)
+    twin, sample = with_identity_attention(components.unet, "mid"), torch.randn(2, 4, 16, 16)
     plain = Perturbed(unet=components.unet, worse=[(twin, 3.0)], pictures=1)
     behind = Perturbed(
         unet=Windows(unet=components.unet, side=16),
@@ -205,7 +204,7 @@ def test_a_name_without_such_a_layer_is_told_those_with_one(field: str) -> None:
 def test_names_are_whole_ones() -> None:
     unet = tiny_sdxl().unet
     for layers, count in (("mid", 2), ("up_blocks.0", 4), ("mid_block.attentions.0", 2)):
-        twin = looking_away(unet, layers)
+        twin = with_identity_attention(unet, layers)
         changed = [
             name
             for name, processor in twin.attn_processors.items()
@@ -213,9 +212,9 @@ def test_names_are_whole_ones() -> None:
         ]
         assert len(changed) == count, changed
     with pytest.raises(SettingError, match="got 'mi'"):
-        looking_away(unet, "mi")
+        with_identity_attention(unet, "mi")
 
 
 def test_inpainting_models_and_upscalers_have_it_too() -> None:
     for unet in (tiny_inpaint("sd1").unet, tiny_upscaler().unet):
-        assert looking_away(unet, "mid") is not unet
+        assert with_identity_attention(unet, "mid") is not unet

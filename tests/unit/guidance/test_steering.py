@@ -13,8 +13,8 @@ from torch import Tensor
 from sdloop.conditioning.encode import condition
 from sdloop.errors import SamplingError
 from sdloop.guidance.losses import losses
+from sdloop.guidance.losses.checkpointing import GradientCheckpointed
 from sdloop.guidance.losses.loss_guidance import LossGuidance
-from sdloop.guidance.losses.ways import Through
 from sdloop.latents.noise import noise, seeded_generators
 from sdloop.latents.vae import unscale
 from sdloop.loop import Step, denoise
@@ -120,7 +120,7 @@ def test_the_gradient_is_that_of_finite_differences(family: str, exact: bool) ->
         return make_scheduler(components.scheduler_config, scheduler=name)
 
     settings: dict[str, Any] = {"guidance_scale": 3.0}
-    unet = Through(unet=components.unet) if exact else components.unet
+    unet = GradientCheckpointed(unet=components.unet) if exact else components.unet
     guidance = Watched(LossGuidance(vae=components.vae, losses=[loss], exact=exact))
     step = next(
         steps(
@@ -257,7 +257,9 @@ def test_the_way_through_is_the_unet_and_leaves_it_as_it_was() -> None:
     plain = list(steps())[-1].latents
     nothing = [lambda p: 0 * p.sum(dim=(1, 2, 3))]
     guidance = LossGuidance(vae=COMPONENTS.vae, losses=nothing, exact=True)
-    through = list(steps(unet=Through(unet=COMPONENTS.unet), loss_guidance=guidance))[-1].latents
+    through = list(steps(unet=GradientCheckpointed(unet=COMPONENTS.unet), loss_guidance=guidance))[
+        -1
+    ].latents
     assert torch.equal(plain, through)
     assert not COMPONENTS.unet.is_gradient_checkpointing
     assert not COMPONENTS.vae.is_gradient_checkpointing
@@ -265,7 +267,9 @@ def test_the_way_through_is_the_unet_and_leaves_it_as_it_was() -> None:
 
 def test_with_checkpointing_the_gradient_is_the_same() -> None:
     guidance = LossGuidance(vae=COMPONENTS.vae, losses=[blue], every=1, exact=True)
-    through = list(steps(unet=Through(unet=COMPONENTS.unet), loss_guidance=guidance))[-1].latents
+    through = list(steps(unet=GradientCheckpointed(unet=COMPONENTS.unet), loss_guidance=guidance))[
+        -1
+    ].latents
     torch.testing.assert_close(list(steps(loss_guidance=guidance))[-1].latents, through)
 
 
@@ -396,8 +400,8 @@ def test_other_guidance_leaves_nothing_behind(settings: dict[str, Any]) -> None:
 
 
 def test_a_picture_in_tiles_is_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sdloop.latents.vae.WHOLE_PIXELS", 64 * 64)
-    monkeypatch.setattr("sdloop.latents.vae.TILE", 48)
+    monkeypatch.setattr("sdloop.latents.vae_memory.WHOLE_PIXELS", 64 * 64)
+    monkeypatch.setattr("sdloop.latents.vae_memory.TILE", 48)
     large = {"width": 80, "height": 80, "guidance_scale": 1, "steps": 1}
     plain, steered = (
         generate(COMPONENTS, wanted(**large, **guide))[0]
@@ -411,7 +415,7 @@ def test_bfloat16_is_steered(exact: bool) -> None:
     parts = {"unet": tiny_sd1().unet.bfloat16(), "vae": tiny_sd1().vae.bfloat16()}
     half = replace(COMPONENTS, **parts, text_encoder=tiny_sd1().text_encoder.bfloat16())
     guidance = Watched(LossGuidance(vae=half.vae, losses=[blue], exact=exact))
-    unet = Through(unet=half.unet) if exact else half.unet
+    unet = GradientCheckpointed(unet=half.unet) if exact else half.unet
     next(steps(half, unet=unet, loss_guidance=guidance))
     reference = Watched(LossGuidance(vae=COMPONENTS.vae, losses=[blue], exact=exact))
     next(steps(loss_guidance=reference))

@@ -12,7 +12,7 @@ import torch
 from helpers.tiny import tiny_sd1
 from PIL import Image
 
-from sdloop.latents import vae as image
+from sdloop.latents import vae_memory as image
 from sdloop.latents.vae import decode, encode, scale, to_images, to_pixels
 from sdloop.models.checkpoint.find import LAYOUTS
 from sdloop.models.components.load import Components, load_components
@@ -94,14 +94,15 @@ def test_the_native_sizes_are_not_large() -> None:
 _PEAK = """
 import json, resource, sys, torch
 from diffusers import AutoencoderKL
-from sdloop.latents import vae as image
+from sdloop.latents import vae_memory as image
+from sdloop.latents.vae import decode
 config, width, height, whole = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 torch.set_num_threads(1)
 vae = AutoencoderKL.from_config(json.load(open(config))).eval()
 vae.tile_sample_min_size = image.TILE = 256
 image.WHOLE_PIXELS = whole
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-image.decode(vae, torch.randn(1, 4, height // 8, width // 8))
+decode(vae, torch.randn(1, 4, height // 8, width // 8))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
@@ -149,28 +150,41 @@ def test_where_memory_is_short_it_is_decoded_in_smaller_parts(
     assert not vae.use_tiling
 
 
-def test_at_last_it_is_decoded_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the VAE goes back to where it was."""
-    vae = tiny_sd1().vae.to(torch.bfloat16)
-    latents = torch.randn(1, 4, 8, 8)
-    expected = decode(tiny_sd1().vae, latents)
-    moves: list[Any] = []
-    real = vae.to
+def test_at_last_a_copy_on_the_cpu_decodes_it() -> None:
+    """In float32; the VAE itself stays where it is, in one piece."""
+    vae, latents = tiny_sd1().vae.to(torch.bfloat16), torch.randn(1, 4, 8, 8)
+    before = {name: tensor.data_ptr() for name, tensor in vae.state_dict().items()}
+    expected = decode(vae.to(torch.bfloat16), latents)
 
-    def to(*where: Any) -> Any:
-        moves.append(where)
-        return real(*where)
-
-    def refuse(*_: Any) -> None:
-        if not moves:
+    def refuse(_: Any, given: tuple[torch.Tensor]) -> None:
+        if given[0].dtype == torch.bfloat16:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(vae, "to", to)
     vae.decoder.register_forward_pre_hook(refuse)
     with pytest.warns(RuntimeWarning, match="not enough memory to decode"):
         pixels = decode(vae, latents)
-    assert moves == [("cpu", torch.float32), (torch.device("cpu"), torch.bfloat16)]
+    assert {name: tensor.data_ptr() for name, tensor in vae.state_dict().items()} == before
     torch.testing.assert_close(pixels, expected, atol=0.05, rtol=0)
+
+
+def test_where_memory_is_short_a_picture_is_encoded_in_smaller_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(image, "TILE", 64)
+    vae, pixels = tiny_sd1().vae, torch.rand(1, 3, 96, 96)
+    tried: list[int] = []
+
+    def refuse(_: Any, given: tuple[torch.Tensor]) -> None:
+        tried.append(max(given[0].shape[-2:]))
+        if tried[-1] > 32:
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+
+    vae.encoder.register_forward_pre_hook(refuse)
+    with pytest.warns(RuntimeWarning, match="not enough memory to encode") as told:
+        found = encode(vae, pixels)
+    assert list(dict.fromkeys(tried))[:3] == [96, 64, 32] and len(told) == 2
+    assert found.mean.shape == (1, 4, 48, 48)
+    assert not vae.use_tiling
 
 
 def test_other_errors_of_the_decoder_pass(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -99,7 +100,7 @@ def test_what_a_recipe_does_not_say_is_left_out() -> None:
     recipe = Recipe(prompt="", seed=0, guidance_scale=7, model="a, b: c")
     made = {"weights": {"unet/x.safetensors": "ab" * 32, "text_encoder/x.safetensors": "cd" * 32}}
     assert format_parameters(parameters_of(recipe, made)) == (
-        'Steps: 25, CFG scale: 7, Seed: 0, Model: "a, b: c", RNG: CPU, Version: sdloop'
+        'CFG scale: 7, Seed: 0, Model: "a, b: c", RNG: CPU, Version: sdloop'
     )
 
 
@@ -172,7 +173,7 @@ def test_what_cannot_be_taken_over_is_said() -> None:
         'Clip skip: many, Denoising strength: 0.5, Lora hashes: "a: 0123, b: 4567", Version: v1.10'
     )
     settings, left_out = settings_of(parse_parameters(text))
-    assert settings == {"prompt": "a cat", "steps": 20, "guidance_scale": 1.0}
+    assert settings == {"prompt": "a cat", "steps": 20, "guidance_scale": 1.0, "rng": "philox"}
     assert left_out == [
         "Sampler: DPM++ 3M SDE",
         "Schedule type: Karras",
@@ -183,8 +184,53 @@ def test_what_cannot_be_taken_over_is_said() -> None:
         "Denoising strength: 0.5",
         "Lora hashes: a: 0123, b: 4567",
         "Negative prompt: dog",
-        "RNG: GPU (the same seed gives another picture in sdloop)",
     ]
+
+
+LONG = 2**40 + 5
+
+
+@pytest.mark.parametrize(
+    ("end", "settings", "left_out"),
+    [
+        ("Seed: 5, RNG: CPU", {"seed": 5}, []),
+        ("Seed: 5, RNG: NV", {"seed": 5, "rng": "philox"}, []),
+        ("Seed: 5, RNG: GPU", {"seed": 5, "rng": "philox"}, []),
+        ("Seed: 5", {"seed": 5, "rng": "philox"}, []),
+        (f"Seed: {LONG}, RNG: GPU", {"seed": LONG, "rng": "philox"}, []),
+        ("Seed: 5, Version: ComfyUI", {"seed": 5}, []),
+        (f"Seed: {LONG}", {"seed": 5}, [f"Seed: {LONG} (torch uses the lower 32 bits, 5)"]),
+        (
+            "Seed: 5, RNG: TPU",
+            {"seed": 5},
+            ["RNG: TPU (the same seed gives another picture in sdloop)"],
+        ),
+    ],
+)
+def test_where_the_noise_came_from(end: str, settings: dict[str, Any], left_out: list[str]) -> None:
+    """A1111 writes no RNG for the GPU's; ComfyUI uses the CPU's, and seeds of 64 bits."""
+    text = f"a cat\nSteps: 20, Sampler: Euler, CFG scale: 7, {end}"
+    found, told = settings_of(parse_parameters(text))
+    assert {name: found[name] for name in ("seed", "rng") if name in found} == settings
+    assert told == left_out
+
+
+def test_ensd_is_read_if_the_sampler_adds_noise() -> None:
+    text = "a cat\nSteps: 20, Sampler: {}, CFG scale: 7, Seed: 5, ENSD: 31337, RNG: CPU"
+    found, told = settings_of(parse_parameters(text.format("Euler a")))
+    assert (found["eta_noise_seed_delta"], told) == (31337, [])
+    found, told = settings_of(parse_parameters(text.format("Euler")))
+    assert ("eta_noise_seed_delta" in found, told) == (False, ["ENSD: 31337"])
+    written = parameters_of(
+        replace(RECIPE, scheduler="euler-a", sigmas=None, eta_noise_seed_delta=9), {}
+    )
+    assert written.fields["ENSD"] == "9"
+
+
+def test_the_generator_is_written_as_a1111_calls_it() -> None:
+    parameters = parameters_of(replace(RECIPE, rng="philox"), {})
+    assert parameters.fields["RNG"] == "NV"
+    assert settings_of(parameters)[0]["rng"] == "philox"
 
 
 def test_a_schedule_that_the_scheduler_does_not_know_is_said() -> None:

@@ -72,11 +72,8 @@ def test_a_lora_that_is_not_the_same_on_both_models(tmp_path: Path) -> None:
         n11=("LoraLoaderModelOnly", _lora("wash", ["10", 0], strength_model=0.8)),
     )
     record = _read(tmp_path, graph)
-    assert record.settings["prompt"] == "a red frog <lora:ink:0.5> <lora:wash:0.8>"
-    assert record.left_out == (
-        "lora: ink.safetensors with 0.3 on the text encoder (sdloop uses 0.5 for both)",
-        "lora: wash.safetensors with 0 on the text encoder (sdloop uses 0.8 for both)",
-    )
+    assert record.settings["prompt"] == "a red frog <lora:ink:0.3:0.5> <lora:wash:0:0.8>"
+    assert record.left_out == ()
 
 
 def test_a_lora_on_the_text_encoder_alone(tmp_path: Path) -> None:
@@ -85,8 +82,12 @@ def test_a_lora_on_the_text_encoder_alone(tmp_path: Path) -> None:
         n10=("LoraLoader", _lora("ink", ["4", 0], ["4", 1], **BOTH)),
     )
     record = _read(tmp_path, graph)
-    assert record.settings["prompt"] == "a red frog"
-    assert record.left_out == ("lora: ink.safetensors with 0.5 on the text encoder only",)
+    assert record.settings["prompt"] == "a red frog <lora:ink:0.5:0>"
+    assert record.left_out == ()
+    graph["10"]["inputs"]["strength_clip"] = "much"
+    assert _read(tmp_path, graph).left_out == (
+        "lora: ink.safetensors at 0, much on the text encoder",
+    )
 
 
 def test_the_layer_nearest_to_the_encoder(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def _read(path: Path) -> Record:
 def test_a1111_names_its_model(tmp_path: Path) -> None:
     record = _read(every_kind(tmp_path)["a1111"])
     assert (record.source, record.model) == ("a1111", "v1-5-pruned-emaonly")
-    assert "RNG: GPU (the same seed gives another picture in sdloop)" in record.left_out
+    assert record.settings["rng"] == "philox"
+    assert not any(line.startswith("RNG") for line in record.left_out)
 
 
 def test_sdcpp_folds_the_schedule_into_the_sampler(tmp_path: Path) -> None:
@@ -49,11 +50,9 @@ def test_sdcpp_folds_the_schedule_into_the_sampler(tmp_path: Path) -> None:
         "scheduler": "dpmpp-2m",
         "sigmas": "karras",
         "clip_skip": 2,
+        "rng": "philox",
     }
-    assert record.left_out == (
-        "VAE: taesd.safetensors",
-        "RNG: cuda (the same seed gives another picture in sdloop)",
-    )
+    assert record.left_out == ("VAE: taesd.safetensors",)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +72,7 @@ def test_sdcpp_methods(tmp_path: Path, method: str, expected: dict[str, str]) ->
     assert {k: v for k, v in record.settings.items() if k in names} == expected
     assert (f"Sampler: {method}" in record.left_out) == (not expected)
     assert not any(line.startswith("RNG") for line in record.left_out)
+    assert "rng" not in record.settings
 
 
 @pytest.mark.parametrize("code", [b"ASCII\0\0\0", b""])

@@ -11,8 +11,10 @@ import pytest
 from helpers.foreign import (
     COMFYUI,
     DRAW_THINGS,
+    EASY_DIFFUSION,
     FOOOCUS,
     INVOKEAI,
+    INVOKEAI_GRAPH,
     MFLUX,
     NOVELAI,
     SD_METADATA,
@@ -20,7 +22,7 @@ from helpers.foreign import (
     mflux_exif,
     png_with,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -40,7 +42,10 @@ def _whole_graph() -> dict[str, Any]:
     graph["6"]["inputs"] |= {"text": ["12", 0], "clip": ["11", 0]}
     return graph | {
         "10": {**LORA, "inputs": {**LORA["inputs"], "strength_model": ["13", 0]}},  # type: ignore[dict-item]
-        "11": {"class_type": "CLIPSetLastLayer", "inputs": {"stop_at_clip_layer": -2}},
+        "11": {
+            "class_type": "CLIPSetLastLayer",
+            "inputs": {"stop_at_clip_layer": -2, "clip": ["10", 1]},
+        },
         "12": {"class_type": "PrimitiveString", "inputs": {"value": "a red frog"}},
         "13": {"class_type": "PrimitiveFloat", "inputs": {"value": 0.75}},
     }
@@ -49,11 +54,14 @@ def _whole_graph() -> dict[str, Any]:
 SAMPLES: dict[str, list[dict[str, Any]]] = {
     "prompt": [_whole_graph()],
     "invokeai_metadata": [INVOKEAI],
+    "invokeai_graph": [INVOKEAI_GRAPH],
     "sd-metadata": [SD_METADATA],
-    "parameters": [MFLUX, SWARM, FOOOCUS, DRAW_THINGS],
+    "parameters": [MFLUX, SWARM, FOOOCUS, DRAW_THINGS, EASY_DIFFUSION],
     "Comment": [NOVELAI],
 }
 PAIRS = [(keyword, sample) for keyword, samples in SAMPLES.items() for sample in samples]
+
+EASY_TEXTS = {name: str(value) for name, value in EASY_DIFFUSION.items()}
 
 plain = st.one_of(
     st.none(),
@@ -126,6 +134,12 @@ def test_samples_with_each_odd_value_in_each_place(keyword: str, sample: dict[st
 )
 def test_any_text_under_the_known_keywords(texts: dict[str, str]) -> None:
     _check(texts)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(EASY_TEXTS)), values.map(repr) | st.text()))
+@example({"lora_alpha": "['\\ud800']"})
+def test_settings_that_are_a_text_each(changes: dict[str, str]) -> None:
+    _check({**EASY_TEXTS, **changes})
 
 
 def test_json_that_is_nested_without_end() -> None:

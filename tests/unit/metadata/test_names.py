@@ -18,6 +18,7 @@ RECIPE = Recipe(
     guidance_scale=7.5,
     width=512,
     height=768,
+    steps=25,
     scheduler="euler-a",
 )
 

@@ -13,6 +13,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from helpers.crossings import INPAINTING
 from helpers.tiny import (
     save_diffusers_folder,
     tiny_inpaint,
@@ -28,8 +29,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from sdloop.errors import ModelError, SettingError
+from sdloop.models.checkpoint.addresses import local_path
 from sdloop.models.checkpoint.advice import Advice
-from sdloop.models.checkpoint.find import LAYOUTS, find_checkpoint, local_path
+from sdloop.models.checkpoint.find import LAYOUTS, find_checkpoint
 from sdloop.models.checkpoint.folder import read_json
 from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.models.checkpoint.headers import read_header
@@ -233,11 +235,8 @@ def test_native_size_is_width_then_height(copy: Callable[[str], Path]) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"in_channels": 8}, "InstructPix2Pix model, whose UNet takes 8 channels"),
         ({"in_channels": 7}, "an upscaler needs a UNet with 7 channels and a low_res_scheduler"),
-        ({"in_channels": 5}, "depth-to-image"),
         ({"in_channels": 6}, "another model"),
-        ({"time_cond_proj_dim": 256}, "time_cond_proj_dim"),
         ({"class_embed_type": "projection"}, "class_embed_type 'projection'"),
         ({"num_class_embeds": 1000}, "num_class_embeds 1000"),
         ({"encoder_hid_dim_type": "image_proj"}, "encoder_hid_dim_type 'image_proj'"),
@@ -271,7 +270,6 @@ def test_refuses_other_unets_by_name(
         ({"unet": ["os", "system"]}, "whose unet is a system"),
         ({"unet": [None, None]}, "without unet"),
         ({"text_encoder": ["transformers", "RobertaModel"]}, "text_encoder is a RobertaModel"),
-        ({"requires_aesthetics_score": True}, "SDXL refiner"),
     ],
 )
 def test_refuses_other_pipelines_by_name(
@@ -303,7 +301,11 @@ def test_a_class_that_comes_with_the_file_that_defines_it(copy: Callable[[str], 
 def test_refuses_an_sdxl_refiner(copy: Callable[[str], Path]) -> None:
     folder = copy("sdxl")
     edit(folder / "model_index.json", text_encoder=[None, None], tokenizer=[None, None])
-    with pytest.raises(ModelError, match="without text_encoder"):
+    with pytest.raises(ModelError, match=r"is an SDXL refiner, .* use it with --refiner"):
+        find_checkpoint(str(folder))
+    folder = copy("sd1")
+    edit(folder / "model_index.json", requires_aesthetics_score=True)
+    with pytest.raises(ModelError, match="is an SDXL refiner"):
         find_checkpoint(str(folder))
 
 
@@ -567,9 +569,39 @@ def test_a_variant_is_taken_where_there_is_one(tmp_path: Path) -> None:
 def test_a_variant_that_is_not_there(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=re.escape("no variant 'fp16' (it has none)")):
         find_checkpoint(str(saved / "sd1"), variant="fp16")
+
+
+def test_a_variant_that_is_alone_is_taken_and_told(tmp_path: Path) -> None:
     save_diffusers_folder(tiny_sd1(), tmp_path, variant="fp16")
-    with pytest.raises(ModelError, match="--variant fp16"):
+    with pytest.warns(UserWarning, match=f"{tmp_path} exists only as the variant 'fp16': using it"):
+        found = find_checkpoint(str(tmp_path))
+    assert (found.variant, found.weights["vae"][0].name) == (
+        None,
+        "diffusion_pytorch_model.fp16.safetensors",
+    )
+    tiny_sd1().vae.save_pretrained(tmp_path / "vae")
+    with pytest.warns(UserWarning, match="has unet, text_encoder only as the variant 'fp16'"):
+        found = find_checkpoint(str(tmp_path))
+    assert found.weights["vae"][0].name == "diffusion_pytorch_model.safetensors"
+
+
+def test_of_several_variants_one_must_be_chosen(tmp_path: Path) -> None:
+    save_diffusers_folder(tiny_sd1(), tmp_path, variant="fp16")
+    tiny_sd1().unet.save_pretrained(tmp_path / "unet", variant="ema")
+    with pytest.raises(ModelError, match="choose a variant with --variant: ema, fp16"):
         find_checkpoint(str(tmp_path))
+
+
+def test_a_safetensors_variant_is_better_than_a_pickle(tmp_path: Path) -> None:
+    """As the inpainting UNet of SD 1.5 was published: plain as a pickle, fp16 as both."""
+    save_diffusers_folder(tiny_sd1(), tmp_path)
+    plain = tmp_path / "unet/diffusion_pytorch_model.safetensors"
+    plain.rename(plain.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    for name in ("diffusion_pytorch_model.bin", "diffusion_pytorch_model.fp16.bin"):
+        plain.with_name(name).write_bytes(b"never read")
+    with pytest.warns(UserWarning, match="has unet only as the variant 'fp16'"):
+        found = find_checkpoint(str(tmp_path))
+    assert found.weights["unet"][0].name == "diffusion_pytorch_model.fp16.safetensors"
 
 
 def test_a_shard_that_is_missing(tmp_path: Path) -> None:
@@ -826,7 +858,7 @@ def test_schedulers_of_inpainting_models_are_settled_as_diffusers_does(
 ) -> None:
     given_config = {"_class_name": name, "num_train_timesteps": 10, **config}
     kind = getattr(diffusers, name)
-    parts = tiny_inpaint("sd1")
+    parts = INPAINTING["sd1-inpainting"]()
     pipe = diffusers.StableDiffusionInpaintPipeline(
         vae=parts.vae,
         text_encoder=parts.text_encoder,

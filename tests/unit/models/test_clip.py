@@ -242,15 +242,15 @@ def test_a_cached_clip_needs_no_network(cache: Path, folder: Path) -> None:
 
 def test_a_clip_is_fetched_once(cache: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (copy / "pytorch_model.bin").write_bytes(b"a pickle")
-    with serve("org/clip", copy) as (address, asked):
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        files = address + "/{repo_id}/resolve/{revision}/{filename}"
+    with serve("org/clip", copy) as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.address)
+        files = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
         with pytest.raises(ModelError, match="org/clip is not in the cache; `hf download org/clip"):
             find_clip("org/clip", may_fetch=False)
         find_clip("org/clip")
-        first = sorted(asked)
+        first = sorted(hub.asked)
         find_clip("org/clip")
-    assert first == sorted(asked)
-    assert "model.safetensors" in asked
-    assert "pytorch_model.bin" not in asked
+    assert first == sorted(hub.asked)
+    assert "model.safetensors" in hub.asked
+    assert "pytorch_model.bin" not in hub.asked

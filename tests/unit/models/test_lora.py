@@ -5,7 +5,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,11 @@ from sdloop.pipeline.generate import generate, stream, stream_resolved
 from sdloop.pipeline.loaded_model import loaded_model
 from sdloop.pipeline.picture import Picture
 from sdloop.recipe.key import content_key
-from sdloop.recipe.loras import Lora, split_other_tags, split_tags
+from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_other_tags, split_tags
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 
 COMPONENTS = tiny_sd1()
-needs_peft = pytest.mark.skipif(find_spec("peft") is None, reason="pip install 'sdloop[lora]'")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +60,6 @@ def pixels(*recipes: Recipe, **options: Any) -> list[bytes]:
     return [one.image.tobytes() for one in generate(COMPONENTS, recipes, **options)]
 
 
-@needs_peft
 def test_the_next_picture_knows_nothing_of_it(folder: Path) -> None:
     ink = str(folder / "ink.safetensors")
     before = pixels(recipe())
@@ -72,7 +69,6 @@ def test_the_next_picture_knows_nothing_of_it(folder: Path) -> None:
     assert not any("lora" in name for name, _ in COMPONENTS.unet.named_modules())
 
 
-@needs_peft
 def test_streams_of_different_loras_do_not_meet(folder: Path) -> None:
     """Not even while both are running: neither writes into the components."""
     ink, frog = str(folder / "ink.safetensors"), str(folder / "things" / "frog.safetensors")
@@ -94,7 +90,6 @@ def test_streams_of_different_loras_do_not_meet(folder: Path) -> None:
     assert pixels(*turns, batch_size=5) == expected  # none shares a batch with another
 
 
-@needs_peft
 def test_the_weights_are_shared(folder: Path) -> None:
     wanted = adapted(COMPONENTS, [(find_lora(str(folder / "things" / "frog.safetensors")), 1.0)])
     ours = {weights.data_ptr() for weights in COMPONENTS.unet.parameters()}
@@ -103,7 +98,6 @@ def test_the_weights_are_shared(folder: Path) -> None:
     assert wanted.vae is COMPONENTS.vae
 
 
-@needs_peft
 def test_scale_0_adds_nothing_and_two_add_up(folder: Path) -> None:
     ink, frog = str(folder / "ink.safetensors"), str(folder / "things" / "frog.safetensors")
     assert pixels(recipe(7, f"{ink}:0")) == pixels(recipe())
@@ -121,14 +115,12 @@ def test_scale_0_adds_nothing_and_two_add_up(folder: Path) -> None:
     torch.testing.assert_close(added[2] - plain, (added[0] - plain) + (added[1] - plain))
 
 
-@needs_peft
 def test_a_pickle_of_tensors_is_the_same_lora(folder: Path) -> None:
     with pytest.warns(UserWarning, match="is a pickle: only its tensors are read"):
         pickled = pixels(recipe(7, str(folder / "pickled.pt")))
     assert pickled == pixels(recipe(7, str(folder / "ink.safetensors")))
 
 
-@needs_peft
 def test_half_precision_takes_it_too(folder: Path) -> None:
     components = load_components(str(save_half(folder)), device="cpu", dtype="bf16")
     wanted = adapted(components, [(find_lora(str(folder / "ink.safetensors")), 1.0)])
@@ -213,6 +205,10 @@ def test_every_form_of_a_lora_is_the_same() -> None:
         ("a cat\n<lora:ink:2>\non stilts", "a cat\non stilts", ["ink:2"]),
         ("a cat <lora:ink:0.8:0.80>", "a cat", ["ink:0.8"]),
         ("a cat <lora:ink::1>", "a cat", ["ink:1"]),
+        ("a cat <lora:ink:0.8:0.5>", "a cat", ["ink:0.8:0.5"]),
+        ("a cat <lora:ink:te=0.8:unet=0.5>", "a cat", ["ink:0.8:0.5"]),
+        ("a cat <lora:ink:0.8:unet=0>", "a cat", ["ink:0.8:0"]),
+        ("a cat <lora:ink:te=0.5>", "a cat", ["ink:0.5"]),
         ("a <lyco:ink:1> cat <lora:ink:1>", "a <lyco:ink:1> cat", ["ink:1"]),
     ],
 )
@@ -224,8 +220,8 @@ def test_prompts_call_loras(prompt: str, rest: str, names: list[str]) -> None:
 @pytest.mark.parametrize(
     "tag",
     [
-        *("<lora:>", "<lora::1>", "<lora:a:b>", "<lora:a:1:2>", "<lora: :1>", "<lora:a:1:1:8>"),
-        *("<lora:a:te=1:unet=1>", "<lora:a:0.5:>"),
+        *("<lora:>", "<lora::1>", "<lora:a:b>", "<lora:a:1:2:>", "<lora: :1>", "<lora:a:1:1:8>"),
+        *("<lora:a:te=x>", "<lora:a:1:dyn=4>", "<lora:a:0.5:>", "<lora:a:lbw=1>"),
     ],
 )
 def test_a_tag_that_is_none(tag: str) -> None:
@@ -237,9 +233,37 @@ def test_a_tag_that_is_none(tag: str) -> None:
         split_tags("a cat <lora:ink:0.8")
 
 
-def test_two_scales_of_one_lora_are_told_apart() -> None:
-    with pytest.raises(SettingError, match=r"0\.8 for the text encoder and 0\.5 for the UNet"):
-        split_tags("a cat <lora:ink:0.8:0.5>")
+@pytest.mark.parametrize(
+    ("text", "name", "scales"),
+    [
+        ("ink.pt:0.8:0.5", "ink.pt", (0.8, 0.5)),
+        ("ink.pt:0.5:0.50", "ink.pt", (0.5,)),
+        ("a:1:2:3", "a:1", (2.0, 3.0)),
+        ("a:b:2", "a:b", (2.0,)),
+    ],
+)
+def test_a_lora_with_two_scales(text: str, name: str, scales: tuple[float, ...]) -> None:
+    """The first is for the text encoders, as in A1111's tags."""
+    lora = parse_lora(text)
+    assert (lora.name, lora.scales) == (name, scales)
+    assert parse_lora(str(lora)) == lora
+    assert checked_loras([lora.to_dict()]) == (lora,)
+
+
+def test_a_name_that_ends_like_a_scale() -> None:
+    lora = Lora(name="ink:0.8", scale=0.5)
+    assert str(lora) == "ink:0.8:0.5:0.5"
+    assert parse_lora(str(lora)) == lora
+
+
+def test_two_scales_have_a_key_of_their_own() -> None:
+    def key(*loras: Lora) -> str:
+        return content_key(Recipe(prompt="a", seed=1, loras=loras), {})
+
+    ink = Lora(name="ink", scale=0.5, sha256="0" * 64)
+    assert key(ink) == key(replace(ink, text_scale=0.5))
+    assert key(ink) != key(replace(ink, text_scale=0.8))
+    assert key() == key(replace(ink, scale=0)) != key(replace(ink, scale=0, text_scale=0.8))
 
 
 @pytest.mark.parametrize(
@@ -310,7 +334,6 @@ def test_names_that_another_system_wrote(tmp_path: Path) -> None:
             lora_in(home, name)
 
 
-@needs_peft
 def test_a_suffix_in_capitals_is_the_same_file(folder: Path, tmp_path: Path) -> None:
     for name in ("ink.safetensors", "pickled.pt"):
         stem, _, suffix = name.partition(".")
@@ -343,8 +366,13 @@ FOREIGN: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
         "is a LoRA with learned embeddings bundled into it",
     ),
     "nothing": ({"weight": (2, 2)}, "is not a LoRA: its tensors are weight"),
-    "dora": ({"lora_unet_a.dora_scale": (2,)}, "is a DoRA, which diffusers does not run"),
-    "loha": ({"lora_unet_a.hada_w1_a": (2, 2)}, "is a LoHa of LyCORIS"),
+    "oft": ({"lora_unet_a.oft_blocks": (2, 2, 2)}, "is an OFT, which sdloop does not support"),
+    "glora": ({"lora_unet_a.a1.weight": (2, 2)}, "is a GLoRA, which sdloop does not support"),
+    "ia3": ({"lora_unet_a.weight": (2,), "lora_unet_a.on_input": ()}, "is an IA3, which"),
+    "half": (
+        {"lora_unet_a.diff": (2, 2), "lora_unet_a.lokr_t1": (2, 2)},
+        "is a LoRA in an unknown layout.*it has lora_unet_a.lokr_t1",
+    ),
     "flux": (
         {"transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight": (2, 2)},
         "is a LoRA for a transformer such as Flux",
@@ -375,7 +403,6 @@ def spoilt(change: Callable[[dict[str, torch.Tensor]], object], path: Path) -> s
 _Q = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
 
 
-@needs_peft
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -383,13 +410,13 @@ _Q = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
             lambda t: t.update(
                 {f"{_Q[:-1]}z.lora_{w}.weight": torch.zeros(4, 4) for w in ("down", "up")}
             ),
-            "does not fit the model, which has no weights for unet.*to.z",
+            "does not fit the model, which has no weights for lora_unet_.*to_z",
         ),
         (
             lambda t: t.update({f"{_Q}.lora_down.weight": torch.zeros(4, 63)}),
-            r"to_q.* has the shape \(4, 63\), for a weight of \(64, 64\)",
+            r"to_q does not fit .*down \(4, 63\) and up \(64, 4\), for a weight of \(64, 64\)",
         ),
-        (lambda t: t.pop(f"{_Q}.lora_up.weight"), "has tensor names that diffusers does not know"),
+        (lambda t: t.pop(f"{_Q}.lora_up.weight"), "attn1.to_q has no up beside its others"),
         (lambda t: t[f"{_Q}.lora_up.weight"].fill_(float("nan")), "holds NaN or infinity"),
     ],
 )
@@ -449,18 +476,12 @@ def test_a_lora_is_fetched_once_and_alone(
     cache: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with serve("org/loras", folder) as (address, asked):
-        files = address + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "ENDPOINT", address)
+    with serve("org/loras", folder) as hub:
+        files = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "ENDPOINT", hub.address)
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
         found = find_lora("org/loras/things/frog.safetensors")
         assert find_lora("org/loras/things/frog.safetensors") == found
-        assert asked == ["things/frog.safetensors"]
-        with pytest.raises(ModelError, match=r"name the file: org/loras/FILE\.safetensors"):
-            find_lora("org/loras")
-
-
-def test_without_peft_one_line_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SettingError, match=r"^loras need peft: pip install 'sdloop\[lora\]'$"):
-        generate(COMPONENTS, recipe(7, str(folder / "ink.safetensors")))
+        assert hub.asked == ["things/frog.safetensors"]
+        with pytest.raises(ModelError, match=r"org/loras has no file no\.safetensors on the hub"):
+            find_lora("org/loras/no.safetensors")

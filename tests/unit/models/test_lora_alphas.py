@@ -41,8 +41,6 @@ from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import generate
 from sdloop.recipe.recipe import Recipe
 
-pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
-
 FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 
@@ -55,8 +53,11 @@ class Mixed:
     alphas: dict[tuple[str, str], float | None]
     file: Path
 
-    def merged(self, components: Components, scale: float) -> Components:
+    def merged(
+        self, components: Components, scale: float, text_scale: float | None = None
+    ) -> Components:
         """``components`` with weights of their own, to which the LoRA is added by hand."""
+        text_scale = scale if text_scale is None else text_scale
         whole = {part: copy.deepcopy(getattr(components, part)) for part in PARTS}
         for part, layers in self.pairs.items():
             for layer, (down, up) in layers.items():
@@ -64,7 +65,7 @@ class Mixed:
                 alpha, rank = self.alphas[part, layer], down.shape[0]
                 added = (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
                 strength = 1.0 if alpha is None else alpha / rank
-                weight.data += added * strength * scale
+                weight.data += added * strength * (scale if part == "unet" else text_scale)
         return replace(components, **whole)
 
 
@@ -120,6 +121,35 @@ def test_each_layer_has_its_own_strength(family: str, scale: float, tmp_path: Pa
     lora = mixed(components, tmp_path / "mixed.safetensors")
     found = adapted(components, [(find_lora(str(lora.file)), scale)])
     check_layers(found, lora.merged(components, scale), lora.pairs)
+
+
+@pytest.mark.parametrize(("text_scale", "scale"), [(0.8, 0.5), (0.0, 0.7), (-1.0, 0.0)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_text_encoders_have_a_scale_of_their_own(
+    family: str, text_scale: float, scale: float, tmp_path: Path
+) -> None:
+    components = FAMILIES[family]()
+    lora = mixed(components, tmp_path / "mixed.safetensors")
+    found = adapted(components, [(find_lora(str(lora.file)), (text_scale, scale))])
+    check_layers(found, lora.merged(components, scale, text_scale), lora.pairs)
+
+
+def test_two_scales_in_a_picture(tmp_path: Path) -> None:
+    """One equal to none of them; both alike are one scale; and 0 leaves a part as it is."""
+    components = tiny_sd1()
+    lora = mixed(components, tmp_path / "mixed.safetensors")
+
+    def made(scales: str, model: Components = components) -> bytes:
+        usual: dict[str, Any] = {"seed": 4, "steps": 1, "width": 32, "height": 32}
+        loras = [f"{lora.file}:{scales}"] if scales else []
+        recipe = Recipe(prompt="a cat", loras=loras, **usual)
+        (picture,) = generate(model, [recipe])
+        return picture.image.tobytes()
+
+    pictures = {scales: made(scales) for scales in ("", "0.8", "0.5", "0.8:0.5", "0.5:0.8", "0:0")}
+    assert pictures[""] == pictures["0:0"]
+    assert len(set(pictures.values())) == 5
+    assert made("0.8:0.80") == pictures["0.8"]
 
 
 @pytest.mark.parametrize(
@@ -219,15 +249,15 @@ _TE = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({f"{_TE}.alpha": torch.ones(2)}, "names that diffusers does not know"),
-        ({f"{_TE}.alpha": torch.tensor(torch.nan)}, r"q_proj must be finite, got nan"),
-        ({f"{_TE}.lora_up.weight": None}, "names that diffusers does not know"),
-        ({f"{_TE}.lora_up.weight": torch.ones(32, 3)}, "does not fit the model: matrices of"),
+        ({f"{_TE}.alpha": torch.ones(2)}, r"q_proj must be one number, got \(2,\)"),
+        ({f"{_TE}.alpha": torch.tensor(torch.nan)}, "alpha holds NaN or infinity"),
+        ({f"{_TE}.lora_up.weight": None}, "q_proj has no up beside its others"),
+        ({f"{_TE}.lora_up.weight": torch.ones(32, 3)}, "does not fit the model: down"),
         ({f"{_TE}.lora_up.weight": torch.ones(32)}, "does not fit the model"),
         (
             {f"{_TE}.lora_down.weight": torch.ones(0, 32), f"{_TE}.lora_up.weight": None}
             | {f"{_TE}.lora_up.weight": torch.ones(32, 0)},
-            "does not fit the model: matrices of",
+            "does not fit the model: down",
         ),
     ],
     ids=["alpha-2", "alpha-nan", "no-up", "ranks", "flat", "rank-0"],

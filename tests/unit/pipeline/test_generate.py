@@ -155,8 +155,8 @@ def test_what_starts_from_a_picture_does_not_depend_on_its_batch(scheduler: str)
     recipes = [recipe(seed, image=name, **settings) for name in "12" for seed in (5, 6)]
     together = generate(COMPONENTS, recipes, batch_size=4, open_image=shown)
     assert len({one.image.tobytes() for one in together}) == 4
-    for wanted, one in zip(recipes, together, strict=True):
-        alone = generate(COMPONENTS, wanted, open_image=shown)[0]
+    for place in (0, 3):
+        one, alone = together[place], generate(COMPONENTS, recipes[place], open_image=shown)[0]
         torch.testing.assert_close(one.latents, alone.latents, atol=5e-4, rtol=1e-3)
 
 

@@ -128,6 +128,29 @@ def test_settings_go_over_those_of_a_recipe(tiny_model: Path) -> None:
     assert sdloop.generate(recipe, steps=2).recipe == made(tiny_model).recipe
 
 
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"width": 65}, "width must be a multiple of"),
+        ({"clip_skip": 9}, "clip_skip must be at most"),
+        (
+            {"scheduler": object(), "sigmas": "karras"},
+            "sigmas is for the schedulers",
+        ),
+        ({"scheduler": object()}, "scheduler must have 'set_timesteps'"),
+    ],
+)
+def test_a_bad_setting_is_refused_before_the_model_is_loaded(
+    settings: dict[str, Any], message: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("sdloop.pipeline.generate.load_components", load)
+    with pytest.raises(sdloop.SettingError, match=message):
+        made(tiny_model, **settings)
+
+
 def test_a_setting_that_no_recipe_has_is_refused(tiny_model: Path) -> None:
     with pytest.raises(sdloop.SettingError, match="did you mean 'guidance_scale'"):
         made(tiny_model, guidance=None, guidence_scale=3)

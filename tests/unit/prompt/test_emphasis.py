@@ -118,6 +118,7 @@ def test_weights_that_leave_no_mean_are_refused() -> None:
 def test_half_precision_takes_means_in_full() -> None:
     components = tiny_sd1()
     components.text_encoder.to(torch.bfloat16)
+    components.unet.to(torch.bfloat16)
     plain = encoded(components, "a cat").embeds
     weighed = plain * weights(*((place, 1.5) for place in place_of("cat", "a cat"))).bfloat16()
     factor = plain.float().mean() / weighed.float().mean()

@@ -1,5 +1,6 @@
 """Listed timesteps and sigmas, and Align Your Steps: equal to diffusers, or a named error."""
 
+import importlib.util
 import inspect
 from dataclasses import replace
 from itertools import pairwise
@@ -12,10 +13,11 @@ import pytest
 import torch
 from diffusers.schedulers.scheduling_utils import AysSchedules
 from helpers.commands import Command, pixels, work_in
+from helpers.crossings import FAMILIES, STEPPING, whole_or_stepping
 from helpers.model_facts import Model
 from helpers.parity import reference
 from helpers.pictures import gradient
-from helpers.tiny import tiny_sd1, tiny_sd2, tiny_sdxl
+from helpers.tiny import tiny_sd1, tiny_sdxl
 
 from sdloop.errors import SettingError
 from sdloop.images.input.read import open_image
@@ -28,7 +30,6 @@ from sdloop.recipe.resolve import resolve
 from sdloop.schedulers.align_your_steps import ays
 from sdloop.schedulers.names import SCHEDULERS
 
-FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
 KNOWS = {
     what: [name for name, entry in SCHEDULERS.items() if what in entry.knows]
     for what in ("timesteps", "sigmas_list", "ays")
@@ -66,7 +67,7 @@ def test_the_table_says_who_takes_lists_as_diffusers_does() -> None:
 def test_timesteps_are_those_of_diffusers_pipelines(family: str, scheduler: str) -> None:
     wanted = recipe(scheduler=scheduler, timesteps=TIMESTEPS)
     assert wanted.steps == 5
-    assert_equal(FAMILIES[family](), wanted, wanted)
+    assert_equal(whole_or_stepping(scheduler, family, FAMILIES, STEPPING), wanted, wanted)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -88,21 +89,22 @@ def test_a_picture_starts_within_a_list(
     wanted = recipe(
         scheduler=scheduler, timesteps=TIMESTEPS, strength=0.6, image="photo.png", seed=7
     )
-    (picture,) = generate(FAMILIES[family](), wanted, open_image=open_image)
+    components = STEPPING[family]()
+    (picture,) = generate(components, wanted, open_image=open_image)
     assert len(set(picture.sigmas)) == 3
-    assert_equal(FAMILIES[family](), wanted, wanted, image=image)
+    assert_equal(components, wanted, wanted, image=image)
 
 
 @pytest.mark.parametrize(
-    ("make", "table"), [(tiny_sd1, "StableDiffusion"), (tiny_sdxl, "StableDiffusionXL")]
+    ("family", "table"), [("sd1", "StableDiffusion"), ("sdxl", "StableDiffusionXL")]
 )
 @pytest.mark.parametrize("scheduler", KNOWS["ays"])
-def test_ten_steps_of_ays_are_diffusers_table(make: Any, table: str, scheduler: str) -> None:
+def test_ten_steps_of_ays_are_diffusers_table(family: str, table: str, scheduler: str) -> None:
     ours = recipe(scheduler=scheduler, sigmas="ays", steps=10)
     listed = {"sigmas_list": AysSchedules[f"{table}Sigmas"]}
     if scheduler != "euler":
         listed = {"timesteps": AysSchedules[f"{table}Timesteps"]}
-    assert_equal(make(), ours, recipe(scheduler=scheduler, **listed))
+    assert_equal(STEPPING[family](), ours, recipe(scheduler=scheduler, **listed))
 
 
 @pytest.mark.parametrize("sdxl", [False, True])
@@ -188,8 +190,10 @@ def test_what_the_model_does_not_know_is_refused() -> None:
         resolve(recipe(timesteps=(999, 1)), ddim)
 
 
-def test_steps_follow_from_lists_and_are_twenty_five_else() -> None:
-    assert Recipe(prompt="", seed=0).steps == 25
+def test_steps_follow_from_lists_or_else_from_the_model() -> None:
+    assert Recipe(prompt="", seed=0).steps is None
+    assert resolve(Recipe(prompt="", seed=0), Model()).steps == 25
+    assert resolve(Recipe(prompt="", seed=0), Model(steps=4)).steps == 4
     listed = recipe(timesteps=(900, 1))
     assert listed.steps == 2
     assert Recipe.from_dict(listed.to_dict()) == listed
@@ -273,9 +277,7 @@ def test_inspect_schedule_shows_them(here: Path) -> None:
 def test_a_missing_package_is_told_while_planning(
     here: Path, flags: list[str], package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sdloop.schedulers import names as scheduler_names
-
-    find = scheduler_names.importlib.util.find_spec
+    find = importlib.util.find_spec
     monkeypatch.setattr(
         "importlib.util.find_spec",
         lambda name, *rest: None if name == package else find(name, *rest),

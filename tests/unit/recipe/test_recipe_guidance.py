@@ -176,7 +176,9 @@ def test_a_model_without_guidance_of_its_own_has_none_to_change() -> None:
     model: Any = SimpleNamespace(
         native_size=(32, 32), size_multiple=2, guidance_scale=1.0, takes_sizes=False, paints=False,
         max_noise_level=None, text_layers=2, text_widths=(32,), reads_twice=False,
-        upscale_strength=0.35, scheduler_config=tiny_sd1().scheduler_config,
+        upscale_strength=0.35, steps=25, usual_fields={}, embeds_guidance=False, refines=False,
+        sees_depth=False, edits=False,
+        scheduler_config=tiny_sd1().scheduler_config,
     )  # fmt: skip
     with pytest.raises(SettingError, match="guidance_interval needs guidance"):
         resolve(recipe(guidance_interval="1..2"), model)

@@ -119,7 +119,7 @@ def test_pictures_of_a_batch_stop_each_by_itself(
     assert max(looks) == len(steps) < 25
     assert [step.total for step in steps] == [25] * (len(steps) - 1) + [len(steps)]
     # The steps that are left out would change nothing.
-    monkeypatch.setattr(stages, "has_finished", lambda _: False)
+    monkeypatch.setattr(stages, "has_finished", lambda *_: False)
     for one, picture in zip(generate(mini, wanted, batch_size=2), pictures, strict=True):
         assert torch.equal(one.latents, picture.latents)
         assert one.sigmas == picture.sigmas

@@ -2,15 +2,15 @@
 
 import socket
 
-from sdloop.worker.asked import asked
 from sdloop.worker.call import _Conversation
 from sdloop.worker.messages import Call, Done, Line, Streams, Waiting
+from sdloop.worker.options import worker_options
 
 
 def test_the_streams_are_handed_over_once() -> None:
     """A worker keeps what it is given open, and with it the pipe that somebody reads to its end."""
     ours, theirs = socket.socketpair(socket.AF_UNIX)
-    worker, wanted = Line(theirs), asked(["txt2img", "a frog"], {})
+    worker, wanted = Line(theirs), worker_options(["txt2img", "a frog"], {})
     assert wanted is not None
     for message in (Waiting(place=0), Waiting(place=0), Done(code=0)):
         worker.send(message)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from helpers.commands import pixels
+from helpers.forked import Nursery
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -36,8 +37,11 @@ class User:
     mode: str = "always"
 
     def environment(self, **more: str) -> dict[str, str]:
-        own = {"XDG_RUNTIME_DIR": str(self.runtime), "SDLOOP_WORKER": self.mode}
-        return {**os.environ, **own, **more}
+        return {**os.environ, **self.own, **more}
+
+    @property
+    def own(self) -> dict[str, str]:
+        return {"XDG_RUNTIME_DIR": str(self.runtime), "SDLOOP_WORKER": self.mode}
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -130,8 +134,9 @@ def served(warm: User, monkeypatch: pytest.MonkeyPatch) -> User:
     return warm
 
 
-def test_a_call_is_what_it_is_without_a_worker(served: User, tmp_path: Path) -> None:
-    alone = User(runtime=served.runtime, folder=tmp_path, mode="never")
+def test_a_call_is_what_it_is_without_a_worker(
+    served: User, nursery: Nursery, tmp_path: Path
+) -> None:
     pid = served.worker()
     made = "out/a-red-frog-4.png"
     for arguments, stdin in [
@@ -142,12 +147,13 @@ def test_a_call_is_what_it_is_without_a_worker(served: User, tmp_path: Path) -> 
         (["txt2img", "a frog", "--stpes", "2"], None),
         ([*FROG, "4", "-m", "not/there.safetensors"], None),
     ]:
-        ours, theirs = (one.run(*arguments, stdin=stdin) for one in (served, alone))
+        ours = served.run(*arguments, stdin=stdin)
+        theirs = nursery.sdloop(*arguments, stdin=stdin or "", folder=tmp_path)
         assert (ours.returncode, ours.stdout, ours.stderr) == (
             *(theirs.returncode, theirs.stdout, theirs.stderr),
         )
-    assert pixels_in(served.folder / "out") == pixels_in(alone.folder / "out")
-    assert pixels_in(served.folder) == pixels_in(alone.folder)
+    assert pixels_in(served.folder / "out") == pixels_in(tmp_path / "out")
+    assert pixels_in(served.folder) == pixels_in(tmp_path)
     assert served.worker() == pid
 
 
@@ -259,7 +265,7 @@ def test_what_is_too_long_or_half_ends_its_connection_only(served: User) -> None
     assert "idle" in served.run("worker", "status").stdout
 
 
-def test_weights_that_change_are_noticed(served: User, tmp_path: Path) -> None:
+def test_weights_that_change_are_noticed(served: User, nursery: Nursery, tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(Path(sdloop.__file__).parent / "mini", model)
     arguments = [*FROG, "4", "-m", str(model), "--overwrite", "-o"]
@@ -269,8 +275,7 @@ def test_weights_that_change_are_noticed(served: User, tmp_path: Path) -> None:
     data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
     weights.write_bytes(data)
     served.make(*arguments, "after.png")
-    alone = User(runtime=served.runtime, folder=tmp_path, mode="never")
-    alone.make(*arguments, "alone.png")
+    assert nursery.sdloop(*arguments, "alone.png", folder=tmp_path).returncode == 0
     after = pixels(served.folder / "after.png")
     assert after == pixels(tmp_path / "alone.png") != pixels(served.folder / "before.png")
 
@@ -284,9 +289,9 @@ def test_a_loss_that_changes_is_noticed(served: User) -> None:
     assert pixels(served.folder / "0.png") != pixels(served.folder / "2.png")
 
 
-def test_only_the_second_call_starts_a_worker(user: User) -> None:
+def test_only_the_second_call_starts_a_worker(user: User, nursery: Nursery) -> None:
     careful = User(runtime=user.runtime, folder=user.folder, mode="auto")
-    first = careful.run(*FROG, "1")
+    first = nursery.sdloop(*FROG, "1", folder=careful.folder, **careful.own)
     assert (first.returncode, careful.workers()) == (0, [])
     assert all(path.suffix == ".recent" for path in careful.left())
     second = careful.run(*FROG, "2", "--keep-alive", "1s")
@@ -296,15 +301,16 @@ def test_only_the_second_call_starts_a_worker(user: User) -> None:
     assert careful.left() == []
 
 
-def test_a_worker_that_dies_in_the_middle_costs_no_picture(user: User) -> None:
-    whole = sorted(f"a-frog-{seed}.png" for seed in range(1, 7))
-    process = user.start("txt2img", "a frog", "--seed", "1..6", "--steps", "30")
+def test_a_worker_that_dies_in_the_middle_costs_no_picture(user: User, nursery: Nursery) -> None:
+    whole = sorted(f"a-frog-{seed}.png" for seed in range(1, 5))
+    plan = ("txt2img", "a frog", "--seed", "1..4", "--steps", "30")
+    process = nursery.open(*plan, folder=user.folder, **user.own)
     until(lambda: any(user.folder.glob("*.png")), PATIENCE)
     os.kill(user.worker(), signal.SIGKILL)
-    out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, err
-    assert "the worker has ended; continuing without it" in err
-    assert out.splitlines() == whole
+    done = process.end()
+    assert done.returncode == 0, done.stderr
+    assert "the worker has ended; continuing without it" in done.stderr
+    assert done.stdout.splitlines() == whole
     assert sorted(path.name for path in user.folder.glob("*.png")) == whole
     user.run("worker", "status")  # which takes the dead one's socket away
     assert user.left() == []

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdloop.worker.asked import asked, seconds
 from sdloop.worker.messages import (
     Alive,
     Ask,
@@ -23,6 +22,7 @@ from sdloop.worker.messages import (
     decoded,
     encoded,
 )
+from sdloop.worker.options import seconds, worker_options
 from sdloop.worker.place import folder, identity
 
 STATUS = Status(
@@ -93,18 +93,18 @@ def test_a_message_of_another_shape_is_refused(line: bytes) -> None:
     ],
 )
 def test_some_calls_are_for_no_worker(argv: list[str], environment: dict[str, str]) -> None:
-    assert asked(argv, environment) is None
+    assert worker_options(argv, environment) is None
 
 
 def test_flags_are_read_as_the_command_line_reads_them() -> None:
-    one = asked(["txt2img", "a frog", "-m", "mini", "--worker", "always", "-q"], {})
+    one = worker_options(["txt2img", "a frog", "-m", "mini", "--worker", "always", "-q"], {})
     assert one is not None
     assert (one.mode, one.quiet, one.keep_alive) == ("always", True, 300.0)
     for other in (["-m", "other"], ["--model=other"], ["--dtype", "fp16"], ["--device", "cpu"]):
-        another = asked(["txt2img", "a frog", "-m", "mini", *other], {})
+        another = worker_options(["txt2img", "a frog", "-m", "mini", *other], {})
         assert another is not None
         assert another.model != one.model
-    words = asked(["txt2img", "--keep-alive", "2h", "--", "--worker=never"], {})
+    words = worker_options(["txt2img", "--keep-alive", "2h", "--", "--worker=never"], {})
     assert words is not None
     assert words.keep_alive == 7200
 

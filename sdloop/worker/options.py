@@ -17,11 +17,14 @@ COMMANDS = frozenset(
 # Flags that make a call quick, measure a fresh process, or start a process for each GPU.
 _ELSEWHERE = ("--help", "--dry-run", "--cold", "--gpus")
 # Calls that differ in one of these flags do not need the same model.
-_MODEL = ("--model", "-m", "--revision", "--variant", "--vae", "--device", "--dtype", "--config")
+_MODEL = (
+    *("--model", "-m", "--revision", "--variant", "--vae", "--unet", "--refiner"),
+    *("--device", "--dtype", "--config"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class WorkerOptions:
     """``mode`` is one of ``MODES``; ``model`` is equal for calls that need the same model."""
 
     mode: str
@@ -30,7 +33,7 @@ class Asked:
     quiet: bool
 
 
-def asked(argv: Sequence[str], environment: Mapping[str, str]) -> Asked | None:
+def worker_options(argv: Sequence[str], environment: Mapping[str, str]) -> WorkerOptions | None:
     """What the call asks of a worker; None if it wants no worker, or if a flag is invalid.
 
     Then the command runs in this process, which reports invalid flags.
@@ -46,7 +49,7 @@ def asked(argv: Sequence[str], environment: Mapping[str, str]) -> Asked | None:
     model = tuple(f"{flag}={_value(words, flag)}" for flag in _MODEL)
     standing = environment.get("SDLOOP_MODEL", ""), environment.get("SDLOOP_CONFIG", "")
     quiet = not {"-q", "--quiet"}.isdisjoint(words)
-    return Asked(mode=mode, keep_alive=keep_alive, model=(*model, *standing), quiet=quiet)
+    return WorkerOptions(mode=mode, keep_alive=keep_alive, model=(*model, *standing), quiet=quiet)
 
 
 def _value(words: Sequence[str], flag: str) -> str | None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Through:
+class GradientCheckpointed:
     """A UNet whose gradients need little memory; the loop calls it like a UNet.
 
     Only the activations between its blocks are stored; those inside are recomputed in the backward

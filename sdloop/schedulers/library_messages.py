@@ -9,7 +9,7 @@ _LIBRARIES = r"(accelerate|diffusers|peft|torchsde|transformers)(\.|$)"
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def no_library_messages() -> Iterator[None]:
     """Keep the libraries' log lines and warnings off stderr inside the block."""
     loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
     levels = [logger.level for logger in loggers]

@@ -1,0 +1,1 @@
+"""What the inspect commands compute and draw, one file per command."""

@@ -1,0 +1,30 @@
+"""Encode the prompts of a batch, for the model and for its refiner."""
+
+from collections.abc import Sequence
+
+from sdloop.conditioning.encode import condition
+from sdloop.conditioning.value import Conditioning, stack
+from sdloop.conditioning.words import words_of
+from sdloop.models.components.load import Components
+from sdloop.pipeline.loaded_model import LoadedModel
+from sdloop.recipe.recipe import Recipe
+
+# For the model, and for its refiner if it has one.
+Told = list[Conditioning]
+
+
+def conditioned(model: LoadedModel, batch: Sequence[Recipe]) -> tuple[Components, list[Told]]:
+    """The components with the LoRAs of a batch, and what each picture is conditioned on."""
+    components, encoder = model.prepare(batch[0].loras)
+    models = [(components, encoder)]
+    if components.refiner is not None:
+        models.append((components.refiner, model.refiner_encoder))
+    return components, [
+        [condition(one, recipe, encode=encode(words_of(recipe))) for one, encode in models]
+        for recipe in batch
+    ]
+
+
+def stacked(rows: Sequence[Told]) -> Told:
+    """What a whole batch is conditioned on."""
+    return [stack(side) for side in zip(*rows, strict=True)]
