@@ -47,7 +47,6 @@ def test_the_command_of_a_config_plans_its_pictures(
     xl = "xl" in settings.get("model", "")
     flags = ["--model", str(tiny_sdxl_model if xl else tiny_model)]
     if "loras" in settings:
-        pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
         pairs = lora_pairs(tiny_sdxl() if xl else tiny_sd1(), parts=("unet",))
         flags += ["--lora", str(save_kohya(pairs, tmp_path / "tiny.safetensors"))]
     result = CliRunner().invoke(app, [*command(config), *flags, "--dry-run"])

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +157,6 @@ def test_guidance_that_a_preset_switches_off_in_a_model_of_its_own_is_said(works
     assert "embedded has no guidance at guidance_scale 1; its own is 8\n" in result.stderr
 
 
-@pytest.mark.skipif(find_spec("peft") is None, reason="pip install 'sdloop[lora]'")
 def test_a_lora_for_a_few_steps_hints_at_its_preset(workshop: Path) -> None:
     name = "Hyper-SD15-8steps-CFG-lora.safetensors"
     save_kohya(lora_pairs(tiny_sd1(), parts=("unet",)), workshop / name)

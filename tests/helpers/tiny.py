@@ -226,20 +226,22 @@ def with_guidance_input(components: Components, seed: int = 1) -> Components:
     return replace(components, unet=unet.eval())
 
 
-def tiny_inpaint(family: str, seed: int = 0) -> Components:
-    """An inpainting model of "sd1", "sd2" or "sdxl": its UNet sees a mask and what it leaves."""
+def _with_channels(family: str, channels: int, seed: int) -> Components:
+    """An ordinary model whose UNet sees so many channels."""
     ordinary = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}[family](seed)
     with _seeded(seed + 1):
-        unet = UNet2DConditionModel.from_config(ordinary.unet.config, in_channels=9).eval()
+        unet = UNet2DConditionModel.from_config(ordinary.unet.config, in_channels=channels).eval()
     return replace(ordinary, unet=unet)
+
+
+def tiny_inpaint(family: str, seed: int = 0) -> Components:
+    """An inpainting model of "sd1", "sd2" or "sdxl": its UNet sees a mask and what it leaves."""
+    return _with_channels(family, 9, seed)
 
 
 def tiny_pix2pix(family: str, seed: int = 0) -> Components:
     """InstructPix2Pix of "sd1", "sd2" or "sdxl": its UNet also sees the picture to edit."""
-    ordinary = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}[family](seed)
-    with _seeded(seed + 1):
-        unet = UNet2DConditionModel.from_config(ordinary.unet.config, in_channels=8).eval()
-    return replace(ordinary, unet=unet)
+    return _with_channels(family, 8, seed)
 
 
 def tiny_depth(seed: int = 0) -> Components:

@@ -135,7 +135,6 @@ def assert_equal_to_ours_at_the_end(wanted: Recipe) -> None:
 
 def test_beside_a_lora(tmp_path: Path) -> None:
     """The word is read by the text encoder that the LoRA has changed."""
-    pytest.importorskip("peft", reason="pip install 'sdloop[lora]'")
     lora = save_kohya(lora_pairs(tiny_sd1()), tmp_path / "random.safetensors")
     path = str(tmp_path / "learned_embeds.safetensors")
     save_file({"<frog>": vectors(2)}, path)
