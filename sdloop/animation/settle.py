@@ -21,13 +21,13 @@ def frames_recipe(
     recipe: Recipe,
     *,
     carry: float,
-    lora_hashes: Mapping[str, str],
+    hashes: Mapping[str, str],
 ) -> Recipe:
     """Resolve ``recipe`` for all of ``frames``; its ``image`` is the name of the animation.
 
-    Raises ``SettingError`` for a mask or a depth map, for outpainting, for frames of several sizes
-    without ``resize``, and for a ``carry`` when frames are enlarged. Also raises what ``resolve``
-    raises.
+    Raises ``SettingError`` for a mask, a depth map or ControlNets, for outpainting, for frames of
+    several sizes without ``resize``, and for a ``carry`` when frames are enlarged. Also raises what
+    ``resolve`` raises.
     """
     for name in ("mask", "depth_map", *GROWTH):
         value = getattr(recipe, name)
@@ -38,9 +38,14 @@ def frames_recipe(
         raise SettingError(
             f"frames must all have one size unless resize is set, got {first} and {second}"
         )
+    if recipe.controls:
+        raise SettingError.of(
+            "controls",
+            f"cannot be used for frames, which are all different, got {recipe.controls[0]}",
+        )
     whole = replace(recipe, image=frames.name, image_sha256=frames.sha256)
     facts = InputFacts(sha256=frames.sha256, size=frames.sizes[0])
-    settled = resolve(whole, model, facts, lora_hashes=lora_hashes)
+    settled = resolve(whole, model, facts, hashes=hashes)
     if carry and settled.factor is not None:
         raise SettingError(
             f"carry must be 0 for enlarged frames, got {carry:g}: with factor {settled.factor:g}, "

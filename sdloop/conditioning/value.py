@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sdloop.conditioning.control import ControlImage
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conditioning:
@@ -26,9 +28,11 @@ class Conditioning:
     an upscaler. ``guidance_embeds`` (batch, width) are the guidance scales for UNets that take them
     as an input (LCM).
 
+    ``controls`` are the pictures that ControlNets follow.
+
     ``later`` are the prompts that replace the first ones: (step, Conditioning), in order. Steps are
     the scheduler's and count from 0 at the first that is run. Everything else stays the same:
-    time_ids, class_labels, guidance_embeds and weights are those of the first.
+    time_ids, class_labels, guidance_embeds, weights and controls are those of the first.
     """
 
     prompt_embeds: Tensor
@@ -41,6 +45,7 @@ class Conditioning:
     class_labels: Tensor | None = None
     guidance_embeds: Tensor | None = None
     weights: Tensor | None = None
+    controls: tuple[ControlImage, ...] = ()
     later: tuple[tuple[int, "Conditioning"], ...] = ()
 
     @property
@@ -59,11 +64,12 @@ class Conditioning:
         several prompts, which are combined by their differences from the unconditional prediction.
         Calls with equal prompts share the same dict.
         """
-        built: dict[tuple[int, int, bool], dict[str, Any]] = {}
+        built: dict[tuple[Any, ...], dict[str, Any]] = {}
         inputs = []
-        for state, twin in zip(map(self.at, steps), guided, strict=True):
+        for call, (state, twin) in enumerate(zip(map(self.at, steps), guided, strict=True)):
             twin = twin or self.prompts > 1
-            key = (*_identity(state), twin)
+            acting = [one.acts(call, len(steps)) for one in self.controls]
+            key = (*_identity(state), twin, *acting)
             if key not in built:
                 whole = replace(
                     state,
@@ -72,7 +78,7 @@ class Conditioning:
                     class_labels=self.class_labels,
                     guidance_embeds=self.guidance_embeds,
                 )
-                built[key] = whole.unet_inputs(guided=twin)
+                built[key] = whole.unet_inputs(guided=twin) | self._control_inputs(acting, twin)
             inputs.append(built[key])
         return inputs
 
@@ -101,7 +107,18 @@ class Conditioning:
             inputs["class_labels"] = self._for_each_row(self.class_labels, guided)
         if self.guidance_embeds is not None:
             inputs["timestep_cond"] = self._for_each_row(self.guidance_embeds, guided)
-        return inputs
+        return inputs | self._control_inputs([one.start == 0 for one in self.controls], guided)
+
+    def _control_inputs(self, acting: Sequence[bool], guided: bool) -> dict[str, Any]:
+        """The pictures of the ControlNets that act: see ``Controlled``."""
+        if not self.controls:
+            return {}
+        rows = {
+            str(place): self._for_each_row(one.pixels, guided and not one.prompts_only)
+            for place, one in enumerate(self.controls)
+            if acting[place]
+        }
+        return {"controls": rows}
 
     def since(self, step: int) -> "Conditioning":
         """The Conditioning for a run that begins at a step of this one."""

@@ -3,18 +3,22 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 from sdloop.conditioning.encode import Encode, encode_prompt
 from sdloop.conditioning.words import Words, with_words
 from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.metadata.environment import Environment
+from sdloop.models.checkpoint.control import FindControl, find_control
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, find_lora
 from sdloop.models.components.adapters import adapted
+from sdloop.models.components.control import controlnets_for
 from sdloop.models.components.device import uses_tf32
 from sdloop.models.components.load import Components
 from sdloop.pipeline.model_names import with_model
 from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
 from sdloop.pipeline.resolve import resolve_for
+from sdloop.recipe.controls import Control
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.recipe import Recipe
 
@@ -41,6 +45,7 @@ class LoadedModel:
     own: OwnCode
     prepare: Callable[[tuple[Lora, ...]], tuple[Components, Encoder]]
     refiner_encoder: Encoder
+    find_control: FindControl
 
     def resolved(self, recipe: Recipe, open_image: OpenImage) -> Recipe:
         """``recipe`` with the model's name and choices, its picture, LoRAs and CLIP written in.
@@ -50,8 +55,23 @@ class LoadedModel:
         recipe = with_model(recipe, self.components.checkpoint)
         self.own.check(recipe)
         plain = self.own.unsettled(recipe)
-        resolved = resolve_for(self.components, plain, open_image, self.find_lora)
+        resolved = resolve_for(
+            self.components, plain, open_image, self.find_lora, self.find_control
+        )
         return self.own.settled(resolved, recipe)
+
+    def controlnets(self, controls: tuple[Control, ...]) -> tuple[tuple[Any, float], ...]:
+        """These ControlNets, loaded, each with its scale.
+
+        Raises ``ModelError`` for one that does not suit the UNet.
+        """
+        if not controls:
+            return ()
+        files = [self.find_control(one.model) for one in controls]
+        for one, file in zip(controls, files, strict=True):
+            check_sha256(repr(one.model), one.model_sha256, file.sha256, what="ControlNet")
+        loaded = controlnets_for(self.components, files)
+        return tuple((net, one.scale) for net, one in zip(loaded, controls, strict=True))
 
     def loras(self, recipe: Recipe) -> tuple[LoraFile, ...]:
         """The Recipe's LoRA files."""
@@ -86,6 +106,7 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
         own=own,
         prepare=prepare,
         refiner_encoder=_encoder(components.refiner or components),
+        find_control=lru_cache(maxsize=64)(find_control),
     )
 
 

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from sdloop.conditioning.encode import with_sizes
 from sdloop.conditioning.value import Conditioning
 from sdloop.errors import NonFiniteError
+from sdloop.guidance.control import Controlled
 from sdloop.guidance.editing import Editing
 from sdloop.guidance.losses.bound import loss_guidance_of
 from sdloop.guidance.losses.checkpointing import GradientCheckpointed
@@ -17,6 +18,7 @@ from sdloop.guidance.perturbed_attention import Perturbed, skipping, with_identi
 from sdloop.latents.noise import seeded_generators
 from sdloop.loop import Step
 from sdloop.models.components.load import Components
+from sdloop.pipeline.control import ReadControl, check_acting, control_images
 from sdloop.pipeline.guide import guided_by
 from sdloop.pipeline.hires import enlarged_start
 from sdloop.pipeline.initial_latents import Start, handed_over, start
@@ -37,6 +39,7 @@ def run(
     refined: Conditioning | None = None,
     *,
     encode_input: EncodeInput,
+    read_control: ReadControl,
     own: OwnCode,
 ) -> Iterator[Step]:
     """The steps of all stages, counted as one run; the last one's latents are the pictures'.
@@ -49,6 +52,7 @@ def run(
     Raises ``NonFiniteError`` with the step at which NaN or infinity appeared.
     """
     total = sum(len(stage.timesteps) for stage in planned)
+    check_acting(planned)
     done = 0
     latents: Tensor | None = None
     begun: Start | None = None
@@ -64,7 +68,7 @@ def run(
         if before is not None and stage.goes_on:
             told = told.since(steps_of(before.scheduler, before.timesteps)[-1] + 1)
         finite, late = [], Late[None]()
-        for step in _denoised(stage, told, begun, generators, own):
+        for step in _denoised(stage, told, begun, generators, read_control, own):
             latents = step.latents
             finite.append(latents.isfinite().all())
             index, ends = done + step.index, has_finished(stage.scheduler, late)
@@ -83,6 +87,7 @@ def first_steps(
     refined: Conditioning | None = None,
     *,
     encode_input: EncodeInput,
+    read_control: ReadControl,
     own: OwnCode,
 ) -> None:
     """Only the first step of each stage, with all rows that its guidance ever has.
@@ -97,7 +102,8 @@ def first_steps(
         generators = _generators(stage)
         begun = _begun(components, stage, begun, latents, generators, encode_input)
         told = refined if stage.refines and refined is not None else conditioning
-        latents = torch.zeros_like(next(_denoised(guided, told, begun, generators, own)).latents)
+        steps = _denoised(guided, told, begun, generators, read_control, own)
+        latents = torch.zeros_like(next(steps).latents)
 
 
 def _generators(stage: Stage) -> list[Generator]:
@@ -139,6 +145,7 @@ def _denoised(
     conditioning: Conditioning,
     begun: Start,
     generators: Sequence[Generator],
+    read_control: ReadControl,
     own: OwnCode,
 ) -> Iterator[Step]:
     """Run the loop for one stage."""
@@ -153,12 +160,15 @@ def _denoised(
         scale = 1.0 if recipe.image_guidance_scale is None else recipe.image_guidance_scale
         unet = Editing(unet=unet, picture=begun.to_edit, image_guidance_scale=scale)
         guide, scheduler = guided_by(recipe, stage.scheduler, unet.guide)
+    conditioning = with_sizes(components, conditioning, stage.batch)
+    followed = control_images(components, stage.batch, read_control)
+    conditioning = begun.with_extra_channels(replace(conditioning, controls=followed))
     steering = loss_guidance_of(components, stage.batch, recipe.size)
     yield from own.denoised(
         unet,
         scheduler,
         begun.latents,
-        begun.with_extra_channels(with_sizes(components, conditioning, stage.batch)),
+        conditioning,
         timesteps=stage.timesteps,
         sigmas=stage.sigmas,
         guidance_scale=stage.guidance_scales,
@@ -177,14 +187,18 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
 
     If a loss needs the exact gradient, all of them support it.
     """
-    unet, weakened = components.unet, []
+    unet, weakened, exact = components.unet, [], recipe.loss_mode == "exact"
     if recipe.pag_scale and recipe.pag_layers is not None:
         weakened.append((with_identity_attention(unet, recipe.pag_layers), recipe.pag_scale))
     if recipe.slg_scale and recipe.slg_layers is not None:
         weakened.append((skipping(unet, recipe.slg_layers), recipe.slg_scale))
 
     def windowed(one: Any) -> Any:
-        one = GradientCheckpointed(unet=one) if recipe.loss_mode == "exact" else one
+        one = GradientCheckpointed(unet=one) if exact else one
+        if components.controlnets:
+            one = Controlled(
+                unet=one, nets=_controlnets(components, exact), guess_mode=recipe.guess_mode
+            )
         side = None if recipe.tile is None else recipe.tile // components.vae_factor
         return Windows(unet=one, side=side) if side else one
 
@@ -192,6 +206,11 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
         return windowed(unet)
     twins = [(windowed(twin), scale) for twin, scale in weakened]
     return Perturbed(unet=windowed(unet), worse=twins, pictures=pictures, weights=weights)
+
+
+def _controlnets(components: Components, exact: bool) -> list[tuple[Any, float]]:
+    nets = components.controlnets
+    return [(GradientCheckpointed(unet=net) if exact else net, scale) for net, scale in nets]
 
 
 def _check_finite(finite: Sequence[Tensor], done: int, total: int, dtype: torch.dtype) -> None:

@@ -12,14 +12,17 @@ from sdloop.animation.settle import frames_recipe
 from sdloop.images.input.mask import input_facts
 from sdloop.images.input.read import InputFacts, InputImage, OpenImage
 from sdloop.models.checkpoint.clip import clip_hashes
+from sdloop.models.checkpoint.control import FindControl, check_control, find_control
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, check_lora, find_lora
 from sdloop.models.checkpoint.value import Checkpoint, ModelNames
 from sdloop.models.checkpoint.words import check_replacements
 from sdloop.pipeline.model_names import model_of
+from sdloop.recipe.controls import Control
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import facts_of, resolve
+from sdloop.recipe.resolve_controls import image_key, model_key
 
 _PICTURES = 10_000  # how many input pictures' facts are cached
 
@@ -35,11 +38,15 @@ class Resolved:
 
 
 def resolve_for(
-    model: Defaults, recipe: Recipe, open_image: OpenImage, find_lora: FindLora = find_lora
+    model: Defaults,
+    recipe: Recipe,
+    open_image: OpenImage,
+    find_lora: FindLora = find_lora,
+    find_control: FindControl = find_control,
 ) -> Recipe:
     """``recipe`` resolved for a model that is found or loaded; see ``recipe.resolve``."""
-    hashes = file_hashes(recipe, find_lora)
-    return resolve(recipe, model, facts_of(recipe, open_image), lora_hashes=hashes)
+    hashes = file_hashes(recipe, find_lora) | control_hashes(recipe, open_image, find_control)
+    return resolve(recipe, model, facts_of(recipe, open_image), hashes=hashes)
 
 
 def file_hashes(
@@ -48,6 +55,17 @@ def file_hashes(
     """The sha256 of each LoRA by its name, and of the CLIP that the losses use."""
     loras = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
     return loras | clip_hashes(recipe, may_fetch=may_fetch)
+
+
+def control_hashes(
+    recipe: Recipe, open_image: OpenImage, find_control: FindControl = find_control
+) -> dict[str, str]:
+    """The sha256 of each ControlNet and of its picture, as ``with_controls`` takes them."""
+    hashes = {}
+    for one in recipe.controls:
+        hashes[image_key(one)] = open_image(one.image).sha256
+        hashes[model_key(one)] = find_control(one.model).sha256
+    return hashes
 
 
 class Resolver:
@@ -66,6 +84,7 @@ class Resolver:
     ) -> None:
         self._may_fetch = may_fetch
         self._find_lora: FindLora = cache(partial(find_lora, may_fetch=may_fetch))
+        self._find_control: FindControl = cache(partial(find_control, may_fetch=may_fetch))
         self._checkpoints: dict[ModelNames, Checkpoint] = {}
         self._known_words: set[tuple[ModelNames, tuple[str, ...]]] = set()
         told: set[str] = set()
@@ -84,6 +103,7 @@ class Resolver:
             return input_facts(opened, image, mask=mask, blur=blur, invert=invert, depth=depth)
 
         self._facts = facts
+        self._opened = lru_cache(maxsize=8)(opened)
 
     def picture(self, recipe: Recipe) -> InputFacts | None:
         """The facts about a Recipe's input image and mask, if it has them."""
@@ -104,7 +124,10 @@ class Resolver:
         """Raises what ``recipe.resolve`` raises, and errors for missing files or models."""
         picture, checkpoint = self.picture(recipe), self.checkpoint(recipe)
         loras = self._loras(recipe, checkpoint)
-        resolved = resolve(recipe, checkpoint, picture, lora_hashes=self._hashes(recipe))
+        hashes = self._hashes(recipe) | control_hashes(recipe, self._opened, self._find_control)
+        for one in recipe.controls:
+            self._check_control(one, checkpoint)
+        resolved = resolve(recipe, checkpoint, picture, hashes=hashes)
         self._check_words(resolved, checkpoint)
         return Resolved(recipe=resolved, picture=picture, checkpoint=checkpoint, loras=loras)
 
@@ -113,7 +136,7 @@ class Resolver:
         checkpoint = self.checkpoint(recipe)
         loras = self._loras(recipe, checkpoint)
         hashes = self._hashes(recipe)
-        resolved = frames_recipe(checkpoint, frames, recipe, carry=carry, lora_hashes=hashes)
+        resolved = frames_recipe(checkpoint, frames, recipe, carry=carry, hashes=hashes)
         return Resolved(recipe=resolved, picture=None, checkpoint=checkpoint, loras=loras)
 
     def _hashes(self, recipe: Recipe) -> dict[str, str]:
@@ -125,6 +148,10 @@ class Resolver:
         for file in files:
             check_lora(file, checkpoint)
         return files
+
+    def _check_control(self, control: Control, checkpoint: Checkpoint) -> None:
+        unet, factor = checkpoint.configs["unet"], checkpoint.size_multiple
+        check_control(self._find_control(control.model), unet, checkpoint.name, factor)
 
     def _check_words(self, recipe: Recipe, checkpoint: Checkpoint) -> None:
         """Check in the model's vocabulary that the replaced words exist."""

@@ -14,6 +14,7 @@ from sdloop.models.components.device import PeakMemory
 from sdloop.models.components.load import Components
 from sdloop.models.memory import Stopwatch, free_memory, memory_errors
 from sdloop.pipeline.conditioned import conditioned, stacked
+from sdloop.pipeline.control import ReadControl, control_reader
 from sdloop.pipeline.input_images import EncodeInput, input_encoder
 from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.pipeline.outpaint import growing_from, window_recipes
@@ -37,10 +38,11 @@ def sampled(
     """
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
     encode_input = input_encoder(model.components, last_opened)
+    read_control = control_reader(last_opened)
     embeds = model.components.embeds_guidance
     for batch in batches(recipes, batch_size, embeds_guidance=embeds):
         if batch[0].growth is None:
-            yield from _fitting(batch, lambda part: _make(model, part, encode_input))
+            yield from _fitting(batch, lambda part: _make(model, part, encode_input, read_control))
         else:
             yield from _fitting(batch, lambda part: _outpaint(model, part, last_opened))
 
@@ -106,7 +108,10 @@ def _outpaint(
 
 
 def _make(
-    model: LoadedModel, batch: Sequence[Recipe], encode_input: EncodeInput
+    model: LoadedModel,
+    batch: Sequence[Recipe],
+    encode_input: EncodeInput,
+    read_control: ReadControl,
 ) -> Iterator[Step | SampledBatch]:
     """One batch, from the prompts to the latents.
 
@@ -122,7 +127,9 @@ def _make(
         group = list(alike)
         conditioning = stacked([row for row, _ in group])
         recipes = [recipe for _, recipe in group]
-        yield from _sample(model, components, recipes, conditioning, encode_input, reading)
+        yield from _sample(
+            model, components, recipes, conditioning, encode_input, read_control, reading
+        )
 
 
 def _sample(
@@ -131,6 +138,7 @@ def _sample(
     batch: Sequence[Recipe],
     conditioning: Sequence[Conditioning],
     encode_input: EncodeInput,
+    read_control: ReadControl,
     reading: float,
 ) -> Iterator[Step | SampledBatch]:
     """From the conditioning to the latents; ``reading`` is each picture's time for its prompt.
@@ -140,7 +148,14 @@ def _sample(
     """
     watch, peak = Stopwatch(), PeakMemory(components.device)
     planned = stages_of(components, batch, model.own)
-    steps = run(components, planned, *conditioning, encode_input=encode_input, own=model.own)
+    steps = run(
+        components,
+        planned,
+        *conditioning,
+        encode_input=encode_input,
+        read_control=read_control,
+        own=model.own,
+    )
     for step in steps:
         latents = step.latents
         with watch.stopped():

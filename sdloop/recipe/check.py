@@ -10,6 +10,7 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.prompt.check import check_prompt
 from sdloop.prompt.compose import parts
+from sdloop.recipe.controls import check_controls
 from sdloop.recipe.fields import ROWS, SETTINGS
 from sdloop.recipe.guidance import settled_guidance
 from sdloop.recipe.limits import MAX_SEED, RNGS, USUAL_STEPS
@@ -43,6 +44,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     _check_prompts(given)
     given |= settled_mix(given)
     given |= settled_losses(given)
+    check_controls(given)
     return {**values, **given}
 
 

@@ -21,7 +21,7 @@ from sdloop.recipe.fields_picture import (
     SDXL,
     SEEDS,
 )
-from sdloop.recipe.kinds import Hash, Several, Text, Whole
+from sdloop.recipe.kinds import Controls, Flag, Hash, Several, Text, Whole
 from sdloop.recipe.limits import LOSS_EVERY, LOSS_MODES, MAX_STEPS
 from sdloop.recipe.loss_grammar import NAMES, parse_loss
 from sdloop.recipe.presets import PRESET_FIELDS, PRESETS, parse_preset
@@ -61,6 +61,19 @@ LOSSES = section("Losses", {
     "loss_clip_sha256": Field(Hash(), essential=True, keyed=False),
 }, for_all=False)
 
+CONTROL = section("Control", {
+    "controls": Field(Controls(),
+        "Follow a picture of edges, depths or a pose with a ControlNet. MODEL is a folder, a file "
+        "or a hub id, as in canny/=edges.png:0.8. The share of the steps in which it acts may be "
+        "last, as in edges.png:0.8:0..0.5. May be repeated.",
+        default=(), flag="--control", metavar="MODEL=IMAGE[:SCALE]", common=True, essential=True,
+        keyed=False, per_picture=True),
+    "guess_mode": Field(Flag(),
+        "Let the ControlNets guess what the picture shows: they act on the prompt's prediction "
+        "only, and most on the deepest layers. Works best with a guidance scale of 3 to 5.",
+        default=False),
+}, for_all=False)
+
 # Not a field of the Recipe: it stands for several of them, see ``presets``.
 PRESET = section("Picture", {
     "preset": Field(Text(read=parse_preset, likely=tuple(PRESETS)),
@@ -72,7 +85,7 @@ PRESET = section("Picture", {
 
 ROWS: Mapping[str, Field] = {
     **(PICTURE | SEEDS | MODEL | GUIDANCE | SCHEDULER | SDXL | REFINER | WORDS | LOSSES | MIXTURE),
-    **(START | MASK | GROWTH | ENLARGE),
+    **(CONTROL | START | MASK | GROWTH | ENLARGE),
 }
 
 # All that people may set: the fields of a Recipe, and presets.

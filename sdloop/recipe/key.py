@@ -10,6 +10,7 @@ from sdloop.images.input.mask import ALPHA
 from sdloop.prompt.check import is_plain
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.recipe.check import PROMPTS
+from sdloop.recipe.controls import Control
 from sdloop.recipe.fields import ROWS
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
@@ -36,6 +37,8 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
         fields["mask"] = ALPHA
     if added := [_keyed_lora(lora) for lora in recipe.loras if not lora.does_nothing]:
         fields["loras"] = added
+    if recipe.acting:
+        fields["controls"] = [_keyed_control(one) for one in recipe.acting]
     return json.dumps(
         {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
     )
@@ -44,6 +47,10 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
 def _keyed_lora(lora: Lora) -> list[Any]:
     text_scale = [] if lora.text_scale is None else [lora.text_scale]
     return [lora.sha256, lora.scale, *text_scale]
+
+
+def _keyed_control(one: Control) -> list[Any]:
+    return [one.model_sha256, one.image_sha256, one.scale, one.start, one.end]
 
 
 def _keyed_start(recipe: Recipe) -> dict[str, Any]:
@@ -64,6 +71,10 @@ def _without_what_is_off(recipe: Recipe, fields: Mapping[str, Any]) -> dict[str,
     for kind in ("pag", "slg"):
         if fields.get(f"{kind}_scale") == 0:
             off |= {f"{kind}_scale", f"{kind}_layers"}
+    if not recipe.acting:
+        off.add("guess_mode")
+        if recipe.image is None:
+            off.add("resize")
     prompts = [fields[name] for name in PROMPTS if name in fields]
     if all(map(is_plain, [*prompts, *(recipe.mix_prompts or ())])):
         off.add("emphasis")

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from sdloop.errors import SettingError
 from sdloop.images.input.frame import settled_colour
+from sdloop.recipe.controls import checked_controls
 from sdloop.recipe.loras import checked_loras
 from sdloop.recipe.parse import parse_flag, parse_number, parse_numbers, parse_pair, parse_whole
 from sdloop.rules import check_choice, check_number, check_text, check_whole, checked_pair
@@ -186,6 +187,18 @@ class Loras:
 
     def checked(self, name: str, value: Any) -> Any:
         return checked_loras(value)
+
+    def parsed(self, name: str, text: str) -> tuple[str, ...]:
+        return (text,)
+
+
+class Controls:
+    """ControlNets, each with its picture; without any, an empty list."""
+
+    typed = list[str]
+
+    def checked(self, name: str, value: Any) -> Any:
+        return checked_controls(value)
 
     def parsed(self, name: str, text: str) -> tuple[str, ...]:
         return (text,)

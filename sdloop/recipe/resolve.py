@@ -10,6 +10,7 @@ from sdloop.images.input.read import InputFacts, OpenImage
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_controls import with_controls
 from sdloop.recipe.resolve_edit import with_edit
 from sdloop.recipe.resolve_enlarge import with_tile
 from sdloop.recipe.resolve_losses import with_losses
@@ -27,12 +28,13 @@ def resolve(
     model: Defaults,
     picture: InputFacts | None = None,
     *,
-    lora_hashes: Mapping[str, str] = MappingProxyType({}),
+    hashes: Mapping[str, str] = MappingProxyType({}),
 ) -> Recipe:
     """``recipe`` with the defaults of the model and the picture filled in, checked against both.
 
-    ``picture`` are the facts of ``recipe.image``, if there is one. ``lora_hashes`` has the sha256
-    of each name in ``recipe.loras``, and of "loss_clip" (see ``checkpoint.clip_hashes``).
+    ``picture`` are the facts of ``recipe.image``, if there is one. ``hashes`` has the sha256 of
+    each name in ``recipe.loras``, of "loss_clip" (see ``checkpoint.clip_hashes``), and of the
+    ControlNets and their pictures (see ``with_controls``).
 
     Raises ``SettingError`` for a size that is not a multiple of the VAE's factor (with the nearest
     valid sizes), for settings that the model does not support, and for a strength with which no
@@ -46,9 +48,10 @@ def resolve(
     else:
         recipe = size_from_image(recipe, model, picture)
     recipe = with_refiner(with_scheduler(recipe, model), model)
-    recipe = with_losses(with_learned(recipe, model), lora_hashes.get("loss_clip"))
+    recipe = with_losses(with_learned(recipe, model), hashes.get("loss_clip"))
+    recipe = with_controls(recipe, model, hashes)
     _check_model(recipe, model)
-    return _with_lora_hashes(with_tile(recipe, model), lora_hashes)
+    return _with_lora_hashes(with_tile(recipe, model), hashes)
 
 
 def facts_of(recipe: Recipe, open_image: OpenImage) -> InputFacts | None:

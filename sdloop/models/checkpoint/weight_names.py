@@ -18,6 +18,12 @@ STEMS: Mapping[str, str] = {
     "depth_estimator": "model",
 }
 
+
+def stem_for(part: str) -> str:
+    """The same for a part that no whole model has: a ControlNet."""
+    return STEMS.get(part, STEMS["unet"])
+
+
 # transformers' name for a text encoder's weights in a pickle; diffusers has one name for both kinds
 _PICKLED_STEMS = {"model": "pytorch_model"}
 

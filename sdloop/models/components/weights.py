@@ -24,7 +24,7 @@ from sdloop.models.components.harmless import without_harmless
 from sdloop.models.components.pickles import unpickled
 from sdloop.schedulers.library_messages import no_library_messages
 
-Module = Any  # one of the four classes below, whose libraries have no types
+Module = Any  # one of the classes below, whose libraries have no types
 
 _CLASSES: Mapping[str, Any] = {
     "unet": UNet2DConditionModel,
@@ -55,6 +55,8 @@ def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
         with init_empty_weights(), no_library_messages():
             if part.startswith("text_encoder"):
                 module = _CLASSES[part](CLIPTextConfig.from_dict(dict(config)))
+            elif part == "controlnet":
+                module = _controlnet_class().from_config(dict(config))
             else:
                 module = _CLASSES[part].from_config(dict(config))
     except BAD_CONFIG as error:
@@ -62,6 +64,13 @@ def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
             f"{source} has an invalid config for its {part}: {reason_of(error)}"
         ) from error
     return module.eval().requires_grad_(False)
+
+
+def _controlnet_class() -> Any:
+    """Imported late: it brings the ControlNets of all other models along."""
+    from diffusers.models.controlnets.controlnet import ControlNetModel
+
+    return ControlNetModel
 
 
 def reason_of(error: BaseException) -> str:
