@@ -154,11 +154,17 @@ def located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
         if path == "-" and name not in changes:
             flag = name.replace("_", "-")
             raise FileError(f"its {name} came from standard input: name the file with --{flag}")
-        places = [Path(path), folder / path, folder / Path(path).name]
-        sha256 = getattr(recipe, f"{name}_sha256")
-        same = (str(place) for place in places if _is(place, sha256))
-        found[name] = next(same, path)
-    return replace(recipe, **found)
+        found[name] = _placed(path, folder, getattr(recipe, f"{name}_sha256"))
+    controls = [
+        replace(one, image=_placed(one.image, folder, one.image_sha256)) for one in recipe.controls
+    ]
+    return replace(recipe, **found, controls=tuple(controls))
+
+
+def _placed(path: str, folder: Path, sha256: str | None) -> str:
+    """Where the picture with this hash is: at its path, or in the folder or next to its file."""
+    places = [Path(path), folder / path, folder / Path(path).name]
+    return next((str(place) for place in places if _is(place, sha256)), path)
 
 
 def _is(file: Path, sha256: str | None) -> bool:

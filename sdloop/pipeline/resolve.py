@@ -9,6 +9,7 @@ from functools import cache, lru_cache, partial
 
 from sdloop.animation.read import Frames
 from sdloop.animation.settle import frames_recipe
+from sdloop.errors import FileError
 from sdloop.images.input.mask import input_facts
 from sdloop.images.input.read import InputFacts, InputImage, OpenImage
 from sdloop.models.checkpoint.clip import clip_hashes
@@ -63,7 +64,10 @@ def control_hashes(
     """The sha256 of each ControlNet and of its picture, as ``with_controls`` takes them."""
     hashes = {}
     for one in recipe.controls:
-        hashes[image_key(one)] = open_image(one.image).sha256
+        try:
+            hashes[image_key(one)] = open_image(one.image).sha256
+        except FileError as error:
+            raise FileError(f"controls: {error}") from error
         hashes[model_key(one)] = find_control(one.model).sha256
     return hashes
 

@@ -47,7 +47,8 @@ class ControlFile:
 
     ``name`` is as the user gave it. A single file has only the part of a ``config`` that its
     tensors tell; the rest is that of the UNet. ``sha256`` is the file's, or for a folder a hash of
-    its config and weights.
+    its config and weights. The names of its tensors begin with ``prefix``, if the file holds a
+    whole model too.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ControlFile:
     config: Mapping[str, Any]
     single: bool
     sha256: str
+    prefix: str = ""
 
     def config_for(self, unet: Mapping[str, Any]) -> dict[str, Any]:
         """The whole config, for a model with a UNet of this config."""
@@ -81,9 +83,15 @@ def find_control(name: str, *, may_fetch: bool = True) -> ControlFile:
         text = json.dumps([said_by(config), *map(sha256_of, files)], sort_keys=True)
         sha256 = hashlib.sha256(text.encode()).hexdigest()
         return ControlFile(name=name, files=files, config=config, single=False, sha256=sha256)
-    config = _facts(read_header(place.path))
-    sha256 = sha256_of(place.path)
-    return ControlFile(name=name, files=(place.path,), config=config, single=True, sha256=sha256)
+    header = read_header(place.path)
+    return ControlFile(
+        name=name,
+        files=(place.path,),
+        config=_facts(header),
+        single=True,
+        sha256=sha256_of(place.path),
+        prefix=LDM if any(one.startswith(LDM) for one in header.tensors) else "",
+    )
 
 
 def check_control(file: ControlFile, unet: Mapping[str, Any], model: str, factor: int) -> None:

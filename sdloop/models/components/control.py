@@ -50,7 +50,7 @@ def _name(components: Components) -> str:
 def _loaded(file: ControlFile, components: Components) -> Any:
     source = f"{PART} in {file.name}"
     module = empty_module(PART, file.config_for(components.unet.config), source)
-    tensors = read_tensors(file.files, components.device, components.dtype)
+    tensors = read_tensors(file.files, components.device, components.dtype, (file.prefix,))
     if file.single:
         tensors = _converted(tensors, module, source)
     fill(module, tensors, source, components.device)
