@@ -25,6 +25,7 @@ class Controlled:
 
     unet: Any
     nets: Sequence[tuple[Any, float]]
+    channels: int
     guess_mode: bool = False
 
     @property
@@ -43,7 +44,7 @@ class Controlled:
     ) -> tuple[Tensor]:
         """The prediction for ``sample`` (rows, channels, height, width).
 
-        ControlNets see the latents only, without other channels such as those of a mask.
+        ControlNets see only its first ``channels``, the latents, without those of a mask.
         """
         assert not return_dict, "the loop takes tuples"
         down, mid = None, None
@@ -67,10 +68,10 @@ class Controlled:
         inputs: Mapping[str, Any],
     ) -> Residuals:
         net, scale = self.nets[place]
-        rows, channels = len(pixels), net.config.in_channels
-        latents = sample[-rows:]
-        if channels < latents.shape[1]:  # convolutions round in another order if not contiguous
-            latents = latents[:, :channels].contiguous()
+        rows, latents = len(pixels), sample[-len(pixels) :]
+        if self.channels < latents.shape[1]:
+            # Otherwise not contiguous, and convolutions would round in another order.
+            latents = latents[:, : self.channels].contiguous()
         down, mid = net(
             latents,
             timestep,

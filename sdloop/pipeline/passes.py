@@ -187,18 +187,16 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
 
     If a loss needs the exact gradient, all of them support it.
     """
-    unet, weakened, exact = components.unet, [], recipe.loss_mode == "exact"
+    unet, weakened = components.unet, []
     if recipe.pag_scale and recipe.pag_layers is not None:
         weakened.append((with_identity_attention(unet, recipe.pag_layers), recipe.pag_scale))
     if recipe.slg_scale and recipe.slg_layers is not None:
         weakened.append((skipping(unet, recipe.slg_layers), recipe.slg_scale))
 
     def windowed(one: Any) -> Any:
-        one = GradientCheckpointed(unet=one) if exact else one
+        one = GradientCheckpointed(unet=one) if recipe.loss_mode == "exact" else one
         if components.controlnets:
-            one = Controlled(
-                unet=one, nets=_controlnets(components, exact), guess_mode=recipe.guess_mode
-            )
+            one = _controlled(one, components, recipe)
         side = None if recipe.tile is None else recipe.tile // components.vae_factor
         return Windows(unet=one, side=side) if side else one
 
@@ -208,9 +206,12 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
     return Perturbed(unet=windowed(unet), worse=twins, pictures=pictures, weights=weights)
 
 
-def _controlnets(components: Components, exact: bool) -> list[tuple[Any, float]]:
+def _controlled(unet: Any, components: Components, recipe: Recipe) -> Controlled:
     nets = components.controlnets
-    return [(GradientCheckpointed(unet=net) if exact else net, scale) for net, scale in nets]
+    if recipe.loss_mode == "exact":
+        nets = tuple((GradientCheckpointed(unet=net), scale) for net, scale in nets)
+    channels = components.vae.config.latent_channels
+    return Controlled(unet=unet, nets=nets, channels=channels, guess_mode=recipe.guess_mode)
 
 
 def _check_finite(finite: Sequence[Tensor], done: int, total: int, dtype: torch.dtype) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from helpers.controls import save_control
 from helpers.fake_hub import forge_cache
 from helpers.forked import Nursery
 from helpers.tiny import (
@@ -85,6 +86,8 @@ def machine(
 ) -> Iterator[Mapping[str, str]]:
     """The environment of the commands: a home, models in the hub's cache, and a warm worker."""
     home = tmp_path_factory.mktemp("home")
+    control = save_control(tiny_sd1(), home / "made" / "control")
+    forge_cache(home / "hub", "lllyasviel/control_v11p_sd15_scribble", control)
     for model, (make, variant) in HUB.items():
         folder = save_diffusers_folder(make(), home / "made" / model, variant=variant)
         forge_cache(home / "hub", model, folder)

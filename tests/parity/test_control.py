@@ -97,8 +97,19 @@ def _theirs(components: Components, wanted: Recipe, seeds: list[int]) -> torch.T
     return quiet(pipe)(**options).images
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("family", FAMILIES)
+SLOW = pytest.mark.slow  # what runs for another family, or for another task
+
+
+@pytest.mark.parametrize(
+    ("family", "task"),
+    [
+        *[("sd1", task) for task in TASKS],
+        ("sd2", ""),
+        ("sdxl", "Img2Img"),
+        *[pytest.param("sd2", task, marks=SLOW) for task in ("Img2Img", "Inpaint")],
+        *[pytest.param("sdxl", task, marks=SLOW) for task in ("", "Inpaint")],
+    ],
+)
 def test_one(nets: Nets, family: str, task: str) -> None:
     components = FAMILIES[family]()
     wanted = recipe(Control(model=nets[f"{family}1"], image="edges", scale=0.8), **TASKS[task])
@@ -107,8 +118,15 @@ def test_one(nets: Nets, family: str, task: str) -> None:
     assert (made[0] - plain.latents).abs().mean() > 0.1  # otherwise it would prove nothing
 
 
-@pytest.mark.parametrize("guess_mode", [False, True])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "guess_mode"),
+    [
+        ("sd1", True),
+        ("sdxl", False),
+        *[pytest.param(*case, marks=SLOW) for case in (("sd1", False), ("sdxl", True))],
+        *[pytest.param("sd2", guess_mode, marks=SLOW) for guess_mode in (False, True)],
+    ],
+)
 def test_several_with_their_own_steps(nets: Nets, family: str, guess_mode: bool) -> None:
     """In the first calls only one of them acts, in the last ones none."""
     wanted = recipe(
@@ -135,7 +153,10 @@ def test_settings(nets: Nets, settings: dict[str, Any]) -> None:
     assert_equal(FAMILIES["sd1"](), recipe(control, **settings))
 
 
-@pytest.mark.parametrize("family", INPAINTING)
+@pytest.mark.parametrize(
+    "family",
+    [name if name.startswith("sd1") else pytest.param(name, marks=SLOW) for name in INPAINTING],
+)
 def test_inpainting_models(nets: Nets, family: str) -> None:
     """The ControlNet sees the latents only, without the UNet's five other channels."""
     control = Control(model=nets[f"{family.removesuffix('-inpainting')}1"], image="edges")

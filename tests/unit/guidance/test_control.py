@@ -11,7 +11,9 @@ import torch
 from diffusers import ControlNetModel
 from helpers.controls import save_control, tiny_control
 from helpers.ldm import control_as_ldm
-from helpers.tiny import tiny_sd1
+from helpers.pictures import gradient, sketch
+from helpers.tiny import tiny_refiner, tiny_sd1, tiny_sdxl
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -20,9 +22,11 @@ from sdloop.conditioning.value import Conditioning
 from sdloop.errors import ModelError, SettingError
 from sdloop.guidance.control import Controlled
 from sdloop.guidance.perturbed_attention import Perturbed
+from sdloop.images.input.read import InputImage
 from sdloop.models.checkpoint.control import find_control
 from sdloop.models.components.control import controlnets_for
 from sdloop.models.components.load import Components
+from sdloop.pipeline.generate import generate
 from sdloop.pipeline.tiled_unet import Windows
 from sdloop.recipe.batchable import batches, shape_of
 from sdloop.recipe.controls import Control, parse_control
@@ -34,7 +38,6 @@ class Net:
     """A ControlNet whose residuals are the picture's mean in each latent, times the prompt's."""
 
     def __init__(self) -> None:
-        self.config = SimpleNamespace(in_channels=4)
         self.rows: list[int] = []
 
     def __call__(
@@ -73,7 +76,7 @@ def test_guess_mode_leaves_the_negative_rows_alone() -> None:
     for prompts_only in (False, True):
         image = ControlImage(pixels=pixels(), prompts_only=prompts_only)
         inputs = conditioning(image).unet_inputs(guided=True)
-        seen = Controlled(unet=unet, nets=[(net, 2.0)])(sample, torch.tensor(1.0),
+        seen = Controlled(unet=unet, nets=[(net, 2.0)], channels=4)(sample, torch.tensor(1.0),
                                                       **inputs, return_dict=False)[0]  # fmt: skip
         moved = (seen - sample).abs().amax(dim=(1, 2, 3)) > 0
         assert moved.tolist() == [not prompts_only] * 2 + [True] * 2
@@ -91,7 +94,7 @@ def test_each_acts_in_its_share_of_the_calls() -> None:
 def test_windows_show_the_control_picture_through_them() -> None:
     """What looks at one place alone sees the same in windows and in the whole."""
     sample = torch.rand(4, 4, 16, 24)
-    one = Controlled(unet=unet, nets=[(Net(), 1.0)])
+    one = Controlled(unet=unet, nets=[(Net(), 1.0)], channels=4)
     inputs = conditioning(ControlImage(pixels=pixels())).unet_inputs(guided=True)
     whole, windowed = (
         each(sample, torch.tensor(1.0), **inputs, return_dict=False)[0]
@@ -104,7 +107,7 @@ def test_windows_show_the_control_picture_through_them() -> None:
 def test_a_weakened_copy_sees_the_prompts_rows_of_the_control_picture(prompts_only: bool) -> None:
     """A copy that is not weakened moves nothing."""
     sample = torch.rand(4, 4, 16, 24)
-    one = Controlled(unet=unet, nets=[(Net(), 1.0)])
+    one = Controlled(unet=unet, nets=[(Net(), 1.0)], channels=4)
     image = ControlImage(pixels=pixels(), prompts_only=prompts_only)
     inputs = conditioning(image).unet_inputs(guided=True)
     plain, perturbed = (
@@ -244,3 +247,46 @@ def test_another_family_is_refused(tmp_path: Path) -> None:
     ControlNetModel.from_config(steps).save_pretrained(tmp_path / "steps")
     with pytest.raises(ModelError, match=r"2 times smaller for the model, and .* 4 times smaller"):
         controlnets_for(components, [find_control(str(tmp_path / "steps"))])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"hires": 2, "strength": 0.7},
+        {"prompt": "a cat AND a dog", "guess_mode": True},
+        {"pag_scale": 2.0, "guess_mode": True},
+        {"width": 64, "height": 64, "tile": 32},
+        {"losses": ("blue=200",), "loss_every": 1, "loss_mode": "exact"},
+        {"image": "whole", "mask": "mask", "mask_margin": 8},
+    ],
+)
+def test_beside_other_settings(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """It changes the picture, and at scale 0 it does not."""
+    components, net = tiny_sd1(), str(save_control(tiny_sd1(), tmp_path / "net"))
+    mask = Image.new("RGB", (64, 64))
+    mask.paste("white", (20, 20, 40, 40))
+    pictures = {"edges": gradient(64, 64), "whole": sketch(64, 64), "mask": mask}
+    usual = {"prompt": "a cat", "seed": 4, "steps": 2}
+    asked = [
+        Recipe(**{**usual, **settings}, controls=(Control(model=net, image="edges", scale=scale),))
+        for scale in (0.0, 1.0)
+    ]
+    asked.insert(0, replace(asked[0], controls=(), guess_mode=False))
+    plain, off, on = generate(
+        components, asked,
+        open_image=lambda name: InputImage(name=name, sha256="0" * 64, image=pictures[name]),
+    )  # fmt: skip
+    assert torch.equal(plain.latents, off.latents)
+    assert not torch.equal(plain.latents, on.latents)
+
+
+def test_a_refiner_is_not_controlled(tmp_path: Path) -> None:
+    base = tiny_sdxl()
+    components = replace(base, refiner=replace(tiny_refiner(), vae=base.vae))
+    net = str(save_control(base, tmp_path / "net"))
+    control = Control(model=net, image="edges", end=0.5)
+    wanted = Recipe(prompt="a cat", seed=4, steps=4, refiner="it", refiner_start=0.5,
+                    controls=(control,))  # fmt: skip
+    seen = InputImage(name="edges", sha256="0" * 64, image=gradient(32, 32))
+    (picture,) = generate(components, [wanted], open_image=lambda name: seen)
+    assert picture.latents.isfinite().all()
