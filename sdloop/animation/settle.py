@@ -25,7 +25,7 @@ def frames_recipe(
 ) -> Recipe:
     """Resolve ``recipe`` for all of ``frames``; its ``image`` is the name of the animation.
 
-    Raises ``SettingError`` for a mask, a depth map or ControlNets, for outpainting, for frames of
+    Raises ``SettingError`` for a mask, a depth map or ControlNets, outpainting, for frames of
     several sizes without ``resize``, and for a ``carry`` when frames are enlarged. Also raises what
     ``resolve`` raises.
     """
@@ -38,11 +38,8 @@ def frames_recipe(
         raise SettingError(
             f"frames must all have one size unless resize is set, got {first} and {second}"
         )
-    if recipe.controls:
-        raise SettingError.of(
-            "controls",
-            f"cannot be used for frames, which are all different, got {recipe.controls[0]}",
-        )
+    for one in (*recipe.controls, *recipe.t2i_adapters):
+        raise SettingError.of(one.field, f"cannot be used for frames, which differ, got {one}")
     whole = replace(recipe, image=frames.name, image_sha256=frames.sha256)
     facts = InputFacts(sha256=frames.sha256, size=frames.sizes[0])
     settled = resolve(whole, model, facts, hashes=hashes)

@@ -155,10 +155,12 @@ def located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
             flag = name.replace("_", "-")
             raise FileError(f"its {name} came from standard input: name the file with --{flag}")
         found[name] = _placed(path, folder, getattr(recipe, f"{name}_sha256"))
-    controls = [
-        replace(one, image=_placed(one.image, folder, one.image_sha256)) for one in recipe.controls
-    ]
-    return replace(recipe, **found, controls=tuple(controls))
+    for name in ("controls", "t2i_adapters"):
+        found[name] = [
+            replace(one, image=_placed(one.image, folder, one.image_sha256))
+            for one in getattr(recipe, name)
+        ]
+    return replace(recipe, **found)
 
 
 def _placed(path: str, folder: Path, sha256: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdloop.conditioning.control import ControlImage
+from sdloop.conditioning.control import ControlImage, Features, summed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,11 +28,11 @@ class Conditioning:
     an upscaler. ``guidance_embeds`` (batch, width) are the guidance scales for UNets that take them
     as an input (LCM).
 
-    ``controls`` are the pictures that ControlNets follow.
+    ``controls`` are the pictures that ControlNets follow, and ``features`` what T2I-Adapters see.
 
     ``later`` are the prompts that replace the first ones: (step, Conditioning), in order. Steps are
     the scheduler's and count from 0 at the first that is run. Everything else stays the same:
-    time_ids, class_labels, guidance_embeds, weights and controls are those of the first.
+    time_ids, class_labels, guidance_embeds, weights, controls and features are the first's.
     """
 
     prompt_embeds: Tensor
@@ -46,6 +46,7 @@ class Conditioning:
     guidance_embeds: Tensor | None = None
     weights: Tensor | None = None
     controls: tuple[ControlImage, ...] = ()
+    features: tuple[Features, ...] = ()
     later: tuple[tuple[int, "Conditioning"], ...] = ()
 
     @property
@@ -68,7 +69,7 @@ class Conditioning:
         inputs = []
         for call, (state, twin) in enumerate(zip(map(self.at, steps), guided, strict=True)):
             twin = twin or self.prompts > 1
-            acting = [one.acts(call, len(steps)) for one in self.controls]
+            acting = [one.acts(call, len(steps)) for one in (*self.controls, *self.features)]
             key = (*_identity(state), twin, *acting)
             if key not in built:
                 whole = replace(
@@ -107,18 +108,23 @@ class Conditioning:
             inputs["class_labels"] = self._for_each_row(self.class_labels, guided)
         if self.guidance_embeds is not None:
             inputs["timestep_cond"] = self._for_each_row(self.guidance_embeds, guided)
-        return inputs | self._control_inputs([one.start == 0 for one in self.controls], guided)
+        begin = [one.start == 0 for one in (*self.controls, *self.features)]
+        return inputs | self._control_inputs(begin, guided)
 
     def _control_inputs(self, acting: Sequence[bool], guided: bool) -> dict[str, Any]:
-        """The pictures of the ControlNets that act: see ``Controlled``."""
-        if not self.controls:
-            return {}
-        rows = {
-            str(place): self._for_each_row(one.pixels, guided and not one.prompts_only)
-            for place, one in enumerate(self.controls)
-            if acting[place]
-        }
-        return {"controls": rows}
+        """The pictures of the ControlNets that act, and the features: see ``Controlled``."""
+        inputs = {}
+        if self.controls:
+            inputs["controls"] = {
+                str(place): self._for_each_row(one.pixels, guided and not one.prompts_only)
+                for place, one in enumerate(self.controls)
+                if acting[place]
+            }
+        if self.features:
+            act = acting[len(self.controls) :]
+            levels = summed([one for one, acts in zip(self.features, act, strict=True) if acts])
+            inputs["features"] = {n: self._for_each_row(one, guided) for n, one in levels.items()}
+        return inputs
 
     def since(self, step: int) -> "Conditioning":
         """The Conditioning for a run that begins at a step of this one."""

@@ -1,4 +1,4 @@
-"""ControlNets: networks that add to the UNet's layers what they see in a picture."""
+"""ControlNets and T2I-Adapters: what networks see in a picture is added to the UNet's layers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,16 @@ Residuals = tuple[list[Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Controlled:
-    """A UNet with ControlNets; the loop calls it like a UNet.
+    """A UNet with ControlNets and T2I-Adapters; the loop calls it like a UNet.
 
     ``nets`` are the ControlNets, each with its scale. In each call ``controls`` has the pictures,
     (rows, channels, height, width), of those that act in it, by their place in ``nets``: see
     ``Conditioning``. In guess mode these are only the prompts' rows, the last ones; the negative
-    rows are left alone, and layers nearer to the latents count less.
+    rows are left alone, and layers nearer to the latents count less. ``features`` has what the
+    T2I-Adapters that act see, by level.
 
-    Source: Zhang et al. 2023 (arXiv:2302.05543), equation 2 and section 3.4.
+    Source: Zhang et al. 2023 (arXiv:2302.05543), equation 2 and section 3.4; Mou et al. 2023
+    (arXiv:2302.08453), equation 4.
     """
 
     unet: Any
@@ -40,6 +42,7 @@ class Controlled:
         *,
         return_dict: bool,
         controls: Mapping[str, Tensor] = MappingProxyType({}),
+        features: Mapping[str, Tensor] = MappingProxyType({}),
         **inputs: Any,
     ) -> tuple[Tensor]:
         """The prediction for ``sample`` (rows, channels, height, width).
@@ -51,6 +54,8 @@ class Controlled:
         for place, pixels in controls.items():
             residuals = self._residuals(int(place), pixels, sample, timestep, inputs)
             down, mid = residuals if down is None else _added((down, mid), residuals)
+        if features:  # the UNet takes them out of the list
+            inputs = inputs | {"down_intrablock_additional_residuals": list(features.values())}
         if down is not None:
             inputs = inputs | {
                 "down_block_additional_residuals": down,

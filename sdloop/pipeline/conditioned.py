@@ -17,7 +17,7 @@ Told = list[Conditioning]
 def conditioned(model: LoadedModel, batch: Sequence[Recipe]) -> tuple[Components, list[Told]]:
     """The components with the LoRAs and ControlNets of a batch, and each picture's conditioning."""
     components, encoder = model.prepare(batch[0].loras)
-    components = replace(components, controlnets=model.controlnets(batch[0].acting))
+    components = replace(components, **model.followers(batch[0].followed))
     models = [(components, encoder)]
     if components.refiner is not None:
         models.append((components.refiner, model.refiner_encoder))

@@ -1,6 +1,6 @@
 """A loaded model with caches of LoRAs, learned words and encoded prompts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -60,18 +60,20 @@ class LoadedModel:
         )
         return self.own.settled(resolved, recipe)
 
-    def controlnets(self, controls: tuple[Control, ...]) -> tuple[tuple[Any, float], ...]:
-        """These ControlNets, loaded, each with its scale.
+    def followers(self, followed: Sequence[Control]) -> dict[str, Any]:
+        """The loaded ControlNets and T2I-Adapters, each with its scale, as fields of Components.
 
         Raises ``ModelError`` for one that does not suit the UNet.
         """
-        if not controls:
-            return ()
-        files = [self.find_control(one.model) for one in controls]
-        for one, file in zip(controls, files, strict=True):
-            check_sha256(repr(one.model), one.model_sha256, file.sha256, what="ControlNet")
-        loaded = controlnets_for(self.components, files)
-        return tuple((net, one.scale) for net, one in zip(loaded, controls, strict=True))
+        files = [self.find_control(one.model, one.field) for one in followed]
+        for one, file in zip(followed, files, strict=True):
+            check_sha256(repr(one.model), one.model_sha256, file.sha256, what="model")
+        loaded = controlnets_for(self.components, files) if files else ()
+        pairs = [(one, net) for one, net in zip(followed, loaded, strict=True)]
+        return {
+            name: tuple((net, one.scale) for one, net in pairs if one.field == field)
+            for name, field in (("controlnets", "controls"), ("t2i_adapters", "t2i_adapters"))
+        }
 
     def loras(self, recipe: Recipe) -> tuple[LoraFile, ...]:
         """The Recipe's LoRA files."""

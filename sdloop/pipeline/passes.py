@@ -18,7 +18,7 @@ from sdloop.guidance.perturbed_attention import Perturbed, skipping, with_identi
 from sdloop.latents.noise import seeded_generators
 from sdloop.loop import Step
 from sdloop.models.components.load import Components
-from sdloop.pipeline.control import ReadControl, check_acting, control_images
+from sdloop.pipeline.control import ReadControl, adapter_features, check_acting, control_images
 from sdloop.pipeline.guide import guided_by
 from sdloop.pipeline.hires import enlarged_start
 from sdloop.pipeline.initial_latents import Start, handed_over, start
@@ -161,8 +161,11 @@ def _denoised(
         unet = Editing(unet=unet, picture=begun.to_edit, image_guidance_scale=scale)
         guide, scheduler = guided_by(recipe, stage.scheduler, unet.guide)
     conditioning = with_sizes(components, conditioning, stage.batch)
-    followed = control_images(components, stage.batch, read_control)
-    conditioning = begun.with_extra_channels(replace(conditioning, controls=followed))
+    conditioning = replace(
+        begun.with_extra_channels(conditioning),
+        controls=control_images(components, stage.batch, read_control),
+        features=adapter_features(components, stage.batch, read_control),
+    )
     steering = loss_guidance_of(components, stage.batch, recipe.size)
     yield from own.denoised(
         unet,
@@ -195,7 +198,7 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
 
     def windowed(one: Any) -> Any:
         one = GradientCheckpointed(unet=one) if recipe.loss_mode == "exact" else one
-        if components.controlnets:
+        if components.controlnets or components.t2i_adapters:
             one = _controlled(one, components, recipe)
         side = None if recipe.tile is None else recipe.tile // components.vae_factor
         return Windows(unet=one, side=side) if side else one

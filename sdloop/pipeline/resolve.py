@@ -61,14 +61,14 @@ def file_hashes(
 def control_hashes(
     recipe: Recipe, open_image: OpenImage, find_control: FindControl = find_control
 ) -> dict[str, str]:
-    """The sha256 of each ControlNet and of its picture, as ``with_controls`` takes them."""
+    """The sha256 of each ControlNet or T2I-Adapter and its picture, for ``with_controls``."""
     hashes = {}
-    for one in recipe.controls:
+    for one in (*recipe.controls, *recipe.t2i_adapters):
         try:
             hashes[image_key(one)] = open_image(one.image).sha256
         except FileError as error:
-            raise FileError(f"controls: {error}") from error
-        hashes[model_key(one)] = find_control(one.model).sha256
+            raise FileError(f"{one.field}: {error}") from error
+        hashes[model_key(one)] = find_control(one.model, one.field).sha256
     return hashes
 
 
@@ -129,7 +129,7 @@ class Resolver:
         picture, checkpoint = self.picture(recipe), self.checkpoint(recipe)
         loras = self._loras(recipe, checkpoint)
         hashes = self._hashes(recipe) | control_hashes(recipe, self._opened, self._find_control)
-        for one in recipe.controls:
+        for one in (*recipe.controls, *recipe.t2i_adapters):
             self._check_control(one, checkpoint)
         resolved = resolve(recipe, checkpoint, picture, hashes=hashes)
         self._check_words(resolved, checkpoint)
@@ -155,7 +155,8 @@ class Resolver:
 
     def _check_control(self, control: Control, checkpoint: Checkpoint) -> None:
         unet, factor = checkpoint.configs["unet"], checkpoint.size_multiple
-        check_control(self._find_control(control.model), unet, checkpoint.name, factor)
+        file = self._find_control(control.model, control.field)
+        check_control(file, unet, checkpoint.name, factor)
 
     def _check_words(self, recipe: Recipe, checkpoint: Checkpoint) -> None:
         """Check in the model's vocabulary that the replaced words exist."""

@@ -1,9 +1,9 @@
-"""ControlNets with the pictures that they follow: in a Recipe, and in flags."""
+"""ControlNets and T2I-Adapters with the pictures that they follow: in a Recipe, and in flags."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from sdloop.errors import SettingError
 from sdloop.recipe.guidance_grammar import short_number
@@ -38,23 +38,25 @@ class Control:
     end: float = 1.0
     model_sha256: str | None = None
     image_sha256: str | None = None
+    field: ClassVar[str] = "controls"
 
     def __post_init__(self) -> None:
         for name, what in (("model", "a file or a hub id"), ("image", "a picture's file")):
-            check_text(f"controls.{name}", getattr(self, name), optional=False)
+            check_text(f"{self.field}.{name}", getattr(self, name), optional=False)
             if getattr(self, name) in ("", "-"):
-                raise _error(name, f"must name {what}, got {getattr(self, name)!r}")
+                raise self._error(name, f"must name {what}, got {getattr(self, name)!r}")
         bounds = {"scale": (-MAX_SCALE, MAX_SCALE), "start": (0, 1), "end": (0, 1)}
         for name, (lowest, highest) in bounds.items():
-            check_number(f"controls.{name}", getattr(self, name), lowest, highest)
+            check_number(f"{self.field}.{name}", getattr(self, name), lowest, highest)
             # Equal values get the same form: 1 and 1.0, 0.0 and -0.0.
             object.__setattr__(self, name, float(getattr(self, name)) + 0.0)
         if self.start >= self.end:
-            raise _error("start", f"must be less than the end, got {self.start:g}..{self.end:g}")
+            ends = f"{self.start:g}..{self.end:g}"
+            raise self._error("start", f"must be less than the end, got {ends}")
         for name in _HASHES:
             sha256: object = getattr(self, name)
             if sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(sha256)):
-                raise _error(name, f"must be 64 hex digits, got {sha256!r}")
+                raise self._error(name, f"must be 64 hex digits, got {sha256!r}")
 
     def __str__(self) -> str:
         """The text of its flag.
@@ -80,7 +82,11 @@ class Control:
     @property
     def shape(self) -> tuple[Any, ...]:
         """What must be equal for pictures that share a forward pass: all but the picture."""
-        return self.model, self.model_sha256, self.scale, self.start, self.end
+        return self.field, self.model, self.model_sha256, self.scale, self.start, self.end
+
+    @classmethod
+    def _error(cls, name: str, rule: str) -> SettingError:
+        return SettingError(f"{cls.field}.{name} {rule}", field=cls.field)
 
     def to_dict(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in _KEYS}
@@ -88,7 +94,20 @@ class Control:
         return {n: v for n, v in values.items() if n not in usual or v != usual[n]}
 
 
-def parse_control(text: str) -> Control:
+class T2IAdapter(Control):
+    """A T2I-Adapter, and the picture that it follows.
+
+    What it sees is computed once, and added to the UNet's layers in each step.
+    """
+
+    __slots__ = ()
+    field: ClassVar[str] = "t2i_adapters"
+
+
+Kind = TypeVar("Kind", bound=Control)
+
+
+def parse_control(text: str, kind: type[Kind] = Control) -> Kind:  # type: ignore[assignment]
     """Parse ``MODEL=IMAGE[:SCALE][:START..END]``.
 
     MODEL ends at the first "=", or at the last one if it is a web address.
@@ -100,42 +119,38 @@ def parse_control(text: str) -> Control:
     model, equals, rest = text.rpartition("=") if address else text.partition("=")
     found = _FOLLOWED.fullmatch(rest)
     if not equals or not model or found is None:
-        raise SettingError.of("controls", f"must be like MODEL=edges.png:0.8, got {text!r}")
+        raise SettingError.of(kind.field, f"must be like MODEL=edges.png:0.8, got {text!r}")
     numbers = {name: found[name] for name in ("scale", "start", "end")}
     told: dict[str, Any] = {name: float(text) for name, text in numbers.items() if text}
-    return Control(model=model, image=found["image"], **told)
+    return kind(model=model, image=found["image"], **told)
 
 
-def checked_controls(values: Any) -> tuple[Control, ...]:
-    """Controls from any of their forms: ``Control``, a flag's text, or a table from ``to_dict``."""
+def checked_controls(values: Any, kind: type[Kind]) -> tuple[Kind, ...]:
+    """Controls of a kind from any of their forms: itself, a flag's text, a ``to_dict`` table."""
     if not isinstance(values, list | tuple):
-        raise SettingError.of("controls", f"must be a list, got {values!r}")
-    return tuple(_checked(value) for value in values)
+        raise SettingError.of(kind.field, f"must be a list, got {values!r}")
+    return tuple(_checked(value, kind) for value in values)
 
 
-def _checked(value: Any) -> Control:
-    if isinstance(value, Control):
+def _checked(value: Any, kind: type[Kind]) -> Kind:
+    if type(value) is kind:
         return value
     if isinstance(value, str):
-        return parse_control(value)
+        return parse_control(value, kind)
     if not isinstance(value, dict):
-        raise SettingError.of("controls", f"must be texts like 'canny=edges.png', got {value!r}")
+        raise SettingError.of(kind.field, f"must be texts like 'canny=edges.png', got {value!r}")
     for key in value:
         if key not in _KEYS:
             raise SettingError.of(
-                "controls", f"have an unknown key {key!r}: they take {', '.join(_KEYS)}"
+                kind.field, f"have an unknown key {key!r}: they take {', '.join(_KEYS)}"
             )
     for key in ("model", "image"):
         if key not in value:
-            raise _error(key, f"must be given, got {value!r}")
-    return Control(**value)
+            raise SettingError(f"{kind.field}.{key} must be given, got {value!r}", field=kind.field)
+    return kind(**value)
 
 
 def check_controls(given: Mapping[str, Any]) -> None:
     """Raise ``SettingError`` for settings of ControlNets without one."""
     if given["guess_mode"] and not given["controls"]:
         raise SettingError.of("guess_mode", "needs controls, but none are given")
-
-
-def _error(name: str, rule: str) -> SettingError:
-    return SettingError(f"controls.{name} {rule}", field="controls")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
+from sdloop.recipe.controls import Control, T2IAdapter
 from sdloop.recipe.field import Field, section
 from sdloop.recipe.fields_image import ENLARGE, GROWTH, MASK, START
 from sdloop.recipe.fields_picture import (
@@ -62,16 +63,20 @@ LOSSES = section("Losses", {
 }, for_all=False)
 
 CONTROL = section("Control", {
-    "controls": Field(Controls(),
+    "controls": Field(Controls(Control),
         "Follow a picture of edges, depths or a pose with a ControlNet. MODEL is a folder, a file "
         "or a hub id, as in canny/=edges.png:0.8. The share of the steps in which it acts may be "
         "last, as in edges.png:0.8:0..0.5. May be repeated.",
-        default=(), flag="--control", metavar="MODEL=IMAGE[:SCALE]", common=True, essential=True,
-        keyed=False, per_picture=True),
+        default=(), flag="--control", metavar="MODEL=IMAGE[:SCALE]", essential=True, keyed=False,
+        per_picture=True),
     "guess_mode": Field(Flag(),
         "Let the ControlNets guess what the picture shows: they act on the prompt's prediction "
         "only, and most on the deepest layers. Works best with a guidance scale of 3 to 5.",
         default=False),
+    "t2i_adapters": Field(Controls(T2IAdapter),
+        "The same with a T2I-Adapter, which is smaller and runs only once. May be repeated.",
+        default=(), flag="--t2i", metavar="MODEL=IMAGE[:SCALE]", essential=True, keyed=False,
+        per_picture=True),
 }, for_all=False)
 
 # Not a field of the Recipe: it stands for several of them, see ``presets``.

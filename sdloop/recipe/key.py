@@ -37,8 +37,8 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
         fields["mask"] = ALPHA
     if added := [_keyed_lora(lora) for lora in recipe.loras if not lora.does_nothing]:
         fields["loras"] = added
-    if recipe.acting:
-        fields["controls"] = [_keyed_control(one) for one in recipe.acting]
+    for one in recipe.followed:
+        fields.setdefault(one.field, []).append(_keyed_control(one))
     return json.dumps(
         {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
     )
@@ -71,10 +71,10 @@ def _without_what_is_off(recipe: Recipe, fields: Mapping[str, Any]) -> dict[str,
     for kind in ("pag", "slg"):
         if fields.get(f"{kind}_scale") == 0:
             off |= {f"{kind}_scale", f"{kind}_layers"}
-    if not recipe.acting:
+    if all(one.does_nothing for one in recipe.controls):
         off.add("guess_mode")
-        if recipe.image is None:
-            off.add("resize")
+    if not recipe.followed and recipe.image is None:
+        off.add("resize")
     prompts = [fields[name] for name in PROMPTS if name in fields]
     if all(map(is_plain, [*prompts, *(recipe.mix_prompts or ())])):
         off.add("emphasis")

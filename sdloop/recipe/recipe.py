@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from sdloop.errors import SettingError
 from sdloop.recipe.check import settled
-from sdloop.recipe.controls import Control
+from sdloop.recipe.controls import Control, T2IAdapter
 from sdloop.recipe.limits import MAX_LONG_SEED, MAX_SEED
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.names import check_keys, with_new_names
@@ -102,9 +102,10 @@ class Recipe:
     target_size: Size | None = None
     # LoRAs
     loras: tuple[Lora, ...] = ()
-    # ControlNets
+    # ControlNets and T2I-Adapters
     controls: tuple[Control, ...] = ()
     guess_mode: bool = False
+    t2i_adapters: tuple[T2IAdapter, ...] = ()
     # a picture to start from
     image: str | None = None
     image_sha256: str | None = None
@@ -198,9 +199,9 @@ class Recipe:
         return steps, first_step(steps, self.strength)
 
     @property
-    def acting(self) -> tuple[Control, ...]:
-        """The ControlNets that do anything."""
-        return tuple(one for one in self.controls if not one.does_nothing)
+    def followed(self) -> tuple[Control, ...]:
+        """The ControlNets and T2I-Adapters that do anything."""
+        return tuple(one for one in (*self.controls, *self.t2i_adapters) if not one.does_nothing)
 
     def with_seed(self, seed: int) -> "Recipe":
         """The same Recipe with another seed; no other field depends on it, so none is checked."""
@@ -214,7 +215,7 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain values by field name, for JSON and TOML; settings that are not set are left out."""
         values = {name: getattr(self, name) for name in FIELDS}
-        for name in ("loras", "controls"):
+        for name in ("loras", "controls", "t2i_adapters"):
             values[name] = [one.to_dict() for one in values[name]] or None
         return {
             name: list(value) if isinstance(value, tuple) else value

@@ -34,7 +34,7 @@ def resolve(
 
     ``picture`` are the facts of ``recipe.image``, if there is one. ``hashes`` has the sha256 of
     each name in ``recipe.loras``, of "loss_clip" (see ``checkpoint.clip_hashes``), and of the
-    ControlNets and their pictures (see ``with_controls``).
+    ControlNets, the T2I-Adapters and their pictures (see ``with_controls``).
 
     Raises ``SettingError`` for a size that is not a multiple of the VAE's factor (with the nearest
     valid sizes), for settings that the model does not support, and for a strength with which no
@@ -49,9 +49,9 @@ def resolve(
         recipe = size_from_image(recipe, model, picture)
     recipe = with_refiner(with_scheduler(recipe, model), model)
     recipe = with_losses(with_learned(recipe, model), hashes.get("loss_clip"))
-    recipe = with_controls(recipe, model, hashes)
     _check_model(recipe, model)
-    return _with_lora_hashes(with_tile(recipe, model), hashes)
+    recipe = with_controls(with_tile(recipe, model), model, hashes)
+    return _with_lora_hashes(recipe, hashes)
 
 
 def facts_of(recipe: Recipe, open_image: OpenImage) -> InputFacts | None:

@@ -35,9 +35,9 @@ def size_from_noise(recipe: Recipe, model: Defaults) -> Recipe:
             "image", f"must be opened before the recipe is resolved, got {recipe.image!r}"
         )
     hires = recipe.hires is not None
-    if recipe.controls:
-        recipe = _with_fit(recipe)
-    fits = ("resize",) if recipe.controls else ()
+    follows = bool(recipe.controls or recipe.t2i_adapters)
+    recipe = _with_fit(recipe) if follows else recipe
+    fits = ("resize",) if follows else ()
     others = [name for name in IMAGE_FIELDS if name not in (*HIRES_FIELDS, *fits)]
     refuse(recipe, others, "for pictures that start from an image, and no image is given")
     if not hires:
@@ -53,7 +53,7 @@ def size_from_noise(recipe: Recipe, model: Defaults) -> Recipe:
 
 
 def _with_fit(recipe: Recipe) -> Recipe:
-    """``recipe`` with the way in which the pictures of its ControlNets get its size."""
+    """``recipe`` with the way in which the pictures that it follows get its size."""
     resize = "crop" if recipe.resize is None else recipe.resize
     if resize in ("fit", BACK):
         raise SettingError.of(

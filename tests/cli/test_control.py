@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers.commands import Command, pixels, work_in
-from helpers.controls import save_control, tiny_control
+from helpers.controls import save_adapter, save_control, tiny_control
 from helpers.pictures import gradient, sketch
 from helpers.tiny import tiny_sd1, tiny_sdxl
 from typer.testing import CliRunner
@@ -114,6 +114,43 @@ def test_a_range_without_a_step_is_refused(workshop: Path) -> None:
     assert result.exit_code == 2
     assert "must act in a step at least" in result.stderr
     assert "0.5..0.6 holds none of" in result.stderr
+
+
+def test_a_t2i_adapter_is_used_like_a_controlnet(workshop: Path) -> None:
+    save_adapter(tiny_sd1(), workshop / "adapter")
+    (plain,) = TXT2IMG.make("a cat", "--seed", "4")
+    (off,) = TXT2IMG.make("a cat", "--seed", "4", "--t2i", "adapter=edges.png:0")
+    (name,) = TXT2IMG.make("a cat", "--seed", "4", "--t2i", "adapter=edges.png:0.5:0..0.5")
+    (both,) = TXT2IMG.make(*("a cat", "--seed", "4", "--control", "net=edges.png"),
+                           *("--t2i", "adapter=edges.png:0.5"))  # fmt: skip
+    assert len({pixels(one) for one in (plain, name, both)}) == 3
+    assert pixels(off) == pixels(plain)
+    (again,) = Command("rerun").make(name)
+    assert pixels(again) == pixels(name)
+    recipe = read_record(Path(name)).recipe
+    assert recipe is not None and recipe.t2i_adapters[0].model_sha256
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--t2i net=edges.png", "t2i_adapters must be a T2IAdapter, got ControlNetModel: net"),
+        ("--control adapter=edges.png", "controls must be a ControlNetModel, got T2IAdapter"),
+        ("--t2i large=edges.png", "t2i_adapters must be made for the model's family: large is a "
+         "full_adapter_xl of the channels"),
+        ("--t2i adapter=none.png", "t2i_adapters: cannot read 'none.png'"),
+        ("--t2i adapter=edges.png:inf", "t2i_adapters.scale must be a finite number, got inf"),
+        ("--t2i adapter=edges.png --size 64x64 --tile 32",
+         "t2i_adapters see the whole picture, and cannot be combined with tile, got tile 32"),
+    ],
+)  # fmt: skip
+def test_refused_t2i_adapters(workshop: Path, arguments: str, message: str) -> None:
+    save_adapter(tiny_sd1(), workshop / "adapter")
+    save_adapter(tiny_sdxl(), workshop / "large")
+    result = TXT2IMG.run("a cat", "--seed", "4", *arguments.split())
+    assert result.exit_code in (2, 3)
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_what_cannot_be_steered(workshop: Path) -> None:

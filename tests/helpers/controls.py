@@ -1,10 +1,10 @@
-"""ControlNets with random weights, for the tiny models."""
+"""ControlNets and T2I-Adapters with random weights, for the tiny models."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import ControlNetModel
+from diffusers import ControlNetModel, T2IAdapter
 
 from sdloop.models.components.load import Components
 
@@ -27,4 +27,16 @@ def tiny_control(components: Components, seed: int = 0, **options: Any) -> Any:
 def save_control(components: Components, folder: Path, seed: int = 0, **options: Any) -> Path:
     """The same, in diffusers' folder."""
     tiny_control(components, seed, **options).save_pretrained(folder)
+    return folder
+
+
+def save_adapter(components: Components, folder: Path, seed: int = 0, **options: Any) -> Path:
+    """A T2I-Adapter for the UNet of ``components``, in diffusers' folder."""
+    torch.manual_seed(seed)
+    channels, factor = list(components.unet.config.block_out_channels), components.vae_factor
+    kind = {"channels": channels, "downscale_factor": factor}
+    if components.takes_sizes:
+        kind = {"channels": [*channels, channels[-1]], "downscale_factor": 2 * factor,
+                "adapter_type": "full_adapter_xl"}  # fmt: skip
+    T2IAdapter(num_res_blocks=1, **{**kind, **options}).save_pretrained(folder)
     return folder

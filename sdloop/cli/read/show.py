@@ -128,7 +128,7 @@ def _value(name: str, value: Any) -> str:
         return "\n".join(f"{key} {part}" for key, part in value.items())
     if name == "loras" and isinstance(value, list):
         return "\n".join(map(_lora, value))
-    if name == "controls" and isinstance(value, list):
+    if name in ("controls", "t2i_adapters") and isinstance(value, list):
         return "\n".join(map(_control, value))
     if isinstance(value, list):
         separator = "x" if name.endswith("_size") else ", "
@@ -144,7 +144,7 @@ def _lora(values: Mapping[str, Any]) -> str:
 
 
 def _control(values: Mapping[str, Any]) -> str:
-    """A ControlNet with its picture, scale and range, and the sha256 of both."""
+    """A ControlNet or T2I-Adapter with its picture, scale and range, and the sha256 of both."""
     told = f"{values.get('model')}={values.get('image')}:{values.get('scale', 1):g}"
     if "start" in values or "end" in values:
         told += f":{values.get('start', 0):g}..{values.get('end', 1):g}"

@@ -1,4 +1,4 @@
-"""Find, recognise and hash ControlNets on disk, before a model is loaded."""
+"""Find, recognise and hash ControlNets and T2I-Adapters on disk, before a model is loaded."""
 
 import hashlib
 import json
@@ -13,8 +13,9 @@ from sdloop.models.checkpoint.hashes import said_by, sha256_of
 from sdloop.models.checkpoint.headers import Header, read_header
 from sdloop.models.checkpoint.other_parts import part_place, read_part_folder
 
-PART = "controlnet"  # the subfolder of a repository, and the part's name in messages
-CLASS = "ControlNetModel"
+# The Recipe's field → the subfolder of a repository, and the class in the config.
+PARTS = {"controls": "controlnet", "t2i_adapters": "t2i_adapter"}
+CLASSES = {"controls": "ControlNetModel", "t2i_adapters": "T2IAdapter"}
 
 # How the tensors' names begin in files of ControlNet's authors.
 LDM = "control_model."
@@ -43,7 +44,7 @@ _WIDTHS = {"cross_attention_dim": 1280, "block_out_channels": (320, 640, 1280, 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ControlFile:
-    """A ControlNet on disk.
+    """A ControlNet or T2I-Adapter on disk, by the Recipe's ``field``.
 
     ``name`` is as the user gave it. A single file has only the part of a ``config`` that its
     tensors tell; the rest is that of the UNet. ``sha256`` is the file's, or for a folder a hash of
@@ -51,6 +52,7 @@ class ControlFile:
     whole model too.
     """
 
+    field: str
     name: str
     files: tuple[Path, ...]
     config: Mapping[str, Any]
@@ -65,26 +67,32 @@ class ControlFile:
         return {**{name: unet[name] for name in _SHARED if name in unet}, **self.config}
 
 
-FindControl = Callable[[str], ControlFile]
+FindControl = Callable[[str, str], ControlFile]
 
 
-def find_control(name: str, *, may_fetch: bool = True) -> ControlFile:
-    """The ControlNet that ``name`` means, downloaded if it is not here.
+def find_control(name: str, field: str = "controls", *, may_fetch: bool = True) -> ControlFile:
+    """The ControlNet or T2I-Adapter that ``name`` means, downloaded if it is not here.
 
     It may be a folder, a file, a hub id, ``owner/name/FILE.safetensors`` or a web address. Raises
-    ``ModelError`` for a file that is missing, damaged, or not a ControlNet for a UNet.
+    ``ModelError`` for a file that is missing, damaged, or not of this kind.
     """
-    place = part_place(PART, name, None, may_fetch=may_fetch)
+    place = part_place(PARTS[field], name, None, may_fetch=may_fetch)
     if place.path.is_dir():
         config, files = read_part_folder(place)
         kind = class_name(config)
-        if kind != CLASS:
-            raise ModelError(f"{name} must be a {CLASS}, got {kind or 'a model without a name'}")
+        if kind != CLASSES[field]:
+            told = kind or "a model without a name"
+            raise ModelError(f"{field} must be a {CLASSES[field]}, got {told}: {name}")
         text = json.dumps([said_by(config), *map(sha256_of, files)], sort_keys=True)
         sha256 = hashlib.sha256(text.encode()).hexdigest()
-        return ControlFile(name=name, files=files, config=config, single=False, sha256=sha256)
+        return ControlFile(
+            field=field, name=name, files=files, config=config, single=False, sha256=sha256
+        )
+    if field != "controls":
+        raise ModelError(f"{field} must be a folder with a config.json, or a hub id, got {name}")
     header = read_header(place.path)
     return ControlFile(
+        field=field,
         name=name,
         files=(place.path,),
         config=_facts(header),
@@ -95,10 +103,13 @@ def find_control(name: str, *, may_fetch: bool = True) -> ControlFile:
 
 
 def check_control(file: ControlFile, unet: Mapping[str, Any], model: str, factor: int) -> None:
-    """Raise ``ModelError`` for a ControlNet that was not trained for such a UNet.
+    """Raise ``ModelError`` for one that was not trained for such a UNet.
 
     ``factor`` is that of the model's VAE: pixels per latent.
     """
+    if file.field == "t2i_adapters":
+        _check_adapter(file, unet, model, factor)
+        return
     config = file.config_for(unet)
     for name, usual in _WIDTHS.items():
         own, needed = (_listed(one.get(name, usual)) for one in (config, unet))
@@ -119,6 +130,20 @@ def check_control(file: ControlFile, unet: Mapping[str, Any], model: str, factor
         raise ModelError(
             f"controls must make pictures {factor} times smaller for {model}, and {file.name} "
             f"makes them {2 ** (len(steps) - 1)} times smaller"
+        )
+
+
+def _check_adapter(file: ControlFile, unet: Mapping[str, Any], model: str, factor: int) -> None:
+    """An adapter for SDXL begins at half the size of the latents, and has a layer more."""
+    large = file.config.get("adapter_type") == "full_adapter_xl"
+    channels = tuple(file.config.get("channels", _WIDTHS["block_out_channels"]))
+    own = channels[:-1] if large else channels, file.config.get("downscale_factor", 8)
+    needed = tuple(unet.get("block_out_channels", ())), 2 * factor if large else factor
+    if own != needed or large != (unet.get("addition_embed_type") == "text_time"):
+        raise ModelError(
+            f"t2i_adapters must be made for the model's family: {file.name} is a "
+            f"{file.config.get('adapter_type', 'full_adapter')} of the channels "
+            f"{_listed(channels)}, and {model} has {_listed(needed[0])}"
         )
 
 

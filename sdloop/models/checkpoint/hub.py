@@ -208,7 +208,8 @@ def _check_part(part: str, variant: str | None, found: Snapshot) -> None:
 def _fetch_part(part: str, variant: str | None, repository: Repository) -> None:
     home = "" if "config.json" in repository.names else f"{part}/"
     if f"{home}config.json" not in repository.names:
-        files = single_files(repository, "--control" if part == "controlnet" else f"--{part}")
+        flag = {"controlnet": "--control", "t2i_adapter": "--t2i"}.get(part, f"--{part}")
+        files = single_files(repository, flag)
         raise ModelError(f"{repository.model} holds no {part} in diffusers' layout{files}")
     weights = _chosen(repository, home, stem_for(part), variant)
     repository.fetch([*repository.matching((f"{home}*.json",)), *weights])

@@ -16,7 +16,7 @@ from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.checkpoint.weight_files import Absent, absent_here, weight_files
 from sdloop.models.checkpoint.weight_names import STEMS, stem_for, variant_of
 
-_KINDS = {"vae": "VAE", "unet": "UNet", "controlnet": "ControlNet"}
+_KINDS = {"vae": "VAE", "unet": "UNet", "controlnet": "ControlNet", "t2i_adapter": "T2I-Adapter"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Load ControlNets."""
+"""Load ControlNets and T2I-Adapters."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sdloop.errors import ModelError
-from sdloop.models.checkpoint.control import PART, ControlFile, check_control
+from sdloop.models.checkpoint.control import PARTS, ControlFile, check_control
 from sdloop.models.components.load import Components
 from sdloop.models.components.single_file import check_all_used
 from sdloop.models.components.weights import empty_module, fill, read_tensors
@@ -19,7 +19,7 @@ _held: dict[tuple[str, str, torch.device, torch.dtype], Any] = {}
 
 
 def controlnets_for(components: Components, files: Sequence[ControlFile]) -> tuple[Any, ...]:
-    """The ControlNets in ``files``, on the UNet's device and in its precision.
+    """The ControlNets and T2I-Adapters in ``files``, on the UNet's device and in its precision.
 
     Raises ``ModelError`` for one of another family than the UNet, and for one with a tensor that is
     missing, extra or not finite.
@@ -29,13 +29,13 @@ def controlnets_for(components: Components, files: Sequence[ControlFile]) -> tup
         config = file.config_for(components.unet.config)
         check_control(file, components.unet.config, _name(components), components.vae_factor)
         key = (file.sha256, repr(sorted(config.items())), components.device, components.dtype)
-        wanted[file.name] = key
+        wanted[file.field, file.name] = key
     for key in set(_held) - set(wanted.values()):
         del _held[key]
     for file in files:
-        if wanted[file.name] not in _held:
-            _held[wanted[file.name]] = _loaded(file, components)
-    return tuple(_held[wanted[file.name]] for file in files)
+        if wanted[file.field, file.name] not in _held:
+            _held[wanted[file.field, file.name]] = _loaded(file, components)
+    return tuple(_held[wanted[file.field, file.name]] for file in files)
 
 
 def forget_controlnets() -> None:
@@ -48,8 +48,9 @@ def _name(components: Components) -> str:
 
 
 def _loaded(file: ControlFile, components: Components) -> Any:
-    source = f"{PART} in {file.name}"
-    module = empty_module(PART, file.config_for(components.unet.config), source)
+    part = PARTS[file.field]
+    source = f"{part} in {file.name}"
+    module = empty_module(part, file.config_for(components.unet.config), source)
     tensors = read_tensors(file.files, components.device, components.dtype, (file.prefix,))
     if file.single:
         tensors = _converted(tensors, module, source)

@@ -44,7 +44,8 @@ class Components:
     ``depth_estimator`` and ``depth_processor`` are those of a depth model, if it has them: DPT, and
     what scales pictures for it.
     ``checkpoint`` is None for parts that were put together by hand.
-    ``controlnets`` are those of the pictures that are being made, each with its scale.
+    ``controlnets`` and ``t2i_adapters`` are those of the pictures that are being made, each with
+    its scale.
     ``runs_on`` and ``computes_in`` are the device and precision that it was loaded for. By default
     they are the UNet's, which are others while the UNet waits elsewhere between its calls
     (offloading). The text encoders and the VAE may be on another device.
@@ -66,6 +67,7 @@ class Components:
     depth_processor: Any = None
     checkpoint: Checkpoint | None = None
     controlnets: tuple[tuple[Any, float], ...] = ()
+    t2i_adapters: tuple[tuple[Any, float], ...] = ()
     runs_on: torch.device | None = None
     computes_in: torch.dtype | None = None
 

@@ -55,10 +55,8 @@ def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
         with init_empty_weights(), no_library_messages():
             if part.startswith("text_encoder"):
                 module = _CLASSES[part](CLIPTextConfig.from_dict(dict(config)))
-            elif part == "controlnet":
-                module = _controlnet_class().from_config(dict(config))
             else:
-                module = _CLASSES[part].from_config(dict(config))
+                module = _class_of(part).from_config(dict(config))
     except BAD_CONFIG as error:
         raise ModelError(
             f"{source} has an invalid config for its {part}: {reason_of(error)}"
@@ -66,11 +64,17 @@ def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
     return module.eval().requires_grad_(False)
 
 
-def _controlnet_class() -> Any:
-    """Imported late: it brings the ControlNets of all other models along."""
-    from diffusers.models.controlnets.controlnet import ControlNetModel
+def _class_of(part: str) -> Any:
+    """diffusers' class; those that few pictures need bring others along, and are imported late."""
+    if part == "controlnet":
+        from diffusers.models.controlnets.controlnet import ControlNetModel
 
-    return ControlNetModel
+        return ControlNetModel
+    if part == "t2i_adapter":
+        from diffusers.models.adapter import T2IAdapter
+
+        return T2IAdapter
+    return _CLASSES[part]
 
 
 def reason_of(error: BaseException) -> str:

@@ -15,7 +15,18 @@ from sdloop.cli.user_settings import user_settings
 from sdloop.errors import SettingError
 from sdloop.recipe.check import check_alone
 from sdloop.recipe.fields import ALIASES, ROWS, parse_value
-from sdloop.recipe.kinds import Flag, Hash, Loras, Number, Numbers, Pair, Several, Text, Whole
+from sdloop.recipe.kinds import (
+    Controls,
+    Flag,
+    Hash,
+    Loras,
+    Number,
+    Numbers,
+    Pair,
+    Several,
+    Text,
+    Whole,
+)
 from sdloop.recipe.recipe import Recipe
 
 # The command that takes the flags of a section, where it is not txt2img.
@@ -47,6 +58,8 @@ def text_of(name: str) -> str:
             return "0" * 64
         case Loras():
             return "ink:0.5"
+        case Controls():
+            return "canny=edges.png:0.5"
         case _:
             return "any"
 
