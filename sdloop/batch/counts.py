@@ -39,9 +39,10 @@ def token_counter() -> "Callable[[Recipe, Checkpoint], int]":
     def tokenizer(checkpoint: "Checkpoint", words: Words) -> Any:
         from sdloop.models.checkpoint.tokenizer import load_tokenizer
 
-        found = checkpoint.tokenizers["tokenizer"], checkpoint.family, checkpoint.max_tokens, words
+        part = checkpoint.first_tokenizer
+        found = checkpoint.tokenizers[part], checkpoint.family, checkpoint.max_tokens, words
         if found not in tokenizers:
-            loaded = load_tokenizer(checkpoint, "tokenizer")
+            loaded = load_tokenizer(checkpoint, part)
             tokenizers[found] = WordTokenizer(loaded, word_counts(*words))
         return tokenizers[found]
 

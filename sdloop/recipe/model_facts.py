@@ -70,6 +70,10 @@ class Defaults(Protocol):
         """Whether a refiner finishes its pictures."""
 
     @property
+    def scores(self) -> bool:
+        """Whether it is SDXL's refiner, which is conditioned on an aesthetic score."""
+
+    @property
     def text_layers(self) -> int:
         """The number of layers of the text encoder; with two encoders, the smaller number."""
 

@@ -60,7 +60,8 @@ def _with_replacements(recipe: Recipe, model: Defaults, asked: list[Replacement]
 
 def _suiting(field: str, file: str, recipe: Recipe, model: Defaults) -> EmbeddingFacts:
     facts = embedding_facts(file)
-    if facts.widths != model.text_widths:
+    # SDXL's refiner has only the last of SDXL's encoders.
+    if facts.widths[-len(model.text_widths) :] != model.text_widths:
         raise SettingError(
             f"{field}: {file!r} is for {family_of(facts.widths)}, with vectors of width "
             f"{_listed(facts.widths)}; {recipe.model} needs width {_listed(model.text_widths)}",

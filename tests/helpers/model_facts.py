@@ -15,6 +15,7 @@ class Model:
     max_noise_level: int | None = None
     reads_twice: bool = False
     refines: bool = False
+    scores: bool = False
     sees_depth: bool = False
     estimates_depth: bool = False
     edits: bool = False

@@ -65,7 +65,7 @@ def read_advice(
             guidance_scale=fields["guidance_scale"], steps=fields["steps"], few_steps=few_steps
         )
     if own is None:
-        return Advice(guidance_scale={"sdxl": 5.0, "upscaler": 9.0}.get(family, 7.5))
+        return Advice(guidance_scale={"sdxl": 5.0, "refiner": 5.0, "upscaler": 9.0}.get(family, 7.5))
     try:
         return _checked(own)
     except SettingError as error:
