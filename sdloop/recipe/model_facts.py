@@ -23,7 +23,7 @@ class Defaults(Protocol):
 
     @property
     def usual_fields(self) -> Mapping[str, Any]:
-        """What else a model for a few steps needs: scheduler, timestep_spacing, eta."""
+        """What else a model for a few steps needs: scheduler, timestep_spacing, timesteps."""
 
     @property
     def embeds_guidance(self) -> bool:

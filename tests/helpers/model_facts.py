@@ -20,6 +20,7 @@ class Model:
     estimates_depth: bool = False
     edits: bool = False
     guidance_scale: float = 7.5
+    upscale_strength: float = 0.35
     steps: int = 25
     embeds_guidance: bool = False
     usual_fields: dict[str, Any] = dataclasses.field(default_factory=dict)

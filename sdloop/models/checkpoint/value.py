@@ -107,7 +107,7 @@ class Checkpoint:
 
     @property
     def usual_fields(self) -> Mapping[str, Any]:
-        """What else a model for a few steps needs: scheduler, timestep_spacing, eta."""
+        """What else a model for a few steps needs: scheduler, timestep_spacing, timesteps."""
         few_steps = self.advice.few_steps
         return {} if few_steps is None else few_steps.fields
 

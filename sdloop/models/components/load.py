@@ -134,7 +134,7 @@ class Components:
 
     @property
     def usual_fields(self) -> Mapping[str, Any]:
-        """What else a model for a few steps needs: scheduler, timestep_spacing, eta."""
+        """What else a model for a few steps needs: scheduler, timestep_spacing, timesteps."""
         return {} if self.checkpoint is None else self.checkpoint.usual_fields
 
     @property
