@@ -48,7 +48,9 @@ class Term:
 
     @property
     def is_file(self) -> bool:
-        return self.name.lower().endswith(SUFFIXES)
+        """Whether it names a file, by its end or as a web address; else it is a word."""
+        name = self.name.lower()
+        return name.endswith(SUFFIXES) or name.startswith(("http://", "https://"))
 
 
 Terms = tuple[Term, ...]
