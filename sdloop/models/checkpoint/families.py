@@ -72,8 +72,8 @@ def check_index(source: str, index: Mapping[str, Any]) -> tuple[str, ...]:
     alone = "text_encoder_2" in parts and "text_encoder" not in parts
     if index.get("requires_aesthetics_score") and not alone:
         raise ModelError(
-            f"{source} is a {pipeline} that needs an aesthetic score, but has not only SDXL's "
-            f"second text encoder, as the refiner: {SUPPORTED}"
+            f"{source} is a {pipeline} that needs an aesthetic score, and is not SDXL's refiner: "
+            f"{SUPPORTED}"
         )
     if alone:
         needed = ["unet", "vae", "text_encoder_2", "tokenizer_2"]

@@ -303,7 +303,7 @@ def test_refuses_an_aesthetic_score_of_another_model_than_the_refiner(
 ) -> None:
     folder = copy("sd1")
     edit(folder / "model_index.json", requires_aesthetics_score=True)
-    with pytest.raises(ModelError, match="has not only SDXL's second text encoder"):
+    with pytest.raises(ModelError, match="aesthetic score, and is not SDXL's refiner"):
         find_checkpoint(str(folder))
 
 
