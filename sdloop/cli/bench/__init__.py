@@ -9,6 +9,7 @@ class _Benchmarks(LazyGroup):
         "Commands": {
             "loop": "Compare a shell loop with one batch, and a call to a warm worker with a cold "
             "start.",
+            "speed": "Measure how fast a model makes pictures, and the share of the device.",
             "memory": "Predict how much GPU memory a model takes.",
         }
     }

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 
 from sdloop.errors import SettingError
+from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.components.offload import works_on
 
 # Modules with fewer weights run fastest on one thread: the embedded UNet has 5 million, SD1's 860.
@@ -112,6 +113,17 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     return torch.float16
+
+
+def vae_dtype(model: Checkpoint, dtype: torch.dtype) -> torch.dtype:
+    """The VAE's precision: float32 if it overflows float16, as SDXL's does: pictures are black.
+
+    If an old config does not say so, the family decides: the VAEs of SD1 and SD2 do not overflow,
+    those of SDXL and upscalers do.
+    """
+    silent = model.family in ("sdxl", "refiner", "upscaler")
+    overflows = bool(model.configs["vae"].get("force_upcast", silent))
+    return torch.float32 if dtype == torch.float16 and overflows else dtype
 
 
 class PeakMemory:

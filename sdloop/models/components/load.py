@@ -24,6 +24,7 @@ from sdloop.models.components.device import (
     pick_device,
     pick_dtype,
     set_arithmetic,
+    vae_dtype,
 )
 from sdloop.models.components.fp8 import to_fp8
 from sdloop.models.components.offload import Kept, Offload, offload
@@ -303,8 +304,8 @@ def _components(model: Checkpoint, parts: Mapping[str, Any]) -> Components:
 
 
 def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.dtype) -> Any:
-    if part == "vae" and dtype == torch.float16 and _overflows(model):
-        dtype = torch.float32
+    if part == "vae":
+        dtype = vae_dtype(model, dtype)
     config, files = model.configs[part], model.weights[part]
     where = files[0] if len(files) == 1 else files[0].parent
     source = f"{part} in {where}"
@@ -318,13 +319,3 @@ def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.
         tensors = read_tensors(files, device, dtype)
     fill(module, modern_names(part, tensors, module), source, device)
     return module
-
-
-def _overflows(model: Checkpoint) -> bool:
-    """Whether the VAE overflows fp16, which makes pictures black, as SDXL's does.
-
-    If an old config does not say so, the family decides: the VAEs of SD1 and SD2 do not overflow,
-    those of SDXL and upscalers do.
-    """
-    silent = model.family in ("sdxl", "refiner", "upscaler")
-    return bool(model.configs["vae"].get("force_upcast", silent))

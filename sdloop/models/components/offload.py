@@ -6,6 +6,7 @@ that have left, and copies of a module (for LoRAs, words, perturbed attention) r
 hooks. Here a copied module has the same hooks as its original, and shares its weights and copies.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -56,6 +57,8 @@ class Offload:
     def _after(self, layer: Module, *_: Any) -> None:
         for (tensors, name), stored in self._stored.pop(layer, ()):
             tensors[name] = stored
+        if self._kept is None:
+            self._ahead.has_run()
 
     def release(self) -> None:
         """Drop all copies; they come back when they are needed."""
@@ -87,7 +90,8 @@ class Kept:
 class Ahead:
     """Copies one layer's weights, and on a CUDA device also the next one's while it computes.
 
-    Which layer is the next is known from the first run.
+    Which layer is the next is known from the first run. The CPU may not be further ahead: it waits
+    for the layer before the last one, or else its copies of all layers would fill the memory.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -97,8 +101,11 @@ class Ahead:
         self._last: Module | None = None
         self._next: dict[Module, Module] = {}
         self._coming: dict[Module, list[Tensor]] = {}
+        self._running: deque[Any] = deque()
 
     def copies(self, layer: Module, stored: Stored) -> list[Tensor]:
+        while len(self._running) > 1:
+            self._running.popleft().synchronize()
         copies, self._coming = self._coming.pop(layer, None), {}
         if copies is None:
             copies = self._copied(stored)
@@ -110,6 +117,13 @@ class Ahead:
         if self._stream is not None:
             self._send_next(layer)
         return copies
+
+    def has_run(self) -> None:
+        """Note that a layer was queued up: what it uses is free when the device has done it."""
+        if self._stream is not None:
+            event: Any = torch.cuda.Event()
+            event.record()
+            self._running.append(event)
 
     def _send_next(self, layer: Module) -> None:
         if self._last is not None:
@@ -179,9 +193,15 @@ def _own(module: Module) -> Iterator[tuple[Slot, Tensor]]:
 
 
 def _pin(module: Module) -> None:
-    """Let the GPU fetch the weights by itself, without the CPU waiting for it."""
+    """Let the GPU fetch the weights by itself, without the CPU waiting for it.
+
+    The system limits how much memory can be pinned; the rest works too, only slower.
+    """
     for part in module.modules():
         for (tensors, name), tensor in list(_own(part)):
-            pinned = tensor.detach().pin_memory()
+            try:
+                pinned = tensor.detach().pin_memory()
+            except RuntimeError:
+                return
             is_weight = isinstance(tensor, Parameter)
             tensors[name] = Parameter(pinned, requires_grad=False) if is_weight else pinned

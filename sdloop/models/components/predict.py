@@ -21,8 +21,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sdloop.errors import SettingError
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.models.components.device import vae_dtype
 from sdloop.models.components.fp8 import to_fp8
-from sdloop.models.components.offload import weights_of
+from sdloop.models.components.offload import weights_of, works_on
 from sdloop.models.components.weights import Module, empty_module
 
 MEMORY = ("full", "low", "lowest")
@@ -47,8 +48,8 @@ class Needs:
             return sum(self.weights.values()) + max(self.activations.values())
         return max(
             self.activations.get(part, 0)
-            # Layer by layer, the next layer's weights are there too.
-            + (all_ if memory == "low" and part == "unet" else 2 * self.layers[part])
+            # Layer by layer, three layers' weights are there: see ``Ahead``.
+            + (all_ if memory == "low" and part == "unet" else 3 * self.layers[part])
             for part, all_ in self.weights.items()
         )
 
@@ -58,17 +59,18 @@ def needs_of(
     *,
     size: tuple[int, int],
     dtype: torch.dtype,
-    vae_dtype: torch.dtype | None = None,
+    of_vae: torch.dtype | None = None,
     rows: int = 2,
     fp8: bool = False,
 ) -> Needs:
     """What a model with these configs needs for one picture of ``size``, in pixels.
 
-    ``rows`` are those of the UNet's batch: two for a picture with guidance. A picture is decoded in
-    one piece. With ``fp8``, the UNet's weights are stored in 8 bits.
+    ``rows`` are those of the UNet's batch: two for a picture with guidance. ``of_vae`` is the VAE's
+    dtype, if it has another one; a picture is decoded in one piece. With ``fp8``, the UNet's
+    weights are stored in 8 bits.
     """
     kinds = {part: dtype for part in configs if part in ("unet", "text_encoder", "text_encoder_2")}
-    kinds["vae"] = dtype if vae_dtype is None else vae_dtype
+    kinds["vae"] = dtype if of_vae is None else of_vae
     modules = {
         part: _cast(empty_module(part, configs[part], part), kind) for part, kind in kinds.items()
     }
@@ -80,9 +82,9 @@ def needs_of(
     }
     layers = {part: _largest_layer(module) for part, module in modules.items()}
     if fp8:
+        activations["unet"] += layers["unet"]  # the restored weights of a layer
         to_fp8(modules["unet"])
-        # A layer's weight in 8 bits, its copy to come, and the restored one.
-        layers["unet"] += layers["unet"] // 2
+        layers["unet"] = _largest_layer(modules["unet"])
     weights = {
         part: sum(one.nbytes for one in (*module.parameters(), *module.buffers()))
         for part, module in modules.items()
@@ -108,7 +110,13 @@ def pick_memory(
     free, _ = torch.cuda.mem_get_info(device)
     if free > _PLENTY * _most_weights(model) * dtype.itemsize:
         return "full"
-    needs = needs_of(model.configs, size=model.native_size, dtype=dtype, fp8=fp8)
+    needs = needs_of(
+        model.configs,
+        size=model.native_size,
+        dtype=dtype,
+        of_vae=vae_dtype(model, dtype),
+        fp8=fp8,
+    )
     peaks = {memory: int(needs.peak(memory) * _MARGIN) for memory in MEMORY}
     chosen = next((memory for memory in MEMORY if peaks[memory] <= free), MEMORY[-1])
     if chosen != "full":
@@ -141,9 +149,9 @@ def _largest_layer(module: Module) -> int:
 
 
 def run_unet(unet: Module, rows: int, height: int, width: int) -> None:
-    """One forward pass, with inputs of zeros as its config asks for, where the UNet is."""
-    config = unet.config
-    like: dict[str, Any] = {"device": unet.device, "dtype": unet.dtype}
+    """One forward pass, with inputs of zeros as its config asks for, where the UNet works."""
+    config, place = unet.config, works_on(unet)
+    like: dict[str, Any] = {"device": place, "dtype": unet.dtype}
     inputs: dict[str, Any] = {}
     if config.addition_embed_type == "text_time":
         ids = 6 * config.addition_time_embed_dim
@@ -153,12 +161,12 @@ def run_unet(unet: Module, rows: int, height: int, width: int) -> None:
             "time_ids": torch.zeros(rows, 6, **like),
         }
     if config.num_class_embeds is not None:
-        inputs["class_labels"] = torch.zeros(rows, dtype=torch.long, device=unet.device)
+        inputs["class_labels"] = torch.zeros(rows, dtype=torch.long, device=place)
     if config.time_cond_proj_dim is not None:
         inputs["timestep_cond"] = torch.zeros(rows, config.time_cond_proj_dim, **like)
     unet(
         torch.zeros(rows, config.in_channels, height, width, **like),
-        torch.zeros((), device=unet.device),
+        torch.zeros((), device=place),
         encoder_hidden_states=torch.zeros(rows, 77, config.cross_attention_dim, **like),
         return_dict=False,
         **inputs,
@@ -166,8 +174,8 @@ def run_unet(unet: Module, rows: int, height: int, width: int) -> None:
 
 
 def decode(vae: Module, height: int, width: int) -> None:
-    """Decode one picture of this many latents, where the VAE is."""
-    like: dict[str, Any] = {"device": vae.device, "dtype": vae.dtype}
+    """Decode one picture of this many latents, where the VAE works."""
+    like: dict[str, Any] = {"device": works_on(vae), "dtype": vae.dtype}
     vae.decode(torch.zeros(1, vae.config.latent_channels, height, width, **like))
 
 

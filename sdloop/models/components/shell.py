@@ -1,4 +1,4 @@
-"""Copies of modules: one that shares the original's weights, and one on the CPU."""
+"""Copies of modules: one that shares the original's weights, one on the CPU, one of sizes."""
 
 import copy
 import inspect
@@ -29,6 +29,16 @@ def on_cpu(module: Module) -> Module:
     copied = _copied(
         module,
         lambda tensor: tensor.to("cpu", torch.float32 if tensor.is_floating_point() else None),
+    )
+    remove_hooks(copied)
+    return copied
+
+
+def on_meta(module: Module) -> Module:
+    """A copy of ``module`` whose tensors have sizes but no numbers."""
+    dtype = module.dtype
+    copied = _copied(
+        module, lambda tensor: tensor.to("meta", dtype if tensor.is_floating_point() else None)
     )
     remove_hooks(copied)
     return copied
