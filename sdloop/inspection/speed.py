@@ -133,23 +133,24 @@ def _settle(device: torch.device) -> None:
 
 def _flops_of_unet(components: Components, rows: int, height: int, width: int) -> int:
     unet = on_meta(components.unet)
-    with FlopCounterMode(display=False) as counter:
-        run_unet(unet, rows, height, width)
-    return counter.get_total_flops()
+    return _flops(lambda: run_unet(unet, rows, height, width))
 
 
 def _flops_of_decoder(components: Components, height: int, width: int) -> int:
     vae = on_meta(components.last_vae)
+    return _flops(lambda: decode(vae, height, width))
+
+
+def _flops(run: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter:
-        decode(vae, height, width)
-    return counter.get_total_flops()
+        run()
+    return int(counter.get_total_flops())
 
 
 def _device_flops(components: Components) -> float:
     """What a product of large matrices reaches: the fastest of some."""
-    like = {"device": components.device, "dtype": components.dtype}
-    one, other = torch.ones(_SIDE, _SIDE, **like), torch.ones(_SIDE, _SIDE, **like)
-    fastest = min(_seconds(lambda: one @ other, components.device) for _ in range(_ROUNDS))
+    one = torch.ones(_SIDE, _SIDE, device=components.device, dtype=components.dtype)
+    fastest = min(_seconds(lambda: one @ one, components.device) for _ in range(_ROUNDS))
     return 2 * _SIDE**3 / fastest
 
 

@@ -78,7 +78,7 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "refiner": ("sdxl", {"refiner": True, "refiner_start": 0.5}),
     "depth": ("depth", _IMAGE),
     "pix2pix": ("pix2pix", {"image": "sketch.png"}),
-    "clip": ("sd1", {"losses": ["clip:9"], "loss_every": 1, "width": 32, "height": 32}),
+    "clip": ("sd1", {"losses": ["clip=a red sky:9"], "loss_every": 1, "width": 32, "height": 32}),
 }
 
 

@@ -10,7 +10,7 @@ class _Benchmarks(LazyGroup):
             "loop": "Compare a shell loop with one batch, and a call to a warm worker with a cold "
             "start.",
             "speed": "Measure how fast a model makes pictures, and the share of the device.",
-            "memory": "Predict how much GPU memory a model takes.",
+            "memory": "Predict how much GPU memory a model takes, with each --dtype and --memory.",
         }
     }
 
@@ -20,4 +20,4 @@ bench = App(cls=_Benchmarks, no_args_is_help=True)
 
 @bench.callback()
 def _bench() -> None:
-    """Measure how fast sdloop runs on this machine, and predict its memory."""
+    """Measure how fast sdloop runs on this machine."""

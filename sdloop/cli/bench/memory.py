@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 from sdloop.cli.options.groups import option
 from sdloop.cli.terminal.columns import columns
 from sdloop.cli.terminal.output import emit
-from sdloop.recipe.limits import MAX_SIDE
 from sdloop.recipe.parse import parse_pair
-from sdloop.rules import check_multiple, check_whole
+from sdloop.rules import MAX_SIDE, check_multiple, check_whole
 
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint

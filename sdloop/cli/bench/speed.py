@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.cli.options.groups import option
@@ -43,7 +43,7 @@ def speed(
     """
     check_whole("steps", steps, 1, 1000)
     check_whole("batch_size", batch_size, 1, 4096)
-    how = {"device": device, "dtype": dtype, "memory": memory}
+    how: dict[str, Any] = {"device": device, "dtype": dtype, "memory": memory}
     command = CommandSettings(**{name: text for name, text in how.items() if text is not None})
     width, height = (None, None) if size is None else parse_pair("size", size)
     recipe = Recipe(

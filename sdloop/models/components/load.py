@@ -261,11 +261,10 @@ class _Target:
         module = _load_part(model, part, first, self.dtype)
         if fp8:
             to_fp8(module)
-        if waits:
-            whole = part == "unet" and self.memory == "low"
-            offload(module, Offload(self.device, self.kept if whole else None))
-        elif fp8:
-            offload(module.to(self.device), Offload(self.device))
+        if waits or fp8:
+            stays = part == "unet" and self.memory != "lowest"
+            hooks = Offload(self.device, self.kept if stays else None)
+            offload(module if waits else module.to(self.device), hooks)
         return module
 
 

@@ -79,6 +79,8 @@ class Kept:
         self._owner: Offload | None = None
 
     def copy(self, stored: Tensor, owner: Offload) -> Tensor:
+        if stored.device == owner.device:
+            return stored
         if self._owner is not owner:
             self._owner, self.copies = owner, {}
         key = stored.data_ptr()
@@ -97,7 +99,7 @@ class Ahead:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         stream: Any = torch.cuda.Stream
-        self._stream = stream(device) if device.type == "cuda" else None
+        self._stream: Any = stream(device) if device.type == "cuda" else None
         self._last: Module | None = None
         self._next: dict[Module, Module] = {}
         self._coming: dict[Module, list[Tensor]] = {}
@@ -121,7 +123,7 @@ class Ahead:
     def has_run(self) -> None:
         """Note that a layer was queued up: what it uses is free when the device has done it."""
         if self._stream is not None:
-            event: Any = torch.cuda.Event()
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()
             self._running.append(event)
 
@@ -199,6 +201,8 @@ def _pin(module: Module) -> None:
     """
     for part in module.modules():
         for (tensors, name), tensor in list(_own(part)):
+            if tensor.device.type != "cpu":
+                return
             try:
                 pinned = tensor.detach().pin_memory()
             except RuntimeError:

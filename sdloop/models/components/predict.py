@@ -184,10 +184,11 @@ def counted_bytes(run: Callable[[], None]) -> int:
     """The most bytes of tensors that live at the same time while ``run`` runs, without weights."""
     with FusedAttention(), _Counting() as counting:
         run()
-    return counting.peak
+    peak: int = counting.peak
+    return peak
 
 
-class FusedAttention(TorchFunctionMode):  # type: ignore[no-untyped-call]
+class FusedAttention(TorchFunctionMode):
     """Attention as kernels for GPUs compute it: its matrix never exists."""
 
     def __torch_function__(
@@ -199,11 +200,11 @@ class FusedAttention(TorchFunctionMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-class _Counting(TorchDispatchMode):
+class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of each storage that an operation makes, until its last tensor is gone."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.held = self.peak = 0
         self._tensors: dict[int, int] = {}  # by storage
 
