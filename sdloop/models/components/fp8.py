@@ -8,10 +8,15 @@ Nothing is computed in 8 bits: a layer's weights are restored whenever it runs.
 Source: Micikevicius et al. 2022, "FP8 formats for deep learning" (arXiv:2209.05433); E4M3.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from sdloop.models.components.weights import Module
+if TYPE_CHECKING:
+    from sdloop.models.components.weights import Module
 
 FP8 = torch.float8_e4m3fn
 _SCALE = "weight_scale"
@@ -51,8 +56,3 @@ def restore_fp8(layer: Module) -> None:
     weight = layer._parameters.get("weight")
     if weight is not None and weight.dtype == FP8:
         layer._parameters["weight"] = weight_of(layer)
-
-
-def is_fp8(module: Module) -> bool:
-    """Whether some of its weights are stored in 8 bits."""
-    return any(weights.dtype == FP8 for weights in module.parameters())

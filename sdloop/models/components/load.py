@@ -51,7 +51,8 @@ class Components:
     ``runs_on`` and ``computes_in`` are the device and precision that it was loaded for. By default
     they are the UNet's, which are others while the UNet waits elsewhere between its calls
     (offloading). The text encoders and the VAE may be on another device. ``memory`` says which
-    weights stay on the device: see ``load_components``.
+    weights stay on the device, and ``fp8`` that the UNet's are stored in 8 bits: see
+    ``load_components``.
     """
 
     tokenizer: CLIPTokenizer
@@ -72,6 +73,7 @@ class Components:
     runs_on: torch.device | None = None
     computes_in: torch.dtype | None = None
     memory: str = "full"
+    fp8: bool = False
 
     @property
     def sees_depth(self) -> bool:
@@ -250,7 +252,13 @@ class _Target:
     kept: Kept = field(default_factory=Kept)
 
     def marked(self, components: Components) -> Components:
-        return replace(components, runs_on=self.device, computes_in=self.dtype, memory=self.memory)
+        return replace(
+            components,
+            runs_on=self.device,
+            computes_in=self.dtype,
+            memory=self.memory,
+            fp8=self.fp8,
+        )
 
     def load(self, model: Checkpoint, part: str) -> Any:
         """The module of a part, on the device or, offloaded, on the CPU."""

@@ -6,16 +6,20 @@ that have left, and copies of a module (for LoRAs, words, perturbed attention) r
 hooks. Here a copied module has the same hooks as its original, and shares its weights and copies.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter, ParameterList
 
 from sdloop.models.components.fp8 import restore_fp8
-from sdloop.models.components.weights import Module
+
+if TYPE_CHECKING:
+    from sdloop.models.components.weights import Module
 
 # Where a module has a tensor: its own parameters or buffers, and the name there.
 Slot = tuple[dict[str, Tensor | None], str]
@@ -30,12 +34,12 @@ class Offload:
     copies stay there for the next run, until they are released.
     """
 
-    def __init__(self, device: torch.device, kept: "Kept | None" = None) -> None:
+    def __init__(self, device: torch.device, kept: Kept | None = None) -> None:
         self.device = device
         self._kept, self._ahead = kept, Ahead(device)
         self._stored: dict[Module, Stored] = {}
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Offload":
+    def __deepcopy__(self, memo: dict[int, Any]) -> Offload:
         return self
 
     def attach(self, layer: Module) -> None:
