@@ -48,7 +48,7 @@ _MODELS = {
     "pix2pix": lambda: tiny_pix2pix("sd1"),
     "refiner": tiny_refiner,
 }
-_QUICK = ("lora", "exact")
+_QUICK = ("lora",)
 CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")
 
 
@@ -71,7 +71,7 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "img2img": ("sd2", _IMAGE),
     "inpaint": ("sd1", {**_IMAGE, "mask": "mask.png"}),
     "hires": ("sd2", {"hires": 1.5, "strength": 0.9}),
-    "lora": ("sdxl", {"loras": True}),
+    "lora": ("sd1", {"loras": True}),
     "weakened": ("sd1", {"pag_scale": 2.0, "pag_layers": "mid"}),
     "exact": ("sd1", {"losses": ["smooth=9"], "loss_mode": "exact", "loss_every": 1}),
     "cheap": ("sd2", {"losses": ["blue=9"]}),
@@ -203,10 +203,8 @@ def test_a_cpu_has_no_such_choice(memory: str) -> None:
 def test_eight_bits_are_the_same_with_each_memory(gpu: PretendedCuda, folders: Any) -> None:
     settings = {"loras": True, "prompt": "a cat"}
     whole = pictures(folders, "sd1", settings, "cpu", dtype="bf16")[0]
-    made = [
-        pictures(folders, "sd1", settings, one, dtype="fp8")[0] for one in ("full", "low", "lowest")
-    ]
-    assert len({one.image.tobytes() for one in made}) == 1
+    made = [pictures(folders, "sd1", settings, one, dtype="fp8")[0] for one in ("full", "lowest")]
+    assert made[0].image.tobytes() == made[1].image.tobytes()
     difference = (made[0].latents - whole.latents).abs().mean() / whole.latents.abs().mean()
     assert 0 < difference < 0.2
     assert made[0].made["dtype"] == "float8_e4m3fn"

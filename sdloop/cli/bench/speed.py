@@ -10,11 +10,11 @@ from sdloop.cli.options.model import Device, Dtype, Memory
 from sdloop.cli.terminal.columns import columns
 from sdloop.cli.terminal.output import emit
 from sdloop.recipe.parse import parse_pair
-from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_whole
 
 if TYPE_CHECKING:
     from sdloop.inspection.speed import Speed
+    from sdloop.recipe.recipe import Recipe
 
 
 def speed(
@@ -41,6 +41,8 @@ def speed(
       sdloop bench speed
       sdloop bench speed -m stabilityai/stable-diffusion-xl-base-1.0 --batch-size 4 --dtype bf16
     """
+    from sdloop.recipe.recipe import Recipe
+
     check_whole("steps", steps, 1, 1000)
     check_whole("batch_size", batch_size, 1, 4096)
     how: dict[str, Any] = {"device": device, "dtype": dtype, "memory": memory}
@@ -58,7 +60,7 @@ def speed(
         emit(line)
 
 
-def _measured(recipe: Recipe, command: CommandSettings, batch_size: int) -> "Speed":
+def _measured(recipe: "Recipe", command: CommandSettings, batch_size: int) -> "Speed":
     from sdloop.cli.make.model import loaded
     from sdloop.images.input.read import open_image
     from sdloop.inspection.speed import measure_speed
