@@ -44,7 +44,7 @@ def memory(
         return
     choices = next(iter(peaks.values()))
     head = ["--dtype", *(f"--memory {name}" for name in choices)]
-    rows = [[dtype, *(f"{n / 2**30:.2f} GB" for n in row.values())] for dtype, row in peaks.items()]
+    rows = [[dtype, *map(_size_text, row.values())] for dtype, row in peaks.items()]
     for line in columns([head, *rows]):
         emit(line)
 
@@ -64,3 +64,7 @@ def predicted(model: "Checkpoint", size: tuple[int, int]) -> dict[str, dict[str,
         needs = needs_of(model.configs, size=size, dtype=dtype, fp8=name == "fp8")
         found[name] = {memory: needs.peak(memory) for memory in MEMORY}
     return found
+
+
+def _size_text(size: int) -> str:
+    return f"{size / 2**30:.2f} GB" if size >= 2**29 else f"{size / 2**20:.0f} MB"
