@@ -15,7 +15,11 @@ def loaded(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
     """The loaded parts of a model, ready for the loop; a worker may have them loaded already."""
     load = partial(_load, checkpoint, command)
     components: Components = HOST.get().load(load, checkpoint, command.device, command.dtype)
-    return components
+    if command.safety == "off":
+        return components
+    from sdloop.models.components.safety import with_safety_checker
+
+    return with_safety_checker(components)
 
 
 def _load(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.batch.command_settings import DTYPES
+from sdloop.batch.command_settings import DTYPES, SAFETY
 from sdloop.cli.options.fields import flag, takes
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
@@ -68,6 +68,17 @@ class WarmOptions(WeightsOptions):
             " for ever. Default: SDLOOP_KEEP_ALIVE, then 5m.",
             "--keep-alive",
             metavar="TIME",
+        ),
+    ] = None
+
+    safety: Annotated[
+        str | None,
+        option(
+            "Model",
+            "flag: let the model's own safety checker look at finished pictures, and say which of "
+            "them it flags. They are saved all the same.",
+            "--safety",
+            choices=SAFETY,
         ),
     ] = None
 
