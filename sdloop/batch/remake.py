@@ -20,7 +20,8 @@ from sdloop.pipeline.resolve import Resolver
 from sdloop.recipe.loras import without_tags
 from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.regions import Region, masks_of
+from sdloop.recipe.regions import Region
+from sdloop.recipe.resolve_regions import masks_of
 
 NAME = "{file}-again.png"
 SEEDS_NAME = "{file}-again-{seed}.png"

@@ -20,7 +20,7 @@ from sdloop.conditioning.words import pairs_of, with_words, words_of
 from sdloop.models.components.load import Components
 from sdloop.recipe.limits import SCORES
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.regions import regions_of
+from sdloop.recipe.resolve_regions import regions_of
 
 
 class Encoded(NamedTuple):

@@ -8,7 +8,7 @@ from sdloop.prompt.schedule import Alternatives, alternatives
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.limits import USUAL_STEPS
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.regions import regions_of
+from sdloop.recipe.resolve_regions import regions_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

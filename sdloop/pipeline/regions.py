@@ -15,7 +15,8 @@ from sdloop.latents.regions import region_shares
 from sdloop.models.components.load import Components
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.regions import Box, Region, regions_of
+from sdloop.recipe.regions import Box, Region
+from sdloop.recipe.resolve_regions import regions_of
 from sdloop.rules import Size
 
 

@@ -14,7 +14,7 @@ from sdloop.recipe.fields import ROWS
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.regions import regions_of
+from sdloop.recipe.resolve_regions import regions_of
 from sdloop.schedulers.names import BY_STRENGTH
 
 

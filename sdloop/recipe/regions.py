@@ -9,21 +9,15 @@ The numbers of a box are shares of the picture's width and height. The last equa
 prompt may contain one.
 """
 
-import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sdloop.errors import FileError, SettingError
-from sdloop.images.input.mask import check_proportions, grey_mask
-from sdloop.images.input.read import bytes_of, check_sha256, read_image
+from sdloop.errors import SettingError
 from sdloop.prompt.check import check_prompt
 from sdloop.prompt.compose import parts
-from sdloop.rules import Size, check_number
-
-if TYPE_CHECKING:
-    from sdloop.recipe.recipe import Recipe
+from sdloop.rules import check_number
 
 Box = tuple[float, float, float, float]
 
@@ -93,51 +87,3 @@ def settled_regions(given: Mapping[str, Any], steps: int) -> dict[str, Any]:
         if len(parts(one.prompt)) > 1:
             raise SettingError.of("regions", f"must not contain AND, got {one.prompt!r}")
     return {"regions": tuple(map(str, named))}
-
-
-def masks_of(recipe: "Recipe") -> list[tuple[Region, str | None]]:
-    """The regions, each with the sha256 of its mask if it has one, and the Recipe is resolved."""
-    hashes = iter(recipe.regions_sha256 or ())
-    named = [parse_region(text) for text in recipe.regions or ()]
-    return [(one, next(hashes, None) if one.file is not None else None) for one in named]
-
-
-def regions_of(recipe: "Recipe") -> list[tuple[Region, str | None]]:
-    """The same, but only the regions that change the picture: those with a weight."""
-    return [(one, sha256) for one, sha256 in masks_of(recipe) if one.weight]
-
-
-def with_regions(recipe: "Recipe", whole: Size) -> "Recipe":
-    """``recipe`` with the hashes of its masks; ``whole`` is the size of the picture they are for.
-
-    Raises ``FileError`` for a mask that is not a picture, is black, has other proportions than the
-    picture, or is not the one that the Recipe was made with.
-    """
-    if recipe.regions is None:
-        return recipe
-    if recipe.growth is not None:
-        raise SettingError.of("regions", "cannot be combined with outpainting")
-    files = [one.file for one in map(parse_region, recipe.regions) if one.file is not None]
-    hashes = tuple(_mask_sha256(file, whole) for file in files)
-    _check_hashes(files, recipe.regions_sha256, hashes)
-    return dataclasses.replace(recipe, regions_sha256=hashes or None)
-
-
-def _mask_sha256(file: str, whole: Size) -> str:
-    mask = read_image(bytes_of(file), repr(file))
-    check_proportions(mask.name, mask.image.size, "the picture", whole, "a region's mask")
-    if grey_mask(mask, mask.image.size, tell=True).getbbox() is None:
-        raise FileError(f"{mask.name} is completely black: as a mask it marks no region")
-    return mask.sha256
-
-
-def _check_hashes(
-    files: Sequence[str], expected: Sequence[str] | None, found: Sequence[str]
-) -> None:
-    if expected is not None and len(expected) != len(files):
-        raise SettingError.of(
-            "regions_sha256",
-            f"must have one hash for each mask, got {len(expected)} for {len(files)}",
-        )
-    for file, wanted, sha256 in zip(files, expected or found, found, strict=True):
-        check_sha256(repr(file), wanted, sha256, what="mask")

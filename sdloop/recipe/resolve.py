@@ -10,11 +10,11 @@ from sdloop.images.input.read import InputFacts, OpenImage
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.regions import with_regions
 from sdloop.recipe.resolve_edit import with_edit
 from sdloop.recipe.resolve_enlarge import with_tile
 from sdloop.recipe.resolve_losses import with_losses
 from sdloop.recipe.resolve_refiner import with_refiner
+from sdloop.recipe.resolve_regions import with_regions
 from sdloop.recipe.resolve_scheduler import with_scheduler
 from sdloop.recipe.resolve_size import size_from_image, size_from_noise
 from sdloop.recipe.resolve_usual import with_usual
