@@ -1,11 +1,51 @@
-"""Masks of regions as shares: how much each prompt counts at each place of the latents."""
+"""Regions in the loop: how much each prompt counts at each place, and what it sees at first."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Regions:
+    """The regions of a batch of pictures.
+
+    ``shares`` (prompts, batch, 1, height, width) are those of the main prompt and of each region's,
+    see ``formulas.in_regions``. ``inside`` (regions, batch, 1, height, width) is true in a region.
+    While sigma is above ``alone_above``, a region's prompt sees only what is inside; outside is the
+    colour ``empty`` (1, channels, 1, 1), as latents, with the ``noise`` (batch, channels, height,
+    width). So it draws its subject there, and not in the middle of the picture.
+
+    Source: Bar-Tal et al. 2023 (arXiv:2302.08113), section 4.2, "bootstrapping".
+    """
+
+    shares: Tensor
+    inside: Tensor
+    empty: Tensor
+    noise: Tensor
+    alone_above: float = math.inf
+
+    def seen(self, unet_input: Tensor, sigma: float) -> Tensor:
+        """``unet_input`` (rows, channels, height, width), whose last rows are those of regions."""
+        if sigma <= self.alone_above:
+            return unet_input
+        count, channels = self.inside[:, :, 0, 0, 0].numel(), self.noise.shape[1]
+        alpha = 1 / math.sqrt(1 + sigma**2)
+        beta = 1.0 if math.isinf(sigma) else sigma * alpha
+        empty = (alpha * self.empty + beta * self.noise).to(unet_input.dtype)
+        empty = empty.repeat(len(self.inside), 1, 1, 1)
+        rows = unet_input[-count:]
+        latents = rows[:, :channels].where(self.inside.flatten(0, 1), empty)
+        rows = torch.cat([latents, rows[:, channels:]], dim=1)
+        return torch.cat([unet_input[:-count], rows])
+
+    def alone(self) -> "Regions":
+        """The same without the main prompt."""
+        return replace(self, shares=self.shares[1:])
 
 
 def region_shares(masks: Sequence[Image.Image], weights: Sequence[float], factor: int) -> Tensor:
@@ -29,13 +69,12 @@ def region_shares(masks: Sequence[Image.Image], weights: Sequence[float], factor
     return torch.cat([rest, shares])[:, None]
 
 
-def prompt_weights(weights: Tensor | None, shares: Tensor | None) -> Tensor | None:
+def prompt_weights(weights: Tensor | None, regions: Regions | None) -> Tensor | None:
     """The weight of each prompt at each place: those of prompts combined with AND, and regions'.
 
-    ``weights`` are those of the main prompts, (prompts, batch, 1, 1, 1), and ``shares`` those of
-    ``region_shares``, both None if there are none.
+    ``weights`` are those of the main prompts, (prompts, batch, 1, 1, 1); None if there is one.
     """
-    if shares is None:
+    if regions is None:
         return weights
-    main = shares[:1] if weights is None else weights * shares[:1]
-    return torch.cat([main, shares[1:]])
+    main = regions.shares[:1] if weights is None else weights * regions.shares[:1]
+    return torch.cat([main, regions.shares[1:]])

@@ -23,7 +23,7 @@ from sdloop.pipeline.hires import enlarged_start
 from sdloop.pipeline.initial_latents import Start, handed_over, start
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.own_code import OwnCode
-from sdloop.pipeline.regions import only_seen, shares_of
+from sdloop.pipeline.regions import only_seen, regions_in
 from sdloop.pipeline.stage import Stage
 from sdloop.pipeline.step_noise import seed_step_noise
 from sdloop.pipeline.tiled_unet import Windows
@@ -150,7 +150,7 @@ def _denoised(
     seeds = [one.seed for one in stage.batch]
     seed_step_noise(stage.scheduler, begun.latents, seeds, rng=recipe.rng)
     components = stage.components
-    regions = shares_of(components, stage.batch, encode_input)
+    regions = regions_in(stage, encode_input)
     conditioning, regions = only_seen(conditioning, regions)
     weights = prompt_weights(conditioning.weights, regions)
     unet = _unet(components, recipe, len(stage.batch), weights)

@@ -21,8 +21,8 @@ from sdloop.recipe.fields_picture import (
     SDXL,
     SEEDS,
 )
-from sdloop.recipe.kinds import Hash, Several, Text, Whole
-from sdloop.recipe.limits import LOSS_EVERY, LOSS_MODES, MAX_STEPS
+from sdloop.recipe.kinds import Hash, Number, Several, Text, Whole
+from sdloop.recipe.limits import LOSS_EVERY, LOSS_MODES, MAX_STEPS, REGION_ALONE
 from sdloop.recipe.loss_grammar import NAMES, parse_loss
 from sdloop.recipe.presets import PRESET_FIELDS, PRESETS, parse_preset
 from sdloop.recipe.regions import parse_region
@@ -51,6 +51,10 @@ REGIONS = section("Regions", {
         flag="--region", metavar="PROMPT=WHERE[:WEIGHT]", essential=True, keyed=False,
         per_picture=True, replaces=("regions_sha256",)),
     "regions_sha256": Field(Several(Hash()), essential=True, keyed=False, per_picture=True),
+    "region_alone": Field(Number(0, 1),
+        "Share of the steps, from the first, in which a region's prompt sees nothing of the rest "
+        "of the picture. A high share keeps subjects apart, a low one makes them fit together.",
+        metavar="X", usual=REGION_ALONE, keyed=False),
 }, for_all=False)
 
 _LOSS_DETAILS = ("losses_sha256", "loss_every", "loss_mode", "loss_clip", "loss_clip_sha256")

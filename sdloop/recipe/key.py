@@ -34,7 +34,8 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
     fields = _without_what_is_off(recipe, fields | _keyed_start(recipe))
     fields |= _keyed_words(recipe) | _keyed_losses(recipe)
     if regions := regions_of(recipe):
-        fields["regions"] = [[one.prompt, sha256 or one.box, one.weight] for one, sha256 in regions]
+        named = [[one.prompt, sha256 or one.box, one.weight] for one, sha256 in regions]
+        fields["regions"] = [*named, recipe.region_alone]
     if recipe.mask == ALPHA:
         fields["mask"] = ALPHA
     if added := [_keyed_lora(lora) for lora in recipe.loras if not lora.does_nothing]:

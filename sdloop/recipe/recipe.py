@@ -147,6 +147,7 @@ class Recipe:
     # regions
     regions: tuple[str, ...] | None = None
     regions_sha256: tuple[str, ...] | None = None
+    region_alone: float | None = None
     # losses
     losses: tuple[str, ...] | None = None
     losses_sha256: tuple[str, ...] | None = None

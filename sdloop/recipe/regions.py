@@ -78,8 +78,9 @@ def parse_region(text: str) -> Region:
 def settled_regions(given: Mapping[str, Any], steps: int) -> dict[str, Any]:
     """The normalised regions; raises ``SettingError`` for one whose prompt cannot be used."""
     if "regions" not in given:
-        if given.get("regions_sha256") is not None:
-            raise SettingError.of("regions_sha256", "needs regions, but none are given")
+        for name in ("regions_sha256", "region_alone"):
+            if given.get(name) is not None:
+                raise SettingError.of(name, "needs regions, but none are given")
         return {}
     named = [parse_region(text) for text in given["regions"]]
     for one in named if given["emphasis"] != "none" else ():

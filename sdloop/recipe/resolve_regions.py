@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from sdloop.errors import FileError, SettingError
 from sdloop.images.input.mask import check_proportions, grey_mask
 from sdloop.images.input.read import bytes_of, check_sha256, read_image
+from sdloop.recipe.limits import REGION_ALONE
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.regions import Region, parse_region
 from sdloop.rules import Size
+from sdloop.schedulers.names import SCHEDULERS
 
 
 def masks_of(recipe: Recipe) -> list[tuple[Region, str | None]]:
@@ -36,7 +38,14 @@ def with_regions(recipe: Recipe, whole: Size) -> Recipe:
     files = [one.file for one in map(parse_region, recipe.regions) if one.file is not None]
     hashes = tuple(_mask_sha256(file, whole) for file in files)
     _check_hashes(files, recipe.regions_sha256, hashes)
-    return dataclasses.replace(recipe, regions_sha256=hashes or None)
+    edm = recipe.scheduler is not None and "edm" in SCHEDULERS[recipe.scheduler].knows
+    if edm and recipe.region_alone:
+        raise SettingError.of(
+            "region_alone", f"must be 0 with EDM schedulers, got {recipe.region_alone:g}"
+        )
+    usual = 0.0 if edm else REGION_ALONE
+    alone = usual if recipe.region_alone is None else recipe.region_alone
+    return dataclasses.replace(recipe, regions_sha256=hashes or None, region_alone=alone)
 
 
 def _mask_sha256(file: str, whole: Size) -> str:

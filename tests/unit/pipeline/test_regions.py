@@ -21,11 +21,20 @@ from sdloop.recipe.recipe import Recipe
 
 FAMILIES = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
 HALVES = ("a cat=0,0,0.5,1", "a dog=0.5,0,0.5,1")
+REGIONS: list[dict[str, Any]] = [
+    {"regions": HALVES, "region_alone": 0.5},
+    {"regions": HALVES[:1], "region_alone": 0.5},
+    {"regions": ("a hat=0,0.5,1,0.5",), "region_alone": 0.5},
+    {},
+]
 
 
 def recipe(**settings: Any) -> Recipe:
     usual = {"prompt": "a park", "seed": 7, "steps": 1, "width": 32, "height": 16}
-    return Recipe(**{**usual, "scheduler": "euler", "guidance_scale": 5.0, **settings})
+    usual |= {"scheduler": "euler", "guidance_scale": 5.0}
+    if "regions" in settings:  # else a half depends on what is outside of it
+        usual["region_alone"] = 0
+    return Recipe(**{**usual, **settings})
 
 
 def latents(components: Components, **settings: Any) -> Tensor:
@@ -110,12 +119,28 @@ def test_the_unet_sees_no_more_rows_than_it_must(settings: dict[str, Any], rows:
     assert seen == [rows]
 
 
+def test_at_first_a_region_sees_nothing_of_the_rest() -> None:
+    components, seen = tiny_sd1(), []
+
+    def watch(module: Any, args: tuple[Tensor, ...]) -> None:
+        seen.append(args[0])
+
+    components.unet.register_forward_pre_hook(watch)
+    generate(components, recipe(steps=4, regions=HALVES[:1], region_alone=0.5))
+    (first, second, *later), alike = seen, torch.equal
+    for uncond, main, cat in (first.chunk(3), second.chunk(3)):
+        assert alike(uncond, main)
+        assert alike(cat[..., :8], main[..., :8])
+        assert not alike(cat[..., 8:], main[..., 8:])
+    assert all(alike(main, cat) for _, main, cat in (one.chunk(3) for one in later))
+    # What is outside is always the same picture, with less and less noise.
+    outside = [one.chunk(3)[2][..., 8:] for one in (first, second)]
+    assert torch.corrcoef(torch.stack([one.flatten() for one in outside]))[0, 1] > 0.9
+
+
 def test_a_picture_does_not_depend_on_its_batch() -> None:
     components = tiny_sdxl()
-    wanted = [
-        recipe(seed=seed, regions=regions)
-        for seed, regions in ((1, HALVES), (2, HALVES[:1]), (3, ("a hat=0,0.5,1,0.5",)), (4, None))
-    ]
+    wanted = [recipe(seed=seed, steps=2, **regions) for seed, regions in enumerate(REGIONS)]
     together = generate(components, wanted, batch_size=4)
     for one, picture in zip(wanted, together, strict=True):
         assert_close(picture.latents, generate(components, one)[0].latents)

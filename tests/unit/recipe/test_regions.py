@@ -50,9 +50,10 @@ def test_a_prompt_that_cannot_be_parsed() -> None:
         Recipe(prompt="a park", seed=1, regions=("(a frog:99999)=0,0,1,1",))
 
 
-def test_a_hash_without_regions() -> None:
-    with pytest.raises(SettingError, match="regions_sha256 needs regions"):
-        Recipe(prompt="a park", seed=1, regions_sha256=("0" * 64,))
+@pytest.mark.parametrize("settings", [{"regions_sha256": ("0" * 64,)}, {"region_alone": 0.5}])
+def test_without_regions(settings: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=f"{next(iter(settings))} needs regions"):
+        Recipe(prompt="a park", seed=1, **settings)
 
 
 def key(*regions: str, **settings: Any) -> str:
@@ -65,5 +66,6 @@ def test_the_key_is_that_of_what_changes_the_picture() -> None:
     assert key("a frog=a.png:0", **mask) == key()
     different = [key("a frog=a.png", **mask), key("a frog=a.png", regions_sha256=("1" * 64,)),
                  key("a cat=a.png", **mask), key("a frog=a.png:0.5", **mask), key(),
-                 key("a frog=0,0,0.5,1"), key("a frog=0,0,0.4,1")]  # fmt: skip
+                 key("a frog=0,0,0.5,1", region_alone=0.5), key("a frog=0,0,0.5,1"),
+                 key("a frog=0,0,0.4,1")]  # fmt: skip
     assert len(set(different)) == len(different)
