@@ -23,8 +23,8 @@ def safety_place(checkpoint: Checkpoint, *, may_fetch: bool = True) -> PartPlace
             f"flag needs a model with a safety_checker, and {checkpoint.name} has none: "
             "leave --safety out",
         )
-    variant, here = checkpoint.variant, checkpoint.path / SAFETY
-    if checkpoint.revision is None or (here / "config.json").exists():
+    variant = checkpoint.variant
+    if checkpoint.revision is None:  # not of the hub
         return PartPlace(name=checkpoint.name, part=SAFETY, path=checkpoint.path, variant=variant)
     names = checkpoint.name, SAFETY, checkpoint.revision, variant
     found = hub.part_snapshot(*names, may_fetch=may_fetch)
