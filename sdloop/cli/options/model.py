@@ -75,8 +75,8 @@ class WarmOptions(WeightsOptions):
         str | None,
         option(
             "Model",
-            "flag: let the model's own safety checker look at finished pictures, and say which of "
-            "them it flags. They are saved all the same.",
+            "Ask the model's own safety checker. Pictures that it flags are named on stderr, and "
+            "saved all the same.",
             "--safety",
             choices=SAFETY,
         ),
