@@ -56,6 +56,7 @@ CONSOLE = (
     *("sdloop pick out", "sdloop upscale small.png"),
     'sdloop txt2img "a lighthouse" --model stabilityai/stable-diffusion-xl-base-1.0 --unet',
     "sdloop models stabilityai/stable-diffusion-xl-base-1.0 --unet",
+    'sdloop txt2img "a lighthouse" --safety flag',
 )
 SHELL_SYNTAX = re.compile(r"[|;$<>*&]")
 

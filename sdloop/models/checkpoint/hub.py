@@ -28,12 +28,12 @@ from sdloop.models.checkpoint.weight_files import (
     weight_files,
 )
 from sdloop.models.checkpoint.weight_names import (
+    ALL_STEMS,
     BIN,
     SAFE,
     STEMS,
     forms,
     preferred,
-    stem_for,
     variants_of,
     whole_name,
 )
@@ -196,7 +196,7 @@ def part_snapshot(
 def _check_part(part: str, variant: str | None, found: Snapshot) -> None:
     home = "" if (found.folder / "config.json").is_file() else f"{part}/"
     read_json(found.folder, f"{home}config.json")
-    weight_files(found.folder, home, stem_for(part), variant, absent=found.absent)
+    weight_files(found.folder, home, ALL_STEMS[part], variant, absent=found.absent)
 
 
 def _fetch_part(part: str, variant: str | None, repository: Repository) -> None:
@@ -205,5 +205,5 @@ def _fetch_part(part: str, variant: str | None, repository: Repository) -> None:
         flag = {"controlnet": "--control", "t2i_adapter": "--t2i"}.get(part, f"--{part}")
         files = single_files(repository, flag)
         raise ModelError(f"{repository.model} holds no {part} in diffusers' layout{files}")
-    weights = _chosen(repository, home, stem_for(part), variant)
+    weights = _chosen(repository, home, ALL_STEMS[part], variant)
     repository.fetch([*repository.matching((f"{home}*.json",)), *weights])
