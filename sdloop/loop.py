@@ -75,6 +75,7 @@ def denoise(
     prompts = conditioning.over(steps, guided=guided)
     options = step_options(scheduler, eta, generators)
     unet_timesteps = timesteps.to(latents.device, torch.float32)  # as the UNet reads them
+    unet_dtype = unet.dtype  # asked once, because diffusers looks through all modules for it
     with_loss = frozenset() if loss_guidance is None else loss_guidance.iterations(steps, sigmas)
     exact = loss_guidance is not None and loss_guidance.exact
 
@@ -89,7 +90,7 @@ def denoise(
         # Predict the noise; with guidance also for the negative prompt, whose rows come first.
         rows = len(prompt["encoder_hidden_states"]) // len(latents)
         unet_input = conditioning.with_extra_channels(latent_input)
-        unet_input = torch.cat([unet_input] * rows).to(unet.dtype)
+        unet_input = torch.cat([unet_input] * rows).to(unet_dtype)
         with torch.set_grad_enabled(latents.requires_grad):
             noise_pred = unet(unet_input, unet_timesteps[index], **prompt, return_dict=False)[0]
         noise_pred = noise_pred.to(latents.dtype)
