@@ -35,10 +35,12 @@ COMMANDS = {
 }
 
 
-# Fewer steps where an example names none; ``briefly`` is for the others.
-FEW_STEPS = """
+# Fewer steps where an example names none, and what stands beside it; ``briefly`` is for the others.
+FEW_STEPS = f"""
+import sys
 from sdloop.models.checkpoint.advice import Advice
 Advice.__init__.__kwdefaults__["steps"] = 4
+sys.path.append({str(EXAMPLES)!r})
 """
 
 

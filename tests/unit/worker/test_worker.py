@@ -314,7 +314,7 @@ def test_a_loss_that_changes_is_noticed(served: User) -> None:
 
 def test_a_worker_that_dies_in_the_middle_costs_no_picture(served: User, nursery: Nursery) -> None:
     whole = sorted(f"a-frog-{seed}.png" for seed in range(1, 5))
-    plan = ("txt2img", "a frog", "--seed", "1..4", "--steps", "30")
+    plan = ("txt2img", "a frog", "--seed", "1..4", "--steps", "15")
     process = nursery.open(*plan, folder=served.folder, **served.own)
     until(lambda: any(served.folder.glob("*.png")), PATIENCE)
     os.kill(served.worker(), signal.SIGKILL)
