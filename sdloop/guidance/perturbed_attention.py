@@ -25,7 +25,8 @@ class Perturbed:
     Every row is moved by the same difference, so the result of any guidance, or of none, is moved
     by it too. ``worse`` are weakened copies of ``unet``, each with its scale. ``pictures`` is the
     number of pictures in a batch; its last rows are those of the prompts. If several prompts are
-    combined with ``weights`` (see ``Conditioning``), so are their differences.
+    combined with ``weights`` (prompts, pictures, 1, height or 1, width or 1), so are their
+    differences.
 
     Source: Ahn et al. 2024 (arXiv:2403.17377), equation 15.
     """

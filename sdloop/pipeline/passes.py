@@ -15,6 +15,7 @@ from sdloop.guidance.losses.bound import loss_guidance_of
 from sdloop.guidance.losses.checkpointing import GradientCheckpointed
 from sdloop.guidance.perturbed_attention import Perturbed, skipping, with_identity_attention
 from sdloop.latents.noise import seeded_generators
+from sdloop.latents.regions import prompt_weights
 from sdloop.loop import Step
 from sdloop.models.components.load import Components
 from sdloop.pipeline.guide import guided_by
@@ -22,6 +23,7 @@ from sdloop.pipeline.hires import enlarged_start
 from sdloop.pipeline.initial_latents import Start, handed_over, start
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.own_code import OwnCode
+from sdloop.pipeline.regions import only_seen, regions_in
 from sdloop.pipeline.stage import Stage
 from sdloop.pipeline.step_noise import seed_step_noise
 from sdloop.pipeline.tiled_unet import Windows
@@ -64,7 +66,7 @@ def run(
         if before is not None and stage.goes_on:
             told = told.since(steps_of(before.scheduler, before.timesteps)[-1] + 1)
         finite, late = [], Late[None]()
-        for step in _denoised(stage, told, begun, generators, own):
+        for step in _denoised(stage, told, begun, generators, encode_input, own):
             latents = step.latents
             finite.append(latents.isfinite().all())
             index, ends = done + step.index, has_finished(stage.scheduler, late)
@@ -97,7 +99,8 @@ def first_steps(
         generators = _generators(stage)
         begun = _begun(components, stage, begun, latents, generators, encode_input)
         told = refined if stage.refines and refined is not None else conditioning
-        latents = torch.zeros_like(next(_denoised(guided, told, begun, generators, own)).latents)
+        first = next(_denoised(guided, told, begun, generators, encode_input, own))
+        latents = torch.zeros_like(first.latents)
 
 
 def _generators(stage: Stage) -> list[Generator]:
@@ -139,6 +142,7 @@ def _denoised(
     conditioning: Conditioning,
     begun: Start,
     generators: Sequence[Generator],
+    encode_input: EncodeInput,
     own: OwnCode,
 ) -> Iterator[Step]:
     """Run the loop for one stage."""
@@ -146,7 +150,10 @@ def _denoised(
     seeds = [one.seed for one in stage.batch]
     seed_step_noise(stage.scheduler, begun.latents, seeds, rng=recipe.rng)
     components = stage.components
-    unet = _unet(components, recipe, len(stage.batch), conditioning.weights)
+    regions = regions_in(stage, encode_input)
+    conditioning, regions = only_seen(conditioning, regions)
+    weights = prompt_weights(conditioning.weights, regions)
+    unet = _unet(components, recipe, len(stage.batch), weights)
     guide, scheduler = guided_by(recipe, stage.scheduler)
     if begun.to_edit is not None:
         # Without guidance there is no such scale, and it is not used.
@@ -165,6 +172,7 @@ def _denoised(
         guide=guide,
         eta=recipe.eta,
         generators=generators,
+        regions=regions,
         masked=begun.masked,
         loss_guidance=steering,
     )

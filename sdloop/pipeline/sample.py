@@ -19,6 +19,7 @@ from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.pipeline.outpaint import growing_from, window_recipes
 from sdloop.pipeline.passes import run
 from sdloop.pipeline.picture import Picture, SampledBatch
+from sdloop.pipeline.safety import flags_of
 from sdloop.pipeline.stage import sigmas_of_row, stages_of
 from sdloop.recipe.batchable import batches
 from sdloop.recipe.recipe import Recipe
@@ -81,13 +82,14 @@ def _outpaint(
     watch = Stopwatch()
     growing = [growing_from(recipe, open_image) for recipe in batch]
     passes = passes_of(batch[0], model.components)
+    unchecked = replace(model, components=replace(model.components, safety_checker=None))
     made: list[Picture] = []
     most = 0  # steps of a pass; a scheduler may take fewer
     for number, one in enumerate(passes):
         windows, open_window = window_recipes(batch, growing, one, number, model.components)
         made = []
         resolved = (model.resolved(window, open_window) for window in windows)
-        for event in sampled(model, resolved, len(batch), open_window):
+        for event in sampled(unchecked, resolved, len(batch), open_window):
             if isinstance(event, SampledBatch):
                 made += event.pictures()
             elif isinstance(event, Picture):
@@ -101,8 +103,9 @@ def _outpaint(
         for picture, window in zip(growing, made, strict=True):
             picture.paint(one, window.image)
     seconds = watch.seconds() / len(batch)
-    for recipe, picture, window in zip(batch, growing, made, strict=True):
-        yield replace(window, image=picture.image, recipe=recipe, seconds=seconds)
+    flags = flags_of(model.components, [picture.image for picture in growing], batch)
+    for recipe, picture, window, flagged in zip(batch, growing, made, flags, strict=True):
+        yield replace(window, image=picture.image, recipe=recipe, seconds=seconds, flagged=flagged)
 
 
 def _make(

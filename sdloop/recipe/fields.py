@@ -21,10 +21,11 @@ from sdloop.recipe.fields_picture import (
     SDXL,
     SEEDS,
 )
-from sdloop.recipe.kinds import Hash, Several, Text, Whole
-from sdloop.recipe.limits import LOSS_EVERY, LOSS_MODES, MAX_STEPS
+from sdloop.recipe.kinds import Hash, Number, Several, Text, Whole
+from sdloop.recipe.limits import LOSS_EVERY, LOSS_MODES, MAX_STEPS, REGION_ALONE
 from sdloop.recipe.loss_grammar import NAMES, parse_loss
 from sdloop.recipe.presets import PRESET_FIELDS, PRESETS, parse_preset
+from sdloop.recipe.regions import parse_region
 
 # fmt: off
 WORDS = section("Words", {
@@ -40,6 +41,20 @@ WORDS = section("Words", {
         flag="--replace-token", metavar="WORD=SUM", per_picture=True,
         replaces=("replace_tokens_sha256",)),
     "replace_tokens_sha256": Field(Several(Hash()), essential=True, per_picture=True),
+}, for_all=False)
+
+REGIONS = section("Regions", {
+    "regions": Field(Several(Text(read=parse_region)),
+        'A prompt for a part of the picture: "a red frog=mask.png", where the mask is white, or a '
+        'box of left, top, width and height in shares of the picture, "a red frog=0,0,0.5,1". A '
+        "weight of 0 to 1 may follow, as in mask.png:0.7. May be repeated; the rest is PROMPT's.",
+        flag="--region", metavar="PROMPT=WHERE[:WEIGHT]", essential=True, keyed=False,
+        per_picture=True, replaces=("regions_sha256",)),
+    "regions_sha256": Field(Several(Hash()), essential=True, keyed=False, per_picture=True),
+    "region_alone": Field(Number(0, 1),
+        "Share of the steps, from the first, in which a region's prompt sees nothing of the rest "
+        "of the picture. A high share keeps subjects apart, a low one makes them fit together.",
+        metavar="X", usual=REGION_ALONE, keyed=False),
 }, for_all=False)
 
 _LOSS_DETAILS = ("losses_sha256", "loss_every", "loss_mode", "loss_clip", "loss_clip_sha256")
@@ -71,7 +86,8 @@ PRESET = section("Picture", {
 # fmt: on
 
 ROWS: Mapping[str, Field] = {
-    **(PICTURE | SEEDS | MODEL | GUIDANCE | SCHEDULER | SDXL | REFINER | WORDS | LOSSES | MIXTURE),
+    **(PICTURE | SEEDS | MODEL | GUIDANCE | SCHEDULER | SDXL | REFINER | WORDS | REGIONS),
+    **(LOSSES | MIXTURE),
     **(START | MASK | GROWTH | ENLARGE),
 }
 

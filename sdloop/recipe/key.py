@@ -14,6 +14,7 @@ from sdloop.recipe.fields import ROWS
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_regions import regions_of
 from sdloop.schedulers.names import BY_STRENGTH
 
 
@@ -32,6 +33,9 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
     fields = {name: value for name, value in recipe.to_dict().items() if ROWS[name].keyed}
     fields = _without_what_is_off(recipe, fields | _keyed_start(recipe))
     fields |= _keyed_words(recipe) | _keyed_losses(recipe)
+    if regions := regions_of(recipe):
+        named = [[one.prompt, sha256 or one.box, one.weight] for one, sha256 in regions]
+        fields["regions"] = [*named, recipe.region_alone]
     if recipe.mask == ALPHA:
         fields["mask"] = ALPHA
     if added := [_keyed_lora(lora) for lora in recipe.loras if not lora.does_nothing]:
@@ -65,6 +69,7 @@ def _without_what_is_off(recipe: Recipe, fields: Mapping[str, Any]) -> dict[str,
         if fields.get(f"{kind}_scale") == 0:
             off |= {f"{kind}_scale", f"{kind}_layers"}
     prompts = [fields[name] for name in PROMPTS if name in fields]
+    prompts += [one.prompt for one, _ in regions_of(recipe)]
     if all(map(is_plain, [*prompts, *(recipe.mix_prompts or ())])):
         off.add("emphasis")
     return {name: value for name, value in fields.items() if name not in off}

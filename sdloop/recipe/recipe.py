@@ -144,6 +144,10 @@ class Recipe:
     embeddings_sha256: tuple[str, ...] | None = None
     replace_tokens: tuple[str, ...] | None = None
     replace_tokens_sha256: tuple[str, ...] | None = None
+    # regions
+    regions: tuple[str, ...] | None = None
+    regions_sha256: tuple[str, ...] | None = None
+    region_alone: float | None = None
     # losses
     losses: tuple[str, ...] | None = None
     losses_sha256: tuple[str, ...] | None = None

@@ -15,6 +15,7 @@ from sdloop.recipe.resolve_edit import with_edit
 from sdloop.recipe.resolve_enlarge import with_tile
 from sdloop.recipe.resolve_losses import with_losses
 from sdloop.recipe.resolve_refiner import with_refiner
+from sdloop.recipe.resolve_regions import with_regions
 from sdloop.recipe.resolve_scheduler import with_scheduler
 from sdloop.recipe.resolve_size import size_from_image, size_from_noise
 from sdloop.recipe.resolve_usual import with_usual
@@ -49,6 +50,7 @@ def resolve(
     else:
         recipe = size_from_image(recipe, model, picture)
     recipe = with_refiner(with_scheduler(recipe, model), model)
+    recipe = with_regions(recipe, recipe.final_size if picture is None else picture.size)
     recipe = with_learned(recipe, model, find_embedding)
     recipe = with_losses(recipe, lora_hashes.get("loss_clip"))
     _check_model(recipe, model)
@@ -70,13 +72,14 @@ def facts_of(recipe: Recipe, open_image: OpenImage) -> InputFacts | None:
 
 
 def _check_model(recipe: Recipe, model: Defaults) -> None:
-    for name in PROMPTS:
-        if "<lora:" in (getattr(recipe, name) or ""):
+    texts = [(name, getattr(recipe, name) or "") for name in PROMPTS]
+    for name, text in (*texts, *(("regions", region) for region in recipe.regions or ())):
+        if "<lora:" in text:
             # The text encoder would read the tag as text, and no LoRA would be added.
             raise SettingError.of(
                 name,
                 "must not contain <lora:…> here: use loras, or a prompt on the command line, "
-                f"got {getattr(recipe, name)!r}",
+                f"got {text!r}",
             )
     for name in ("width", "height") if recipe.growth is None else ():
         check_multiple(name, getattr(recipe, name), model.size_multiple)

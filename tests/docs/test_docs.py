@@ -55,6 +55,7 @@ CONSOLE = (
     *("sdloop pick out", "sdloop upscale small.png"),
     'sdloop txt2img "a lighthouse" --model stabilityai/stable-diffusion-xl-base-1.0 --unet',
     "sdloop models stabilityai/stable-diffusion-xl-base-1.0 --unet",
+    'sdloop txt2img "a lighthouse" --safety flag',
 )
 SHELL_SYNTAX = re.compile(r"[|;$<>*&]")
 # Pages with a low strength or a late start need more steps than the others.

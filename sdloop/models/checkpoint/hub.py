@@ -28,6 +28,7 @@ from sdloop.models.checkpoint.weight_files import (
     weight_files,
 )
 from sdloop.models.checkpoint.weight_names import (
+    ALL_STEMS,
     BIN,
     SAFE,
     STEMS,
@@ -195,7 +196,7 @@ def part_snapshot(
 def _check_part(part: str, variant: str | None, found: Snapshot) -> None:
     home = "" if (found.folder / "config.json").is_file() else f"{part}/"
     read_json(found.folder, f"{home}config.json")
-    weight_files(found.folder, home, STEMS[part], variant, absent=found.absent)
+    weight_files(found.folder, home, ALL_STEMS[part], variant, absent=found.absent)
 
 
 def _fetch_part(part: str, variant: str | None, repository: Repository) -> None:
@@ -203,5 +204,5 @@ def _fetch_part(part: str, variant: str | None, repository: Repository) -> None:
     if f"{home}config.json" not in repository.names:
         files = single_files(repository, f"--{part}")
         raise ModelError(f"{repository.model} holds no {part} in diffusers' layout{files}")
-    weights = _chosen(repository, home, STEMS[part], variant)
+    weights = _chosen(repository, home, ALL_STEMS[part], variant)
     repository.fetch([*repository.matching((f"{home}*.json",)), *weights])

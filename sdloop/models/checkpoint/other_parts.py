@@ -14,9 +14,9 @@ from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.hub_single import single_file
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.checkpoint.weight_files import Absent, absent_here, weight_files
-from sdloop.models.checkpoint.weight_names import STEMS, variant_of
+from sdloop.models.checkpoint.weight_names import ALL_STEMS, STEMS, variant_of
 
-_KINDS = {"vae": "VAE", "unet": "UNet"}
+_KINDS = {"vae": "VAE", "unet": "UNet", "safety_checker": "safety checker of"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +53,7 @@ def read_part_folder(place: PartPlace) -> tuple[Mapping[str, Any], tuple[Path, .
     """The config and the weight files of a part: in its own folder, or in a model's."""
     home = "" if (place.path / "config.json").exists() else f"{place.part}/"
     config = read_json(place.path, f"{home}config.json")
-    stem = STEMS[place.part]
+    stem = ALL_STEMS[place.part]
     files = weight_files(place.path, home, stem, place.variant, absent=place.absent)
     for file in files:
         read_header(file)

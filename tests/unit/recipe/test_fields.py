@@ -23,7 +23,8 @@ COMMANDS = {"Start": "img2img", "Mask": "inpaint", "Growth": "outpaint", "Mixtur
 COMMANDS |= {"factor": "upscale", "noise_level": "upscale"}
 # A text of settings that have a grammar of their own.
 TEXTS = {"guidance_interval": "0.3..5", "guidance_schedule": "linear:1..9", "losses": "blue=200"}
-TEXTS |= {"embeddings": "frog.safetensors", "replace_tokens": "puppy=cat", "background": "white"}
+TEXTS |= {"embeddings": "frog.safetensors", "regions": "a frog=mask.png"}
+TEXTS |= {"replace_tokens": "puppy=cat", "background": "white"}
 FLAGS = [name for name, row in ROWS.items() if row.flag]
 
 
