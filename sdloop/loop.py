@@ -78,6 +78,7 @@ def denoise(
     prompts = conditioning.over(steps, guided=guided)
     options = step_options(scheduler, eta, generators)
     unet_timesteps = timesteps.to(latents.device, torch.float32)  # as the UNet reads them
+    unet_dtype = unet.dtype  # asked once, because diffusers looks through all modules for it
     with_loss = frozenset() if loss_guidance is None else loss_guidance.iterations(steps, sigmas)
     exact = loss_guidance is not None and loss_guidance.exact
 
@@ -92,7 +93,7 @@ def denoise(
         # Predict the noise; with guidance also for the negative prompt, whose rows come first.
         rows = len(prompt["encoder_hidden_states"]) // len(latents)
         unet_input = conditioning.with_extra_channels(latent_input)
-        unet_input = torch.cat([unet_input] * rows).to(unet.dtype)
+        unet_input = torch.cat([unet_input] * rows).to(unet_dtype)
         if regions is not None:
             unet_input = regions.seen(unet_input, sigma)
         with torch.set_grad_enabled(latents.requires_grad):
