@@ -65,9 +65,9 @@ def denoise(
     are for schedulers that add noise at each step. ``guidance_scale`` is one number, or one per
     iteration: at 1 the UNet runs only on the prompt, otherwise also on the negative prompt, and on
     each prompt if several are combined. ``guide`` combines the two predictions into one:
-    classifier-free guidance, or another of ``guiders``. ``regions`` say where each
-    prompt counts. ``masked`` holds what inpainting keeps of a picture, and ``loss_guidance`` moves
-    the latents to reduce a loss.
+    classifier-free guidance, or another of ``guiders``. ``regions`` say where each prompt counts.
+    ``masked`` holds what inpainting keeps of a picture, and ``loss_guidance`` moves the latents to
+    reduce a loss.
 
     The latents are float32 even in half precision: otherwise rounding errors would add up.
     """
@@ -101,14 +101,12 @@ def denoise(
         noise_pred = noise_pred.to(latents.dtype)
 
         # Combine the predictions for several prompts, and guide the result.
-        if rows > 1:
-            noise_preds = noise_pred.chunk(rows)
-            first, last = rows - conditioning.prompts, rows - conditioning.regions
-            noise_pred = composed(noise_preds[0], noise_preds[first:last], conditioning.weights)
-            if regions is not None:
-                noise_pred = in_regions(noise_pred, noise_preds[last:], regions.shares)
-            if first:  # the one before is the negative prompt's
-                noise_pred = guide(noise_preds[0], noise_pred, scale, Noisy(latent_input, sigma))
+        noise_uncond, noise_texts, noise_regions = conditioning.split(noise_pred)
+        noise_pred = composed(noise_uncond, noise_texts, conditioning.weights)
+        if regions is not None:
+            noise_pred = in_regions(noise_pred, noise_regions, regions.shares)
+        if noise_uncond is not None:
+            noise_pred = guide(noise_uncond, noise_pred, scale, Noisy(latent_input, sigma))
 
         # Predict the clean picture.
         denoised = denoised_latents(scheduler, latents, latent_input, noise_pred, sigma)

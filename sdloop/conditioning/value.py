@@ -133,6 +133,19 @@ class Conditioning:
             inputs["features"] = {n: self._for_each_row(one, guided) for n, one in levels.items()}
         return inputs
 
+    def split(
+        self, noise_pred: Tensor
+    ) -> tuple[Tensor | None, tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The rows of a prediction, (rows, channels, height, width), by what they are for.
+
+        Returns that for the negative prompt (None if it has no rows), those for the prompts, and
+        those for the regions; each (batch, channels, height, width).
+        """
+        pictures = len(self.prompt_embeds) // self.prompts
+        parts = noise_pred.chunk(len(noise_pred) // pictures)
+        first, last = len(parts) - self.prompts, len(parts) - self.regions
+        return parts[0] if first else None, parts[first:last], parts[last:]
+
     def since(self, step: int) -> "Conditioning":
         """The Conditioning for a run that begins at a step of this one."""
         if step == 0:

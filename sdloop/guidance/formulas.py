@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 
-def composed(noise_uncond: Tensor, noise_texts: Sequence[Tensor], weights: Tensor | None) -> Tensor:
+def composed(
+    noise_uncond: Tensor | None, noise_texts: Sequence[Tensor], weights: Tensor | None
+) -> Tensor:
     """Combine the predictions for several prompts, each with its weight.
 
     All are noise predictions of shape (batch, channels, height, width); ``weights`` (prompts,
@@ -27,6 +29,7 @@ def composed(noise_uncond: Tensor, noise_texts: Sequence[Tensor], weights: Tenso
     """
     if weights is None:
         return noise_texts[0]
+    assert noise_uncond is not None, "Conditioning.over adds the negative prompt's rows"
     noise_text = noise_uncond
     for weight, one in zip(weights, noise_texts, strict=True):
         noise_text = noise_text + weight * (one - noise_uncond)
