@@ -7,6 +7,8 @@ from typing import Any
 from sdloop.animation.read import Frames
 from sdloop.errors import SettingError
 from sdloop.images.input.read import InputFacts
+from sdloop.models.checkpoint.embedding import find_embedding
+from sdloop.prompt.learned.facts import FindEmbedding
 from sdloop.recipe.fields_image import GROWTH
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
@@ -22,6 +24,7 @@ def frames_recipe(
     *,
     carry: float,
     lora_hashes: Mapping[str, str],
+    find_embedding: FindEmbedding = find_embedding,
 ) -> Recipe:
     """Resolve ``recipe`` for all of ``frames``; its ``image`` is the name of the animation.
 
@@ -40,7 +43,7 @@ def frames_recipe(
         )
     whole = replace(recipe, image=frames.name, image_sha256=frames.sha256)
     facts = InputFacts(sha256=frames.sha256, size=frames.sizes[0])
-    settled = resolve(whole, model, facts, lora_hashes=lora_hashes)
+    settled = resolve(whole, model, facts, lora_hashes=lora_hashes, find_embedding=find_embedding)
     if carry and settled.factor is not None:
         raise SettingError(
             f"carry must be 0 for enlarged frames, got {carry:g}: with factor {settled.factor:g}, "

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
+from sdloop.models.checkpoint.embedding import find_embedding
 from sdloop.prompt.chunks import bare_ids, chunks_of
 from sdloop.prompt.compose import parts
-from sdloop.prompt.learned.facts import embedding_facts
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.prompt.learned.tokenizer import WordTokenizer
 from sdloop.prompt.schedule import alternatives
@@ -39,9 +39,10 @@ def token_counter() -> "Callable[[Recipe, Checkpoint], int]":
     def tokenizer(checkpoint: "Checkpoint", words: Words) -> Any:
         from sdloop.models.checkpoint.tokenizer import load_tokenizer
 
-        found = checkpoint.tokenizers["tokenizer"], checkpoint.family, checkpoint.max_tokens, words
+        part = checkpoint.first_tokenizer
+        found = checkpoint.tokenizers[part], checkpoint.family, checkpoint.max_tokens, words
         if found not in tokenizers:
-            loaded = load_tokenizer(checkpoint, "tokenizer")
+            loaded = load_tokenizer(checkpoint, part)
             tokenizers[found] = WordTokenizer(loaded, word_counts(*words))
         return tokenizers[found]
 
@@ -68,5 +69,5 @@ def word_counts(embeddings: Sequence[str], replace_tokens: Sequence[str]) -> dic
     """The number of vectors of each learned word; a replaced word has one."""
     learned = [parse_embedding(text) for text in embeddings]
     replaced = [parse_replacement(text) for text in replace_tokens]
-    counts = {str(one.token): embedding_facts(one.file).count for one in learned}
+    counts = {str(one.token): find_embedding(one.file).count for one in learned}
     return counts | {one.word: 1 for one in replaced}

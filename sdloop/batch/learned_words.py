@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from sdloop.batch.settings import Settings
-from sdloop.prompt.learned.facts import embedding_facts
+from sdloop.models.checkpoint.embedding import find_embedding
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.prompt.learned.places import mentions
 from sdloop.recipe.check import PROMPTS
@@ -54,7 +54,7 @@ def _in(fields: Fields, word: str) -> bool:
 
 def _token(embedding: str) -> str:
     asked = parse_embedding(embedding)
-    return embedding_facts(asked.file).token if asked.token is None else asked.token
+    return find_embedding(asked.file).token if asked.token is None else asked.token
 
 
 def _replaced(replacement: str) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sdloop.errors import FileError
+from sdloop.models.checkpoint.embedding import embedding_path
 from sdloop.models.components.load import Components
 from sdloop.prompt.learned.facts import facts_in, read_bytes, tensors_in
 from sdloop.prompt.learned.grammar import Term, Terms, parse_embedding, parse_replacement
@@ -149,8 +150,9 @@ def _sum(terms: Terms, tokenizer: Any, encoder: Any, files: Mapping[str, Tensor]
 
 def _file_vectors(file: str, sha256: str) -> tuple[Tensor, ...]:
     """The file's vectors for each encoder, (positions, width), float32; checks the hash."""
-    data = read_bytes(file)
-    tensors = tensors_in(file, data)
+    path = embedding_path(file)
+    data = read_bytes(path)
+    tensors = tensors_in(path, data)
     facts = facts_in(file, data, {name: tuple(t.shape) for name, t in tensors.items()})
     if facts.sha256 != sha256:
         raise FileError(f"{file!r} has changed since it was hashed: not {sha256[:12]}… any more")

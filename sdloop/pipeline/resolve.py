@@ -6,12 +6,14 @@ Nothing is loaded: errors that can be found early are raised here, before torch 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
+from typing import Any
 
 from sdloop.animation.read import Frames
 from sdloop.animation.settle import frames_recipe
 from sdloop.images.input.mask import input_facts
 from sdloop.images.input.read import InputFacts, InputImage, OpenImage
 from sdloop.models.checkpoint.clip import clip_hashes
+from sdloop.models.checkpoint.embedding import find_embedding
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, check_lora, find_lora
 from sdloop.models.checkpoint.value import Checkpoint, ModelNames
@@ -39,7 +41,8 @@ def resolve_for(
 ) -> Recipe:
     """``recipe`` resolved for a model that is found or loaded; see ``recipe.resolve``."""
     hashes = file_hashes(recipe, find_lora)
-    return resolve(recipe, model, facts_of(recipe, open_image), lora_hashes=hashes)
+    facts = facts_of(recipe, open_image)
+    return resolve(recipe, model, facts, lora_hashes=hashes, find_embedding=find_embedding)
 
 
 def file_hashes(
@@ -66,6 +69,7 @@ class Resolver:
     ) -> None:
         self._may_fetch = may_fetch
         self._find_lora: FindLora = cache(partial(find_lora, may_fetch=may_fetch))
+        self._find_embedding = cache(partial(find_embedding, may_fetch=may_fetch))
         self._checkpoints: dict[ModelNames, Checkpoint] = {}
         self._known_words: set[tuple[ModelNames, tuple[str, ...]]] = set()
         told: set[str] = set()
@@ -104,7 +108,7 @@ class Resolver:
         """Raises what ``recipe.resolve`` raises, and errors for missing files or models."""
         picture, checkpoint = self.picture(recipe), self.checkpoint(recipe)
         loras = self._loras(recipe, checkpoint)
-        resolved = resolve(recipe, checkpoint, picture, lora_hashes=self._hashes(recipe))
+        resolved = resolve(recipe, checkpoint, picture, **self._files(recipe))
         self._check_words(resolved, checkpoint)
         return Resolved(recipe=resolved, picture=picture, checkpoint=checkpoint, loras=loras)
 
@@ -112,12 +116,14 @@ class Resolver:
         """The same for an animation, whose frames share one Recipe; see ``frames_recipe``."""
         checkpoint = self.checkpoint(recipe)
         loras = self._loras(recipe, checkpoint)
-        hashes = self._hashes(recipe)
-        resolved = frames_recipe(checkpoint, frames, recipe, carry=carry, lora_hashes=hashes)
+        files = self._files(recipe)
+        resolved = frames_recipe(checkpoint, frames, recipe, carry=carry, **files)
         return Resolved(recipe=resolved, picture=None, checkpoint=checkpoint, loras=loras)
 
-    def _hashes(self, recipe: Recipe) -> dict[str, str]:
-        return file_hashes(recipe, self._find_lora, may_fetch=self._may_fetch)
+    def _files(self, recipe: Recipe) -> dict[str, Any]:
+        """What ``resolve`` needs to know of the files that a Recipe names."""
+        hashes = file_hashes(recipe, self._find_lora, may_fetch=self._may_fetch)
+        return {"lora_hashes": hashes, "find_embedding": self._find_embedding}
 
     def _loras(self, recipe: Recipe, checkpoint: Checkpoint) -> tuple[LoraFile, ...]:
         """The Recipe's LoRA files; raises an error for one that does not fit the model."""

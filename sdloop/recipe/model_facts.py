@@ -23,7 +23,7 @@ class Defaults(Protocol):
 
     @property
     def usual_fields(self) -> Mapping[str, Any]:
-        """What else a model for a few steps needs: scheduler, timestep_spacing, eta."""
+        """What else a model for a few steps needs: scheduler, timestep_spacing, timesteps."""
 
     @property
     def embeds_guidance(self) -> bool:
@@ -68,6 +68,10 @@ class Defaults(Protocol):
     @property
     def refines(self) -> bool:
         """Whether a refiner finishes its pictures."""
+
+    @property
+    def scores(self) -> bool:
+        """Whether it is SDXL's refiner, which is conditioned on an aesthetic score."""
 
     @property
     def text_layers(self) -> int:

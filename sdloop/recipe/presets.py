@@ -6,6 +6,7 @@ preset's name. A guidance scale of 1 is what the models' cards write as ``guidan
 without guidance.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,18 @@ PRESETS: Mapping[str, Preset] = {
     ),
 }
 
+# Of Hyper-SD there is also a UNet for one step, alone in a file or in a whole model. Unlike the
+# LoRA of ``hyper:1``, its card runs it with LCM's scheduler from timestep 800.
+HYPER_UNET: Fields = {
+    "steps": 1,
+    "scheduler": "lcm",
+    "guidance_scale": 1.0,
+    "timesteps": (800,),
+}
+_HYPER_UNET_NAME = re.compile(
+    r"(?:^|[/\\])hyper-sdxl-1step-unet(?:-comfyui)?(?:\.fp16)?(?:\.safetensors)?$", re.IGNORECASE
+)
+
 # A preset takes the place of these in a lower source: what it sets, and what would contradict it.
 PRESET_FIELDS = (
     *("steps", "guidance_scale", "scheduler", "timestep_spacing", "eta"),
@@ -115,6 +128,9 @@ def from_preset(text: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
     Left out are those that are given, and those that have no effect with what is given: guidance
     with a guidance schedule, steps with listed steps, what another scheduler does not know.
+
+    >>> from_preset("hyper:1", {"unet": "ByteDance/Hyper-SD/Hyper-SDXL-1step-Unet.safetensors"})
+    {'steps': 1, 'scheduler': 'lcm', 'guidance_scale': 1.0, 'timesteps': (800,)}
     """
     taken = {name for name in given if given[name] is not None}
     if is_spaced_otherwise(given):
@@ -125,11 +141,41 @@ def from_preset(text: str, given: Mapping[str, Any]) -> dict[str, Any]:
         taken.add("guidance_scale")
     if "scheduler" in taken:
         knows = SCHEDULERS[parse_scheduler(given["scheduler"])[0]].knows
-        taken |= {name for name in ("timestep_spacing", "eta") if not is_known(name, knows)}
-    fields = {name: v for name, v in preset_fields(text).items() if name not in taken}
+        own = ("timestep_spacing", "eta", "timesteps")
+        taken |= {name for name in own if not is_known(name, knows)}
+    if not may_list_timesteps(given):
+        taken.add("timesteps")
+    fields = {name: v for name, v in _fields_for(text, given).items() if name not in taken}
     if "steps" in fields:
         fields["steps"] = enough_steps(fields["steps"], given)
     return fields
+
+
+def _fields_for(text: str, given: Mapping[str, Any]) -> Fields:
+    unet = given.get("unet") or given.get("model") or ""
+    if parse_preset(text) == ("hyper", 1) and is_hyper_unet(unet):
+        return HYPER_UNET
+    return preset_fields(text)
+
+
+def is_hyper_unet(name: str) -> bool:
+    """Whether a file has the name of Hyper-SD's UNet for one step, as it was published.
+
+    >>> is_hyper_unet("models/Hyper-SDXL-1step-Unet-Comfyui.fp16.safetensors")
+    True
+    >>> is_hyper_unet("Hyper-SDXL-1step-lora.safetensors")
+    False
+    """
+    return _HYPER_UNET_NAME.search(name) is not None
+
+
+def may_list_timesteps(given: Mapping[str, Any]) -> bool:
+    """Whether the ``given`` settings leave room for a listed first timestep: one step, from noise.
+
+    Any other number of steps, or a picture to start from, has the scheduler's own timesteps.
+    """
+    others = ("timesteps", "sigmas_list", "sigmas", "timestep_spacing", "image", "hires")
+    return given.get("steps") in (None, 1) and all(given.get(name) is None for name in others)
 
 
 def is_spaced_otherwise(given: Mapping[str, Any]) -> bool:

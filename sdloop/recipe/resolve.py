@@ -7,6 +7,7 @@ from types import MappingProxyType
 from sdloop.errors import FileError, SettingError
 from sdloop.images.input.mask import input_facts
 from sdloop.images.input.read import InputFacts, OpenImage
+from sdloop.prompt.learned.facts import FindEmbedding, embedding_facts
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
@@ -28,11 +29,13 @@ def resolve(
     picture: InputFacts | None = None,
     *,
     lora_hashes: Mapping[str, str] = MappingProxyType({}),
+    find_embedding: FindEmbedding = embedding_facts,
 ) -> Recipe:
     """``recipe`` with the defaults of the model and the picture filled in, checked against both.
 
     ``picture`` are the facts of ``recipe.image``, if there is one. ``lora_hashes`` has the sha256
     of each name in ``recipe.loras``, and of "loss_clip" (see ``checkpoint.clip_hashes``).
+    ``find_embedding`` reads the facts of an embedding, by default of a file on disk.
 
     Raises ``SettingError`` for a size that is not a multiple of the VAE's factor (with the nearest
     valid sizes), for settings that the model does not support, and for a strength with which no
@@ -46,7 +49,8 @@ def resolve(
     else:
         recipe = size_from_image(recipe, model, picture)
     recipe = with_refiner(with_scheduler(recipe, model), model)
-    recipe = with_losses(with_learned(recipe, model), lora_hashes.get("loss_clip"))
+    recipe = with_learned(recipe, model, find_embedding)
+    recipe = with_losses(recipe, lora_hashes.get("loss_clip"))
     _check_model(recipe, model)
     return _with_lora_hashes(with_tile(recipe, model), lora_hashes)
 

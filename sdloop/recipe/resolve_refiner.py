@@ -1,4 +1,7 @@
-"""Resolve the refiner: where it takes over, and the settings that only it has."""
+"""Resolve the refiner: where it takes over, and the settings that only it has.
+
+SDXL's refiner may also be the model itself: it then has its aesthetic scores, and no second stage.
+"""
 
 import dataclasses
 
@@ -8,17 +11,19 @@ from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.names import SCHEDULERS
 
-FIELDS = ("refiner_start", "aesthetic_score", "negative_aesthetic_score")
+_SCORES = ("aesthetic_score", "negative_aesthetic_score")
 
 
 def with_refiner(recipe: Recipe, model: Defaults) -> Recipe:
     """``recipe`` with its default refiner_start, if the model has a refiner.
 
-    Raises ``SettingError`` for these settings without a refiner, and for a scheduler whose steps
-    cannot be divided between two models.
+    Raises ``SettingError`` for these settings without a refiner, for what the refiner is not told,
+    and for a scheduler whose steps cannot be divided between two models.
     """
+    if model.scores and recipe.target_size is not None:
+        raise SettingError.of("target_size", f"is no input of {recipe.model}, an SDXL refiner")
     if not model.refines:
-        for name in ("refiner", *FIELDS):
+        for name in ("refiner", "refiner_start", *(() if model.scores else _SCORES)):
             value = getattr(recipe, name)
             if value is not None:
                 what = "components with it" if name == "refiner" else "a refiner (--refiner MODEL)"

@@ -6,7 +6,7 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.recipe.limits import USUAL_STEPS
 from sdloop.recipe.model_facts import Defaults
-from sdloop.recipe.presets import enough_steps, is_spaced_otherwise
+from sdloop.recipe.presets import enough_steps, is_spaced_otherwise, may_list_timesteps
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.names import BY_STRENGTH, name_of
 
@@ -32,7 +32,10 @@ def _usual_fields(recipe: Recipe, model: Defaults) -> dict[str, Any]:
         usual["timestep_spacing"] = BY_STRENGTH
     if is_spaced_otherwise(recipe.to_dict()):
         usual.pop("timestep_spacing", None)
-    fields = {name: usual.get(name) for name in ("scheduler", "timestep_spacing", "eta")}
+    if not may_list_timesteps(recipe.to_dict()):
+        usual.pop("timesteps", None)
+    chosen = ("scheduler", "timestep_spacing", "eta", "timesteps")
+    fields = {name: usual.get(name) for name in chosen}
     return {name: value for name, value in fields.items() if value and not getattr(recipe, name)}
 
 

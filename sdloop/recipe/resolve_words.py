@@ -3,7 +3,7 @@
 import dataclasses
 
 from sdloop.errors import FileError, SettingError
-from sdloop.prompt.learned.facts import EmbeddingFacts, embedding_facts, family_of
+from sdloop.prompt.learned.facts import EmbeddingFacts, FindEmbedding, family_of
 from sdloop.prompt.learned.grammar import Embedding, Replacement, parse_embedding, parse_replacement
 from sdloop.prompt.learned.places import MARKS, mentions
 from sdloop.recipe.check import PROMPTS
@@ -11,27 +11,32 @@ from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 
 
-def with_learned(recipe: Recipe, model: Defaults) -> Recipe:
+def with_learned(recipe: Recipe, model: Defaults, find: FindEmbedding) -> Recipe:
     """``recipe`` with the tokens that its files name, and with the files' hashes.
+
+    ``find`` reads the facts of a file.
 
     Raises ``FileError`` for a file without an embedding, or one that is not the file that the
     Recipe was made with. Raises ``SettingError`` for an embedding of another model family, for two
     with the same token, and for a word that is in no prompt.
     """
     if recipe.embeddings is not None:
-        recipe = _with_embeddings(recipe, model, [parse_embedding(e) for e in recipe.embeddings])
+        asked = [parse_embedding(text) for text in recipe.embeddings]
+        facts = [_suiting("embeddings", find(one.file), recipe, model) for one in asked]
+        recipe = _with_embeddings(recipe, asked, facts)
     elif recipe.embeddings_sha256 is not None:
         raise SettingError.of("embeddings_sha256", "needs embeddings, but none are given")
     if recipe.replace_tokens is not None:
-        texts = recipe.replace_tokens
-        recipe = _with_replacements(recipe, model, [parse_replacement(text) for text in texts])
+        wanted = [parse_replacement(text) for text in recipe.replace_tokens]
+        files = [find(file) for one in wanted for file in one.files]
+        facts = [_suiting("replace_tokens", fact, recipe, model) for fact in files]
+        recipe = _with_replacements(recipe, wanted, facts)
     elif recipe.replace_tokens_sha256 is not None:
         raise SettingError.of("replace_tokens_sha256", "needs replace_tokens, but none are given")
     return recipe
 
 
-def _with_embeddings(recipe: Recipe, model: Defaults, asked: list[Embedding]) -> Recipe:
-    facts = [_suiting("embeddings", one.file, recipe, model) for one in asked]
+def _with_embeddings(recipe: Recipe, asked: list[Embedding], facts: list[EmbeddingFacts]) -> Recipe:
     named = tuple(
         Embedding(file=one.file, token=fact.token if one.token is None else one.token)
         for one, fact in zip(asked, facts, strict=True)
@@ -43,8 +48,9 @@ def _with_embeddings(recipe: Recipe, model: Defaults, asked: list[Embedding]) ->
     )
 
 
-def _with_replacements(recipe: Recipe, model: Defaults, asked: list[Replacement]) -> Recipe:
-    facts = [_suiting("replace_tokens", file, recipe, model) for one in asked for file in one.files]
+def _with_replacements(
+    recipe: Recipe, asked: list[Replacement], facts: list[EmbeddingFacts]
+) -> Recipe:
     for fact in facts:
         if fact.count > 1:
             raise SettingError.of(
@@ -58,11 +64,11 @@ def _with_replacements(recipe: Recipe, model: Defaults, asked: list[Replacement]
     return dataclasses.replace(recipe, replace_tokens_sha256=hashes if hashes else None)
 
 
-def _suiting(field: str, file: str, recipe: Recipe, model: Defaults) -> EmbeddingFacts:
-    facts = embedding_facts(file)
-    if facts.widths != model.text_widths:
+def _suiting(field: str, facts: EmbeddingFacts, recipe: Recipe, model: Defaults) -> EmbeddingFacts:
+    # SDXL's refiner has only the last of SDXL's encoders.
+    if facts.widths[-len(model.text_widths) :] != model.text_widths:
         raise SettingError(
-            f"{field}: {file!r} is for {family_of(facts.widths)}, with vectors of width "
+            f"{field}: {facts.file!r} is for {family_of(facts.widths)}, with vectors of width "
             f"{_listed(facts.widths)}; {recipe.model} needs width {_listed(model.text_widths)}",
             field=field,
         )

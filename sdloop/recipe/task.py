@@ -1,4 +1,4 @@
-"""Check that a Recipe suits an inpainting model or an upscaler."""
+"""Check that a Recipe suits an inpainting model, an upscaler or SDXL's refiner."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -18,7 +18,16 @@ HIRES_FIELDS = (*START_FIELDS, "enlarge")
 
 
 def check_task(recipe: Recipe, model: Defaults) -> None:
-    """Raise ``SettingError`` if ``recipe`` does not suit an inpainting model or an upscaler."""
+    """Raise ``SettingError`` if ``recipe`` does not suit the kind of the model.
+
+    That is an inpainting model, an upscaler or SDXL's refiner; other models take any Recipe.
+    """
+    if model.scores and recipe.image is None:
+        raise SettingError.of(
+            "image",
+            f"must be given for {recipe.model}, an SDXL refiner, which only finishes pictures: use "
+            "`sdloop img2img`, or --refiner beside another --model",
+        )
     if model.paints and recipe.mask is None and recipe.growth is None:
         raise SettingError.of(
             "mask",

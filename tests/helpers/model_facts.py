@@ -15,10 +15,12 @@ class Model:
     max_noise_level: int | None = None
     reads_twice: bool = False
     refines: bool = False
+    scores: bool = False
     sees_depth: bool = False
     estimates_depth: bool = False
     edits: bool = False
     guidance_scale: float = 7.5
+    upscale_strength: float = 0.35
     steps: int = 25
     embeds_guidance: bool = False
     usual_fields: dict[str, Any] = dataclasses.field(default_factory=dict)

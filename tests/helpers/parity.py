@@ -89,7 +89,7 @@ def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
             )
         )
     which = (recipe.image is not None) + (recipe.mask is not None)
-    if components.scores:
+    if components.scores:  # SDXL's refiner, which has the second text encoder alone
         modules |= {"text_encoder": None, "tokenizer": None}
         kind = (StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline)[which > 1]
         pipe = kind(
@@ -170,13 +170,15 @@ def reference(
         options |= {"image": [image] * len(seeds), "mask_image": [mask] * len(seeds)}
     if image is None or mask is not None:
         options |= {"width": recipe.width, "height": recipe.height}
-    if image is None or components.text_encoder_2 is not None:  # the one pipeline without it
+    if image is None or components.takes_sizes:  # the one pipeline without it
         options["guidance_rescale"] = recipe.guidance_rescale
-    if components.text_encoder_2 is not None:
+    if components.takes_sizes:
         sizes = {"original_size": recipe.original_size, "target_size": recipe.target_size}
         options |= {name: size and size[::-1] for name, size in sizes.items()}
         options["crops_coords_top_left"] = recipe.crop_top_left or (0, 0)
         options |= {"prompt_2": recipe.prompt_2, "negative_prompt_2": recipe.negative_prompt_2}
+    if components.scores:
+        options |= _scores(recipe)
     if components.refiner is not None:
         latents = pipe(**options, denoising_end=recipe.refiner_start).images
         as_image = replace(recipe, image=recipe.image or "the latents")
@@ -189,11 +191,15 @@ def reference(
 def _for_refiner(options: dict[str, Any], recipe: Recipe, latents: Tensor) -> dict[str, Any]:
     """The options of the second call; the generators are those of the first and go on drawing."""
     options = options | {"image": latents, "denoising_start": recipe.refiner_start}
-    scores = ("aesthetic_score", "negative_aesthetic_score")
-    options |= {n: getattr(recipe, n) for n in scores if getattr(recipe, n) is not None}
+    options |= _scores(recipe)
     if recipe.mask is None:
         options = {n: value for n, value in options.items() if n not in ("width", "height")}
     return options
+
+
+def _scores(recipe: Recipe) -> dict[str, float]:
+    scores = ("aesthetic_score", "negative_aesthetic_score")
+    return {n: getattr(recipe, n) for n in scores if getattr(recipe, n) is not None}
 
 
 def _enlarged(

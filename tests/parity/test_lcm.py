@@ -56,6 +56,15 @@ def made(components: Components, *recipes: Recipe) -> list[torch.Tensor]:
     return [picture.latents for picture in pictures]
 
 
+def test_one_step_from_a_listed_timestep() -> None:
+    """As the card of Hyper-SD's UNet for one step calls the pipeline."""
+    wanted = recipe(scheduler="lcm", timesteps=(800,), steps=1, guidance_scale=1.0)
+    expected, _ = reference(tiny_sdxl(), wanted, [7], pixels=False)
+    assert torch.equal(made(tiny_sdxl(), wanted)[0], expected)
+    usual = replace(wanted, timesteps=None)
+    assert not torch.equal(made(tiny_sdxl(), usual)[0], expected)
+
+
 def theirs(kind: Any, wanted: Recipe, **options: Any) -> torch.Tensor:
     components = lcm("sd1")
     pipe = kind(

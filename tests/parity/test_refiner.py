@@ -128,6 +128,31 @@ def test_another_model_of_sdxl_as_refiner() -> None:
     assert_equal(replace(tiny_sdxl(), refiner=tiny_sdxl(seed=4)), recipe())
 
 
+# The refiner alone, on a picture: diffusers' pipelines of a refiner without a first stage.
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"negative_prompt": "a dog"},
+        {"scheduler": "euler-a", "guidance_rescale": 0.7, "clip_skip": 2},
+        {"scheduler": "ddim", "aesthetic_score": 9.0, "negative_aesthetic_score": 1.0},
+        {"scheduler": "heun", "original_size": (64, 40), "crop_top_left": (2, 4)},
+        {"guidance_scale": 1.0, "strength": 0.3},
+        {"mask": "disc", "no_keep": True},
+        {"mask": "disc", "no_keep": True, "strength": 1.0, "scheduler": "euler-a"},
+    ],
+)
+def test_the_refiner_alone(settings: dict[str, Any]) -> None:
+    usual = {"image": "sketch", "strength": 0.6, "refiner_start": None}
+    assert_equal(tiny_refiner(seed=3), recipe(**(usual | settings)))
+
+
+def test_the_refiner_alone_with_several_pictures() -> None:
+    wanted = recipe(image="sketch", strength=0.6, refiner_start=None)
+    assert_equal(tiny_refiner(seed=3), wanted, seeds=(7, 8))
+
+
 # What no pipeline of diffusers does.
 
 

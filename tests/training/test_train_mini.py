@@ -306,6 +306,13 @@ def test_muon_moves_each_matrix_by_the_same_length_and_leaves_the_rest_to_adamw(
     assert all(step.abs().max().item() == pytest.approx(0.01, rel=0.1) for step in steps[1:])
 
 
+def test_muon_computes_in_float32_on_a_cpu() -> None:
+    matrix = torch.randn(16, 24, generator=torch.Generator().manual_seed(0))
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    values = left.mT @ muon.orthogonal(matrix) @ right.mT
+    torch.testing.assert_close(values, values.diag().diag(), rtol=0, atol=1e-4)  # bf16: 1e-2
+
+
 @pytest.fixture(scope="module")
 def small_vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A VAE of 16 pixels and factor 4 whose latents are those of the tests' larger one."""

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from sdloop.batch.loras import with_loras, without_other_tags
@@ -30,6 +31,7 @@ def show_tokens(
     strict: bool,
 ) -> None:
     """Print the tokens of each encoded text; ``named`` names the model."""
+    from sdloop.models.checkpoint.embedding import find_embedding
     from sdloop.models.checkpoint.find import find_checkpoint
 
     flags = {name: value for name, value in (given | named).items() if value is not None}
@@ -45,7 +47,9 @@ def show_tokens(
     checkpoint = find_checkpoint(
         recipe.model, revision=recipe.revision, variant=recipe.variant, may_fetch=False
     )
-    seen = list(encoded_texts(resolve(recipe, checkpoint), checkpoint))
+    find = partial(find_embedding, may_fetch=False)
+    resolved = resolve(recipe, checkpoint, find_embedding=find)
+    seen = list(encoded_texts(resolved, checkpoint))
     for one in seen:
         emit(json.dumps(dataclasses.asdict(one)) if json_lines else "\n".join(_lines(one, seen)))
     if strict:

@@ -91,4 +91,6 @@ def _listed(fields: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_short, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from sdloop.errors import ModelError, SettingError
 from sdloop.spelling import existing, is_there
 
-# Files that hold a whole model, a VAE or a LoRA.
+# Files that hold a whole model, a VAE, a LoRA or an embedding.
 ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 _MODELS = (".safetensors", ".ckpt")
 
@@ -53,13 +53,20 @@ def address_of(name: str, *, endings: tuple[str, ...] = _MODELS) -> Address:
     >>> address_of("https://huggingface.co/org/tiny/blob/v2/tiny.safetensors")
     HubAddress(model='org/tiny', file='tiny.safetensors', revision='v2')
     """
-    if re.match(r"https?://", name, re.IGNORECASE):
-        return _web_address(name, endings)
-    file = _file_on_hub(name, endings)
-    if file is not None:
-        return file
+    remote = remote_address(name, endings=endings)
+    if remote is not None:
+        return remote
     path = local_path(name)
     return HubAddress(model=name) if path is None else path
+
+
+def remote_address(
+    name: str, *, endings: tuple[str, ...] = _MODELS
+) -> HubAddress | CivitaiAddress | None:
+    """A web address, or a file in a repository; None for a path or a whole repository."""
+    if re.match(r"https?://", name, re.IGNORECASE):
+        return _web_address(name, endings)
+    return _file_on_hub(name, endings)
 
 
 def local_path(model: str) -> Path | None:

@@ -21,6 +21,8 @@ from sdloop.recipe.limits import USUAL_STEPS
 from sdloop.recipe.strength import UPSCALE_STRENGTH
 from sdloop.rules import check_number, check_text
 
+_USUAL_GUIDANCE = {"sdxl": 5.0, "refiner": 5.0, "upscaler": 9.0}  # of diffusers' pipelines
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Advice:
@@ -65,7 +67,7 @@ def read_advice(
             guidance_scale=fields["guidance_scale"], steps=fields["steps"], few_steps=few_steps
         )
     if own is None:
-        return Advice(guidance_scale={"sdxl": 5.0, "upscaler": 9.0}.get(family, 7.5))
+        return Advice(guidance_scale=_USUAL_GUIDANCE.get(family, 7.5))
     try:
         return _checked(own)
     except SettingError as error:

@@ -59,8 +59,8 @@ def _fetch(address: CivitaiAddress, announced: Announced, watch: Watch) -> None:
     with WeakFileLock(lock):
         if not (home / announced.name).exists():
             what = f"{announced.name} of Civitai"
-            file, sha256 = home / announced.name, announced.sha256
-            receive(ask, file, watch, size=None, sha256=sha256, what=what)
+            file = home / announced.name
+            receive(ask, file, watch, size=None, digest=announced.sha256, what=what)
 
 
 def held_files() -> Iterator[tuple[str, Path]]:

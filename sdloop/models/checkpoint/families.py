@@ -1,9 +1,8 @@
 """Detect a model's family from its configs; never from a flag.
 
-sdloop runs Stable Diffusion 1, 2 and XL, their inpainting models, SDXL's refiner as the second
-stage of SDXL, and the x4 upscaler. Any
-other model is refused with a message that says what it is, because "size mismatch for
-conv_in.weight" helps nobody.
+sdloop runs Stable Diffusion 1, 2 and XL, their inpainting models, SDXL's refiner, and the x4
+upscaler. Any other model is refused with a message that says what it is, because "size mismatch
+for conv_in.weight" helps nobody.
 """
 
 from collections.abc import Mapping
@@ -50,10 +49,10 @@ def class_name(config: Mapping[str, Any]) -> str | None:
     return None if kind is None else str(kind)
 
 
-def check_index(source: str, index: Mapping[str, Any], *, refines: bool = False) -> tuple[str, ...]:
+def check_index(source: str, index: Mapping[str, Any]) -> tuple[str, ...]:
     """The parts in ``model_index.json`` that are loaded; raises ``ModelError`` for others.
 
-    An SDXL refiner, which has the second text encoder alone, is accepted only as such.
+    An SDXL refiner has the second text encoder alone.
     """
     pipeline = class_name(index) or "a pipeline without a name"
     parts = {
@@ -71,8 +70,11 @@ def check_index(source: str, index: Mapping[str, Any], *, refines: bool = False)
             raise ModelError(f"{source} is a {pipeline} whose {name} is a {kind}: {SUPPORTED}")
     needed = ["unet", "vae", "text_encoder", "tokenizer"]
     alone = "text_encoder_2" in parts and "text_encoder" not in parts
-    if not refines and (alone or index.get("requires_aesthetics_score")):
-        raise ModelError(refiner_text(source))
+    if index.get("requires_aesthetics_score") and not alone:
+        raise ModelError(
+            f"{source} is a {pipeline} that needs an aesthetic score, and is not SDXL's refiner: "
+            f"{SUPPORTED}"
+        )
     if alone:
         needed = ["unet", "vae", "text_encoder_2", "tokenizer_2"]
     elif "text_encoder_2" in parts or "tokenizer_2" in parts:
@@ -85,14 +87,6 @@ def check_index(source: str, index: Mapping[str, Any], *, refines: bool = False)
         if name not in parts:
             raise ModelError(f"{source} is a {pipeline} without {name}: {SUPPORTED}")
     return tuple(needed)
-
-
-def refiner_text(source: str) -> str:
-    """The error for a refiner that is used as a model."""
-    return (
-        f"{source} is an SDXL refiner, which only finishes the pictures of an SDXL model: use it "
-        "with --refiner, beside --model"
-    )
 
 
 def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> str:

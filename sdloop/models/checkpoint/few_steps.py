@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdloop.models.checkpoint.families import class_name
-from sdloop.recipe.presets import PRESETS, preset_fields
+from sdloop.recipe.presets import HYPER_UNET, PRESETS, is_hyper_unet, preset_fields
 
 Config = Mapping[str, Any]
 _TRAINED_AT = 64  # latents: 512 pixels
@@ -44,7 +44,8 @@ def few_steps_of(
     single file has the tensor names of SDXL's code.
 
     - LCM: the UNet has ``time_cond_proj_dim``, or the scheduler is LCM's; nothing else has either.
-    - SD-Turbo, SDXL-Turbo and SDXL-Lightning: the published names, if the family fits.
+    - SD-Turbo, SDXL-Turbo, SDXL-Lightning and the UNet of Hyper-SD for one step: the published
+      names, if the family fits.
     - SD-Turbo: an SD 2 model of 512 pixels that predicts noise, with an Euler scheduler and
       trailing timesteps. SD 2 fine-tunes with trailing timesteps predict v (zero terminal SNR).
     - SD-Turbo in a single file: SD 2 that predicts noise, with the tensor names of SDXL's code.
@@ -131,6 +132,8 @@ def _by_name(name: str, family: str) -> FewSteps | None:
     if lightning and family == "sdxl":
         fields = dict(preset_fields(f"lightning:{lightning[1]}"))
         return FewSteps(kind="SDXL-Lightning", why=why, fields=fields)
+    if is_hyper_unet(name) and family == "sdxl":
+        return FewSteps(kind="Hyper-SD's UNet for one step", why=why, fields=HYPER_UNET)
     return None
 
 

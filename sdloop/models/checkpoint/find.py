@@ -12,13 +12,12 @@ from sdloop.models.checkpoint import hub
 from sdloop.models.checkpoint.addresses import Address, CivitaiAddress, HubAddress, address_of
 from sdloop.models.checkpoint.advice import read_advice
 from sdloop.models.checkpoint.civitai import civitai_file
-from sdloop.models.checkpoint.families import family_of_configs, max_noise_level, refiner_text
+from sdloop.models.checkpoint.families import family_of_configs, max_noise_level
 from sdloop.models.checkpoint.few_steps import few_steps_of, predicts_clean
 from sdloop.models.checkpoint.folder import read_configs, tokenizer_folders
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.hub_single import single_file
 from sdloop.models.checkpoint.ldm import (
-    REFINER,
     TITLE,
     is_named_as_sdxl,
     layout_of_file,
@@ -78,7 +77,8 @@ def find_checkpoint(
     if "vae" not in found.weights:
         raise ModelError(f"{model} holds no VAE: give one with --vae")
     if refiner is not None:
-        second = _found_refiner(refiner, variant, may_fetch=may_fetch)
+        second = _found(refiner, address_of(refiner), None, variant, may_fetch=may_fetch)
+        tell_variants(second, variant)
         found = dataclasses.replace(found, refiner=checked_refiner(found, second))
     return found
 
@@ -98,32 +98,24 @@ def _found(
     layout: Path | None = None,
     *,
     may_fetch: bool,
-    refines: bool = False,
 ) -> Checkpoint:
-    """The model as it is; ``refines``: whether it may be an SDXL refiner."""
     if isinstance(place, HubAddress):
         at = _one_revision(name, place, revision)
         if place.file is None:
-            snap = hub.snapshot(place.model, at, variant, may_fetch=may_fetch, refines=refines)
+            snap = hub.snapshot(place.model, at, variant, may_fetch=may_fetch)
             folder = snap.folder
-            found = read_folder(name, folder, variant, snap.absent, refines=refines)
+            found = read_folder(name, folder, variant, snap.absent)
         else:
             path = single_file(place.model, at, place.file, may_fetch=may_fetch)
             folder = path.parents[place.file.count("/")]
-            found = read_file(name, path, layout, refines=refines)
+            found = read_file(name, path, layout)
         return dataclasses.replace(found, revision=folder.name, asked_revision=revision)
     if revision is not None:
         raise SettingError(f"revision is only for hub models, which {name} is not: {revision!r}")
     path = place if isinstance(place, Path) else civitai_file(place, may_fetch=may_fetch)
     if path.is_dir():
-        return read_folder(name, path, variant, refines=refines)
-    return read_file(name, path, layout, refines=refines)
-
-
-def _found_refiner(name: str, variant: str | None, *, may_fetch: bool) -> Checkpoint:
-    found = _found(name, address_of(name), None, variant, may_fetch=may_fetch, refines=True)
-    tell_variants(found, variant)
-    return found
+        return read_folder(name, path, variant)
+    return read_file(name, path, layout)
 
 
 def _one_revision(name: str, place: HubAddress, revision: str | None) -> str | None:
@@ -139,11 +131,9 @@ def read_folder(
     folder: Path,
     variant: str | None,
     absent: Absent = absent_here,
-    *,
-    refines: bool = False,
 ) -> Checkpoint:
     """The model in a folder; raises ``Incomplete`` if files of the ``variant`` are missing."""
-    configs, index = read_configs(name, folder, refines=refines)
+    configs, index = read_configs(name, folder)
     family = family_of_configs(name, configs)
     xl = "text_encoder_2" in configs
     told = (index.get("_name_or_path"), configs["unet"].get("_name_or_path"))
@@ -164,19 +154,15 @@ def read_folder(
     )
 
 
-def read_file(
-    name: str, path: Path, layout: Path | None = None, *, refines: bool = False
-) -> Checkpoint:
+def read_file(name: str, path: Path, layout: Path | None = None) -> Checkpoint:
     """The model in a single file; it may lack a VAE."""
     if path.suffix.lower() not in _ENDINGS:
         raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
     header = read_header(path)
     known = layout_of_file(header)
-    if known == REFINER and not refines:
-        raise ModelError(refiner_text(str(path)))
     told = unet_facts(header) if layout is None else {}
     layout = LAYOUTS / known if layout is None else layout
-    configs, index = read_configs(name, layout, unet=told, refines=refines)
+    configs, index = read_configs(name, layout, unet=told)
     family = family_of_configs(name, configs)
     parts = [part for part in STEMS if part in configs]
     there = parts_of_file(header)

@@ -61,19 +61,18 @@ def read_json(folder: Path, relative: str) -> dict[str, Any]:
 
 
 def read_configs(
-    name: str, folder: Path, *, unet: Mapping[str, Any] = _AS_READ, refines: bool = False
+    name: str, folder: Path, *, unet: Mapping[str, Any] = _AS_READ
 ) -> tuple[Configs, Mapping[str, Any]]:
     """The configs of the parts by name, and the index; ``name`` is for messages.
 
-    ``unet`` has values that replace those in the UNet's config. ``refines``: whether the model may
-    be an SDXL refiner.
+    ``unet`` has values that replace those in the UNet's config.
 
     Raises ``ModelError`` for a model of an unsupported family, before its weights are checked.
     """
     if not (folder / "model_index.json").exists():
         _explain_no_index(name, folder)
     index = read_json(folder, "model_index.json")
-    parts = check_index(name, index, refines=refines)
+    parts = check_index(name, index)
     configs: dict[str, Mapping[str, Any]] = {
         part: read_json(folder, f"{part}/config.json") for part in parts if part in STEMS
     }

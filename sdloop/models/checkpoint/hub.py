@@ -111,39 +111,33 @@ def _missing(need: Need, found: Snapshot) -> str | None:
 
 
 def snapshot(
-    model: str,
-    revision: str | None,
-    variant: str | None,
-    *,
-    may_fetch: bool = True,
-    refines: bool = False,
+    model: str, revision: str | None, variant: str | None, *, may_fetch: bool = True
 ) -> Snapshot:
     """The snapshot of a hub model with all files that ``variant`` needs.
 
-    A model that sdloop cannot run is refused before its weights are downloaded. ``refines``:
-    whether it may be an SDXL refiner.
+    A model that sdloop cannot run is refused before its weights are downloaded.
     """
     need = Need(
-        check=partial(_check_whole, model, variant, refines),
-        fetch=partial(_fetch_model, variant, refines),
+        check=partial(_check_whole, model, variant),
+        fetch=partial(_fetch_model, variant),
         files=usual_patterns(variant),
     )
     return snapshot_for(need, model, revision, variant, may_fetch=may_fetch)
 
 
-def _check_whole(model: str, variant: str | None, refines: bool, found: Snapshot) -> None:
-    configs, _ = read_configs(model, found.folder, refines=refines)
+def _check_whole(model: str, variant: str | None, found: Snapshot) -> None:
+    configs, _ = read_configs(model, found.folder)
     read_weights(found.folder, configs, variant, found.absent)
     tokenizer_folders(found.folder, configs)
 
 
-def _fetch_model(variant: str | None, refines: bool, repository: Repository) -> None:
+def _fetch_model(variant: str | None, repository: Repository) -> None:
     """Download what is small, and the weights if that shows a model that runs."""
     if "model_index.json" not in repository.names:
         _explain_no_index(repository)
     repository.fetch(repository.matching(_SMALL), whole=False)
     try:
-        configs, _ = read_configs(repository.model, repository.folder, refines=refines)
+        configs, _ = read_configs(repository.model, repository.folder)
     except Incomplete as error:
         raise ModelError(f"{error}, also on the hub") from error
     repository.fetch(list(_weight_names(repository, configs, variant)))

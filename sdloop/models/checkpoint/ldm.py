@@ -58,10 +58,6 @@ _BY_NAME = {
 }
 
 
-# The layout of SDXL's refiner, which is no model of its own.
-REFINER = "sdxl-refiner"
-
-
 def layout_of_file(header: Header) -> str:
     """The folder in ``layouts`` that describes a single file: "sd15", "sdxl" …"""
     starts = {start for start in _BY_NAME if any(n.startswith(start) for n in header.tensors)}
@@ -84,7 +80,7 @@ def layout_of_file(header: Header) -> str:
     if xl:
         return "sdxl"
     if _is_refiner(header):
-        return REFINER
+        return "sdxl-refiner"
     if any(name.startswith((SD2_TEXT, SD2_TEXT_SGM)) for name in header.tensors):
         if f"{UNET}label_emb.0.0.weight" in header.tensors:
             raise ModelError(f"{header.path} is Stable unCLIP: {SUPPORTED}")

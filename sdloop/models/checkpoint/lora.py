@@ -103,7 +103,7 @@ def check_lora(file: LoraFile, checkpoint: Checkpoint) -> None:
     own = {
         part: int(config.get("cross_attention_dim" if part == "unet" else "hidden_size", 0))
         for part, config in checkpoint.configs.items()
-        if part in PARTS
+        if part in PARTS and (part == "unet" or checkpoint.family != "refiner")
     }
     for part, width in file.widths.items():
         if part not in own:

@@ -148,12 +148,13 @@ def _fetch(repository: Repository, name: str, watch: Watch) -> None:
     blob = home / "blobs" / found.etag
     lock = home.parent / ".locks" / home.name / f"{found.etag}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    sha256 = found.etag if re.fullmatch("[0-9a-f]{64}", found.etag) else None
+    # Of a large file it is the sha256, of one that lies in git itself git's hash.
+    digest = found.etag if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", found.etag) else None
     with WeakFileLock(lock):
         if not blob.exists():
             ask = partial(_ask, url, headers)
             what = f"{name} of {repository.model}"
-            receive(ask, blob, watch, size=found.size, sha256=sha256, what=what)
+            receive(ask, blob, watch, size=found.size, digest=digest, what=what)
         _link(blob, repository.folder / name)
 
 

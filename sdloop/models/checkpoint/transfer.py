@@ -22,6 +22,7 @@ PART = ".incomplete"  # after the name of a file that is not whole yet
 
 _TRIES = 4  # of a connection that breaks before it brings anything
 _FILES = 4  # at the same time
+_GIT = 40  # digits of git's hash
 
 # A request for a file from one address: headers → a response that is read in pieces.
 Ask = Callable[[Mapping[str, str]], AbstractContextManager[Any]]
@@ -105,12 +106,13 @@ def _bar(what: str) -> Any:
 
 
 def receive(
-    ask: Ask, file: Path, watch: Watch, *, size: int | None, sha256: str | None, what: str
+    ask: Ask, file: Path, watch: Watch, *, size: int | None, digest: str | None, what: str
 ) -> None:
     """Download ``file`` with what is left of it, and check its size and hash.
 
-    ``what`` names it in messages. Raises ``ModelError`` if it is not the file that was announced,
-    ``OSError`` and the HTTP library's errors.
+    ``digest`` is its sha256 or, of 40 digits, git's hash of it. ``what`` names it in messages.
+    Raises ``ModelError`` if it is not the file that was announced, ``OSError`` and the HTTP
+    library's errors.
     """
     from huggingface_hub import errors
 
@@ -135,7 +137,7 @@ def receive(
             raise broken or ModelError(f"{what} ended after {start} of {size} bytes")
         if broken is not None:
             watch.stop.wait(1)
-    _check_hash(part, sha256, what)
+    _check_hash(part, digest, what)
     part.replace(file)
 
 
@@ -177,13 +179,17 @@ def _check_room(folder: Path, needed: int, what: str) -> None:
         )
 
 
-def _check_hash(part: Path, sha256: str | None, what: str) -> None:
-    if sha256 is None:
+def _check_hash(part: Path, digest: str | None, what: str) -> None:
+    from huggingface_hub.utils.sha import git_hash
+
+    if digest is None:
         return
-    found = file_sha256(part)
-    if found != sha256:
+    by_git = len(digest) == _GIT
+    found = git_hash(part.read_bytes()) if by_git else file_sha256(part)
+    if found != digest:
         part.unlink()
         raise ModelError(
-            f"{what} was damaged on its way: its sha256 is {found[:10]}…, not {sha256[:10]}…; it "
-            "was deleted, so the next start downloads it again"
+            f"{what} was damaged on its way: its {'git hash' if by_git else 'sha256'} is "
+            f"{found[:10]}…, not {digest[:10]}…; it was deleted, so the next start downloads it "
+            "again"
         )

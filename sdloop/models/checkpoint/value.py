@@ -107,7 +107,7 @@ class Checkpoint:
 
     @property
     def usual_fields(self) -> Mapping[str, Any]:
-        """What else a model for a few steps needs: scheduler, timestep_spacing, eta."""
+        """What else a model for a few steps needs: scheduler, timestep_spacing, timesteps."""
         few_steps = self.advice.few_steps
         return {} if few_steps is None else few_steps.fields
 
@@ -176,7 +176,12 @@ class Checkpoint:
     @property
     def reads_twice(self) -> bool:
         """Whether it has two text encoders (SDXL)."""
-        return "text_encoder_2" in self.configs
+        return "text_encoder" in self.configs and "text_encoder_2" in self.configs
+
+    @property
+    def first_tokenizer(self) -> str:
+        """The tokenizer of its first text encoder; SDXL's refiner has only "tokenizer_2"."""
+        return next(iter(self.tokenizers))
 
     @property
     def max_tokens(self) -> int:

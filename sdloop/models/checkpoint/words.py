@@ -33,7 +33,7 @@ def unknown_words(checkpoint: Checkpoint, prompt: str) -> tuple[str, ...]:
     Only models that state their vocabulary are checked, with their tokenizer: each form of a word
     in their captions ("mice", "kittens") is one token, other words are split into several.
     """
-    folder = checkpoint.tokenizers["tokenizer"]
+    folder = checkpoint.tokenizers[checkpoint.first_tokenizer]
     if not checkpoint.advice.vocabulary or not (folder / "vocab.json").is_file():
         return ()
     known = _whole_words(folder)

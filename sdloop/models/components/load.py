@@ -134,7 +134,7 @@ class Components:
 
     @property
     def usual_fields(self) -> Mapping[str, Any]:
-        """What else a model for a few steps needs: scheduler, timestep_spacing, eta."""
+        """What else a model for a few steps needs: scheduler, timestep_spacing, timesteps."""
         return {} if self.checkpoint is None else self.checkpoint.usual_fields
 
     @property
@@ -154,7 +154,7 @@ class Components:
             return self.checkpoint.guidance_scale
         if self.max_noise_level is not None:
             return 9.0
-        return 7.5 if self.text_encoder_2 is None else 5.0
+        return 5.0 if self.takes_sizes else 7.5
 
     @property
     def upscale_strength(self) -> float:

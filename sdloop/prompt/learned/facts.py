@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,10 @@ class EmbeddingFacts:
     names: tuple[str, ...]
     widths: tuple[int, ...]
     count: int
+
+
+# How the facts of a file are found by its name, which may be a web address.
+FindEmbedding = Callable[[str], EmbeddingFacts]
 
 
 def family_of(widths: tuple[int, ...]) -> str:

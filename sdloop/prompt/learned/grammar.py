@@ -7,8 +7,9 @@
     terms       := term { ("+" | " - ") term }
     term        := [ NUMBER "*" ] ( WORD | FILE )
 
-A FILE ends in .safetensors, .pt or .bin; "-" is a minus sign only with spaces around it, because
-the names of words and files may contain it.
+A FILE ends in .safetensors, .pt or .bin, also on the hub; only the address of an embedding on
+civitai.com has no such end. "-" is a minus sign only with spaces around it, because the names of
+words and files may contain it.
 """
 
 import re
@@ -19,7 +20,8 @@ from sdloop.errors import SettingError
 SUFFIXES = (".safetensors", ".pt", ".bin")
 
 _SUFFIX = "|".join(re.escape(suffix) for suffix in SUFFIXES)
-_EMBEDDING = re.compile(rf"(?P<file>.*?(?:{_SUFFIX}))(?::(?P<token>.*))?", re.I | re.S)
+_CIVITAI = r"https?://(?:www\.)?civitai\.com/[^:]*"
+_EMBEDDING = re.compile(rf"(?P<file>{_CIVITAI}|.*?(?:{_SUFFIX}))(?::(?P<token>.*))?", re.I | re.S)
 _FACTOR = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*\*\s*(.*)", re.S)
 
 
@@ -46,7 +48,9 @@ class Term:
 
     @property
     def is_file(self) -> bool:
-        return self.name.lower().endswith(SUFFIXES)
+        """Whether it names a file, by its end or as a web address; else it is a word."""
+        name = self.name.lower()
+        return name.endswith(SUFFIXES) or name.startswith(("http://", "https://"))
 
 
 Terms = tuple[Term, ...]
@@ -69,6 +73,8 @@ def parse_embedding(text: str) -> Embedding:
 
     >>> parse_embedding("frogs/my-frog.safetensors:<my-frog>").token
     '<my-frog>'
+    >>> parse_embedding("https://civitai.com/api/download/models/123:frog").token
+    'frog'
     """
     found = _EMBEDDING.fullmatch(text)
     if found is None or found["file"].lower() in SUFFIXES:

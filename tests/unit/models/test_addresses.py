@@ -1,4 +1,4 @@
-"""Models, VAEs and LoRAs by their addresses: one file of the hub, or of Civitai."""
+"""Models, VAEs, LoRAs and embeddings by their addresses: one file of the hub, or of Civitai."""
 
 import hashlib
 import shutil
@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from helpers.commands import Command, pixels, work_in
 from helpers.fake_hub import COMMIT, Civitai, serve, serving, use_hub
 from helpers.ldm import save_ldm_file
 from helpers.loras import lora_pairs, save_peft
 from helpers.tiny import save_diffusers_folder, tiny_sd1
 from huggingface_hub import constants
+from safetensors.torch import save_file
 
 from sdloop.errors import ModelError, SettingError
 from sdloop.metadata.read import read
 from sdloop.models.checkpoint.addresses import CivitaiAddress, HubAddress, address_of
 from sdloop.models.checkpoint.cache import cached_checkpoints
+from sdloop.models.checkpoint.embedding import find_embedding
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hash_cache import cache_folder
 from sdloop.models.checkpoint.lora import find_lora
@@ -222,6 +225,53 @@ def test_a_picture_of_a_single_file_is_made_again_offline(
     assert read("a.png").recipe.model == name
     Command("rerun").run("a.png", "-o", "b.png")
     assert pixels("b.png") == pixels("a.png")
+
+
+def test_an_embedding_by_its_address_is_recorded_and_made_again_offline(
+    tiny_model: Path,
+    civitai: Civitai,
+    ask: Callable[[str], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "remote"
+    folder.mkdir()
+    save_file({"<frog>": torch.full((1, 32), 0.5)}, folder / "frog.safetensors")
+    file = {"name": "bird.pt", "type": "Model", "hashes": {}}
+    torch.save({"string_to_param": {"*": torch.full((2, 32), 0.1)}}, tmp_path / "bird.pt")
+    civitai.versions["128713"] = [file]
+    civitai.files["bird.pt"] = (tmp_path / "bird.pt").read_bytes()
+    work_in(tmp_path / "work", monkeypatch, tiny_model)
+    address, hub_file = f"{HUB}/blob/main/frog.safetensors", "org/singles/frog.safetensors"
+    prompt = ("a <frog> and a bird", "--seed", "4")
+    with serve("org/singles", folder) as hub:
+        ask(hub.address)
+        first = ("--embedding", address, "--embedding", CIVITAI)
+        Command("txt2img").make(*prompt, *first, "-o", "a.png")
+        again = ("--embedding", f"{hub_file}:<frog>", "--embedding", f"{CIVITAI}:bird")
+        Command("txt2img").make(*prompt, *again, "-o", "b.png")
+        plain = Command("txt2img").run(*prompt, "-o", "c.png")
+    assert plain.exit_code == 0
+    assert hub.asked == ["frog.safetensors"]
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    recipe = read("a.png").recipe
+    assert recipe.embeddings == (f"{address}:<frog>", f"{CIVITAI}:bird")
+    assert recipe.embeddings_sha256 == read("b.png").recipe.embeddings_sha256
+    Command("rerun").run("a.png", "-o", "d.png")
+    assert pixels("a.png") == pixels("b.png") == pixels("d.png") != pixels("c.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (f"{HUB}/frog.pt", "must be the address of a model or of a file"),
+        ("https://huggingface.co/org/frog.pt", "embeddings must be the address of one file"),
+        ("https://a.b/frog.pt", "is on an unknown server"),
+    ],
+)
+def test_addresses_that_are_of_no_embedding(name: str, message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        find_embedding(name)
 
 
 # Civitai

@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers.ldm import ldm_tensors, save_ldm_file
 from helpers.loras import lora_pairs, save_kohya
+from helpers.model_facts import Model
 from helpers.tiny import (
     EULER,
     save_diffusers_folder,
@@ -25,7 +26,7 @@ from sdloop.models.checkpoint.few_steps_loras import HASHES, lora_preset
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.lora import find_lora
 from sdloop.models.components.load import load_components
-from sdloop.recipe.presets import parse_preset
+from sdloop.recipe.presets import HYPER_UNET, parse_preset
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 
@@ -99,6 +100,39 @@ def test_published_names(name: str, family: str, steps: int, scheduler: str) -> 
         "timestep_spacing": "trailing",
     }
     assert known("sd1", {"_class_name": "PNDMScheduler"}, UNET, name) is None  # of another family
+
+
+HYPER = "ByteDance/Hyper-SD/Hyper-SDXL-1step-Unet.safetensors"
+
+
+def test_the_unet_of_hyper_sd_for_one_step_starts_at_timestep_800() -> None:
+    """Unless something else decides its steps; its LoRA is another matter."""
+    found = known("sdxl", EULER, {"sample_size": 128}, HYPER)
+    assert found is not None and found.fields == HYPER_UNET
+    assert known("sd1", EULER, UNET, HYPER) is None
+    assert known("sdxl", EULER, {"sample_size": 128}, "Hyper-SDXL-1step-lora.safetensors") is None
+    model = Model(usual_fields=dict(found.fields), steps=1, guidance_scale=1.0)
+
+    def chosen(**settings: Any) -> tuple[Any, ...]:
+        recipe = resolve(Recipe(prompt="", seed=0, **settings), model)
+        return recipe.scheduler, recipe.steps, recipe.timesteps
+
+    assert chosen() == chosen(steps=1) == ("lcm", 1, (800,))
+    assert chosen(steps=4) == ("lcm", 4, None)
+    assert chosen(hires=2.0) == ("lcm", 2, None)
+    assert chosen(timesteps=(700, 300)) == ("lcm", 2, (700, 300))
+    assert chosen(scheduler="tcd", steps=1) == ("tcd", 1, None)  # as files of pictures name it
+
+
+def test_the_preset_of_one_step_is_that_of_the_unet_or_of_the_lora() -> None:
+    usual = {"prompt": "", "seed": 0, "preset": "hyper:1"}
+    lora = Recipe.from_dict(usual | {"unet": "sdxl_base.safetensors"})
+    assert (lora.scheduler, lora.timesteps, lora.eta) == ("tcd", None, 1.0)
+    for name in ("unet", "model"):
+        unet = Recipe.from_dict(usual | {name: HYPER})
+        assert (unet.scheduler, unet.timesteps, unet.eta) == ("lcm", (800,), 0.0)
+    other = Recipe.from_dict(usual | {"unet": HYPER, "scheduler": "ddim", "steps": 2})
+    assert (other.scheduler, other.steps, other.timesteps) == ("ddim", 2, None)
 
 
 @pytest.mark.parametrize(

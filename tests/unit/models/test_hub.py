@@ -20,6 +20,7 @@ import torch
 from helpers.fake_hub import COMMIT, forge_cache, serve, use_hub
 from helpers.tiny import save_diffusers_folder, tiny_sd1, write_json
 from huggingface_hub import constants
+from huggingface_hub.utils.sha import git_hash
 from safetensors.torch import load_file
 
 from sdloop.errors import ModelError
@@ -473,6 +474,20 @@ def test_a_part_of_something_else_is_not_taken_for_the_file(
         part.write_bytes(data + b"more")  # longer than the file
         Path(find_checkpoint("org/tiny").weights["vae"][0]).resolve().unlink()
         assert find_checkpoint("org/tiny").weights["vae"][0].read_bytes() == data
+
+
+def test_a_small_file_is_checked_against_gits_hash(
+    model: Path, ask: Callable[[str], None], cache: Path
+) -> None:
+    digest = git_hash((model / "unet/config.json").read_bytes())
+    part = cache / "models--org--tiny/blobs" / f"{digest}.incomplete"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"wrong")
+    with serve("org/tiny", model) as hub:
+        ask(hub.address)
+        told = str(failing("org/tiny"))
+        assert "unet/config.json of org/tiny was damaged on its way: its git hash is" in told
+        assert find_checkpoint("org/tiny").revision == COMMIT
 
 
 def test_a_disk_without_room(

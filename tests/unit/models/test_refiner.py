@@ -2,25 +2,31 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from helpers.commands import Command, pixels, work_in
 from helpers.ldm import save_ldm_file
+from helpers.model_facts import Model
 from helpers.tiny import save_diffusers_folder, tiny_inpaint, tiny_refiner, tiny_sd1, tiny_sdxl
 from helpers.weights import assert_same_weights
 from safetensors.torch import save_file
 
 import sdloop.models.checkpoint.find
+from sdloop.batch.counts import token_counter
 from sdloop.conditioning.words import with_words, words_of
-from sdloop.errors import ModelError
+from sdloop.errors import ModelError, SettingError
+from sdloop.images.input.read import InputFacts
 from sdloop.metadata.picture import read_record
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hashes import model_hashes
 from sdloop.models.components.cache import ModelCache
 from sdloop.models.components.load import Components, load_components
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve import resolve
 from sdloop.worker.options import worker_options
 
 
@@ -89,21 +95,45 @@ def test_which_vae_decodes(saved: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "refiner", "message"),
     [
-        ("refiner", None, "is an SDXL refiner, .* use it with --refiner, beside --model"),
+        ("refiner", "sdxl", "refiner is for SDXL models, and .*refiner is refiner"),
         ("sd1", "refiner", "refiner is for SDXL models, and .*sd1 is sd1"),
         ("sdxl", "sd1", "must be an SDXL refiner or an SDXL model, and it is sd1"),
         ("sdxl", "painting", "must have a UNet with 4 channels, and it has 9"),
     ],
 )
-def test_what_does_not_fit(saved: Path, model: str, refiner: str | None, message: str) -> None:
+def test_what_does_not_fit(saved: Path, model: str, refiner: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        find_checkpoint(str(saved / model), refiner=refiner and str(saved / refiner))
+        find_checkpoint(str(saved / model), refiner=str(saved / refiner))
 
 
-def test_a_single_file_of_it_is_no_model(tmp_path: Path) -> None:
-    file = save_ldm_file(tiny_refiner(), tmp_path / "refiner.safetensors")
-    with pytest.raises(ModelError, match=r"is an SDXL refiner, .* use it with --refiner"):
-        find_checkpoint(str(file))
+def test_it_is_a_model_for_pictures_to_start_from(saved: Path) -> None:
+    """What is known before it is loaded is the same as afterwards."""
+    found = find_checkpoint(str(saved / "refiner"))
+    loaded = load_components(found, device="cpu")
+    bare = replace(loaded, checkpoint=None)
+    for one in (found, loaded, bare):
+        assert (one.scores, one.reads_twice, one.text_widths) == (True, False, (32,))
+        assert (one.guidance_scale, one.text_layers, one.takes_sizes) == (5.0, 2, True)
+    picture = InputFacts(size=(32, 24), sha256="0" * 64)
+    recipe = resolve(Recipe(prompt="", seed=0, image="a.png", aesthetic_score=7.0), found, picture)
+    assert (recipe.guidance_scale, recipe.refiner_start) == (5.0, None)
+    assert token_counter()(recipe, found) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "image must be given for mini, an SDXL refiner, which only finishes pictures"),
+        ({"image": "a.png", "target_size": (64, 64)}, "target_size is no input of mini, an SDXL"),
+        ({"image": "a.png", "refiner_start": 0.5}, "refiner_start needs a refiner"),
+        ({"image": "a.png", "prompt_2": "a"}, "prompt_2 needs a model with two text encoders"),
+    ],
+)
+def test_what_a_refiner_alone_does_not_take(settings: dict[str, Any], message: str) -> None:
+    model = Model(scores=True, takes_sizes=True, text_widths=(1280,))
+    recipe = Recipe(prompt="", seed=0, **settings)
+    with pytest.raises(SettingError, match=message):
+        resolve(recipe, model, recipe.image and InputFacts(size=(64, 64), sha256="0" * 64))
 
 
 def test_its_files_are_part_of_what_is_loaded(saved: Path) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from helpers.model_facts import Model
 from helpers.tiny import tiny_sd1, tiny_sd2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,15 +172,7 @@ def test_edms_schedulers_have_no_such_terms(guidance: str) -> None:
 
 def test_a_model_without_guidance_of_its_own_has_none_to_change() -> None:
     """As one that was distilled: there, too, a setting that would be ignored is refused."""
-    from types import SimpleNamespace
-
-    model: Any = SimpleNamespace(
-        native_size=(32, 32), size_multiple=2, guidance_scale=1.0, takes_sizes=False, paints=False,
-        max_noise_level=None, text_layers=2, text_widths=(32,), reads_twice=False,
-        upscale_strength=0.35, steps=25, usual_fields={}, embeds_guidance=False, refines=False,
-        sees_depth=False, edits=False,
-        scheduler_config=tiny_sd1().scheduler_config,
-    )  # fmt: skip
+    model = Model(guidance_scale=1.0, size_multiple=2)
     with pytest.raises(SettingError, match="guidance_interval needs guidance"):
         resolve(recipe(guidance_interval="1..2"), model)
     assert resolve(recipe(guidance_schedule="1,3", negative_prompt="x"), model).guided
