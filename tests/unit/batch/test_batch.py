@@ -237,16 +237,16 @@ def test_what_may_pass_is_tried_once_more(place: Path) -> None:
 
 
 def test_a_disk_that_is_full_for_a_moment(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sdloop.pipeline.picture
+    import sdloop.batch.finish
 
-    real, moods = sdloop.pipeline.picture.write_picture, iter([True, False, True])
+    real, moods = sdloop.batch.finish.write_whole, iter([True, False, True])
 
-    def write_picture(*arguments: Any, **options: Any) -> Path:
+    def write_whole(*arguments: Any, **options: Any) -> Path:
         if not next(moods, True):
             raise FileError("cannot write: No space left on device")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(sdloop.pipeline.picture, "write_picture", write_picture)
+    monkeypatch.setattr(sdloop.batch.finish, "write_whole", write_whole)
     made = BATCH.make(*PLAN)
     assert made[-1] == "out/a-red-house-2.png"
     assert len(made) == 5
