@@ -9,7 +9,8 @@ from sdloop.metadata.detail import METADATA, Metadata
 from sdloop.places.path import location
 from sdloop.rules import check_choice, check_text, check_whole
 
-DTYPES = ("auto", "fp16", "bf16", "tf32", "fp32")
+DTYPES = ("auto", "fp16", "bf16", "tf32", "fp32", "fp8")
+MEMORY = ("auto", "full", "low", "lowest")
 FORMATS = ("png", "jpg", "webp")
 
 
@@ -22,6 +23,7 @@ class CommandSettings:
 
     device: str = "auto"
     dtype: str = "auto"
+    memory: str = "auto"
     batch_size: int = 1
     lora_dir: str | None = None
     clip_model: str = "mini"
@@ -32,7 +34,7 @@ class CommandSettings:
     metadata: Metadata = "full"
 
     def __post_init__(self) -> None:
-        for name in ("device", "dtype", "clip_model", "metadata"):
+        for name in ("device", "dtype", "memory", "clip_model", "metadata"):
             check_text(name, getattr(self, name), optional=False)
         for name in ("lora_dir", "output", "outdir", "format"):
             check_text(name, getattr(self, name), optional=True)
@@ -47,6 +49,7 @@ class CommandSettings:
                 f"device must be auto, cuda, cuda:1, mps or cpu, got {self.device!r}"
             )
         check_choice("dtype", self.dtype, DTYPES)
+        check_choice("memory", self.memory, MEMORY)
         check_choice("format", self.format, FORMATS)
         check_choice("metadata", self.metadata, METADATA)
         check_whole("batch_size", self.batch_size, 1, 4096)

@@ -196,7 +196,8 @@ class _Runner:
             left = {one.key for one in task.batch[done:]}
             rest = [one for one in task.wanted if one.key in left]
             yield from self._failed(task, failures(rest, error, together=len(task.batch) > 1))
-        yield from self._landed(1)
+        # One batch is decoded while the next is sampled, unless weights take turns on the device.
+        yield from self._landed(1 if model.components.memory == "full" else 0)
 
     def _loaded(self, planned: Planned) -> "LoadedModel":
         """Its model, loaded; one at a time."""

@@ -18,6 +18,7 @@ from sdloop.conditioning.tokens import Ids, tokenize
 from sdloop.conditioning.value import Conditioning
 from sdloop.conditioning.words import pairs_of, with_words, words_of
 from sdloop.models.components.load import Components
+from sdloop.models.components.offload import works_on
 from sdloop.recipe.limits import SCORES
 from sdloop.recipe.recipe import Recipe
 
@@ -167,7 +168,7 @@ def _encode_one(components: Components, read: TextInput) -> Encoded:
 
 
 def _layer(encoder: Any, ids: Tensor, clip_skip: int) -> Tensor:
-    ids = ids.to(encoder.device)
+    ids = ids.to(works_on(encoder))
     if clip_skip == 1:
         last: Tensor = encoder(ids)[0]
         return last
@@ -195,7 +196,7 @@ def _encode_xl(components: Components, read: TextInput) -> Encoded:
     sides, summaries = [], []
     for tokenizer, encoder, chunks in inputs:
         chunks += tokenize(tokenizer, "") * (most - len(chunks))
-        outputs = [encoder(c.ids.to(encoder.device), output_hidden_states=True) for c in chunks]
+        outputs = [encoder(c.ids.to(works_on(encoder)), output_hidden_states=True) for c in chunks]
         layers = [output.hidden_states[-(read.clip_skip + 1)] for output in outputs]
         sides.append(_joined(layers, chunks, read.emphasis))
         summaries.append(outputs[0])

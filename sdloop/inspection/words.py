@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sdloop.conditioning.tokens import tokenize
+from sdloop.models.components.offload import works_on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,10 +44,11 @@ class Walk:
 def walk(tokenizer: Any, encoder: Any, prompt: str) -> Walk:
     """Encode ``prompt``, and compare each token's input (token + position) with its output."""
     ids = tokenize(tokenizer, prompt)[0].ids
-    layers = getattr(encoder, "text_model", encoder)
-    known = layers.embeddings.token_embedding(ids.to(encoder.device))[0].float()
-    places = layers.embeddings.position_embedding.weight[: len(known)].float()
-    output = encoder(ids.to(encoder.device), output_hidden_states=True)
+    layers, place = getattr(encoder, "text_model", encoder), works_on(encoder)
+    known = layers.embeddings.token_embedding(ids.to(place))[0].float()
+    numbers = torch.arange(len(known), device=place)
+    places = layers.embeddings.position_embedding(numbers).float()
+    output = encoder(ids.to(place), output_hidden_states=True)
     encoded = layers.final_layer_norm(output.hidden_states[-1])[0].float()
     alike = torch.nn.functional.cosine_similarity(known + places, encoded, dim=-1)
     end = _end(ids[0].tolist(), tokenizer)

@@ -13,6 +13,7 @@ from sdloop.errors import NonFiniteError
 from sdloop.latents.noise import noise
 from sdloop.latents.philox import Philox
 from sdloop.latents.vae_memory import with_room
+from sdloop.models.components.offload import works_on
 from sdloop.schedulers.sending import constant
 
 
@@ -44,7 +45,7 @@ def decode_images(vae: Any, latents: Tensor) -> list[Image.Image]:
 
 def _pixels(vae: Any, latents: Tensor) -> Tensor:
     """One decoded picture where the VAE is, float32, 0 to 1 but not yet clamped."""
-    latents = unscale(vae, latents.to(vae.device)).to(vae.dtype)
+    latents = unscale(vae, latents.to(works_on(vae))).to(vae.dtype)
     pixels: Tensor = vae.decode(latents, return_dict=False)[0]
     return pixels.float() / 2 + 0.5
 
@@ -82,7 +83,7 @@ def encode(vae: Any, pixels: Tensor) -> Encoded:
 
 
 def _encoded(vae: Any, pixels: Tensor) -> Encoded:
-    gaussian = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+    gaussian = vae.encode(pixels.to(works_on(vae), vae.dtype)).latent_dist
     return Encoded(mean=gaussian.mean.float(), std=gaussian.std.float())
 
 

@@ -64,5 +64,5 @@ def memory_errors(recipe: Recipe, count: int) -> Iterator[None]:
         width, height = recipe.final_size
         raise OutOfMemory(
             f"out of memory for {count} picture(s) of {width}x{height} at once; "
-            "remedy: a smaller batch_size, tile or picture, or dtype bf16"
+            "remedy: a smaller batch_size, tile or picture, memory low or lowest, or dtype bf16"
         ) from error

@@ -9,6 +9,7 @@ from sdloop.images.input.frame import placed
 from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.latents.noise import latent_size
 from sdloop.models.components.load import Components
+from sdloop.models.components.offload import works_on
 from sdloop.recipe.recipe import Recipe
 
 
@@ -39,7 +40,7 @@ def _estimated(components: Components, image: Image.Image) -> Tensor:
     """What the model's estimator says of a picture, (1, height, width), at a size of its own."""
     estimator = components.depth_estimator
     pixels = components.depth_processor(images=[image], return_tensors="pt").pixel_values
-    depth: Tensor = estimator(pixels.to(estimator.device)).predicted_depth
+    depth: Tensor = estimator(pixels.to(works_on(estimator))).predicted_depth
     return depth.to(components.device)
 
 

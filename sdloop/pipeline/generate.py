@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Generator, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, overload
 
 from sdloop.errors import SettingError
@@ -35,6 +35,7 @@ def generate(
     *,
     device: str = ...,
     dtype: str = ...,
+    memory: str = ...,
     open_image: OpenImage = ...,
     denoise: Denoise | None = ...,
     scheduler: str | Scheduler | None = ...,
@@ -64,6 +65,7 @@ def generate(
     open_image: OpenImage = open_image,
     device: str = "auto",
     dtype: str = "auto",
+    memory: str = "auto",
     denoise: Denoise | None = None,
     scheduler: str | Scheduler | None = None,
     **settings: Any,
@@ -73,7 +75,8 @@ def generate(
     ``generate(prompt, seed=4, steps=30, model="mini", ...)`` takes the fields of a ``Recipe`` as
     keyword arguments. Without a seed, a random one is used: see ``picture.recipe.seed``. A Recipe
     can be passed instead of the prompt. The model is loaded to ``device`` ("auto", "cpu", "cuda",
-    …) in ``dtype`` ("auto", "fp32", …), and kept for the next call.
+    …) in ``dtype`` ("auto", "fp32", …) with ``memory`` ("auto", "low", …), as
+    ``load_components`` takes them, and kept for the next call.
 
     ``generate(components, recipes)`` makes the picture of each Recipe, in order, with a model from
     ``load_components``; ``batch_size`` of them share a forward pass. ``stream`` does the same and
@@ -85,7 +88,7 @@ def generate(
     setting.
     """
     if isinstance(prompt, Components):
-        _refuse(settings, device, dtype)
+        _refuse(settings, device, dtype, memory)
         if recipes is None:
             raise TypeError("generate(components, recipes) needs Recipes, got components alone")
         events = stream(
@@ -105,7 +108,7 @@ def generate(
     own.check(recipe)
     last_opened = lru_cache(maxsize=2)(open_image)
     found = Resolver(last_opened)(own.unsettled(recipe))  # loads nothing: bad settings end here
-    components = _loaded(found.checkpoint, device, dtype)
+    components = _loaded(found.checkpoint, device, dtype, memory)
     resolved = own.settled(found.recipe, recipe)
     with threads_for(components.unet):
         model = loaded_model(components, own)
@@ -113,13 +116,13 @@ def generate(
         return next(event for event in events if isinstance(event, Picture))
 
 
-def _refuse(settings: Mapping[str, Any], device: str, dtype: str) -> None:
+def _refuse(settings: Mapping[str, Any], *how: str) -> None:
     """Refuse arguments that are not allowed together with components and Recipes."""
     for name in settings:
         raise TypeError(f"generate(components, recipes) takes no {name}: set it in the Recipes")
-    if (device, dtype) != ("auto", "auto"):
+    if set(how) != {"auto"}:
         raise TypeError(
-            "device and dtype must be given to load_components() if components are passed"
+            "device, dtype and memory must be given to load_components() if components are passed"
         )
 
 
@@ -135,11 +138,10 @@ def _recipe(prompt: str | Recipe, settings: Mapping[str, Any]) -> Recipe:
     return Recipe.from_dict(fields)
 
 
-def _loaded(checkpoint: Checkpoint, device: str, dtype: str) -> Components:
+def _loaded(checkpoint: Checkpoint, device: str, dtype: str, memory: str) -> Components:
     """This model; the one of the last call is reused if it is the same."""
-    return _CACHE.load(
-        lambda: load_components(checkpoint, device=device, dtype=dtype), checkpoint, device, dtype
-    )
+    load = partial(load_components, checkpoint, device=device, dtype=dtype, memory=memory)
+    return _CACHE.load(load, checkpoint, device, dtype, memory)
 
 
 def stream(

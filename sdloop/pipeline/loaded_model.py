@@ -11,6 +11,7 @@ from sdloop.metadata.environment import Environment
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, find_lora
 from sdloop.models.components.adapters import adapted
 from sdloop.models.components.device import uses_tf32
+from sdloop.models.components.fp8 import FP8
 from sdloop.models.components.load import Components
 from sdloop.pipeline.model_names import with_model
 from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
@@ -102,6 +103,6 @@ def environment_of(components: Components) -> Environment:
     return Environment(
         checkpoint=components.checkpoint,
         device=str(components.device),
-        dtype=str(components.dtype).removeprefix("torch."),
+        dtype=str(FP8 if components.fp8 else components.dtype).removeprefix("torch."),
         tf32=uses_tf32() if components.device.type == "cuda" else None,
     )

@@ -16,6 +16,7 @@ from sdloop.metadata.picture import write_picture
 from sdloop.metadata.record import Made
 from sdloop.models.checkpoint.lora import LoraFile
 from sdloop.models.components.device import PeakMemory
+from sdloop.models.components.offload import release
 from sdloop.models.memory import Stopwatch, memory_errors
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.loaded_model import LoadedModel
@@ -120,6 +121,7 @@ class SampledBatch:
         latents are kept, so it can be called again.
         """
         watch, components = Stopwatch(), self.model.components
+        release(components.unet)  # a decoder may need its memory
         with memory_errors(self.batch[0], 1):
             images = decode_images(components.last_vae, self.latents)
             if self.batch[0].mask is not None and not self.batch[0].no_keep:

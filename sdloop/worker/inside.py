@@ -32,7 +32,7 @@ def _loads(load: Callable[[], Any], *_: object) -> Any:
 class Host:
     """``load`` returns what its argument loads, or the kept result for an equal model.
 
-    Its other arguments are the checkpoint, the device and the precision. ``carry`` is called with
+    Its other arguments are the checkpoint, device, precision and memory. ``carry`` is called with
     what must outlive the process, ``turn`` whenever there was progress. ``unfinished`` is what a
     worker that died had already done.
     """

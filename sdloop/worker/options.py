@@ -19,7 +19,7 @@ _ELSEWHERE = ("--help", "--dry-run", "--cold", "--gpus")
 # Calls that differ in one of these flags do not need the same model.
 _MODEL = (
     *("--model", "-m", "--revision", "--variant", "--vae", "--unet", "--refiner"),
-    *("--device", "--dtype", "--config"),
+    *("--device", "--dtype", "--memory", "--config"),
 )
 
 

@@ -94,3 +94,17 @@ def test_a_number_that_is_read_is_a_wait(gpu: PretendedCuda) -> None:
     torch.ones(3).pin_memory().to("cuda")
     latents[torch.tensor([True, False, True])]
     assert sum(gpu.waits.values()) == 4  # twice copied up; the mask copied up, and its size read
+
+
+def test_weights_of_another_stream_that_was_not_waited_for(gpu: PretendedCuda) -> None:
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        weights = torch.ones(4).to("cuda")
+    usual: Any = torch.cuda.current_stream()
+    with pytest.raises(RuntimeError, match="another stream, which was not waited for"):
+        weights * 2
+    usual.wait_stream(stream)
+    with pytest.raises(RuntimeError, match="another stream"):  # its memory could be used again
+        weights * 2
+    weights.record_stream(usual)
+    assert (weights * 2).sum().item() == 8

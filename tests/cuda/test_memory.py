@@ -104,7 +104,9 @@ def test_an_idle_worker_gives_the_memory_of_its_last_call_back(
     monkeypatch.setattr("sdloop.models.memory.free_memory", lambda: freed.append(1))
     for device, times in (("cpu", 0), ("cuda", 1)):
         cache = ModelCache()
-        cache._components = SimpleNamespace(device=torch.device(device))  # type: ignore[assignment]
+        cache._components = SimpleNamespace(  # type: ignore[assignment]
+            device=torch.device(device), unet=None
+        )
         cache.rest()
         assert len(freed) == times
 

@@ -11,12 +11,12 @@ UNCHANGED = {MINI}  # the folders that no test changes
 _kept: dict[tuple[object, ...], Any] = {}
 
 
-def keep(load: Callable[[], Any], checkpoint: Checkpoint, device: str, dtype: str) -> Any:
+def keep(load: Callable[[], Any], checkpoint: Checkpoint, *how: str) -> Any:
     """What ``load`` gives, or gave for the same of an unchanged folder: see ``Host``."""
     if checkpoint.path not in UNCHANGED:
         return load()
     weights = tuple(checkpoint.weights.items())
-    key = (checkpoint.name, checkpoint.path, weights, device, dtype)
+    key = (checkpoint.name, checkpoint.path, weights, *how)
     if key not in _kept:
         _kept[key] = load()
     return _kept[key]

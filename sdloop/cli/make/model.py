@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 def loaded(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
     """The loaded parts of a model, ready for the loop; a worker may have them loaded already."""
     load = partial(_load, checkpoint, command)
-    components: Components = HOST.get().load(load, checkpoint, command.device, command.dtype)
+    how = command.device, command.dtype, command.memory
+    components: Components = HOST.get().load(load, checkpoint, *how)
     return components
 
 
 def _load(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
     from sdloop.models.components.load import load_components
 
-    components = load_components(checkpoint, device=command.device, dtype=command.dtype)
+    components = load_components(
+        checkpoint, device=command.device, dtype=command.dtype, memory=command.memory
+    )
     settle_threads(components.unet)
     return components
 

@@ -68,9 +68,8 @@ def verify_files(files: Sequence[str], how: VerifyOptions) -> None:
 def _command(how: VerifyOptions) -> CommandSettings:
     standing = Settings(command=standing_settings(None).command)
     command = Settings.of(given(how)).over(standing).command
-    return CommandSettings(
-        **{name: command[name] for name in ("device", "dtype", "lora_dir") if name in command}
-    )
+    wanted = ("device", "dtype", "memory", "lora_dir")
+    return CommandSettings(**{name: command[name] for name in wanted if name in command})
 
 
 def _load(command: CommandSettings, progress: Progress, checkpoint: "Checkpoint") -> "Components":

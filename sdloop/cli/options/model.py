@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.batch.command_settings import DTYPES
+from sdloop.batch.command_settings import DTYPES, MEMORY
 from sdloop.cli.options.fields import flag, takes
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
@@ -32,7 +32,23 @@ Device = Annotated[
     ),
 ]
 Dtype = Annotated[
-    str | None, option("Model", "Precision of the weights.", "--dtype", choices=DTYPES)
+    str | None,
+    option(
+        "Model",
+        "Precision of the weights. fp8 stores the UNet's in 8 bits, and computes in auto.",
+        "--dtype",
+        choices=DTYPES,
+    ),
+]
+Memory = Annotated[
+    str | None,
+    option(
+        "Model",
+        "Weights that are on the GPU: full is all of them, low the UNet while it runs, lowest one "
+        "layer at a time, which is slower. auto: as many as fit. The pictures are the same.",
+        "--memory",
+        choices=MEMORY,
+    ),
 ]
 
 
@@ -43,6 +59,7 @@ class WeightsOptions:
     lora_dir: LoraDir = None
     device: Device = None
     dtype: Dtype = None
+    memory: Memory = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

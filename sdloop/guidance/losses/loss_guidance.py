@@ -12,6 +12,7 @@ from sdloop.guidance.losses.checkpointing import checkpointed
 from sdloop.latents.vae import unscale
 from sdloop.latents.vae_memory import one_at_a_time, tiled, vae_factor
 from sdloop.models.components.device import deterministic_gradients
+from sdloop.models.components.offload import works_on
 from sdloop.schedulers.schedule import Scheduler, moved, signal
 from sdloop.schedulers.sending import Late
 
@@ -119,7 +120,7 @@ def _decoded(vae: Any, latents: Tensor) -> Tensor:
     pixels = latents.shape[-2] * latents.shape[-1] * vae_factor(vae) ** 2
     with tiled(vae, pixels), checkpointed(vae):
         decoded: Tensor = vae.decode(
-            unscale(vae, latents).to(vae.device, vae.dtype), return_dict=False
+            unscale(vae, latents).to(works_on(vae), vae.dtype), return_dict=False
         )[0]
     return decoded.to(latents.device, latents.dtype) / 2 + 0.5
 

@@ -16,9 +16,11 @@ from torch import Tensor
 from torch.nn.functional import conv2d, linear
 
 from sdloop.models.checkpoint.lora import LoraFile, check_lora
+from sdloop.models.components.fp8 import weight_dtype, weight_of
 from sdloop.models.components.load import Components
 from sdloop.models.components.lora_change import Change
 from sdloop.models.components.lora_layers import Place, changes_of
+from sdloop.models.components.offload import attach_like
 from sdloop.models.components.shell import shell
 from sdloop.models.components.weights import Module
 
@@ -52,7 +54,7 @@ def adapted(components: Components, loras: Sequence[tuple[LoraFile, Scales]]) ->
     if not added:
         return components
     shells = {part: shell(module) for part, module in modules.items()}
-    _change(shells, added)
+    _change(shells, added, components.device)
     return replace(components, **shells)
 
 
@@ -64,36 +66,44 @@ def _of_part(scales: Scales, part: str) -> float:
     return scale if part == "unet" else text_scale
 
 
-def _change(shells: Mapping[str, Module], added: Mapping[Place, Sequence[Scaled]]) -> None:
+def _change(
+    shells: Mapping[str, Module], added: Mapping[Place, Sequence[Scaled]], device: torch.device
+) -> None:
     """Replace weights of ``shells``, and put ordinary LoRAs beside their layers."""
     for (part, name), changes in added.items():
         layer = shells[part].get_submodule(name)
         pairs = [(scale, change, change.pair(layer)) for scale, change in changes]
-        _merge(layer, [(scale, change) for scale, change, pair in pairs if pair is None])
+        _merge(layer, [(scale, change) for scale, change, pair in pairs if pair is None], device)
         beside = [(*pair, scale, change) for scale, change, pair in pairs if pair is not None]
         if beside:
             parent, _, own = name.rpartition(".")
-            setattr(shells[part].get_submodule(parent), own, _Beside(layer, beside))
+            both = _Beside(layer, beside)
+            attach_like(both, layer)
+            setattr(shells[part].get_submodule(parent), own, both)
 
 
 @torch.no_grad()
-def _merge(layer: Module, changes: Sequence[Scaled]) -> None:
+def _merge(layer: Module, changes: Sequence[Scaled], device: torch.device) -> None:
     """Give ``layer`` its own weight and bias, to which the sum of ``changes`` is added.
 
-    Each change is computed from the original weight, so that their order does not matter.
+    Each change is computed from the original weight, so that their order does not matter, and on
+    the ``device`` where the layer runs, so that the result does not depend on where it is stored.
     """
+    weight = weight_of(layer).to(device)
+    before = {"weight": weight}
+    if (bias := getattr(layer, "bias", None)) is not None:
+        before["bias"] = bias.to(device)
     for name, added in (
-        ("weight", [scale * change.on_weight(layer.weight) for scale, change in changes]),
-        ("bias", _on_bias(layer, changes)),
+        ("weight", [scale * change.on_weight(weight) for scale, change in changes]),
+        ("bias", _on_bias(before.get("bias"), changes)),
     ):
         if added:
-            before = getattr(layer, name)
-            after = (before.float() + sum(added)).to(before.dtype)
-            setattr(layer, name, torch.nn.Parameter(after, requires_grad=before.requires_grad))
+            whole = (before[name].float() + sum(added)).to(layer.weight.device, before[name].dtype)
+            learns = getattr(layer, name).requires_grad
+            setattr(layer, name, torch.nn.Parameter(whole, requires_grad=learns))
 
 
-def _on_bias(layer: Module, changes: Sequence[Scaled]) -> list[Tensor]:
-    bias = getattr(layer, "bias", None)
+def _on_bias(bias: Tensor | None, changes: Sequence[Scaled]) -> list[Tensor]:
     found = [(scale, change.on_bias(bias)) for scale, change in changes]
     return [scale * added for scale, added in found if added is not None]
 
@@ -106,8 +116,11 @@ class _Beside(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.base_layer, like = layer, layer.weight
-        self.lora_down = torch.nn.ParameterList(down.to(like) for down, _, _, _ in pairs)
-        self.lora_up = torch.nn.ParameterList(up.to(like) for _, up, _, _ in pairs)
+        dtype = weight_dtype(layer)
+        self.lora_down = torch.nn.ParameterList(
+            down.to(like.device, dtype) for down, _, _, _ in pairs
+        )
+        self.lora_up = torch.nn.ParameterList(up.to(like.device, dtype) for _, up, _, _ in pairs)
         self.scales = [change.strength(len(down), scale) for down, _, scale, change in pairs]
 
     @property

@@ -15,7 +15,7 @@ Stamp = tuple[object, ...]
 
 @dataclass(kw_only=True)
 class ModelCache:
-    """Keeps one model, as long as its files, device and precision stay the same."""
+    """Keeps one model, as long as its files, device, precision and memory stay the same."""
 
     _stamp: Stamp | None = field(default=None, init=False)
     _components: "Components | None" = field(default=None, init=False)
@@ -29,11 +29,10 @@ class ModelCache:
         self,
         load: "Callable[[], Components]",
         checkpoint: Checkpoint,
-        device: str,
-        dtype: str,
+        *how: str,
     ) -> "Components":
-        """``load()``, or the kept result if it is the same model."""
-        stamp = (*_files(checkpoint), device, dtype)
+        """``load()``, or the kept result if it is the same model, loaded in the same way."""
+        stamp = (*_files(checkpoint), *how)
         if self._components is None or stamp != self._stamp:
             self.forget()
             self._components = load()
@@ -44,8 +43,10 @@ class ModelCache:
     def rest(self) -> None:
         """Give back the GPU memory that the last call needed; the model stays."""
         if self._components is not None and self._components.device.type == "cuda":
+            from sdloop.models.components.offload import release
             from sdloop.models.memory import free_memory
 
+            release(self._components.unet)
             free_memory()
 
     def forget(self) -> None:

@@ -12,11 +12,14 @@ from typing import Any, ClassVar
 import torch
 
 from sdloop.errors import SettingError
+from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.models.components.offload import works_on
 
 # Modules with fewer weights run fastest on one thread: the embedded UNet has 5 million, SD1's 860.
 _SMALL = 50_000_000
 
 # tf32 is float32 whose products are computed with ten bits of mantissa: see ``set_arithmetic``.
+# There is also fp8, which is the precision of a UNet's stored weights, and computes as auto does.
 DTYPES = {
     "fp16": torch.float16,
     "bf16": torch.bfloat16,
@@ -91,15 +94,17 @@ def deterministic_gradients(device: torch.device) -> Iterator[None]:
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The precision that ``name`` means on ``device``: auto, fp16, bf16, tf32 or fp32.
+    """The precision that ``name`` computes in on ``device``: auto, fp16, bf16, tf32, fp32 or fp8.
 
-    Raises ``SettingError`` for another name, and for tf32 on a device that has none.
+    Raises ``SettingError`` for another name, and for tf32 or fp8 on a device that has none.
     """
-    if name not in ("auto", *DTYPES):
-        raise SettingError(f"dtype must be one of auto, {', '.join(DTYPES)}, got {name!r}")
+    if name not in ("auto", *DTYPES, "fp8"):
+        raise SettingError(f"dtype must be one of auto, {', '.join(DTYPES)}, fp8, got {name!r}")
+    if name == "fp8" and device.type == "mps":
+        raise SettingError("dtype fp8 is for CUDA GPUs and CPUs, and device is mps: use fp16")
     if name == "tf32" and device.type != "cuda":
         raise SettingError(f"dtype tf32 is for CUDA GPUs, and device is {device.type}: use fp32")
-    if name != "auto":
+    if name not in ("auto", "fp8"):
         return DTYPES[name]
     if device.type == "cpu":
         return torch.float32  # half precision is slower there
@@ -108,6 +113,17 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     return torch.float16
+
+
+def vae_dtype(model: Checkpoint, dtype: torch.dtype) -> torch.dtype:
+    """The VAE's precision: float32 if it overflows float16, as SDXL's does: pictures are black.
+
+    If an old config does not say so, the family decides: the VAEs of SD1 and SD2 do not overflow,
+    those of SDXL and upscalers do.
+    """
+    silent = model.family in ("sdxl", "refiner", "upscaler")
+    overflows = bool(model.configs["vae"].get("force_upcast", silent))
+    return torch.float32 if dtype == torch.float16 and overflows else dtype
 
 
 class PeakMemory:
@@ -157,7 +173,7 @@ def runs_on_one_thread(module: Any) -> bool:
     """
     size = sum(weights.numel() for weights in module.parameters())
     return bool(
-        module.device.type == "cpu" and size < _SMALL and "OMP_NUM_THREADS" not in os.environ
+        works_on(module).type == "cpu" and size < _SMALL and "OMP_NUM_THREADS" not in os.environ
     )
 
 

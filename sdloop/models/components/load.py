@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,7 +24,11 @@ from sdloop.models.components.device import (
     pick_device,
     pick_dtype,
     set_arithmetic,
+    vae_dtype,
 )
+from sdloop.models.components.fp8 import to_fp8
+from sdloop.models.components.offload import Kept, Offload, offload
+from sdloop.models.components.predict import pick_memory
 from sdloop.models.components.weights import empty_module, fill, modern_names, read_tensors
 from sdloop.recipe.limits import USUAL_STEPS
 from sdloop.recipe.strength import UPSCALE_STRENGTH
@@ -46,7 +50,9 @@ class Components:
     ``checkpoint`` is None for parts that were put together by hand.
     ``runs_on`` and ``computes_in`` are the device and precision that it was loaded for. By default
     they are the UNet's, which are others while the UNet waits elsewhere between its calls
-    (offloading). The text encoders and the VAE may be on another device.
+    (offloading). The text encoders and the VAE may be on another device. ``memory`` says which
+    weights stay on the device, and ``fp8`` that the UNet's are stored in 8 bits: see
+    ``load_components``.
     """
 
     tokenizer: CLIPTokenizer
@@ -66,6 +72,8 @@ class Components:
     checkpoint: Checkpoint | None = None
     runs_on: torch.device | None = None
     computes_in: torch.dtype | None = None
+    memory: str = "full"
+    fp8: bool = False
 
     @property
     def sees_depth(self) -> bool:
@@ -194,11 +202,14 @@ def load_components(
     refiner: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    memory: str = "auto",
 ) -> Components:
     """Load a model, or a checkpoint from ``find_checkpoint``, straight to its device.
 
-    ``device`` is auto, cpu, mps, cuda or cuda:i, ``dtype`` auto, fp16, bf16, tf32 or
-    fp32.
+    ``device`` is auto, cpu, mps, cuda or cuda:i, ``dtype`` auto, fp16, bf16, tf32, fp32 or
+    fp8. ``memory`` is about the GPU's: "full" keeps all weights there; "low" keeps them on the CPU,
+    and copies the UNet's while its steps run, all others layer by layer; "lowest" copies the UNet's
+    layer by layer too. "auto" is the first of these that fits. The pictures are the same.
 
     Raises ``SettingError`` for a missing device, ``ModelError`` for an unusable model; the message
     names file, part and tensor.
@@ -216,18 +227,53 @@ def load_components(
             "revision, variant, vae, unet and refiner must be given to find_checkpoint, which has "
             "already run"
         )
-    parts = {part: _load_part(model, part, place, precision) for part in model.weights}
-    base = replace(_components(model, parts), runs_on=place, computes_in=precision)
+    fp8 = dtype == "fp8"
+    memory = pick_memory(memory, model, place, precision, fp8=fp8)
+    target = _Target(device=place, dtype=precision, fp8=fp8, memory=memory)
+    base = target.marked(
+        _components(model, {part: target.load(model, part) for part in model.weights})
+    )
     if model.refiner is None:
         return base
     shared = _shared(model, model.refiner, base)
-    parts = {
-        part: _load_part(model.refiner, part, place, precision)
-        for part in model.refiner.weights
-        if part not in shared
-    }
-    second = _components(model.refiner, shared | parts)
-    return replace(base, refiner=replace(second, runs_on=place, computes_in=precision))
+    own = model.refiner.weights.keys() - shared
+    parts = {part: target.load(model.refiner, part) for part in own}
+    return replace(base, refiner=target.marked(_components(model.refiner, shared | parts)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Target:
+    """Where the parts of a model are loaded to, and how."""
+
+    device: torch.device
+    dtype: torch.dtype
+    fp8: bool
+    memory: str
+    kept: Kept = field(default_factory=Kept)
+
+    def marked(self, components: Components) -> Components:
+        return replace(
+            components,
+            runs_on=self.device,
+            computes_in=self.dtype,
+            memory=self.memory,
+            fp8=self.fp8,
+        )
+
+    def load(self, model: Checkpoint, part: str) -> Any:
+        """The module of a part, on the device or, offloaded, on the CPU."""
+        fp8 = self.fp8 and part == "unet"
+        waits = self.memory != "full"
+        # A UNet of 8 bits may not fit before it has become one.
+        first = torch.device("cpu") if waits or fp8 else self.device
+        module = _load_part(model, part, first, self.dtype)
+        if fp8:
+            to_fp8(module)
+        if waits or fp8:
+            stays = part == "unet" and self.memory != "lowest"
+            hooks = Offload(self.device, self.kept if stays else None)
+            offload(module if waits else module.to(self.device), hooks)
+        return module
 
 
 def _shared(model: Checkpoint, refiner: Checkpoint, base: Components) -> dict[str, Any]:
@@ -265,8 +311,8 @@ def _components(model: Checkpoint, parts: Mapping[str, Any]) -> Components:
 
 
 def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.dtype) -> Any:
-    if part == "vae" and dtype == torch.float16 and _overflows(model):
-        dtype = torch.float32
+    if part == "vae":
+        dtype = vae_dtype(model, dtype)
     config, files = model.configs[part], model.weights[part]
     where = files[0] if len(files) == 1 else files[0].parent
     source = f"{part} in {where}"
@@ -280,13 +326,3 @@ def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.
         tensors = read_tensors(files, device, dtype)
     fill(module, modern_names(part, tensors, module), source, device)
     return module
-
-
-def _overflows(model: Checkpoint) -> bool:
-    """Whether the VAE overflows fp16, which makes pictures black, as SDXL's does.
-
-    If an old config does not say so, the family decides: the VAEs of SD1 and SD2 do not overflow,
-    those of SDXL and upscalers do.
-    """
-    silent = model.family in ("sdxl", "refiner", "upscaler")
-    return bool(model.configs["vae"].get("force_upcast", silent))

@@ -1,4 +1,4 @@
-"""Copies of modules: one that shares the original's weights, and one on the CPU."""
+"""Copies of modules: one that shares the original's weights, one on the CPU, one of sizes."""
 
 import copy
 import inspect
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sdloop.models.components.offload import remove_hooks
 from sdloop.models.components.weights import Module
 
 
@@ -25,10 +26,22 @@ def shell(module: Module) -> Module:
 
 def on_cpu(module: Module) -> Module:
     """A copy of ``module`` on the CPU, in float32; the original stays where it is."""
-    return _copied(
+    copied = _copied(
         module,
         lambda tensor: tensor.to("cpu", torch.float32 if tensor.is_floating_point() else None),
     )
+    remove_hooks(copied)
+    return copied
+
+
+def on_meta(module: Module) -> Module:
+    """A copy of ``module`` whose tensors have sizes but no numbers."""
+    dtype = module.dtype
+    copied = _copied(
+        module, lambda tensor: tensor.to("meta", dtype if tensor.is_floating_point() else None)
+    )
+    remove_hooks(copied)
+    return copied
 
 
 def _copied(module: Module, change: Callable[[Tensor], Tensor]) -> Module:

@@ -4,6 +4,7 @@ import contextlib
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, NoReturn, Self
 from unittest import mock
@@ -15,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from helpers.pretended_cuda.functions import Functions, is_pinned, lifted, was_named
 from helpers.pretended_cuda.memory import Memory
 from helpers.pretended_cuda.places import place
+from helpers.pretended_cuda.streams import Stream
 from helpers.pretended_cuda.tensor import CUDA, Pretended, changed, numbers_of, rounded_as_tf32
 
 aten = torch.ops.aten
@@ -54,6 +56,7 @@ class PretendedCuda(TorchDispatchMode):
         self.memory = Memory(total_memory)
         self.bf16, self.tf32 = bf16, tf32
         self.devices_used: list[Any] = []  # what set_device was called with
+        self._stream = Stream(is_usual=True)
 
     def __enter__(self) -> Self:
         self._stack = contextlib.ExitStack()
@@ -95,6 +98,13 @@ class PretendedCuda(TorchDispatchMode):
             ),
             "empty_cache": lambda: None,
             "Event": self._event,
+            "mem_get_info": lambda device=None: (
+                self.memory.total - self.memory.held,
+                self.memory.total,
+            ),
+            "Stream": Stream,
+            "stream": self._within,
+            "current_stream": lambda device=None: self._stream,
             "synchronize": lambda device=None: self._wait("synchronize"),
             "reset_peak_memory_stats": self._reset_peak,
             "max_memory_allocated": lambda device=None: self.memory.peak,
@@ -176,7 +186,9 @@ class PretendedCuda(TorchDispatchMode):
         return name in _MATMULS and torch.backends.cuda.matmul.fp32_precision == "tf32"
 
     def _check(self, func: Any, args: Any, tensors: Any) -> None:
-        """What CUDA checks about where the operands are."""
+        """What CUDA checks about where the operands are, and that their streams have ended."""
+        if not all(self._stream.may_use(one) for one in tensors):
+            self._refuse(f"{func}: a tensor of another stream, which was not waited for")
         strangers = [one for one in tensors if not isinstance(one, Pretended)]
         indexed = func in _INDEXED
         if indexed and isinstance(args[0], Pretended):
@@ -249,10 +261,20 @@ class PretendedCuda(TorchDispatchMode):
         for into, numbers in coming:
             into.copy_(numbers)
 
+    @contextlib.contextmanager
+    def _within(self, stream: "Stream") -> Iterator[None]:
+        """What is made inside is not there for the usual stream before that has waited for it."""
+        before, self._stream = self._stream, stream
+        try:
+            yield
+        finally:
+            self._stream = before
+
     def _pretended(self, one: Any) -> Any:
         if not isinstance(one, Tensor) or isinstance(one, Pretended):
             return one
         made = Pretended(one)
+        self._stream.make(made)
         self.memory.take(made, one)
         return made
 

@@ -17,12 +17,13 @@ _ASKED = threading.local()
 
 
 def pinned(tensor: Tensor) -> Tensor:
-    tensor._pinned = True  # type: ignore[attr-defined]
+    storage: Any = tensor.untyped_storage()
+    storage.is_pretended_pinned = True
     return tensor
 
 
 def is_pinned(tensor: Tensor) -> bool:
-    return getattr(tensor, "_pinned", False)
+    return getattr(tensor.untyped_storage(), "is_pretended_pinned", False)
 
 
 def was_named() -> bool:

@@ -13,6 +13,7 @@ class Pretended(torch.Tensor):
     """To Python it is on cuda:0, to C++ on the CPU; ``numbers`` has its numbers."""
 
     numbers: Tensor
+    unready = unrecorded = False  # see ``Stream``
 
     @staticmethod
     def __new__(cls, numbers: Tensor, requires_grad: bool = False) -> Any:
@@ -32,6 +33,9 @@ class Pretended(torch.Tensor):
 
     def get_device(self) -> int:
         return 0
+
+    def record_stream(self, stream: Any) -> None:
+        self.unrecorded = False
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -300,7 +300,7 @@ def test_a_device_that_is_not_there(name: str) -> None:
 
 def test_a_dtype_that_is_none() -> None:
     with pytest.raises(
-        SettingError, match="dtype must be one of auto, fp16, bf16, tf32, fp32, got 'half'"
+        SettingError, match="dtype must be one of auto, fp16, bf16, tf32, fp32, fp8, got 'half'"
     ):
         pick_dtype("half", torch.device("cpu"))
 

@@ -100,7 +100,8 @@ def test_flags_are_read_as_the_command_line_reads_them() -> None:
     one = worker_options(["txt2img", "a frog", "-m", "mini", "--worker", "always", "-q"], {})
     assert one is not None
     assert (one.mode, one.quiet, one.keep_alive) == ("always", True, 300.0)
-    for other in (["-m", "other"], ["--model=other"], ["--dtype", "fp16"], ["--device", "cpu"]):
+    loaded = ("--dtype", "fp16"), ("--device", "cpu"), ("--memory", "low")
+    for other in (["-m", "other"], ["--model=other"], *loaded):
         another = worker_options(["txt2img", "a frog", "-m", "mini", *other], {})
         assert another is not None
         assert another.model != one.model

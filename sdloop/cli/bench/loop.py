@@ -1,4 +1,4 @@
-"""``sdloop bench``: measure times on this machine, as ratios that other load hardly changes."""
+"""``sdloop bench loop``: times on this machine, as ratios that other load hardly changes."""
 
 import json
 import os
@@ -14,20 +14,12 @@ from statistics import median
 from typing import Annotated, Any
 
 from sdloop.cli.options.groups import option
-from sdloop.cli.terminal.commands import App
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SdloopError
 from sdloop.rules import check_whole
 
-bench = App(no_args_is_help=True)
-
 _PROMPT = "a frog in a park"
 _COLD, _SHORT = 3, 7  # numbers of calls; the median is reported
-
-
-@bench.callback()
-def _bench() -> None:
-    """Measure how fast sdloop runs on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +56,6 @@ class _Place:
         return self.run("txt2img", _PROMPT, *flags, "--overwrite", worker=worker)
 
 
-@bench.command()
 def loop(
     calls: Annotated[
         int, option("Options", "Calls in the shell loop, and pictures in the batch.", "--calls")
