@@ -16,10 +16,11 @@ import torch
 from torch import Generator, Tensor
 
 from sdloop.conditioning.value import Conditioning
-from sdloop.guidance.formulas import composed
+from sdloop.guidance.formulas import composed, in_regions
 from sdloop.guidance.guiders import Guide, Noisy, plain
 from sdloop.guidance.losses.loss_guidance import LossGuidance
 from sdloop.latents.mask import MaskedLatents
+from sdloop.latents.regions import Regions
 from sdloop.schedulers.schedule import Scheduler, denoised_latents, step_options, steps_of
 
 
@@ -53,6 +54,7 @@ def denoise(
     guide: Guide = plain,
     eta: float = 0.0,
     generators: Sequence[Generator] = (),
+    regions: Regions | None = None,
     masked: MaskedLatents | None = None,
     loss_guidance: LossGuidance | None = None,
 ) -> Iterator[Step]:
@@ -63,8 +65,9 @@ def denoise(
     are for schedulers that add noise at each step. ``guidance_scale`` is one number, or one per
     iteration: at 1 the UNet runs only on the prompt, otherwise also on the negative prompt, and on
     each prompt if several are combined. ``guide`` combines the two predictions into one:
-    classifier-free guidance, or another of ``guiders``. ``masked`` holds what inpainting keeps of a
-    picture, and ``loss_guidance`` moves the latents to reduce a loss.
+    classifier-free guidance, or another of ``guiders``. ``regions`` say where each
+    prompt counts. ``masked`` holds what inpainting keeps of a picture, and ``loss_guidance`` moves
+    the latents to reduce a loss.
 
     The latents are float32 even in half precision: otherwise rounding errors would add up.
     """
@@ -75,6 +78,7 @@ def denoise(
     prompts = conditioning.over(steps, guided=guided)
     options = step_options(scheduler, eta, generators)
     unet_timesteps = timesteps.to(latents.device, torch.float32)  # as the UNet reads them
+    unet_dtype = unet.dtype  # asked once, because diffusers looks through all modules for it
     with_loss = frozenset() if loss_guidance is None else loss_guidance.iterations(steps, sigmas)
     exact = loss_guidance is not None and loss_guidance.exact
 
@@ -89,16 +93,22 @@ def denoise(
         # Predict the noise; with guidance also for the negative prompt, whose rows come first.
         rows = len(prompt["encoder_hidden_states"]) // len(latents)
         unet_input = conditioning.with_extra_channels(latent_input)
-        unet_input = torch.cat([unet_input] * rows).to(unet.dtype)
+        unet_input = torch.cat([unet_input] * rows).to(unet_dtype)
+        if regions is not None:
+            unet_input = regions.seen(unet_input, sigma)
         with torch.set_grad_enabled(latents.requires_grad):
             noise_pred = unet(unet_input, unet_timesteps[index], **prompt, return_dict=False)[0]
         noise_pred = noise_pred.to(latents.dtype)
 
-        # Guide it.
+        # Combine the predictions for several prompts, and guide the result.
         if rows > 1:
-            noise_uncond, *noise_texts = noise_pred.chunk(rows)
-            noise_text = composed(noise_uncond, noise_texts, conditioning.weights)
-            noise_pred = guide(noise_uncond, noise_text, scale, Noisy(latent_input, sigma))
+            noise_preds = noise_pred.chunk(rows)
+            first, last = rows - conditioning.prompts, rows - conditioning.regions
+            noise_pred = composed(noise_preds[0], noise_preds[first:last], conditioning.weights)
+            if regions is not None:
+                noise_pred = in_regions(noise_pred, noise_preds[last:], regions.shares)
+            if first:  # the one before is the negative prompt's
+                noise_pred = guide(noise_preds[0], noise_pred, scale, Noisy(latent_input, sigma))
 
         # Predict the clean picture.
         denoised = denoised_latents(scheduler, latents, latent_input, noise_pred, sigma)

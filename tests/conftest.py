@@ -1,6 +1,7 @@
 """Fixtures for every test: a temporary home folder, no network, and few threads."""
 
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -14,8 +15,10 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from helpers.forked import Nursery
 
-# A deadline on a shared machine measures the neighbours.
-settings.register_profile("sdloop", deadline=None)
+# A deadline on a shared machine measures the neighbours. Before a release, or after a change of a
+# parser: pytest --hypothesis-profile thorough.
+settings.register_profile("sdloop", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("sdloop")
 
 # A suite in the background of a shell is started with it ignored, and so would be what it starts.
@@ -29,6 +32,15 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["DIFFUSERS_VERBOSITY"] = "error"
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# Every picture waits for fsync(), on a disk as long as a tiny model works on it.
+_memory = Path("/dev/shm")
+if (
+    "TMPDIR" not in os.environ
+    and os.access(_memory, os.W_OK)
+    and shutil.disk_usage(_memory).free > 4 << 30
+):
+    os.environ["TMPDIR"] = tempfile.tempdir = str(_memory)
 
 
 class Homes:

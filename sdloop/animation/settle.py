@@ -23,14 +23,14 @@ def frames_recipe(
     recipe: Recipe,
     *,
     carry: float,
-    lora_hashes: Mapping[str, str],
+    hashes: Mapping[str, str],
     find_embedding: FindEmbedding = find_embedding,
 ) -> Recipe:
     """Resolve ``recipe`` for all of ``frames``; its ``image`` is the name of the animation.
 
-    Raises ``SettingError`` for a mask or a depth map, for outpainting, for frames of several sizes
-    without ``resize``, and for a ``carry`` when frames are enlarged. Also raises what ``resolve``
-    raises.
+    Raises ``SettingError`` for a mask, a depth map or ControlNets, outpainting, for frames of
+    several sizes without ``resize``, and for a ``carry`` when frames are enlarged. Also raises what
+    ``resolve`` raises.
     """
     for name in ("mask", "depth_map", *GROWTH):
         value = getattr(recipe, name)
@@ -41,9 +41,11 @@ def frames_recipe(
         raise SettingError(
             f"frames must all have one size unless resize is set, got {first} and {second}"
         )
+    for one in (*recipe.controls, *recipe.t2i_adapters):
+        raise SettingError.of(one.field, f"cannot be used for frames, which differ, got {one}")
     whole = replace(recipe, image=frames.name, image_sha256=frames.sha256)
     facts = InputFacts(sha256=frames.sha256, size=frames.sizes[0])
-    settled = resolve(whole, model, facts, lora_hashes=lora_hashes, find_embedding=find_embedding)
+    settled = resolve(whole, model, facts, hashes=hashes, find_embedding=find_embedding)
     if carry and settled.factor is not None:
         raise SettingError(
             f"carry must be 0 for enlarged frames, got {carry:g}: with factor {settled.factor:g}, "

@@ -12,6 +12,7 @@ from sdloop.rules import check_choice, check_text, check_whole
 DTYPES = ("auto", "fp16", "bf16", "tf32", "fp32", "fp8")
 MEMORY = ("auto", "full", "low", "lowest")
 FORMATS = ("png", "jpg", "webp")
+SAFETY = ("off", "flag")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,9 +33,10 @@ class CommandSettings:
     outdir: str | None = None
     format: str | None = None
     metadata: Metadata = "full"
+    safety: str = "off"
 
     def __post_init__(self) -> None:
-        for name in ("device", "dtype", "memory", "clip_model", "metadata"):
+        for name in ("device", "dtype", "memory", "clip_model", "metadata", "safety"):
             check_text(name, getattr(self, name), optional=False)
         for name in ("lora_dir", "output", "outdir", "format"):
             check_text(name, getattr(self, name), optional=True)
@@ -52,6 +54,7 @@ class CommandSettings:
         check_choice("memory", self.memory, MEMORY)
         check_choice("format", self.format, FORMATS)
         check_choice("metadata", self.metadata, METADATA)
+        check_choice("safety", self.safety, SAFETY)
         check_whole("batch_size", self.batch_size, 1, 4096)
         check_whole("count", self.count, 1, 2**32)
 

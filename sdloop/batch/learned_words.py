@@ -43,8 +43,8 @@ def words_for(settings: Settings, texts: Iterable[str] | None) -> Callable[..., 
 
 def texts_in(fields: Fields) -> list[str]:
     """All prompts among a Recipe's fields."""
-    mixed = fields.get("mix_prompts")
-    texts = [fields.get(name) for name in PROMPTS] + list(mixed if mixed is not None else ())
+    more = [text for name in ("mix_prompts", "regions") for text in fields.get(name) or ()]
+    texts = [fields.get(name) for name in PROMPTS] + more
     return [text for text in texts if isinstance(text, str)]
 
 

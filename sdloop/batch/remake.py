@@ -20,6 +20,8 @@ from sdloop.pipeline.resolve import Resolver
 from sdloop.recipe.loras import without_tags
 from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.regions import Region
+from sdloop.recipe.resolve_regions import masks_of
 
 NAME = "{file}-again.png"
 SEEDS_NAME = "{file}-again-{seed}.png"
@@ -154,11 +156,27 @@ def located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
         if path == "-" and name not in changes:
             flag = name.replace("_", "-")
             raise FileError(f"its {name} came from standard input: name the file with --{flag}")
-        places = [Path(path), folder / path, folder / Path(path).name]
-        sha256 = getattr(recipe, f"{name}_sha256")
-        same = (str(place) for place in places if _is(place, sha256))
-        found[name] = next(same, path)
+        found[name] = _located(path, getattr(recipe, f"{name}_sha256"), folder)
+    for name in ("controls", "t2i_adapters"):
+        found[name] = [
+            replace(one, image=_located(one.image, one.image_sha256, folder))
+            for one in getattr(recipe, name)
+        ]
+    if recipe.regions is not None and "regions" not in changes:
+        found["regions"] = tuple(_located_region(*one, folder) for one in masks_of(recipe))
     return replace(recipe, **found)
+
+
+def _located_region(region: Region, sha256: str | None, folder: Path) -> str:
+    if region.file is None:
+        return str(region)
+    return str(replace(region, file=_located(region.file, sha256, folder)))
+
+
+def _located(path: str, sha256: str | None, folder: Path) -> str:
+    """The file with this hash: as recorded, or in the ``folder``; else the path as it is."""
+    places = [Path(path), folder / path, folder / Path(path).name]
+    return next((str(place) for place in places if _is(place, sha256)), path)
 
 
 def _is(file: Path, sha256: str | None) -> bool:

@@ -1,6 +1,7 @@
 """``sdloop mix``: pictures that mix prompts, and series from one prompt to another."""
 
 from sdloop.cli.options.groups import given, with_options
+from sdloop.cli.options.image import FitOptions
 from sdloop.cli.options.mix import MixOptions, PromptsArgument
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
@@ -14,6 +15,7 @@ def mix(
     *,
     how: MixOptions,
     recipe: RecipeOptions,
+    fit: FitOptions,
     seeds: SeedOptions,
     model: ModelOptions,
     output: OutputOptions,
@@ -31,5 +33,5 @@ def mix(
     from sdloop.cli.make.mix import mix_prompts
     from sdloop.cli.options.recipe_fields import recipe_settings
 
-    flags = {**given(model, output), **recipe_settings(recipe)}
+    flags = {**given(model, output, fit), **recipe_settings(recipe)}
     mix_prompts(prompts, how, flags, seeds, output)

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from typing import Annotated
 
 from sdloop.cli.options.groups import given, option, with_options
-from sdloop.cli.options.image import HiresOptions
+from sdloop.cli.options.image import FitOptions, HiresOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions, SeedOptions
@@ -16,6 +16,7 @@ def txt2img(
     *,
     recipe: RecipeOptions,
     hires: HiresOptions,
+    fit: FitOptions,
     seeds: SeedOptions,
     model: ModelOptions,
     output: OutputOptions,
@@ -38,7 +39,9 @@ def txt2img(
     from sdloop.cli.options.recipe_fields import recipe_settings
     from sdloop.cli.terminal.startup_times import cold as told_cold
 
-    settings = given_settings({**given(model, output, hires), **recipe_settings(recipe)}, seeds)
+    settings = given_settings(
+        {**given(model, output, hires, fit), **recipe_settings(recipe)}, seeds
+    )
     example = 'sdloop txt2img "two green frogs on stilts"'
     prompts = given_prompts(prompt, seeds.from_file, settings, example=example)
     with told_cold() if cold else nullcontext():

@@ -21,6 +21,7 @@ from sdloop.models.components.load import Components
 from sdloop.models.components.offload import works_on
 from sdloop.recipe.limits import SCORES
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_regions import regions_of
 
 
 class Encoded(NamedTuple):
@@ -60,6 +61,7 @@ def condition(
                 time_ids=positive,
                 negative_time_ids=negative_ids,
                 weights=None if wanted is None else wanted.reshape(-1, 1, 1, 1, 1),
+                regions=len(regions_of(recipe)),
             )
         changes.append((first, states[reading]))
     scale = guidance_embeds(components, recipe) if components.embeds_guidance else None
@@ -120,13 +122,13 @@ def guidance_embeds(components: Components, recipe: Recipe) -> Tensor:
 
 def _mixed(texts: Sequence[TextInput], recipe: Recipe, encode: Encode) -> Encoded:
     """One encoded prompt, or the mix of several; prompts with a share of 0 are not encoded."""
-    shares = zip(texts, recipe.mix_weights or (1.0,), strict=True)
-    pairs = [(text, weight) for text, weight in shares if weight]
+    shares = recipe.mix_weights if recipe.mix_weights and len(texts) > 1 else (1.0,)
+    pairs = [(text, share) for text, share in zip(texts, shares, strict=True) if share]
     read = [encode(text) for text, _ in pairs]
     if len(pairs) == 1:
         return read[0]
     tokens = max(one.embeds.shape[1] for one in read)
-    weights = [weight for _, weight in pairs]
+    weights = [share for _, share in pairs]
     read = [lengthened(one, texts[0], tokens, encode) for one in read]
     embeds = mixed([one.embeds for one in read], weights, arc=recipe.slerp)
     pooled = [one.pooled for one in read if one.pooled is not None]

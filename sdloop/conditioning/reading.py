@@ -8,6 +8,7 @@ from sdloop.prompt.schedule import Alternatives, alternatives
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.limits import USUAL_STEPS
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_regions import regions_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,8 +29,9 @@ class TextInput:
 class Reading:
     """All texts for one picture at one step.
 
-    ``prompts`` are those whose predictions are combined (AND); each consists of the texts that are
-    mixed into it. ``negative`` is ``None`` if there is no negative prompt.
+    ``prompts`` are those whose predictions are combined (AND), then those of the regions; each
+    consists of the texts that are mixed into it. ``negative`` is ``None`` if there is no negative
+    prompt.
     """
 
     prompts: tuple[tuple[TextInput, ...], ...]
@@ -67,7 +69,8 @@ def _texts(recipe: Recipe) -> list[str]:
     """Every text of the Recipe that may change during the steps."""
     others = (getattr(recipe, name) for name in PROMPTS if name != "prompt")
     texts = [text for text, _ in _parts(recipe)]
-    return [*texts, *(recipe.mix_prompts or ()), *(text for text in others if text is not None)]
+    texts += (*(recipe.mix_prompts or ()), *(one.prompt for one, _ in regions_of(recipe)))
+    return [*texts, *(text for text in others if text is not None)]
 
 
 def _changes(recipe: Recipe, text: str) -> Alternatives:
@@ -87,16 +90,17 @@ def _at(change: Alternatives, step: int) -> str:
 def _reading(recipe: Recipe, now: dict[str, str]) -> Reading:
     """The reading for the current value of each text; ``now`` maps the Recipe's texts to them."""
 
-    def positive(text: str) -> TextInput:
+    def positive(text: str, text_2: str | None = recipe.prompt_2) -> TextInput:
         return TextInput(
             text=now[text],
-            text_2=None if recipe.prompt_2 is None else now[recipe.prompt_2],
+            text_2=None if text_2 is None else now[text_2],
             clip_skip=recipe.clip_skip,
             emphasis=recipe.emphasis,
         )
 
     mixed = tuple(positive(text) for text in recipe.mix_prompts or ())
     prompts = tuple((positive(text), *mixed) for text, _ in _parts(recipe))
+    prompts += tuple((positive(one.prompt, None),) for one, _ in regions_of(recipe))
     if recipe.negative_prompt is None:
         return Reading(prompts=prompts, negative=None)
     second = recipe.negative_prompt_2

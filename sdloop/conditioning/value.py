@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sdloop.conditioning.control import ControlImage, Features, summed
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conditioning:
@@ -15,20 +17,23 @@ class Conditioning:
     ``prompt_embeds`` are (rows, tokens, width), in the UNet's dtype and on its device. There is one
     row for each picture, or several if the predictions for several prompts are combined with
     ``weights`` (prompts, batch, 1, 1, 1): first the rows of the first prompt for all pictures, then
-    those of the second. The negative embeddings have one row for each picture, or are ``None`` if
-    guidance is off. SDXL's UNet also takes ``pooled_prompt_embeds`` (rows, width) and ``time_ids``
-    (batch, 6): the original height and width, the crop's top and left, the target height and width.
-    Its refiner takes (batch, 5), with an aesthetic score as the last, and other
-    ``negative_time_ids`` for the negative rows.
+    those of the second. The prompts of the ``regions``, one for each, come last. The negative
+    embeddings have one row for each picture, or are ``None`` if guidance is off. SDXL's UNet also
+    takes ``pooled_prompt_embeds`` (rows, width) and ``time_ids`` (batch, 6): the original height
+    and width, the crop's top and left, the target height and width. Its refiner takes (batch, 5),
+    with an aesthetic score as the last, and other ``negative_time_ids`` for the negative rows.
 
     ``channels`` (batch, channels, height, width), at the size of the latents, are the extra input
     channels of an inpainting UNet or an upscaler; ``class_labels`` (batch,) is the noise level for
     an upscaler. ``guidance_embeds`` (batch, width) are the guidance scales for UNets that take them
     as an input (LCM).
 
+    ``controls`` are the pictures that ControlNets follow, and ``features`` what T2I-Adapters see.
+
     ``later`` are the prompts that replace the first ones: (step, Conditioning), in order. Steps are
     the scheduler's and count from 0 at the first that is run. Everything else stays the same:
-    time_ids, class_labels, guidance_embeds and weights are those of the first.
+    time_ids, class_labels, guidance_embeds, weights, regions, controls and features are the
+    first's.
     """
 
     prompt_embeds: Tensor
@@ -41,12 +46,20 @@ class Conditioning:
     class_labels: Tensor | None = None
     guidance_embeds: Tensor | None = None
     weights: Tensor | None = None
+    regions: int = 0
+    controls: tuple[ControlImage, ...] = ()
+    features: tuple[Features, ...] = ()
     later: tuple[tuple[int, "Conditioning"], ...] = ()
 
     @property
-    def prompts(self) -> int:
-        """How many prompts are combined for a picture."""
+    def combined(self) -> int:
+        """How many prompts are combined with ``weights`` for a picture, or 1."""
         return 1 if self.weights is None else len(self.weights)
+
+    @property
+    def prompts(self) -> int:
+        """How many prompts there are for a picture, with those of its regions."""
+        return self.combined + self.regions
 
     def at(self, step: int) -> "Conditioning":
         """The Conditioning at a step of the scheduler."""
@@ -55,15 +68,16 @@ class Conditioning:
     def over(self, steps: Sequence[int], *, guided: Sequence[bool]) -> list[dict[str, Any]]:
         """The UNet's arguments for each of its calls, which belong to these scheduler steps.
 
-        They include the negative embeddings if the call is ``guided``, and always if there are
-        several prompts, which are combined by their differences from the unconditional prediction.
+        They include the negative embeddings if the call is ``guided``, and always if several
+        prompts are combined by their differences from the unconditional prediction.
         Calls with equal prompts share the same dict.
         """
-        built: dict[tuple[int, int, bool], dict[str, Any]] = {}
+        built: dict[tuple[Any, ...], dict[str, Any]] = {}
         inputs = []
-        for state, twin in zip(map(self.at, steps), guided, strict=True):
-            twin = twin or self.prompts > 1
-            key = (*_identity(state), twin)
+        for call, (state, twin) in enumerate(zip(map(self.at, steps), guided, strict=True)):
+            twin = twin or self.combined > 1
+            acting = [one.acts(call, len(steps)) for one in (*self.controls, *self.features)]
+            key = (*_identity(state), twin, *acting)
             if key not in built:
                 whole = replace(
                     state,
@@ -72,18 +86,18 @@ class Conditioning:
                     class_labels=self.class_labels,
                     guidance_embeds=self.guidance_embeds,
                 )
-                built[key] = whole.unet_inputs(guided=twin)
+                built[key] = whole.unet_inputs(guided=twin) | self._control_inputs(acting, twin)
             inputs.append(built[key])
         return inputs
 
     def unet_inputs(self, *, guided: bool) -> dict[str, Any]:
         """The UNet's arguments at the first step; with guidance, the negative rows come first.
 
-        Raises ``ValueError`` if guidance has no negative embeddings, or if there are several
-        prompts without guidance: they are combined by their differences from the unconditional
+        Raises ``ValueError`` if guidance has no negative embeddings, or if several prompts are
+        combined without guidance: they are combined by their differences from the unconditional
         prediction.
         """
-        if self.prompts > 1 and not guided:
+        if self.combined > 1 and not guided:
             raise ValueError("guidance_scale must not be 1 for a Conditioning of several prompts")
         inputs: dict[str, Any] = {
             "encoder_hidden_states": _twinned(
@@ -101,6 +115,22 @@ class Conditioning:
             inputs["class_labels"] = self._for_each_row(self.class_labels, guided)
         if self.guidance_embeds is not None:
             inputs["timestep_cond"] = self._for_each_row(self.guidance_embeds, guided)
+        begin = [one.start == 0 for one in (*self.controls, *self.features)]
+        return inputs | self._control_inputs(begin, guided)
+
+    def _control_inputs(self, acting: Sequence[bool], guided: bool) -> dict[str, Any]:
+        """The pictures of the ControlNets that act, and the features: see ``Controlled``."""
+        inputs = {}
+        if self.controls:
+            inputs["controls"] = {
+                str(place): self._for_each_row(one.pixels, guided and not one.prompts_only)
+                for place, one in enumerate(self.controls)
+                if acting[place]
+            }
+        if self.features:
+            act = acting[len(self.controls) :]
+            levels = summed([one for one, acts in zip(self.features, act, strict=True) if acts])
+            inputs["features"] = {n: self._for_each_row(one, guided) for n, one in levels.items()}
         return inputs
 
     def since(self, step: int) -> "Conditioning":
@@ -125,12 +155,25 @@ class Conditioning:
         times = len(latent_input) // len(self.channels)
         return torch.cat([latent_input, torch.cat([self.channels] * times)], dim=1)
 
+    def of_regions_alone(self) -> "Conditioning":
+        """The same without the main prompt, whose place the first region takes."""
+        rows = len(self.prompt_embeds) // self.prompts * self.combined
+        pooled = self.pooled_prompt_embeds
+        return replace(
+            self,
+            prompt_embeds=self.prompt_embeds[rows:],
+            pooled_prompt_embeds=None if pooled is None else pooled[rows:],
+            weights=None,
+            regions=self.regions - 1,
+            later=tuple((first, then.of_regions_alone()) for first, then in self.later),
+        )
+
     @property
-    def shapes(self) -> tuple[tuple[int, torch.Size], ...]:
-        """What must be equal for pictures in one batch: tokens and prompts, at each step."""
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """What must be equal for pictures in one batch: regions, prompts and tokens, by steps."""
         states = ((0, self), *self.later)
-        shapes = [(first, state.prompt_embeds.shape) for first, state in states]
-        kept = [one for one, last in zip(shapes[1:], shapes, strict=False) if one[1] != last[1]]
+        shapes = [(first, self.regions, *state.prompt_embeds.shape) for first, state in states]
+        kept = [one for one, last in zip(shapes[1:], shapes, strict=False) if one[1:] != last[1:]]
         return (shapes[0], *kept)
 
     def _rows_of_time_ids(self, guided: bool) -> Tensor | None:
@@ -182,6 +225,7 @@ def _stacked(pictures: Sequence[Conditioning]) -> Conditioning:
         time_ids=_joined([one.time_ids for one in pictures]),
         negative_time_ids=_joined([one.negative_time_ids for one in pictures]),
         weights=_joined([one.weights for one in pictures], dim=1),
+        regions=pictures[0].regions,
     )
 
 

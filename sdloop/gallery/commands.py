@@ -9,7 +9,7 @@ from typing import Any
 
 from sdloop.images.input.frame import BACK
 from sdloop.recipe.fields import ROWS
-from sdloop.recipe.kinds import Several
+from sdloop.recipe.kinds import Controls, Several
 from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.recipe.outpaint_windows import SIDES
 from sdloop.recipe.recipe import FIELDS, Recipe
@@ -123,7 +123,7 @@ def _flag(name: str, value: Any) -> Iterator[str]:
     elif name == "loras":
         for lora in value:
             yield f"{flag}={':'.join([lora.name, *map(_number, lora.scales)])}"
-    elif isinstance(ROWS[name].kind, Several):
+    elif isinstance(ROWS[name].kind, Several | Controls):
         yield from (f"{flag}={one}" for one in value)
     elif isinstance(value, tuple):
         separator = "x" if name.endswith("_size") else ","

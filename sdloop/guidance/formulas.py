@@ -33,6 +33,27 @@ def composed(noise_uncond: Tensor, noise_texts: Sequence[Tensor], weights: Tenso
     return noise_text
 
 
+def in_regions(noise_text: Tensor, noise_texts: Sequence[Tensor], shares: Tensor) -> Tensor:
+    """Let each prompt's prediction count in its own region of the picture.
+
+    ``noise_text`` is the main prompt's prediction, and ``noise_texts`` are those of the regions.
+    ``shares`` (1 + regions, batch, 1, height, width), the main prompt's first, add up to 1 at each
+    place, so the result is their weighted mean there.
+
+    Source: Bar-Tal et al. 2023 (arXiv:2302.08113), equation 5, with prompts and masks as in
+    section 4.2.
+
+    >>> from torch import tensor
+    >>> shares = tensor([[1.0, 0.0], [0.0, 1.0]])  # the right half is a region
+    >>> in_regions(tensor([3.0, 3.0]), [tensor([5.0, 7.0])], shares)
+    tensor([3., 7.])
+    """
+    total = shares[0] * noise_text
+    for share, one in zip(shares[1:], noise_texts, strict=True):
+        total = total + share * one
+    return total
+
+
 def classifier_free_guidance(
     noise_uncond: Tensor, noise_text: Tensor, guidance_scale: float
 ) -> Tensor:

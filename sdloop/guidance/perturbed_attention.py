@@ -5,7 +5,7 @@ and move the prediction away from that of the weakened copy.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
 from sdloop.errors import SettingError
+from sdloop.guidance.control import last_rows
 from sdloop.models.components.shell import shell
 
 
@@ -25,7 +26,8 @@ class Perturbed:
     Every row is moved by the same difference, so the result of any guidance, or of none, is moved
     by it too. ``worse`` are weakened copies of ``unet``, each with its scale. ``pictures`` is the
     number of pictures in a batch; its last rows are those of the prompts. If several prompts are
-    combined with ``weights`` (see ``Conditioning``), so are their differences.
+    combined with ``weights`` (prompts, pictures, 1, height or 1, width or 1), so are their
+    differences.
 
     Source: Ahn et al. 2024 (arXiv:2403.17377), equation 15.
     """
@@ -48,7 +50,7 @@ class Perturbed:
         seen = self.unet(sample, timestep, **inputs, return_dict=False)[0].float()
         prompts = 1 if self.weights is None else len(self.weights)
         first = len(sample) - prompts * self.pictures
-        told = _from_row(first, inputs)
+        told = last_rows(len(sample) - first, inputs)
         moved = torch.zeros_like(seen[first:])
         for twin, scale in self.worse:
             worse = twin(sample[first:], timestep, **told, return_dict=False)[0].float()
@@ -58,14 +60,6 @@ class Perturbed:
                 dim=0
             )
         return (seen + torch.cat([moved] * (len(sample) // self.pictures)),)
-
-
-def _from_row(first: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The UNet's arguments for the rows from ``first`` on."""
-    return {
-        name: _from_row(first, value) if isinstance(value, Mapping) else value[first:]
-        for name, value in inputs.items()
-    }
 
 
 def with_identity_attention(unet: Any, layers: str) -> Any:

@@ -35,6 +35,8 @@ class Made(TypedDict, total=False):
         The versions of sdloop and the libraries ("torch": "2.13.0"); the device and precision.
     tf32
         For CUDA GPUs: whether products of float32 were allowed to use TF32.
+    flagged
+        Whether the model's safety checker flags the picture, if it was asked.
     seconds
         The duration, only for animations. Pictures have none, so that two runs give equal bytes.
     """
@@ -48,6 +50,7 @@ class Made(TypedDict, total=False):
     device: str
     dtype: str
     tf32: bool
+    flagged: bool
     seconds: float
 
 

@@ -58,9 +58,7 @@ def animate(
     ``stream`` does.
     """
     check_number("carry", carry, 0, 1)
-    settled = frames_recipe(
-        components, frames, recipe, carry=carry, lora_hashes=file_hashes(recipe)
-    )
+    settled = frames_recipe(components, frames, recipe, carry=carry, hashes=file_hashes(recipe))
     opened: dict[str, InputImage] = {}
     asked: list[Recipe] = []
     last: Image.Image | None = None

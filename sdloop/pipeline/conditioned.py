@@ -1,6 +1,7 @@
 """Encode the prompts of a batch, for the model and for its refiner."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sdloop.conditioning.encode import condition
 from sdloop.conditioning.value import Conditioning, stack
@@ -14,8 +15,9 @@ Told = list[Conditioning]
 
 
 def conditioned(model: LoadedModel, batch: Sequence[Recipe]) -> tuple[Components, list[Told]]:
-    """The components with the LoRAs of a batch, and what each picture is conditioned on."""
+    """The components with the LoRAs and ControlNets of a batch, and each picture's conditioning."""
     components, encoder = model.prepare(batch[0].loras)
+    components = replace(components, **model.followers(batch[0].followed))
     models = [(components, encoder)]
     if components.refiner is not None:
         models.append((components.refiner, model.refiner_encoder))

@@ -60,10 +60,10 @@ def input_encoder(components: Components, open_image: OpenImage) -> EncodeInput:
         clean = encode(components.vae, pixels)
         return EncodedInput(canvas=canvas, encoded=clean, blanked=blanked, depth=depth)
 
-    return lambda recipe: encoded(_only_pictures(recipe))
+    return lambda recipe: encoded(only_pictures(recipe))
 
 
-def _only_pictures(recipe: Recipe) -> Recipe:
+def only_pictures(recipe: Recipe) -> Recipe:
     """``recipe`` with only the fields that decide how its input image is encoded."""
     fields = {name: getattr(recipe, name) for name in (*IMAGE_FIELDS, "width", "height")}
     start = {"strength": None, "exact_steps": False, "start_step": None, "noise_level": None}

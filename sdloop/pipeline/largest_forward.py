@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sdloop.images.input.read import OpenImage
 from sdloop.pipeline.conditioned import conditioned, stacked
+from sdloop.pipeline.control import control_reader
 from sdloop.pipeline.input_images import input_encoder
 from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.pipeline.outpaint import growing_from, window_recipes
@@ -30,6 +31,7 @@ def run_largest_forward(model: LoadedModel, batch: Sequence[Recipe], open_image:
         stages_of(components, batch, model.own),
         *stacked(rows),
         encode_input=input_encoder(model.components, open_image),
+        read_control=control_reader(open_image),
         own=model.own,
     )
 

@@ -1,21 +1,25 @@
 """A loaded model with caches of LoRAs, learned words and encoded prompts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 from sdloop.conditioning.encode import Encode, encode_prompt
 from sdloop.conditioning.words import Words, with_words
 from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.metadata.environment import Environment
+from sdloop.models.checkpoint.control import FindControl, find_control
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, find_lora
 from sdloop.models.components.adapters import adapted
+from sdloop.models.components.control import controlnets_for
 from sdloop.models.components.device import uses_tf32
 from sdloop.models.components.fp8 import FP8
 from sdloop.models.components.load import Components
 from sdloop.pipeline.model_names import with_model
 from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
 from sdloop.pipeline.resolve import resolve_for
+from sdloop.recipe.controls import Control
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.recipe import Recipe
 
@@ -42,6 +46,7 @@ class LoadedModel:
     own: OwnCode
     prepare: Callable[[tuple[Lora, ...]], tuple[Components, Encoder]]
     refiner_encoder: Encoder
+    find_control: FindControl
 
     def resolved(self, recipe: Recipe, open_image: OpenImage) -> Recipe:
         """``recipe`` with the model's name and choices, its picture, LoRAs and CLIP written in.
@@ -51,8 +56,25 @@ class LoadedModel:
         recipe = with_model(recipe, self.components.checkpoint)
         self.own.check(recipe)
         plain = self.own.unsettled(recipe)
-        resolved = resolve_for(self.components, plain, open_image, self.find_lora)
+        resolved = resolve_for(
+            self.components, plain, open_image, self.find_lora, self.find_control
+        )
         return self.own.settled(resolved, recipe)
+
+    def followers(self, followed: Sequence[Control]) -> dict[str, Any]:
+        """The loaded ControlNets and T2I-Adapters, each with its scale, as fields of Components.
+
+        Raises ``ModelError`` for one that does not suit the UNet.
+        """
+        files = [self.find_control(one.model, one.field) for one in followed]
+        for one, file in zip(followed, files, strict=True):
+            check_sha256(repr(one.model), one.model_sha256, file.sha256, what="model")
+        loaded = controlnets_for(self.components, files) if files else ()
+        pairs = [(one, net) for one, net in zip(followed, loaded, strict=True)]
+        return {
+            name: tuple((net, one.scale) for one, net in pairs if one.field == field)
+            for name, field in (("controlnets", "controls"), ("t2i_adapters", "t2i_adapters"))
+        }
 
     def loras(self, recipe: Recipe) -> tuple[LoraFile, ...]:
         """The Recipe's LoRA files."""
@@ -87,6 +109,7 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
         own=own,
         prepare=prepare,
         refiner_encoder=_encoder(components.refiner or components),
+        find_control=lru_cache(maxsize=64)(find_control),
     )
 
 

@@ -146,7 +146,7 @@ def _matters(name: str, value: Any) -> bool:
             return value is not plain
         case "eta":
             return bool(value)
-        case "masked" | "loss_guidance":
+        case "masked" | "loss_guidance" | "regions":
             return value is not None
     return False
 

@@ -10,18 +10,22 @@ from torch import Generator, Tensor
 from sdloop.conditioning.encode import with_sizes
 from sdloop.conditioning.value import Conditioning
 from sdloop.errors import NonFiniteError
+from sdloop.guidance.control import Controlled
 from sdloop.guidance.editing import Editing
 from sdloop.guidance.losses.bound import loss_guidance_of
 from sdloop.guidance.losses.checkpointing import GradientCheckpointed
 from sdloop.guidance.perturbed_attention import Perturbed, skipping, with_identity_attention
 from sdloop.latents.noise import seeded_generators
+from sdloop.latents.regions import prompt_weights
 from sdloop.loop import Step
 from sdloop.models.components.load import Components
+from sdloop.pipeline.control import ReadControl, adapter_features, check_acting, control_images
 from sdloop.pipeline.guide import guided_by
 from sdloop.pipeline.hires import enlarged_start
 from sdloop.pipeline.initial_latents import Start, handed_over, start
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.own_code import OwnCode
+from sdloop.pipeline.regions import only_seen, regions_in
 from sdloop.pipeline.stage import Stage
 from sdloop.pipeline.step_noise import seed_step_noise
 from sdloop.pipeline.tiled_unet import Windows
@@ -37,6 +41,7 @@ def run(
     refined: Conditioning | None = None,
     *,
     encode_input: EncodeInput,
+    read_control: ReadControl,
     own: OwnCode,
 ) -> Iterator[Step]:
     """The steps of all stages, counted as one run; the last one's latents are the pictures'.
@@ -49,6 +54,7 @@ def run(
     Raises ``NonFiniteError`` with the step at which NaN or infinity appeared.
     """
     total = sum(len(stage.timesteps) for stage in planned)
+    check_acting(planned)
     done = 0
     latents: Tensor | None = None
     begun: Start | None = None
@@ -64,7 +70,8 @@ def run(
         if before is not None and stage.goes_on:
             told = told.since(steps_of(before.scheduler, before.timesteps)[-1] + 1)
         finite, late = [], Late[None]()
-        for step in _denoised(stage, told, begun, generators, own):
+        reading = (encode_input, read_control)
+        for step in _denoised(stage, told, begun, generators, *reading, own):
             latents = step.latents
             finite.append(latents.isfinite().all())
             index, ends = done + step.index, has_finished(stage.scheduler, late)
@@ -83,6 +90,7 @@ def first_steps(
     refined: Conditioning | None = None,
     *,
     encode_input: EncodeInput,
+    read_control: ReadControl,
     own: OwnCode,
 ) -> None:
     """Only the first step of each stage, with all rows that its guidance ever has.
@@ -97,7 +105,9 @@ def first_steps(
         generators = _generators(stage)
         begun = _begun(components, stage, begun, latents, generators, encode_input)
         told = refined if stage.refines and refined is not None else conditioning
-        latents = torch.zeros_like(next(_denoised(guided, told, begun, generators, own)).latents)
+        reading = (encode_input, read_control)
+        first = next(_denoised(guided, told, begun, generators, *reading, own))
+        latents = torch.zeros_like(first.latents)
 
 
 def _generators(stage: Stage) -> list[Generator]:
@@ -139,6 +149,8 @@ def _denoised(
     conditioning: Conditioning,
     begun: Start,
     generators: Sequence[Generator],
+    encode_input: EncodeInput,
+    read_control: ReadControl,
     own: OwnCode,
 ) -> Iterator[Step]:
     """Run the loop for one stage."""
@@ -146,25 +158,35 @@ def _denoised(
     seeds = [one.seed for one in stage.batch]
     seed_step_noise(stage.scheduler, begun.latents, seeds, rng=recipe.rng)
     components = stage.components
-    unet = _unet(components, recipe, len(stage.batch), conditioning.weights)
+    regions = regions_in(stage, encode_input)
+    conditioning, regions = only_seen(conditioning, regions)
+    weights = prompt_weights(conditioning.weights, regions)
+    unet = _unet(components, recipe, len(stage.batch), weights)
     guide, scheduler = guided_by(recipe, stage.scheduler)
     if begun.to_edit is not None:
         # Without guidance there is no such scale, and it is not used.
         scale = 1.0 if recipe.image_guidance_scale is None else recipe.image_guidance_scale
         unet = Editing(unet=unet, picture=begun.to_edit, image_guidance_scale=scale)
         guide, scheduler = guided_by(recipe, stage.scheduler, unet.guide)
+    conditioning = with_sizes(components, conditioning, stage.batch)
+    conditioning = replace(
+        begun.with_extra_channels(conditioning),
+        controls=control_images(components, stage.batch, read_control),
+        features=adapter_features(components, stage.batch, read_control),
+    )
     steering = loss_guidance_of(components, stage.batch, recipe.size)
     yield from own.denoised(
         unet,
         scheduler,
         begun.latents,
-        begun.with_extra_channels(with_sizes(components, conditioning, stage.batch)),
+        conditioning,
         timesteps=stage.timesteps,
         sigmas=stage.sigmas,
         guidance_scale=stage.guidance_scales,
         guide=guide,
         eta=recipe.eta,
         generators=generators,
+        regions=regions,
         masked=begun.masked,
         loss_guidance=steering,
     )
@@ -185,6 +207,8 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
 
     def windowed(one: Any) -> Any:
         one = GradientCheckpointed(unet=one) if recipe.loss_mode == "exact" else one
+        if components.controlnets or components.t2i_adapters:
+            one = _controlled(one, components, recipe)
         side = None if recipe.tile is None else recipe.tile // components.vae_factor
         return Windows(unet=one, side=side) if side else one
 
@@ -192,6 +216,14 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
         return windowed(unet)
     twins = [(windowed(twin), scale) for twin, scale in weakened]
     return Perturbed(unet=windowed(unet), worse=twins, pictures=pictures, weights=weights)
+
+
+def _controlled(unet: Any, components: Components, recipe: Recipe) -> Controlled:
+    nets = components.controlnets
+    if recipe.loss_mode == "exact":
+        nets = tuple((GradientCheckpointed(unet=net), scale) for net, scale in nets)
+    channels = components.vae.config.latent_channels
+    return Controlled(unet=unet, nets=nets, channels=channels, guess_mode=recipe.guess_mode)
 
 
 def _check_finite(finite: Sequence[Tensor], done: int, total: int, dtype: torch.dtype) -> None:

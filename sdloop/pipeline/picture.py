@@ -20,6 +20,7 @@ from sdloop.models.components.offload import release
 from sdloop.models.memory import Stopwatch, memory_errors
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.loaded_model import LoadedModel
+from sdloop.pipeline.safety import flags_of
 from sdloop.recipe.recipe import Recipe
 
 
@@ -34,7 +35,8 @@ class Picture:
     batch's peak: see ``device.PeakMemory``. For an outpainted picture, latents, sigmas and memory
     are those of the last window. ``environment`` and ``loras`` are recorded in its file.
     ``own_code`` names the caller's own loop and scheduler: such a picture has no content key, and
-    sdloop alone cannot make it again.
+    sdloop alone cannot make it again. ``flagged`` is whether the model's safety checker flags it;
+    None if it was not asked.
     """
 
     image: Image
@@ -46,6 +48,7 @@ class Picture:
     environment: Environment
     loras: tuple[LoraFile, ...] = ()
     own_code: Mapping[str, str] = field(default_factory=dict)
+    flagged: bool | None = None
 
     @property
     def made(self) -> Made:
@@ -54,6 +57,8 @@ class Picture:
         It contains no times, so equal Recipes on equal machines give equal values.
         """
         made = made_with(self.recipe, self.environment, sigmas=self.sigmas, loras=self.loras)
+        if self.flagged is not None:
+            made["flagged"] = self.flagged
         if self.own_code:
             made.pop("key", None)  # it would be the key for sdloop's own loop
         return made
@@ -127,10 +132,11 @@ class SampledBatch:
             if self.batch[0].mask is not None and not self.batch[0].no_keep:
                 pairs = zip(images, self.batch, strict=True)
                 images = [self.encode_input(one).canvas.finished(image) for image, one in pairs]
+            flags = flags_of(components, images, self.batch)
         seconds = self.seconds + watch.seconds() / len(self.batch)
         peak = self.peak.read()
-        rows = zip(images, self.batch, self.latents.cpu(), self.sigmas, strict=True)
-        for image, recipe, latents, sigmas in rows:
+        rows = zip(images, self.batch, self.latents.cpu(), self.sigmas, flags, strict=True)
+        for image, recipe, latents, sigmas, flagged in rows:
             yield Picture(
                 image=image,
                 recipe=recipe,
@@ -141,4 +147,5 @@ class SampledBatch:
                 environment=self.model.environment,
                 loras=self.model.loras(recipe),
                 own_code=self.model.own.names,
+                flagged=flagged,
             )

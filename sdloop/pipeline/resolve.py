@@ -10,18 +10,22 @@ from typing import Any
 
 from sdloop.animation.read import Frames
 from sdloop.animation.settle import frames_recipe
+from sdloop.errors import FileError
 from sdloop.images.input.mask import input_facts
 from sdloop.images.input.read import InputFacts, InputImage, OpenImage
 from sdloop.models.checkpoint.clip import clip_hashes
+from sdloop.models.checkpoint.control import FindControl, check_control, find_control
 from sdloop.models.checkpoint.embedding import find_embedding
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, check_lora, find_lora
 from sdloop.models.checkpoint.value import Checkpoint, ModelNames
 from sdloop.models.checkpoint.words import check_replacements
 from sdloop.pipeline.model_names import model_of
+from sdloop.recipe.controls import Control
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import facts_of, resolve
+from sdloop.recipe.resolve_controls import image_key, model_key
 
 _PICTURES = 10_000  # how many input pictures' facts are cached
 
@@ -37,12 +41,16 @@ class Resolved:
 
 
 def resolve_for(
-    model: Defaults, recipe: Recipe, open_image: OpenImage, find_lora: FindLora = find_lora
+    model: Defaults,
+    recipe: Recipe,
+    open_image: OpenImage,
+    find_lora: FindLora = find_lora,
+    find_control: FindControl = find_control,
 ) -> Recipe:
     """``recipe`` resolved for a model that is found or loaded; see ``recipe.resolve``."""
-    hashes = file_hashes(recipe, find_lora)
+    hashes = file_hashes(recipe, find_lora) | control_hashes(recipe, open_image, find_control)
     facts = facts_of(recipe, open_image)
-    return resolve(recipe, model, facts, lora_hashes=hashes, find_embedding=find_embedding)
+    return resolve(recipe, model, facts, hashes=hashes, find_embedding=find_embedding)
 
 
 def file_hashes(
@@ -51,6 +59,20 @@ def file_hashes(
     """The sha256 of each LoRA by its name, and of the CLIP that the losses use."""
     loras = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
     return loras | clip_hashes(recipe, may_fetch=may_fetch)
+
+
+def control_hashes(
+    recipe: Recipe, open_image: OpenImage, find_control: FindControl = find_control
+) -> dict[str, str]:
+    """The sha256 of each ControlNet or T2I-Adapter and its picture, for ``with_controls``."""
+    hashes = {}
+    for one in (*recipe.controls, *recipe.t2i_adapters):
+        try:
+            hashes[image_key(one)] = open_image(one.image).sha256
+        except FileError as error:
+            raise FileError(f"{one.field}: {error}") from error
+        hashes[model_key(one)] = find_control(one.model, one.field).sha256
+    return hashes
 
 
 class Resolver:
@@ -69,6 +91,7 @@ class Resolver:
     ) -> None:
         self._may_fetch = may_fetch
         self._find_lora: FindLora = cache(partial(find_lora, may_fetch=may_fetch))
+        self._find_control: FindControl = cache(partial(find_control, may_fetch=may_fetch))
         self._find_embedding = cache(partial(find_embedding, may_fetch=may_fetch))
         self._checkpoints: dict[ModelNames, Checkpoint] = {}
         self._known_words: set[tuple[ModelNames, tuple[str, ...]]] = set()
@@ -88,6 +111,7 @@ class Resolver:
             return input_facts(opened, image, mask=mask, blur=blur, invert=invert, depth=depth)
 
         self._facts = facts
+        self._opened = lru_cache(maxsize=8)(opened)
 
     def picture(self, recipe: Recipe) -> InputFacts | None:
         """The facts about a Recipe's input image and mask, if it has them."""
@@ -108,7 +132,10 @@ class Resolver:
         """Raises what ``recipe.resolve`` raises, and errors for missing files or models."""
         picture, checkpoint = self.picture(recipe), self.checkpoint(recipe)
         loras = self._loras(recipe, checkpoint)
-        resolved = resolve(recipe, checkpoint, picture, **self._files(recipe))
+        files = self._files(recipe)
+        for one in (*recipe.controls, *recipe.t2i_adapters):
+            self._check_control(one, checkpoint)
+        resolved = resolve(recipe, checkpoint, picture, **files)
         self._check_words(resolved, checkpoint)
         return Resolved(recipe=resolved, picture=picture, checkpoint=checkpoint, loras=loras)
 
@@ -123,7 +150,8 @@ class Resolver:
     def _files(self, recipe: Recipe) -> dict[str, Any]:
         """What ``resolve`` needs to know of the files that a Recipe names."""
         hashes = file_hashes(recipe, self._find_lora, may_fetch=self._may_fetch)
-        return {"lora_hashes": hashes, "find_embedding": self._find_embedding}
+        hashes |= control_hashes(recipe, self._opened, self._find_control)
+        return {"hashes": hashes, "find_embedding": self._find_embedding}
 
     def _loras(self, recipe: Recipe, checkpoint: Checkpoint) -> tuple[LoraFile, ...]:
         """The Recipe's LoRA files; raises an error for one that does not fit the model."""
@@ -131,6 +159,11 @@ class Resolver:
         for file in files:
             check_lora(file, checkpoint)
         return files
+
+    def _check_control(self, control: Control, checkpoint: Checkpoint) -> None:
+        unet, factor = checkpoint.configs["unet"], checkpoint.size_multiple
+        file = self._find_control(control.model, control.field)
+        check_control(file, unet, checkpoint.name, factor)
 
     def _check_words(self, recipe: Recipe, checkpoint: Checkpoint) -> None:
         """Check in the model's vocabulary that the replaced words exist."""

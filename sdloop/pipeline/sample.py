@@ -14,11 +14,13 @@ from sdloop.models.components.device import PeakMemory
 from sdloop.models.components.load import Components
 from sdloop.models.memory import Stopwatch, free_memory, memory_errors
 from sdloop.pipeline.conditioned import conditioned, stacked
+from sdloop.pipeline.control import ReadControl, control_reader
 from sdloop.pipeline.input_images import EncodeInput, input_encoder
 from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.pipeline.outpaint import growing_from, window_recipes
 from sdloop.pipeline.passes import run
 from sdloop.pipeline.picture import Picture, SampledBatch
+from sdloop.pipeline.safety import flags_of
 from sdloop.pipeline.stage import sigmas_of_row, stages_of
 from sdloop.recipe.batchable import batches
 from sdloop.recipe.recipe import Recipe
@@ -37,10 +39,11 @@ def sampled(
     """
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
     encode_input = input_encoder(model.components, last_opened)
+    read_control = control_reader(last_opened)
     embeds = model.components.embeds_guidance
     for batch in batches(recipes, batch_size, embeds_guidance=embeds):
         if batch[0].growth is None:
-            yield from _fitting(batch, lambda part: _make(model, part, encode_input))
+            yield from _fitting(batch, lambda part: _make(model, part, encode_input, read_control))
         else:
             yield from _fitting(batch, lambda part: _outpaint(model, part, last_opened))
 
@@ -81,13 +84,14 @@ def _outpaint(
     watch = Stopwatch()
     growing = [growing_from(recipe, open_image) for recipe in batch]
     passes = passes_of(batch[0], model.components)
+    unchecked = replace(model, components=replace(model.components, safety_checker=None))
     made: list[Picture] = []
     most = 0  # steps of a pass; a scheduler may take fewer
     for number, one in enumerate(passes):
         windows, open_window = window_recipes(batch, growing, one, number, model.components)
         made = []
         resolved = (model.resolved(window, open_window) for window in windows)
-        for event in sampled(model, resolved, len(batch), open_window):
+        for event in sampled(unchecked, resolved, len(batch), open_window):
             if isinstance(event, SampledBatch):
                 made += event.pictures()
             elif isinstance(event, Picture):
@@ -101,12 +105,16 @@ def _outpaint(
         for picture, window in zip(growing, made, strict=True):
             picture.paint(one, window.image)
     seconds = watch.seconds() / len(batch)
-    for recipe, picture, window in zip(batch, growing, made, strict=True):
-        yield replace(window, image=picture.image, recipe=recipe, seconds=seconds)
+    flags = flags_of(model.components, [picture.image for picture in growing], batch)
+    for recipe, picture, window, flagged in zip(batch, growing, made, flags, strict=True):
+        yield replace(window, image=picture.image, recipe=recipe, seconds=seconds, flagged=flagged)
 
 
 def _make(
-    model: LoadedModel, batch: Sequence[Recipe], encode_input: EncodeInput
+    model: LoadedModel,
+    batch: Sequence[Recipe],
+    encode_input: EncodeInput,
+    read_control: ReadControl,
 ) -> Iterator[Step | SampledBatch]:
     """One batch, from the prompts to the latents.
 
@@ -122,7 +130,9 @@ def _make(
         group = list(alike)
         conditioning = stacked([row for row, _ in group])
         recipes = [recipe for _, recipe in group]
-        yield from _sample(model, components, recipes, conditioning, encode_input, reading)
+        yield from _sample(
+            model, components, recipes, conditioning, encode_input, read_control, reading
+        )
 
 
 def _sample(
@@ -131,6 +141,7 @@ def _sample(
     batch: Sequence[Recipe],
     conditioning: Sequence[Conditioning],
     encode_input: EncodeInput,
+    read_control: ReadControl,
     reading: float,
 ) -> Iterator[Step | SampledBatch]:
     """From the conditioning to the latents; ``reading`` is each picture's time for its prompt.
@@ -140,7 +151,14 @@ def _sample(
     """
     watch, peak = Stopwatch(), PeakMemory(components.device)
     planned = stages_of(components, batch, model.own)
-    steps = run(components, planned, *conditioning, encode_input=encode_input, own=model.own)
+    steps = run(
+        components,
+        planned,
+        *conditioning,
+        encode_input=encode_input,
+        read_control=read_control,
+        own=model.own,
+    )
     for step in steps:
         latents = step.latents
         with watch.stopped():

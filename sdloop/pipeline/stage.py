@@ -23,6 +23,7 @@ from sdloop.schedulers.schedule import Scheduler, place_of, steps_of, unet_calls
 class Stage:
     """One run of the loop before it begins: ``set_steps`` has run for its scheduler.
 
+    ``places`` are those of its steps in the whole schedule, from 0 to 1.
     ``components`` are those of the model or its refiner. A stage that ``goes_on`` starts from the
     latents of the one before as they are.
     """
@@ -33,6 +34,7 @@ class Stage:
     timesteps: Tensor
     sigmas: tuple[float, ...]
     guidance_scales: tuple[float, ...]
+    places: tuple[float, ...]
     refines: bool = False
     goes_on: bool = False
 
@@ -82,6 +84,7 @@ def _stage(components: Components, batch: tuple[Recipe, ...], own: OwnCode) -> S
         timesteps=timesteps,
         sigmas=tuple(sigmas),
         guidance_scales=tuple(scales),
+        places=tuple(places),
     )
 
 
@@ -112,6 +115,7 @@ def _part(stage: Stage, steps: slice, skipped: int) -> Stage:
         timesteps=stage.timesteps[steps],
         sigmas=stage.sigmas[steps],
         guidance_scales=stage.guidance_scales[steps],
+        places=stage.places[steps],
     )
 
 

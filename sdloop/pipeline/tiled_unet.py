@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +42,8 @@ class Windows:
     ) -> tuple[Tensor]:
         """What the UNet predicts of ``sample`` (batch, channels, height, width), in float32.
 
-        All channels are seen through the windows, those beside the latents too; the other
-        ``inputs`` are the same for all windows.
+        All channels are seen through the windows, those beside the latents too, and so are the
+        pictures of ControlNets; the other ``inputs`` are the same for all windows.
         """
         assert not return_dict, "the loop takes tuples"
         height, width = sample.shape[-2:]
@@ -53,7 +53,8 @@ class Windows:
         total, weights = None, None
         for (top, bottom), (left, right) in windows(height, width, self.side, self.overlap):
             part = sample[..., top:bottom, left:right]
-            seen = self.unet(part, timestep, **inputs, return_dict=False)[0].float()
+            here = _through((top, bottom), (left, right), width, inputs)
+            seen = self.unet(part, timestep, **here, return_dict=False)[0].float()
             weight = bump(bottom - top, seen.device)[:, None] * bump(right - left, seen.device)
             if total is None or weights is None:
                 total = seen.new_zeros(*seen.shape[:2], height, width)
@@ -62,6 +63,18 @@ class Windows:
             weights[top:bottom, left:right] += weight
         assert total is not None
         return (total / weights,)
+
+
+def _through(rows: Span, columns: Span, width: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """``inputs``, and of the pictures of ControlNets what a window shows of them."""
+    if "controls" not in inputs:
+        return dict(inputs)
+    parts = {}
+    for name, pixels in inputs["controls"].items():
+        factor = pixels.shape[-1] // width
+        (top, bottom), (left, right) = (tuple(factor * n for n in span) for span in (rows, columns))
+        parts[name] = pixels[..., top:bottom, left:right]
+    return {**inputs, "controls": parts}
 
 
 def windows(height: int, width: int, side: int, overlap: float) -> Iterator[tuple[Span, Span]]:

@@ -21,7 +21,8 @@ def shape_of(recipe: Recipe, *, embeds_guidance: bool = False) -> tuple[Any, ...
     ``embeds_guidance`` is that of their model: see ``Defaults``.
     """
     shaping = _shaping_embedded if embeds_guidance else _shaping
-    return (*shaping(recipe), recipe.image is None, recipe.mask is None)
+    followed = tuple(one.shape for one in recipe.followed)
+    return (*shaping(recipe), recipe.image is None, recipe.mask is None, followed)
 
 
 def batches(

@@ -10,11 +10,13 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.prompt.check import check_prompt
 from sdloop.prompt.compose import parts
+from sdloop.recipe.controls import check_controls
 from sdloop.recipe.fields import ROWS, SETTINGS
 from sdloop.recipe.guidance import settled_guidance
 from sdloop.recipe.limits import MAX_SEED, RNGS, USUAL_STEPS
 from sdloop.recipe.losses import settled_losses
 from sdloop.recipe.mix import settled_mix
+from sdloop.recipe.regions import settled_regions
 from sdloop.recipe.steps import settled_steps
 from sdloop.rules import check_whole
 from sdloop.schedulers.names import SCHEDULERS, parse_scheduler
@@ -43,6 +45,8 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     _check_prompts(given)
     given |= settled_mix(given)
     given |= settled_losses(given)
+    check_controls(given)
+    given |= settled_regions(given, given.get("steps", USUAL_STEPS))
     return {**values, **given}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
+from sdloop.recipe.controls import Control, T2IAdapter
 from sdloop.recipe.field import Field, section
 from sdloop.recipe.fields_image import ENLARGE, GROWTH, MASK, START
 from sdloop.recipe.fields_picture import (
@@ -21,10 +22,11 @@ from sdloop.recipe.fields_picture import (
     SDXL,
     SEEDS,
 )
-from sdloop.recipe.kinds import Hash, Several, Text, Whole
-from sdloop.recipe.limits import LOSS_EVERY, LOSS_MODES, MAX_STEPS
+from sdloop.recipe.kinds import Controls, Flag, Hash, Number, Several, Text, Whole
+from sdloop.recipe.limits import LOSS_EVERY, LOSS_MODES, MAX_STEPS, REGION_ALONE
 from sdloop.recipe.loss_grammar import NAMES, parse_loss
 from sdloop.recipe.presets import PRESET_FIELDS, PRESETS, parse_preset
+from sdloop.recipe.regions import parse_region
 
 # fmt: off
 WORDS = section("Words", {
@@ -40,6 +42,20 @@ WORDS = section("Words", {
         flag="--replace-token", metavar="WORD=SUM", per_picture=True,
         replaces=("replace_tokens_sha256",)),
     "replace_tokens_sha256": Field(Several(Hash()), essential=True, per_picture=True),
+}, for_all=False)
+
+REGIONS = section("Regions", {
+    "regions": Field(Several(Text(read=parse_region)),
+        'A prompt for a part of the picture: "a red frog=mask.png", where the mask is white, or a '
+        'box of left, top, width and height in shares of the picture, "a red frog=0,0,0.5,1". A '
+        "weight of 0 to 1 may follow, as in mask.png:0.7. May be repeated; the rest is PROMPT's.",
+        flag="--region", metavar="PROMPT=WHERE[:WEIGHT]", essential=True, keyed=False,
+        per_picture=True, replaces=("regions_sha256",)),
+    "regions_sha256": Field(Several(Hash()), essential=True, keyed=False, per_picture=True),
+    "region_alone": Field(Number(0, 1),
+        "Share of the steps, from the first, in which a region's prompt sees nothing of the rest "
+        "of the picture. A high share keeps subjects apart, a low one makes them fit together.",
+        metavar="X", usual=REGION_ALONE, keyed=False),
 }, for_all=False)
 
 _LOSS_DETAILS = ("losses_sha256", "loss_every", "loss_mode", "loss_clip", "loss_clip_sha256")
@@ -61,6 +77,23 @@ LOSSES = section("Losses", {
     "loss_clip_sha256": Field(Hash(), essential=True, keyed=False),
 }, for_all=False)
 
+CONTROL = section("Control", {
+    "controls": Field(Controls(Control),
+        "Follow a picture of edges, depths or a pose with a ControlNet. MODEL is a folder, a file "
+        "or a hub id, as in canny/=edges.png:0.8. The share of the steps in which it acts may be "
+        "last, as in edges.png:0.8:0..0.5. May be repeated.",
+        default=(), flag="--control", metavar="MODEL=IMAGE[:SCALE]", essential=True, keyed=False,
+        per_picture=True),
+    "guess_mode": Field(Flag(),
+        "Let the ControlNets guess what the picture shows: they act on the prompt's prediction "
+        "only, and most on the deepest layers. Works best with a guidance scale of 3 to 5.",
+        default=False),
+    "t2i_adapters": Field(Controls(T2IAdapter),
+        "The same with a T2I-Adapter, which is smaller and runs only once. May be repeated.",
+        default=(), flag="--t2i", metavar="MODEL=IMAGE[:SCALE]", essential=True, keyed=False,
+        per_picture=True),
+}, for_all=False)
+
 # Not a field of the Recipe: it stands for several of them, see ``presets``.
 PRESET = section("Picture", {
     "preset": Field(Text(read=parse_preset, likely=tuple(PRESETS)),
@@ -71,8 +104,9 @@ PRESET = section("Picture", {
 # fmt: on
 
 ROWS: Mapping[str, Field] = {
-    **(PICTURE | SEEDS | MODEL | GUIDANCE | SCHEDULER | SDXL | REFINER | WORDS | LOSSES | MIXTURE),
-    **(START | MASK | GROWTH | ENLARGE),
+    **(PICTURE | SEEDS | MODEL | GUIDANCE | SCHEDULER | SDXL | REFINER | WORDS | REGIONS),
+    **(LOSSES | MIXTURE),
+    **(CONTROL | START | MASK | GROWTH | ENLARGE),
 }
 
 # All that people may set: the fields of a Recipe, and presets.

@@ -10,10 +10,12 @@ from sdloop.images.input.mask import ALPHA
 from sdloop.prompt.check import is_plain
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.recipe.check import PROMPTS
+from sdloop.recipe.controls import Control
 from sdloop.recipe.fields import ROWS
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_regions import regions_of
 from sdloop.schedulers.names import BY_STRENGTH
 
 
@@ -32,10 +34,15 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
     fields = {name: value for name, value in recipe.to_dict().items() if ROWS[name].keyed}
     fields = _without_what_is_off(recipe, fields | _keyed_start(recipe))
     fields |= _keyed_words(recipe) | _keyed_losses(recipe)
+    if regions := regions_of(recipe):
+        named = [[one.prompt, sha256 or one.box, one.weight] for one, sha256 in regions]
+        fields["regions"] = [*named, recipe.region_alone]
     if recipe.mask == ALPHA:
         fields["mask"] = ALPHA
     if added := [_keyed_lora(lora) for lora in recipe.loras if not lora.does_nothing]:
         fields["loras"] = added
+    for one in recipe.followed:
+        fields.setdefault(one.field, []).append(_keyed_control(one))
     return json.dumps(
         {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
     )
@@ -44,6 +51,10 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
 def _keyed_lora(lora: Lora) -> list[Any]:
     text_scale = [] if lora.text_scale is None else [lora.text_scale]
     return [lora.sha256, lora.scale, *text_scale]
+
+
+def _keyed_control(one: Control) -> list[Any]:
+    return [one.model_sha256, one.image_sha256, one.scale, one.start, one.end]
 
 
 def _keyed_start(recipe: Recipe) -> dict[str, Any]:
@@ -64,7 +75,12 @@ def _without_what_is_off(recipe: Recipe, fields: Mapping[str, Any]) -> dict[str,
     for kind in ("pag", "slg"):
         if fields.get(f"{kind}_scale") == 0:
             off |= {f"{kind}_scale", f"{kind}_layers"}
+    if all(one.does_nothing for one in recipe.controls):
+        off.add("guess_mode")
+    if not recipe.followed and recipe.image is None:
+        off.add("resize")
     prompts = [fields[name] for name in PROMPTS if name in fields]
+    prompts += [one.prompt for one, _ in regions_of(recipe)]
     if all(map(is_plain, [*prompts, *(recipe.mix_prompts or ())])):
         off.add("emphasis")
     return {name: value for name, value in fields.items() if name not in off}

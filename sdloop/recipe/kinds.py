@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from sdloop.errors import SettingError
 from sdloop.images.input.frame import settled_colour
+from sdloop.recipe.controls import Control, checked_controls
 from sdloop.recipe.loras import checked_loras
 from sdloop.recipe.parse import parse_flag, parse_number, parse_numbers, parse_pair, parse_whole
 from sdloop.rules import check_choice, check_number, check_text, check_whole, checked_pair
@@ -186,6 +187,20 @@ class Loras:
 
     def checked(self, name: str, value: Any) -> Any:
         return checked_loras(value)
+
+    def parsed(self, name: str, text: str) -> tuple[str, ...]:
+        return (text,)
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """ControlNets or T2I-Adapters, each with its picture; without any, an empty list."""
+
+    kind: type[Control]
+    typed = list[str]
+
+    def checked(self, name: str, value: Any) -> Any:
+        return checked_controls(value, self.kind)
 
     def parsed(self, name: str, text: str) -> tuple[str, ...]:
         return (text,)

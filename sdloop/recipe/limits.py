@@ -11,5 +11,6 @@ SCORES = (6.0, 2.5)  # aesthetic scores for the prompt and the negative one, as 
 DEFAULT_NOISE_LEVEL = 20  # as in diffusers
 ENLARGES = ("lanczos", "latent")
 LOSS_MODES = ("cheap", "exact")
+REGION_ALONE = 0.8
 LOSS_EVERY = 5  # as in the fast.ai notebook
 RNGS = ("cpu", "philox")

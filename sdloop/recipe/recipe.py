@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from sdloop.errors import SettingError
 from sdloop.recipe.check import settled
+from sdloop.recipe.controls import Control, T2IAdapter
 from sdloop.recipe.limits import MAX_LONG_SEED, MAX_SEED
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.names import check_keys, with_new_names
@@ -101,6 +102,10 @@ class Recipe:
     target_size: Size | None = None
     # LoRAs
     loras: tuple[Lora, ...] = ()
+    # ControlNets and T2I-Adapters
+    controls: tuple[Control, ...] = ()
+    guess_mode: bool = False
+    t2i_adapters: tuple[T2IAdapter, ...] = ()
     # a picture to start from
     image: str | None = None
     image_sha256: str | None = None
@@ -144,6 +149,10 @@ class Recipe:
     embeddings_sha256: tuple[str, ...] | None = None
     replace_tokens: tuple[str, ...] | None = None
     replace_tokens_sha256: tuple[str, ...] | None = None
+    # regions
+    regions: tuple[str, ...] | None = None
+    regions_sha256: tuple[str, ...] | None = None
+    region_alone: float | None = None
     # losses
     losses: tuple[str, ...] | None = None
     losses_sha256: tuple[str, ...] | None = None
@@ -193,6 +202,11 @@ class Recipe:
         steps = schedule_for(self.steps, self.strength) if self.exact_steps else self.steps
         return steps, first_step(steps, self.strength)
 
+    @property
+    def followed(self) -> tuple[Control, ...]:
+        """The ControlNets and T2I-Adapters that do anything."""
+        return tuple(one for one in (*self.controls, *self.t2i_adapters) if not one.does_nothing)
+
     def with_seed(self, seed: int) -> "Recipe":
         """The same Recipe with another seed; no other field depends on it, so none is checked."""
         check_whole("seed", seed, 0, MAX_SEED if self.rng is None else MAX_LONG_SEED)
@@ -205,7 +219,8 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain values by field name, for JSON and TOML; settings that are not set are left out."""
         values = {name: getattr(self, name) for name in FIELDS}
-        values["loras"] = [lora.to_dict() for lora in self.loras] or None
+        for name in ("loras", "controls", "t2i_adapters"):
+            values[name] = [one.to_dict() for one in values[name]] or None
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()

@@ -11,10 +11,12 @@ from sdloop.prompt.learned.facts import FindEmbedding, embedding_facts
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_controls import with_controls
 from sdloop.recipe.resolve_edit import with_edit
 from sdloop.recipe.resolve_enlarge import with_tile
 from sdloop.recipe.resolve_losses import with_losses
 from sdloop.recipe.resolve_refiner import with_refiner
+from sdloop.recipe.resolve_regions import with_regions
 from sdloop.recipe.resolve_scheduler import with_scheduler
 from sdloop.recipe.resolve_size import size_from_image, size_from_noise
 from sdloop.recipe.resolve_usual import with_usual
@@ -28,14 +30,15 @@ def resolve(
     model: Defaults,
     picture: InputFacts | None = None,
     *,
-    lora_hashes: Mapping[str, str] = MappingProxyType({}),
+    hashes: Mapping[str, str] = MappingProxyType({}),
     find_embedding: FindEmbedding = embedding_facts,
 ) -> Recipe:
     """``recipe`` with the defaults of the model and the picture filled in, checked against both.
 
-    ``picture`` are the facts of ``recipe.image``, if there is one. ``lora_hashes`` has the sha256
-    of each name in ``recipe.loras``, and of "loss_clip" (see ``checkpoint.clip_hashes``).
-    ``find_embedding`` reads the facts of an embedding, by default of a file on disk.
+    ``picture`` are the facts of ``recipe.image``, if there is one. ``hashes`` has the sha256 of
+    each name in ``recipe.loras``, of "loss_clip" (see ``checkpoint.clip_hashes``), and of the
+    ControlNets, the T2I-Adapters and their pictures (see ``with_controls``). ``find_embedding``
+    reads the facts of an embedding, by default of a file on disk.
 
     Raises ``SettingError`` for a size that is not a multiple of the VAE's factor (with the nearest
     valid sizes), for settings that the model does not support, and for a strength with which no
@@ -49,10 +52,12 @@ def resolve(
     else:
         recipe = size_from_image(recipe, model, picture)
     recipe = with_refiner(with_scheduler(recipe, model), model)
+    recipe = with_regions(recipe, recipe.final_size if picture is None else picture.size)
     recipe = with_learned(recipe, model, find_embedding)
-    recipe = with_losses(recipe, lora_hashes.get("loss_clip"))
+    recipe = with_losses(recipe, hashes.get("loss_clip"))
     _check_model(recipe, model)
-    return _with_lora_hashes(with_tile(recipe, model), lora_hashes)
+    recipe = with_controls(with_tile(recipe, model), model, hashes)
+    return _with_lora_hashes(recipe, hashes)
 
 
 def facts_of(recipe: Recipe, open_image: OpenImage) -> InputFacts | None:
@@ -70,13 +75,14 @@ def facts_of(recipe: Recipe, open_image: OpenImage) -> InputFacts | None:
 
 
 def _check_model(recipe: Recipe, model: Defaults) -> None:
-    for name in PROMPTS:
-        if "<lora:" in (getattr(recipe, name) or ""):
+    texts = [(name, getattr(recipe, name) or "") for name in PROMPTS]
+    for name, text in (*texts, *(("regions", region) for region in recipe.regions or ())):
+        if "<lora:" in text:
             # The text encoder would read the tag as text, and no LoRA would be added.
             raise SettingError.of(
                 name,
                 "must not contain <lora:…> here: use loras, or a prompt on the command line, "
-                f"got {getattr(recipe, name)!r}",
+                f"got {text!r}",
             )
     for name in ("width", "height") if recipe.growth is None else ():
         check_multiple(name, getattr(recipe, name), model.size_multiple)

@@ -12,7 +12,7 @@ from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.task import START_FIELDS, refuse
 
 # What is made for two predictions, and not for the three of InstructPix2Pix.
-_TWO_WAYS = ("guidance", "pag_scale", "slg_scale", "losses")
+_TWO_WAYS = ("guidance", "pag_scale", "slg_scale", "losses", "regions")
 
 
 def with_edit(recipe: Recipe, model: Defaults, picture: InputFacts | None) -> Recipe:

@@ -35,7 +35,10 @@ def size_from_noise(recipe: Recipe, model: Defaults) -> Recipe:
             "image", f"must be opened before the recipe is resolved, got {recipe.image!r}"
         )
     hires = recipe.hires is not None
-    others = [name for name in IMAGE_FIELDS if name not in HIRES_FIELDS]
+    follows = bool(recipe.controls or recipe.t2i_adapters)
+    recipe = _with_fit(recipe) if follows else recipe
+    fits = ("resize",) if follows else ()
+    others = [name for name in IMAGE_FIELDS if name not in (*HIRES_FIELDS, *fits)]
     refuse(recipe, others, "for pictures that start from an image, and no image is given")
     if not hires:
         what = "for pictures that start from an image, and neither image nor hires is given"
@@ -47,6 +50,16 @@ def size_from_noise(recipe: Recipe, model: Defaults) -> Recipe:
         height=height if recipe.height is None else recipe.height,
     )
     return _with_start(with_hires(recipe, model), model) if hires else recipe
+
+
+def _with_fit(recipe: Recipe) -> Recipe:
+    """``recipe`` with the way in which the pictures that it follows get its size."""
+    resize = "crop" if recipe.resize is None else recipe.resize
+    if resize in ("fit", BACK):
+        raise SettingError.of(
+            "resize", f"must be crop, pad or stretch without an input picture, got {resize!r}"
+        )
+    return dataclasses.replace(recipe, resize=resize)
 
 
 def size_from_image(recipe: Recipe, model: Defaults, picture: InputFacts) -> Recipe:

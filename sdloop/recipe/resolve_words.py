@@ -84,7 +84,7 @@ def _check_words(
 ) -> None:
     seen = {str(word).lower() for word in taken or []}
     prompts = [getattr(recipe, name) or "" for name in PROMPTS]
-    prompts += recipe.mix_prompts or ()
+    prompts += (*(recipe.mix_prompts or ()), *(recipe.regions or ()))
     for word in words:
         if word.lower() in seen:
             raise SettingError.of(field, f"must give each word one meaning, got {word!r} twice")

@@ -14,11 +14,17 @@ def no_library_messages() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        _set_level(logger, logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=_LIBRARIES)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+            _set_level(logger, level)
+
+
+def _set_level(logger: logging.Logger, level: int) -> None:
+    """Set it if it differs, because that clears a cache in each of the thousands of loggers."""
+    if logger.level != level:
+        logger.setLevel(level)

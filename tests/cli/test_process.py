@@ -1,7 +1,6 @@
 """The command line as users run it: as a separate process, with pipes and signals."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,19 +14,6 @@ from helpers.forked import Nursery
 from sdloop.metadata.picture import read_record
 
 HEAVY = ("torch", "diffusers", "transformers", "numpy", "PIL", "huggingface_hub")
-
-
-def sdloop(
-    *arguments: str, stdin: str = "", **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sdloop", *arguments],
-        input=stdin,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def heavy_imports(arguments: Sequence[str]) -> list[str]:
@@ -69,7 +55,8 @@ def test_neither_does_refusing_a_size_or_a_dry_run(tiny_model: Path) -> None:
 
 def test_help_is_there_at_once() -> None:
     started = time.perf_counter()
-    done = sdloop("--help")
+    command = [sys.executable, "-m", "sdloop", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert time.perf_counter() - started < 3  # 0.2 s on an idle machine
     assert done.returncode == 0
     assert "txt2img" in done.stdout
@@ -78,12 +65,12 @@ def test_help_is_there_at_once() -> None:
 @pytest.mark.parametrize(
     "command", [[], ["txt2img"], ["show"], ["models"], ["config"], ["config", "set"]]
 )
-def test_every_help_has_an_example(command: list[str]) -> None:
-    assert "Example" in sdloop(*command, "--help").stdout
+def test_every_help_has_an_example(command: list[str], nursery: Nursery) -> None:
+    assert "Example" in nursery.sdloop(*command, "--help").stdout
 
 
-def test_the_version_names_what_it_stands_on() -> None:
-    lines = sdloop("--version").stdout.splitlines()
+def test_the_version_names_what_it_stands_on(nursery: Nursery) -> None:
+    lines = nursery.sdloop("--version").stdout.splitlines()
     assert {"python", "torch", "diffusers", "transformers"} <= {line.split()[0] for line in lines}
 
 
@@ -101,8 +88,8 @@ def test_the_version_names_what_it_stands_on() -> None:
         ("sdloop txt2img x --help", ["--help", "--help-all"]),
     ],
 )
-def test_the_shell_completes(words: str, expected: list[str]) -> None:
-    done = sdloop(
+def test_the_shell_completes(words: str, expected: list[str], nursery: Nursery) -> None:
+    done = nursery.sdloop(
         _SDLOOP_COMPLETE="complete_bash",
         COMP_WORDS=words,
         COMP_CWORD=str(len(words.split(" ")) - 1),
@@ -110,17 +97,17 @@ def test_the_shell_completes(words: str, expected: list[str]) -> None:
     assert sorted(done.stdout.split()) == sorted(expected)
 
 
-def test_results_alone_are_on_stdout(tiny_model: Path, tmp_path: Path) -> None:
-    done = sdloop("txt2img", "a cat", "-m", str(tiny_model), "--dry-run")
+def test_results_alone_are_on_stdout(tiny_model: Path, nursery: Nursery) -> None:
+    done = nursery.sdloop("txt2img", "a cat", "-m", str(tiny_model), "--dry-run")
     assert json.loads(done.stdout)["prompt"] == "a cat"
     assert done.stderr.startswith("sdloop: seed ")
 
 
-def test_debug_shows_where_an_error_comes_from() -> None:
+def test_debug_shows_where_an_error_comes_from(nursery: Nursery) -> None:
     arguments = ["txt2img", "a cat", "--steps", "0"]
-    assert "Traceback" not in sdloop(*arguments).stderr
-    assert "Traceback" in sdloop("--debug", *arguments).stderr
-    assert "Traceback" in sdloop(*arguments, SDLOOP_DEBUG="1").stderr
+    assert "Traceback" not in nursery.sdloop(*arguments).stderr
+    assert "Traceback" in nursery.sdloop("--debug", *arguments).stderr
+    assert "Traceback" in nursery.sdloop(*arguments, SDLOOP_DEBUG="1").stderr
 
 
 def test_a_full_stdout_is_an_error(tiny_model: Path) -> None:

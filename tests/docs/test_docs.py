@@ -1,9 +1,10 @@
 """README.md and docs/: every command runs, and every link has a target.
 
 The commands of a page run in order, as a reader would type them, in a folder with ``examples`` and
-``configs``. Commands that make pictures share one warm worker, so torch is imported only once, and
-those that want none are forks. The reader's own settings ask for fewer steps than the model does.
-``.ci/run`` runs the two installation commands of the README.
+``configs``. A command alone runs in this process, one within a line of the shell is a fork of a
+process that has imported torch, and the page about the worker has a worker. The reader's own
+settings, and ``briefly``, ask for fewer steps than the model and the page do. ``.ci/run`` runs the
+two installation commands of the README.
 """
 
 import importlib.util
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from helpers.controls import save_control
 from helpers.fake_hub import forge_cache
 from helpers.forked import Nursery
 from helpers.tiny import (
@@ -33,7 +35,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from sdloop.cli import app
-from sdloop.worker.options import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -55,8 +56,16 @@ CONSOLE = (
     *("sdloop pick out", "sdloop upscale small.png"),
     'sdloop txt2img "a lighthouse" --model stabilityai/stable-diffusion-xl-base-1.0 --unet',
     "sdloop models stabilityai/stable-diffusion-xl-base-1.0 --unet",
+    'sdloop txt2img "a lighthouse" --safety flag',
 )
 SHELL_SYNTAX = re.compile(r"[|;$<>*&]")
+# Pages with a low strength or a late start need more steps than the others.
+STEPS = {
+    "docs/commands/img2img.md": 12,
+    "docs/commands/upscale.md": 10,
+    "docs/commands/animate.md": 4,
+}
+FEW_STEPS = 3
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -70,11 +79,11 @@ def commands(text: str) -> list[str]:
     return [line for line in lines if line and not line.startswith(("#", "python3 -m venv"))]
 
 
-# ``sdloop``: a call that wants a process of its own is a fork of one that has imported torch.
+# ``sdloop``: but for calls of a worker, a fork of a process that has imported torch.
 PROGRAM = """#!/bin/sh
 case " $* " in
-    *" --worker never "* | *" --cold "*) exec {forked} "$@" ;;
-    *) exec {python} -m sdloop "$@" ;;
+    *" --worker always "* | " worker "*) exec {python} -m sdloop "$@" ;;
+    *) exec {forked} "$@" ;;
 esac
 """
 
@@ -83,8 +92,10 @@ esac
 def machine(
     tmp_path_factory: pytest.TempPathFactory, nursery: Nursery
 ) -> Iterator[Mapping[str, str]]:
-    """The environment of the commands: a home, models in the hub's cache, and a warm worker."""
+    """The environment of the commands: a home, and models in the hub's cache."""
     home = tmp_path_factory.mktemp("home")
+    control = save_control(tiny_sd1(), home / "made" / "control")
+    forge_cache(home / "hub", "lllyasviel/control_v11p_sd15_scribble", control)
     for model, (make, variant) in HUB.items():
         folder = save_diffusers_folder(make(), home / "made" / model, variant=variant)
         forge_cache(home / "hub", model, folder)
@@ -102,7 +113,7 @@ def machine(
         "PATH": f"{command.parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "SDLOOP_KEEP_ALIVE": "30s",
-        "SDLOOP_WORKER": "always",
+        "SDLOOP_WORKER": "never",
         "XDG_RUNTIME_DIR": str(home / "run"),
     }
     yield environment
@@ -116,9 +127,6 @@ def shell(
     """The same for one page, in a folder and with settings of its own."""
     for name in ("configs", "examples"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("train_mini"))
-    settings = tmp_path / "config" / "sdloop" / "config.toml"
-    settings.parent.mkdir(parents=True)
-    settings.write_text("steps = 12\n")
     environment = {**machine, "XDG_CONFIG_HOME": str(tmp_path / "config")}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -129,10 +137,10 @@ def shell(
 
 
 def run(line: str, environment: Mapping[str, str]) -> str:
-    """What a command prints. One that no worker takes is run here, which saves it the imports."""
-    words = line.split()
-    if words[0] == "sdloop" and words[1] not in COMMANDS and not SHELL_SYNTAX.search(line):
-        outcome = CliRunner().invoke(app, shlex.split(line)[1:])
+    """What a command prints; one without syntax of the shell runs in this process."""
+    words = [] if SHELL_SYNTAX.search(line) else shlex.split(line)
+    if words[:1] == ["sdloop"] and not {"worker", "--cold"} & {*words}:
+        outcome = CliRunner().invoke(app, words[1:])
         assert outcome.exit_code == 0, f"{line}: {outcome.stderr}"
         return outcome.stdout
     result = subprocess.run(
@@ -143,10 +151,19 @@ def run(line: str, environment: Mapping[str, str]) -> str:
     return result.stdout
 
 
+def briefly(line: str, steps: int) -> str:
+    """A command with no more steps than these."""
+    return re.sub(r"--steps (\d+)", lambda found: f"--steps {min(int(found[1]), steps)}", line)
+
+
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if commands(text)])
 def test_every_command_runs(page: str, shell: Mapping[str, str]) -> None:
+    steps = STEPS.get(page, FEW_STEPS)
+    settings = Path("config", "sdloop", "config.toml")
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"steps = {steps}\n")
     for line in commands(PAGES[page]):
-        out = run(line, shell)
+        out = run(briefly(line, steps), shell)
         for path in re.findall(r"^\S+\.png$", out, flags=re.MULTILINE):
             with Image.open(path) as picture:
                 assert picture.width >= 32, line

@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,27 @@ def _connects(listener: socket.socket, seconds: float) -> bool:
 
 
 def _import_all() -> None:
+    """Import what a child would, also what a command imports only when it needs it."""
     import sdloop.cli.make.batch_run
-    import sdloop.pipeline.generate  # noqa: F401  # what a child would import
+    import sdloop.pipeline.generate  # noqa: F401
     from sdloop.models.checkpoint.find import MINI
     from sdloop.worker.inside import HOST, Host
 
     HOST.set(Host(load=keep))
     _load(MINI)
+    _run_once()
     gc.freeze()
+
+
+def _run_once() -> None:
+    from typer.testing import CliRunner
+
+    from sdloop.cli import app
+
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["txt2img", "a frog", "--seed", "1", "--steps", "1", "--outdir", folder]
+        made = CliRunner().invoke(app, command)
+    assert made.exit_code == 0, made.output
 
 
 def _fork(work: Callable[[], int]) -> int:

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sdloop.models.components.load import Components
+from sdloop.models.components.sgm_names import sgm_names
 
 _RESNET = {
     "norm1": "in_layers.0",
@@ -158,3 +159,24 @@ def save_ldm_file(components: Components, path: Path, **extra: Tensor) -> Path:
             tensors[name.replace("positional_embedding", "logit_scale")] = torch.tensor(4.6)
     save_file(tensors | extra, path)
     return path
+
+
+def control_as_ldm(net: Any, prefix: str) -> dict[str, Tensor]:
+    """The tensors of a ControlNet under the names of its authors."""
+    hint = "controlnet_cond_embedding"
+    last = 2 * len(net.controlnet_cond_embedding.blocks) + 2
+    named = {
+        f"{hint}.conv_in": "input_hint_block.0",
+        f"{hint}.conv_out": f"input_hint_block.{last}",
+    }
+    for place in range(len(net.controlnet_cond_embedding.blocks)):
+        named[f"{hint}.blocks.{place}"] = f"input_hint_block.{2 * place + 2}"
+    for place in range(len(net.controlnet_down_blocks)):
+        named[f"controlnet_down_blocks.{place}"] = f"zero_convs.{place}.0"
+    named["controlnet_mid_block"] = "middle_block_out.0"
+    tensors = {}
+    for name, tensor in net.state_dict().items():
+        layer, _, kind = name.rpartition(".")
+        ldm = named.get(layer) or sgm_names(layer, net.config.layers_per_block)[0]
+        tensors[f"{prefix}{ldm}.{kind}"] = tensor.contiguous()
+    return tensors

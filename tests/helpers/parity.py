@@ -80,7 +80,7 @@ def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
     }
     # From noise, from a picture, within a mask.
     if components.low_res_scheduler_config is not None:
-        return _quiet(
+        return quiet(
             StableDiffusionUpscalePipeline(
                 **modules,
                 low_res_scheduler=diffusers.DDPMScheduler.from_config(
@@ -100,7 +100,7 @@ def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
             force_zeros_for_empty_prompt=components.force_zeros_for_empty_prompt,
             add_watermarker=False,
         )
-        return _quiet(pipe)
+        return quiet(pipe)
     if components.text_encoder_2 is None:
         kind = (
             StableDiffusionPipeline,
@@ -123,10 +123,10 @@ def pipeline(components: Components, recipe: Recipe, seeds: list[int]) -> Any:
             force_zeros_for_empty_prompt=components.force_zeros_for_empty_prompt,
             add_watermarker=False,
         )
-    return _quiet(pipe)
+    return quiet(pipe)
 
 
-def _quiet(pipe: Any) -> Any:
+def quiet(pipe: Any) -> Any:
     pipe.set_progress_bar_config(disable=True)
     # Picture by picture, as sdloop decodes: the same arithmetic at a batch size of one.
     pipe.vae.enable_slicing()

@@ -358,8 +358,8 @@ def save_diffusers_folder(
     return folder
 
 
-def save_tiny_clip(folder: Path, seed: int = 0) -> Path:
-    """Write a whole random CLIP, text and picture tower, that looks at 32x32 pixels."""
+def tiny_clip_config() -> CLIPConfig:
+    """A CLIP, text and picture tower, that looks at 32x32 pixels."""
     vision = {
         "hidden_size": WIDTH,
         "intermediate_size": 2 * WIDTH,
@@ -368,20 +368,22 @@ def save_tiny_clip(folder: Path, seed: int = 0) -> Path:
         "image_size": 32,
         "patch_size": 8,
     }
+    text = _text_config(hidden_act="quick_gelu").to_dict()
+    return CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)
+
+
+def tiny_clip_processor() -> CLIPImageProcessor:
+    """What scales pictures for it."""
+    return CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+
+
+def save_tiny_clip(folder: Path, seed: int = 0) -> Path:
+    """Write a whole random CLIP."""
     with _seeded(seed):
-        model = CLIPModel(
-            CLIPConfig(
-                text_config=_text_config(hidden_act="quick_gelu").to_dict(),
-                vision_config=vision,
-                projection_dim=16,
-            )
-        )
+        model = CLIPModel(tiny_clip_config())
     model.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
-    processor = CLIPImageProcessor(
-        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-    )
-    processor.save_pretrained(folder)
+    tiny_clip_processor().save_pretrained(folder)
     return folder
 
 

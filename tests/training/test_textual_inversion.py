@@ -177,7 +177,10 @@ def run(*arguments: object, init: str = "parrot", token: str = "<penguin>") -> R
     return CliRunner().invoke(app, [*command, *map(str, arguments)])
 
 
-def test_the_held_out_loss_falls_and_the_word_can_be_used(tmp_path: Path) -> None:
+def test_the_held_out_loss_falls_and_the_word_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdloop.training.loss.LEVELS", 4)
     file = tmp_path / "penguin.safetensors"
     flags = ("--steps", 20, "--learning-rate", 0.005, "--batch-size", 2, "--sample-every", 20)
     result = run("--held-out", PENGUIN / "held-out", *flags, "-o", file)

@@ -4,6 +4,7 @@ invalid settings before the training, and its commands make a model that sdloop 
 import doctest
 import importlib
 import json
+import multiprocessing
 import os
 import re
 import shlex
@@ -25,6 +26,7 @@ import dataset
 import denoising
 import enlarge
 import export
+import loading
 import models
 import muon
 import numpy as np
@@ -176,7 +178,11 @@ def killed_at(step: int, module: ModuleType, out: Path, flags: list[str]) -> Non
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_vae_training_resumes_exactly(begun: Path, tmp_path: Path, workers: str) -> None:
+def test_vae_training_resumes_exactly(
+    begun: Path, tmp_path: Path, workers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A server that forks them would import torch first; the next test has one, and is slow.
+    monkeypatch.setattr(loading, "worker_context", lambda: multiprocessing.get_context("fork"))
     flags = [*VAE, "--workers", workers]
     killed_at(3, train_vae, tmp_path, flags)
     assert torch.load(tmp_path / "vae.pt")["done"] == 2

@@ -28,5 +28,6 @@ def line_of(picture: "Picture", path: Path) -> dict[str, Any]:
         "revision": made["revision"],
         "device": made["device"],
         "dtype": made["dtype"],
+        **({} if picture.flagged is None else {"flagged": picture.flagged}),
         "recipe": recipe.to_dict(),
     }

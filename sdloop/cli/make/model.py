@@ -16,7 +16,11 @@ def loaded(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
     load = partial(_load, checkpoint, command)
     how = command.device, command.dtype, command.memory
     components: Components = HOST.get().load(load, checkpoint, *how)
-    return components
+    if command.safety == "off":
+        return components
+    from sdloop.models.components.safety import with_safety_checker
+
+    return with_safety_checker(components)
 
 
 def _load(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":

@@ -83,6 +83,21 @@ class HiresOptions:
     exact_steps: Annotated[bool, flag("exact_steps", panel="Enlarge")] = False
 
 
+@takes([])
+class FitOptions:
+    """How the pictures of ControlNets are fitted, without an input picture."""
+
+    resize: Annotated[
+        str | None,
+        flag(
+            "resize",
+            panel="Control",
+            help="How the pictures of ControlNets get the picture's size: crop, pad or stretch.",
+            usual="crop",
+        ),
+    ] = None
+
+
 @takes(["factor", "enlarge", "noise_level"])
 class ScaleOptions:
     """How a picture is enlarged."""

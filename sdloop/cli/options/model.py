@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.batch.command_settings import DTYPES, MEMORY
+from sdloop.batch.command_settings import DTYPES, MEMORY, SAFETY
 from sdloop.cli.options.fields import flag, takes
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
@@ -85,6 +85,16 @@ class WarmOptions(WeightsOptions):
             " for ever. Default: SDLOOP_KEEP_ALIVE, then 5m.",
             "--keep-alive",
             metavar="TIME",
+        ),
+    ] = None
+    safety: Annotated[
+        str | None,
+        option(
+            "Model",
+            "Ask the model's own safety checker. Pictures that it flags are named on stderr, and "
+            "saved all the same.",
+            "--safety",
+            choices=SAFETY,
         ),
     ] = None
 

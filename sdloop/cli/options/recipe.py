@@ -12,7 +12,7 @@ import typer
 
 from sdloop.cli.options.fields import takes
 from sdloop.cli.options.groups import option
-from sdloop.recipe.fields import LOSSES, PRESET, WORDS
+from sdloop.recipe.fields import CONTROL, LOSSES, PRESET, REGIONS, WORDS
 from sdloop.recipe.fields_picture import GUIDANCE, PICTURE, REFINER, SCHEDULER, SDXL, SEEDS
 
 PromptArgument = Annotated[
@@ -26,7 +26,9 @@ PromptArgument = Annotated[
 ]
 
 
-@takes(PRESET, PICTURE, SEEDS, GUIDANCE, SCHEDULER, LOSSES, WORDS, SDXL, REFINER)
+@takes(
+    *(PRESET, PICTURE, SEEDS, CONTROL, GUIDANCE, SCHEDULER, REGIONS, LOSSES, WORDS, SDXL, REFINER)
+)
 class RecipeOptions:
     """The settings that decide the pixels of every picture, except model and seed."""
 

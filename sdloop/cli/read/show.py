@@ -128,6 +128,8 @@ def _value(name: str, value: Any) -> str:
         return "\n".join(f"{key} {part}" for key, part in value.items())
     if name == "loras" and isinstance(value, list):
         return "\n".join(map(_lora, value))
+    if name in ("controls", "t2i_adapters") and isinstance(value, list):
+        return "\n".join(map(_control, value))
     if isinstance(value, list):
         separator = "x" if name.endswith("_size") else ", "
         return separator.join(
@@ -139,3 +141,12 @@ def _value(name: str, value: Any) -> str:
 def _lora(values: Mapping[str, Any]) -> str:
     """A LoRA with its scale, and the sha256 of its file."""
     return f"{values.get('name')}:{values.get('scale', 1):g}  {values.get('sha256', '')}".rstrip()
+
+
+def _control(values: Mapping[str, Any]) -> str:
+    """A ControlNet or T2I-Adapter with its picture, scale and range, and the sha256 of both."""
+    told = f"{values.get('model')}={values.get('image')}:{values.get('scale', 1):g}"
+    if "start" in values or "end" in values:
+        told += f":{values.get('start', 0):g}..{values.get('end', 1):g}"
+    hashes = [str(values.get(f"{name}_sha256", "")) for name in ("model", "image")]
+    return "  ".join([told, *hashes]).rstrip()

@@ -1,5 +1,6 @@
 """Commands for typer: imported when they are chosen, with our own help pages and errors."""
 
+import functools
 import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -124,6 +125,7 @@ def _path(name: str | None, parent: Any) -> str:
     return name or "sdloop" if parent is None else f"{parent.command_path} {name}"
 
 
+@functools.cache  # a worker's calls, and those of a test, have a group each
 def _imported(package: str, name: str) -> Any:
     attribute = name.replace("-", "_")
     found = getattr(importlib.import_module(f"{package}.{attribute}"), attribute)

@@ -1,9 +1,10 @@
 """The part of a picture that the loop works on, and how the result is pasted back."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from sdloop.images.input.frame import BACK, framed, opaque, placed
+from sdloop.images.input.frame import BACK, opaque, placed
 from sdloop.images.input.mask import painted_mask
 from sdloop.images.input.read import Box, InputImage
 from sdloop.rules import Size
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Canvas:
-    """A picture prepared for the loop.
+    """A picture prepared for the loop, from one of the size ``source`` as ``resize`` says.
 
     ``image`` (RGB) is the loop's input, and ``mask`` (L) is 255 where it paints and 0 where nothing
     changes; None paints everywhere. If only the part ``box`` of a picture is used, or the picture
@@ -22,10 +23,17 @@ class Canvas:
     """
 
     image: "Image"
+    source: Size
+    resize: str
     mask: "Image | None" = None
     whole: "Image | None" = None
     whole_mask: "Image | None" = None
     box: Box | None = None
+
+    def placed_like(self, drawn: "Image", size: Size) -> "Image":
+        """``drawn`` (L), at the size ``source``, brought to ``size`` as the picture was."""
+        part = drawn if self.box is None else drawn.crop(self.box)
+        return placed(part, size, resize=self.resize, around="black")
 
     def finished(self, made: "Image") -> "Image":
         """The result ``made`` inside the mask; outside of it exactly the original pixels."""
@@ -58,19 +66,20 @@ def canvas(
 
     Raises ``FileError`` for a mask that does not fit.
     """
-    if not masked:
-        return Canvas(image=framed(picture, size, resize=resize, background=background))
     image = opaque(picture.image, background)
+    made = partial(Canvas, source=image.size, resize=resize)
+    if not masked:
+        return made(image=placed(image, size, resize=resize, around=background))
     mask = painted_mask(picture, drawn, blur=blur, invert=invert)
     if resize != BACK:
-        return Canvas(
+        return made(
             image=placed(image, size, resize=resize, around=background),
             mask=placed(mask, size, resize=resize, around="black"),
         )
     painted = mask.getbbox()
     assert painted is not None  # painted_mask refuses empty masks
     box = surroundings(painted, image.size, margin)
-    return Canvas(
+    return made(
         image=placed(image.crop(box), size, resize=resize, around=background),
         mask=placed(mask.crop(box), size, resize=resize, around="black"),
         whole=image,

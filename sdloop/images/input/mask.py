@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from sdloop.errors import FileError
 from sdloop.images.input.labels import without_labels
 from sdloop.images.input.read import InputFacts, InputImage, MaskFacts, OpenImage
+from sdloop.rules import Size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +30,7 @@ def input_facts(
     picture = open_image(image)
     if depth is not None:
         drawn_depth = open_image(depth)
-        _check_proportions(drawn_depth, picture, "a depth map")
+        _check_fits(drawn_depth, picture, "a depth map")
         return replace(picture.facts, depth_sha256=drawn_depth.sha256)
     if mask is None:
         return picture.facts
@@ -70,14 +71,21 @@ def painted_mask(
     return mask.filter(ImageFilter.GaussianBlur(blur)) if blur else mask
 
 
-def _check_proportions(drawn: InputImage, picture: InputImage, what: str) -> None:
-    """Raise ``FileError`` for other proportions than the picture's, to within one pixel."""
-    width, height = picture.image.size
-    one = drawn.image
-    differs = abs(one.width * height - one.height * width) > max(width, height)
-    if one.size != (width, height) and differs:
+def _check_fits(drawn: InputImage, picture: InputImage, what: str) -> None:
+    check_proportions(drawn.name, drawn.image.size, picture.name, picture.image.size, what)
+
+
+def check_proportions(name: str, size: Size, picture: str, whole: Size, what: str) -> None:
+    """Raise ``FileError`` for other proportions than the picture's, to within one pixel.
+
+    ``name`` and ``size`` are those of ``what``, a mask for example, and ``whole`` is the size of
+    the ``picture``.
+    """
+    (width, height), (across, down) = whole, size
+    differs = abs(across * height - down * width) > max(width, height)
+    if size != whole and differs:
         raise FileError(
-            f"{drawn.name} is {one.width}x{one.height} and {picture.name} {width}x{height}: "
+            f"{name} is {across}x{down} and {picture} {width}x{height}: "
             f"{what} must have the picture's size, or its proportions"
         )
 
@@ -91,17 +99,19 @@ def _transparency(picture: InputImage) -> "Image":
 
 
 def _grey(drawn: InputImage, picture: InputImage, *, tell: bool) -> "Image":
-    """A mask in grey at the picture's size; transparent parts are black."""
+    """A mask in grey at the picture's size."""
+    _check_fits(drawn, picture, "a mask")
+    return grey_mask(drawn, picture.image.size, tell=tell)
+
+
+def grey_mask(drawn: InputImage, size: Size, *, tell: bool = False) -> "Image":
+    """A mask in mode L at ``size``; its transparent parts are black."""
     from PIL import Image
 
-    width, height = picture.image.size
     mask = drawn.image
     if mask.mode == "RGBA":
         sheet = Image.new("RGBA", mask.size, "black")
         sheet.alpha_composite(mask)
         mask = sheet.convert("RGB")
-    _check_proportions(drawn, picture, "a mask")
     grey = without_labels(mask, drawn.name, tell=tell).convert("L")
-    if grey.size == (width, height):
-        return grey
-    return grey.resize((width, height), Image.Resampling.BILINEAR)
+    return grey if grey.size == size else grey.resize(size, Image.Resampling.BILINEAR)

@@ -20,8 +20,8 @@ def model_hashes(checkpoint: Checkpoint) -> dict[str, str]:
     Those of a refiner begin with "refiner/".
     """
     files = {**_weights(checkpoint), **_vocabularies(checkpoint)}
-    hashes = {name: _sha256(file) for name, file in files.items()}
-    said: dict[str, Any] = {part: _telling(config) for part, config in checkpoint.configs.items()}
+    hashes = {name: sha256_of(file) for name, file in files.items()}
+    said: dict[str, Any] = {part: said_by(config) for part, config in checkpoint.configs.items()}
     if checkpoint.scores:
         said["scores"] = True
     said["force_zeros_for_empty_prompt"] = checkpoint.force_zeros_for_empty_prompt
@@ -36,13 +36,14 @@ def is_copy(one: Checkpoint, other: Checkpoint, part: str) -> bool:
     """Whether a part of two models has the same config, and files with the same content."""
     if part not in one.weights or part not in other.weights:
         return False
-    if _telling(one.configs[part]) != _telling(other.configs[part]):
+    if said_by(one.configs[part]) != said_by(other.configs[part]):
         return False
-    mine, theirs = ([_sha256(file) for file in c.weights[part]] for c in (one, other))
+    mine, theirs = ([sha256_of(file) for file in c.weights[part]] for c in (one, other))
     return mine == theirs
 
 
-def _telling(config: Mapping[str, Any]) -> dict[str, Any]:
+def said_by(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a config says about the model."""
     return {key: value for key, value in config.items() if key not in _SAYS_NOTHING}
 
 
@@ -76,7 +77,8 @@ def _vocabularies(checkpoint: Checkpoint) -> dict[str, Path]:
     }
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """The sha256 of a weight file, of which several kinds of cache may know it."""
     # The hub's cache already names large files by their sha256, but small ones by git's hash.
     blob = file.resolve()
     if (

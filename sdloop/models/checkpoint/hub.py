@@ -28,6 +28,7 @@ from sdloop.models.checkpoint.weight_files import (
     weight_files,
 )
 from sdloop.models.checkpoint.weight_names import (
+    ALL_STEMS,
     BIN,
     SAFE,
     STEMS,
@@ -183,7 +184,7 @@ def _chosen(
 def part_snapshot(
     model: str, part: str, revision: str | None, variant: str | None, *, may_fetch: bool = True
 ) -> Snapshot:
-    """The snapshot of a hub model that is a VAE or a UNet, or contains one."""
+    """The snapshot of a hub model that is a VAE, a UNet or a ControlNet, or contains one."""
     need = Need(
         check=partial(_check_part, part, variant),
         fetch=partial(_fetch_part, part, variant),
@@ -195,13 +196,14 @@ def part_snapshot(
 def _check_part(part: str, variant: str | None, found: Snapshot) -> None:
     home = "" if (found.folder / "config.json").is_file() else f"{part}/"
     read_json(found.folder, f"{home}config.json")
-    weight_files(found.folder, home, STEMS[part], variant, absent=found.absent)
+    weight_files(found.folder, home, ALL_STEMS[part], variant, absent=found.absent)
 
 
 def _fetch_part(part: str, variant: str | None, repository: Repository) -> None:
     home = "" if "config.json" in repository.names else f"{part}/"
     if f"{home}config.json" not in repository.names:
-        files = single_files(repository, f"--{part}")
+        flag = {"controlnet": "--control", "t2i_adapter": "--t2i"}.get(part, f"--{part}")
+        files = single_files(repository, flag)
         raise ModelError(f"{repository.model} holds no {part} in diffusers' layout{files}")
-    weights = _chosen(repository, home, STEMS[part], variant)
+    weights = _chosen(repository, home, ALL_STEMS[part], variant)
     repository.fetch([*repository.matching((f"{home}*.json",)), *weights])

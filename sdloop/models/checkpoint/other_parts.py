@@ -1,4 +1,4 @@
-"""Where a VAE or UNet that replaces a model's own is, and which variants are read."""
+"""Where a part that is no part of the model is, as another VAE, and which variants are read."""
 
 import warnings
 from collections.abc import Mapping
@@ -7,16 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.models.checkpoint import hub
-from sdloop.models.checkpoint.addresses import CivitaiAddress, HubAddress, address_of
+from sdloop.models.checkpoint.addresses import ENDINGS, CivitaiAddress, HubAddress, address_of
 from sdloop.models.checkpoint.civitai import civitai_file
 from sdloop.models.checkpoint.folder import read_json
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.hub_single import single_file
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.checkpoint.weight_files import Absent, absent_here, weight_files
-from sdloop.models.checkpoint.weight_names import STEMS, variant_of
+from sdloop.models.checkpoint.weight_names import ALL_STEMS, STEMS, variant_of
 
-_KINDS = {"vae": "VAE", "unet": "UNet"}
+_KINDS = {
+    "vae": "VAE",
+    "unet": "UNet",
+    "safety_checker": "safety checker of",
+    "controlnet": "ControlNet",
+    "t2i_adapter": "T2I-Adapter",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +41,7 @@ class PartPlace:
 
 def part_place(part: str, name: str, variant: str | None, *, may_fetch: bool) -> PartPlace:
     """Find the part that ``name`` means, and download it if it is not here."""
-    place = address_of(name)
+    place = address_of(name, endings=ENDINGS) if part == "controlnet" else address_of(name)
     absent: Absent = absent_here
     if isinstance(place, CivitaiAddress):
         path = civitai_file(place, may_fetch=may_fetch)
@@ -53,7 +59,7 @@ def read_part_folder(place: PartPlace) -> tuple[Mapping[str, Any], tuple[Path, .
     """The config and the weight files of a part: in its own folder, or in a model's."""
     home = "" if (place.path / "config.json").exists() else f"{place.part}/"
     config = read_json(place.path, f"{home}config.json")
-    stem = STEMS[place.part]
+    stem = ALL_STEMS[place.part]
     files = weight_files(place.path, home, stem, place.variant, absent=place.absent)
     for file in files:
         read_header(file)

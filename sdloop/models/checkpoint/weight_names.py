@@ -18,6 +18,15 @@ STEMS: Mapping[str, str] = {
     "depth_estimator": "model",
 }
 
+SAFETY = "safety_checker"
+# The same with the parts that are not loaded with a model.
+ALL_STEMS: Mapping[str, str] = {
+    **STEMS,
+    SAFETY: "model",
+    "controlnet": STEMS["unet"],
+    "t2i_adapter": STEMS["unet"],
+}
+
 # transformers' name for a text encoder's weights in a pickle; diffusers has one name for both kinds
 _PICKLED_STEMS = {"model": "pytorch_model"}
 

@@ -56,6 +56,9 @@ class ModelCache:
 
         import torch
 
+        from sdloop.models.components.control import forget_controlnets
+
+        forget_controlnets()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

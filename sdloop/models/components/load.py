@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from PIL.Image import Image
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdloop.errors import ModelError, SettingError
@@ -34,6 +35,13 @@ from sdloop.recipe.limits import USUAL_STEPS
 from sdloop.recipe.strength import UPSCALE_STRENGTH
 
 
+class SafetyChecks(Protocol):
+    """What flags finished pictures."""
+
+    def flags(self, images: Sequence[Image]) -> list[bool]:
+        """Whether each of the pictures is flagged."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Components:
     """A model's parts under the names of its ``model_index.json``.
@@ -47,7 +55,10 @@ class Components:
     its UNet is conditioned on an aesthetic score.
     ``depth_estimator`` and ``depth_processor`` are those of a depth model, if it has them: DPT, and
     what scales pictures for it.
+    ``safety_checker`` flags finished pictures, see ``safety.with_safety_checker``.
     ``checkpoint`` is None for parts that were put together by hand.
+    ``controlnets`` and ``t2i_adapters`` are those of the pictures that are being made, each with
+    its scale.
     ``runs_on`` and ``computes_in`` are the device and precision that it was loaded for. By default
     they are the UNet's, which are others while the UNet waits elsewhere between its calls
     (offloading). The text encoders and the VAE may be on another device. ``memory`` says which
@@ -69,7 +80,10 @@ class Components:
     scores: bool = False
     depth_estimator: Any = None
     depth_processor: Any = None
+    safety_checker: SafetyChecks | None = None
     checkpoint: Checkpoint | None = None
+    controlnets: tuple[tuple[Any, float], ...] = ()
+    t2i_adapters: tuple[tuple[Any, float], ...] = ()
     runs_on: torch.device | None = None
     computes_in: torch.dtype | None = None
     memory: str = "full"

@@ -64,7 +64,7 @@ def _converted_unet(
     converted: dict[str, Tensor] = convert_ldm_unet_checkpoint(named, config=module.config)
     if UNET + COND_PROJ in named:  # diffusers drops it
         converted["time_embedding.cond_proj.weight"] = named[UNET + COND_PROJ]
-    _check_all_used(tensors, converted, source)
+    check_all_used(tensors, converted, source)
     return converted
 
 
@@ -78,7 +78,7 @@ def _converted_vae(tensors: Mapping[str, Tensor], module: Module, source: str) -
     if any(".mid_block." in name for name in bare):
         return bare  # diffusers' names already
     converted: dict[str, Tensor] = convert_ldm_vae_checkpoint(bare, config=module.config)
-    _check_all_used(bare, converted, source)
+    check_all_used(bare, converted, source)
     return converted
 
 
@@ -104,11 +104,13 @@ def _renamed(name: str, usual: str) -> str:
     return usual + name.removeprefix(SD2_TEXT_SGM) if name.startswith(SD2_TEXT_SGM) else name
 
 
-def _check_all_used(
+def check_all_used(
     tensors: Mapping[str, Tensor], converted: Mapping[str, Tensor], source: str
 ) -> None:
-    """Check that each tensor was used: its data must be unchanged, except for trailing dimensions
-    of size 1."""
+    """Raise ``ModelError`` for a tensor that was not used.
+
+    The data of a used one must be unchanged, except for trailing dimensions of size 1.
+    """
     used = {tensor.data_ptr() for tensor in converted.values()}
     extra = [name for name, tensor in tensors.items() if tensor.data_ptr() not in used]
     if extra:

@@ -24,7 +24,7 @@ from sdloop.models.components.harmless import without_harmless
 from sdloop.models.components.pickles import unpickled
 from sdloop.schedulers.library_messages import no_library_messages
 
-Module = Any  # one of the four classes below, whose libraries have no types
+Module = Any  # one of the classes below, whose libraries have no types
 
 _CLASSES: Mapping[str, Any] = {
     "unet": UNet2DConditionModel,
@@ -56,12 +56,25 @@ def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
             if part.startswith("text_encoder"):
                 module = _CLASSES[part](CLIPTextConfig.from_dict(dict(config)))
             else:
-                module = _CLASSES[part].from_config(dict(config))
+                module = _class_of(part).from_config(dict(config))
     except BAD_CONFIG as error:
         raise ModelError(
             f"{source} has an invalid config for its {part}: {reason_of(error)}"
         ) from error
     return module.eval().requires_grad_(False)
+
+
+def _class_of(part: str) -> Any:
+    """diffusers' class; those that few pictures need bring others along, and are imported late."""
+    if part == "controlnet":
+        from diffusers.models.controlnets.controlnet import ControlNetModel
+
+        return ControlNetModel
+    if part == "t2i_adapter":
+        from diffusers.models.adapter import T2IAdapter
+
+        return T2IAdapter
+    return _CLASSES[part]
 
 
 def reason_of(error: BaseException) -> str:

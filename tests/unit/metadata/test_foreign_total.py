@@ -107,7 +107,7 @@ def _check(texts: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(("keyword", "sample"), PAIRS)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_samples_with_anything_in_a_few_places(
     keyword: str, sample: dict[str, Any], data: st.DataObject
 ) -> None:

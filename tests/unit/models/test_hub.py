@@ -2,6 +2,7 @@
 
 import _thread
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -21,11 +22,13 @@ from helpers.fake_hub import COMMIT, forge_cache, serve, use_hub
 from helpers.tiny import save_diffusers_folder, tiny_sd1, write_json
 from huggingface_hub import constants
 from huggingface_hub.utils.sha import git_hash
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hashes import model_hashes
+from sdloop.models.checkpoint.other_parts import read_part_folder
+from sdloop.models.checkpoint.safety import safety_place
 from sdloop.models.components.load import load_components
 
 CLOSED = "http://127.0.0.1:9"
@@ -531,6 +534,26 @@ def test_a_part_of_the_hub(model: Path, ask: Callable[[str], None], part: str) -
         assert sum(name.endswith(".safetensors") for name in hub.asked) == 1
         ask(CLOSED)
         assert find_checkpoint(str(model), **{part: repository}).weights == found.weights
+
+
+def test_a_safety_checker_is_fetched_only_when_it_is_asked_for(
+    remote: Path, ask: Callable[[str], None]
+) -> None:
+    write_json(remote / "safety_checker" / "config.json", {})
+    save_file({"concept_embeds": torch.ones(17)}, remote / "safety_checker" / "model.safetensors")
+    index = json.loads((remote / "model_index.json").read_text(encoding="utf-8"))
+    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    (remote / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    with serve("org/tiny", remote) as hub:
+        ask(hub.address)
+        found = find_checkpoint("org/tiny")
+        assert "safety_checker/model.safetensors" not in hub.asked
+        place = safety_place(found)
+        assert "safety_checker/model.safetensors" in hub.asked
+    _, files = read_part_folder(place)
+    assert files == (found.path / "safety_checker" / "model.safetensors",)
+    ask(CLOSED)
+    assert safety_place(found).path == found.path
 
 
 def test_a_vae_of_the_hub_in_a_variant(

@@ -135,12 +135,12 @@ def test_the_file_is_in_the_resolved_recipe_and_no_other_will_do(folder: Path) -
     file = find_lora(str(folder / "ink.safetensors"))
     asked = recipe(7, f"{file.name}:0.5")
     hashes = {file.name: file.sha256}
-    settled = resolve(asked, COMPONENTS, lora_hashes=hashes)
+    settled = resolve(asked, COMPONENTS, hashes=hashes)
     assert settled.loras == (Lora(name=file.name, scale=0.5, sha256=file.sha256),)
     assert Recipe.from_dict(settled.to_dict()) == settled
-    assert resolve(settled, COMPONENTS, lora_hashes=hashes) == settled
+    assert resolve(settled, COMPONENTS, hashes=hashes) == settled
     with pytest.raises(FileError, match=r"is not the LoRA that the recipe was made with: its sha2"):
-        resolve(settled, COMPONENTS, lora_hashes={file.name: "0" * 64})
+        resolve(settled, COMPONENTS, hashes={file.name: "0" * 64})
     with pytest.raises(SettingError, match="loras must be found before the recipe is resolved"):
         resolve(asked, COMPONENTS)
 

@@ -15,7 +15,18 @@ from sdloop.cli.user_settings import user_settings
 from sdloop.errors import SettingError
 from sdloop.recipe.check import check_alone
 from sdloop.recipe.fields import ALIASES, ROWS, parse_value
-from sdloop.recipe.kinds import Flag, Hash, Loras, Number, Numbers, Pair, Several, Text, Whole
+from sdloop.recipe.kinds import (
+    Controls,
+    Flag,
+    Hash,
+    Loras,
+    Number,
+    Numbers,
+    Pair,
+    Several,
+    Text,
+    Whole,
+)
 from sdloop.recipe.recipe import Recipe
 
 # The command that takes the flags of a section, where it is not txt2img.
@@ -23,7 +34,8 @@ COMMANDS = {"Start": "img2img", "Mask": "inpaint", "Growth": "outpaint", "Mixtur
 COMMANDS |= {"factor": "upscale", "noise_level": "upscale"}
 # A text of settings that have a grammar of their own.
 TEXTS = {"guidance_interval": "0.3..5", "guidance_schedule": "linear:1..9", "losses": "blue=200"}
-TEXTS |= {"embeddings": "frog.safetensors", "replace_tokens": "puppy=cat", "background": "white"}
+TEXTS |= {"embeddings": "frog.safetensors", "regions": "a frog=mask.png"}
+TEXTS |= {"replace_tokens": "puppy=cat", "background": "white"}
 FLAGS = [name for name, row in ROWS.items() if row.flag]
 
 
@@ -47,6 +59,8 @@ def text_of(name: str) -> str:
             return "0" * 64
         case Loras():
             return "ink:0.5"
+        case Controls():
+            return "canny=edges.png:0.5"
         case _:
             return "any"
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -117,21 +118,43 @@ def user(tmp_path: Path) -> Iterator[User]:
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
-    """A user whose worker has made a picture already."""
+    """A user with the same worker in several tests."""
     with somebody(tmp_path_factory.mktemp("warm")) as one:
         yield one
 
 
 @pytest.fixture
-def served(warm: User, monkeypatch: pytest.MonkeyPatch) -> User:
-    """The same in every test: a worker serves those alone who have its environment."""
-    monkeypatch.setenv("HOME", str(warm.runtime))
-    monkeypatch.setenv("HF_HOME", str(warm.runtime / "huggingface"))
-    if not warm.workers():
-        warm.make(*FROG, "1", "-o", "first.png")
+def lasting(warm: User, monkeypatch: pytest.MonkeyPatch) -> User:
+    """The same environment in every test: a worker serves those alone who have its own."""
+    monkeypatch.setenv("HOME", str(warm.folder.parent))
+    monkeypatch.setenv("HF_HOME", str(warm.folder.parent / "huggingface"))
     shutil.rmtree(warm.folder)
     warm.folder.mkdir()
     return warm
+
+
+@pytest.fixture
+def served(lasting: User) -> User:
+    """Somebody whose worker has made a picture already."""
+    if not lasting.workers():
+        lasting.make(*FROG, "1", "-o", "first.png")
+    (lasting.folder / "first.png").unlink(missing_ok=True)
+    return lasting
+
+
+def test_only_the_second_call_starts_a_worker(lasting: User, nursery: Nursery) -> None:
+    lasting.run("worker", "stop")  # this test is the first, unless tests were shared out otherwise
+    until(lambda: not lasting.workers())
+    careful = replace(lasting, mode="auto")
+    first = nursery.sdloop(*FROG, "1", folder=careful.folder, **careful.own)
+    assert (first.returncode, careful.workers()) == (0, [])
+    assert all(path.suffix == ".recent" for path in careful.left())
+    second = careful.run(*FROG, "2", "--keep-alive", "90s")
+    assert second.returncode == 0
+    assert "a background worker keeps the model" in second.stderr
+    until(lambda: "leaves in" in careful.make("worker", "status"))
+    (left,) = re.findall(r"leaves in (\d+) s", careful.make("worker", "status"))
+    assert 0 < int(left) <= 90
 
 
 def test_a_call_is_what_it_is_without_a_worker(
@@ -289,31 +312,19 @@ def test_a_loss_that_changes_is_noticed(served: User) -> None:
     assert pixels(served.folder / "0.png") != pixels(served.folder / "2.png")
 
 
-def test_only_the_second_call_starts_a_worker(user: User, nursery: Nursery) -> None:
-    careful = User(runtime=user.runtime, folder=user.folder, mode="auto")
-    first = nursery.sdloop(*FROG, "1", folder=careful.folder, **careful.own)
-    assert (first.returncode, careful.workers()) == (0, [])
-    assert all(path.suffix == ".recent" for path in careful.left())
-    second = careful.run(*FROG, "2", "--keep-alive", "1s")
-    assert second.returncode == 0
-    assert "a background worker keeps the model" in second.stderr
-    until(lambda: not careful.workers())  # nobody came
-    assert careful.left() == []
-
-
-def test_a_worker_that_dies_in_the_middle_costs_no_picture(user: User, nursery: Nursery) -> None:
+def test_a_worker_that_dies_in_the_middle_costs_no_picture(served: User, nursery: Nursery) -> None:
     whole = sorted(f"a-frog-{seed}.png" for seed in range(1, 5))
-    plan = ("txt2img", "a frog", "--seed", "1..4", "--steps", "30")
-    process = nursery.open(*plan, folder=user.folder, **user.own)
-    until(lambda: any(user.folder.glob("*.png")), PATIENCE)
-    os.kill(user.worker(), signal.SIGKILL)
+    plan = ("txt2img", "a frog", "--seed", "1..4", "--steps", "15")
+    process = nursery.open(*plan, folder=served.folder, **served.own)
+    until(lambda: any(served.folder.glob("*.png")), PATIENCE)
+    os.kill(served.worker(), signal.SIGKILL)
     done = process.end()
     assert done.returncode == 0, done.stderr
     assert "the worker has ended; continuing without it" in done.stderr
     assert done.stdout.splitlines() == whole
-    assert sorted(path.name for path in user.folder.glob("*.png")) == whole
-    user.run("worker", "status")  # which takes the dead one's socket away
-    assert user.left() == []
+    assert sorted(path.name for path in served.folder.glob("*.png")) == whole
+    served.run("worker", "status")  # which takes the dead one's socket away
+    assert served.left() == []
 
 
 @pytest.mark.slow
@@ -350,6 +361,12 @@ def test_a_stuck_worker_is_passed_by(user: User) -> None:
     done = user.run(*FROG, "1")
     assert (done.returncode, done.stdout) == (0, "a-frog-1.png\n")
     assert "the worker is stuck; continuing without it" in done.stderr
+
+
+def test_it_ends_when_nobody_comes(user: User) -> None:
+    user.make("worker", "start", "--keep-alive", "2s")
+    until(lambda: not user.workers())
+    assert user.left() == []
 
 
 def test_stop_leaves_nothing(user: User) -> None:

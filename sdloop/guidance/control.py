@@ -1,0 +1,117 @@
+"""ControlNets and T2I-Adapters: what networks see in a picture is added to the UNet's layers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Residuals = tuple[list[Tensor], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Controlled:
+    """A UNet with ControlNets and T2I-Adapters; the loop calls it like a UNet.
+
+    ``nets`` are the ControlNets, each with its scale. In each call ``controls`` has the pictures,
+    (rows, channels, height, width), of those that act in it, by their place in ``nets``: see
+    ``Conditioning``. In guess mode these are only the prompts' rows, the last ones; the negative
+    rows are left alone, and layers nearer to the latents count less. ``features`` has what the
+    T2I-Adapters that act see, by level.
+
+    Source: Zhang et al. 2023 (arXiv:2302.05543), equation 2 and section 3.4; Mou et al. 2023
+    (arXiv:2302.08453), equation 4.
+    """
+
+    unet: Any
+    nets: Sequence[tuple[Any, float]]
+    channels: int
+    guess_mode: bool = False
+
+    @property
+    def dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self.unet.dtype
+        return dtype
+
+    def __call__(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        *,
+        return_dict: bool,
+        controls: Mapping[str, Tensor] = MappingProxyType({}),
+        features: Mapping[str, Tensor] = MappingProxyType({}),
+        **inputs: Any,
+    ) -> tuple[Tensor]:
+        """The prediction for ``sample`` (rows, channels, height, width).
+
+        ControlNets see only its first ``channels``, the latents, without those of a mask.
+        """
+        assert not return_dict, "the loop takes tuples"
+        down, mid = None, None
+        for place, pixels in controls.items():
+            residuals = self._residuals(int(place), pixels, sample, timestep, inputs)
+            down, mid = residuals if down is None else _added((down, mid), residuals)
+        if features:  # the UNet takes them out of the list
+            inputs = inputs | {"down_intrablock_additional_residuals": list(features.values())}
+        if down is not None:
+            inputs = inputs | {
+                "down_block_additional_residuals": down,
+                "mid_block_additional_residual": mid,
+            }
+        prediction: tuple[Tensor] = self.unet(sample, timestep, **inputs, return_dict=False)
+        return prediction
+
+    def _residuals(
+        self,
+        place: int,
+        pixels: Tensor,
+        sample: Tensor,
+        timestep: Tensor,
+        inputs: Mapping[str, Any],
+    ) -> Residuals:
+        net, scale = self.nets[place]
+        rows, latents = len(pixels), sample[-len(pixels) :]
+        if self.channels < latents.shape[1]:
+            # Otherwise not contiguous, and convolutions would round in another order.
+            latents = latents[:, : self.channels].contiguous()
+        down, mid = net(
+            latents,
+            timestep,
+            **last_rows(rows, _seen(inputs)),
+            controlnet_cond=pixels,
+            conditioning_scale=scale,
+            guess_mode=self.guess_mode,
+            return_dict=False,
+        )
+        count = len(sample)
+        return [_below_zeros(one, count) for one in down], _below_zeros(mid, count)
+
+
+def last_rows(count: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The UNet's arguments for its last rows only."""
+    return {
+        name: last_rows(count, value) if isinstance(value, Mapping) else value[-count:]
+        for name, value in inputs.items()
+    }
+
+
+def _seen(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a ControlNet is given of the UNet's arguments."""
+    names = ("encoder_hidden_states", "added_cond_kwargs")
+    return {name: inputs[name] for name in names if name in inputs}
+
+
+def _added(one: Any, other: Residuals) -> Residuals:
+    (down, mid), (more_down, more_mid) = one, other
+    return [a + b for a, b in zip(down, more_down, strict=True)], mid + more_mid
+
+
+def _below_zeros(residual: Tensor, rows: int) -> Tensor:
+    """``residual`` with zeros for the rows that come before its own."""
+    missing = rows - len(residual)
+    if not missing:
+        return residual
+    return torch.cat([residual.new_zeros(missing, *residual.shape[1:]), residual])

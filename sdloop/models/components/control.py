@@ -1,0 +1,74 @@
+"""Load ControlNets and T2I-Adapters."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sdloop.errors import ModelError
+from sdloop.models.checkpoint.control import PARTS, ControlFile, check_control
+from sdloop.models.components.load import Components
+from sdloop.models.components.single_file import check_all_used
+from sdloop.models.components.weights import empty_module, fill, read_tensors
+from sdloop.schedulers.library_messages import no_library_messages
+
+# The last ones that were loaded, by what they were loaded from and for: a worker's next call often
+# needs the same.
+_held: dict[tuple[str, str, torch.device, torch.dtype], Any] = {}
+
+
+def controlnets_for(components: Components, files: Sequence[ControlFile]) -> tuple[Any, ...]:
+    """The ControlNets and T2I-Adapters in ``files``, on the UNet's device and in its precision.
+
+    Raises ``ModelError`` for one of another family than the UNet, and for one with a tensor that is
+    missing, extra or not finite.
+    """
+    wanted = {}
+    for file in files:
+        config = file.config_for(components.unet.config)
+        check_control(file, components.unet.config, _name(components), components.vae_factor)
+        key = (file.sha256, repr(sorted(config.items())), components.device, components.dtype)
+        wanted[file.field, file.name] = key
+    for key in set(_held) - set(wanted.values()):
+        del _held[key]
+    for file in files:
+        if wanted[file.field, file.name] not in _held:
+            _held[wanted[file.field, file.name]] = _loaded(file, components)
+    return tuple(_held[wanted[file.field, file.name]] for file in files)
+
+
+def forget_controlnets() -> None:
+    """Drop those that are kept."""
+    _held.clear()
+
+
+def _name(components: Components) -> str:
+    return "the model" if components.checkpoint is None else components.checkpoint.name
+
+
+def _loaded(file: ControlFile, components: Components) -> Any:
+    part = PARTS[file.field]
+    source = f"{part} in {file.name}"
+    module = empty_module(part, file.config_for(components.unet.config), source)
+    tensors = read_tensors(file.files, components.device, components.dtype, (file.prefix,))
+    if file.single:
+        tensors = _converted(tensors, module, source)
+    fill(module, tensors, source, components.device)
+    return module
+
+
+def _converted(tensors: dict[str, Tensor], module: Any, source: str) -> dict[str, Tensor]:
+    """The tensors of a single file, with diffusers' names."""
+    from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
+
+    try:
+        with no_library_messages():
+            converted: dict[str, Tensor] = convert_controlnet_checkpoint(
+                dict(tensors), config=module.config
+            )
+    except KeyError as error:
+        raise ModelError(f"{source}: {error.args[0]} is missing") from error
+    found = {name: tensor for name, tensor in converted.items() if tensor is not None}
+    check_all_used(tensors, found, source)
+    return found

@@ -1,0 +1,61 @@
+"""Load a transformers model from tensors that were read and checked here."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sdloop.errors import ModelError
+from sdloop.models.components.weights import BAD_CONFIG, check_finite, reason_of
+from sdloop.schedulers.library_messages import no_library_messages
+
+
+def pretrained(
+    kind: Any,
+    config: Any,
+    tensors: Mapping[str, Tensor],
+    source: str,
+    device: torch.device,
+    *,
+    unused: str = "\0",
+) -> Any:
+    """The model of the class ``kind`` with these weights, in float32, on ``device``.
+
+    transformers knows how the names of its tensors have changed. ``config`` is its config's class
+    and values, and names of tensors that begin with ``unused`` may be missing. Raises
+    ``ModelError`` for a tensor that is missing, extra, of another shape or not finite.
+    """
+    check_finite(source, tensors)
+    config_kind, values = config
+    try:
+        with no_library_messages(), _without_bars():
+            model, told = kind.from_pretrained(
+                None,
+                config=config_kind.from_dict(dict(values)),
+                state_dict=dict(tensors),
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except BAD_CONFIG as error:
+        raise ModelError(f"{source} cannot be loaded: {reason_of(error)}") from error
+    missing = sorted(name for name in told["missing_keys"] if not name.startswith(unused))
+    for names, what in ((missing, "is missing"), (told["unexpected_keys"], "is not expected")):
+        for name in names:
+            raise ModelError(f"{source}: {name} {what}")
+    return model.eval().requires_grad_(False).to(device)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """No progress bars of transformers, which it also writes into log files."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,156 @@
+"""ControlNets and T2I-Adapters with the pictures that they follow: in a Recipe, and in flags."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from sdloop.errors import SettingError
+from sdloop.recipe.guidance_grammar import short_number
+from sdloop.rules import check_number, check_text
+
+MAX_SCALE = 100.0
+
+_KEYS = ("model", "image", "scale", "start", "end", "model_sha256", "image_sha256")
+_HASHES = ("model_sha256", "image_sha256")
+# Also what is not finite, so that it is refused and not taken for a part of the file's name.
+_NUMBER = r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan|inf(?:inity)?)"
+_FOLLOWED = re.compile(
+    rf"(?P<image>.+?)(?::(?P<scale>{_NUMBER}))?(?::(?P<start>{_NUMBER})\.\.(?P<end>{_NUMBER}))?",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Control:
+    """A ControlNet, and the picture that it follows.
+
+    ``model`` is a folder, a file or a hub id. ``image`` is a picture of edges, depths, a pose …:
+    what the ControlNet was trained with. ``scale`` is how much of its output is added to the UNet.
+    ``start`` and ``end`` are shares of the steps that run: from 0 to 0.5 it acts in their first
+    half. The hashes are those of its weights, and of the picture's file.
+    """
+
+    model: str
+    image: str
+    scale: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+    model_sha256: str | None = None
+    image_sha256: str | None = None
+    field: ClassVar[str] = "controls"
+
+    def __post_init__(self) -> None:
+        for name, what in (("model", "a file or a hub id"), ("image", "a picture's file")):
+            check_text(f"{self.field}.{name}", getattr(self, name), optional=False)
+            if getattr(self, name) in ("", "-"):
+                raise self._error(name, f"must name {what}, got {getattr(self, name)!r}")
+        bounds = {"scale": (-MAX_SCALE, MAX_SCALE), "start": (0, 1), "end": (0, 1)}
+        for name, (lowest, highest) in bounds.items():
+            check_number(f"{self.field}.{name}", getattr(self, name), lowest, highest)
+            # Equal values get the same form: 1 and 1.0, 0.0 and -0.0.
+            object.__setattr__(self, name, float(getattr(self, name)) + 0.0)
+        if self.start >= self.end:
+            ends = f"{self.start:g}..{self.end:g}"
+            raise self._error("start", f"must be less than the end, got {ends}")
+        for name in _HASHES:
+            sha256: object = getattr(self, name)
+            if sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(sha256)):
+                raise self._error(name, f"must be 64 hex digits, got {sha256!r}")
+
+    def __str__(self) -> str:
+        """The text of its flag.
+
+        >>> str(parse_control("canny=edges.png:0.80:0..0.5"))
+        'canny=edges.png:0.8:0..0.5'
+        """
+        return f"{self.model}={self.image}{self._numbers}"
+
+    @property
+    def _numbers(self) -> str:
+        """Its scale and range as they are written, where they must be."""
+        found = _FOLLOWED.fullmatch(self.image)
+        ambiguous = found is None or found["image"] != self.image
+        part = (self.start, self.end) != (0, 1)
+        scale = f":{short_number(self.scale)}" if ambiguous or part or self.scale != 1 else ""
+        return f"{scale}:{short_number(self.start)}..{short_number(self.end)}" if part else scale
+
+    @property
+    def does_nothing(self) -> bool:
+        return self.scale == 0
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What must be equal for pictures that share a forward pass: all but the picture."""
+        return self.field, self.model, self.model_sha256, self.scale, self.start, self.end
+
+    @classmethod
+    def _error(cls, name: str, rule: str) -> SettingError:
+        return SettingError(f"{cls.field}.{name} {rule}", field=cls.field)
+
+    def to_dict(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in _KEYS}
+        usual = {"start": 0.0, "end": 1.0, **dict.fromkeys(_HASHES)}
+        return {n: v for n, v in values.items() if n not in usual or v != usual[n]}
+
+
+class T2IAdapter(Control):
+    """A T2I-Adapter, and the picture that it follows.
+
+    What it sees is computed once, and added to the UNet's layers in each step.
+    """
+
+    __slots__ = ()
+    field: ClassVar[str] = "t2i_adapters"
+
+
+Kind = TypeVar("Kind", bound=Control)
+
+
+def parse_control(text: str, kind: type[Kind] = Control) -> Kind:  # type: ignore[assignment]
+    """Parse ``MODEL=IMAGE[:SCALE][:START..END]``.
+
+    MODEL ends at the first "=", or at the last one if it is a web address.
+
+    >>> parse_control("org/canny=edges.png:0.8").scale
+    0.8
+    """
+    address = re.match("https?://", text, re.IGNORECASE)
+    model, equals, rest = text.rpartition("=") if address else text.partition("=")
+    found = _FOLLOWED.fullmatch(rest)
+    if not equals or not model or found is None:
+        raise SettingError.of(kind.field, f"must be like MODEL=edges.png:0.8, got {text!r}")
+    numbers = {name: found[name] for name in ("scale", "start", "end")}
+    told: dict[str, Any] = {name: float(text) for name, text in numbers.items() if text}
+    return kind(model=model, image=found["image"], **told)
+
+
+def checked_controls(values: Any, kind: type[Kind]) -> tuple[Kind, ...]:
+    """Controls of a kind from any of their forms: itself, a flag's text, a ``to_dict`` table."""
+    if not isinstance(values, list | tuple):
+        raise SettingError.of(kind.field, f"must be a list, got {values!r}")
+    return tuple(_checked(value, kind) for value in values)
+
+
+def _checked(value: Any, kind: type[Kind]) -> Kind:
+    if type(value) is kind:
+        return value
+    if isinstance(value, str):
+        return parse_control(value, kind)
+    if not isinstance(value, dict):
+        raise SettingError.of(kind.field, f"must be texts like 'canny=edges.png', got {value!r}")
+    for key in value:
+        if key not in _KEYS:
+            raise SettingError.of(
+                kind.field, f"have an unknown key {key!r}: they take {', '.join(_KEYS)}"
+            )
+    for key in ("model", "image"):
+        if key not in value:
+            raise SettingError(f"{kind.field}.{key} must be given, got {value!r}", field=kind.field)
+    return kind(**value)
+
+
+def check_controls(given: Mapping[str, Any]) -> None:
+    """Raise ``SettingError`` for settings of ControlNets without one."""
+    if given["guess_mode"] and not given["controls"]:
+        raise SettingError.of("guess_mode", "needs controls, but none are given")
