@@ -14,22 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdloop.batch.claims import Claims, remove_leftovers
-from sdloop.batch.finish import AlreadyThere, Failed, RunTools, Written, failures, finish
+from sdloop.batch.claims import Claims, place_for, remove_leftovers
+from sdloop.batch.finish import AlreadyThere, Failed, Outcome, RunTools, Written, failures, finish
 from sdloop.batch.found import Found, found_in, is_there
-from sdloop.batch.grouping import grouped, windows
+from sdloop.batch.index import Entry, IndexWriter, is_kept
 from sdloop.batch.planned import Planned
+from sdloop.batch.units import Task, missing
 from sdloop.errors import SdloopError
 from sdloop.metadata.atomic import check_writable
 from sdloop.models.checkpoint.value import ModelNames
 from sdloop.pipeline.model_names import model_of
+from sdloop.places.path import StorePath
 
 if TYPE_CHECKING:
     from sdloop.loop import Step
     from sdloop.pipeline.loaded_model import LoadedModel
     from sdloop.pipeline.picture import Picture, SampledBatch
 
-Outcome = AlreadyThere | Written | Failed
 # How long to wait for a picture that another process makes, before checking again.
 _PATIENCE = 0.2
 
@@ -45,6 +46,8 @@ class RunOptions:
         must always return the same.
     shard
         (3, 8) makes only every eighth batch, starting with the third.
+    rescan
+        Open all finished pictures, as if there were no index.
     redo_since
         Make all pictures again, except those written since this time, in seconds since 1970, by
         another process with the same task.
@@ -54,16 +57,8 @@ class RunOptions:
     depth: int | None = None
     size_for: Callable[[Planned], int] = lambda planned: 1
     shard: tuple[int, int] = (1, 1)
+    rescan: bool = False
     redo_since: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Task:
-    """A batch, and its pictures to make; each batch is tried at most twice."""
-
-    batch: Sequence[Planned]
-    wanted: Sequence[Planned]
-    again: bool = False
 
 
 def run(
@@ -82,8 +77,14 @@ def run(
     be written to, and what ``plan`` raises.
     """
     with ExitStack() as stack:
-        runner = _Runner(options, tools, stopping, stack)
-        yield from runner.first_pass(plan)
+        found = Found()
+        if options.redo_since is None:
+            found = found_in(options.folder, depth=options.depth, rescan=options.rescan)
+        tasks = missing(
+            plan, found, size_for=options.size_for, shard=options.shard, stopping=stopping
+        )
+        runner = _Runner(options, tools, stopping, stack, found)
+        yield from runner.first_pass(tasks)
         yield from runner.second_pass()
 
 
@@ -96,35 +97,30 @@ class _Runner:
         tools: RunTools,
         stopping: Callable[[], bool],
         stack: ExitStack,
+        found: Found,
     ) -> None:
         self._options, self._tools, self._stopping = options, tools, stopping
         self._since = 0.0 if options.redo_since is None else options.redo_since
         self._stack = stack
         self._claims: Claims | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._flying: deque[tuple[_Task, Future[list[Written | Failed]]]] = deque()
-        self._later: deque[_Task] = deque()
+        self._flying: deque[tuple[Task, Future[list[Outcome]]]] = deque()
+        self._later: deque[Task] = deque()
         self._folders: set[Path] = set()
         self._model: tuple[ModelNames, LoadedModel] | None = None
         # The finished pictures, and those being decoded.
-        look = options.redo_since is None
-        self._found = found_in(options.folder, depth=options.depth) if look else Found()
+        self._found = found
+        self._index = IndexWriter(options.folder) if is_kept(options.folder) else None
         if self._found.leftovers:  # by somebody who was killed: they go in the end
             self._open()
 
-    def first_pass(self, plan: Iterable[Planned]) -> "Iterator[Step | Outcome]":
-        """Every batch of the plan, in order; batches claimed by other processes come later."""
-        part, parts = self._options.shard
-        for number, window in enumerate(windows(plan)):
-            if all(one.key in self._found for one in window):
-                yield from (AlreadyThere(planned=one) for one in window)
-                continue
-            batches = grouped(window, self._options.size_for)
-            for position, batch in enumerate(batches, start=number):
-                if self._stopping():
-                    return
-                if position % parts == part - 1:
-                    yield from self._begin(batch)
+    def first_pass(self, tasks: Iterable[Task | AlreadyThere]) -> "Iterator[Step | Outcome]":
+        """Every batch, in order; batches claimed by other processes come later."""
+        for task in tasks:
+            if isinstance(task, AlreadyThere):
+                yield task
+            else:
+                yield from self._attempt(task)
 
     def second_pass(self) -> "Iterator[Step | Outcome]":
         """Finish what is being decoded, what others had claimed, and what failed once."""
@@ -140,8 +136,10 @@ class _Runner:
     def _open(self) -> Claims:
         """The claims, created when the first picture must be made and released at the end."""
         if self._claims is None:
-            self._claims = self._stack.enter_context(Claims(self._options.folder))
+            self._claims = self._stack.enter_context(Claims(place_for(self._options.folder)))
             self._stack.callback(self._clean)
+            if self._index is not None:
+                self._stack.callback(self._index.flush)
             self._thread = ThreadPoolExecutor(1)
             self._stack.callback(self._thread.shutdown, cancel_futures=True)
         return self._claims
@@ -152,40 +150,31 @@ class _Runner:
         seen = (path for path in self._found.leftovers if path.suffix == ".part")
         remove_leftovers([*seen, *here])
 
-    def _begin(self, batch: Sequence[Planned]) -> "Iterator[Step | Outcome]":
-        wanted: dict[str, Planned] = {}
-        for one in batch:
-            if one.key in self._found or one.key in wanted:
-                yield AlreadyThere(planned=one)
-            else:
-                wanted[one.key] = one
-        if wanted:
-            yield from self._attempt(_Task(batch=batch, wanted=list(wanted.values())))
-
-    def _attempt(self, task: _Task) -> "Iterator[Step | Outcome]":
+    def _attempt(self, task: Task) -> "Iterator[Step | Outcome]":
         """Claim the wanted pictures, check whether some were made meanwhile, and make the rest."""
         claims, wanted = self._open(), list(task.wanted)
         if not claims.take([one.key for one in wanted]):
             self._later.append(task)
             return
         for one in task.wanted:
-            if is_there(one.path, one.key, since=self._since):
-                self._found.add(one.key)
-                wanted.remove(one)
-                yield AlreadyThere(planned=one)
-                continue
-            self._folders.add(one.path.parent)
             try:
+                if is_there(one.path, one.key, since=self._since):
+                    self._found.add(one.key)
+                    wanted.remove(one)
+                    yield AlreadyThere(planned=one)
+                    continue
                 check_writable(one.path, exists=one.exists)
-            except SdloopError as error:
+            except (SdloopError, OSError) as error:
                 wanted.remove(one)
                 yield Failed(planned=one, error=error)
+            if not isinstance(one.path, StorePath):
+                self._folders.add(one.path.parent)
         kept = {one.key for one in wanted}
         claims.release([one.key for one in task.wanted if one.key not in kept])
         if wanted:
-            yield from self._make(_Task(batch=task.batch, wanted=wanted, again=task.again))
+            yield from self._make(Task(batch=task.batch, wanted=wanted, again=task.again))
 
-    def _make(self, task: _Task) -> "Iterator[Step | Outcome]":
+    def _make(self, task: Task) -> "Iterator[Step | Outcome]":
         """Sample the batch; an error in the loop ends only this batch."""
         from sdloop.pipeline.picture import Picture, SampledBatch
         from sdloop.pipeline.sample import sampled
@@ -220,7 +209,7 @@ class _Runner:
             self._model = names, loaded_model(self._tools.load(planned.checkpoint))
         return self._model[1]
 
-    def _fly(self, task: _Task, event: "SampledBatch | Picture", batch: Sequence[Planned]) -> None:
+    def _fly(self, task: Task, event: "SampledBatch | Picture", batch: Sequence[Planned]) -> None:
         """Let the other thread decode and write these."""
         assert self._thread is not None
         wanted = [one if one in task.wanted else None for one in batch]
@@ -236,12 +225,15 @@ class _Runner:
             outcomes = future.result()
             self._flying.popleft()
             assert self._claims is not None
-            written = [one for one in outcomes if isinstance(one, Written)]
-            self._claims.release([one.planned.key for one in written])
-            yield from written
+            done = [one for one in outcomes if not isinstance(one, Failed)]
+            self._claims.release([one.planned.key for one in done])
+            for one in done:
+                if self._index is not None and isinstance(one, Written):
+                    self._index.add(_entry(one, self._options.folder))
+            yield from done
             yield from self._failed(task, [one for one in outcomes if isinstance(one, Failed)])
 
-    def _failed(self, task: _Task, failed: Sequence[Failed]) -> Iterator[Failed]:
+    def _failed(self, task: Task, failed: Sequence[Failed]) -> Iterator[Failed]:
         """Retry failures that may pass; in a failed batch, one picture may be the only cause."""
         assert self._claims is not None
         keys = {one.planned.key for one in failed}
@@ -251,8 +243,13 @@ class _Runner:
             self._found.discard(one.planned.key)
         alone = any(one.together for one in failed)
         if alone:
-            self._later += [_Task(batch=[one], wanted=[one]) for one in items]
+            self._later += [Task(batch=[one], wanted=[one]) for one in items]
         elif not task.again and failed and all(one.may_pass for one in failed):
-            self._later.append(_Task(batch=task.batch, wanted=items, again=True))
+            self._later.append(Task(batch=task.batch, wanted=items, again=True))
         else:
             yield from failed
+
+
+def _entry(written: Written, folder: Path) -> Entry:
+    name = str(written.path)[len(str(folder)) + 1 :] if str(folder) != "." else str(written.path)
+    return Entry(key=written.planned.key, name=name, size=written.size, sha256=written.sha256)

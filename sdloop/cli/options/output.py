@@ -25,7 +25,13 @@ class OutputOptions:
     ] = None
     outdir: Annotated[
         str | None,
-        option("Output", "Folder for pictures with automatic names.", "--outdir", metavar="DIR"),
+        option(
+            "Output",
+            "Folder for pictures with automatic names. An address such as s3://bucket/folder is "
+            "one too.",
+            "--outdir",
+            metavar="DIR",
+        ),
     ] = None
     overwrite: Annotated[bool, option("Output", "Overwrite existing pictures.", "--overwrite")] = (
         False

@@ -18,10 +18,11 @@ from PIL import Image
 
 from sdloop.batch.claims import NAME, Claims, remove_leftovers
 from sdloop.batch.fitting import fitting, largest_batch
-from sdloop.batch.found import found_in, key_of
+from sdloop.batch.found import found_in
 from sdloop.batch.gpu_processes import local_device
 from sdloop.errors import FileError
 from sdloop.images.input.read import open_image
+from sdloop.metadata.keys import key_of
 from sdloop.metadata.picture import read_record
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.components.load import load_components
@@ -171,8 +172,8 @@ def test_progress_is_told_at_the_end(place: Path) -> None:
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("--shard", "0/3"), "shard must be like 3/8, from 1/8 to 8/8, got '0/3'"),
-        (("--shard", "4/3"), "shard must be like 3/8, from 1/8 to 8/8, got '4/3'"),
+        (("--shard", "0/3"), "shard must be like 3/8, from 1/8 to 8/8, or auto, got '0/3'"),
+        (("--shard", "4/3"), "shard must be like 3/8, from 1/8 to 8/8, or auto, got '4/3'"),
         (("--batch-size", "some"), "batch_size must be a whole number or auto, got 'some'"),
         (("--batch-size", "0"), "batch_size must be at least 1, got 0"),
         (("--metadata", "none"), "metadata must be full for a batch"),
@@ -236,16 +237,16 @@ def test_what_may_pass_is_tried_once_more(place: Path) -> None:
 
 
 def test_a_disk_that_is_full_for_a_moment(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sdloop.pipeline.picture
+    import sdloop.batch.finish
 
-    real, moods = sdloop.pipeline.picture.write_picture, iter([True, False, True])
+    real, moods = sdloop.batch.finish.write_whole, iter([True, False, True])
 
-    def write_picture(*arguments: Any, **options: Any) -> Path:
+    def write_whole(*arguments: Any, **options: Any) -> Path:
         if not next(moods, True):
             raise FileError("cannot write: No space left on device")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(sdloop.pipeline.picture, "write_picture", write_picture)
+    monkeypatch.setattr(sdloop.batch.finish, "write_whole", write_whole)
     made = BATCH.make(*PLAN)
     assert made[-1] == "out/a-red-house-2.png"
     assert len(made) == 5
