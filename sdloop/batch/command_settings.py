@@ -52,6 +52,10 @@ class CommandSettings:
             )
         check_choice("dtype", self.dtype, DTYPES)
         check_choice("memory", self.memory, MEMORY)
+        if self.memory in ("low", "lowest") and self.device in ("cpu", "mps"):
+            raise SettingError(
+                f"memory {self.memory} is for CUDA GPUs, and device is {self.device}"
+            )
         check_choice("format", self.format, FORMATS)
         check_choice("metadata", self.metadata, METADATA)
         check_choice("safety", self.safety, SAFETY)

@@ -171,7 +171,7 @@ def test_what_belongs_to_a_model_or_a_name_goes_with_it() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"device": "cuda:x"}, {"dtype": "fp8"}, {"metadata": "some"}, {"count": 0}, {"output": 4}],
+    [{"device": "cuda:x"}, {"dtype": "fp7"}, {"metadata": "some"}, {"count": 0}, {"output": 4}],
 )
 def test_command_settings_are_checked(values: dict[str, object]) -> None:
     with pytest.raises(SettingError):

@@ -25,7 +25,8 @@ from helpers.tiny import (
 )
 from PIL import Image
 
-from sdloop.batch.run import _Runner, _Task
+from sdloop.batch.run import _Runner
+from sdloop.batch.units import Task
 from sdloop.errors import OutOfMemory, SettingError
 from sdloop.latents.vae import decode_images
 from sdloop.models.checkpoint.find import find_checkpoint
@@ -221,7 +222,7 @@ def test_a_batch_is_decoded_beside_the_next_one_only_if_all_weights_fit(
     monkeypatch.setattr("sdloop.pipeline.sample.sampled", lambda *_: iter(()))
     runner = object.__new__(_Runner)
     runner._found, runner._tools = set(), SimpleNamespace(open_image=None)  # type: ignore[assignment]
-    task = _Task(batch=[SimpleNamespace(recipe=None)], wanted=[])  # type: ignore[list-item]
+    task = Task(batch=[SimpleNamespace(recipe=None)], wanted=[])  # type: ignore[list-item]
     list(runner._make(task))
     assert waits == [left]
 
