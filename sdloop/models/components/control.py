@@ -9,17 +9,20 @@ from torch import Tensor
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.control import PARTS, ControlFile, check_control
 from sdloop.models.components.load import Components
+from sdloop.models.components.offload import Offload, offload
 from sdloop.models.components.single_file import check_all_used
 from sdloop.models.components.weights import empty_module, fill, read_tensors
 from sdloop.schedulers.library_messages import no_library_messages
 
 # The last ones that were loaded, by what they were loaded from and for: a worker's next call often
 # needs the same.
-_held: dict[tuple[str, str, torch.device, torch.dtype], Any] = {}
+_held: dict[tuple[str, str, torch.device, torch.dtype, str], Any] = {}
 
 
 def controlnets_for(components: Components, files: Sequence[ControlFile]) -> tuple[Any, ...]:
     """The ControlNets and T2I-Adapters in ``files``, on the UNet's device and in its precision.
+
+    Where the model's weights are offloaded, theirs are too, layer by layer.
 
     Raises ``ModelError`` for one of another family than the UNet, and for one with a tensor that is
     missing, extra or not finite.
@@ -28,8 +31,8 @@ def controlnets_for(components: Components, files: Sequence[ControlFile]) -> tup
     for file in files:
         config = file.config_for(components.unet.config)
         check_control(file, components.unet.config, _name(components), components.vae_factor)
-        key = (file.sha256, repr(sorted(config.items())), components.device, components.dtype)
-        wanted[file.field, file.name] = key
+        how = components.device, components.dtype, components.memory
+        wanted[file.field, file.name] = (file.sha256, repr(sorted(config.items())), *how)
     for key in set(_held) - set(wanted.values()):
         del _held[key]
     for file in files:
@@ -51,10 +54,14 @@ def _loaded(file: ControlFile, components: Components) -> Any:
     part = PARTS[file.field]
     source = f"{part} in {file.name}"
     module = empty_module(part, file.config_for(components.unet.config), source)
-    tensors = read_tensors(file.files, components.device, components.dtype, (file.prefix,))
+    waits = components.memory != "full"
+    place = torch.device("cpu") if waits else components.device
+    tensors = read_tensors(file.files, place, components.dtype, (file.prefix,))
     if file.single:
         tensors = _converted(tensors, module, source)
-    fill(module, tensors, source, components.device)
+    fill(module, tensors, source, place)
+    if waits:
+        offload(module, Offload(components.device))
     return module
 
 
