@@ -280,6 +280,22 @@ def test_beside_other_settings(tmp_path: Path, settings: dict[str, Any]) -> None
     assert not torch.equal(plain.latents, on.latents)
 
 
+def test_regions_are_controlled_like_the_rest(tmp_path: Path) -> None:
+    """A region of the main prompt changes nothing, with a ControlNet either."""
+    components, net = tiny_sd1(), str(save_control(tiny_sd1(), tmp_path / "net"))
+    seen = InputImage(name="edges", sha256="0" * 64, image=gradient(32, 32))
+    control = Control(model=net, image="edges")
+    one = Recipe(prompt="a cat", seed=4, steps=2, controls=(control,))
+    same = replace(one, regions=("a cat=0,0,0.5,1",), region_alone=0.0)
+    other = replace(one, regions=("a dog=0,0,0.5,1",), region_alone=0.0)
+    plain, alike, unlike = (
+        generate(components, [wanted], open_image=lambda name: seen)[0].latents
+        for wanted in (one, same, other)
+    )
+    torch.testing.assert_close(alike, plain, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(unlike, plain, rtol=1e-2)
+
+
 def test_a_refiner_is_not_controlled(tmp_path: Path) -> None:
     base = tiny_sdxl()
     components = replace(base, refiner=replace(tiny_refiner(), vae=base.vae))
