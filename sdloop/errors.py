@@ -7,6 +7,7 @@
     │   └── PromptError      a prompt that cannot be parsed, with a caret under the place
     ├── ModelError       3   the model is missing, unreadable, damaged or unknown
     ├── FileError        3   a file cannot be read or written
+    │   └── AlreadyMade      another process has just written this very picture
     ├── SamplingError    4   the loop itself fails
     │   ├── NonFiniteError   latents or pixels hold NaN or infinity
     │   └── OutOfMemory      the device has no room for this picture
@@ -67,6 +68,10 @@ class FileError(SdloopError):
     """A picture, prompt file or settings file cannot be read, or a result cannot be written."""
 
     exit_code = 3
+
+
+class AlreadyMade(FileError):
+    """The very picture that should be written is there: another process was faster."""
 
 
 class SamplingError(SdloopError):

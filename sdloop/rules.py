@@ -43,10 +43,7 @@ def check_local(name: str, value: str | Path | None) -> None:
     else:
         found = _ADDRESS.match(value or "")
     if found is not None:
-        raise SettingError(
-            f"{name} must be a path on this computer, and {found[1]}:// is not supported yet, "
-            f"got {str(value)!r}"
-        )
+        raise SettingError(f"{name} must be a path on this computer, got {str(value)!r}")
 
 
 def check_whole(name: str, value: object, lowest: int, highest: int) -> None:

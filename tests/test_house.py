@@ -17,6 +17,7 @@ ROOMS = [
     "worker",
     "rules",
     "spelling",
+    "places",
     "images",
     "prompt",
     "schedulers",
@@ -38,13 +39,14 @@ ROOMS = [
 # Files, and all that are in these folders, that bring nothing heavy: --help, a mistyped flag, a
 # picture's metadata and the worker's client must not wait for torch.
 LIGHT = [
-    *("errors", "worker", "rules", "spelling", "images", "prompt", "recipe"),
+    *("errors", "worker", "rules", "spelling", "places", "images", "prompt", "recipe"),
     *("schedulers.names", "schedulers.supported", "schedulers.library_messages"),
     *("models.checkpoint", "metadata", "animation", "gallery", "inspection.ranking", "batch"),
     *("pipeline.resolve", "pipeline.model_names"),
     "cli",
 ]
-HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy"]
+# The last two are only for those who ask for a bucket or a cluster.
+HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy", "obstore", "ray"]
 
 
 def room(path: Path) -> str:

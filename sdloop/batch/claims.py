@@ -12,8 +12,10 @@ the first byte, which only the last one can turn into an exclusive lock.
 
 import contextlib
 import errno
+import hashlib
 import os
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Collection, Iterable, Iterator
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Self
 
 from sdloop.errors import FileError
+from sdloop.places.path import StorePath
 
 if sys.platform != "win32":
     import fcntl
@@ -84,6 +87,19 @@ class Claims:
             return
         for key in keys:
             _unlock(self._file, _place(key))
+
+
+def place_for(folder: Path) -> Path:
+    """Where the claims on the pictures of ``folder`` are.
+
+    Those on a store's are on this computer: its processes share the work, and the processes of
+    several computers need a shard each. That each picture is written once, the store sees to.
+    """
+    if not isinstance(folder, StorePath):
+        return folder
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"sdloop-claims-{user}" / name
 
 
 def remove_leftovers(files: Iterable[Path]) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sdloop.errors import SettingError
 from sdloop.metadata.detail import METADATA, Metadata
-from sdloop.rules import check_choice, check_local, check_text, check_whole
+from sdloop.places.path import location
+from sdloop.rules import check_choice, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "tf32", "fp32")
 FORMATS = ("png", "jpg", "webp")
@@ -38,8 +39,9 @@ class CommandSettings:
         for name in ("lora_dir", "clip_model", "output", "outdir", "format"):
             if getattr(self, name) == "":
                 raise SettingError(f"{name} must not be empty")
-        for name in ("output", "outdir"):
-            check_local(name, getattr(self, name))
+        for place in (self.output, self.outdir):
+            if place is not None:
+                location(place)
         if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", self.device):
             raise SettingError(
                 f"device must be auto, cuda, cuda:1, mps or cpu, got {self.device!r}"

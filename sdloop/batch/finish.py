@@ -1,5 +1,6 @@
 """Decode latents and save pictures, in a separate thread, with an outcome for each picture."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +8,17 @@ from traceback import clear_frames
 from typing import TYPE_CHECKING
 
 from sdloop.batch.planned import Planned
-from sdloop.errors import ModelError, NonFiniteError, SdloopError, SettingError
+from sdloop.errors import (
+    AlreadyMade,
+    ModelError,
+    NonFiniteError,
+    SdloopError,
+    SettingError,
+)
 from sdloop.images.input.read import OpenImage
-from sdloop.metadata.detail import Metadata
+from sdloop.metadata.atomic import write_whole
+from sdloop.metadata.picture import encoded
+from sdloop.metadata.record import texts_of
 
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint
@@ -26,11 +35,13 @@ class AlreadyThere:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Written:
-    """A picture that was saved at ``path``."""
+    """A picture that was saved at ``path``, with the size in bytes and the sha256 of its file."""
 
     planned: Planned
     path: Path
     picture: "Picture"
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,20 +61,22 @@ class Failed:
         return not isinstance(self.error, SettingError | ModelError | NonFiniteError)
 
 
+Outcome = AlreadyThere | Written | Failed
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunTools:
-    """What a run needs: how to load models, how to read pictures, and what to write into files."""
+    """What a run needs: how to load models, and how to read pictures."""
 
     load: "Callable[[Checkpoint], Components]"
     open_image: OpenImage
-    metadata: Metadata = "full"
 
 
 def finish(
     event: "SampledBatch | Picture",
     wanted: Sequence[Planned | None],
     tools: RunTools,
-) -> list[Written | Failed]:
+) -> list[Outcome]:
     """Decode and save the ``wanted`` pictures of a batch; None stands for an existing one."""
     from sdloop.pipeline.picture import Picture
 
@@ -90,9 +103,21 @@ def failures(batch: Sequence[Planned], error: Exception, *, together: bool) -> l
     return [Failed(planned=one, error=error, together=together) for one in batch]
 
 
-def _written(picture: "Picture", planned: Planned, tools: RunTools) -> Written | Failed:
+def _written(
+    picture: "Picture", planned: Planned, tools: RunTools
+) -> Written | AlreadyThere | Failed:
     try:
-        path = picture.write(planned.path, metadata=tools.metadata, exists=planned.exists)
+        made = picture.made
+        data = encoded(picture.image, planned.path, texts_of(picture.recipe, made, "full"))
+        path = write_whole(planned.path, data, exists=planned.exists, key=made["key"], once=True)
+    except AlreadyMade:
+        return AlreadyThere(planned=planned)
     except SdloopError as error:
         return Failed(planned=planned, error=error)
-    return Written(planned=planned, path=path, picture=picture)
+    return Written(
+        planned=planned,
+        path=path if planned.exists == "number" else planned.path,
+        picture=picture,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from sdloop.batch.counts import steps_run
 from sdloop.batch.planned import Planned
 from sdloop.errors import SettingError
+from sdloop.places.path import StorePath
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_whole
 
@@ -49,7 +50,9 @@ def output_of(path: Path) -> str:
     Such a line is only accepted with that folder as ``--outdir``.
     """
     inside = not path.is_absolute() and ".." not in path.parts
-    return str(path) if inside else os.path.abspath(path)  # noqa: PTH100
+    if inside or isinstance(path, StorePath):
+        return str(path)
+    return os.path.abspath(path)  # noqa: PTH100
 
 
 def check_added(values: Mapping[str, Any]) -> None:

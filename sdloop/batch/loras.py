@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdloop.batch.text_input import home
 from sdloop.errors import SettingError
+from sdloop.places.path import home
 from sdloop.recipe.loras import Lora, checked_loras, split_other_tags, split_tags
 
 if TYPE_CHECKING:

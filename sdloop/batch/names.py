@@ -7,11 +7,11 @@ from typing import Self
 
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.prompts import Prompt
-from sdloop.batch.text_input import home
 from sdloop.errors import SettingError
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, ENLARGED_NAME, check_inside, expand_name
 from sdloop.metadata.picture import format_of
+from sdloop.places.path import StorePath, location
 from sdloop.recipe.fields import ROWS
 from sdloop.recipe.kinds import Number
 from sdloop.recipe.recipe import Recipe
@@ -59,7 +59,7 @@ def path_of(recipe: Recipe, index: int, naming: Naming, prompt: Prompt) -> Path:
     own = prompt.output
     if own is not None and prompt.key is not None:
         return _printed_path(own, naming.outdir)
-    folder = home(naming.outdir) if naming.outdir is not None else Path()
+    folder = location(naming.outdir) if naming.outdir is not None else Path()
     chosen = own if own is not None else naming.output
     if chosen is None:
         template = _usual(recipe, naming.swept) if prompt.name is None else prompt.name
@@ -71,7 +71,8 @@ def path_of(recipe: Recipe, index: int, naming: Naming, prompt: Prompt) -> Path:
         raise SettingError(f"output must name a file, got the folder {name!r}: use --outdir for it")
     if own is not None or naming.outdir is not None:
         check_inside(name)
-    return folder / _suffixed(home(name), None if own is not None else naming.format)
+    path = _suffixed(location(name), None if own is not None else naming.format)
+    return path if isinstance(path, StorePath) else folder / path
 
 
 def _usual(recipe: Recipe, swept: tuple[str, ...]) -> str:
@@ -97,12 +98,13 @@ def _suffixed(path: Path, format: str | None) -> Path:
 
 def _printed_path(output: str, outdir: str | None) -> Path:
     """The file that a line of a plan names, as it stands there; see ``lines.output_of``."""
-    path = Path(output)
-    folder = os.path.abspath(Path("" if outdir is None else outdir).expanduser())  # noqa: PTH100
+    path, within = location(output), location("" if outdir is None else outdir)
+    stored = isinstance(within, StorePath)
+    folder = str(within) if stored else os.path.abspath(within)  # noqa: PTH100
     if path.is_absolute() and ".." not in path.parts and path.is_relative_to(folder):
         return path
     if not output or output.endswith("/"):
         raise SettingError(f"output must name a file, got {output!r}")
     if path.is_absolute():
         raise SettingError(f"output must be in {folder!r}, or its folder --outdir, got {output!r}")
-    return Path("" if outdir is None else outdir).expanduser() / check_inside(output)
+    return within / check_inside(output)

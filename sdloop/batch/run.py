@@ -14,22 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdloop.batch.claims import Claims, remove_leftovers
-from sdloop.batch.finish import AlreadyThere, Failed, RunTools, Written, failures, finish
+from sdloop.batch.claims import Claims, place_for, remove_leftovers
+from sdloop.batch.finish import AlreadyThere, Failed, Outcome, RunTools, Written, failures, finish
 from sdloop.batch.found import Found, found_in, is_there
 from sdloop.batch.grouping import grouped, windows
+from sdloop.batch.index import Entry, IndexWriter, is_kept
 from sdloop.batch.planned import Planned
 from sdloop.errors import SdloopError
 from sdloop.metadata.atomic import check_writable
 from sdloop.models.checkpoint.value import ModelNames
 from sdloop.pipeline.model_names import model_of
+from sdloop.places.path import StorePath
 
 if TYPE_CHECKING:
     from sdloop.loop import Step
     from sdloop.pipeline.loaded_model import LoadedModel
     from sdloop.pipeline.picture import Picture, SampledBatch
 
-Outcome = AlreadyThere | Written | Failed
 # How long to wait for a picture that another process makes, before checking again.
 _PATIENCE = 0.2
 
@@ -45,6 +46,8 @@ class RunOptions:
         must always return the same.
     shard
         (3, 8) makes only every eighth batch, starting with the third.
+    rescan
+        Open all finished pictures, as if there were no index.
     redo_since
         Make all pictures again, except those written since this time, in seconds since 1970, by
         another process with the same task.
@@ -54,6 +57,7 @@ class RunOptions:
     depth: int | None = None
     size_for: Callable[[Planned], int] = lambda planned: 1
     shard: tuple[int, int] = (1, 1)
+    rescan: bool = False
     redo_since: float | None = None
 
 
@@ -102,13 +106,18 @@ class _Runner:
         self._stack = stack
         self._claims: Claims | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._flying: deque[tuple[_Task, Future[list[Written | Failed]]]] = deque()
+        self._flying: deque[tuple[_Task, Future[list[Outcome]]]] = deque()
         self._later: deque[_Task] = deque()
         self._folders: set[Path] = set()
         self._model: tuple[ModelNames, LoadedModel] | None = None
         # The finished pictures, and those being decoded.
         look = options.redo_since is None
-        self._found = found_in(options.folder, depth=options.depth) if look else Found()
+        self._found = (
+            found_in(options.folder, depth=options.depth, rescan=options.rescan)
+            if look
+            else Found()
+        )
+        self._index = IndexWriter(options.folder) if is_kept(options.folder) else None
         if self._found.leftovers:  # by somebody who was killed: they go in the end
             self._open()
 
@@ -140,8 +149,10 @@ class _Runner:
     def _open(self) -> Claims:
         """The claims, created when the first picture must be made and released at the end."""
         if self._claims is None:
-            self._claims = self._stack.enter_context(Claims(self._options.folder))
+            self._claims = self._stack.enter_context(Claims(place_for(self._options.folder)))
             self._stack.callback(self._clean)
+            if self._index is not None:
+                self._stack.callback(self._index.flush)
             self._thread = ThreadPoolExecutor(1)
             self._stack.callback(self._thread.shutdown, cancel_futures=True)
         return self._claims
@@ -169,17 +180,18 @@ class _Runner:
             self._later.append(task)
             return
         for one in task.wanted:
-            if is_there(one.path, one.key, since=self._since):
-                self._found.add(one.key)
-                wanted.remove(one)
-                yield AlreadyThere(planned=one)
-                continue
-            self._folders.add(one.path.parent)
             try:
+                if is_there(one.path, one.key, since=self._since):
+                    self._found.add(one.key)
+                    wanted.remove(one)
+                    yield AlreadyThere(planned=one)
+                    continue
                 check_writable(one.path, exists=one.exists)
-            except SdloopError as error:
+            except (SdloopError, OSError) as error:
                 wanted.remove(one)
                 yield Failed(planned=one, error=error)
+            if not isinstance(one.path, StorePath):
+                self._folders.add(one.path.parent)
         kept = {one.key for one in wanted}
         claims.release([one.key for one in task.wanted if one.key not in kept])
         if wanted:
@@ -235,9 +247,12 @@ class _Runner:
             outcomes = future.result()
             self._flying.popleft()
             assert self._claims is not None
-            written = [one for one in outcomes if isinstance(one, Written)]
-            self._claims.release([one.planned.key for one in written])
-            yield from written
+            done = [one for one in outcomes if not isinstance(one, Failed)]
+            self._claims.release([one.planned.key for one in done])
+            for one in done:
+                if self._index is not None and isinstance(one, Written):
+                    self._index.add(_entry(one, self._options.folder))
+            yield from done
             yield from self._failed(task, [one for one in outcomes if isinstance(one, Failed)])
 
     def _failed(self, task: _Task, failed: Sequence[Failed]) -> Iterator[Failed]:
@@ -255,3 +270,8 @@ class _Runner:
             self._later.append(_Task(batch=task.batch, wanted=items, again=True))
         else:
             yield from failed
+
+
+def _entry(written: Written, folder: Path) -> Entry:
+    name = str(written.path)[len(str(folder)) + 1 :] if str(folder) != "." else str(written.path)
+    return Entry(key=written.planned.key, name=name, size=written.size, sha256=written.sha256)

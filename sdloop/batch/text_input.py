@@ -72,8 +72,3 @@ def _stdin() -> BinaryIO:
     if sys.stdin is None:
         raise FileError("cannot read standard input: it is closed")
     return sys.stdin.buffer
-
-
-def home(name: str) -> Path:
-    """Expand ``~/``, which shells do not do for names in a settings file."""
-    return Path(name).expanduser() if name.startswith("~/") else Path(name)

@@ -39,6 +39,7 @@ _LOOK = {
 _SET_UP = {
     "models": "List the models on this machine, or describe one.",
     "train-embedding": "Teach a model a new word from a few pictures.",
+    "index": "List finished pictures, so that batch resumes quickly.",
     "config": "Read and change the settings of every command.",
     "worker": "Control the process that keeps a model loaded.",
     "bench": "Measure how fast sdloop runs on this machine.",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdloop.errors import FileError
+from sdloop.places.path import StorePath
 
 # The formats that every browser shows, and their content types.
 CONTENT_TYPES = {
@@ -67,6 +68,9 @@ def scan(root: Path) -> Iterator[PictureFile]:
     Files that vanish during the scan or cannot be read are skipped. Raises ``FileError`` if
     ``root`` itself cannot be read.
     """
+    if isinstance(root, StorePath):
+        yield from _stored(root)
+        return
     try:
         entries = list(os.scandir(root))
     except OSError as error:
@@ -88,6 +92,17 @@ def _scanned(entries: list[os.DirEntry[str]], above: str) -> Iterator[PictureFil
                 yield PictureFile(path=path, changed_ns=found.st_mtime_ns, size=found.st_size)
 
 
+def _stored(root: StorePath) -> Iterator[PictureFile]:
+    try:
+        for at, one in root.every():
+            path = str(at.relative_to(root))
+            hidden = any(part.startswith(".") for part in path.split("/"))
+            if not hidden and at.suffix.lower() in CONTENT_TYPES and len(path.splitlines()) == 1:
+                yield PictureFile(path=path, changed_ns=int(one.changed * 1e9), size=one.size)
+    except OSError as error:
+        raise FileError(f"cannot read {str(root)!r}: {error.strerror or error}") from error
+
+
 def _is_shown(entry: os.DirEntry[str]) -> bool:
     suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
     return suffix in CONTENT_TYPES and entry.is_file(follow_symlinks=False)
@@ -102,6 +117,8 @@ def content_of(root: Path, path: str) -> bytes:
     try:
         if full.resolve() != full:
             raise FileError(f"cannot read {path!r}: it points outside the folder")
+        if isinstance(full, StorePath):
+            return full.read_bytes()
         handle = os.open(full, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):

@@ -14,8 +14,10 @@ from typing import Any
 
 from sdloop.gallery.facts import brief
 from sdloop.gallery.folder import PictureFile, scan
+from sdloop.places.path import StorePath
 
-_EVERY = 0.5  # seconds between two scans of the folder, however many pages ask
+# Seconds between two scans of the folder, however many pages ask; a store takes money for each.
+_EVERY, _STORE_EVERY = 0.5, 30.0
 _AT_ONCE = 0.2  # seconds of reading files per answer
 
 
@@ -40,6 +42,7 @@ class Index:
 
     def __init__(self, root: Path, *, scores: Mapping[str, float] = MappingProxyType({})) -> None:
         self._root = root
+        self._every = _STORE_EVERY if isinstance(root, StorePath) else _EVERY
         self._scores = scores
         self._lock = threading.Lock()
         self._seen: dict[str, PictureFile] = {}
@@ -47,7 +50,7 @@ class Index:
         self._gone: dict[str, int] = {}
         self._unread: list[PictureFile] = []
         self._number = 0
-        self._looked = 0.0
+        self._looked = -_STORE_EVERY
 
     def picture(self, id: str) -> PictureFile | None:
         """The picture with this id, or None."""
@@ -56,7 +59,7 @@ class Index:
     def news(self, after: int) -> News:
         """The changes after number ``after``; 0 asks for all. Raises ``FileError`` as ``scan``."""
         with self._lock:
-            if not self._unread and time.monotonic() - self._looked >= _EVERY:
+            if not self._unread and time.monotonic() - self._looked >= self._every:
                 self._look()
             self._read()
             return News(

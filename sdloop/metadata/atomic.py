@@ -2,11 +2,13 @@
 
 The data go to a hidden temporary file in the same folder and are flushed to the disk. Only then
 does the file get its name, with a hard link. Unlike a rename, a hard link fails if the name exists,
-so two runs that choose the same name cannot overwrite each other's picture.
+so two runs that choose the same name cannot overwrite each other's picture. In an object store, a
+conditional write does the same in one step.
 """
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 import sys
@@ -14,8 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from sdloop.errors import FileError
+from sdloop.errors import AlreadyMade, FileError
+from sdloop.metadata.keys import key_of
 from sdloop.metadata.names import numbered
+from sdloop.places.path import StorePath
 from sdloop.rules import check_local
 
 if sys.platform != "win32":
@@ -30,17 +34,30 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 
 
-def write_whole(path: Path, data: bytes, *, exists: Exists = "fail") -> Path:
+def write_whole(
+    path: Path,
+    data: bytes,
+    *,
+    exists: Exists = "fail",
+    key: str | None = None,
+    once: bool = False,
+) -> Path:
     """Write ``data`` to ``path``, creating its folders; returns the path of the file.
 
     ``exists`` decides what happens if the file exists: "fail" raises an error, "number" uses the
     next free name (name-2, name-3 …), "overwrite" replaces the file in one step. For a symbolic
-    link, "overwrite" replaces the target and not the link.
+    link, "overwrite" replaces the target and not the link. ``key`` is the content key of a picture:
+    in a store it becomes an attribute, and with ``once`` a file of that name with that key counts
+    as written already.
 
-    Raises ``FileError`` naming the file. No file is left after an error. Only a killed process can
-    leave its hidden ``.sdloop-….part`` file, but never a partial picture.
+    Raises ``AlreadyMade`` in this case, otherwise ``FileError`` naming the file. No file is left
+    after an error. Only a killed process can leave its hidden ``.sdloop-….part`` file, but never a
+    partial picture.
     """
-    return write_filled(path, lambda file: file.write(data), exists=exists)
+    same = key if once else None
+    if isinstance(path, StorePath):
+        return _put(path, data, exists, key, same)
+    return _filled(path, lambda file: file.write(data), exists, same)
 
 
 def write_filled(
@@ -49,8 +66,20 @@ def write_filled(
     """Like ``write_whole``, for data too large for memory: ``fill`` writes to the open file.
 
     ``fill`` may also read and seek in the file. An ``OSError`` of ``fill`` becomes a ``FileError``,
-    other exceptions are passed on. No file is left after an error.
+    other exceptions are passed on. No file is left after an error. For a store the file is held in
+    memory.
     """
+    if isinstance(path, StorePath):
+        file = io.BytesIO()
+        with _errors_of(path, kinds=(OSError,)):
+            fill(file)
+        return _put(path, file.getvalue(), exists, None, None)
+    return _filled(path, fill, exists, None)
+
+
+def _filled(
+    path: Path, fill: Callable[[BinaryIO], object], exists: Exists, same: str | None
+) -> Path:
     check_local("path", path)
     with _errors_of(path):
         if exists == "overwrite":
@@ -63,7 +92,7 @@ def write_filled(
             file.flush()
             os.fsync(file.fileno())
         with _errors_of(path):
-            path = _name(temporary, path, exists)
+            path = _name(temporary, path, exists, same)
             _sync_folder(path.parent)
     finally:
         # After a rename it is gone. If it cannot be removed, the picture is still saved.
@@ -72,11 +101,32 @@ def write_filled(
     return path
 
 
+def _put(path: StorePath, data: bytes, exists: Exists, key: str | None, same: str | None) -> Path:
+    """``write_whole`` for a store."""
+    number = 1
+    while True:
+        at = numbered(path, number)
+        assert isinstance(at, StorePath)
+        try:
+            with _errors_of(at):
+                at.put(data, key=key, replace=exists == "overwrite")
+        except FileError as error:
+            if not isinstance(error.__cause__, FileExistsError):
+                raise
+            _check_taken(at, exists, same)
+            number += 1
+        else:
+            return at
+
+
 def check_writable(path: Path, *, exists: Exists = "fail") -> None:
     """Raise ``FileError`` early if ``write_whole`` would fail after all the work.
 
     Writing can still fail later, if the name is taken in the meantime or the disk is full.
     """
+    if isinstance(path, StorePath):
+        _check_store(path, exists)
+        return
     check_local("path", path)
     with _errors_of(path):
         if exists == "overwrite":
@@ -87,6 +137,22 @@ def check_writable(path: Path, *, exists: Exists = "fail") -> None:
         folder = next(folders, path)
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise FileError(f"cannot write {str(path)!r}: {str(folder)!r} is not a writable folder")
+
+
+def _check_store(path: StorePath, exists: Exists) -> None:
+    """The same for a store: the answer shows whether it can be reached, too."""
+    with _errors_of(path):
+        there = path.is_file()
+    if there and exists == "fail":
+        raise _taken(path)
+
+
+def _check_taken(path: Path, exists: Exists, same: str | None) -> None:
+    """Raise the error for a name that exists, unless the next number may be tried."""
+    if same is not None and key_of(path) == same:
+        raise AlreadyMade(f"{str(path)!r} is this picture already")
+    if exists == "fail":
+        raise _taken(path)
 
 
 def _taken(path: Path) -> FileError:
@@ -129,14 +195,13 @@ def _new_temporary(folder: Path) -> tuple[Path, BinaryIO]:
     return path, os.fdopen(handle, "w+b")
 
 
-def _name(temporary: Path, path: Path, exists: Exists) -> Path:
+def _name(temporary: Path, path: Path, exists: Exists, same: str | None) -> Path:
     if exists == "overwrite":
         temporary.replace(path)
         return path
     number = 1
     while not _link(temporary, numbered(path, number)):
-        if exists == "fail":
-            raise _taken(path)
+        _check_taken(numbered(path, number), exists, same)
         number += 1
     return numbered(path, number)
 

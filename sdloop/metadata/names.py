@@ -44,8 +44,8 @@ def expand_name(template: str, recipe: Recipe, *, index: int = 0, file: str | No
     A value without any valid character becomes ``_``. If a name is longer than file systems allow,
     the longest value is shortened, so that seed and suffix remain.
 
-    Raises ``SettingError`` for an invalid template, an unknown field, fixed text that is too long,
-    and URLs.
+    Raises ``SettingError`` for an invalid template, an unknown field, and fixed text that is too
+    long.
 
     >>> expand_name("out/{seed:05d}-{prompt:.30}.png", Recipe(prompt="frogs / stilts", seed=4))
     'out/00004-frogs-stilts.png'
@@ -59,19 +59,18 @@ def expand_name(template: str, recipe: Recipe, *, index: int = 0, file: str | No
         first, *others = [piece.text] if piece.is_value else re.split(r"(?<=/)", piece.text)
         components[-1].append(_Piece(first, piece.is_value))
         components += [[_Piece(text, False)] for text in others]
-    name = "".join(_fitted(component, template) for component in components)
-    check_local("output", name)
-    return name
+    return "".join(_fitted(component, template) for component in components)
 
 
 def check_inside(name: str) -> str:
     """Return ``name`` if it stays inside the output folder; for names that come from files.
 
-    Raises ``SettingError`` for an absolute path and for ``..``.
+    Raises ``SettingError`` for an absolute path, an address, and ``..``.
 
     >>> check_inside("a/b.png")
     'a/b.png'
     """
+    check_local("output", name)
     path = PurePath(name)
     if path.is_absolute() or ".." in path.parts:
         raise SettingError(f"a file name must stay inside the output folder, got {name!r}")

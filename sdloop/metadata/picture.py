@@ -56,9 +56,18 @@ def write_picture(
     as ``check_output`` does.
     """
     texts = texts_of(recipe, made or {}, metadata, step=step, own_code=own_code)
-    _check_texts(path, texts, room=0)
-    written = write_whole(path, _encoded(image, format_of(path), texts), exists=exists)
+    key = (made or {}).get("key") if metadata == "full" and step is None else None
+    written = write_whole(path, encoded(image, path, texts), exists=exists, key=key)
     return written if exists == "number" else path
+
+
+def encoded(image: "Image.Image", path: Path, texts: Mapping[str, str]) -> bytes:
+    """The content of the file ``path`` for ``image`` with these ``texts_of`` its Recipe.
+
+    Raises ``SettingError`` for texts that are too long for its format.
+    """
+    _check_texts(path, texts, room=0)
+    return _encoded(image, format_of(path), texts)
 
 
 def check_output(

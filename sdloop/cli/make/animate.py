@@ -1,6 +1,5 @@
 """From the flags of ``sdloop animate`` to the animation that is made."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from sdloop.images.input.read import open_image
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, expand_name
 from sdloop.pipeline.resolve import Resolver
+from sdloop.places.path import StorePath, location
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_local, check_number, check_whole
 
@@ -108,9 +108,10 @@ def _path(
     recipe: Recipe, command: CommandSettings, image: str, *, overwrite: bool
 ) -> tuple[Path, Exists]:
     """The file to write, and what to do if it exists: a name that we chose gets a number."""
-    folder = Path(os.path.expanduser(command.outdir or ""))  # noqa: PTH111
+    folder = location(command.outdir or "")
     if command.output is None:
         name = expand_name(f"{Path(image).stem:.40}-{DEFAULT_NAME}", recipe)
         return (folder / name).with_suffix(".gif"), "overwrite" if overwrite else "number"
-    path = folder / os.path.expanduser(expand_name(command.output, recipe))  # noqa: PTH111
+    path = location(expand_name(command.output, recipe))
+    path = path if isinstance(path, StorePath) else folder / path
     return path, "overwrite" if overwrite else "fail"

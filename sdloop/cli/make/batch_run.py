@@ -1,8 +1,8 @@
 """Run the plan of ``sdloop batch``: make the missing pictures."""
 
-import hashlib
 import itertools
 import json
+import os
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
@@ -18,10 +18,10 @@ from sdloop.batch.fitting import check_equal_cards, largest_batch
 from sdloop.batch.gpu_processes import Message, devices_of, local_device, spread
 from sdloop.batch.planned import Planned
 from sdloop.batch.run import RunOptions, run
-from sdloop.batch.text_input import home
+from sdloop.batch.shards import parse_shard
 from sdloop.cli.make.json_line import line_of
 from sdloop.cli.make.model import loaded
-from sdloop.cli.options.running import RunningOptions, parse_batch_size, parse_shard
+from sdloop.cli.options.running import RunningOptions, parse_batch_size
 from sdloop.cli.terminal.batch_progress import Counts, ProgressLine
 from sdloop.cli.terminal.interrupts import Stopping
 from sdloop.cli.terminal.output import emit, say
@@ -29,6 +29,7 @@ from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.images.input.read import OpenImage
 from sdloop.models.checkpoint.value import ModelNames
 from sdloop.pipeline.model_names import model_of
+from sdloop.places.path import location
 from sdloop.recipe.batchable import shape_of
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ class _Job:
             folder=folder,
             depth=depth,
             size_for=_sizes(command, self.running, tools, self.devices),
-            shard=parse_shard(self.running.shard),
+            shard=parse_shard(self.running.shard, os.environ),
+            rescan=self.running.rescan,
             redo_since=self.began if self.running.redo else None,
         )
         for event in run(self.plan, options, tools, stopping=stopping):
@@ -201,16 +203,14 @@ def folder_of(command: CommandSettings) -> tuple[Path, int | None]:
     have very many subfolders.
     """
     if command.outdir is not None:
-        return home(command.outdir), None
+        return location(command.outdir), None
     name = "" if command.output is None else command.output
     fixed = name.partition("{")[0].rpartition("/")[0]
-    return (home(f"{fixed}/"), None) if fixed else (Path(), name.count("/"))
+    return (location(f"{fixed}/"), None) if fixed else (Path(), name.count("/"))
 
 
 def _json_line(written: Written) -> str:
     picture = written.picture
-    with written.path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     line = line_of(picture, written.path)
     line["seconds_per_step"] = round(picture.seconds / max(1, len(picture.sigmas)), 4)
-    return json.dumps({**line, "sha256": sha256}, ensure_ascii=False)
+    return json.dumps({**line, "sha256": written.sha256}, ensure_ascii=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from sdloop.batch.text_input import label
 from sdloop.errors import FileError
 from sdloop.images.input.read import InputImage, OpenImage, is_picture_name, open_image, read_image
+from sdloop.places.path import StorePath, location
 
 
 def image_files(names: Sequence[str], *, inner: bool = False) -> list[str]:
@@ -22,7 +23,7 @@ def image_files(names: Sequence[str], *, inner: bool = False) -> list[str]:
 
 
 def _files_of(name: str, inner: bool) -> list[str]:
-    path = Path(name)
+    path = location(name)
     try:
         if name == "-" or not path.is_dir():
             return [name]
@@ -35,6 +36,9 @@ def _files_of(name: str, inner: bool) -> list[str]:
 
 
 def _pictures_in(folder: Path, inner: bool) -> Iterator[Path]:
+    if isinstance(folder, StorePath):
+        yield from (path for path in stored_in(folder, inner=inner) if is_picture_name(path))
+        return
     inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
     inside.sort(key=by_number)
     yield from (path for path in inside if is_picture_name(path) and path.is_file())
@@ -43,6 +47,21 @@ def _pictures_in(folder: Path, inner: bool) -> Iterator[Path]:
         for path in inside:
             if path.is_dir() and not path.is_symlink():
                 yield from _pictures_in(path, inner)
+
+
+def stored_in(folder: StorePath, *, inner: bool) -> list[Path]:
+    """The files of a folder in a store, in the same order, without hidden ones."""
+
+    def order(path: Path) -> list[tuple[bool, list[tuple[int, str]]]]:
+        parts = path.relative_to(folder).parts
+        return [(place < len(parts), by_number(Path(p))) for place, p in enumerate(parts, 1)]
+
+    found = (path for path, _ in folder.every() if inner or path.parent == folder)
+    return sorted((path for path in found if not _is_hidden(path, folder)), key=order)
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def by_number(path: Path) -> list[tuple[int, str]]:
@@ -67,7 +86,8 @@ def image_opener() -> OpenImage:
         return read_image(sys.stdin.buffer.read(), label(name))
 
     def open_named(name: str) -> InputImage:
-        again = name != "-" and (not Path(name).exists() or Path(name).is_file())
+        path = location(name)
+        again = name != "-" and (not path.exists() or path.is_file())
         return open_image(name) if again else kept(name)
 
     return open_named

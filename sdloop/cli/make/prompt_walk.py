@@ -24,6 +24,7 @@ from sdloop.images.input.read import OpenImage
 from sdloop.metadata.atomic import Exists
 from sdloop.metadata.names import DEFAULT_NAME, expand_name
 from sdloop.metadata.record import Made, texts_of
+from sdloop.places.path import StorePath, location
 from sdloop.recipe.mixture import between_seeds
 from sdloop.recipe.recipe import Recipe
 
@@ -123,7 +124,8 @@ def _target(recipe: Recipe, command: CommandSettings, output: OutputOptions) -> 
     suffix = f".{command.format or 'gif'}"
     named = command.output is not None
     template = command.output if command.output is not None else DEFAULT_NAME
-    path = Path(command.outdir or "", expand_name(template, recipe)).expanduser()
+    path = location(expand_name(template, recipe))
+    path = path if isinstance(path, StorePath) else location(command.outdir or "") / path
     if not named or not path.suffix:
         path = path.with_suffix(suffix)
     exists: Exists = "overwrite" if output.overwrite else "fail" if named else "number"

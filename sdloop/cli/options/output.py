@@ -25,7 +25,13 @@ class OutputOptions:
     ] = None
     outdir: Annotated[
         str | None,
-        option("Output", "Folder for pictures with automatic names.", "--outdir", metavar="DIR"),
+        option(
+            "Output",
+            "Folder for pictures with automatic names; also an address in a bucket: s3://…, "
+            "gs://… or az://….",
+            "--outdir",
+            metavar="DIR",
+        ),
     ] = None
     overwrite: Annotated[bool, option("Output", "Overwrite existing pictures.", "--overwrite")] = (
         False

@@ -29,9 +29,10 @@ class RunningOptions:
         option(
             "Batch",
             "Make only one part of the pictures, for job arrays: 3/8 is the third of eight "
-            "parts. Processes that write to the same folder share the work without it.",
+            "parts. auto reads the variables of Slurm, AWS Batch, Kubernetes or SkyPilot. "
+            "Processes that write to the same folder share the work without it.",
             "--shard",
-            metavar="3/8",
+            metavar="3/8|auto",
         ),
     ] = None
     gpus: Annotated[
@@ -44,6 +45,14 @@ class RunningOptions:
             metavar="all|N,N",
         ),
     ] = None
+    rescan: Annotated[
+        bool,
+        option(
+            "Batch",
+            "Open every finished picture to find out which are missing, as if there were no index.",
+            "--rescan",
+        ),
+    ] = False
     redo: Annotated[
         bool, option("Batch", "Make all pictures again, and overwrite existing ones.", "--redo")
     ] = False
@@ -61,17 +70,3 @@ def parse_batch_size(text: str | int) -> int | None:
         raise SettingError(f"batch_size must be a whole number or auto, got {text!r}")
     check_whole("batch_size", int(text), 1, 4096)
     return int(text)
-
-
-def parse_shard(text: str | None) -> tuple[int, int]:
-    """The number of the part, and how many parts there are.
-
-    >>> parse_shard("3/8")
-    (3, 8)
-    """
-    if text is None:
-        return 1, 1
-    found = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text, re.ASCII)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise SettingError(f"shard must be like 3/8, from 1/8 to 8/8, got {text!r}")
-    return int(found[1]), int(found[2])

@@ -16,6 +16,7 @@ from sdloop.gallery.gallery import check_gallery, write_gallery
 from sdloop.gallery.index import Index
 from sdloop.gallery.thumbnails import cache_folder
 from sdloop.metadata.atomic import check_writable
+from sdloop.places.path import location
 from sdloop.recipe.presets import with_preset
 from sdloop.rules import check_local, check_whole
 
@@ -26,7 +27,7 @@ def pick_from(
     folder: str, page: PageOptions, gallery: GalleryOptions, ranking: RankOptions
 ) -> None:
     """Serve the page for a folder, or write it and its pictures to another."""
-    shown = Path(folder)
+    shown = location(folder)
     root = _root(shown)
     check_rank(ranking)
     if gallery.export is not None:
@@ -45,10 +46,11 @@ def _root(folder: Path) -> Path:
     """The folder's path without links; raises ``FileError`` if it is not a folder."""
     try:
         root = folder.resolve(strict=True)
+        found = root.is_dir()
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FileError(f"cannot read {str(folder)!r}: {reason}") from error
-    if not root.is_dir():
+    if not found:
         raise FileError(f"cannot read {str(folder)!r}: it is not a folder")
     return root
 
@@ -132,7 +134,7 @@ def _serve(
 
 def _copies(root: Path, shown: Path, asked: str | None) -> Path:
     """The folder for copies, outside of the pictures' folder, so that they do not appear in it."""
-    target = root.with_name(f"{root.name}-picks") if asked is None else Path(asked)
+    target = root.with_name(f"{root.name}-picks") if asked is None else location(asked)
     place = target.resolve()
     if place == root or root in place.parents:
         raise SettingError(f"copy_to must lie outside of {str(shown)!r}, got {str(target)!r}")

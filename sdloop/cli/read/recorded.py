@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sdloop.batch.text_input import read_text
-from sdloop.cli.make.image_files import by_number
+from sdloop.cli.make.image_files import by_number, stored_in
 from sdloop.cli.terminal.output import say
 from sdloop.errors import FileError
 from sdloop.metadata.picture import read_record
 from sdloop.metadata.read import SavedPicture
+from sdloop.places.path import StorePath, location
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".mp4"})
 
@@ -27,12 +28,23 @@ def files_of(names: Sequence[str]) -> Iterator[tuple[Path, bool]]:
             yield from files_of([str(Path(name).parent / line) for line in _lines(name)])
         elif os.path.isdir(name):  # noqa: PTH112 - unlike Path.is_dir(), it never raises
             yield from ((path, False) for path in _inside(Path(name)))
+        elif isinstance(path := location(name), StorePath) and (found := _stored(path)):
+            yield from ((inner, False) for inner in found)
         else:
-            yield Path(name), True
+            yield path, True
 
 
 def _lines(name: str) -> list[str]:
     return [line for line in read_text(name).splitlines() if line.strip()]
+
+
+def _stored(folder: StorePath) -> list[Path]:
+    """The files of a folder in a store; none if it is a file."""
+    try:
+        found = stored_in(folder, inner=True)
+    except OSError as error:
+        raise FileError(f"cannot read {str(folder)!r}: {error.strerror or error}") from error
+    return [path for path in found if path.suffix.lower() in SUFFIXES]
 
 
 def _inside(folder: Path) -> Iterator[Path]:

@@ -3,7 +3,6 @@
 import difflib
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdloop.cli.inspect.shared import sheet_path, write_sheet
@@ -16,6 +15,7 @@ from sdloop.cli.terminal.output import say
 from sdloop.errors import SettingError
 from sdloop.images.input.read import open_image
 from sdloop.images.sheet import sheet as drawn
+from sdloop.places.path import location
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,7 +47,7 @@ def make_sheet(
     if not out.quiet:
         for line in cells.notices:
             say(line)
-    there = [Path(one.name) for row in cells.grid for one in row if one is not None]
+    there = [location(one.name) for row in cells.grid for one in row if one is not None]
     write_sheet(_drawn(cells, zoom), path, out, there)
 
 

@@ -12,6 +12,7 @@ from sdloop.errors import FileError, SettingError
 from sdloop.inspection.ranking import Ranked
 from sdloop.metadata.picture import read_record
 from sdloop.metadata.record import Record
+from sdloop.places.path import location
 from sdloop.recipe.recipe import FIELDS
 
 AXES = (*FIELDS, "step")
@@ -54,7 +55,7 @@ def records_of(names: Sequence[str], *, needed: bool) -> list[Shown]:
 
 def _record(name: str) -> Record | None:
     try:
-        return read_record(Path(name))
+        return read_record(location(name))
     except FileError:
         # Any picture may be on a sheet; a file that is not a picture is refused when it is opened.
         return None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from sdloop.errors import FileError
 from sdloop.images.input.profile import in_srgb
+from sdloop.places.path import location
 from sdloop.rules import Size
 from sdloop.spelling import existing
 
@@ -95,7 +96,7 @@ def open_image(name: str) -> InputImage:
 def bytes_of(name: str) -> bytes:
     """The file's bytes; raises ``FileError``, also for a file that is too large."""
     try:
-        with existing(Path(name)).open("rb") as file:
+        with existing(location(name)).open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise FileError(f"cannot read {name!r}: {error.strerror or error}") from error

@@ -18,10 +18,11 @@ from PIL import Image
 
 from sdloop.batch.claims import NAME, Claims, remove_leftovers
 from sdloop.batch.fitting import fitting, largest_batch
-from sdloop.batch.found import found_in, key_of
+from sdloop.batch.found import found_in
 from sdloop.batch.gpu_processes import local_device
 from sdloop.errors import FileError
 from sdloop.images.input.read import open_image
+from sdloop.metadata.keys import key_of
 from sdloop.metadata.picture import read_record
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.components.load import load_components

@@ -14,7 +14,7 @@ from helpers.pictures import sketch
 from helpers.tiny import tiny_sd1
 
 import sdloop
-from sdloop.batch.found import key_of
+from sdloop.metadata.keys import key_of
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 COMPONENTS = tiny_sd1()
