@@ -40,11 +40,14 @@ class Claims:
 
     Only one instance per process, because locks belong to the process. Raises ``FileError`` if the
     folder cannot be written to. If the file system has no locks, it warns and grants every claim.
+    Without a folder it grants every claim, too: what others may not do here needs none.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
+    def __init__(self, folder: Path | None) -> None:
         self._file: int | None = None
+        if folder is None:
+            return
+        self._path = folder / NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = _opened(self._path)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from sdloop.batch.claims import Claims, place_for, remove_leftovers
 from sdloop.batch.finish import AlreadyThere, Failed, Outcome, RunTools, Written, failures, finish
 from sdloop.batch.found import Found, found_in, is_there
-from sdloop.batch.grouping import grouped, windows
 from sdloop.batch.index import Entry, IndexWriter, is_kept
 from sdloop.batch.planned import Planned
+from sdloop.batch.units import Task, missing
 from sdloop.errors import SdloopError
 from sdloop.metadata.atomic import check_writable
 from sdloop.models.checkpoint.value import ModelNames
@@ -61,15 +61,6 @@ class RunOptions:
     redo_since: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Task:
-    """A batch, and its pictures to make; each batch is tried at most twice."""
-
-    batch: Sequence[Planned]
-    wanted: Sequence[Planned]
-    again: bool = False
-
-
 def run(
     plan: Iterable[Planned],
     options: RunOptions,
@@ -86,8 +77,24 @@ def run(
     be written to, and what ``plan`` raises.
     """
     with ExitStack() as stack:
-        runner = _Runner(options, tools, stopping, stack)
-        yield from runner.first_pass(plan)
+        found = Found()
+        if options.redo_since is None:
+            found = found_in(options.folder, depth=options.depth, rescan=options.rescan)
+        tasks = missing(
+            plan, found, size_for=options.size_for, shard=options.shard, stopping=stopping
+        )
+        runner = _Runner(options, tools, stopping, stack, found)
+        yield from runner.first_pass(tasks)
+        yield from runner.second_pass()
+
+
+def run_tasks(
+    tasks: Iterable[Task], options: RunOptions, tools: RunTools
+) -> "Iterator[Step | Outcome]":
+    """Make tasks that no other process was given: the folder is neither searched nor claimed."""
+    with ExitStack() as stack:
+        runner = _Runner(options, tools, lambda: False, stack, Found(), shared=False)
+        yield from runner.first_pass(tasks)
         yield from runner.second_pass()
 
 
@@ -100,40 +107,33 @@ class _Runner:
         tools: RunTools,
         stopping: Callable[[], bool],
         stack: ExitStack,
+        found: Found,
+        *,
+        shared: bool = True,
     ) -> None:
         self._options, self._tools, self._stopping = options, tools, stopping
         self._since = 0.0 if options.redo_since is None else options.redo_since
         self._stack = stack
         self._claims: Claims | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._flying: deque[tuple[_Task, Future[list[Outcome]]]] = deque()
-        self._later: deque[_Task] = deque()
+        self._flying: deque[tuple[Task, Future[list[Outcome]]]] = deque()
+        self._later: deque[Task] = deque()
         self._folders: set[Path] = set()
         self._model: tuple[ModelNames, LoadedModel] | None = None
         # The finished pictures, and those being decoded.
-        look = options.redo_since is None
-        self._found = (
-            found_in(options.folder, depth=options.depth, rescan=options.rescan)
-            if look
-            else Found()
-        )
-        self._index = IndexWriter(options.folder) if is_kept(options.folder) else None
+        self._found, self._shared = found, shared
+        kept = not shared or is_kept(options.folder)
+        self._index = IndexWriter(options.folder) if kept else None
         if self._found.leftovers:  # by somebody who was killed: they go in the end
             self._open()
 
-    def first_pass(self, plan: Iterable[Planned]) -> "Iterator[Step | Outcome]":
-        """Every batch of the plan, in order; batches claimed by other processes come later."""
-        part, parts = self._options.shard
-        for number, window in enumerate(windows(plan)):
-            if all(one.key in self._found for one in window):
-                yield from (AlreadyThere(planned=one) for one in window)
-                continue
-            batches = grouped(window, self._options.size_for)
-            for position, batch in enumerate(batches, start=number):
-                if self._stopping():
-                    return
-                if position % parts == part - 1:
-                    yield from self._begin(batch)
+    def first_pass(self, tasks: Iterable[Task | AlreadyThere]) -> "Iterator[Step | Outcome]":
+        """Every batch, in order; batches claimed by other processes come later."""
+        for task in tasks:
+            if isinstance(task, AlreadyThere):
+                yield task
+            else:
+                yield from self._attempt(task)
 
     def second_pass(self) -> "Iterator[Step | Outcome]":
         """Finish what is being decoded, what others had claimed, and what failed once."""
@@ -149,7 +149,7 @@ class _Runner:
     def _open(self) -> Claims:
         """The claims, created when the first picture must be made and released at the end."""
         if self._claims is None:
-            self._claims = self._stack.enter_context(Claims(place_for(self._options.folder)))
+            self._claims = self._stack.enter_context(self._new_claims())
             self._stack.callback(self._clean)
             if self._index is not None:
                 self._stack.callback(self._index.flush)
@@ -157,23 +157,16 @@ class _Runner:
             self._stack.callback(self._thread.shutdown, cancel_futures=True)
         return self._claims
 
+    def _new_claims(self) -> Claims:
+        return Claims(place_for(self._options.folder) if self._shared else None)
+
     def _clean(self) -> None:
         """Remove the half-written files of killed processes."""
         here = (path for folder in self._folders for path in folder.glob(".sdloop-*.part"))
         seen = (path for path in self._found.leftovers if path.suffix == ".part")
         remove_leftovers([*seen, *here])
 
-    def _begin(self, batch: Sequence[Planned]) -> "Iterator[Step | Outcome]":
-        wanted: dict[str, Planned] = {}
-        for one in batch:
-            if one.key in self._found or one.key in wanted:
-                yield AlreadyThere(planned=one)
-            else:
-                wanted[one.key] = one
-        if wanted:
-            yield from self._attempt(_Task(batch=batch, wanted=list(wanted.values())))
-
-    def _attempt(self, task: _Task) -> "Iterator[Step | Outcome]":
+    def _attempt(self, task: Task) -> "Iterator[Step | Outcome]":
         """Claim the wanted pictures, check whether some were made meanwhile, and make the rest."""
         claims, wanted = self._open(), list(task.wanted)
         if not claims.take([one.key for one in wanted]):
@@ -195,9 +188,9 @@ class _Runner:
         kept = {one.key for one in wanted}
         claims.release([one.key for one in task.wanted if one.key not in kept])
         if wanted:
-            yield from self._make(_Task(batch=task.batch, wanted=wanted, again=task.again))
+            yield from self._make(Task(batch=task.batch, wanted=wanted, again=task.again))
 
-    def _make(self, task: _Task) -> "Iterator[Step | Outcome]":
+    def _make(self, task: Task) -> "Iterator[Step | Outcome]":
         """Sample the batch; an error in the loop ends only this batch."""
         from sdloop.pipeline.picture import Picture, SampledBatch
         from sdloop.pipeline.sample import sampled
@@ -231,7 +224,7 @@ class _Runner:
             self._model = names, loaded_model(self._tools.load(planned.checkpoint))
         return self._model[1]
 
-    def _fly(self, task: _Task, event: "SampledBatch | Picture", batch: Sequence[Planned]) -> None:
+    def _fly(self, task: Task, event: "SampledBatch | Picture", batch: Sequence[Planned]) -> None:
         """Let the other thread decode and write these."""
         assert self._thread is not None
         wanted = [one if one in task.wanted else None for one in batch]
@@ -255,7 +248,7 @@ class _Runner:
             yield from done
             yield from self._failed(task, [one for one in outcomes if isinstance(one, Failed)])
 
-    def _failed(self, task: _Task, failed: Sequence[Failed]) -> Iterator[Failed]:
+    def _failed(self, task: Task, failed: Sequence[Failed]) -> Iterator[Failed]:
         """Retry failures that may pass; in a failed batch, one picture may be the only cause."""
         assert self._claims is not None
         keys = {one.planned.key for one in failed}
@@ -265,9 +258,9 @@ class _Runner:
             self._found.discard(one.planned.key)
         alone = any(one.together for one in failed)
         if alone:
-            self._later += [_Task(batch=[one], wanted=[one]) for one in items]
+            self._later += [Task(batch=[one], wanted=[one]) for one in items]
         elif not task.again and failed and all(one.may_pass for one in failed):
-            self._later.append(_Task(batch=task.batch, wanted=items, again=True))
+            self._later.append(Task(batch=task.batch, wanted=items, again=True))
         else:
             yield from failed
 

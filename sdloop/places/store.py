@@ -127,7 +127,7 @@ def _errors() -> Iterator[Any]:
     except (exceptions.BaseError, OSError, ValueError) as error:
         denied = exceptions.PermissionDeniedError, exceptions.UnauthenticatedError
         # For lists, obstore has no class for a refusal.
-        if isinstance(error, denied) or re.search(r"\bstatus 40[13]\b", str(error)):
+        if isinstance(error, denied) or re.search(r"status code: 40[13] ", str(error)):
             reason = "the store refuses the access: check the credentials in the environment"
             raise PermissionError(errno.EACCES, reason) from error
         reason = "the store does not answer: check its address, region and credentials"

@@ -48,6 +48,8 @@ def make_batch(
     if running.gpus is not None and (seeds.from_file == "-" or model.device is not None):
         other = "a device" if model.device is not None else "standard input"
         raise SettingError(f"gpus starts one process per GPU, and these cannot share {other}")
+    if running.on is not None and model.device is not None:
+        raise SettingError(f"on cannot be combined with a device, got {model.device}")
     flags = {**given(model, output, start, mask), **recipe_settings(recipe)}
     settings = given_settings(flags, seeds)
     command, open_image = CommandSettings(**settings.command), image_opener()

@@ -1,25 +1,22 @@
 """Run the plan of ``sdloop batch``: make the missing pictures."""
 
 import itertools
-import json
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from sdloop.batch.command_settings import CommandSettings
-from sdloop.batch.finish import AlreadyThere, Failed, RunTools, Written
+from sdloop.batch.finish import RunTools
 from sdloop.batch.fitting import check_equal_cards, largest_batch
 from sdloop.batch.gpu_processes import Message, devices_of, local_device, spread
 from sdloop.batch.planned import Planned
 from sdloop.batch.run import RunOptions, run
 from sdloop.batch.shards import parse_shard
-from sdloop.cli.make.json_line import line_of
+from sdloop.cli.make.events import folder_of, keeping, message_of
 from sdloop.cli.make.model import loaded
 from sdloop.cli.options.running import RunningOptions, parse_batch_size
 from sdloop.cli.terminal.batch_progress import Counts, ProgressLine
@@ -27,16 +24,8 @@ from sdloop.cli.terminal.interrupts import Stopping
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.images.input.read import OpenImage
-from sdloop.models.checkpoint.value import ModelNames
 from sdloop.pipeline.model_names import model_of
-from sdloop.places.path import location
 from sdloop.recipe.batchable import shape_of
-
-if TYPE_CHECKING:
-    from sdloop.models.checkpoint.value import Checkpoint
-    from sdloop.models.components.load import Components
-
-    Load = Callable[[Checkpoint], Components]
 
 
 def run_plan(
@@ -84,7 +73,7 @@ def run_plan(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Job:
-    """A plan and how to run it, in this process or in one for each of the ``devices``."""
+    """A plan and how to run it: in this process, in one for each of the ``devices``, or on Ray."""
 
     plan: Iterable[Planned]
     running: RunningOptions
@@ -96,7 +85,11 @@ class _Job:
     def events(
         self, command: CommandSettings, stopping: Stopping
     ) -> Generator[Message, None, None]:
-        """Run the plan, in this process or in one process per GPU; yields a message per event."""
+        """Run the plan, wherever that is; yields a message for each event."""
+        if self.running.on is not None:
+            from sdloop.cli.make.on_ray import messages_of
+
+            return messages_of(self.plan, command, self.running, self.json_lines, stopping)
         if self.running.gpus is None:
             device = local_device(command.device)
             return self.messages(replace(command, device=device), stopping)
@@ -114,7 +107,7 @@ class _Job:
         self, command: CommandSettings, stopping: Stopping
     ) -> Generator[Message, None, None]:
         """Make the missing pictures in this process; yields a message for each event."""
-        load = _keeping(lambda checkpoint: loaded(checkpoint, command))
+        load = keeping(lambda checkpoint: loaded(checkpoint, command))
         tools = RunTools(load=load, open_image=self.open_image)
         folder, depth = folder_of(command)
         options = RunOptions(
@@ -126,16 +119,9 @@ class _Job:
             redo_since=self.began if self.running.redo else None,
         )
         for event in run(self.plan, options, tools, stopping=stopping):
-            if isinstance(event, AlreadyThere):
-                yield "there", event.planned.key, ""
-            elif isinstance(event, Failed):
-                recipe = json.dumps(event.planned.recipe.to_dict(), ensure_ascii=False)
-                yield "failed", event.planned.key, f"{event.error}; its recipe: {recipe}"
-            elif isinstance(event, Written):
-                line = _json_line(event) if self.json_lines else str(event.path)
-                yield "made", event.planned.key, line
-            elif event.index == 0:
-                yield "begun", "", ""
+            message = message_of(event, json_lines=self.json_lines)
+            if message is not None:
+                yield message
 
 
 def _hear(kind: str, line: str, progress: ProgressLine, show: Callable[[str], None]) -> None:
@@ -143,6 +129,8 @@ def _hear(kind: str, line: str, progress: ProgressLine, show: Callable[[str], No
     progress.clear()
     if kind == "begun":
         progress.begin()
+    elif kind == "alive":
+        progress.counts.processes = int(line)
     elif kind == "taken back":
         progress.counts.add(line, times=-1)
     else:
@@ -152,20 +140,6 @@ def _hear(kind: str, line: str, progress: ProgressLine, show: Callable[[str], No
     elif kind == "failed":
         say(f"error: {line}")
     progress.tell()
-
-
-def _keeping(load: "Load") -> "Load":
-    """``load`` with a cache of one model: finding the batch size has often loaded it already."""
-    last: dict[tuple[ModelNames, Path], Components] = {}
-
-    def kept(checkpoint: "Checkpoint") -> "Components":
-        names = checkpoint.names, checkpoint.path
-        if names not in last:
-            last.clear()  # frees the memory before the next model is loaded
-            last[names] = load(checkpoint)
-        return last[names]
-
-    return kept
 
 
 def _sizes(
@@ -194,23 +168,3 @@ def _sizes(
         return known[names]
 
     return measured if size is None else lambda planned: size
-
-
-def folder_of(command: CommandSettings) -> tuple[Path, int | None]:
-    """The folder of all pictures, and how many levels of subfolders to search.
-
-    Without --outdir it is the current folder, searched only as deep as the file names go: it may
-    have very many subfolders.
-    """
-    if command.outdir is not None:
-        return location(command.outdir), None
-    name = "" if command.output is None else command.output
-    fixed = name.partition("{")[0].rpartition("/")[0]
-    return (location(f"{fixed}/"), None) if fixed else (Path(), name.count("/"))
-
-
-def _json_line(written: Written) -> str:
-    picture = written.picture
-    line = line_of(picture, written.path)
-    line["seconds_per_step"] = round(picture.seconds / max(1, len(picture.sigmas)), 4)
-    return json.dumps({**line, "sha256": written.sha256}, ensure_ascii=False)

@@ -1,0 +1,58 @@
+"""What is missing of a plan, as tasks: batches with the pictures of them that are to be made.
+
+The engines that make them differ in where they run: ``run`` in this process, ``gpu_processes`` in
+one for each GPU, and ``driver`` on a cluster.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sdloop.batch.finish import AlreadyThere
+from sdloop.batch.found import Found
+from sdloop.batch.grouping import grouped, windows
+from sdloop.batch.planned import Planned
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """A batch, and its pictures to make; each batch is tried at most twice."""
+
+    batch: Sequence[Planned]
+    wanted: Sequence[Planned]
+    again: bool = False
+
+
+def missing(
+    plan: Iterable[Planned],
+    found: Found,
+    *,
+    size_for: Callable[[Planned], int],
+    shard: tuple[int, int] = (1, 1),
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[Task | AlreadyThere]:
+    """Each batch of the plan with a picture that is not ``found``, and each picture that is.
+
+    The plan is read as needed, a window at a time. ``size_for`` is only called for windows in which
+    pictures are missing. ``shard`` (3, 8) is the third of eight parts.
+    """
+    part, parts = shard
+    for number, window in enumerate(windows(plan)):
+        if all(one.key in found for one in window):
+            yield from (AlreadyThere(planned=one) for one in window)
+            continue
+        for position, batch in enumerate(grouped(window, size_for), start=number):
+            if stopping():
+                return
+            if position % parts == part - 1:
+                yield from _of_batch(batch, found)
+
+
+def _of_batch(batch: Sequence[Planned], found: Found) -> Iterator[Task | AlreadyThere]:
+    wanted: dict[str, Planned] = {}
+    for one in batch:
+        if one.key in found or one.key in wanted:
+            yield AlreadyThere(planned=one)
+        else:
+            wanted[one.key] = one
+    if wanted:
+        yield Task(batch=batch, wanted=list(wanted.values()))

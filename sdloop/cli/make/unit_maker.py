@@ -1,0 +1,136 @@
+"""Make the units of a cluster's batch: what runs in each of its processes."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.crew import Answer, Job, Unit
+from sdloop.batch.finish import RunTools
+from sdloop.batch.gpu_processes import Message
+from sdloop.batch.names import Naming
+from sdloop.batch.planned import Planned
+from sdloop.batch.planning import Planner
+from sdloop.batch.prompt_file import prompts_in
+from sdloop.batch.requests import final
+from sdloop.batch.run import RunOptions, run_tasks
+from sdloop.batch.units import Task
+from sdloop.cli.make.events import folder_of, keeping, message_of
+from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.make.model import loaded
+from sdloop.errors import SdloopError
+from sdloop.images.input.read import InputImage, read_image
+from sdloop.pipeline.resolve import Resolver
+
+# Seconds: answers are not more frequent, and after so many without news one says "alive".
+_NEWS, _ALIVE = 0.5, 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MakerSettings:
+    """What each process is told at its start: the command, and the driver's current folder."""
+
+    command: CommandSettings
+    folder: str
+    json_lines: bool
+    redo: bool = False
+
+
+class UnitMaker:
+    """Makes units, one after the other; keeps the model between them.
+
+    Input pictures come with the units, by name: the files need not be on this computer.
+    """
+
+    def __init__(self, settings: MakerSettings) -> None:
+        with suppress(OSError):  # of a plan in a bucket nothing need be there
+            os.chdir(settings.folder)
+        self._settings = settings
+        self._pictures: dict[str, bytes] = {}
+        self._open = image_opener()
+        command = settings.command
+        self._tools = RunTools(
+            load=keeping(lambda checkpoint: loaded(checkpoint, command)),
+            open_image=self._open_image,
+        )
+        self._planner = Planner(
+            Resolver(self._open_image, may_fetch=True, tell=lambda _: None),
+            Naming(outdir=command.outdir),
+            exists=lambda _: "number",
+        )
+        self._units: deque[Unit] = deque()
+        self._events: Iterator[Any] | None = None
+        self._stop = False
+
+    def step(self, units: Sequence[Unit], pictures: Mapping[str, bytes], stop: bool) -> Answer:
+        """Work until there is something to tell."""
+        self._units += units
+        self._pictures |= pictures
+        self._stop |= stop
+        messages: list[Message] = []
+        done: list[int] = []
+        began, json_lines = time.monotonic(), self._settings.json_lines
+        try:
+            while self._units and (time.monotonic() - began < _NEWS or not (messages or done)):
+                event = self._next()
+                message = None if event is None else message_of(event, json_lines=json_lines)
+                if event is None:
+                    done.append(self._units.popleft().number)
+                    self._events = None
+                elif message is not None:
+                    messages.append(message)
+                elif time.monotonic() - began > _ALIVE:
+                    break
+        except SdloopError as error:
+            return Answer(messages=messages, done=done, error=str(error))
+        return Answer(messages=messages, done=done)
+
+    def largest_batch(self, line: str, pictures: Mapping[str, bytes]) -> int:
+        """The largest batch of pictures like this one that fits on this GPU."""
+        from sdloop.batch.fitting import largest_batch
+        from sdloop.pipeline.loaded_model import loaded_model
+
+        self._pictures |= pictures
+        planned = self._planned(line)
+        model = loaded_model(self._tools.load(planned.checkpoint))
+        return largest_batch(model, planned.recipe, self._open_image)
+
+    def has(self, name: str) -> bool:
+        """Whether it has this input picture."""
+        return name in self._pictures
+
+    def _next(self) -> Any:
+        """The next event of the oldest unit; None when it is finished."""
+        if self._events is None:
+            folder, depth = folder_of(self._settings.command)
+            options = RunOptions(
+                folder=folder,
+                depth=depth,
+                redo_since=float("inf") if self._settings.redo else None,
+            )
+            self._events = run_tasks(self._tasks(self._units[0]), options, self._tools)
+        return next(self._events, None)
+
+    def _tasks(self, unit: Unit) -> Iterator[Task]:
+        for job in unit.jobs:
+            if self._stop:
+                return
+            yield self._task(job)
+
+    def _task(self, job: Job) -> Task:
+        batch = [replace(self._planned(line), exists=exists) for line, exists in job.lines]
+        return Task(batch=batch, wanted=[one for one in batch if one.key in job.wanted])
+
+    def _planned(self, line: str) -> Planned:
+        """The plan of a line; raises ``SettingError`` if the weights on this computer differ."""
+        (prompt,) = prompts_in([line], "a unit")
+        request = final(prompt)
+        return self._planner.planned(request, self._planner.base(request), 0)
+
+    def _open_image(self, name: str) -> InputImage:
+        data = self._pictures.get(name)
+        return self._open(name) if data is None else read_image(data, repr(name))
