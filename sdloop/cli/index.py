@@ -11,7 +11,7 @@ index = App(no_args_is_help=True)
 
 @index.callback()
 def _index() -> None:
-    """List the finished pictures of a folder in an index, for batch.
+    """List finished pictures, so that batch resumes quickly.
 
     With an index, batch does not have to open each picture to find out which are finished. In an
     object store it always keeps one; in a folder on disk, once compact has made one.

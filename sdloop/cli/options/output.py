@@ -27,8 +27,8 @@ class OutputOptions:
         str | None,
         option(
             "Output",
-            "Folder for pictures with automatic names; also an address in a bucket: s3://…, "
-            "gs://… or az://….",
+            "Folder for pictures with automatic names. An address such as s3://bucket/folder is "
+            "one too.",
             "--outdir",
             metavar="DIR",
         ),

@@ -49,8 +49,8 @@ class RunningOptions:
         str | None,
         option(
             "Batch",
-            "Run on Ray, with one process per GPU: ray is the cluster of RAY_ADDRESS, or without "
-            "it this computer; an address such as ray://head:10001 is that cluster.",
+            "Run on the GPUs of a Ray cluster. ray is the cluster of RAY_ADDRESS, or without it "
+            "this computer.",
             "--on",
             metavar="ray|ADDRESS",
         ),
@@ -59,7 +59,7 @@ class RunningOptions:
         bool,
         option(
             "Batch",
-            "Open every finished picture to find out which are missing, as if there were no index.",
+            "Open all finished pictures. Otherwise an index is read where there is one.",
             "--rescan",
         ),
     ] = False
