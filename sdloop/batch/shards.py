@@ -36,7 +36,7 @@ def parse_shard(text: str | None, environment: Mapping[str, str]) -> tuple[int, 
         return _of_array(environment)
     found = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text, re.ASCII)
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise SettingError(f"shard must be auto, or like 3/8, from 1/8 to 8/8, got {text!r}")
+        raise SettingError(f"shard must be like 3/8, from 1/8 to 8/8, or auto, got {text!r}")
     return int(found[1]), int(found[2])
 
 

@@ -25,6 +25,7 @@ from sdloop.cli.make.model import loaded
 from sdloop.errors import SdloopError
 from sdloop.images.input.read import InputImage, read_image
 from sdloop.pipeline.resolve import Resolver
+from sdloop.places.path import location
 
 # Seconds: answers are not more frequent, and after so many without news one says "alive".
 _NEWS, _ALIVE = 0.5, 10.0
@@ -59,7 +60,7 @@ class UnitMaker:
         )
         self._planner = Planner(
             Resolver(self._open_image, may_fetch=True, tell=lambda _: None),
-            Naming(outdir=command.outdir),
+            Naming(),
             exists=lambda _: "number",
         )
         self._units: deque[Unit] = deque()
@@ -128,8 +129,9 @@ class UnitMaker:
     def _planned(self, line: str) -> Planned:
         """The plan of a line; raises ``SettingError`` if the weights on this computer differ."""
         (prompt,) = prompts_in([line], "a unit")
-        request = final(prompt)
-        return self._planner.planned(request, self._planner.base(request), 0)
+        request = final(replace(prompt, output=None))
+        planned = self._planner.planned(request, self._planner.base(request), 0)
+        return replace(planned, path=location(str(prompt.output)))
 
     def _open_image(self, name: str) -> InputImage:
         data = self._pictures.get(name)

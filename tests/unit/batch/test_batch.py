@@ -172,8 +172,8 @@ def test_progress_is_told_at_the_end(place: Path) -> None:
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("--shard", "0/3"), "shard must be like 3/8, from 1/8 to 8/8, got '0/3'"),
-        (("--shard", "4/3"), "shard must be like 3/8, from 1/8 to 8/8, got '4/3'"),
+        (("--shard", "0/3"), "shard must be like 3/8, from 1/8 to 8/8, or auto, got '0/3'"),
+        (("--shard", "4/3"), "shard must be like 3/8, from 1/8 to 8/8, or auto, got '4/3'"),
         (("--batch-size", "some"), "batch_size must be a whole number or auto, got 'some'"),
         (("--batch-size", "0"), "batch_size must be at least 1, got 0"),
         (("--metadata", "none"), "metadata must be full for a batch"),

@@ -106,7 +106,10 @@ def test_what_a_dead_process_had_written_is_there(here: type[Here]) -> None:
         (("--on", "head"), "on must be ray, or an address like ray://head:10001, got 'head'"),
         (("--on", "ray", "--gpus", "all"), "on cannot be combined with gpus, got ray and all"),
         (("--on", "ray", "--device", "cpu"), "on cannot be combined with a device, got cpu"),
-        (("--rescan", "--redo"), "rescan cannot be combined with redo, which makes all again"),
+        (
+            ("--rescan", "--redo"),
+            "rescan cannot be combined with redo, which makes all pictures again",
+        ),
     ],
 )
 def test_it_is_refused(place: Path, flags: tuple[str, ...], told: str) -> None:

@@ -48,5 +48,5 @@ def test_auto_is_refused(environment: dict[str, str], told: str) -> None:
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "3", "", "1/0", "Auto"])
 def test_what_is_no_part(text: str) -> None:
-    with pytest.raises(SettingError, match="must be auto, or like 3/8"):
+    with pytest.raises(SettingError, match="must be like 3/8, from 1/8 to 8/8, or auto"):
         parse_shard(text, {})
