@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -99,6 +99,11 @@ class UnitMaker:
         planned = self._planned(line)
         model = loaded_model(self._tools.load(planned.checkpoint))
         return largest_batch(model, planned.recipe, self._open_image)
+
+    def close(self) -> None:
+        """Finish what is being decoded, and forget the rest."""
+        if isinstance(self._events, Generator):
+            self._events.close()
 
     def has(self, name: str) -> bool:
         """Whether it has this input picture."""

@@ -58,8 +58,8 @@ class Here:
     def largest_batch(self, line: str) -> int:
         return 2
 
-    def end(self, process: Any) -> None:
-        pass
+    def end(self, process: UnitMaker) -> None:
+        process.close()
 
     def close(self) -> None:
         pass
