@@ -2,20 +2,38 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sdloop.errors import SettingError
 
-# Who starts an array of jobs, the variable with a job's number, that with the number of jobs, and
-# that with the first number, which is 0 without one. The step of Slurm's numbers comes last.
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Array:
+    """Who starts an array of jobs, and the variables in which it says a job's ``number`` and how
+    many there are (``count``); numbers begin at ``first`` and are ``step`` apart."""
+
+    who: str
+    number: str
+    count: str
+    first: str | None = None
+    step: str | None = None
+
+
 _ARRAYS = (
-    (
-        "Slurm",
-        *("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"),
-        *("SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP"),
+    _Array(
+        who="Slurm",
+        number="SLURM_ARRAY_TASK_ID",
+        count="SLURM_ARRAY_TASK_COUNT",
+        first="SLURM_ARRAY_TASK_MIN",
+        step="SLURM_ARRAY_TASK_STEP",
     ),
-    ("AWS Batch", "AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE", None, None),
-    ("Kubernetes", "JOB_COMPLETION_INDEX", "JOB_COMPLETIONS", None, None),
-    ("SkyPilot", "SKYPILOT_NODE_RANK", "SKYPILOT_NUM_NODES", None, None),
+    _Array(
+        who="AWS Batch",
+        number="AWS_BATCH_JOB_ARRAY_INDEX",
+        count="AWS_BATCH_JOB_ARRAY_SIZE",
+    ),
+    _Array(who="Kubernetes", number="JOB_COMPLETION_INDEX", count="JOB_COMPLETIONS"),
+    _Array(who="SkyPilot", number="SKYPILOT_NODE_RANK", count="SKYPILOT_NUM_NODES"),
 )
 
 
@@ -41,23 +59,28 @@ def parse_shard(text: str | None, environment: Mapping[str, str]) -> tuple[int, 
 
 
 def _of_array(environment: Mapping[str, str]) -> tuple[int, int]:
-    for who, number, count, first, step in _ARRAYS:
-        if number not in environment:
-            continue
-        if count not in environment:
-            raise SettingError(f"shard auto needs {count} beside {number}, which {who} has set")
-        parts = _whole(environment, count)
-        start = 0 if first is None else _whole(environment, first)
-        stride = 1 if step is None or step not in environment else _whole(environment, step)
-        place, rest = divmod(_whole(environment, number) - start, max(1, stride))
-        if rest or not 0 <= place < parts:
-            raise SettingError(
-                f"shard auto needs numbers without gaps, got {number}={environment[number]} of "
-                f"{parts} jobs of {who}"
-            )
-        return place + 1, parts
-    names = ", ".join(who for who, *_ in _ARRAYS)
-    raise SettingError(f"shard auto needs an array job of {names}, and none has set its variables")
+    array = next((one for one in _ARRAYS if one.number in environment), None)
+    if array is None:
+        names = ", ".join(one.who for one in _ARRAYS)
+        raise SettingError(
+            f"shard auto needs an array job of {names}, and none has set its variables"
+        )
+    if array.count not in environment:
+        raise SettingError(
+            f"shard auto needs {array.count} beside {array.number}, which {array.who} has set"
+        )
+    parts, number = _whole(environment, array.count), _whole(environment, array.number)
+    start = 0 if array.first is None else _whole(environment, array.first)
+    stride = 1
+    if array.step is not None and array.step in environment:
+        stride = max(1, _whole(environment, array.step))
+    place, rest = divmod(number - start, stride)
+    if rest or not 0 <= place < parts:
+        raise SettingError(
+            f"shard auto needs numbers without gaps, got {array.number}={number} of {parts} jobs "
+            f"of {array.who}"
+        )
+    return place + 1, parts
 
 
 def _whole(environment: Mapping[str, str], name: str) -> int:
