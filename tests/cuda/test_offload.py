@@ -12,7 +12,6 @@ import pytest
 import torch
 from helpers.controls import save_adapter, save_control
 from helpers.loras import lora_pairs, save_kohya
-from helpers.pictures import sketch
 from helpers.pretended_cuda import PretendedCuda
 from helpers.pretended_cuda.memory import always_from, once_at
 from helpers.tiny import (
@@ -24,7 +23,6 @@ from helpers.tiny import (
     tiny_sd2,
     tiny_sdxl,
 )
-from PIL import Image
 
 from sdloop.batch.run import _Runner
 from sdloop.batch.units import Task
@@ -41,6 +39,8 @@ from sdloop.models.components.offload import works_on
 from sdloop.models.components.predict import needs_of, pick_memory
 from sdloop.pipeline.generate import generate
 from sdloop.recipe.recipe import Recipe
+
+pytestmark = pytest.mark.usefixtures("files")
 
 USUAL = {"prompt": "a cat", "steps": 2, "width": 16, "height": 16, "scheduler": "euler", "seed": 7}
 _MODELS = {
@@ -85,16 +85,6 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "adapted": ("sdxl", {"t2i_adapters": True}),
     "clip": ("sd1", {"losses": ["clip=a red sky:9"], "loss_every": 1, "width": 32, "height": 32}),
 }
-
-
-@pytest.fixture(autouse=True)
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    sketch(32, 32).save("sketch.png")
-    mask = Image.new("L", (32, 32), 0)
-    mask.paste(255, (8, 8, 24, 24))
-    mask.save("mask.png")
-    return tmp_path
 
 
 def pictures(

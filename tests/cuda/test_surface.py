@@ -19,7 +19,6 @@ from helpers.pictures import sketch
 from helpers.pretended_cuda import PretendedCuda
 from helpers.pretended_cuda.placed import DTYPES, placed
 from helpers.tiny import save_diffusers_folder, tiny_sd1, tiny_upscaler
-from PIL import Image
 from safetensors.torch import save_file
 
 from sdloop.animation.read import open_frames
@@ -31,6 +30,8 @@ from sdloop.models.components.load import Components, load_components
 from sdloop.pipeline.animate import Frame, animate
 from sdloop.pipeline.generate import generate
 from sdloop.recipe.recipe import Recipe
+
+pytestmark = pytest.mark.usefixtures("files")
 
 USUAL = {"prompt": "a cat", "steps": 2, "width": 32, "height": 32, "scheduler": "euler"}
 
@@ -79,16 +80,6 @@ CASES = {
     "like": Case(quick=False, dtype="fp32", settings={"losses": ["like=sketch.png,ssim:2"]}),
     "exact": Case(family="sd2", dtype="fp32", settings=_EXACT),
 }
-
-
-@pytest.fixture(autouse=True)
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    sketch(32, 32).save("sketch.png")
-    mask = Image.new("L", (32, 32), 0)
-    mask.paste(255, (8, 8, 24, 24))
-    mask.save("mask.png")
-    return tmp_path
 
 
 def model(family: str, inpainting: bool = False) -> Components:
