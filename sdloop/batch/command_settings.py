@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from sdloop.errors import SettingError
 from sdloop.metadata.detail import METADATA, Metadata
+from sdloop.models.memory_names import check_memory
 from sdloop.places.path import location
 from sdloop.rules import check_choice, check_text, check_whole
 
 DTYPES = ("auto", "fp16", "bf16", "tf32", "fp32", "fp8")
-MEMORY = ("auto", "full", "low", "lowest")
 FORMATS = ("png", "jpg", "webp")
 SAFETY = ("off", "flag")
 
@@ -51,11 +51,7 @@ class CommandSettings:
                 f"device must be auto, cuda, cuda:1, mps or cpu, got {self.device!r}"
             )
         check_choice("dtype", self.dtype, DTYPES)
-        check_choice("memory", self.memory, MEMORY)
-        if self.memory in ("low", "lowest") and self.device in ("cpu", "mps"):
-            raise SettingError(
-                f"memory {self.memory} is for CUDA GPUs, and device is {self.device}"
-            )
+        check_memory(self.memory, self.device)
         check_choice("format", self.format, FORMATS)
         check_choice("metadata", self.metadata, METADATA)
         check_choice("safety", self.safety, SAFETY)

@@ -94,9 +94,8 @@ def listed(folder: Path, depth: int | None, *, sized: bool) -> Iterator[tuple[Pa
         yield from _files(str(folder), depth, sized)
         return
     try:
-        for path, one in folder.every():
-            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-            if not hidden and path.suffix.lower() in FORMATS:
+        for path, one in folder.visible():
+            if path.suffix.lower() in FORMATS:
                 yield path, one.size
     except OSError as error:
         raise FileError(f"cannot read {str(folder)!r}: {error.strerror or error}") from error

@@ -94,10 +94,9 @@ def _scanned(entries: list[os.DirEntry[str]], above: str) -> Iterator[PictureFil
 
 def _stored(root: StorePath) -> Iterator[PictureFile]:
     try:
-        for at, one in root.every():
+        for at, one in root.visible():
             path = str(at.relative_to(root))
-            hidden = any(part.startswith(".") for part in path.split("/"))
-            if not hidden and at.suffix.lower() in CONTENT_TYPES and len(path.splitlines()) == 1:
+            if at.suffix.lower() in CONTENT_TYPES and len(path.splitlines()) == 1:
                 yield PictureFile(path=path, changed_ns=int(one.changed * 1e9), size=one.size)
     except OSError as error:
         raise FileError(f"cannot read {str(root)!r}: {error.strerror or error}") from error

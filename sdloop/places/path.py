@@ -57,6 +57,12 @@ class StorePath(PosixPath):
         for one in store.every(self.root_address, self.object_name):
             yield bucket / one.name, one
 
+    def visible(self) -> "Iterator[tuple[StorePath, store.StoredObject]]":
+        """Those of ``every`` that are not hidden, nor in a hidden folder below it."""
+        for path, one in self.every():
+            if not any(part.startswith(".") for part in path.relative_to(self).parts):
+                yield path, one
+
     def read_bytes(self) -> bytes:
         return store.get(self.root_address, self.object_name)
 

@@ -53,7 +53,8 @@ def predicted(model: "Checkpoint", size: tuple[int, int]) -> dict[str, dict[str,
     """The peak in bytes for each dtype and each choice of memory."""
     import torch
 
-    from sdloop.models.components.predict import MEMORY, needs_of
+    from sdloop.models.components.predict import needs_of
+    from sdloop.models.memory_names import MEMORY
 
     found = {}
     for name, dtype in (

@@ -56,12 +56,8 @@ def stored_in(folder: StorePath, *, inner: bool) -> list[Path]:
         parts = path.relative_to(folder).parts
         return [(place < len(parts), by_number(Path(p))) for place, p in enumerate(parts, 1)]
 
-    found = (path for path, _ in folder.every() if inner or path.parent == folder)
-    return sorted((path for path in found if not _is_hidden(path, folder)), key=order)
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+    found = (path for path, _ in folder.visible() if inner or path.parent == folder)
+    return sorted(found, key=order)
 
 
 def by_number(path: Path) -> list[tuple[int, str]]:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from sdloop.batch.command_settings import DTYPES, MEMORY, SAFETY
+from sdloop.batch.command_settings import DTYPES, SAFETY
 from sdloop.cli.options.fields import flag, takes
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
+from sdloop.models.memory_names import MEMORY_CHOICES
 from sdloop.recipe.fields_picture import MODEL
 from sdloop.rules import check_choice
 from sdloop.worker.options import MODES, seconds
@@ -47,7 +48,7 @@ Memory = Annotated[
         "Weights that are on the GPU: full is all of them, low the UNet while it runs, lowest one "
         "layer at a time, which is slower. auto: as many as fit. The pictures are the same.",
         "--memory",
-        choices=MEMORY,
+        choices=MEMORY_CHOICES,
     ),
 ]
 

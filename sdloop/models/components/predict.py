@@ -18,15 +18,13 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sdloop.errors import SettingError
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.components.device import vae_dtype
 from sdloop.models.components.fp8 import to_fp8
 from sdloop.models.components.offload import weights_of, works_on
 from sdloop.models.components.weights import Module, empty_module
-
-MEMORY = ("full", "low", "lowest")
+from sdloop.models.memory_names import MEMORY, check_memory
 
 # Free memory of more than this many times the weights is enough for a picture of the usual size.
 _PLENTY = 3
@@ -99,11 +97,8 @@ def pick_memory(
 
     Raises ``SettingError`` for another name, and for one that would have no effect.
     """
-    if name not in ("auto", *MEMORY):
-        raise SettingError(f"memory must be one of auto, {', '.join(MEMORY)}, got {name!r}")
+    check_memory(name, device.type)
     if device.type != "cuda":
-        if name in MEMORY[1:]:
-            raise SettingError(f"memory {name} is for CUDA GPUs, and device is {device.type}")
         return "full"
     if name != "auto":
         return name
