@@ -108,19 +108,21 @@ def open_to_all(folder: Path) -> None:
 def write_parts(run: Path, vae: Path, folder: Path, largest: float) -> None:
     """The weights, with the UNet's averaged ones, and what goes with them.
 
-    The text encoder stays float32. transformers loads weights in the type of their file and
-    diffusers loads its own in float32, so a float16 file would give
-    ``StableDiffusionPipeline.from_pretrained(folder)`` two types that do not mix.
+    All are float16 in their files. diffusers loads its own in float32 unless told otherwise, and
+    transformers in the type that the config names: the text encoder's says float32, so that
+    ``StableDiffusionPipeline.from_pretrained(folder)`` gets one type.
 
     The scheduler's settings are written without the defaults of one class: a default that is
     written down counts as chosen, and would follow the user into every other class.
     """
     unet = UNet2DConditionModel.from_pretrained(run / "unet", torch_dtype=torch.float16)
-    text_encoder = CLIPTextModel.from_pretrained(run / "text_encoder", dtype=torch.float32)
+    text_encoder = CLIPTextModel.from_pretrained(run / "text_encoder", dtype=torch.float16)
     for part, module in {"unet": unet, "vae": the_vae(run, vae)}.items():
         check_size(part, module, largest)
         module.save_pretrained(folder / part)
     text_encoder.save_pretrained(folder / "text_encoder")
+    config = folder / "text_encoder/config.json"
+    write_json(config, json.loads(config.read_text(encoding="utf-8")) | {"dtype": "float32"})
     shutil.copytree(run / "tokenizer", folder / "tokenizer")
     (folder / "scheduler").mkdir()
     write_json(folder / "scheduler/scheduler_config.json", SCHEDULER)

@@ -528,6 +528,10 @@ def test_what_ships_is_the_average_in_half_precision(begun: Path) -> None:
 def test_diffusers_makes_wide_and_tall_pictures_of_the_exported_folder(begun: Path) -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(begun / "model", use_safetensors=True)
     pipeline.set_progress_bar_config(disable=True)
+    words = load_file(begun / "model/text_encoder/model.safetensors")
+    assert {value.dtype for value in words.values()} == {torch.float16}
+    parts = pipeline.unet, pipeline.vae, pipeline.text_encoder
+    assert {value.dtype for part in parts for value in part.parameters()} == {torch.float32}
     for width, height in ((48, 32), (32, 48)):
         picture = pipeline(
             "a frog", num_inference_steps=2, width=width, height=height, output_type="np"
