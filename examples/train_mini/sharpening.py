@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 PERCEPTUAL_WEIGHT = 0.5
-FOOL_WEIGHT = 0.5
-"""Of the wish to fool the critic, once its gradient is as long as that of all other losses."""
+FOOL_WEIGHT = 1.0
+"""Of the wish to fool a critic that is never wrong, once its gradient is as long as that of all
+other losses. One that only guesses (its loss is 2) has nothing to ask for."""
 
 
 class Critic(nn.Module):
@@ -65,7 +66,8 @@ class Sharpening(nn.Module):
         fool = -functional_call(self.critic, fixed, (made,)).mean()
         drawn, decoded = self.critic(pictures), self.critic(made.detach())
         critic = (F.relu(1 - drawn) + F.relu(1 + decoded)).mean()
-        weight = FOOL_WEIGHT * balance(loss, fool, last) if loss.requires_grad else 0
+        knows = (1 - critic.detach() / 2).clamp(min=0)
+        weight = FOOL_WEIGHT * knows * balance(loss, fool, last)
         return loss + weight * fool + critic, {
             "perceptual": perceptual, "fool": fool, "critic": critic
         }  # fmt: skip

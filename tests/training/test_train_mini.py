@@ -317,11 +317,16 @@ def test_muon_moves_each_matrix_by_the_same_length_and_leaves_the_rest_to_adamw(
     assert all(step.abs().max().item() == pytest.approx(0.01, rel=0.1) for step in steps[1:])
 
 
-def test_muon_computes_in_float32_on_a_cpu() -> None:
+@pytest.mark.parametrize(("fast", "error"), [(True, 0.05), (False, 1e-4)])
+def test_muon_computes_in_bf16_only_where_that_is_fast(
+    monkeypatch: pytest.MonkeyPatch, fast: bool, error: float
+) -> None:
+    monkeypatch.setattr(muon, "calculates_in_bf16", lambda device: fast)
     matrix = torch.randn(16, 24, generator=torch.Generator().manual_seed(0))
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     values = left.mT @ muon.orthogonal(matrix) @ right.mT
-    torch.testing.assert_close(values, values.diag().diag(), rtol=0, atol=1e-4)  # bf16: 1e-2
+    off = (values - values.diag().diag()).abs().max().item()
+    assert off < error and (off > 1e-4) == fast
 
 
 @pytest.fixture(scope="module")
@@ -369,24 +374,38 @@ def test_latents_are_pulled_towards_those_of_the_vae_they_must_be_like(small_vae
 def test_the_critic_and_the_decoder_leave_each_others_weights_alone() -> None:
     torch.manual_seed(0)
     sharp = sharpening.Sharpening(Judge())
-    drawn, last = torch.rand(2, 3, 32, 32), torch.nn.Parameter(torch.rand(3))
+    drawn, last = torch.rand(2, 3, 32, 32), torch.nn.Parameter(torch.tensor([0.2, 0.4, 0.6]))
+    weights = list(sharp.critic.parameters())
+    optimizer = torch.optim.Adam(weights, 0.01)
+    for _ in range(10):  # until it knows something
+        optimizer.zero_grad()
+        hinge(sharp, drawn, last).backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    last.grad = None
     made = drawn * last.view(1, 3, 1, 1)
     loss, parts = sharp(drawn, made, F.l1_loss(made, drawn), last)
     loss.backward()
-    learnt = [one.grad for one in sharp.critic.parameters()]
-    alone = torch.autograd.grad(
-        (F.relu(1 - sharp.critic(drawn)) + F.relu(1 + sharp.critic(made.detach()))).mean(),
-        list(sharp.critic.parameters()),
-    )
+    knows = 1 - parts["critic"].item() / 2
+    assert knows > 0.2
+    learnt = [one.grad for one in weights]
+    alone = torch.autograd.grad(hinge(sharp, drawn, last), weights)
     torch.testing.assert_close(learnt, list(alone))
     assert all(one.grad is None for one in sharp.trunk.parameters())
-    # Fooling the critic weighs half as much as all else, measured where both reach the weights.
+    # If the critic knew all, fooling it would weigh as much as everything else.
+    plain = plain_gradient(sharp, drawn, last)
     wish = torch.autograd.grad(sharp.critic(drawn * last.view(1, 3, 1, 1)).mean(), last)[0]
-    assert (last.grad - plain_gradient(sharp, drawn, last)).norm().item() == pytest.approx(
-        sharpening.FOOL_WEIGHT * plain_gradient(sharp, drawn, last).norm().item(), rel=1e-2
-    )
-    assert F.cosine_similarity(last.grad - plain_gradient(sharp, drawn, last), -wish, dim=0) > 0.99
-    assert parts["perceptual"] > 0
+    added = last.grad - plain
+    assert added.norm().item() == pytest.approx(knows * plain.norm().item(), rel=0.02)
+    assert F.cosine_similarity(added, -wish, dim=0) > 0.99
+
+
+def hinge(
+    sharp: sharpening.Sharpening, drawn: torch.Tensor, last: torch.nn.Parameter
+) -> torch.Tensor:
+    """The critic's own loss."""
+    made = (drawn * last.view(1, 3, 1, 1)).detach()
+    return (F.relu(1 - sharp.critic(drawn)) + F.relu(1 + sharp.critic(made))).mean()
 
 
 def plain_gradient(
