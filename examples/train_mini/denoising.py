@@ -80,16 +80,21 @@ class Denoising(nn.Module):
         return {"loss": F.mse_loss(predicted, target)}
 
 
-def draw_noise(latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw_noise(
+    latents: Tensor, generator: torch.Generator, *, details: bool = False
+) -> tuple[Tensor, Tensor]:
     """Gaussian noise like the latents and a timestep for each, oftener from the noisy end.
 
     The share of timesteps below t is 1 - sqrt(1 - t / 1000): the noisy half, where the text is
-    needed, gets seven of ten.
+    needed, gets seven of ten. A model that knows its subjects learns ``details`` where there is
+    less noise than picture, below t = 270. Then the share is (t / 1000) ** 0.7, so that two of five
+    are there, and not one of seven.
     """
     device = generator.device
     noise = torch.randn(latents.shape, generator=generator, device=device)
-    low = torch.rand(len(latents), generator=generator, device=device).square()
-    return noise, (1000 * (1 - low)).long().clamp(max=999)
+    drawn = torch.rand(len(latents), generator=generator, device=device)
+    places = drawn ** (1 / 0.7) if details else 1 - drawn.square()
+    return noise, (1000 * places).long().clamp(max=999)
 
 
 @torch.no_grad()

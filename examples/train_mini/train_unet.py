@@ -79,7 +79,8 @@ def train(args: argparse.Namespace) -> None:
     def feed(step: int, batch: Tensors, generator: torch.Generator) -> Tensors:
         rows, input_ids = batch
         clean = latents.take(bucket_at(step, args.wide)[0], rows)
-        return clean, *draw_noise(clean, generator), latents.embed(input_ids)
+        noise = draw_noise(clean, generator, details=args.details)
+        return clean, *noise, latents.embed(input_ids)
 
     batches = TextBatches(
         data=data, share=trainer.share, tokenizer=tokenizer, buckets=buckets, wide=args.wide
@@ -103,6 +104,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--init", type=Path, help="begin with all the parts of this exported model")
     add("--cache", type=int, default=100_000, help="pictures to encode at most [%(default)s]")
     add("--wide", type=float, default=0.2, help="share of wide and tall pictures [%(default)s]")
+    add("--details", action="store_true", help="train oftener with little noise, towards the end")
     add("--ema", type=float, default=0.999, help="decay of the averaged weights [%(default)s]")
     add("--largest", type=float, default=16, help="MiB a weight file may have [%(default)s]")
     args = parse_flags(parser, argv)

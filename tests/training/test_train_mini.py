@@ -157,6 +157,17 @@ def test_noisy_timesteps_come_oftener() -> None:
     assert 0.68 < (timesteps >= 500).float().mean() < 0.74  # 1 / sqrt(2)
 
 
+def test_details_are_trained_where_there_is_less_noise_than_picture() -> None:
+    shares = []
+    for details in (False, True):
+        _, timesteps = denoising.draw_noise(
+            torch.zeros(4000, 1), torch.Generator().manual_seed(0), details=details
+        )
+        assert timesteps.min() >= 0 and timesteps.max() <= 999
+        shares.append((timesteps < 270).float().mean().item())
+    assert shares == pytest.approx([1 - 0.73**0.5, 0.27**0.7], abs=0.03)
+
+
 # Resuming
 
 
