@@ -29,7 +29,7 @@ def page(index: int) -> Image.Image:
     ):
         y += ground
         pen.ellipse((x - across, y - down, x + across, y + down), colour, "#404040", 5)
-    return sheet.resize((64, 64), Image.Resampling.LANCZOS)
+    return sheet.resize((128, 128), Image.Resampling.LANCZOS)
 
 
 prompt, file = sys.argv[1:]

@@ -35,7 +35,7 @@ def penguin(dice: random.Random) -> Image.Image:
         oval(0.15 * side + look, 1.83, 0.04, 0.05, INK)
     beak = ((-0.16, 1.68), (0.16, 1.68), (0, 1.48))
     pen.polygon([(middle + unit * (x + look), ground - unit * y) for x, y in beak], ORANGE, INK)
-    return image.resize((64, 64), Image.Resampling.BOX)
+    return image.resize((128, 128), Image.Resampling.BOX)
 
 
 count, first, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])

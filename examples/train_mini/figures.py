@@ -20,7 +20,7 @@ from sdloop.models.components.load import Components
 Labelled = tuple[str, Image.Image]
 """A label and the picture above it."""
 
-SEED, ZOOM, GAP, LINE = 4, 2, 8, 18
+SEED, ZOOM, GAP, LINE = 4, 1, 8, 18
 STYLED = (
     "a flat cartoon of a red house in the snow",
     "a watercolour of a red house in the snow",

@@ -57,7 +57,7 @@ def test_the_memory_of_a_model_is_predicted() -> None:
 def test_a_size_to_predict_must_suit_the_model() -> None:
     result = CliRunner().invoke(app, ["bench", "memory", "--size", "62x64"])
     assert result.exit_code == 2
-    assert "size must be a multiple of 4 for this model, got 62" in result.stderr
+    assert "size must be a multiple of 8 for this model, got 62" in result.stderr
 
 
 @pytest.mark.slow

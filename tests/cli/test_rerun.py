@@ -160,17 +160,17 @@ def test_a_new_size_lets_go_of_what_followed_from_the_old(tiny_sdxl_model: Path)
 def test_another_model_decides_what_the_old_one_decided(tiny_sdxl_model: Path) -> None:
     _file(TXT2IMG, "a cat", "--seed", "4", "-W", "40", "-o", "cat.png")
     recipe, _ = _told("cat.png", "--model", "mini")
-    assert (recipe["width"], recipe["height"]) == (40, 64)
+    assert (recipe["width"], recipe["height"]) == (40, 128)
     assert recipe["guidance_scale"] == 1.5
     _file(TXT2IMG, "a cat", "--seed", "4", "-g", "3", "--scheduler", "ddim", "-o", "dog.png")
     recipe, _ = _told("dog.png", "--model", "mini")
-    assert (recipe["guidance_scale"], recipe["scheduler"], recipe["width"]) == (3, "ddim", 64)
+    assert (recipe["guidance_scale"], recipe["scheduler"], recipe["width"]) == (3, "ddim", 128)
     moved = read_record(Path("dog.png")).recipe
     assert moved is not None
     elsewhere = Recipe.from_dict({**moved.to_dict(), "model": "./elsewhere"})
     write_picture(Image.new("RGB", (32, 32)), Path("far.png"), recipe=elsewhere)
     recipe, told = _told("far.png", "--model", "mini")
-    assert (recipe["width"], recipe["guidance_scale"]) == (64, 1.5)
+    assert (recipe["width"], recipe["guidance_scale"]) == (128, 1.5)
     assert (
         "sdloop: far.png: ./elsewhere is not available: using the defaults of the new model" in told
     )

@@ -66,7 +66,7 @@ def sample(
 def test_guidance_changes_the_picture(pipeline: StableDiffusionPipeline) -> None:
     plain, guided = (sample(pipeline, "frogs on stilts", scale) for scale in (1.0, 7.5))
     for picture in (plain, guided):
-        assert picture.shape == (64, 64, 3)
+        assert picture.shape == (128, 128, 3)
         assert np.isfinite(picture).all()
         assert picture.std() > 0.05
     assert np.abs(plain - guided).mean() > 0.01

@@ -90,18 +90,18 @@ def seams(pictures: Sequence[sdloop.Picture]) -> Seams:
 
 def test_a_soft_seam_is_no_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     images = photos(3, steps=6)
-    soft = seams(grown(images, right=48, steps=6))
+    soft = seams(grown(images, right=96, steps=6))
     assert soft.original < 1.1 * soft.elsewhere
     assert soft.passes < 1.1 * soft.elsewhere
     monkeypatch.setattr(outpaint, "SEAM", 1.0)
-    hard = seams(grown(images, right=48, steps=6))
+    hard = seams(grown(images, right=96, steps=6))
     assert hard.original > 2 * hard.elsewhere
     assert hard.passes > 2 * hard.elsewhere
 
 
 @pytest.mark.slow
 def test_the_figures_of_the_readme() -> None:
-    made = seams(grown(photos(16, steps=25), right=64, up=32))
+    made = seams(grown(photos(16, steps=25), right=128, up=64))
     print(made)
     assert made.original < 1.1 * made.elsewhere
     assert made.passes < 1.1 * made.elsewhere

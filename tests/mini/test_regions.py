@@ -20,13 +20,13 @@ SEEDS = range(1, 17)
 
 @pytest.mark.slow
 def test_a_frog_on_the_left_and_a_house_on_the_right_do_not_mix() -> None:
-    settings = {"width": 128, "height": 64, "steps": 12, "guidance_scale": 3}
+    settings = {"width": 256, "height": 128, "steps": 12, "guidance_scale": 3}
     recipes = [Recipe(prompt="", seed=seed, regions=HALVES, **settings) for seed in SEEDS]
     images = [one.image for one in generate(load_components(), recipes, batch_size=8)]
     judge = load_judge(JUDGE)
     left, right = (
-        look_at(judge, [image.crop((x, 0, x + 64, 64)) for image in images]).answers("subject")
-        for x in (0, 64)
+        look_at(judge, [image.crop((x, 0, x + 128, 128)) for image in images]).answers("subject")
+        for x in (0, 128)
     )
     apart = [pair == ("frog", "house") for pair in zip(left, right, strict=True)]
     assert sum(apart) >= 0.9 * len(apart), (left, right)

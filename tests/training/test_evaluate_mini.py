@@ -385,7 +385,7 @@ def test_a_sweep_changes_one_setting_and_reports_the_shares(
         *[(steps, shipped, seed) for steps in (1, 2, 5, 10, 25, 50) for seed in (0, 1)],
     ]
     assert recipes[0].prompt == recipes[2].prompt == questions(1)[0].prompt
-    found = json.loads(file.read_text(encoding="utf-8"))["sizes"]["64x64"]
+    found = json.loads(file.read_text(encoding="utf-8"))["sizes"]["128x128"]
     assert list(found["guidance"]) == ["1", "2", "4", "7.5", "12"]
     assert found["steps"]["50"]["subject"]["asked"] == 2
     assert "guidance  subject" in capsys.readouterr().out

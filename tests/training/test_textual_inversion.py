@@ -191,7 +191,7 @@ def test_the_held_out_loss_falls_and_the_word_can_be_used(
     )
     assert after < 0.93 * before
     with Image.open(tmp_path / "penguin-step-00020.png") as row:
-        assert row.size == (256, 64)
+        assert row.size == (512, 128)
     assert [tensor.shape for tensor in load_file(file).values()] == [(1, 128)]
     training = note_in(file)
     assert training["loss"] == pytest.approx(after, abs=1e-4)

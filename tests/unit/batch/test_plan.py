@@ -234,7 +234,7 @@ def test_a_model_that_is_not_here_names_its_line() -> None:
         ({"steps": 10, "hires": 2.0, "strength": 0.5, "exact_steps": True}, 20),
         ({"steps": 10, "image": "in.png", "strength": 0.35}, 3),
         ({"steps": 10, "image": "in.png", "start_step": 8}, 2),
-        ({"steps": 5, "image": "in.png", "right": 64}, 10),
+        ({"steps": 5, "image": "in.png", "right": 128}, 10),
     ],
 )
 def test_the_steps_that_really_run(
@@ -243,7 +243,7 @@ def test_the_steps_that_really_run(
     from PIL import Image
 
     monkeypatch.chdir(tmp_path)
-    Image.new("RGB", (64, 64), "red").save("in.png")
+    Image.new("RGB", (128, 128), "red").save("in.png")
     (planned,) = plan(Crossing(fill=fill, seeds=[1]), prompt(**settings))
     assert steps_run(planned.recipe, planned.checkpoint) == steps
 

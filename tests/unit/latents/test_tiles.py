@@ -44,34 +44,34 @@ def drawing(components: Components, size: int) -> torch.Tensor:
 def test_a_large_picture_is_decoded_in_tiles_that_show_little(small: None) -> None:
     """With the embedded VAE: random weights would make noise of both."""
     components = load_components(device="cpu")
-    latents = drawing(components, 64 * 3)
+    latents = drawing(components, 128 * 3)
     tiled: list[torch.Tensor] = []
     sizes = seen_by(components.vae.decoder, lambda: tiled.append(decode(components.vae, latents)))
     assert max(max(size) for size in sizes) == 16
     assert components.vae.use_tiling is False  # as it was
-    assert components.vae.tile_sample_min_size == 64
+    assert components.vae.tile_sample_min_size == 128
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image, "WHOLE_PIXELS", 10**9)
         whole = decode(components.vae, latents)
     one, two = (np.asarray(to_images(pixels)[0], float) for pixels in (tiled[0], whole))
-    assert one.shape == (192, 192, 3)
-    assert np.abs(one - two).mean() < 3  # levels of 255
+    assert one.shape == (384, 384, 3)
+    assert np.abs(one - two).mean() < 5  # levels of 255
     assert not np.array_equal(one, two)
 
 
 def test_a_large_picture_is_encoded_in_tiles(small: None) -> None:
     components = load_components(device="cpu")
-    pixels = to_pixels(Image.open(SKETCH).convert("RGB").resize((192, 128)))
+    pixels = to_pixels(Image.open(SKETCH).convert("RGB").resize((384, 256)))
     tiled: list[Any] = []
     sizes = seen_by(
         components.vae.encoder, lambda: tiled.append(encode(components.vae, pixels).mean)
     )
-    assert max(max(size) for size in sizes) == 64
+    assert max(max(size) for size in sizes) == 128
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image, "WHOLE_PIXELS", 10**9)
         whole = encode(components.vae, pixels).mean
     assert tiled[0].shape == whole.shape == (1, 4, 32, 48)
-    assert (tiled[0] - whole).abs().mean() < 0.1 * whole.abs().mean()
+    assert (tiled[0] - whole).abs().mean() < 0.15 * whole.abs().mean()
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 64), (128, 32)])
