@@ -58,11 +58,11 @@ MASK = section("Mask", {
         metavar="MODEL", usual=MASK_MODEL, keyed=False, replaces=("mask_model_sha256",)),
     "mask_model_sha256": Field(Hash(), essential=True),
     "mask_threshold": Field(Number(0, 1),
-        "How sure the CLIPSeg model must be, 0 to 1, that a pixel is what the words of a mask "
-        "mean. Less finds more.",
+        "How sure CLIPSeg must be of a pixel, 0 to 1. A lower value finds more of what the words "
+        "of a mask mean.",
         metavar="X", usual=MASK_THRESHOLD),
     "mask_grow": Field(Whole(-MAX_SIDE, MAX_SIDE),
-        "Enlarge what is painted by this many pixels on all sides, before --mask-blur. A negative "
+        "Enlarge what is painted by N pixels. Before --mask-blur, and on all sides; a negative "
         "number makes it smaller.",
         metavar="N"),
     "mask_blur": Field(Number(0, 1e3), "Soften the edge of the mask by this many pixels.",
