@@ -37,9 +37,9 @@ USUAL_SCALES: Mapping[str, float] = {
     "call": 100.0,
 }
 NAMES = tuple(name for name in USUAL_SCALES if name not in ("ssim", "call"))
-_SCALE = "the scale of a loss in losses"
 PLAIN = (*LEVELS, "symmetry", "smooth")
 
+_SCALE = "the scale of a loss in losses"
 _CALL = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)(?:=(.*))?")
 _LIKE = re.compile(r"(?P<file>.+?)(?P<ssim>,ssim)?(?:,mask=(?P<mask>.+))?", re.S)
 
@@ -111,7 +111,7 @@ def parse_loss(text: str) -> NamedLoss:
         number = parse_number(_SCALE, rest) if equals else None
         return NamedLoss(kind=kind, scale=_scale(number, kind))
     rest, scales = split_numbers(rest)
-    rest, scale = rest.strip(), scales[0] if scales else None
+    rest, number = rest.strip(), scales[0] if scales else None
     if not rest:
         raise SettingError(
             f"losses: {kind} needs something after =, as in {_EXAMPLES[kind]!r}", field="losses"
@@ -119,17 +119,17 @@ def parse_loss(text: str) -> NamedLoss:
     match kind:
         case "palette":
             colours = tuple(settled_colour("losses", one.strip()) for one in rest.split(","))
-            return NamedLoss(kind=kind, scale=_scale(scale, kind), colours=colours)
+            return NamedLoss(kind=kind, scale=_scale(number, kind), colours=colours)
         case "like":
             found = _LIKE.fullmatch(rest)
             assert found is not None  # it takes any text
             ssim = found["ssim"] is not None
-            scale = _scale(scale, "ssim" if ssim else kind)
+            scale = _scale(number, "ssim" if ssim else kind)
             return NamedLoss(
                 kind=kind, scale=scale, file=found["file"], ssim=ssim, mask=found["mask"]
             )
         case _:
-            return NamedLoss(kind=kind, scale=_scale(scale, kind), text=rest)
+            return NamedLoss(kind=kind, scale=_scale(number, kind), text=rest)
 
 
 _EXAMPLES = {
