@@ -77,14 +77,15 @@ def store() -> Iterator[Bucket]:
 @pytest.fixture(scope="module")
 def computers(store: Bucket) -> Iterator[Computers]:
     """Two computers with a processor each; they ask for a token."""
-    pytest.importorskip("ray", reason="Ray is in the extra sdloop[cluster]")
-    import ray
-    from ray.cluster_utils import Cluster
-
     with pytest.MonkeyPatch.context() as patch:
+        # Ray reads these when it is imported.
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", "f" * 64)
         patch.setenv("RAY_worker_niceness", "0")  # or they wait for everything else here
+        pytest.importorskip("ray", reason="Ray is in the extra sdloop[cluster]")
+        import ray
+        from ray.cluster_utils import Cluster
+
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
         found = Computers(cluster, [cluster.add_node(num_cpus=1) for _ in range(2)])
         ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
