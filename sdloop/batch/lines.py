@@ -43,6 +43,12 @@ def line_of(planned: Planned, count_tokens: "Callable[[Recipe, Checkpoint], int]
     return json.dumps(values, ensure_ascii=False)
 
 
+def final_line(planned: Planned) -> str:
+    """The line without what it will take: for a process that makes the picture at once."""
+    values = planned.recipe.to_dict() | {"output": output_of(planned.path), "key": planned.key}
+    return json.dumps(values, ensure_ascii=False)
+
+
 def output_of(path: Path) -> str:
     """``path`` as written in a line: absolute if it is outside of the current folder.
 
