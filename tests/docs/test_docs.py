@@ -31,6 +31,7 @@ from helpers.tiny import (
     tiny_sd1,
     tiny_sdxl,
 )
+from helpers.vision import save_clipseg
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -96,6 +97,8 @@ def machine(
     home = tmp_path_factory.mktemp("home")
     control = save_control(tiny_sd1(), home / "made" / "control")
     forge_cache(home / "hub", "lllyasviel/control_v11p_sd15_scribble", control)
+    segmenter = save_clipseg(home / "made" / "segmenter")
+    forge_cache(home / "hub", "CIDAS/clipseg-rd64-refined", segmenter)
     for model, (make, variant) in HUB.items():
         folder = save_diffusers_folder(make(), home / "made" / model, variant=variant)
         forge_cache(home / "hub", model, folder)

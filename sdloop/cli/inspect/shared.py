@@ -1,5 +1,6 @@
 """What the inspect commands share: a Recipe from flags, its model, and saving the sheet."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,14 @@ def write_sheet(
 ) -> None:
     """Write the sheet, which shows these ``pictures``, and print its path."""
     write_whole(path, sheet_png(image, pictures), exists=exists(options))
+    emit(str(path))
+
+
+def write_plain(image: "Image", path: Path, options: SheetOptions) -> None:
+    """Write a picture that other commands can use, without any text in it, and print its path."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    write_whole(path, buffer.getvalue(), exists=exists(options))
     emit(str(path))
 
 
