@@ -58,7 +58,7 @@ Compile = Annotated[
     option(
         "Model",
         "Compile the UNet for more speed, which takes minutes the first time: regional is its "
-        "transformer blocks, whole all of it. Pixels may differ by 1 of 255 levels. Default: off.",
+        "transformer blocks, whole all of it. The last bits of pixels may differ. Default: off.",
         "--compile",
         choices=COMPILE,
     ),

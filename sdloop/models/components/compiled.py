@@ -1,6 +1,6 @@
 """Compile a module that runs in each step: its transformer blocks, or all of it.
 
-Compiled code rounds in another order, so pictures differ by a level of 255 here and there.
+Compiled code rounds in another order, so the last bits of a picture differ.
 """
 
 import os
