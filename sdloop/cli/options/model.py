@@ -6,6 +6,7 @@ from sdloop.batch.command_settings import DTYPES, SAFETY
 from sdloop.cli.options.fields import flag, options, own
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
+from sdloop.models.compile_names import COMPILE
 from sdloop.models.memory_names import MEMORY_CHOICES
 from sdloop.recipe.fields_picture import MODEL
 from sdloop.rules import check_choice
@@ -51,6 +52,17 @@ Memory = Annotated[
     ),
 ]
 
+Compile = Annotated[
+    str | None,
+    option(
+        "Model",
+        "Compile the UNet for more speed, which takes minutes the first time: regional is its "
+        "transformer blocks, whole all of it. The last bits of pixels may differ. Default: off.",
+        "--compile",
+        choices=COMPILE,
+    ),
+]
+
 
 @options(MODEL)
 class WeightsOptions:
@@ -77,6 +89,7 @@ class WarmOptions(WeightsOptions):
         " for ever. Default: SDLOOP_KEEP_ALIVE, then 5m.",
         metavar="TIME",
     )
+    compile: Compile = None
     safety: str | None = own(
         "Ask the model's own safety checker. Pictures that it flags are named on stderr, and "
         "saved all the same.",

@@ -1,7 +1,7 @@
 """The flags of ``sdloop verify``."""
 
 from sdloop.cli.options.fields import options, own
-from sdloop.cli.options.model import Device, Dtype, LoraDir, Memory, Model
+from sdloop.cli.options.model import Compile, Device, Dtype, LoraDir, Memory, Model
 from sdloop.cli.options.rerun import RunCode
 from sdloop.rules import check_whole
 
@@ -16,6 +16,7 @@ class VerifyOptions:
     device: Device = None
     dtype: Dtype = None
     memory: Memory = None
+    compile: Compile = None
     tolerance: int | None = own(
         "Accept differences of up to N of 255 levels. Pictures from batches may differ by "
         "1. [default: 0]",
