@@ -14,3 +14,6 @@ LOSS_MODES = ("cheap", "exact")
 REGION_ALONE = 0.8
 LOSS_EVERY = 5  # as in the fast.ai notebook
 RNGS = ("cpu", "philox")
+
+# A file of the hub, for examples in texts.
+IP_ADAPTER = "h94/IP-Adapter/models/ip-adapter_sd15.safetensors"
