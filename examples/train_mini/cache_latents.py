@@ -21,7 +21,8 @@ from torch import Tensor
 from tqdm import tqdm
 from train_vae import stack_pictures, to_floats
 
-BATCH = 32
+BATCH, BATCH_ON_CPU = 32, 8
+"""Pictures encoded at once. On a CPU few are faster: their features stay in its cache."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,13 +63,14 @@ class Slices:
     data: Data
     size: Size
     places: range
+    batch: int
 
     def __call__(self, step: int) -> Tensors:
-        places = self.places[step * BATCH : (step + 1) * BATCH]
+        places = self.places[step * self.batch : (step + 1) * self.batch]
         return (stack_pictures(self.data, places, self.size),)
 
     def __len__(self) -> int:
-        return -(-len(self.places) // BATCH)
+        return -(-len(self.places) // self.batch)
 
 
 @torch.no_grad()
@@ -98,7 +100,9 @@ def encode_together(
     each = -(-len(places) // world)
     # The last parts may reach beyond the end: gathering wants equal ones, and cuts them off.
     mine = range(places.start + rank * each, places.start + (rank + 1) * each)
-    parts = list(encode(vae, Slices(data=data, size=size, places=mine), accelerator, workers))
+    batch = BATCH_ON_CPU if accelerator.device.type == "cpu" else BATCH
+    slices = Slices(data=data, size=size, places=mine, batch=batch)
+    parts = list(encode(vae, slices, accelerator, workers))
     return accelerator.gather(torch.cat(parts))[: len(places)].cpu()
 
 

@@ -2,7 +2,7 @@
 
     python examples/train_mini/train_vae.py --out runs/mini
     python examples/train_mini/train_vae.py --out runs/decoder --start runs/mini/vae \
-        --freeze-encoder
+        --freeze-encoder --sharpen examples/train_mini/judge
 
 The second command goes on with the decoder alone. It leaves the latents as they are, so it may run
 while the UNet trains on them. Run a command again to resume it.
@@ -20,9 +20,11 @@ from diffusers import AutoencoderKL
 from enlarge import Likeness, copy_inner_levels
 from files import replace_folder
 from flags import add_flags, parse_flags, start
+from judge import load_judge
 from loading import Share, Tensors
 from log import Losses
 from models import LATENT_CHANNELS, factor_of, make_vae
+from sharpening import Sharpening
 from torch import Tensor, nn
 from training import Trainer
 
@@ -74,10 +76,11 @@ class Reconstruction(nn.Module):
     devices."""
 
     def __init__(
-        self, vae: AutoencoderKL, *, freeze_encoder: bool, likeness: Likeness | None = None
-    ) -> None:
+        self, vae: AutoencoderKL, *, freeze_encoder: bool, likeness: Likeness | None = None,
+        sharpening: Sharpening | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.vae, self.likeness = vae, likeness
+        self.vae, self.likeness, self.sharpening = vae, likeness, sharpening
         vae.encoder.requires_grad_(not freeze_encoder)
         vae.quant_conv.requires_grad_(not freeze_encoder)
 
@@ -97,6 +100,10 @@ class Reconstruction(nn.Module):
         if self.likeness is not None and pull is not None:
             losses["unlike"] = self.likeness(pictures, posterior.mean)
             loss = loss + pull * losses["unlike"]
+        if self.sharpening is not None:
+            last = self.vae.decoder.conv_out.weight
+            loss, wishes = self.sharpening(pictures, made, loss, last)
+            losses |= wishes
         return {"loss": loss, **losses, "kl": kl}
 
 
@@ -144,7 +151,10 @@ def train(args: argparse.Namespace) -> None:
     accelerator, data, vae = start(args, batch=16), args.data, first_vae(args)
     size = vae.config.sample_size, vae.config.sample_size
     likeness = Likeness(load_vae(args.like)) if args.like else None
-    model = Reconstruction(vae, freeze_encoder=args.freeze_encoder, likeness=likeness)
+    sharpening = Sharpening(load_judge(args.sharpen)) if args.sharpen else None
+    model = Reconstruction(
+        vae, freeze_encoder=args.freeze_encoder, likeness=likeness, sharpening=sharpening
+    )
     trainer = Trainer(args, accelerator, "vae", model)
     shape = args.batch, LATENT_CHANNELS, *(side // factor_of(vae) for side in reversed(size))
 
@@ -171,6 +181,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--start", type=Path, help="begin with this VAE folder")
     add("--like", type=Path, help="VAE of half the side whose inner levels and latents to take")
     add("--freeze-encoder", action="store_true", help="train the decoder alone")
+    add("--sharpen", type=Path, help="with a critic of patches and the eyes of this judge")
     args = parse_flags(parser, argv)
     try:
         settle_shape(args)

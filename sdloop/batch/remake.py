@@ -12,7 +12,7 @@ from sdloop.batch.prompts import Prompt, blaming
 from sdloop.batch.requests import Request, final
 from sdloop.batch.seeds import count_from, parse_seeds, random_seed
 from sdloop.errors import FileError, ModelError, SdloopError, SettingError
-from sdloop.images.input.mask import ALPHA
+from sdloop.images.input.mask import mask_file
 from sdloop.images.input.read import OpenImage
 from sdloop.metadata.picture import FORMATS
 from sdloop.metadata.read import SavedPicture
@@ -153,7 +153,7 @@ def located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
     found: dict[str, Any] = {}
     for name in ("image", "mask", "depth_map"):
         path = getattr(recipe, name)
-        if path is None or (name == "mask" and path == ALPHA):
+        if path is None or (name == "mask" and mask_file(path) is None):
             continue
         if path == "-" and name not in changes:
             flag = name.replace("_", "-")

@@ -6,12 +6,13 @@ Nothing is loaded: errors that can be found early are raised here, before torch 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
+from operator import attrgetter
 from typing import Any
 
 from sdloop.animation.read import Frames
 from sdloop.animation.settle import frames_recipe
 from sdloop.errors import FileError
-from sdloop.images.input.mask import input_facts
+from sdloop.images.input.mask import input_facts, mask_words
 from sdloop.images.input.read import InputFacts, InputImage, OpenImage
 from sdloop.models.checkpoint.clip import clip_hashes
 from sdloop.models.checkpoint.control import FindControl, check_control, find_control
@@ -24,17 +25,24 @@ from sdloop.models.checkpoint.image_adapter import (
 )
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, check_lora, find_lora
 from sdloop.models.checkpoint.value import Checkpoint, ModelNames
+from sdloop.models.checkpoint.vision import find_vision
 from sdloop.models.checkpoint.words import check_replacements
 from sdloop.pipeline.model_names import model_of
 from sdloop.recipe.controls import Control
 from sdloop.recipe.image_prompts import FIELD
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.resolve import facts_of, resolve
+from sdloop.recipe.resolve import resolve
 from sdloop.recipe.resolve_controls import image_key, model_key
 from sdloop.recipe.resolve_image_prompts import image_prompts_of, picture_key
+from sdloop.recipe.resolve_mask import mask_model_of
 
 _PICTURES = 10_000  # how many input pictures' facts are cached
+# The settings that the facts depend on.
+_pictured = attrgetter(
+    *("image", "depth_map", "mask", "mask_model", "mask_threshold", "mask_grow"),
+    *("mask_blur", "invert_mask", "mask_margin"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,12 +70,41 @@ def resolve_for(
     return resolve(recipe, model, facts, hashes=hashes, find_embedding=find_embedding)
 
 
+def facts_of(recipe: Recipe, open_image: OpenImage, *, may_fetch: bool = True) -> InputFacts | None:
+    """The facts of the picture and the mask that ``recipe`` names; None without a picture.
+
+    A mask by words is drawn only where the size depends on it. Drawing takes a model, and one of
+    many pictures in which the words find nothing must not stop the others.
+    """
+    if recipe.image is None:
+        return None
+    find = None
+    if mask_words(recipe.mask) is not None and recipe.mask_margin is not None:
+        from sdloop.pipeline.mask import found_words  # it brings torch
+
+        find = partial(found_words, recipe, may_fetch=may_fetch)
+    return input_facts(
+        open_image,
+        recipe.image,
+        mask=recipe.mask,
+        blur=recipe.mask_blur,
+        invert=recipe.invert_mask,
+        grow=recipe.mask_grow,
+        depth=recipe.depth_map,
+        find=find,
+    )
+
+
 def file_hashes(
     recipe: Recipe, find_lora: FindLora = find_lora, *, may_fetch: bool = True
 ) -> dict[str, str]:
-    """The sha256 of each LoRA by its name, and of the CLIP that the losses use."""
+    """The sha256 of each LoRA by its name, and of the models that losses and masks use."""
     loras = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
-    return loras | clip_hashes(recipe, may_fetch=may_fetch)
+    hashes = loras | clip_hashes(recipe, may_fetch=may_fetch)
+    segmenter = mask_model_of(recipe)
+    if segmenter is not None:
+        hashes["mask_model"] = find_vision("segmenter", segmenter, may_fetch=may_fetch).sha256
+    return hashes
 
 
 def control_hashes(
@@ -135,21 +172,18 @@ class Resolver:
                 told.add(name)
             return picture
 
-        @lru_cache(maxsize=_PICTURES)
-        def facts(
-            image: str, mask: str | None, blur: float | None, invert: bool, depth: str | None
-        ) -> InputFacts:
-            return input_facts(opened, image, mask=mask, blur=blur, invert=invert, depth=depth)
-
-        self._facts = facts
+        self._facts: dict[tuple[Any, ...], InputFacts | None] = {}
+        self._open = opened
         self._opened = lru_cache(maxsize=8)(opened)
 
     def picture(self, recipe: Recipe) -> InputFacts | None:
         """The facts about a Recipe's input image and mask, if it has them."""
-        if recipe.image is None:
-            return None
-        blur, invert = recipe.mask_blur, recipe.invert_mask
-        return self._facts(recipe.image, recipe.mask, blur, invert, recipe.depth_map)
+        asked = _pictured(recipe)
+        if asked not in self._facts:
+            if len(self._facts) == _PICTURES:
+                self._facts.clear()
+            self._facts[asked] = facts_of(recipe, self._open, may_fetch=self._may_fetch)
+        return self._facts[asked]
 
     def checkpoint(self, recipe: Recipe) -> Checkpoint:
         """The model that ``recipe`` names."""

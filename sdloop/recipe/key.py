@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sdloop.images.input.mask import ALPHA
+from sdloop.images.input.mask import mask_file
 from sdloop.prompt.check import is_plain
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.recipe.check import PROMPTS
@@ -42,8 +42,8 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
         named = [[one.sha256, one.mask_sha256 or one.prompt.box, one.prompt.scale] for one in shown]
         adapter = [recipe.ip_adapter_sha256, recipe.image_encoder_sha256]
         fields["image_prompts"] = [*named, adapter]
-    if recipe.mask == ALPHA:
-        fields["mask"] = ALPHA
+    if recipe.mask is not None and mask_file(recipe.mask) is None:
+        fields["mask"] = recipe.mask
     if added := [_keyed_lora(lora) for lora in recipe.loras if not lora.does_nothing]:
         fields["loras"] = added
     for one in recipe.followed:
@@ -80,6 +80,8 @@ def _without_what_is_off(recipe: Recipe, fields: Mapping[str, Any]) -> dict[str,
     for kind in ("pag", "slg"):
         if fields.get(f"{kind}_scale") == 0:
             off |= {f"{kind}_scale", f"{kind}_layers"}
+    if not recipe.mask_grow:
+        off.add("mask_grow")
     if all(one.does_nothing for one in recipe.controls):
         off.add("guess_mode")
     if not recipe.followed and recipe.image is None:

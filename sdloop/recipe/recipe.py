@@ -139,6 +139,10 @@ class Recipe:
     # inpainting
     mask: str | None = None
     mask_sha256: str | None = None
+    mask_model: str | None = None
+    mask_model_sha256: str | None = None
+    mask_threshold: float | None = None
+    mask_grow: int | None = None
     mask_blur: float | None = None
     invert_mask: bool = False
     mask_margin: int | None = None

@@ -10,7 +10,7 @@ from sdloop.recipe.image_prompts import FIELD, ImagePrompt, parse_image_prompt
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.recorded_hashes import check_hashes
-from sdloop.recipe.resolve_regions import region_mask_sha256
+from sdloop.recipe.resolve_regions import placed_mask_sha256
 from sdloop.rules import Size
 
 _ADAPTER = {"ip_adapter": "IP-Adapter", "image_encoder": "image encoder"}
@@ -71,7 +71,7 @@ def with_image_prompts(
         found.append(hashes[picture_key(one.image)])
         if one.file is not None:
             files.append(one.file)
-            found.append(region_mask_sha256(one.file, whole))
+            found.append(placed_mask_sha256(one.file, whole, of="an image prompt"))
     check_hashes("image_prompts_sha256", files, recipe.image_prompts_sha256, found)
     for name, what in _ADAPTER.items():
         told = repr(getattr(recipe, name) or recipe.ip_adapter)

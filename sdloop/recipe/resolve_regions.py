@@ -36,7 +36,7 @@ def with_regions(recipe: Recipe, whole: Size) -> Recipe:
     if recipe.growth is not None:
         raise SettingError.of("regions", "cannot be combined with outpainting")
     files = [one.file for one in map(parse_region, recipe.regions) if one.file is not None]
-    hashes = tuple(region_mask_sha256(file, whole) for file in files)
+    hashes = tuple(placed_mask_sha256(file, whole, of="a region") for file in files)
     check_hashes("regions_sha256", files, recipe.regions_sha256, hashes, what="mask")
     edm = recipe.scheduler is not None and "edm" in SCHEDULERS[recipe.scheduler].knows
     if edm and recipe.region_alone:
@@ -48,10 +48,13 @@ def with_regions(recipe: Recipe, whole: Size) -> Recipe:
     return dataclasses.replace(recipe, regions_sha256=hashes or None, region_alone=alone)
 
 
-def region_mask_sha256(file: str, whole: Size) -> str:
-    """The sha256 of a mask for a picture of the size ``whole``, after a check that it is one."""
+def placed_mask_sha256(file: str, whole: Size, *, of: str) -> str:
+    """The sha256 of a mask for a picture of the size ``whole``, after a check that it is one.
+
+    ``of`` says what it belongs to, for messages.
+    """
     mask = read_image(bytes_of(file), repr(file))
-    check_proportions(mask.name, mask.image.size, "the picture", whole, "a region's mask")
+    check_proportions(mask.name, mask.image.size, "the picture", whole, f"{of}'s mask")
     if grey_mask(mask, mask.image.size, tell=True).getbbox() is None:
         raise FileError(f"{mask.name} is completely black: as a mask it marks no region")
     return mask.sha256

@@ -116,7 +116,7 @@ def test_animate_shows_them_to_each_frame(workshop: Path) -> None:
     [
         ("--image-prompt none.png", "image_prompts: cannot read 'none.png': No such file"),
         ("--image-prompt frog.png=none.png", "cannot read 'none.png': No such file"),
-        ("--image-prompt frog.png=frog.png", "a region's mask must have the picture's size"),
+        ("--image-prompt frog.png=frog.png", "an image prompt's mask must have the picture's size"),
         ("--image-prompt frog.png --ip-adapter ./none.bin", "there is no folder none.bin"),
         ("--image-prompt frog.png:inf", "image_prompts.scale must be a finite number, got inf"),
         ("--image-prompt frog.png --ip-adapter large/ip.safetensors",
@@ -134,6 +134,12 @@ def test_refusals(workshop: Path, arguments: str, message: str) -> None:
     assert result.stderr.startswith("sdloop: error: ")
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_model_alone_sees_none(workshop: Path) -> None:
+    arguments = ["inspect", "prompt", "a cat", "--image-prompt", "frog.png", *ADAPTER]
+    result = CliRunner().invoke(app, arguments)
+    assert "image_prompts must not be set here, where the model itself is shown" in result.stderr
 
 
 def test_outpainting_has_no_places(workshop: Path) -> None:

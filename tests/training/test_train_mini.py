@@ -32,6 +32,7 @@ import muon
 import numpy as np
 import pytest
 import scenes
+import sharpening
 import torch
 import torch.nn.functional as F
 import train_unet
@@ -40,6 +41,7 @@ import train_words
 import training
 from cache_latents import make_buckets
 from diffusers import StableDiffusionPipeline
+from judge import Judge
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -287,9 +289,12 @@ def test_a_reader_that_knows_is_said_to_be_right(begun: Path, own: Path) -> None
         assert train_words.measure_answers(reader, data, tokenizer) == {"word_right": 2 / 3}
 
 
-def test_the_frozen_encoder_keeps_its_weights(begun: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [[], ["--sharpen", str(TRAINING / "judge")]])
+def test_the_frozen_encoder_keeps_its_weights(
+    begun: Path, tmp_path: Path, flags: list[str]
+) -> None:
     run(train_vae, tmp_path, [*STEPS, "--pictures", "4", "--start", str(begun / "vae"),
-        "--freeze-encoder"])  # fmt: skip
+        "--freeze-encoder", *flags])  # fmt: skip
     before, after = (load_file(out / "vae" / WEIGHTS) for out in (begun, tmp_path))
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert not any(name.startswith(("encoder.", "quant_conv.")) for name in moved)
@@ -359,6 +364,38 @@ def test_latents_are_pulled_towards_those_of_the_vae_they_must_be_like(small_vae
     assert (pulled["loss"] - free["loss"]).item() == pytest.approx(
         2 * free["unlike"].item(), rel=1e-3
     )
+
+
+def test_the_critic_and_the_decoder_leave_each_others_weights_alone() -> None:
+    torch.manual_seed(0)
+    sharp = sharpening.Sharpening(Judge())
+    drawn, last = torch.rand(2, 3, 32, 32), torch.nn.Parameter(torch.rand(3))
+    made = drawn * last.view(1, 3, 1, 1)
+    loss, parts = sharp(drawn, made, F.l1_loss(made, drawn), last)
+    loss.backward()
+    learnt = [one.grad for one in sharp.critic.parameters()]
+    alone = torch.autograd.grad(
+        (F.relu(1 - sharp.critic(drawn)) + F.relu(1 + sharp.critic(made.detach()))).mean(),
+        list(sharp.critic.parameters()),
+    )
+    torch.testing.assert_close(learnt, list(alone))
+    assert all(one.grad is None for one in sharp.trunk.parameters())
+    # Fooling the critic weighs half as much as all else, measured where both reach the weights.
+    wish = torch.autograd.grad(sharp.critic(drawn * last.view(1, 3, 1, 1)).mean(), last)[0]
+    assert (last.grad - plain_gradient(sharp, drawn, last)).norm().item() == pytest.approx(
+        sharpening.FOOL_WEIGHT * plain_gradient(sharp, drawn, last).norm().item(), rel=1e-2
+    )
+    assert F.cosine_similarity(last.grad - plain_gradient(sharp, drawn, last), -wish, dim=0) > 0.99
+    assert parts["perceptual"] > 0
+
+
+def plain_gradient(
+    sharp: sharpening.Sharpening, drawn: torch.Tensor, last: torch.nn.Parameter
+) -> torch.Tensor:
+    """Of all losses but the critic's."""
+    made = drawn * last.view(1, 3, 1, 1)
+    loss = F.l1_loss(made, drawn) + sharpening.PERCEPTUAL_WEIGHT * sharp.compare(drawn, made)
+    return torch.autograd.grad(loss, last)[0]
 
 
 class Detached(torch.nn.Module):

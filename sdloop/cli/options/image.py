@@ -39,6 +39,11 @@ class MaskOptions:
     """The mask: which part of a picture is painted, and what happens to the rest."""
 
 
+@takes(["mask_model", "mask_threshold", "mask_grow", "mask_blur", "invert_mask"])
+class DrawnMaskOptions:
+    """How a mask is drawn, without what is painted in it."""
+
+
 @takes(GROWTH)
 class SideOptions:
     """Outpainting: which sides grow, and how."""

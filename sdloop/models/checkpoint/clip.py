@@ -9,7 +9,7 @@ from typing import Any
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint import hub
 from sdloop.models.checkpoint.addresses import local_path
-from sdloop.models.checkpoint.folder import Incomplete, inside, read_json
+from sdloop.models.checkpoint.folder import Incomplete, check_vocabulary, read_json
 from sdloop.models.checkpoint.hash_cache import file_sha256
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.repository import Repository
@@ -113,10 +113,7 @@ def _read(name: str, folder: Path, revision: str | None) -> ClipCheckpoint:
     if not isinstance(image_size, int):
         raise ModelError(f"{folder} has a config whose image_size is {image_size!r}")
     view = _view(folder, image_size)
-    if not inside(folder, "tokenizer.json").is_file():
-        for part in ("vocab.json", "merges.txt"):
-            if not inside(folder, part).is_file():
-                raise Incomplete(f"{folder} is not a complete model: {part} is missing")
+    check_vocabulary(folder)
     weights = weight_files(folder, "", "model", None, pickles=False)
     for file in weights:
         read_header(file)

@@ -17,12 +17,10 @@ import torch
 from torch import Tensor
 
 from sdloop.errors import DAMAGED, ModelError
+from sdloop.models.checkpoint.image_adapter import SECTIONS
 
 # The libraries whose objects lie beside the tensors of published files.
 _HARMLESS = ("lightning", "lightning_fabric", "numpy", "pytorch_lightning")
-
-# The two dicts in an IP-Adapter's file.
-SECTIONS = ("image_proj", "ip_adapter")
 
 # How torch colours its messages.
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -73,7 +71,7 @@ def _tensors_in(state: Mapping[Any, Any]) -> Iterator[tuple[str, Tensor]]:
     for name, value in state.items():
         if isinstance(value, Tensor):
             yield name, value
-        elif name in SECTIONS and isinstance(value, dict):
+        elif f"{name}." in SECTIONS and isinstance(value, dict):
             yield from ((f"{name}.{inner}", one) for inner, one in _tensors_in(value))
 
 

@@ -1,0 +1,90 @@
+"""What turns a blurred decoder into a crisp one: a critic of patches, and the judge's eyes.
+
+Where a decoder cannot know a line's place to the pixel, the smallest error is a blur. A critic that
+has learnt to tell decoded patches from drawn ones asks for a line instead, and the features of the
+judge say whether it is the right one.
+
+Source: Esser et al. 2021 (arXiv:2012.09841), section 3.1, for the critic and its weight.
+"""
+
+import torch
+import torch.nn.functional as F
+from judge import Judge
+from log import Losses
+from torch import Tensor, nn
+from torch.func import functional_call
+
+PERCEPTUAL_WEIGHT = 0.5
+FOOL_WEIGHT = 0.5
+"""Of the wish to fool the critic, once its gradient is as long as that of all other losses."""
+
+
+class Critic(nn.Module):
+    """How drawn each patch of a picture looks: positive for drawn, negative for decoded."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, width, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 4, 2, 1),
+            nn.GroupNorm(8, 2 * width),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 2 * width, 3, 1, 1),
+            nn.GroupNorm(8, 2 * width),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 1, 3, 1, 1),
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(batch, 3, height, width) in -1..1 to (batch, 1, height / 4, width / 4)."""
+        logits: Tensor = self.layers(pictures)
+        return logits
+
+
+class Sharpening(nn.Module):
+    """The critic, which learns beside the decoder, and the judge, which does not."""
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__()
+        self.critic = Critic()
+        self.trunk = judge.trunk.requires_grad_(False)
+
+    def forward(
+        self, pictures: Tensor, made: Tensor, loss: Tensor, last: nn.Parameter
+    ) -> tuple[Tensor, Losses]:
+        """The whole loss, and its new parts.
+
+        ``loss`` is what the decoder has without this, and ``last`` the weights of its last layer,
+        where the gradients of both wishes are compared. Each player's loss leaves the other's
+        weights alone, so that one backward serves both.
+        """
+        perceptual = self.compare(pictures, made)
+        loss = loss + PERCEPTUAL_WEIGHT * perceptual
+        fixed = {name: value.detach() for name, value in self.critic.named_parameters()}
+        fool = -functional_call(self.critic, fixed, (made,)).mean()
+        drawn, decoded = self.critic(pictures), self.critic(made.detach())
+        critic = (F.relu(1 - drawn) + F.relu(1 + decoded)).mean()
+        weight = FOOL_WEIGHT * balance(loss, fool, last) if loss.requires_grad else 0
+        return loss + weight * fool + critic, {
+            "perceptual": perceptual, "fool": fool, "critic": critic
+        }  # fmt: skip
+
+    def compare(self, pictures: Tensor, made: Tensor) -> Tensor:
+        """The mean difference of the judge's features, over its levels."""
+        self.trunk.eval()
+        one, two, differences = pictures, made, []
+        for level in self.trunk:
+            with torch.no_grad():
+                one = level(one)
+            two = level(two)
+            differences.append(F.l1_loss(two, one) / one.abs().mean())
+        return torch.stack(differences).mean()
+
+
+def balance(loss: Tensor, fool: Tensor, last: nn.Parameter) -> Tensor:
+    """How much longer the gradient of ``loss`` is than that of ``fool``, at the last layer."""
+    lengths = [
+        torch.autograd.grad(value, last, retain_graph=True)[0].norm() for value in (loss, fool)
+    ]
+    return (lengths[0] / (lengths[1] + 1e-4)).clamp(max=100).detach()
