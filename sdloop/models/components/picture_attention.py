@@ -84,10 +84,10 @@ def cross_attentions(unet: Module) -> list[Any]:
 
 
 def _attend(attn: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    parts = (
+    query, key, value = (
         one.view(*one.shape[:2], attn.heads, -1).transpose(1, 2) for one in (query, key, value)
     )
-    seen = scaled_dot_product_attention(*parts)
+    seen = scaled_dot_product_attention(query, key, value)
     return seen.transpose(1, 2).flatten(2).to(query.dtype)
 
 
