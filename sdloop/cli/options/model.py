@@ -57,7 +57,7 @@ Compile = Annotated[
     option(
         "Model",
         "Compile the UNet for more speed. It takes minutes the first time. regional is its "
-        "transformer blocks, whole all of it. The last bits of pixels may differ. Default: off.",
+        "transformer blocks, whole all of it. The last bits of pixels may differ.",
         "--compile",
         choices=COMPILE,
     ),
