@@ -8,12 +8,12 @@ from torch import Tensor
 
 from sdloop.images.input.canvas import Canvas, canvas
 from sdloop.images.input.frame import scaled_size
-from sdloop.images.input.mask import ALPHA
 from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.latents.mask import blank
 from sdloop.latents.vae import Encoded, encode, to_pixels
 from sdloop.models.components.load import Components
 from sdloop.pipeline.depth import depth_channel
+from sdloop.pipeline.mask import drawn_mask
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.task import IMAGE_FIELDS
 
@@ -89,18 +89,15 @@ def canvas_of(recipe: Recipe, open_image: OpenImage) -> Canvas:
     assert recipe.image and recipe.resize and recipe.background  # resolved
     picture = open_image(recipe.image)
     check_sha256(picture.name, recipe.image_sha256, picture.sha256)
-    drawn = None
-    if recipe.mask not in (None, ALPHA):
-        drawn = open_image(str(recipe.mask))
-        check_sha256(drawn.name, recipe.mask_sha256, drawn.sha256, what="mask")
     return canvas(
         picture,
-        drawn,
+        drawn_mask(recipe, picture, open_image),
         recipe.size,
         resize=recipe.resize,
         background=recipe.background,
         masked=recipe.mask is not None,
         blur=recipe.mask_blur,
         invert=recipe.invert_mask,
+        grow=recipe.mask_grow,
         margin=recipe.mask_margin,
     )

@@ -6,28 +6,43 @@ Nothing is loaded: errors that can be found early are raised here, before torch 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
+from operator import attrgetter
 from typing import Any
 
 from sdloop.animation.read import Frames
 from sdloop.animation.settle import frames_recipe
 from sdloop.errors import FileError
-from sdloop.images.input.mask import input_facts
+from sdloop.images.input.mask import input_facts, mask_words
 from sdloop.images.input.read import InputFacts, InputImage, OpenImage
 from sdloop.models.checkpoint.clip import clip_hashes
 from sdloop.models.checkpoint.control import FindControl, check_control, find_control
 from sdloop.models.checkpoint.embedding import find_embedding
 from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.checkpoint.image_adapter import (
+    FindImageAdapter,
+    check_image_adapter,
+    find_image_adapter,
+)
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, check_lora, find_lora
 from sdloop.models.checkpoint.value import Checkpoint, ModelNames
+from sdloop.models.checkpoint.vision import find_vision
 from sdloop.models.checkpoint.words import check_replacements
 from sdloop.pipeline.model_names import model_of
 from sdloop.recipe.controls import Control
+from sdloop.recipe.image_prompts import FIELD
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.resolve import facts_of, resolve
+from sdloop.recipe.resolve import resolve
 from sdloop.recipe.resolve_controls import image_key, model_key
+from sdloop.recipe.resolve_image_prompts import image_prompts_of, picture_key
+from sdloop.recipe.resolve_mask import mask_model_of
 
 _PICTURES = 10_000  # how many input pictures' facts are cached
+# The settings that the facts depend on.
+_pictured = attrgetter(
+    *("image", "depth_map", "mask", "mask_model", "mask_threshold", "mask_grow"),
+    *("mask_blur", "invert_mask", "mask_margin"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,19 +61,50 @@ def resolve_for(
     open_image: OpenImage,
     find_lora: FindLora = find_lora,
     find_control: FindControl = find_control,
+    find_image_adapter: FindImageAdapter = find_image_adapter,
 ) -> Recipe:
     """``recipe`` resolved for a model that is found or loaded; see ``recipe.resolve``."""
     hashes = file_hashes(recipe, find_lora) | control_hashes(recipe, open_image, find_control)
+    hashes |= image_prompt_hashes(recipe, open_image, find_image_adapter)
     facts = facts_of(recipe, open_image)
     return resolve(recipe, model, facts, hashes=hashes, find_embedding=find_embedding)
+
+
+def facts_of(recipe: Recipe, open_image: OpenImage, *, may_fetch: bool = True) -> InputFacts | None:
+    """The facts of the picture and the mask that ``recipe`` names; None without a picture.
+
+    A mask by words is drawn only where the size depends on it. Drawing takes a model, and one of
+    many pictures in which the words find nothing must not stop the others.
+    """
+    if recipe.image is None:
+        return None
+    find = None
+    if mask_words(recipe.mask) is not None and recipe.mask_margin is not None:
+        from sdloop.pipeline.mask import found_words  # it brings torch
+
+        find = partial(found_words, recipe, may_fetch=may_fetch)
+    return input_facts(
+        open_image,
+        recipe.image,
+        mask=recipe.mask,
+        blur=recipe.mask_blur,
+        invert=recipe.invert_mask,
+        grow=recipe.mask_grow,
+        depth=recipe.depth_map,
+        find=find,
+    )
 
 
 def file_hashes(
     recipe: Recipe, find_lora: FindLora = find_lora, *, may_fetch: bool = True
 ) -> dict[str, str]:
-    """The sha256 of each LoRA by its name, and of the CLIP that the losses use."""
+    """The sha256 of each LoRA by its name, and of the models that losses and masks use."""
     loras = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
-    return loras | clip_hashes(recipe, may_fetch=may_fetch)
+    hashes = loras | clip_hashes(recipe, may_fetch=may_fetch)
+    segmenter = mask_model_of(recipe)
+    if segmenter is not None:
+        hashes["mask_model"] = find_vision("segmenter", segmenter, may_fetch=may_fetch).sha256
+    return hashes
 
 
 def control_hashes(
@@ -72,6 +118,25 @@ def control_hashes(
         except FileError as error:
             raise FileError(f"{one.field}: {error}") from error
         hashes[model_key(one)] = find_control(one.model, one.field).sha256
+    return hashes
+
+
+def image_prompt_hashes(
+    recipe: Recipe, open_image: OpenImage, find_adapter: FindImageAdapter = find_image_adapter
+) -> dict[str, str]:
+    """The sha256 of an IP-Adapter, its image encoder and its pictures: see ``with_image_prompts``.
+
+    Without image prompts there are none.
+    """
+    if recipe.image_prompts is None or recipe.ip_adapter is None:
+        return {}
+    file = find_adapter(recipe.ip_adapter, recipe.image_encoder)
+    hashes = {"ip_adapter": file.sha256, "image_encoder": file.encoder.sha256}
+    for one in image_prompts_of(recipe):
+        try:
+            hashes[picture_key(one.prompt.image)] = open_image(one.prompt.image).sha256
+        except FileError as error:
+            raise FileError(f"{FIELD}: {error}") from error
     return hashes
 
 
@@ -92,6 +157,9 @@ class Resolver:
         self._may_fetch = may_fetch
         self._find_lora: FindLora = cache(partial(find_lora, may_fetch=may_fetch))
         self._find_control: FindControl = cache(partial(find_control, may_fetch=may_fetch))
+        self._find_image_adapter: FindImageAdapter = cache(
+            partial(find_image_adapter, may_fetch=may_fetch)
+        )
         self._find_embedding = cache(partial(find_embedding, may_fetch=may_fetch))
         self._checkpoints: dict[ModelNames, Checkpoint] = {}
         self._known_words: set[tuple[ModelNames, tuple[str, ...]]] = set()
@@ -104,21 +172,18 @@ class Resolver:
                 told.add(name)
             return picture
 
-        @lru_cache(maxsize=_PICTURES)
-        def facts(
-            image: str, mask: str | None, blur: float | None, invert: bool, depth: str | None
-        ) -> InputFacts:
-            return input_facts(opened, image, mask=mask, blur=blur, invert=invert, depth=depth)
-
-        self._facts = facts
+        self._facts: dict[tuple[Any, ...], InputFacts | None] = {}
+        self._open = opened
         self._opened = lru_cache(maxsize=8)(opened)
 
     def picture(self, recipe: Recipe) -> InputFacts | None:
         """The facts about a Recipe's input image and mask, if it has them."""
-        if recipe.image is None:
-            return None
-        blur, invert = recipe.mask_blur, recipe.invert_mask
-        return self._facts(recipe.image, recipe.mask, blur, invert, recipe.depth_map)
+        asked = _pictured(recipe)
+        if asked not in self._facts:
+            if len(self._facts) == _PICTURES:
+                self._facts.clear()
+            self._facts[asked] = facts_of(recipe, self._open, may_fetch=self._may_fetch)
+        return self._facts[asked]
 
     def checkpoint(self, recipe: Recipe) -> Checkpoint:
         """The model that ``recipe`` names."""
@@ -135,6 +200,7 @@ class Resolver:
         files = self._files(recipe)
         for one in (*recipe.controls, *recipe.t2i_adapters):
             self._check_control(one, checkpoint)
+        self._check_image_adapter(recipe, checkpoint)
         resolved = resolve(recipe, checkpoint, picture, **files)
         self._check_words(resolved, checkpoint)
         return Resolved(recipe=resolved, picture=picture, checkpoint=checkpoint, loras=loras)
@@ -144,6 +210,7 @@ class Resolver:
         checkpoint = self.checkpoint(recipe)
         loras = self._loras(recipe, checkpoint)
         files = self._files(recipe)
+        self._check_image_adapter(recipe, checkpoint)
         resolved = frames_recipe(checkpoint, frames, recipe, carry=carry, **files)
         return Resolved(recipe=resolved, picture=None, checkpoint=checkpoint, loras=loras)
 
@@ -151,6 +218,7 @@ class Resolver:
         """What ``resolve`` needs to know of the files that a Recipe names."""
         hashes = file_hashes(recipe, self._find_lora, may_fetch=self._may_fetch)
         hashes |= control_hashes(recipe, self._opened, self._find_control)
+        hashes |= image_prompt_hashes(recipe, self._opened, self._find_image_adapter)
         return {"hashes": hashes, "find_embedding": self._find_embedding}
 
     def _loras(self, recipe: Recipe, checkpoint: Checkpoint) -> tuple[LoraFile, ...]:
@@ -164,6 +232,11 @@ class Resolver:
         unet, factor = checkpoint.configs["unet"], checkpoint.size_multiple
         file = self._find_control(control.model, control.field)
         check_control(file, unet, checkpoint.name, factor)
+
+    def _check_image_adapter(self, recipe: Recipe, checkpoint: Checkpoint) -> None:
+        if recipe.ip_adapter is not None:
+            file = self._find_image_adapter(recipe.ip_adapter, recipe.image_encoder)
+            check_image_adapter(file, checkpoint.configs["unet"], checkpoint.name)
 
     def _check_words(self, recipe: Recipe, checkpoint: Checkpoint) -> None:
         """Check in the model's vocabulary that the replaced words exist."""

@@ -13,8 +13,11 @@ from sdloop.prompt.compose import parts
 from sdloop.recipe.controls import check_controls
 from sdloop.recipe.fields import ROWS, SETTINGS
 from sdloop.recipe.guidance import settled_guidance
+from sdloop.recipe.image_prompts import settled_image_prompts
 from sdloop.recipe.limits import MAX_SEED, RNGS, USUAL_STEPS
+from sdloop.recipe.loras import check_loras
 from sdloop.recipe.losses import settled_losses
+from sdloop.recipe.mask import check_mask
 from sdloop.recipe.mix import settled_mix
 from sdloop.recipe.regions import settled_regions
 from sdloop.recipe.steps import settled_steps
@@ -45,7 +48,10 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     _check_prompts(given)
     given |= settled_mix(given)
     given |= settled_losses(given)
+    check_loras(given["loras"])
     check_controls(given)
+    given |= settled_image_prompts(given)
+    check_mask(given)
     given |= settled_regions(given, given.get("steps", USUAL_STEPS))
     return {**values, **given}
 

@@ -3,7 +3,14 @@
 from sdloop.images.input.frame import BACK, RESIZES
 from sdloop.recipe.field import Field, section
 from sdloop.recipe.kinds import Colour, File, Flag, Hash, Number, Text, Whole
-from sdloop.recipe.limits import DEFAULT_NOISE_LEVEL, ENLARGES, IMAGE_GUIDANCE_SCALE, MAX_STEPS
+from sdloop.recipe.limits import (
+    DEFAULT_NOISE_LEVEL,
+    ENLARGES,
+    IMAGE_GUIDANCE_SCALE,
+    MASK_MODEL,
+    MASK_THRESHOLD,
+    MAX_STEPS,
+)
 from sdloop.recipe.strength import DEFAULT_STRENGTH
 from sdloop.rules import MAX_SIDE
 
@@ -42,9 +49,22 @@ START = section("Start", {
 MASK = section("Mask", {
     "mask": Field(File(),
         "Picture that shows where to paint: white is painted, black is kept, grey is a blend. "
-        '"alpha" paints where the picture itself is transparent.',
+        '"alpha" paints where the picture itself is transparent, and "text:the face" what these '
+        "words mean in the picture.",
         metavar="MASK", essential=True, keyed=False, per_picture=True, replaces=("mask_sha256",)),
     "mask_sha256": Field(Hash(), essential=True, per_picture=True),
+    "mask_model": Field(Text(),
+        "CLIPSeg model that finds the words of a mask: a folder or a hub id.",
+        metavar="MODEL", usual=MASK_MODEL, keyed=False, replaces=("mask_model_sha256",)),
+    "mask_model_sha256": Field(Hash(), essential=True),
+    "mask_threshold": Field(Number(0, 1),
+        "How sure CLIPSeg must be of a pixel, 0 to 1. A lower value finds more of what the words "
+        "of a mask mean.",
+        metavar="X", usual=MASK_THRESHOLD),
+    "mask_grow": Field(Whole(-MAX_SIDE, MAX_SIDE),
+        "Enlarge what is painted by N pixels. Before --mask-blur, and on all sides; a negative "
+        "number makes it smaller.",
+        metavar="N"),
     "mask_blur": Field(Number(0, 1e3), "Soften the edge of the mask by this many pixels.",
         metavar="X"),
     "invert_mask": Field(Flag(), "Paint where the mask is black, not where it is white.",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sdloop.images.input.mask import ALPHA
+from sdloop.images.input.mask import mask_file
 from sdloop.prompt.check import is_plain
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
 from sdloop.recipe.check import PROMPTS
@@ -15,6 +15,7 @@ from sdloop.recipe.fields import ROWS
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_image_prompts import shown_in
 from sdloop.recipe.resolve_regions import regions_of
 from sdloop.schedulers.names import BY_STRENGTH
 
@@ -37,8 +38,12 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
     if regions := regions_of(recipe):
         named = [[one.prompt, sha256 or one.box, one.weight] for one, sha256 in regions]
         fields["regions"] = [*named, recipe.region_alone]
-    if recipe.mask == ALPHA:
-        fields["mask"] = ALPHA
+    if shown := shown_in(recipe):
+        named = [[one.sha256, one.mask_sha256 or one.prompt.box, one.prompt.scale] for one in shown]
+        adapter = [recipe.ip_adapter_sha256, recipe.image_encoder_sha256]
+        fields["image_prompts"] = [*named, adapter]
+    if recipe.mask is not None and mask_file(recipe.mask) is None:
+        fields["mask"] = recipe.mask
     if added := [_keyed_lora(lora) for lora in recipe.loras if not lora.does_nothing]:
         fields["loras"] = added
     for one in recipe.followed:
@@ -75,6 +80,8 @@ def _without_what_is_off(recipe: Recipe, fields: Mapping[str, Any]) -> dict[str,
     for kind in ("pag", "slg"):
         if fields.get(f"{kind}_scale") == 0:
             off |= {f"{kind}_scale", f"{kind}_layers"}
+    if not recipe.mask_grow:
+        off.add("mask_grow")
     if all(one.does_nothing for one in recipe.controls):
         off.add("guess_mode")
     if not recipe.followed and recipe.image is None:

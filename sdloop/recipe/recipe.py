@@ -106,6 +106,13 @@ class Recipe:
     controls: tuple[Control, ...] = ()
     guess_mode: bool = False
     t2i_adapters: tuple[T2IAdapter, ...] = ()
+    # image prompts
+    image_prompts: tuple[str, ...] | None = None
+    image_prompts_sha256: tuple[str, ...] | None = None
+    ip_adapter: str | None = None
+    ip_adapter_sha256: str | None = None
+    image_encoder: str | None = None
+    image_encoder_sha256: str | None = None
     # a picture to start from
     image: str | None = None
     image_sha256: str | None = None
@@ -132,6 +139,10 @@ class Recipe:
     # inpainting
     mask: str | None = None
     mask_sha256: str | None = None
+    mask_model: str | None = None
+    mask_model_sha256: str | None = None
+    mask_threshold: float | None = None
+    mask_grow: int | None = None
     mask_blur: float | None = None
     invert_mask: bool = False
     mask_margin: int | None = None

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from sdloop.errors import FileError, SettingError
-from sdloop.images.input.mask import input_facts
-from sdloop.images.input.read import InputFacts, OpenImage
+from sdloop.images.input.read import InputFacts
 from sdloop.prompt.learned.facts import FindEmbedding, embedding_facts
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.model_facts import Defaults
@@ -14,7 +13,9 @@ from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_controls import with_controls
 from sdloop.recipe.resolve_edit import with_edit
 from sdloop.recipe.resolve_enlarge import with_tile
+from sdloop.recipe.resolve_image_prompts import with_image_prompts
 from sdloop.recipe.resolve_losses import with_losses
+from sdloop.recipe.resolve_mask import with_mask_words
 from sdloop.recipe.resolve_refiner import with_refiner
 from sdloop.recipe.resolve_regions import with_regions
 from sdloop.recipe.resolve_scheduler import with_scheduler
@@ -36,9 +37,10 @@ def resolve(
     """``recipe`` with the defaults of the model and the picture filled in, checked against both.
 
     ``picture`` are the facts of ``recipe.image``, if there is one. ``hashes`` has the sha256 of
-    each name in ``recipe.loras``, of "loss_clip" (see ``checkpoint.clip_hashes``), and of the
-    ControlNets, the T2I-Adapters and their pictures (see ``with_controls``). ``find_embedding``
-    reads the facts of an embedding, by default of a file on disk.
+    each name in ``recipe.loras``, of "loss_clip" (see ``checkpoint.clip_hashes``), of "mask_model"
+    (see ``mask_model_of``), of the ControlNets, the T2I-Adapters and their pictures (see
+    ``with_controls``), and of image prompts and their adapter (see ``with_image_prompts``).
+    ``find_embedding`` reads the facts of an embedding, by default of a file on disk.
 
     Raises ``SettingError`` for a size that is not a multiple of the VAE's factor (with the nearest
     valid sizes), for settings that the model does not support, and for a strength with which no
@@ -52,26 +54,14 @@ def resolve(
     else:
         recipe = size_from_image(recipe, model, picture)
     recipe = with_refiner(with_scheduler(recipe, model), model)
-    recipe = with_regions(recipe, recipe.final_size if picture is None else picture.size)
+    recipe = with_mask_words(recipe, hashes.get("mask_model"))
+    whole = recipe.final_size if picture is None else picture.size
+    recipe = with_image_prompts(with_regions(recipe, whole), model, hashes, whole)
     recipe = with_learned(recipe, model, find_embedding)
     recipe = with_losses(recipe, hashes.get("loss_clip"))
     _check_model(recipe, model)
     recipe = with_controls(with_tile(recipe, model), model, hashes)
     return _with_lora_hashes(recipe, hashes)
-
-
-def facts_of(recipe: Recipe, open_image: OpenImage) -> InputFacts | None:
-    """The facts of the picture and the mask that ``recipe`` names; None without a picture."""
-    if recipe.image is None:
-        return None
-    return input_facts(
-        open_image,
-        recipe.image,
-        mask=recipe.mask,
-        blur=recipe.mask_blur,
-        invert=recipe.invert_mask,
-        depth=recipe.depth_map,
-    )
 
 
 def _check_model(recipe: Recipe, model: Defaults) -> None:

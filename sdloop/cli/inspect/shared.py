@@ -1,5 +1,6 @@
 """What the inspect commands share: a Recipe from flags, its model, and saving the sheet."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,14 @@ def write_sheet(
     emit(str(path))
 
 
+def write_plain(image: "Image", path: Path, options: SheetOptions) -> None:
+    """Write a picture that other commands can use, without any text in it, and print its path."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    write_whole(path, buffer.getvalue(), exists=exists(options))
+    emit(str(path))
+
+
 def exists(options: SheetOptions) -> Exists:
     return "overwrite" if options.overwrite else "fail"
 
@@ -74,13 +83,14 @@ def asked(
     return settings, {**fields, "seed": seed}
 
 
-def without_loras(fields: Mapping[str, Any]) -> Recipe:
-    """The Recipe of ``fields``; raises ``SettingError`` for LoRAs, which would be ignored."""
+def of_the_model_alone(fields: Mapping[str, Any]) -> Recipe:
+    """The Recipe of ``fields``; raises ``SettingError`` for what would change the model itself."""
     recipe = Recipe.from_dict(fields)
-    if recipe.loras:
-        raise SettingError(
-            f"loras must not be set here, where the model itself is shown, got {recipe.loras[0]}"
-        )
+    for name in ("loras", "image_prompts"):
+        if value := getattr(recipe, name):
+            raise SettingError.of(
+                name, f"must not be set here, where the model itself is shown, got {value[0]}"
+            )
     return recipe
 
 

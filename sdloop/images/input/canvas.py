@@ -60,6 +60,7 @@ def canvas(
     masked: bool = False,
     blur: float | None = None,
     invert: bool = False,
+    grow: int | None = None,
     margin: int | None = None,
 ) -> Canvas:
     """``picture`` at ``size``, if ``masked`` with its mask: see ``painted_mask``.
@@ -70,15 +71,13 @@ def canvas(
     made = partial(Canvas, source=image.size, resize=resize)
     if not masked:
         return made(image=placed(image, size, resize=resize, around=background))
-    mask = painted_mask(picture, drawn, blur=blur, invert=invert)
+    mask = painted_mask(picture, drawn, blur=blur, invert=invert, grow=grow)
     if resize != BACK:
         return made(
             image=placed(image, size, resize=resize, around=background),
             mask=placed(mask, size, resize=resize, around="black"),
         )
-    painted = mask.getbbox()
-    assert painted is not None  # painted_mask refuses empty masks
-    box = surroundings(painted, image.size, margin)
+    box = surroundings(mask.getbbox(), image.size, margin)
     return made(
         image=placed(image.crop(box), size, resize=resize, around=background),
         mask=placed(mask.crop(box), size, resize=resize, around="black"),
@@ -88,7 +87,7 @@ def canvas(
     )
 
 
-def surroundings(painted: Box, size: Size, margin: int | None) -> Box:
+def surroundings(painted: Box | None, size: Size, margin: int | None) -> Box:
     """The ``painted`` box enlarged by ``margin`` pixels; None means the whole picture.
 
     >>> surroundings((10, 20, 30, 40), (64, 48), 16)
@@ -96,6 +95,7 @@ def surroundings(painted: Box, size: Size, margin: int | None) -> Box:
     """
     if margin is None:
         return (0, 0, *size)
+    assert painted is not None  # no mask is empty
     left, top, right, bottom = painted
     return (
         max(0, left - margin),

@@ -1,5 +1,6 @@
 """Masks: grey pictures at the input picture's size that mark which part to paint."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,20 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 ALPHA = "alpha"  # instead of a file: paint where the picture is transparent
+WORDS = "text:"  # instead of a file: paint what these words mean, as in "text:the face"
+
+# Draws the mask of what words mean in a picture.
+FindWords = Callable[[InputImage], InputImage]
+
+
+def mask_words(mask: str | None) -> str | None:
+    """The words of a mask by words; None for other masks."""
+    return None if mask is None or not mask.startswith(WORDS) else mask.removeprefix(WORDS)
+
+
+def mask_file(mask: str | None) -> str | None:
+    """The file of a mask; None for one that is made from the picture."""
+    return None if mask == ALPHA or mask_words(mask) is not None else mask
 
 
 def input_facts(
@@ -21,9 +36,13 @@ def input_facts(
     mask: str | None = None,
     blur: float | None = None,
     invert: bool = False,
+    grow: int | None = None,
     depth: str | None = None,
+    find: FindWords | None = None,
 ) -> InputFacts:
     """What a Recipe needs to know about the picture ``image``, its mask and its depth map.
+
+    A mask by words is drawn only if there is a ``find``: without one, its box is not known.
 
     Raises ``FileError`` for a file that cannot be read, and for one that does not fit.
     """
@@ -34,13 +53,16 @@ def input_facts(
         return replace(picture.facts, depth_sha256=drawn_depth.sha256)
     if mask is None:
         return picture.facts
-    drawn = None if mask == ALPHA else open_image(mask)
-    painted = painted_mask(picture, drawn, blur=blur, invert=invert, tell=True)
-    box = painted.getbbox()
-    assert box is not None
+    drawn = None
+    if mask_words(mask) is not None:
+        if find is None:
+            return replace(picture.facts, mask=MaskFacts(sha256=picture.sha256))
+        drawn = find(picture)
+    elif mask != ALPHA:
+        drawn = open_image(mask)
+    painted = painted_mask(picture, drawn, blur=blur, invert=invert, grow=grow, tell=True)
     sha256 = picture.sha256 if drawn is None else drawn.sha256
-    mask_facts = MaskFacts(sha256=sha256, box=box)
-    return InputFacts(sha256=picture.sha256, size=picture.image.size, mask=mask_facts)
+    return replace(picture.facts, mask=MaskFacts(sha256=sha256, box=painted.getbbox()))
 
 
 def painted_mask(
@@ -49,13 +71,15 @@ def painted_mask(
     *,
     blur: float | None,
     invert: bool,
+    grow: int | None = None,
     tell: bool = False,
 ) -> "Image":
     """The mask at the size of ``picture``, in mode L: 255 where it is painted, 0 where it stays.
 
     ``drawn`` is the user's mask, in any mode and at any size with the picture's proportions; None
-    uses the picture's transparency. ``blur`` softens its edge; it is the standard deviation in
-    pixels. With ``tell``, warnings speak of masks that may be meant otherwise. Raises ``FileError``
+    uses the picture's transparency. What is painted is grown by ``grow`` pixels on all sides, and
+    shrunk if that is negative. ``blur`` softens its edge; it is the standard deviation in pixels.
+    With ``tell``, warnings speak of masks that may be meant otherwise. Raises ``FileError``
     for a mask of other proportions, and for an empty one.
     """
     from PIL import ImageFilter, ImageOps
@@ -63,12 +87,35 @@ def painted_mask(
     mask = _transparency(picture) if drawn is None else _grey(drawn, picture, tell=tell)
     if invert:
         mask = ImageOps.invert(mask)
+    name = picture.name if drawn is None else drawn.name
     if mask.getbbox() is None:
-        name = picture.name if drawn is None else drawn.name
         what = "has no transparent pixels" if drawn is None else "is completely black"
         inverted = " when inverted" if invert else ""
         raise FileError(f"{name} {what}{inverted}: as a mask it marks nothing to paint")
+    mask = grown(mask, grow) if grow else mask
+    if mask.getbbox() is None:
+        raise FileError(f"{name} marks nothing to paint any more with mask_grow {grow}")
     return mask.filter(ImageFilter.GaussianBlur(blur)) if blur else mask
+
+
+def grown(mask: "Image", pixels: int) -> "Image":
+    """``mask`` (L) with its bright parts ``pixels`` larger on all sides, or smaller if negative.
+
+    Pillow's filters do the same, and need a minute for a large photo.
+    """
+    import numpy as np
+    from PIL import Image
+
+    levels, best = np.asarray(mask), np.maximum if pixels > 0 else np.minimum
+    for _ in ("columns", "rows"):
+        levels = np.pad(levels, ((abs(pixels),) * 2, (0, 0)), mode="edge")
+        seen, wanted = 1, 2 * abs(pixels) + 1  # pixels that are in each value
+        while seen < wanted:
+            shift = min(seen, wanted - seen)
+            levels = best(levels[:-shift], levels[shift:])
+            seen += shift
+        levels = levels.T
+    return Image.fromarray(np.ascontiguousarray(levels))
 
 
 def _check_fits(drawn: InputImage, picture: InputImage, what: str) -> None:

@@ -47,11 +47,12 @@ _BROKEN = (
 class MaskFacts:
     """What a Recipe stores of a mask: the sha256 of its file, and the box of the painted part.
 
-    ``box`` is (left, top, right, bottom) in the picture's pixels, the last two just outside.
+    ``box`` is (left, top, right, bottom) in the picture's pixels, the last two just outside. It is
+    None while nobody has looked for it: a mask by words is drawn late.
     """
 
     sha256: str
-    box: Box
+    box: Box | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint import hub
 from sdloop.models.checkpoint.addresses import local_path
-from sdloop.models.checkpoint.folder import Incomplete, inside, read_json
+from sdloop.models.checkpoint.folder import Incomplete, check_vocabulary, read_json
 from sdloop.models.checkpoint.hash_cache import file_sha256
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.repository import Repository
@@ -47,6 +47,16 @@ class ClipCheckpoint:
     view: View
     weights: tuple[Path, ...]
     revision: str | None = None
+
+
+# What CLIPs were trained with: transformers' defaults.
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def usual_view(side: int) -> View:
+    """How CLIPs that look at ``side`` pixels are shown pictures, unless their folder says other."""
+    return View(shortest_edge=side, side=side, resample=3, mean=_MEAN, std=_STD)
 
 
 def find_clip(model: str = "mini", *, may_fetch: bool = True) -> ClipCheckpoint:
@@ -103,10 +113,7 @@ def _read(name: str, folder: Path, revision: str | None) -> ClipCheckpoint:
     if not isinstance(image_size, int):
         raise ModelError(f"{folder} has a config whose image_size is {image_size!r}")
     view = _view(folder, image_size)
-    if not inside(folder, "tokenizer.json").is_file():
-        for part in ("vocab.json", "merges.txt"):
-            if not inside(folder, part).is_file():
-                raise Incomplete(f"{folder} is not a complete model: {part} is missing")
+    check_vocabulary(folder)
     weights = weight_files(folder, "", "model", None, pickles=False)
     for file in weights:
         read_header(file)
@@ -138,8 +145,8 @@ def _view(folder: Path, image_size: int) -> View:
             shortest_edge=_side(told.get("size", 224), "shortest_edge"),
             side=_side(told.get("crop_size", 224), "height"),
             resample=int(told.get("resample", 3)),
-            mean=_three(told.get("image_mean", (0.48145466, 0.4578275, 0.40821073))),
-            std=_three(told.get("image_std", (0.26862954, 0.26130258, 0.27577711))),
+            mean=_three(told.get("image_mean", _MEAN)),
+            std=_three(told.get("image_std", _STD)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder / 'preprocessor_config.json'} does not suit a CLIP") from error

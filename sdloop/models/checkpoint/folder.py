@@ -106,10 +106,13 @@ def tokenizer_folders(folder: Path, configs: Configs) -> dict[str, Path]:
         place = inside(folder, name)
         for file in place.glob("*"):
             inside(folder, f"{name}/{file.name}")
-        whole = (place / "tokenizer.json").is_file()
-        if not whole and not all((place / f).is_file() for f in ("vocab.json", "merges.txt")):
-            raise Incomplete(
-                f"{folder} is not a complete model: {name}/vocab.json or {name}/merges.txt "
-                "is missing"
-            )
+        check_vocabulary(folder, f"{name}/")
     return {name: folder / name for name in names}
+
+
+def check_vocabulary(folder: Path, home: str = "") -> None:
+    """Raise ``Incomplete`` if a tokenizer has no words: transformers would load it anyway."""
+    whole = inside(folder, f"{home}tokenizer.json").is_file()
+    parts = [f"{home}{name}" for name in ("vocab.json", "merges.txt")]
+    if not whole and not all(inside(folder, part).is_file() for part in parts):
+        raise Incomplete(f"{folder} is not a complete model: {' or '.join(parts)} is missing")

@@ -40,6 +40,8 @@ from sdloop.models.checkpoint.weight_names import (
 
 # All small files that a model may need: configs, indices of shards, vocabularies.
 _SMALL = ("*.json", "*/merges.txt")
+# The flags for parts, where they have another name.
+_FLAGS = {"controlnet": "--control", "t2i_adapter": "--t2i", "segmenter": "--mask-model"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +161,12 @@ def _weight_names(repository: Repository, configs: Configs, variant: str | None)
     check_variant(repository.model, there, variant)
     only_pickled = there.get(variant or "") == {BIN}
     for part in parts:
-        yield from _chosen(repository, f"{part}/", STEMS[part], variant, only_pickled=only_pickled)
+        yield from chosen_weights(
+            repository, f"{part}/", STEMS[part], variant, only_pickled=only_pickled
+        )
 
 
-def _chosen(
+def chosen_weights(
     repository: Repository, home: str, stem: str, variant: str | None, *, only_pickled: bool = False
 ) -> tuple[str, ...]:
     """The names of one part's weight files; the cache notes which better ones do not exist."""
@@ -202,8 +206,9 @@ def _check_part(part: str, variant: str | None, found: Snapshot) -> None:
 def _fetch_part(part: str, variant: str | None, repository: Repository) -> None:
     home = "" if "config.json" in repository.names else f"{part}/"
     if f"{home}config.json" not in repository.names:
-        flag = {"controlnet": "--control", "t2i_adapter": "--t2i"}.get(part, f"--{part}")
+        flag = _FLAGS.get(part, f"--{part}")
         files = single_files(repository, flag)
         raise ModelError(f"{repository.model} holds no {part} in diffusers' layout{files}")
-    weights = _chosen(repository, home, ALL_STEMS[part], variant)
-    repository.fetch([*repository.matching((f"{home}*.json",)), *weights])
+    weights = chosen_weights(repository, home, ALL_STEMS[part], variant)
+    small = (f"{home}*.json", f"{home}merges.txt")
+    repository.fetch([*repository.matching(small), *weights])

@@ -22,6 +22,7 @@ _KINDS = {
     "safety_checker": "safety checker of",
     "controlnet": "ControlNet",
     "t2i_adapter": "T2I-Adapter",
+    "segmenter": "CLIPSeg",
 }
 
 

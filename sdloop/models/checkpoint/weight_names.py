@@ -25,6 +25,7 @@ ALL_STEMS: Mapping[str, str] = {
     SAFETY: "model",
     "controlnet": STEMS["unet"],
     "t2i_adapter": STEMS["unet"],
+    "segmenter": "model",
 }
 
 # transformers' name for a text encoder's weights in a pickle; diffusers has one name for both kinds

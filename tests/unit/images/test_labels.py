@@ -4,10 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from sdloop.errors import FileError
-from sdloop.images.input.mask import painted_mask
+from sdloop.images.input.mask import grown, painted_mask
 from sdloop.images.input.read import InputImage, colours
 
 LABELS = np.array([[0, 0, 1, 1]], np.uint8).repeat(4, axis=0)
@@ -64,3 +64,11 @@ def test_a_usual_mask_is_as_it_is(level: int) -> None:
 def test_what_could_be_any_label_is_refused(levels: list[int]) -> None:
     with pytest.raises(FileError, match=f"almost black, its levels are at most {max(levels)}"):
         painted(Image.fromarray(np.array([levels], np.uint8).repeat(4, axis=0)))
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 7, 40, -1, -2, -5])
+def test_a_mask_grows_as_with_pillows_filters(pixels: int) -> None:
+    levels = np.random.default_rng(0).uniform(0, 1, (37, 50)) ** (4 if pixels > 0 else 0.25) * 255
+    mask = Image.fromarray(levels.astype(np.uint8))
+    kind = ImageFilter.MaxFilter if pixels > 0 else ImageFilter.MinFilter
+    assert grown(mask, pixels) == mask.filter(kind(2 * abs(pixels) + 1))

@@ -183,7 +183,7 @@ def nan_weight(folder: Path) -> None:
         (without("config.json"), "is not a complete model: config.json is missing"),
         (without("model.safetensors"), "is not a complete model: model.safetensors is missing"),
         (without("preprocessor_config.json"), "preprocessor_config.json is missing"),
-        (without("tokenizer.json"), "is not a complete model: vocab.json is missing"),
+        (without("tokenizer.json"), "is not a complete model: vocab.json or merges.txt is missing"),
         (edited("config.json", model_type="siglip"), "must be a CLIP, got a model of the type 'si"),
         (edited("config.json", projection_dim=8), "has the shape"),
         (

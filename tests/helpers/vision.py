@@ -1,0 +1,55 @@
+"""transformers' models that look at pictures, tiny and random, in the layout of published ones."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+
+from helpers.tiny import VOCABULARY, WORDS, tiny_clip_config, tiny_tokenizer, write_json
+
+# As in CIDAS/clipseg-rd64-refined, which was published in 2022; the size is smaller.
+_PREPARED = {
+    "do_normalize": True,
+    "do_resize": True,
+    "feature_extractor_type": "ViTFeatureExtractor",
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+    "resample": 2,
+    "size": 64,
+}
+
+
+def save_clipseg(folder: Path, seed: int = 0, **options: Any) -> Path:
+    """A CLIPSeg that looks at 64x64 pixels, and is neither sure nor at a loss."""
+    clip = tiny_clip_config().to_dict()
+    vision = {**clip["vision_config"], "num_hidden_layers": 4}
+    config = CLIPSegConfig(
+        text_config={**clip["text_config"], "model_type": "clipseg_text_model"},
+        vision_config={**vision, "model_type": "clipseg_vision_model"},
+        **{"projection_dim": 16, "reduce_dim": 16, "extract_layers": [1, 2, 3], **options},
+        decoder_num_attention_heads=4,
+        decoder_intermediate_size=32,
+        use_complex_transposed_convolution=True,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = CLIPSegForImageSegmentation(config)
+    with torch.no_grad():
+        model.decoder.transposed_convolution[-1].weight *= 0.01
+    model.save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["clip.text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    write_json(folder / "preprocessor_config.json", _PREPARED)
+    _save_words(folder)
+    return folder
+
+
+def _save_words(folder: Path) -> None:
+    """The vocabulary in two files, as before transformers 5."""
+    write_json(folder / "vocab.json", tiny_tokenizer().get_vocab())
+    lines = (VOCABULARY / "merges.txt").read_text(encoding="utf-8").splitlines()
+    (folder / "merges.txt").write_text("\n".join(lines[: WORDS - 512 + 1]), encoding="utf-8")
+    write_json(folder / "tokenizer_config.json", {"model_max_length": 77})
