@@ -17,6 +17,7 @@ from sdloop.recipe.limits import MAX_SEED, RNGS, USUAL_STEPS
 from sdloop.recipe.losses import settled_losses
 from sdloop.recipe.mask import check_mask
 from sdloop.recipe.mix import settled_mix
+from sdloop.recipe.preprocess import check_preprocesses
 from sdloop.recipe.regions import settled_regions
 from sdloop.recipe.steps import settled_steps
 from sdloop.rules import check_whole
@@ -47,6 +48,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     given |= settled_mix(given)
     given |= settled_losses(given)
     check_controls(given)
+    check_preprocesses(given)
     check_mask(given)
     given |= settled_regions(given, given.get("steps", USUAL_STEPS))
     return {**values, **given}

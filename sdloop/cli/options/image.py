@@ -44,6 +44,11 @@ class DrawnMaskOptions:
     """How a mask is drawn, without what is painted in it."""
 
 
+@takes(["preprocess", "preprocess_model"])
+class MapOptions:
+    """How the map of a ControlNet is made."""
+
+
 @takes(GROWTH)
 class SideOptions:
     """Outpainting: which sides grow, and how."""
