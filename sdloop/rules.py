@@ -25,6 +25,14 @@ def check_text(name: str, value: object, *, optional: bool) -> None:
         raise SettingError.of(name, f"must be valid Unicode text without NUL, got {value!r}")
 
 
+def check_digest(name: str, value: object, *, optional: bool = False) -> None:
+    """``value`` must be a sha256 in lower case, or ``None`` if it is ``optional``."""
+    if value is None and optional:
+        return
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
+        raise SettingError.of(name, f"must be 64 hex digits, got {value!r}")
+
+
 # Matches the beginning of "s3://bucket", and also "s3:", which is left of it in a Path.
 _ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")

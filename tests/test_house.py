@@ -45,8 +45,8 @@ LIGHT = [
     *("pipeline.resolve", "pipeline.model_names"),
     "cli",
 ]
-# The last one is only for those who ask for a bucket.
-HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy", "obstore"]
+# The last two are only for those who ask for a bucket or a cluster.
+HEAVY = ["torch", "diffusers", "transformers", "accelerate", "numpy", "obstore", "ray"]
 
 
 def room(path: Path) -> str:

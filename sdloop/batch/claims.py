@@ -40,11 +40,14 @@ class Claims:
 
     Only one instance per process, because locks belong to the process. Raises ``FileError`` if the
     folder cannot be written to. If the file system has no locks, it warns and grants every claim.
+    Without a folder it grants every claim too: its pictures were given to this process alone.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
+    def __init__(self, folder: Path | None) -> None:
         self._file: int | None = None
+        if folder is None:
+            return
+        self._path = folder / NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = _opened(self._path)
@@ -102,12 +105,13 @@ def place_for(folder: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"sdloop-claims-{user}" / name
 
 
-def remove_leftovers(files: Iterable[Path]) -> None:
-    """Remove the half-written files that killed processes left.
+def remove_leftovers(seen: Iterable[Path], folders: Iterable[Path]) -> None:
+    """Remove the half-written files of killed processes: those ``seen``, and those in ``folders``.
 
     A process that is still writing one has it locked: see ``metadata.atomic``.
     """
-    for path in files:
+    here = (path for folder in folders for path in folder.glob(".sdloop-*.part"))
+    for path in (*(path for path in seen if path.suffix == ".part"), *here):
         with contextlib.suppress(OSError):
             while not _removed(path):
                 time.sleep(_YOUNG / 10)

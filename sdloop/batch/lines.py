@@ -13,7 +13,6 @@ line's settings. The last two fields are for information only.
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from sdloop.batch.planned import Planned
 from sdloop.errors import SettingError
 from sdloop.places.path import StorePath
 from sdloop.recipe.recipe import Recipe
-from sdloop.rules import check_whole
+from sdloop.rules import check_digest, check_whole
 
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint
@@ -44,6 +43,12 @@ def line_of(planned: Planned, count_tokens: "Callable[[Recipe, Checkpoint], int]
     return json.dumps(values, ensure_ascii=False)
 
 
+def final_line(planned: Planned) -> str:
+    """The line without what it will take: for a process that makes the picture at once."""
+    values = planned.recipe.to_dict() | {"output": output_of(planned.path), "key": planned.key}
+    return json.dumps(values, ensure_ascii=False)
+
+
 def output_of(path: Path) -> str:
     """``path`` as written in a line: absolute if it is outside of the current folder.
 
@@ -60,8 +65,7 @@ def check_added(values: Mapping[str, Any]) -> None:
     output, key = values.get("output"), values.get("key")
     if not isinstance(output, str | None):
         raise SettingError(f"output must be text, got {output!r}")
-    if key is not None and not (isinstance(key, str) and re.fullmatch("[0-9a-f]{64}", key)):
-        raise SettingError(f"key must be 64 hex digits, got {key!r}")
+    check_digest("key", key, optional=True)
     for name in TOLD:
         if name in values:
             check_whole(name, values[name], 0, 2**32)

@@ -4,14 +4,12 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.places.path import home
-from sdloop.recipe.loras import Lora, checked_loras, split_other_tags, split_tags
-
-if TYPE_CHECKING:
-    pass
+from sdloop.recipe.check import check_alone
+from sdloop.recipe.loras import Lora, split_other_tags, split_tags
 
 
 def with_loras(fields: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
@@ -23,7 +21,7 @@ def with_loras(fields: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
     """
     prompt = fields.get("prompt")
     rest, called = split_tags(prompt) if isinstance(prompt, str) else (prompt, ())
-    loras = checked_loras(fields.get("loras", ()))
+    loras = check_alone("loras", fields.get("loras", ()))
     if not loras and not called:
         return dict(fields)
     named = [_in_folder(lora, folder) if _is_name(lora, folder) else lora for lora in loras]

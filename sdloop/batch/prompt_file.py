@@ -61,6 +61,11 @@ def stream_prompts(name: str) -> Iterator[Prompt]:
         raise FileError(f"{label(name)} holds no prompt")
 
 
+def prompts_in(lines: Iterable[str], source: str) -> list[Prompt]:
+    """The prompts in these lines; ``source`` is for messages."""
+    return list(_parsed(lines, source))
+
+
 def _parsed(lines: Iterable[str], source: str) -> Iterator[Prompt]:
     for number, text in entries(lines):
         where = f"{source}, line {number}"

@@ -51,6 +51,8 @@ class RunOptions:
     redo_since
         Make all pictures again, except those written since this time, in seconds since 1970, by
         another process with the same task.
+    shared
+        Other processes may choose the same pictures, so that each is claimed before it is made.
     """
 
     folder: Path
@@ -59,6 +61,7 @@ class RunOptions:
     shard: tuple[int, int] = (1, 1)
     rescan: bool = False
     redo_since: float | None = None
+    shared: bool = True
 
 
 def run(
@@ -76,13 +79,23 @@ def run(
     Raises ``ModelError`` for a model that cannot be loaded, ``FileError`` for a folder that cannot
     be written to, and what ``plan`` raises.
     """
+    found = Found()
+    if options.redo_since is None:
+        found = found_in(options.folder, depth=options.depth, rescan=options.rescan)
+    tasks = missing(plan, found, size_for=options.size_for, shard=options.shard, stopping=stopping)
+    yield from run_tasks(tasks, options, tools, found, stopping=stopping)
+
+
+def run_tasks(
+    tasks: Iterable[Task | AlreadyThere],
+    options: RunOptions,
+    tools: RunTools,
+    found: Found,
+    *,
+    stopping: Callable[[], bool] = lambda: False,
+) -> "Iterator[Step | Outcome]":
+    """The same for chosen tasks; ``found`` is what was in the folder when they were chosen."""
     with ExitStack() as stack:
-        found = Found()
-        if options.redo_since is None:
-            found = found_in(options.folder, depth=options.depth, rescan=options.rescan)
-        tasks = missing(
-            plan, found, size_for=options.size_for, shard=options.shard, stopping=stopping
-        )
         runner = _Runner(options, tools, stopping, stack, found)
         yield from runner.first_pass(tasks)
         yield from runner.second_pass()
@@ -108,7 +121,7 @@ class _Runner:
         self._later: deque[Task] = deque()
         self._folders: set[Path] = set()
         self._model: tuple[ModelNames, LoadedModel] | None = None
-        # The finished pictures, and those being decoded.
+        # The finished pictures, and those that were given out.
         self._found = found
         self._index = IndexWriter(options.folder) if is_kept(options.folder) else None
         if self._found.leftovers:  # by somebody who was killed: they go in the end
@@ -136,19 +149,15 @@ class _Runner:
     def _open(self) -> Claims:
         """The claims, created when the first picture must be made and released at the end."""
         if self._claims is None:
-            self._claims = self._stack.enter_context(Claims(place_for(self._options.folder)))
-            self._stack.callback(self._clean)
+            place = place_for(self._options.folder) if self._options.shared else None
+            self._claims = self._stack.enter_context(Claims(place))
+            if self._options.shared:
+                self._stack.callback(remove_leftovers, self._found.leftovers, self._folders)
             if self._index is not None:
                 self._stack.callback(self._index.flush)
             self._thread = ThreadPoolExecutor(1)
             self._stack.callback(self._thread.shutdown, cancel_futures=True)
         return self._claims
-
-    def _clean(self) -> None:
-        """Remove the half-written files of killed processes."""
-        here = (path for folder in self._folders for path in folder.glob(".sdloop-*.part"))
-        seen = (path for path in self._found.leftovers if path.suffix == ".part")
-        remove_leftovers([*seen, *here])
 
     def _attempt(self, task: Task) -> "Iterator[Step | Outcome]":
         """Claim the wanted pictures, check whether some were made meanwhile, and make the rest."""
@@ -159,13 +168,13 @@ class _Runner:
         for one in task.wanted:
             try:
                 if is_there(one.path, one.key, since=self._since):
-                    self._found.add(one.key)
                     wanted.remove(one)
                     yield AlreadyThere(planned=one)
                     continue
                 check_writable(one.path, exists=one.exists)
             except (SdloopError, OSError) as error:
                 wanted.remove(one)
+                self._found.discard(one.key)
                 yield Failed(planned=one, error=error)
             if not isinstance(one.path, StorePath):
                 self._folders.add(one.path.parent)
@@ -179,8 +188,6 @@ class _Runner:
         from sdloop.pipeline.picture import Picture, SampledBatch
         from sdloop.pipeline.sample import sampled
 
-        for one in task.wanted:
-            self._found.add(one.key)
         recipes = [one.recipe for one in task.batch]
         model, done = self._loaded(task.batch[0]), 0
         try:

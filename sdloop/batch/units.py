@@ -1,6 +1,7 @@
 """What is missing of a plan, as tasks: batches with the pictures of them that are to be made.
 
-This depends only on the plan and on what is there, and not on who makes the tasks.
+This depends only on the plan and on what is there. Who makes the tasks differs: ``run`` in this
+process, ``gpu_processes`` in one for each GPU, and ``driver`` in a pool, wherever it is.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -53,5 +54,7 @@ def _of_batch(batch: Sequence[Planned], found: Found) -> Iterator[Task | Already
             yield AlreadyThere(planned=one)
         else:
             wanted[one.key] = one
+    for key in wanted:  # the plan may have the picture again, under another name
+        found.add(key)
     if wanted:
         yield Task(batch=batch, wanted=list(wanted.values()))

@@ -9,7 +9,7 @@ from typing import Any
 
 from sdloop.images.input.frame import BACK
 from sdloop.recipe.fields import ROWS
-from sdloop.recipe.kinds import Controls, Several
+from sdloop.recipe.kinds import Compound, Several
 from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.recipe.outpaint_windows import SIDES
 from sdloop.recipe.recipe import FIELDS, Recipe
@@ -120,10 +120,7 @@ def _flag(name: str, value: Any) -> Iterator[str]:
         return
     if value is True:
         yield flag
-    elif name == "loras":
-        for lora in value:
-            yield f"{flag}={':'.join([lora.name, *map(_number, lora.scales)])}"
-    elif isinstance(ROWS[name].kind, Several | Controls):
+    elif isinstance(ROWS[name].kind, Several | Compound):
         yield from (f"{flag}={one}" for one in value)
     elif isinstance(value, tuple):
         separator = "x" if name.endswith("_size") else ","
@@ -134,11 +131,6 @@ def _flag(name: str, value: Any) -> Iterator[str]:
 
 def _text(value: Any) -> str:
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
-
-
-def _number(scale: float) -> str:
-    """A LoRA's scale, without an exponent, which its flag does not accept."""
-    return f"{scale:.17f}".rstrip("0").rstrip(".") if "e" in repr(scale) else _text(scale)
 
 
 def _template(name: str) -> str:

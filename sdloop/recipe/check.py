@@ -14,6 +14,7 @@ from sdloop.recipe.controls import check_controls
 from sdloop.recipe.fields import ROWS, SETTINGS
 from sdloop.recipe.guidance import settled_guidance
 from sdloop.recipe.limits import MAX_SEED, RNGS, USUAL_STEPS
+from sdloop.recipe.loras import check_loras
 from sdloop.recipe.losses import settled_losses
 from sdloop.recipe.mask import check_mask
 from sdloop.recipe.mix import settled_mix
@@ -47,6 +48,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     _check_prompts(given)
     given |= settled_mix(given)
     given |= settled_losses(given)
+    check_loras(given["loras"])
     check_controls(given)
     check_preprocesses(given)
     check_mask(given)

@@ -1,27 +1,19 @@
 """ControlNets and T2I-Adapters with the pictures that they follow: in a Recipe, and in flags."""
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from sdloop.errors import SettingError
-from sdloop.recipe.guidance_grammar import short_number
+from sdloop.recipe.parse import short_number, split_numbers, split_range
 from sdloop.recipe.preprocess import check_preprocess, split_kind
-from sdloop.rules import check_number, check_text
+from sdloop.rules import check_digest, check_number, check_text
 
 MAX_SCALE = 100.0
 
-_KEYS = (
-    *("model", "image", "scale", "start", "end", "model_sha256", "image_sha256", "preprocess"),
-)
 _HASHES = ("model_sha256", "image_sha256")
-# Also what is not finite, so that it is refused and not taken for a part of the file's name.
-_NUMBER = r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan|inf(?:inity)?)"
-_FOLLOWED = re.compile(
-    rf"(?P<image>.+?)(?::(?P<scale>{_NUMBER}))?(?::(?P<start>{_NUMBER})\.\.(?P<end>{_NUMBER}))?",
-    re.DOTALL | re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,9 +21,10 @@ class Control:
     """A ControlNet, and the picture that it follows.
 
     ``model`` is a folder, a file or a hub id. ``image`` is a picture of edges, depths, a pose …:
-    what the ControlNet was trained with; ``preprocess`` makes it of another picture. ``scale`` is how much of its output is added to the UNet.
-    ``start`` and ``end`` are shares of the steps that run: from 0 to 0.5 it acts in their first
-    half. The hashes are those of its weights, and of the picture's file.
+    what the ControlNet was trained with; ``preprocess`` makes it of another picture. ``scale`` is
+    how much of its output is added to the UNet. ``start`` and ``end`` are shares of the steps that
+    run: from 0 to 0.5 it acts in their first half. The hashes are those of its weights, and of the
+    picture's file.
     """
 
     model: str
@@ -48,7 +41,8 @@ class Control:
         for name, what in (("model", "a file or a hub id"), ("image", "a picture's file")):
             check_text(f"{self.field}.{name}", getattr(self, name), optional=False)
             if getattr(self, name) in ("", "-"):
-                raise self._error(name, f"must name {what}, got {getattr(self, name)!r}")
+                rule = f"must name {what}, got {getattr(self, name)!r}"
+                raise SettingError.of(f"{self.field}.{name}", rule)
         bounds = {"scale": (-MAX_SCALE, MAX_SCALE), "start": (0, 1), "end": (0, 1)}
         for name, (lowest, highest) in bounds.items():
             check_number(f"{self.field}.{name}", getattr(self, name), lowest, highest)
@@ -59,11 +53,9 @@ class Control:
             check_preprocess(self.preprocess, f"{self.field}.preprocess")
         if self.start >= self.end:
             ends = f"{self.start:g}..{self.end:g}"
-            raise self._error("start", f"must be less than the end, got {ends}")
+            raise SettingError.of(f"{self.field}.start", f"must be less than the end, got {ends}")
         for name in _HASHES:
-            sha256: object = getattr(self, name)
-            if sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(sha256)):
-                raise self._error(name, f"must be 64 hex digits, got {sha256!r}")
+            check_digest(f"{self.field}.{name}", getattr(self, name), optional=True)
 
     def __str__(self) -> str:
         """The text of its flag.
@@ -79,8 +71,7 @@ class Control:
     @property
     def _numbers(self) -> str:
         """Its scale and range as they are written, where they must be."""
-        found = _FOLLOWED.fullmatch(self.image)
-        ambiguous = found is None or found["image"] != self.image
+        ambiguous = bool(split_numbers(self.image)[1] or split_range(self.image)[1])
         part = (self.start, self.end) != (0, 1)
         scale = f":{short_number(self.scale)}" if ambiguous or part or self.scale != 1 else ""
         return f"{scale}:{short_number(self.start)}..{short_number(self.end)}" if part else scale
@@ -94,12 +85,8 @@ class Control:
         """What must be equal for pictures that share a forward pass: all but the picture."""
         return self.field, self.model, self.model_sha256, self.scale, self.start, self.end
 
-    @classmethod
-    def _error(cls, name: str, rule: str) -> SettingError:
-        return SettingError(f"{cls.field}.{name} {rule}", field=cls.field)
-
     def to_dict(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in _KEYS}
+        values = dataclasses.asdict(self)
         usual = {"start": 0.0, "end": 1.0, "preprocess": None, **dict.fromkeys(_HASHES)}
         return {n: v for n, v in values.items() if n not in usual or v != usual[n]}
 
@@ -127,38 +114,13 @@ def parse_control(text: str, kind: type[Kind] = Control) -> Kind:  # type: ignor
     """
     address = re.match("https?://", text, re.IGNORECASE)
     model, equals, rest = text.rpartition("=") if address else text.partition("=")
-    found = _FOLLOWED.fullmatch(rest)
-    if not equals or not model or found is None:
+    if not equals or not model:
         raise SettingError.of(kind.field, f"must be like MODEL=edges.png:0.8, got {text!r}")
-    numbers = {name: found[name] for name in ("scale", "start", "end")}
-    told: dict[str, Any] = {name: float(text) for name, text in numbers.items() if text}
-    preprocess, image = split_kind(found["image"])
-    return kind(model=model, image=image, preprocess=preprocess, **told)
-
-
-def checked_controls(values: Any, kind: type[Kind]) -> tuple[Kind, ...]:
-    """Controls of a kind from any of their forms: itself, a flag's text, a ``to_dict`` table."""
-    if not isinstance(values, list | tuple):
-        raise SettingError.of(kind.field, f"must be a list, got {values!r}")
-    return tuple(_checked(value, kind) for value in values)
-
-
-def _checked(value: Any, kind: type[Kind]) -> Kind:
-    if type(value) is kind:
-        return value
-    if isinstance(value, str):
-        return parse_control(value, kind)
-    if not isinstance(value, dict):
-        raise SettingError.of(kind.field, f"must be texts like 'canny=edges.png', got {value!r}")
-    for key in value:
-        if key not in _KEYS:
-            raise SettingError.of(
-                kind.field, f"have an unknown key {key!r}: they take {', '.join(_KEYS)}"
-            )
-    for key in ("model", "image"):
-        if key not in value:
-            raise SettingError(f"{kind.field}.{key} must be given, got {value!r}", field=kind.field)
-    return kind(**value)
+    rest, ends = split_range(rest)
+    rest, scales = split_numbers(rest)
+    preprocess, image = split_kind(rest)
+    scale, (start, end) = scales[0] if scales else 1.0, ends or (0.0, 1.0)
+    return kind(model=model, image=image, preprocess=preprocess, scale=scale, start=start, end=end)
 
 
 def check_controls(given: Mapping[str, Any]) -> None:

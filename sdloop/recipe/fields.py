@@ -6,10 +6,11 @@ files ``fields_*.py``, a field of ``Recipe`` with the same name, and the code th
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from sdloop.prompt.learned.grammar import parse_embedding, parse_replacement
-from sdloop.recipe.controls import Control, T2IAdapter
+from sdloop.recipe.controls import Control, T2IAdapter, parse_control
 from sdloop.recipe.field import Field, section
 from sdloop.recipe.fields_image import ENLARGE, GROWTH, MASK, START
 from sdloop.recipe.fields_picture import (
@@ -22,7 +23,7 @@ from sdloop.recipe.fields_picture import (
     SDXL,
     SEEDS,
 )
-from sdloop.recipe.kinds import Controls, Flag, Hash, Number, Several, Text, Whole
+from sdloop.recipe.kinds import Compound, Flag, Hash, Number, Several, Text, Whole
 from sdloop.recipe.limits import DEPTH_MODEL, LOSS_EVERY, LOSS_MODES, MAX_STEPS, REGION_ALONE
 from sdloop.recipe.loss_grammar import NAMES, parse_loss
 from sdloop.recipe.preprocess import PREPROCESSES, check_preprocess
@@ -79,7 +80,7 @@ LOSSES = section("Losses", {
 }, for_all=False)
 
 CONTROL = section("Control", {
-    "controls": Field(Controls(Control),
+    "controls": Field(Compound(Control, parse_control, "canny=edges.png"),
         "Follow a picture of edges, depths or a pose with a ControlNet. MODEL is a folder, a file "
         "or a hub id, as in canny/=edges.png:0.8. The share of the steps in which it acts may be "
         "last, as in edges.png:0.8:0..0.5. May be repeated.",
@@ -89,7 +90,8 @@ CONTROL = section("Control", {
         "Let the ControlNets guess what the picture shows: they act on the prompt's prediction "
         "only, and most on the deepest layers. Works best with a guidance scale of 3 to 5.",
         default=False),
-    "t2i_adapters": Field(Controls(T2IAdapter),
+    "t2i_adapters": Field(Compound(
+            T2IAdapter, partial(parse_control, kind=T2IAdapter), "canny=edges.png"),
         "The same with a T2I-Adapter, which is smaller and runs only once. May be repeated.",
         default=(), flag="--t2i", metavar="MODEL=IMAGE[:SCALE]", essential=True, keyed=False,
         per_picture=True),

@@ -10,7 +10,7 @@ from sdloop.recipe.guidance_grammar import (
     parse_interval,
     parse_schedule,
 )
-from sdloop.recipe.kinds import Flag, Loras, Number, Numbers, Pair, Several, Text, Whole
+from sdloop.recipe.kinds import Compound, Flag, Number, Numbers, Pair, Several, Text, Whole
 from sdloop.recipe.limits import (
     MAX_LONG_SEED,
     MAX_SEED,
@@ -21,6 +21,7 @@ from sdloop.recipe.limits import (
     STOP_NOISE,
     USUAL_STEPS,
 )
+from sdloop.recipe.loras import Lora, parse_lora
 from sdloop.rules import MAX_SIDE
 from sdloop.schedulers.names import AYS, BY_STRENGTH, SCHEDULERS, SIGMAS, SPACINGS, parse_scheduler
 
@@ -93,7 +94,7 @@ MODEL = section("Model", {
         "UNet to use instead of the model's own: a file with a fine-tuned UNet alone, such as "
         "SDXL-Lightning's, a whole model, a folder, a hub id or a web address.",
         metavar="MODEL", keyed=False),
-    "loras": Field(Loras(),
+    "loras": Field(Compound(Lora, parse_lora, "ink.safetensors:0.8"),
         "LoRA to add, with its scale: a file, a hub id or a name in --lora-dir. A web address is "
         'fine too. May be repeated. In a prompt: "<lora:NAME:SCALE>". Default scale: 1. Of two, as '
         "in 0.8:0.5, the first is for the text encoders.",

@@ -11,8 +11,8 @@ from sdloop.recipe.guidance_grammar import (
     parse_guidance,
     parse_interval,
     parse_schedule,
-    short_number,
 )
+from sdloop.recipe.parse import short_number
 
 GUIDANCE_FIELDS = ("guidance", "guidance_interval")
 

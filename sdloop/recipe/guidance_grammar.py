@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from sdloop.errors import SettingError
+from sdloop.recipe.parse import parse_number, short_number
 from sdloop.rules import check_choice, check_number
 
 MAX_SCALE = 1e4
@@ -113,14 +114,6 @@ def parse_schedule(text: str) -> tuple[str, tuple[float, ...]]:
 
 
 def _number(name: str, text: str, lowest: float, highest: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise SettingError.of(name, f"must be a number, got {text!r}") from None
+    value = parse_number(name, text)
     check_number(name, value, lowest, highest)
     return value
-
-
-def short_number(number: float) -> str:
-    """The shortest text that reads back as exactly this number."""
-    return str(number).removesuffix(".0")

@@ -4,17 +4,22 @@ Each kind has two methods: ``checked`` takes a value from Python, TOML or JSON, 
 text from the command line or a prompt file. Both raise ``SettingError`` with the setting's name.
 """
 
-import re
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sdloop.errors import SettingError
 from sdloop.images.input.frame import settled_colour
-from sdloop.recipe.controls import Control, checked_controls
-from sdloop.recipe.loras import checked_loras
 from sdloop.recipe.parse import parse_flag, parse_number, parse_numbers, parse_pair, parse_whole
-from sdloop.rules import check_choice, check_number, check_text, check_whole, checked_pair
+from sdloop.rules import (
+    check_choice,
+    check_digest,
+    check_number,
+    check_text,
+    check_whole,
+    checked_pair,
+)
 
 
 class Kind(Protocol):
@@ -86,9 +91,7 @@ class Hash(_Written):
     """The sha256 of a file; resolving the Recipe fills it in."""
 
     def checked(self, name: str, value: Any) -> str:
-        check_text(name, value, optional=False)
-        if not re.fullmatch("[0-9a-f]{64}", value):
-            raise SettingError.of(name, f"must be 64 hex digits, got {value!r}")
+        check_digest(name, value)
         return str(value)
 
 
@@ -180,27 +183,40 @@ class Several:
         return (self.kind.parsed(name, text),)
 
 
-class Loras:
-    """LoRAs, each with its scale; without any, an empty list."""
-
-    typed = list[str]
-
-    def checked(self, name: str, value: Any) -> Any:
-        return checked_loras(value)
-
-    def parsed(self, name: str, text: str) -> tuple[str, ...]:
-        return (text,)
-
-
 @dataclass(frozen=True, slots=True)
-class Controls:
-    """ControlNets or T2I-Adapters, each with its picture; without any, an empty list."""
+class Compound:
+    """Values with parts, such as LoRAs with their scales; without any, an empty list.
 
-    kind: type[Control]
+    ``made`` is their dataclass. Each value is one of it, a table with its fields, or a text like
+    ``example`` that ``read`` parses.
+    """
+
+    made: type[Any]
+    read: Callable[[str], Any]
+    example: str
     typed = list[str]
 
-    def checked(self, name: str, value: Any) -> Any:
-        return checked_controls(value, self.kind)
+    def checked(self, name: str, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise SettingError.of(name, f"must be a list, got {value!r}")
+        return tuple(self._one(name, one) for one in value)
+
+    def _one(self, name: str, value: Any) -> Any:
+        if type(value) is self.made:
+            return value
+        if isinstance(value, str):
+            return self.read(value)
+        if not isinstance(value, dict):
+            raise SettingError.of(name, f"must be texts like {self.example!r}, got {value!r}")
+        parts = {field.name: field for field in dataclasses.fields(self.made)}
+        for part in value:
+            if part not in parts:
+                takes = ", ".join(parts)
+                raise SettingError.of(name, f"have an unknown key {part!r}: they take {takes}")
+        for part, field in parts.items():
+            if part not in value and field.default is dataclasses.MISSING:
+                raise SettingError.of(f"{name}.{part}", f"must be given, got {value!r}")
+        return self.made(**value)
 
     def parsed(self, name: str, text: str) -> tuple[str, ...]:
         return (text,)

@@ -1,18 +1,16 @@
 """LoRAs by name and scale: in a Recipe, in flags, and in prompts (``<lora:name:0.8>``)."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sdloop.errors import SettingError
-from sdloop.rules import check_number, check_text
+from sdloop.recipe.parse import short_number, split_numbers
+from sdloop.rules import check_digest, check_number, check_text
 
 MAX_SCALE = 100.0
 
-_KEYS = ("name", "scale", "text_scale", "sha256")
-_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
-_SCALED = re.compile(rf"(?P<name>.+?)(?::(?P<text>{_NUMBER}))?:(?P<scale>{_NUMBER})", re.DOTALL)
-_NUMBERS = re.compile(_NUMBER)
 # A tag between blanks is removed together with one of them.
 _TAG = re.compile(r"(?:(?<=\s)|^)<lora:(?P<alone>[^<>]*)>(?:\s+|$)|<lora:(?P<amid>[^<>]*)>")
 # The other tags that A1111 removes from a prompt: <hypernet:…>, <lyco:…> and those of extensions.
@@ -37,7 +35,7 @@ class Lora:
     def __post_init__(self) -> None:
         check_text("loras.name", self.name, optional=False)
         if not self.name:
-            raise SettingError("loras.name must name a file or a hub id, got ''", field="loras")
+            raise SettingError.of("loras.name", "must name a file or a hub id, got ''")
         check_number("loras.scale", self.scale, -MAX_SCALE, MAX_SCALE)
         # Equal values get the same form: 1 and 1.0, 0.0 and -0.0.
         object.__setattr__(self, "scale", float(self.scale) + 0.0)
@@ -45,12 +43,10 @@ class Lora:
             check_number("loras.text_scale", self.text_scale, -MAX_SCALE, MAX_SCALE)
             text = float(self.text_scale) + 0.0
             object.__setattr__(self, "text_scale", None if text == self.scale else text)
-        sha256: object = self.sha256
-        if sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(sha256)):
-            raise SettingError(f"loras.sha256 must be 64 hex digits, got {sha256!r}", field="loras")
+        check_digest("loras.sha256", self.sha256, optional=True)
 
     def __str__(self) -> str:
-        return ":".join([self.name, *(f"{scale:g}" for scale in self.scales)])
+        return ":".join([self.name, *map(short_number, self.scales)])
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -58,7 +54,7 @@ class Lora:
 
         Both are written after a name that would be read as one with a scale.
         """
-        if self.text_scale is None and not _SCALED.fullmatch(self.name):
+        if self.text_scale is None and not split_numbers(self.name)[1]:
             return (self.scale,)
         return (self.scale if self.text_scale is None else self.text_scale, self.scale)
 
@@ -75,46 +71,22 @@ class Lora:
 def parse_lora(text: str) -> Lora:
     """Parse ``NAME[:SCALE]``, or ``NAME:TEXT_SCALE:SCALE`` as in A1111's tags.
 
-    What follows the last colons is a scale if it is a number.
-
     >>> str(parse_lora("style/ink.safetensors:0.80"))
     'style/ink.safetensors:0.8'
     >>> parse_lora("ink:0.8:0.5")
     Lora(name='ink', scale=0.5, text_scale=0.8, sha256=None)
     """
-    found = _SCALED.fullmatch(text)
-    if found is None:
-        return Lora(name=text)
-    text_scale = None if found["text"] is None else float(found["text"])
-    return Lora(name=found["name"], scale=float(found["scale"]), text_scale=text_scale)
+    name, scales = split_numbers(text, most=2)
+    text_scale = scales[0] if len(scales) > 1 else None
+    return Lora(name=name, scale=scales[-1] if scales else 1.0, text_scale=text_scale)
 
 
-def checked_loras(values: Any) -> tuple[Lora, ...]:
-    """LoRAs from any of their forms: ``Lora``, the text of a flag, or a table from ``to_dict``."""
-    if not isinstance(values, list | tuple):
-        raise SettingError.of("loras", f"must be a list, got {values!r}")
-    loras = tuple(_checked(value) for value in values)
-    for lora in loras:
-        if sum(other.name == lora.name for other in loras) > 1:
-            raise SettingError.of("loras", f"must name each LoRA once, got {lora.name!r} twice")
-    return loras
-
-
-def _checked(value: Any) -> Lora:
-    if isinstance(value, Lora):
-        return value
-    if isinstance(value, str):
-        return parse_lora(value)
-    if not isinstance(value, dict):
-        raise SettingError.of("loras", f"must be texts like 'ink.safetensors:0.8', got {value!r}")
-    for key in value:
-        if key not in _KEYS:
-            raise SettingError.of(
-                "loras", f"have an unknown key {key!r}: they take {', '.join(_KEYS)}"
-            )
-    if "name" not in value:
-        raise SettingError(f"loras.name must be given, got {value!r}", field="loras")
-    return Lora(**value)
+def check_loras(loras: Sequence[Lora]) -> None:
+    """Raise ``SettingError`` for a LoRA that is named twice."""
+    names = [lora.name for lora in loras]
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingError.of("loras", f"must name each LoRA once, got {name!r} twice")
 
 
 def split_tags(prompt: str) -> tuple[str, tuple[Lora, ...]]:
@@ -163,9 +135,9 @@ def _called(inside: str) -> Lora:
     scales = [part for part in parts if "=" not in part] or ["1"]
     text = named.pop("te", scales[0] or "1")
     whole = named.pop("unet", scales[1] if len(scales) > 1 else text)
-    called = [_NUMBERS.fullmatch(scale.strip()) for scale in (text, whole)]
-    if not name.strip() or named or len(scales) > 2 or None in called:
+    lora = parse_lora(f"{name}:{text}:{whole}") if name.strip() else None
+    if lora is None or lora.name != name or named or len(scales) > 2:
         raise SettingError.of(
             "prompt", f"must name a LoRA as in <lora:name> or <lora:name:0.8>, got <lora:{inside}>"
         )
-    return Lora(name=name, scale=float(whole), text_scale=float(text))
+    return lora

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from sdloop.errors import SettingError
 from sdloop.images.input.frame import settled_colour
+from sdloop.recipe.parse import parse_number, split_numbers
 from sdloop.rules import check_number
 
 LEVELS = ("red", "green", "blue", "brightness")
@@ -38,9 +39,8 @@ USUAL_SCALES: Mapping[str, float] = {
 NAMES = tuple(name for name in USUAL_SCALES if name not in ("ssim", "call"))
 PLAIN = (*LEVELS, "symmetry", "smooth")
 
-_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
+_SCALE = "the scale of a loss in losses"
 _CALL = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)(?:=(.*))?")
-_SCALED = re.compile(rf"(?P<rest>.*?):\s*(?P<scale>{_NUMBER})\s*", re.I | re.S)
 _LIKE = re.compile(r"(?P<file>.+?)(?P<ssim>,ssim)?(?:,mask=(?P<mask>.+))?", re.S)
 
 
@@ -98,7 +98,7 @@ def parse_loss(text: str) -> NamedLoss:
     """
     call = _CALL.fullmatch(text.strip())
     if call is not None:
-        scale = _scale(call[3], "call", text)
+        scale = _scale(None if call[3] is None else parse_number(_SCALE, call[3]), "call")
         return NamedLoss(kind="call", scale=scale, module=call["module"], function=call["function"])
     kind, equals, rest = (part.strip() for part in text.partition("="))
     if kind not in NAMES:
@@ -108,11 +108,10 @@ def parse_loss(text: str) -> NamedLoss:
             f"losses: {kind!r} is not a loss; {hint} {_listed()}, MODULE:FUNCTION", field="losses"
         )
     if kind in PLAIN:
-        return NamedLoss(kind=kind, scale=_scale(rest if equals else None, kind, text))
-    scaled = _SCALED.fullmatch(rest)
-    if scaled is not None:
-        rest = scaled["rest"].strip()
-    number = scaled and scaled["scale"]
+        number = parse_number(_SCALE, rest) if equals else None
+        return NamedLoss(kind=kind, scale=_scale(number, kind))
+    rest, scales = split_numbers(rest)
+    rest, number = rest.strip(), scales[0] if scales else None
     if not rest:
         raise SettingError(
             f"losses: {kind} needs something after =, as in {_EXAMPLES[kind]!r}", field="losses"
@@ -120,17 +119,17 @@ def parse_loss(text: str) -> NamedLoss:
     match kind:
         case "palette":
             colours = tuple(settled_colour("losses", one.strip()) for one in rest.split(","))
-            return NamedLoss(kind=kind, scale=_scale(number, kind, text), colours=colours)
+            return NamedLoss(kind=kind, scale=_scale(number, kind), colours=colours)
         case "like":
             found = _LIKE.fullmatch(rest)
             assert found is not None  # it takes any text
             ssim = found["ssim"] is not None
-            scale = _scale(number, "ssim" if ssim else kind, text)
+            scale = _scale(number, "ssim" if ssim else kind)
             return NamedLoss(
                 kind=kind, scale=scale, file=found["file"], ssim=ssim, mask=found["mask"]
             )
         case _:
-            return NamedLoss(kind=kind, scale=_scale(number, kind, text), text=rest)
+            return NamedLoss(kind=kind, scale=_scale(number, kind), text=rest)
 
 
 _EXAMPLES = {
@@ -144,12 +143,8 @@ def _listed() -> str:
     return ", ".join(NAMES)
 
 
-def _scale(text: str | None, kind: str, whole: str) -> float:
-    if text is None:
+def _scale(number: float | None, kind: str) -> float:
+    if number is None:
         return USUAL_SCALES[kind]
-    if not re.fullmatch(_NUMBER, text.strip(), re.I):
-        raise SettingError.of(
-            "losses", f"must have a number as the scale, got {text!r} in {whole!r}"
-        )
-    check_number("the scale of a loss in losses", float(text), -MAX_SCALE, MAX_SCALE)
-    return float(text)
+    check_number(_SCALE, number, -MAX_SCALE, MAX_SCALE)
+    return number

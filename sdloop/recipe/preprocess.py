@@ -13,17 +13,7 @@ PREPROCESSES = ("canny", "soft-edge", "lineart", "grey", DEPTH)
 # What other programs have, so that nobody takes it for the name of a file.
 _ELSEWHERE = (
     *("pose", "openpose", "dwpose", "vitpose", "hed", "softedge", "pidinet", "mlsd", "normal"),
-    *(
-        "scribble",
-        "seg",
-        "segment",
-        "shuffle",
-        "tile",
-        "gray",
-        "line-art",
-        "anime",
-        "lineart-anime",
-    ),
+    *("scribble", "seg", "segment", "shuffle", "tile", "gray", "line-art"),
 )
 
 

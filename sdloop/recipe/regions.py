@@ -17,12 +17,12 @@ from typing import Any
 from sdloop.errors import SettingError
 from sdloop.prompt.check import check_prompt
 from sdloop.prompt.compose import parts
+from sdloop.recipe.parse import split_numbers
 from sdloop.rules import check_number
 
 Box = tuple[float, float, float, float]
 
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
-_WEIGHTED = re.compile(rf"(?P<where>.*?)(?:\s*:\s*(?P<weight>{_NUMBER}))?\s*", re.I | re.S)
 _BOX = re.compile(r"\s*,\s*".join([rf"({_NUMBER})"] * 4), re.I)
 _ROUNDED = 1e-9  # 0.7 + 0.3 is more than 1
 
@@ -42,7 +42,9 @@ class Region:
 
     def __str__(self) -> str:
         where = self.file if self.box is None else ",".join(f"{side:.12g}" for side in self.box)
-        return f"{self.prompt}={where}" + ("" if self.weight == 1 else f":{self.weight:.12g}")
+        ambiguous = self.file is not None and split_numbers(self.file)[1]
+        weight = f":{self.weight:.12g}" if self.weight != 1 or ambiguous else ""
+        return f"{self.prompt}={where}{weight}"
 
 
 def parse_region(text: str) -> Region:
@@ -52,25 +54,26 @@ def parse_region(text: str) -> Region:
     ((0.0, 0.0, 0.5, 1.0), 'a frog=mask.png')
     """
     prompt, equals, rest = text.rpartition("=")
-    found = _WEIGHTED.fullmatch(rest.strip())
-    if not equals or not prompt.strip() or found is None or not found["where"]:
+    where, weights = split_numbers(rest)
+    where = where.strip()
+    if not equals or not prompt.strip() or not where:
         raise SettingError.of(
             "regions",
             'must be a prompt and where it counts, as in "a red frog=mask.png" or '
             f'"a red frog=0,0,0.5,1", got {text!r}',
         )
-    weight = 1.0 if found["weight"] is None else float(found["weight"])
+    weight = weights[0] if weights else 1.0
     check_number("the weight of a region in regions", weight, 0, 1)
-    box = _BOX.fullmatch(found["where"])
+    box = _BOX.fullmatch(where)
     if box is None:
-        return Region(prompt=prompt.strip(), file=found["where"], weight=weight)
+        return Region(prompt=prompt.strip(), file=where, weight=weight)
     left, top, width, height = map(float, box.groups())
     ends = max(left + width, top + height)
     if min(left, top) < 0 or min(width, height) <= 0 or ends > 1 + _ROUNDED:
         raise SettingError.of(
             "regions",
             "must have a box of left, top, width and height within the picture, in shares from 0 "
-            f"to 1, got {found['where']!r}",
+            f"to 1, got {where!r}",
         )
     return Region(prompt=prompt.strip(), box=(left, top, width, height), weight=weight)
 

@@ -14,8 +14,8 @@ COMMANDS = frozenset(
         *("batch", "rerun", "verify", "inspect"),
     )
 )
-# Flags that make a call quick, measure a fresh process, or start a process for each GPU.
-_ELSEWHERE = ("--help", "--dry-run", "--cold", "--gpus")
+# Flags that make a call quick, measure a fresh process, or start processes of their own.
+_ELSEWHERE = ("--help", "--dry-run", "--cold", "--gpus", "--on")
 # Calls that differ in one of these flags do not need the same model.
 _MODEL = (
     *("--model", "-m", "--revision", "--variant", "--vae", "--unet", "--refiner"),

@@ -6,10 +6,13 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 import typer
 
 from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.driver import job_of
 from sdloop.batch.finish import RunTools
 from sdloop.batch.fitting import check_equal_cards, largest_batch
 from sdloop.batch.gpu_processes import Message, devices_of, local_device, spread
@@ -73,7 +76,7 @@ def run_plan(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Job:
-    """A plan and how to run it, in this process or in one for each of the ``devices``."""
+    """A plan and how to run it: in this process, in one for each of the ``devices``, or on Ray."""
 
     plan: Iterable[Planned]
     running: RunningOptions
@@ -85,7 +88,9 @@ class _Job:
     def events(
         self, command: CommandSettings, stopping: Stopping
     ) -> Generator[Message, None, None]:
-        """Run the plan, in this process or in one process per GPU; yields a message per event."""
+        """Run the plan, wherever that is; yields a message for each event."""
+        if self.running.on is not None:
+            return self._on_ray(command, self.running.on, stopping)
         if self.running.gpus is None:
             device = local_device(command.device)
             return self.messages(replace(command, device=device), stopping)
@@ -105,19 +110,39 @@ class _Job:
         """Make the missing pictures in this process; yields a message for each event."""
         load = keeping(lambda checkpoint: loaded(checkpoint, command))
         tools = RunTools(load=load, open_image=self.open_image)
-        folder, depth = folder_of(command)
-        options = RunOptions(
-            folder=folder,
-            depth=depth,
-            size_for=_sizes(command, self.running, tools, self.devices),
-            shard=parse_shard(self.running.shard, os.environ),
-            rescan=self.running.rescan,
-            redo_since=self.began if self.running.redo else None,
-        )
+        options = self._options(command, partial(_largest_here, command, tools, self.devices))
         for event in run(self.plan, options, tools, stopping=stopping):
             message = message_of(event, json_lines=self.json_lines)
             if message is not None:
                 yield message
+
+    def _on_ray(
+        self, command: CommandSettings, where: str, stopping: Stopping
+    ) -> Generator[Message, None, None]:
+        from sdloop.cli.make.pooled import messages_of
+        from sdloop.cli.make.ray_pool import RayPool
+        from sdloop.cli.make.unit_runner import RunnerSettings
+
+        settings = RunnerSettings(
+            command=command,
+            folder=str(Path.cwd()),
+            json_lines=self.json_lines,
+            redo=self.running.redo,
+        )
+        pool = RayPool(where, settings)
+        options = self._options(command, lambda one: pool.largest_batch(job_of([one])))
+        return messages_of(self.plan, options, pool, stopping)
+
+    def _options(self, command: CommandSettings, largest: Callable[[Planned], int]) -> RunOptions:
+        folder, depth = folder_of(command)
+        return RunOptions(
+            folder=folder,
+            depth=depth,
+            size_for=_sizes(self.running.batch_size, largest),
+            shard=parse_shard(self.running.shard, os.environ),
+            rescan=self.running.rescan,
+            redo_since=self.began if self.running.redo else None,
+        )
 
 
 def _hear(kind: str, line: str, progress: ProgressLine, show: Callable[[str], None]) -> None:
@@ -125,6 +150,8 @@ def _hear(kind: str, line: str, progress: ProgressLine, show: Callable[[str], No
     progress.clear()
     if kind == "begun":
         progress.begin()
+    elif kind == "processes":
+        progress.counts.processes = int(line)
     elif kind == "taken back":
         progress.counts.add(line, times=-1)
     else:
@@ -136,29 +163,30 @@ def _hear(kind: str, line: str, progress: ProgressLine, show: Callable[[str], No
     progress.tell()
 
 
-def _sizes(
-    command: CommandSettings,
-    running: RunningOptions,
-    tools: RunTools,
-    devices: Sequence[str],
-) -> Callable[[Planned], int]:
-    """A function that gives the batch size for a planned picture; see ``batch.fitting``."""
-    asked = running.batch_size
+def _sizes(asked: str | None, largest: Callable[[Planned], int]) -> Callable[[Planned], int]:
+    """The batch size for a planned picture: as asked for, or the ``largest``, measured once."""
     size = parse_batch_size("auto" if asked is None else asked)
     known: dict[object, int] = {}
 
     def measured(planned: Planned) -> int:
-        from sdloop.models.components.device import pick_device
-        from sdloop.pipeline.loaded_model import loaded_model
-
-        if pick_device(command.device).type != "cuda":
-            return 1
-        check_equal_cards([name for name in devices if name != "cpu"])
         embeds = planned.checkpoint.embeds_guidance
-        names = model_of(planned.recipe), shape_of(planned.recipe, embeds_guidance=embeds)
-        if names not in known:
-            model = loaded_model(tools.load(planned.checkpoint))
-            known[names] = largest_batch(model, planned.recipe, tools.open_image)
-        return known[names]
+        alike = model_of(planned.recipe), shape_of(planned.recipe, embeds_guidance=embeds)
+        if alike not in known:
+            known[alike] = largest(planned)
+        return known[alike]
 
     return measured if size is None else lambda planned: size
+
+
+def _largest_here(
+    command: CommandSettings, tools: RunTools, devices: Sequence[str], planned: Planned
+) -> int:
+    """The largest batch on this process's device; see ``batch.fitting``."""
+    from sdloop.models.components.device import pick_device
+    from sdloop.pipeline.loaded_model import loaded_model
+
+    if pick_device(command.device).type != "cuda":
+        return 1
+    check_equal_cards([name for name in devices if name != "cpu"])
+    model = loaded_model(tools.load(planned.checkpoint))
+    return largest_batch(model, planned.recipe, tools.open_image)

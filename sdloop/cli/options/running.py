@@ -45,6 +45,16 @@ class RunningOptions:
             metavar="all|N,N",
         ),
     ] = None
+    on: Annotated[
+        str | None,
+        option(
+            "Batch",
+            "Run on the GPUs of a Ray cluster. ray is the cluster of RAY_ADDRESS, or without it "
+            "this computer.",
+            "--on",
+            metavar="ray|ADDRESS",
+        ),
+    ] = None
     rescan: Annotated[
         bool,
         option(
@@ -58,6 +68,12 @@ class RunningOptions:
     ] = False
 
     def __post_init__(self) -> None:
+        if self.on is not None and self.gpus is not None:
+            raise SettingError(f"on cannot be combined with gpus, got {self.on} and {self.gpus}")
+        if self.on is not None and not re.fullmatch(r"ray|(ray://)?[\w.-]+:[0-9]+", self.on):
+            raise SettingError(
+                f"on must be ray, or an address like ray://head:10001, got {self.on!r}"
+            )
         if self.redo and self.rescan:
             raise SettingError(
                 "rescan cannot be combined with redo, which makes all pictures again"

@@ -12,12 +12,16 @@ _SECONDS = {True: 0.5, False: 30.0}
 
 @dataclass(kw_only=True, slots=True)
 class Counts:
-    """Of one run; ``total`` is None while the plan's end is not known."""
+    """Of one run; ``total`` is None while the plan's end is not known.
+
+    ``processes`` is how many of a cluster's are alive.
+    """
 
     total: int | None
     there: int = 0
     made: int = 0
     failed: int = 0
+    processes: int | None = None
 
     def add(self, kind: str, *, times: int = 1) -> None:
         """Count what happened to a picture; ``times`` -1 takes it back."""
@@ -53,6 +57,8 @@ class Counts:
             parts.append(f"{self.made / seconds * 60:.1f} pictures a minute")
             if self.left:
                 parts.append(f"{_clock(self.left * seconds / self.made)} to go")
+        if self.processes is not None:
+            parts.append(f"{self.processes} process{'es' * (self.processes != 1)} at work")
         return ", ".join(parts)
 
 

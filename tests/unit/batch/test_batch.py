@@ -360,7 +360,7 @@ def test_half_written_files_go_unless_somebody_writes_them(tmp_path: Path) -> No
     path, file = _new_temporary(tmp_path)
     with file:
         started = time.monotonic()
-        remove_leftovers(tmp_path.glob(".sdloop-*.part"))
+        remove_leftovers([], [tmp_path])
         assert 0.5 < time.monotonic() - started < 5  # a young one may not be locked yet
     assert list(tmp_path.iterdir()) == [path]
 

@@ -27,7 +27,7 @@ from sdloop.pipeline.generate import generate, stream, stream_resolved
 from sdloop.pipeline.loaded_model import loaded_model
 from sdloop.pipeline.picture import Picture
 from sdloop.recipe.key import content_key
-from sdloop.recipe.loras import Lora, checked_loras, parse_lora, split_other_tags, split_tags
+from sdloop.recipe.loras import Lora, parse_lora, split_other_tags, split_tags
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 
@@ -247,7 +247,7 @@ def test_a_lora_with_two_scales(text: str, name: str, scales: tuple[float, ...])
     lora = parse_lora(text)
     assert (lora.name, lora.scales) == (name, scales)
     assert parse_lora(str(lora)) == lora
-    assert checked_loras([lora.to_dict()]) == (lora,)
+    assert Recipe(prompt="", seed=0, loras=[lora.to_dict()]).loras == (lora,)
 
 
 def test_a_name_that_ends_like_a_scale() -> None:

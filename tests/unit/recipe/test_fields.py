@@ -16,10 +16,9 @@ from sdloop.errors import SettingError
 from sdloop.recipe.check import check_alone
 from sdloop.recipe.fields import ALIASES, ROWS, parse_value
 from sdloop.recipe.kinds import (
-    Controls,
+    Compound,
     Flag,
     Hash,
-    Loras,
     Number,
     Numbers,
     Pair,
@@ -57,10 +56,8 @@ def text_of(name: str) -> str:
             return "true"
         case Hash():
             return "0" * 64
-        case Loras():
-            return "ink:0.5"
-        case Controls():
-            return "canny=edges.png:0.5"
+        case Compound():
+            return kind.example
         case _:
             return "any"
 

@@ -84,6 +84,7 @@ def test_a_message_of_another_shape_is_refused(line: bytes) -> None:
         (["txt2img", "a frog", "--help"], {}),
         (["txt2img", "a frog", "--dry-run"], {}),
         (["batch", "a frog", "--gpus=all"], {}),
+        (["batch", "a frog", "--on", "ray"], {}),
         (["txt2img", "a frog", "--worker", "never"], {}),
         (["txt2img", "a frog", "--worker=never"], {"SDLOOP_WORKER": "always"}),
         (["txt2img", "a frog"], {"SDLOOP_WORKER": "never"}),

@@ -1,0 +1,157 @@
+"""A ``batch.pool.Pool`` whose processes are Ray's actors."""
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from sdloop.batch.pool import Answer, Died, Job, Unit
+from sdloop.cli.make.unit_runner import RunnerSettings, UnitRunner
+from sdloop.errors import SettingError
+from sdloop.places.path import StorePath, location
+
+_CARRIED = 100 * 2**20  # bytes: larger input pictures must be on every computer
+_KEPT = 256  # input pictures in Ray's memory
+_MEASURING = 600.0  # seconds
+
+
+class RayPool:
+    """Raises ``SettingError`` without Ray, or without a cluster.
+
+    Ray restarts no actor: the driver does, because Ray's report of an actor that restarts does not
+    say whether its task has run.
+    """
+
+    def __init__(self, where: str, settings: RunnerSettings) -> None:
+        wish = settings.command.device
+        if wish not in ("auto", "cuda", "cpu"):
+            raise SettingError(f"device must be auto, cuda or cpu with on, got {wish}")
+        self._ray, self._own = connected(where)
+        self._actor = self._ray.remote(max_restarts=0, max_task_retries=0)(UnitRunner)
+        self._settings = self._ray.put(settings)
+        self._questions: dict[Any, Any] = {}
+        self._actors: list[Any] = []
+        self._spare: list[Any] = []
+        self._stored = lru_cache(maxsize=_KEPT)(self._put)
+        self._on_gpus = wish == "cuda" or (wish == "auto" and self._count("GPU") > 0)
+
+    def places(self) -> int:
+        return self._count("GPU") if self._on_gpus else len(self._computers())
+
+    def start(self) -> Any:
+        return self._spare.pop() if self._spare else self._new()
+
+    def _new(self) -> Any:
+        # Without GPUs, an actor takes a computer for itself: torch uses all of its cores.
+        cpus = min((int(one["Resources"]["CPU"]) for one in self._computers()), default=1)
+        needs = {"num_gpus": 1, "num_cpus": 0} if self._on_gpus else {"num_cpus": cpus}
+        actor = self._actor.options(scheduling_strategy="SPREAD", **needs).remote(self._settings)
+        self._actors.append(actor)
+        return actor
+
+    def ask(self, process: Any, units: Sequence[Unit], *, seconds: float, stop: bool) -> None:
+        inputs = self._inputs(job for unit in units for job in unit.jobs)
+        question = process.step.remote(list(units), seconds, stop, list(inputs), *inputs.values())
+        self._questions[question] = process
+
+    def answers(self, seconds: float) -> list[tuple[Any, Answer | Died]]:
+        if not self._questions:
+            time.sleep(seconds)
+            return []
+        every = list(self._questions)
+        ready, _ = self._ray.wait(every, num_returns=len(every), timeout=0)
+        if not ready:
+            ready, _ = self._ray.wait(every, num_returns=1, timeout=seconds)
+        return [(self._questions.pop(one), self._answer(one)) for one in ready]
+
+    def end(self, process: Any) -> None:
+        self._questions = {one: who for one, who in self._questions.items() if who is not process}
+        if process in self._actors:
+            self._actors.remove(process)
+            self._ray.kill(process)
+
+    def close(self) -> None:
+        for actor in self._actors:
+            self._ray.kill(actor)
+        if self._own:
+            self._ray.shutdown()
+
+    def largest_batch(self, job: Job) -> int:
+        """The batch size that fits on every GPU of the cluster; 1 without GPUs."""
+        if not self._on_gpus:
+            return 1
+        if not self._actors:
+            self._spare = [self._new() for _ in range(self.places())]
+        ((line, _), *_), inputs = job.lines, self._inputs([job])
+        asked = [one.largest_batch.remote(line, list(inputs), *inputs.values())
+                 for one in self._actors]  # fmt: skip
+        ready, _ = self._ray.wait(asked, num_returns=len(asked), timeout=_MEASURING)
+        sizes = [size for size in map(self._answer, ready) if isinstance(size, int)]
+        return min(sizes, default=1)
+
+    def _answer(self, question: Any) -> Any:
+        from ray import exceptions
+
+        try:
+            return self._ray.get(question)
+        except exceptions.RayActorError as error:
+            return Died(reason="its process died", computer="node has died" in str(error))
+        except exceptions.RayError as error:
+            return Died(reason=str(error).strip().splitlines()[-1])
+
+    def _computers(self) -> list[Any]:
+        return [one for one in self._ray.nodes() if one["Alive"] and one["Resources"].get("CPU")]
+
+    def _count(self, resource: str) -> int:
+        alive = (one for one in self._ray.nodes() if one["Alive"])
+        return int(sum(one["Resources"].get(resource, 0) for one in alive))
+
+    def _inputs(self, jobs: Iterable[Job]) -> dict[str, Any]:
+        """The input pictures of these jobs by name, each stored once in Ray's memory."""
+        names = {name for job in jobs for name in job.inputs}
+        return {name: ref for name in names if (ref := self._stored(name)) is not None}
+
+    def _put(self, name: str) -> Any:
+        path = location(name)
+        if isinstance(path, StorePath) or not path.is_file() or path.stat().st_size > _CARRIED:
+            return None
+        return self._ray.put(path.read_bytes())
+
+
+def connected(where: str) -> tuple[Any, bool]:
+    """Ray, and whether it was connected here; "ray" is the cluster of RAY_ADDRESS, or a new one.
+
+    A program that has connected Ray already keeps its cluster.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise SettingError("on needs Ray: pip install 'sdloop[cluster]'") from error
+    if ray.is_initialized():
+        return ray, False
+    how: dict[str, Any] = {"address": None if where == "ray" else where}
+    if where == "ray" and "RAY_ADDRESS" not in os.environ:
+        how = {"include_dashboard": False}  # nothing needs to listen for browsers
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        with _own_signals():
+            ray.init(log_to_driver=False, logging_level="error", **how)
+    except Exception as error:  # Ray has no class for a cluster that does not answer
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise SettingError(
+            f"on must name a Ray cluster that answers, got {where!r}: {reason}"
+        ) from error
+    return ray, True
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Undo what Ray does to SIGTERM, which asks a batch to stop."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,152 @@
+"""Make the units of a batch: what runs in each process of a ``pool``."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sdloop.batch.command_settings import CommandSettings
+from sdloop.batch.finish import RunTools
+from sdloop.batch.found import Found
+from sdloop.batch.gpu_processes import Message
+from sdloop.batch.names import Naming
+from sdloop.batch.planned import Planned
+from sdloop.batch.planning import Planner
+from sdloop.batch.pool import Answer, Job, Unit
+from sdloop.batch.prompt_file import prompts_in
+from sdloop.batch.requests import final
+from sdloop.batch.run import RunOptions, run_tasks
+from sdloop.batch.units import Task
+from sdloop.cli.make.events import folder_of, keeping, message_of
+from sdloop.cli.make.image_files import image_opener
+from sdloop.cli.make.model import loaded
+from sdloop.errors import SdloopError
+from sdloop.images.input.read import InputImage, read_image
+from sdloop.pipeline.resolve import Resolver
+from sdloop.places.path import location
+
+# Seconds without news after which a process says that it is alive.
+_ALIVE = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunnerSettings:
+    """What each process gets at its start: the command, and the driver's current folder."""
+
+    command: CommandSettings
+    folder: str
+    json_lines: bool
+    redo: bool = False
+
+
+class UnitRunner:
+    """Makes units, one after the other, and keeps the model between them.
+
+    Input pictures come with the units, by name: the files need not be on this computer.
+    """
+
+    def __init__(self, settings: RunnerSettings) -> None:
+        with suppress(OSError):  # a plan for a bucket may need no folder
+            os.chdir(settings.folder)
+        self._settings = settings
+        self._inputs: dict[str, bytes] = {}
+        self._open = image_opener()
+        self._tools = RunTools(
+            load=keeping(lambda checkpoint: loaded(checkpoint, settings.command)),
+            open_image=self._open_image,
+        )
+        self._planner = Planner(Resolver(self._open_image), Naming(), exists=lambda _: "number")
+        self._units: deque[Unit] = deque()
+        self._events: Iterator[Any] | None = None
+        self._stop = False
+
+    def step(
+        self,
+        units: Sequence[Unit],
+        seconds: float,
+        stop: bool,
+        inputs: Sequence[str] = (),
+        *data: bytes,
+    ) -> Answer:
+        """Work for ``seconds``, or until there is something to report.
+
+        ``data`` are the files of the units' input pictures, whose names are ``inputs``.
+        """
+        self._units += units
+        self._inputs |= zip(inputs, data, strict=True)
+        self._stop |= stop
+        messages: list[Message] = []
+        done: list[int] = []
+        began, json_lines = time.monotonic(), self._settings.json_lines
+        try:
+            while self._units and (time.monotonic() - began < seconds or not (messages or done)):
+                event = self._next()
+                message = None if event is None else message_of(event, json_lines=json_lines)
+                if event is None:
+                    done.append(self._finished())
+                elif message is not None:
+                    messages.append(message)
+                elif time.monotonic() - began > _ALIVE:
+                    break
+        except SdloopError as error:
+            return Answer(messages=messages, done=done, error=str(error))
+        return Answer(messages=messages, done=done)
+
+    def largest_batch(self, line: str, inputs: Sequence[str] = (), *data: bytes) -> int:
+        """The largest batch of pictures like this one that fits on this GPU."""
+        from sdloop.batch.fitting import largest_batch
+        from sdloop.pipeline.loaded_model import loaded_model
+
+        self._inputs |= zip(inputs, data, strict=True)
+        planned = self._planned(line)
+        model = loaded_model(self._tools.load(planned.checkpoint))
+        return largest_batch(model, planned.recipe, self._open_image)
+
+    def close(self) -> None:
+        """Finish what is being decoded, and forget the rest."""
+        if isinstance(self._events, Generator):
+            self._events.close()
+
+    def _next(self) -> Any:
+        """The next event of the oldest unit; None when it is finished."""
+        if self._events is None:
+            folder, depth = folder_of(self._settings.command)
+            redo_since = float("inf") if self._settings.redo else None
+            options = RunOptions(folder=folder, depth=depth, redo_since=redo_since, shared=False)
+            tasks = self._tasks(self._units[0])
+            self._events = run_tasks(
+                tasks, options, self._tools, Found(), stopping=lambda: self._stop
+            )
+        return next(self._events, None)
+
+    def _finished(self) -> int:
+        """Forget the oldest unit and its input pictures; returns its number."""
+        number = self._units.popleft().number
+        self._events = None
+        needed = {name for unit in self._units for job in unit.jobs for name in job.inputs}
+        self._inputs = {name: data for name, data in self._inputs.items() if name in needed}
+        return number
+
+    def _tasks(self, unit: Unit) -> Iterator[Task]:
+        for job in unit.jobs:
+            if self._stop:
+                return
+            yield self._task(job)
+
+    def _task(self, job: Job) -> Task:
+        batch = [replace(self._planned(line), exists=exists) for line, exists in job.lines]
+        return Task(batch=batch, wanted=[one for one in batch if one.key in job.wanted])
+
+    def _planned(self, line: str) -> Planned:
+        """The plan of a line; raises ``SettingError`` if the weights on this computer differ."""
+        (prompt,) = prompts_in([line], "a unit")
+        request = final(replace(prompt, output=None))
+        planned = self._planner.planned(request, self._planner.base(request), 0)
+        return replace(planned, path=location(str(prompt.output)))
+
+    def _open_image(self, name: str) -> InputImage:
+        data = self._inputs.get(name)
+        return self._open(name) if data is None else read_image(data, repr(name))
