@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sdloop.cli.options.groups import option, with_options
+from sdloop.cli.options.groups import given, option, with_options
 from sdloop.cli.options.image import MapOptions
 from sdloop.cli.options.sheet import SheetOptions
 from sdloop.errors import SettingError
@@ -33,11 +33,12 @@ def control(image: Image = None, *, size: Size = None, how: MapOptions, out: She
     Example:
       sdloop inspect control photo.png --preprocess canny -o edges.png
     """
-    if image is None or how.preprocess is None:
+    kind = given(how).get("preprocess")
+    if image is None or kind is None:
         missing = "image" if image is None else "preprocess"
         raise SettingError(
             f"{missing} must be given, as in: sdloop inspect control photo.png --preprocess canny"
         )
     from sdloop.cli.inspect.figures.control import show_control
 
-    show_control(image, size, how, out)
+    show_control(image, kind, given(how).get("preprocess_model"), size, out)

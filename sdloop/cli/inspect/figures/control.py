@@ -2,20 +2,20 @@
 
 from sdloop.cli.inspect.shared import sheet_path, write_plain
 from sdloop.cli.make.image_files import image_opener
-from sdloop.cli.options.image import MapOptions
 from sdloop.cli.options.sheet import SheetOptions
 from sdloop.errors import SettingError
 from sdloop.images.input.frame import framed
-from sdloop.recipe.check import check_alone
 from sdloop.recipe.parse import parse_pair
-from sdloop.recipe.preprocess import DEPTH
+from sdloop.recipe.preprocess import DEPTH, check_preprocess
 from sdloop.rules import MAX_SIDE, check_whole
 
 
-def show_control(image: str, size: str | None, how: MapOptions, out: SheetOptions) -> None:
-    """Save the map of a picture."""
-    kind = check_alone("preprocess", how.preprocess)
-    if how.preprocess_model is not None and kind != DEPTH:
+def show_control(
+    image: str, kind: str, model: str | None, size: str | None, out: SheetOptions
+) -> None:
+    """Save the map of this kind; ``model`` is a depth model."""
+    check_preprocess(kind)
+    if model is not None and kind != DEPTH:
         raise SettingError.of("preprocess_model", f"needs the preprocess {DEPTH}, got {kind}")
     wanted = None if size is None else parse_pair("size", size)
     for side in wanted or ():
@@ -27,4 +27,4 @@ def show_control(image: str, size: str | None, how: MapOptions, out: SheetOption
 
     sides = picture.image.size if wanted is None else wanted
     whole = framed(picture, sides, resize="crop", background=AROUND)
-    write_plain(preprocess_of(kind, (how.preprocess_model, None))(whole), path, out)
+    write_plain(preprocess_of(kind, (model, None))(whole), path, out)
