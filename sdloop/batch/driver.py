@@ -68,12 +68,13 @@ def make_all(
     yield from _Driver(tasks, pool, stopping).work()
 
 
-def job_of(batch: Sequence[Planned], wanted: Sequence[Planned] = ()) -> Job:
+def job_of(batch: Sequence[Planned], wanted: Sequence[Planned] = (), rows: int = 0) -> Job:
     """A batch as text, with the keys of its pictures to make."""
     return Job(
         lines=tuple((final_line(one), one.exists) for one in batch),
         wanted=tuple(one.key for one in wanted),
         inputs=frozenset(name for one in batch for name in input_names(one.recipe)),
+        rows=rows,
     )
 
 
@@ -170,7 +171,7 @@ class _Driver:
             elif isinstance(task, AlreadyThere):
                 yield "there", task.planned.key, ""
             else:
-                jobs.append(job_of(task.batch, task.wanted))
+                jobs.append(job_of(task.batch, task.wanted, task.rows))
                 count += len(task.wanted)
         return self._numbered(Unit(number=0, jobs=jobs)) if jobs else None
 

@@ -82,7 +82,8 @@ def soft_edges(pixels: np.ndarray) -> np.ndarray:
     blurred = _blurred(pixels, max(1.0, min(pixels.shape[:2]) / 256))
     strength = np.hypot(*_sobel(blurred)).max(axis=2)
     white = max(float(np.quantile(strength, 0.98)), 8.0)  # nothing white in a picture without edges
-    return np.clip(strength * (255 / white), 0, 255).round().astype(np.uint8)
+    levels: np.ndarray = np.clip(strength * (255 / white), 0, 255).round().astype(np.uint8)
+    return levels
 
 
 def line_art(pixels: np.ndarray) -> np.ndarray:
@@ -94,7 +95,8 @@ def line_art(pixels: np.ndarray) -> np.ndarray:
     darker = (_blurred(pixels, 6.0) - pixels).min(axis=2).clip(0, 255)
     lines = darker[darker > 8]
     usual = max(16.0, float(np.median(lines))) if lines.size else 16.0
-    return np.clip(darker * (127 / usual), 0, 255).astype(np.uint8)
+    levels: np.ndarray = np.clip(darker * (127 / usual), 0, 255).astype(np.uint8)
+    return levels
 
 
 def _blurred(pixels: np.ndarray, sigma: float) -> np.ndarray:

@@ -109,6 +109,13 @@ class Recipe:
     preprocess: str | None = None
     preprocess_model: str | None = None
     preprocess_model_sha256: str | None = None
+    # image prompts
+    image_prompts: tuple[str, ...] | None = None
+    image_prompts_sha256: tuple[str, ...] | None = None
+    ip_adapter: str | None = None
+    ip_adapter_sha256: str | None = None
+    image_encoder: str | None = None
+    image_encoder_sha256: str | None = None
     # a picture to start from
     image: str | None = None
     image_sha256: str | None = None

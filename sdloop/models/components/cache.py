@@ -15,7 +15,7 @@ Stamp = tuple[object, ...]
 
 @dataclass(kw_only=True)
 class ModelCache:
-    """Keeps one model, as long as its files, device, precision and memory stay the same."""
+    """Keeps one model, as long as its files, device, precision and so on stay the same."""
 
     _stamp: Stamp | None = field(default=None, init=False)
     _components: "Components | None" = field(default=None, init=False)
@@ -57,8 +57,10 @@ class ModelCache:
         import torch
 
         from sdloop.models.components.control import forget_controlnets
+        from sdloop.models.components.image_adapter import forget_image_adapter
 
         forget_controlnets()
+        forget_image_adapter()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
