@@ -57,7 +57,7 @@ Compile = Annotated[
     str | None,
     option(
         "Model",
-        "Compile the UNet for more speed, which takes minutes the first time: regional is its "
+        "Compile the UNet for more speed. It takes minutes the first time: regional is its "
         "transformer blocks, whole all of it. The last bits of pixels may differ. Default: off.",
         "--compile",
         choices=COMPILE,
