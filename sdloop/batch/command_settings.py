@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sdloop.errors import SettingError
 from sdloop.metadata.detail import METADATA, Metadata
+from sdloop.models.compile_names import check_compile
 from sdloop.models.memory_names import check_memory
 from sdloop.places.path import location
 from sdloop.rules import check_choice, check_text, check_whole
@@ -25,6 +26,7 @@ class CommandSettings:
     device: str = "auto"
     dtype: str = "auto"
     memory: str = "auto"
+    compile: str = "off"
     batch_size: int = 1
     lora_dir: str | None = None
     clip_model: str = "mini"
@@ -36,7 +38,7 @@ class CommandSettings:
     safety: str = "off"
 
     def __post_init__(self) -> None:
-        for name in ("device", "dtype", "memory", "clip_model", "metadata", "safety"):
+        for name in ("device", "dtype", "memory", "compile", "clip_model", "metadata", "safety"):
             check_text(name, getattr(self, name), optional=False)
         for name in ("lora_dir", "output", "outdir", "format"):
             check_text(name, getattr(self, name), optional=True)
@@ -52,6 +54,7 @@ class CommandSettings:
             )
         check_choice("dtype", self.dtype, DTYPES)
         check_memory(self.memory, self.device)
+        check_compile(self.compile, device=self.device, dtype=self.dtype, memory=self.memory)
         check_choice("format", self.format, FORMATS)
         check_choice("metadata", self.metadata, METADATA)
         check_choice("safety", self.safety, SAFETY)

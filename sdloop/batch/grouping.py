@@ -43,6 +43,11 @@ def grouped(
                     yield shape[start : start + size]
 
 
+def kind_of(planned: Planned) -> Hashable:
+    """The model and the shape, which are equal in all of a batch."""
+    return model_of(planned.recipe), _shape(planned)
+
+
 def _shape(planned: Planned) -> Hashable:
     return shape_of(planned.recipe, embeds_guidance=planned.checkpoint.embeds_guidance)
 

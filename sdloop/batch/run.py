@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,7 +140,7 @@ class _Runner:
         kept = {one.key for one in wanted}
         claims.release([one.key for one in task.wanted if one.key not in kept])
         if wanted:
-            yield from self._make(Task(batch=task.batch, wanted=wanted, again=task.again))
+            yield from self._make(replace(task, wanted=wanted))
 
     def _make(self, task: Task) -> "Iterator[Step | Outcome]":
         """Sample the batch; an error in the loop ends only this batch."""
@@ -148,8 +149,9 @@ class _Runner:
 
         recipes = [one.recipe for one in task.batch]
         model, done = self._loaded(task.batch[0]), 0
+        size, opened = len(recipes), self._tools.open_image
         try:
-            for event in sampled(model, recipes, len(recipes), self._tools.open_image):
+            for event in sampled(model, recipes, size, opened, rows=task.rows):
                 if isinstance(event, SampledBatch | Picture):
                     rows = len(event.batch) if isinstance(event, SampledBatch) else 1
                     self._fly(task, event, task.batch[done : done + rows])
@@ -210,7 +212,7 @@ class _Runner:
         if alone:
             self._later += [Task(batch=[one], wanted=[one]) for one in items]
         elif not task.again and failed and all(one.may_pass for one in failed):
-            self._later.append(Task(batch=task.batch, wanted=items, again=True))
+            self._later.append(replace(task, wanted=items, again=True))
         else:
             yield from failed
 

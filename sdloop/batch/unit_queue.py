@@ -49,7 +49,7 @@ class UnitQueue:
             elif isinstance(task, AlreadyThere):
                 yield "there", task.planned.key, ""
             else:
-                jobs.append(job_of(task.batch, task.wanted))
+                jobs.append(job_of(task.batch, task.wanted, task.rows))
                 count += len(task.wanted)
         return self._numbered(Unit(number=0, jobs=jobs)) if jobs else None
 
@@ -77,10 +77,11 @@ class UnitQueue:
         return max(1, min(most, int(_UNIT / max(1e-6, median(self._seconds)))))
 
 
-def job_of(batch: Sequence[Planned], wanted: Sequence[Planned] = ()) -> Job:
+def job_of(batch: Sequence[Planned], wanted: Sequence[Planned] = (), rows: int = 0) -> Job:
     """A batch as text, with the keys of its pictures to make."""
     return Job(
         lines=tuple((final_line(one), one.exists) for one in batch),
         wanted=tuple(one.key for one in wanted),
         inputs=frozenset(name for one in batch for name in input_names(one.recipe)),
+        rows=rows,
     )

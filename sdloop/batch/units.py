@@ -12,18 +12,22 @@ from pathlib import Path
 from sdloop.batch.claims import remove_leftovers
 from sdloop.batch.finish import AlreadyThere
 from sdloop.batch.found import Found, found_in
-from sdloop.batch.grouping import grouped, windows
+from sdloop.batch.grouping import grouped, kind_of, windows
 from sdloop.batch.planned import Planned
 from sdloop.places.path import StorePath
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """A batch, and its pictures to make; each batch is tried at most twice."""
+    """A batch, and its pictures to make; each batch is tried at most twice.
+
+    ``rows`` is the size of the plan's other batches of this shape: a compiled UNet pads to it.
+    """
 
     batch: Sequence[Planned]
     wanted: Sequence[Planned]
     again: bool = False
+    rows: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,14 +105,18 @@ def missing(
         if all(one.key in found for one in window):
             yield from (AlreadyThere(planned=one) for one in window)
             continue
+        most: dict[object, int] = {}
         for position, batch in enumerate(grouped(window, size_for), start=number):
             if stopping():
                 return
+            # Only the plan decides it. Of a window that is not the first, earlier ones may have
+            # had full batches.
+            rows = most.setdefault(kind_of(batch[0]), size_for(batch[0]) if number else len(batch))
             if position % parts == part - 1:
-                yield from _of_batch(batch, found)
+                yield from _of_batch(batch, found, rows)
 
 
-def _of_batch(batch: Sequence[Planned], found: Found) -> Iterator[Task | AlreadyThere]:
+def _of_batch(batch: Sequence[Planned], found: Found, rows: int) -> Iterator[Task | AlreadyThere]:
     wanted: dict[str, Planned] = {}
     for one in batch:
         if one.key in found or one.key in wanted:
@@ -118,4 +126,4 @@ def _of_batch(batch: Sequence[Planned], found: Found) -> Iterator[Task | Already
     for key in wanted:  # the plan may have the picture again, under another name
         found.add(key)
     if wanted:
-        yield Task(batch=batch, wanted=list(wanted.values()))
+        yield Task(batch=batch, wanted=list(wanted.values()), rows=rows)

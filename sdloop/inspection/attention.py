@@ -73,7 +73,8 @@ class AttentionMaps:
 def recorded(unet: Any, *, size: tuple[int, int], guided: bool) -> Iterator[AttentionMaps]:
     """Record the cross-attention of ``unet`` inside the ``with`` block; see ``AttentionMaps``.
 
-    Attention is then computed without a fused kernel, so the last bits may differ.
+    Attention is then computed without a fused kernel, so the last bits may differ. A compiled UNet
+    runs as it was before: compiled code records nothing.
     """
     maps = AttentionMaps(size=size, guided=guided)
     layers = [module for name, module in unet.named_modules() if name.endswith("attn2")]
@@ -81,7 +82,8 @@ def recorded(unet: Any, *, size: tuple[int, int], guided: bool) -> Iterator[Atte
     for layer in layers:
         layer.set_processor(_Recorder(maps))
     try:
-        yield maps
+        with torch.compiler.set_stance("force_eager"):
+            yield maps
     finally:
         for layer, processor in zip(layers, before, strict=True):
             layer.set_processor(processor)

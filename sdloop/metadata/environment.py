@@ -18,13 +18,15 @@ class Environment:
     """The model, device and precision that pictures are made with.
 
     ``checkpoint`` is None for components that were not loaded from files: their weights have no
-    hash. ``tf32`` is None for devices that have no such choice.
+    hash. ``tf32`` is None for devices that have no such choice. ``compile`` is how much of the UNet
+    is compiled.
     """
 
     checkpoint: Checkpoint | None
     device: str
     dtype: str
     tf32: bool | None = None
+    compile: str = "off"
 
     @cached_property
     def weights(self) -> Mapping[str, str]:
@@ -43,6 +45,8 @@ class Environment:
         )
         if self.tf32 is not None:
             made["tf32"] = self.tf32
+        if self.compile != "off":
+            made["compile"] = self.compile
         if self.checkpoint is None:
             del made["weights"], made["revision"]
         return made

@@ -35,6 +35,8 @@ class Made(TypedDict, total=False):
         The versions of sdloop and the libraries ("torch": "2.13.0"); the device and precision.
     tf32
         For CUDA GPUs: whether products of float32 were allowed to use TF32.
+    compile
+        How much of the UNet was compiled, if any of it was.
     flagged
         Whether the model's safety checker flags the picture, if it was asked.
     seconds
@@ -50,6 +52,7 @@ class Made(TypedDict, total=False):
     device: str
     dtype: str
     tf32: bool
+    compile: str
     flagged: bool
     seconds: float
 

@@ -36,6 +36,7 @@ def generate(
     device: str = ...,
     dtype: str = ...,
     memory: str = ...,
+    compile: str = ...,
     open_image: OpenImage = ...,
     denoise: Denoise | None = ...,
     scheduler: str | Scheduler | None = ...,
@@ -66,6 +67,7 @@ def generate(
     device: str = "auto",
     dtype: str = "auto",
     memory: str = "auto",
+    compile: str = "off",
     denoise: Denoise | None = None,
     scheduler: str | Scheduler | None = None,
     **settings: Any,
@@ -75,8 +77,8 @@ def generate(
     ``generate(prompt, seed=4, steps=30, model="mini", ...)`` takes the fields of a ``Recipe`` as
     keyword arguments. Without a seed, a random one is used: see ``picture.recipe.seed``. A Recipe
     can be passed instead of the prompt. The model is loaded to ``device`` ("auto", "cpu", "cuda",
-    …) in ``dtype`` ("auto", "fp32", …) with ``memory`` ("auto", "low", …), as
-    ``load_components`` takes them, and kept for the next call.
+    …) in ``dtype`` ("auto", "fp32", …) with ``memory`` and ``compile``, as ``load_components``
+    takes them, and kept for the next call.
 
     ``generate(components, recipes)`` makes the picture of each Recipe, in order, with a model from
     ``load_components``; ``batch_size`` of them share a forward pass. ``stream`` does the same and
@@ -87,8 +89,9 @@ def generate(
     Raises what ``stream`` and ``load_components`` raise, and ``SettingError`` for an unknown
     setting.
     """
+    how = {"device": device, "dtype": dtype, "memory": memory, "compile": compile}
     if isinstance(prompt, Components):
-        _refuse(settings, device, dtype, memory)
+        _refuse(settings, how)
         if recipes is None:
             raise TypeError("generate(components, recipes) needs Recipes, got components alone")
         events = stream(
@@ -108,7 +111,7 @@ def generate(
     own.check(recipe)
     last_opened = lru_cache(maxsize=2)(open_image)
     found = Resolver(last_opened)(own.unsettled(recipe))  # loads nothing: bad settings end here
-    components = _loaded(found.checkpoint, device, dtype, memory)
+    components = _loaded(found.checkpoint, how)
     resolved = own.settled(found.recipe, recipe)
     with threads_for(components.unet):
         model = loaded_model(components, own)
@@ -116,14 +119,13 @@ def generate(
         return next(event for event in events if isinstance(event, Picture))
 
 
-def _refuse(settings: Mapping[str, Any], *how: str) -> None:
+def _refuse(settings: Mapping[str, Any], how: Mapping[str, str]) -> None:
     """Refuse arguments that are not allowed together with components and Recipes."""
     for name in settings:
         raise TypeError(f"generate(components, recipes) takes no {name}: set it in the Recipes")
-    if set(how) != {"auto"}:
-        raise TypeError(
-            "device, dtype and memory must be given to load_components() if components are passed"
-        )
+    for name, value in how.items():
+        if value not in ("auto", "off"):
+            raise TypeError(f"{name} must be given to load_components() if components are passed")
 
 
 def _recipe(prompt: str | Recipe, settings: Mapping[str, Any]) -> Recipe:
@@ -138,10 +140,9 @@ def _recipe(prompt: str | Recipe, settings: Mapping[str, Any]) -> Recipe:
     return Recipe.from_dict(fields)
 
 
-def _loaded(checkpoint: Checkpoint, device: str, dtype: str, memory: str) -> Components:
+def _loaded(checkpoint: Checkpoint, how: Mapping[str, str]) -> Components:
     """This model; the one of the last call is reused if it is the same."""
-    load = partial(load_components, checkpoint, device=device, dtype=dtype, memory=memory)
-    return _CACHE.load(load, checkpoint, device, dtype, memory)
+    return _CACHE.load(partial(load_components, checkpoint, **how), checkpoint, *how.values())
 
 
 def stream(

@@ -128,4 +128,5 @@ def environment_of(components: Components) -> Environment:
         device=str(components.device),
         dtype=str(FP8 if components.fp8 else components.dtype).removeprefix("torch."),
         tf32=uses_tf32() if components.device.type == "cuda" else None,
+        compile=components.compile,
     )

@@ -22,7 +22,7 @@ from sdloop.pipeline.passes import run
 from sdloop.pipeline.picture import Picture, SampledBatch
 from sdloop.pipeline.safety import flags_of
 from sdloop.pipeline.stage import sigmas_of_row, stages_of
-from sdloop.recipe.batchable import batches
+from sdloop.recipe.batchable import batches, shape_of
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_outpaint import passes_of
 
@@ -30,55 +30,74 @@ Event = Step | SampledBatch | Picture
 
 
 def sampled(
-    model: LoadedModel, recipes: Iterable[Recipe], batch_size: int, open_image: OpenImage
+    model: LoadedModel,
+    recipes: Iterable[Recipe],
+    batch_size: int,
+    open_image: OpenImage,
+    *,
+    rows: int = 0,
 ) -> Iterator[Event]:
     """``stream`` without decoding: yields the latents of each batch after its steps.
 
     Outpainted pictures are decoded between their passes. With the same ``model`` for many calls,
     each prompt is encoded once. ``recipes`` are resolved; each batch starts when it is full.
+
+    If the UNet is compiled, a batch that is smaller than an earlier one of its shape, or than
+    ``rows``, is padded, so that nothing is compiled for its size.
     """
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
     encode_input = input_encoder(model.components, last_opened)
     read_control = control_reader(last_opened)
     embeds = model.components.embeds_guidance
+    most: dict[object, int] = {}
+
+    def make(part: Sequence[Recipe], rows: int) -> Iterator[Event]:
+        if part[0].growth is None:
+            return _make(model, part, rows, encode_input, read_control)
+        return _outpaint(model, part, rows, last_opened)
+
     for batch in batches(recipes, batch_size, embeds_guidance=embeds):
-        if batch[0].growth is None:
-            yield from _fitting(batch, lambda part: _make(model, part, encode_input, read_control))
-        else:
-            yield from _fitting(batch, lambda part: _outpaint(model, part, last_opened))
+        padded = 0
+        if model.components.compile != "off":
+            shape = shape_of(batch[0], embeds_guidance=embeds)
+            padded = most.setdefault(shape, max(rows, len(batch)))
+        yield from _fitting(batch, padded, make)
 
 
 def _fitting(
-    batch: Sequence[Recipe], make: Callable[[Sequence[Recipe]], Iterator[Event]]
+    batch: Sequence[Recipe], rows: int, make: Callable[[Sequence[Recipe], int], Iterator[Event]]
 ) -> Iterator[Event]:
-    """Make a batch; if memory runs out, make its halves one after the other."""
+    """Make a batch; if memory runs out, make its halves one after the other.
+
+    ``make`` pads it to ``rows``, if these are more.
+    """
     done = 0
     try:
         with memory_errors(batch[0], len(batch)):
-            for event in make(batch):
+            for event in make(batch, rows):
                 if not isinstance(event, Step):
                     done += len(event.batch) if isinstance(event, SampledBatch) else 1
                 yield event
             return
     except OutOfMemory:
-        if len(batch) == 1:
+        if max(len(batch), rows) == 1:
             raise
     # Outside of the handler, whose traceback keeps memory that must be freed first.
     free_memory()
     rest = batch[done:]
     half = (len(rest) + 1) // 2
     warnings.warn(
-        f"not enough memory for a batch of {len(batch)}: continuing with {half}",
+        f"not enough memory for a batch of {max(len(batch), rows)}: continuing with {half}",
         RuntimeWarning,
         stacklevel=2,
     )
-    yield from _fitting(rest[:half], make)
-    if rest[half:]:
-        yield from _fitting(rest[half:], make)
+    for part in (rest[:half], rest[half:]):
+        if part:
+            yield from _fitting(part, half if rows else 0, make)
 
 
 def _outpaint(
-    model: LoadedModel, batch: Sequence[Recipe], open_image: OpenImage
+    model: LoadedModel, batch: Sequence[Recipe], rows: int, open_image: OpenImage
 ) -> Iterator[Step | Picture]:
     """One batch of outpainting: each pass inpaints a batch of windows inside a mask."""
     watch = Stopwatch()
@@ -91,7 +110,7 @@ def _outpaint(
         windows, open_window = window_recipes(batch, growing, one, number, model.components)
         made = []
         resolved = (model.resolved(window, open_window) for window in windows)
-        for event in sampled(unchecked, resolved, len(batch), open_window):
+        for event in sampled(unchecked, resolved, len(batch), open_window, rows=rows):
             if isinstance(event, SampledBatch):
                 made += event.pictures()
             elif isinstance(event, Picture):
@@ -113,25 +132,28 @@ def _outpaint(
 def _make(
     model: LoadedModel,
     batch: Sequence[Recipe],
+    rows: int,
     encode_input: EncodeInput,
     read_control: ReadControl,
 ) -> Iterator[Step | SampledBatch]:
-    """One batch, from the prompts to the latents.
+    """One batch, from the prompts to the latents, padded to so many ``rows``.
 
     Prompts of different lengths, or with AND, cannot share a forward pass: they go one after the
     other.
     """
     watch = Stopwatch()
-    components, rows = conditioned(model, batch)
+    components, told = conditioned(model, batch)
     reading = watch.seconds() / len(batch)
-    pairs = zip(rows, batch, strict=True)
+    pairs = zip(told, batch, strict=True)
     # Not padded to one length: a picture must not depend on the others in its batch.
     for _, alike in itertools.groupby(pairs, key=lambda pair: [one.shapes for one in pair[0]]):
         group = list(alike)
+        wanted = len(group)
+        group += group[-1:] * (rows - wanted)
         conditioning = stacked([row for row, _ in group])
         recipes = [recipe for _, recipe in group]
         yield from _sample(
-            model, components, recipes, conditioning, encode_input, read_control, reading
+            model, components, recipes, wanted, conditioning, encode_input, read_control, reading
         )
 
 
@@ -139,6 +161,7 @@ def _sample(
     model: LoadedModel,
     components: Components,
     batch: Sequence[Recipe],
+    wanted: int,
     conditioning: Sequence[Conditioning],
     encode_input: EncodeInput,
     read_control: ReadControl,
@@ -147,7 +170,7 @@ def _sample(
     """From the conditioning to the latents; ``reading`` is each picture's time for its prompt.
 
     ``components`` are those of the ``model``, with the LoRAs of the batch. A refiner has a
-    ``conditioning`` of its own.
+    ``conditioning`` of its own. The first ``wanted`` pictures are kept; the others only pad.
     """
     watch, peak = Stopwatch(), PeakMemory(components.device)
     planned = stages_of(components, batch, model.own)
@@ -160,15 +183,16 @@ def _sample(
         own=model.own,
     )
     for step in steps:
-        latents = step.latents
+        # A part of the latents, and no copy: who changes it changes what the next step starts from.
+        latents = step.latents[:wanted]
         with watch.stopped():
-            yield step
+            yield replace(step, latents=latents, denoised=step.denoised[:wanted])
     yield SampledBatch(
         model=model,
-        batch=tuple(batch),
+        batch=tuple(batch[:wanted]),
         latents=latents,
-        sigmas=tuple(sigmas_of_row(planned, row) for row in range(len(batch))),
-        seconds=reading + watch.seconds() / len(batch),
+        sigmas=tuple(sigmas_of_row(planned, row) for row in range(wanted)),
+        seconds=reading + watch.seconds() / wanted,
         peak=peak,
         encode_input=encode_input,
     )

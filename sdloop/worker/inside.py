@@ -32,9 +32,9 @@ def _loads(load: Callable[[], Any], *_: object) -> Any:
 class Host:
     """``load`` returns what its argument loads, or the kept result for an equal model.
 
-    Its other arguments are the checkpoint, device, precision and memory. ``carry`` is called with
-    what must outlive the process, ``turn`` whenever there was progress. ``unfinished`` is what a
-    worker that died had already done.
+    Its other arguments are the checkpoint, and how it is loaded: device, precision and so on.
+    ``carry`` is called with what must outlive the process, ``turn`` whenever there was progress.
+    ``unfinished`` is what a worker that died had already done.
     """
 
     load: Callable[..., Any] = _loads

@@ -208,6 +208,8 @@ def test_names_in_files_cannot_leave_the_folder(name: str) -> None:
         (["a cat", "--dtype", "fp4"], "dtype must be one of auto, fp16"),
         (["a cat", "--memory", "small"], "memory must be one of auto, full, low"),
         (["a cat", "--memory", "low", "--device", "cpu"], "memory low is for CUDA GPUs"),
+        (["a cat", "--compile", "all"], "compile must be one of off, regional, whole"),
+        (["a cat", "--compile", "whole", "--dtype", "fp8"], "cannot be combined with dtype fp8"),
         (["a cat", "--batch-size", "0"], "batch_size must be at least 1"),
         (["a cat", "--format", "gif"], "format must be one of png"),
         (["a cat", "--metadata", "all"], "metadata must be one of full"),

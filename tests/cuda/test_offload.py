@@ -218,12 +218,16 @@ def test_a_batch_is_decoded_beside_the_next_one_only_if_all_weights_fit(
     model = SimpleNamespace(components=SimpleNamespace(memory=memory))
     monkeypatch.setattr(_Runner, "_loaded", lambda self, planned: model)
     monkeypatch.setattr(_Runner, "_landed", lambda self, leave: waits.append(leave) or iter(()))
-    monkeypatch.setattr("sdloop.pipeline.sample.sampled", lambda *_: iter(()))
+    asked: list[int] = []
+    monkeypatch.setattr(
+        "sdloop.pipeline.sample.sampled", lambda *_, rows: asked.append(rows) or iter(())
+    )
     runner = object.__new__(_Runner)
     runner._found, runner._tools = set(), SimpleNamespace(open_image=None)  # type: ignore[assignment]
-    task = Task(batch=[SimpleNamespace(recipe=None)], wanted=[])  # type: ignore[list-item]
+    task = Task(batch=[SimpleNamespace(recipe=None)], wanted=[], rows=4)  # type: ignore[list-item]
     list(runner._make(task))
     assert waits == [left]
+    assert asked == [4]  # what a compiled UNet pads to
 
 
 def test_a_change_of_a_weight_of_eight_bits_is_not_rounded_to_them() -> None:

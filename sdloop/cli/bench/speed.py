@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.cli.options.groups import option
-from sdloop.cli.options.model import Device, Dtype, Memory
+from sdloop.cli.options.model import Compile, Device, Dtype, Memory
 from sdloop.cli.terminal.columns import columns
 from sdloop.cli.terminal.output import emit
 from sdloop.recipe.parse import parse_pair
@@ -30,6 +30,7 @@ def speed(
     device: Device = None,
     dtype: Dtype = None,
     memory: Memory = None,
+    compile: Compile = None,
     json_lines: Annotated[bool, option("Options", "Print one line of JSON.", "--json")] = False,
 ) -> None:
     """Measure how fast a model makes pictures, and the share of the device.
@@ -46,6 +47,7 @@ def speed(
     check_whole("steps", steps, 1, 1000)
     check_whole("batch_size", batch_size, 1, 4096)
     how: dict[str, Any] = {"device": device, "dtype": dtype, "memory": memory}
+    how["compile"] = compile
     command = CommandSettings(**{name: text for name, text in how.items() if text is not None})
     width, height = (None, None) if size is None else parse_pair("size", size)
     recipe = Recipe(

@@ -15,6 +15,7 @@ from sdloop.batch.devices import devices_of, local_device
 from sdloop.batch.driver import make_all
 from sdloop.batch.finish import RunTools
 from sdloop.batch.fitting import largest_batch
+from sdloop.batch.grouping import kind_of
 from sdloop.batch.planned import Planned
 from sdloop.batch.pool import Message, Pool
 from sdloop.batch.run import run
@@ -32,8 +33,6 @@ from sdloop.cli.terminal.interrupts import Stopping
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.images.input.read import OpenImage
-from sdloop.pipeline.model_names import model_of
-from sdloop.recipe.batchable import shape_of
 
 
 def run_plan(
@@ -161,8 +160,7 @@ def _sizes(asked: str | None, largest: Callable[[Planned], int]) -> Callable[[Pl
     known: dict[object, int] = {}
 
     def measured(planned: Planned) -> int:
-        embeds = planned.checkpoint.embeds_guidance
-        alike = model_of(planned.recipe), shape_of(planned.recipe, embeds_guidance=embeds)
+        alike = kind_of(planned)
         if alike not in known:
             known[alike] = largest(planned)
         return known[alike]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def loaded(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
     """The loaded parts of a model, ready for the loop; a worker may have them loaded already."""
     load = partial(_load, checkpoint, command)
-    how = command.device, command.dtype, command.memory
+    how = command.device, command.dtype, command.memory, command.compile
     components: Components = HOST.get().load(load, checkpoint, *how)
     if command.safety == "off":
         return components
@@ -27,7 +27,11 @@ def _load(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
     from sdloop.models.components.load import load_components
 
     components = load_components(
-        checkpoint, device=command.device, dtype=command.dtype, memory=command.memory
+        checkpoint,
+        device=command.device,
+        dtype=command.dtype,
+        memory=command.memory,
+        compile=command.compile,
     )
     settle_threads(components.unet)
     return components

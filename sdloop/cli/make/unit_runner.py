@@ -149,7 +149,8 @@ class UnitRunner:
 
     def _task(self, job: Job) -> Task:
         batch = [replace(self._planned(line), exists=exists) for line, exists in job.lines]
-        return Task(batch=batch, wanted=[one for one in batch if one.key in job.wanted])
+        wanted = [one for one in batch if one.key in job.wanted]
+        return Task(batch=batch, wanted=wanted, rows=job.rows)
 
     def _planned(self, line: str) -> Planned:
         """The plan of a line; raises ``SettingError`` if the weights on this computer differ."""

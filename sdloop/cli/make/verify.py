@@ -68,7 +68,7 @@ def verify_files(files: Sequence[str], how: VerifyOptions) -> None:
 def _command(how: VerifyOptions) -> CommandSettings:
     standing = Settings(command=standing_settings(None).command)
     command = Settings.of(given(how)).over(standing).command
-    wanted = ("device", "dtype", "memory", "lora_dir")
+    wanted = ("device", "dtype", "memory", "compile", "lora_dir")
     return CommandSettings(**{name: command[name] for name in wanted if name in command})
 
 

@@ -7,6 +7,7 @@ from sdloop.batch.command_settings import DTYPES, SAFETY
 from sdloop.cli.options.fields import flag, takes
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
+from sdloop.models.compile_names import COMPILE
 from sdloop.models.memory_names import MEMORY_CHOICES
 from sdloop.recipe.fields_picture import MODEL
 from sdloop.rules import check_choice
@@ -52,6 +53,17 @@ Memory = Annotated[
     ),
 ]
 
+Compile = Annotated[
+    str | None,
+    option(
+        "Model",
+        "Compile the UNet for more speed, which takes minutes the first time: regional is its "
+        "transformer blocks, whole all of it. The last bits of pixels may differ. Default: off.",
+        "--compile",
+        choices=COMPILE,
+    ),
+]
+
 
 @takes(MODEL)
 class WeightsOptions:
@@ -88,6 +100,7 @@ class WarmOptions(WeightsOptions):
             metavar="TIME",
         ),
     ] = None
+    compile: Compile = None
     safety: Annotated[
         str | None,
         option(

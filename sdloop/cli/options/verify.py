@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from sdloop.cli.options.groups import option
-from sdloop.cli.options.model import Device, Dtype, LoraDir, Memory, Model
+from sdloop.cli.options.model import Compile, Device, Dtype, LoraDir, Memory, Model
 from sdloop.cli.options.rerun import RunCode
 from sdloop.rules import check_whole
 
@@ -19,6 +19,7 @@ class VerifyOptions:
     device: Device = None
     dtype: Dtype = None
     memory: Memory = None
+    compile: Compile = None
     tolerance: Annotated[
         int | None,
         option(

@@ -15,7 +15,7 @@ Stamp = tuple[object, ...]
 
 @dataclass(kw_only=True)
 class ModelCache:
-    """Keeps one model, as long as its files, device, precision and memory stay the same."""
+    """Keeps one model, as long as its files, device, precision and so on stay the same."""
 
     _stamp: Stamp | None = field(default=None, init=False)
     _components: "Components | None" = field(default=None, init=False)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.control import PARTS, ControlFile, check_control
+from sdloop.models.components.compiled import compile_module
 from sdloop.models.components.load import Components
 from sdloop.models.components.offload import Offload, offload
 from sdloop.models.components.single_file import check_all_used
@@ -16,13 +17,14 @@ from sdloop.schedulers.library_messages import no_library_messages
 
 # The last ones that were loaded, by what they were loaded from and for: a worker's next call often
 # needs the same.
-_held: dict[tuple[str, str, torch.device, torch.dtype, str], Any] = {}
+_held: dict[tuple[str, str, torch.device, torch.dtype, str, str], Any] = {}
 
 
 def controlnets_for(components: Components, files: Sequence[ControlFile]) -> tuple[Any, ...]:
     """The ControlNets and T2I-Adapters in ``files``, on the UNet's device and in its precision.
 
-    Where the model's weights are offloaded, theirs are too, layer by layer.
+    Where the model's weights are offloaded, theirs are too, layer by layer. ControlNets are
+    compiled like the UNet.
 
     Raises ``ModelError`` for one of another family than the UNet, and for one with a tensor that is
     missing, extra or not finite.
@@ -31,7 +33,7 @@ def controlnets_for(components: Components, files: Sequence[ControlFile]) -> tup
     for file in files:
         config = file.config_for(components.unet.config)
         check_control(file, components.unet.config, _name(components), components.vae_factor)
-        how = components.device, components.dtype, components.memory
+        how = components.device, components.dtype, components.memory, components.compile
         wanted[file.field, file.name] = (file.sha256, repr(sorted(config.items())), *how)
     for key in set(_held) - set(wanted.values()):
         del _held[key]
@@ -62,7 +64,9 @@ def _loaded(file: ControlFile, components: Components) -> Any:
     fill(module, tensors, source, place)
     if waits:
         offload(module, Offload(components.device))
-    return module
+    # An adapter runs once for a picture, and not in each step.
+    how = components.compile if file.field == "controls" else "off"
+    return compile_module(module, how, components.device)
 
 
 def _converted(tensors: dict[str, Tensor], module: Any, source: str) -> dict[str, Tensor]:

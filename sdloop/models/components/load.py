@@ -18,7 +18,9 @@ from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hashes import is_copy
 from sdloop.models.checkpoint.tokenizer import load_tokenizer
 from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.models.compile_names import check_compile
 from sdloop.models.components import single_file
+from sdloop.models.components.compiled import check_compiler, compile_module
 from sdloop.models.components.depth import load_depth_estimator, load_depth_processor
 from sdloop.models.components.device import (
     make_current,
@@ -62,8 +64,8 @@ class Components:
     ``runs_on`` and ``computes_in`` are the device and precision that it was loaded for. By default
     they are the UNet's, which are others while the UNet waits elsewhere between its calls
     (offloading). The text encoders and the VAE may be on another device. ``memory`` says which
-    weights stay on the device, and ``fp8`` that the UNet's are stored in 8 bits: see
-    ``load_components``.
+    weights stay on the device, ``fp8`` that the UNet's are stored in 8 bits, and ``compile`` how
+    much of it is compiled: see ``load_components``.
     """
 
     tokenizer: CLIPTokenizer
@@ -88,6 +90,7 @@ class Components:
     computes_in: torch.dtype | None = None
     memory: str = "full"
     fp8: bool = False
+    compile: str = "off"
 
     @property
     def sees_depth(self) -> bool:
@@ -217,6 +220,7 @@ def load_components(
     device: str = "auto",
     dtype: str = "auto",
     memory: str = "auto",
+    compile: str = "off",
 ) -> Components:
     """Load a model, or a checkpoint from ``find_checkpoint``, straight to its device.
 
@@ -224,6 +228,7 @@ def load_components(
     fp8. ``memory`` is about the GPU's: "full" keeps all weights there; "low" keeps them on the CPU,
     and copies the UNet's while its steps run, all others layer by layer; "lowest" copies the UNet's
     layer by layer too. "auto" is the first of these that fits. The pictures are the same.
+    ``compile`` is "regional" for a UNet whose transformer blocks are compiled, or "whole".
 
     Raises ``SettingError`` for a missing device, ``ModelError`` for an unusable model; the message
     names file, part and tensor.
@@ -243,7 +248,10 @@ def load_components(
         )
     fp8 = dtype == "fp8"
     memory = pick_memory(memory, model, place, precision, fp8=fp8)
-    target = _Target(device=place, dtype=precision, fp8=fp8, memory=memory)
+    check_compile(compile, device=place.type, dtype=dtype, memory=memory)
+    if compile != "off":
+        check_compiler()
+    target = _Target(device=place, dtype=precision, fp8=fp8, memory=memory, compile=compile)
     base = target.marked(
         _components(model, {part: target.load(model, part) for part in model.weights})
     )
@@ -263,6 +271,7 @@ class _Target:
     dtype: torch.dtype
     fp8: bool
     memory: str
+    compile: str
     kept: Kept = field(default_factory=Kept)
 
     def marked(self, components: Components) -> Components:
@@ -272,6 +281,7 @@ class _Target:
             computes_in=self.dtype,
             memory=self.memory,
             fp8=self.fp8,
+            compile=self.compile,
         )
 
     def load(self, model: Checkpoint, part: str) -> Any:
@@ -287,7 +297,7 @@ class _Target:
             stays = part == "unet" and self.memory != "lowest"
             hooks = Offload(self.device, self.kept if stays else None)
             offload(module if waits else module.to(self.device), hooks)
-        return module
+        return compile_module(module, self.compile, self.device) if part == "unet" else module
 
 
 def _shared(model: Checkpoint, refiner: Checkpoint, base: Components) -> dict[str, Any]:

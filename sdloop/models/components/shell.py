@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sdloop.models.components.compiled import Compiled
 from sdloop.models.components.offload import remove_hooks
 from sdloop.models.components.weights import Module
 
@@ -54,7 +55,9 @@ def _copied(module: Module, change: Callable[[Tensor], Tensor]) -> Module:
 
 
 def _compiler(compiled: Any) -> Callable[[Any], Any]:
-    """What ``torch.compile`` made ``compiled`` with: the same backend and options."""
+    """What makes such a ``compiled`` call of another module's; torch's own has no name for it."""
+    if isinstance(compiled, Compiled):
+        return compiled.of
     names = inspect.getclosurevars(compiled.get_compiler_config).nonlocals
     compiler: Callable[[Any], Any] = names["self"]
     return compiler

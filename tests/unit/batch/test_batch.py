@@ -15,9 +15,9 @@ import torch
 from helpers.commands import Command, pixels, work_in
 from helpers.forked import Nursery
 from PIL import Image
-from sdloop.batch.gpu_processes import local_device
 
 from sdloop.batch.claims import NAME, Claims, remove_leftovers
+from sdloop.batch.devices import local_device
 from sdloop.batch.fitting import fitting, largest_batch
 from sdloop.batch.found import found_in
 from sdloop.errors import FileError

@@ -235,3 +235,8 @@ def test_a_million_pictures() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"a million: {each * 1e6:.0f} µs each, {peak:.0f} MB, at most {most} given out")
     assert each * 1e6 < 300 and peak < 500 and most <= 100 * 2 * 512
+
+
+def test_what_a_compiled_unet_pads_to_goes_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sdloop.batch.unit_queue, "final_line", lambda one: one.key)
+    assert sdloop.batch.unit_queue.job_of([planned(1)], [planned(1)], 4).rows == 4
