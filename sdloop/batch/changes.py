@@ -87,7 +87,8 @@ def _fitted(
             if ROWS[name].essential:
                 raise SettingError(f"{error}; or remove it: --drop {name}", field=name) from error
             notices.append(f"left out {_item(name, fields)}: {error}")
-            fields = {k: v for k, v in fields.items() if k.removesuffix(_SHA) != name}
+            gone = name.removesuffix(_SHA)
+            fields = {k: v for k, v in fields.items() if k.removesuffix(_SHA) != gone}
         else:
             return Changed(recipe=recipe, notices=tuple(notices))
 

@@ -30,10 +30,13 @@ class Conditioning:
 
     ``controls`` are the pictures that ControlNets follow, and ``features`` what T2I-Adapters see.
 
+    ``image_embeds`` (batch, pictures, tokens, width) are the tokens of an IP-Adapter's pictures,
+    ``negative_image_embeds`` those that stand for none; ``image_masks`` (batch, pictures, height,
+    width), at the size of the picture that is made, are where the last of the pictures count.
+
     ``later`` are the prompts that replace the first ones: (step, Conditioning), in order. Steps are
-    the scheduler's and count from 0 at the first that is run. Everything else stays the same:
-    time_ids, class_labels, guidance_embeds, weights, regions, controls and features are the
-    first's.
+    the scheduler's and count from 0 at the first that is run. Everything else is that of the
+    first.
     """
 
     prompt_embeds: Tensor
@@ -49,6 +52,9 @@ class Conditioning:
     regions: int = 0
     controls: tuple[ControlImage, ...] = ()
     features: tuple[Features, ...] = ()
+    image_embeds: Tensor | None = None
+    negative_image_embeds: Tensor | None = None
+    image_masks: Tensor | None = None
     later: tuple[tuple[int, "Conditioning"], ...] = ()
 
     @property
@@ -85,6 +91,9 @@ class Conditioning:
                     negative_time_ids=self.negative_time_ids,
                     class_labels=self.class_labels,
                     guidance_embeds=self.guidance_embeds,
+                    image_embeds=self.image_embeds,
+                    negative_image_embeds=self.negative_image_embeds,
+                    image_masks=self.image_masks,
                 )
                 built[key] = whole.unet_inputs(guided=twin) | self._control_inputs(acting, twin)
             inputs.append(built[key])
@@ -115,6 +124,15 @@ class Conditioning:
             inputs["class_labels"] = self._for_each_row(self.class_labels, guided)
         if self.guidance_embeds is not None:
             inputs["timestep_cond"] = self._for_each_row(self.guidance_embeds, guided)
+        if self.image_embeds is not None:
+            seen = torch.cat([self.image_embeds] * self.prompts)
+            given = _twinned(self.negative_image_embeds, seen, guided)
+            inputs["added_cond_kwargs"] = inputs.get("added_cond_kwargs", {}) | {
+                "image_embeds": given
+            }
+        if self.image_masks is not None:
+            masks = self._for_each_row(self.image_masks, guided)
+            inputs["cross_attention_kwargs"] = {"ip_adapter_masks": masks}
         begin = [one.start == 0 for one in (*self.controls, *self.features)]
         return inputs | self._control_inputs(begin, guided)
 
@@ -219,6 +237,8 @@ def stack(pictures: Sequence[Conditioning]) -> Conditioning:
         channels=_joined([one.channels for one in pictures]),
         class_labels=_joined([one.class_labels for one in pictures]),
         guidance_embeds=_joined([one.guidance_embeds for one in pictures]),
+        image_embeds=_joined([one.image_embeds for one in pictures]),
+        negative_image_embeds=_joined([one.negative_image_embeds for one in pictures]),
         later=tuple(states[1:]),
     )
 

@@ -9,12 +9,12 @@ from sdloop.animation.read import Frames
 from sdloop.animation.settle import frames_recipe
 from sdloop.images.input.animated import frame_of
 from sdloop.images.input.frame import framed
-from sdloop.images.input.read import InputImage, check_sha256
+from sdloop.images.input.read import InputImage, check_sha256, open_image
 from sdloop.loop import Step
 from sdloop.models.components.load import Components
 from sdloop.pipeline.generate import stream
 from sdloop.pipeline.picture import Picture
-from sdloop.pipeline.resolve import file_hashes
+from sdloop.pipeline.resolve import file_hashes, image_prompt_hashes
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_number
 
@@ -58,12 +58,17 @@ def animate(
     ``stream`` does.
     """
     check_number("carry", carry, 0, 1)
-    settled = frames_recipe(components, frames, recipe, carry=carry, hashes=file_hashes(recipe))
+    hashes = file_hashes(recipe) | image_prompt_hashes(recipe, open_image)
+    settled = frames_recipe(components, frames, recipe, carry=carry, hashes=hashes)
     opened: dict[str, InputImage] = {}
     asked: list[Recipe] = []
     last: Image.Image | None = None
     # The stream asks for the next Recipe after each picture; it is ready by then.
-    events = stream(components, iter(asked.pop, None), open_image=opened.__getitem__)
+    events = stream(
+        components,
+        iter(asked.pop, None),
+        open_image=lambda name: opened[name] if name in opened else open_image(name),
+    )
     for index, (name, frame) in enumerate(frames.read()):
         check_sha256(frame.name, frames.sha256s[index], frame.sha256)
         source = _seen(frame, settled)

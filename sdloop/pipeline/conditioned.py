@@ -7,6 +7,7 @@ from sdloop.conditioning.encode import condition
 from sdloop.conditioning.value import Conditioning, stack
 from sdloop.conditioning.words import words_of
 from sdloop.models.components.load import Components
+from sdloop.pipeline.image_prompts import EmbedImages
 from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.recipe.recipe import Recipe
 
@@ -14,17 +15,25 @@ from sdloop.recipe.recipe import Recipe
 Told = list[Conditioning]
 
 
-def conditioned(model: LoadedModel, batch: Sequence[Recipe]) -> tuple[Components, list[Told]]:
-    """The components with the LoRAs and ControlNets of a batch, and each picture's conditioning."""
+def conditioned(
+    model: LoadedModel, batch: Sequence[Recipe], embed_images: EmbedImages
+) -> tuple[Components, list[Told]]:
+    """The components with the LoRAs and ControlNets of a batch, and each picture's conditioning.
+
+    Image prompts are the model's only: a refiner has another UNet.
+    """
     components, encoder = model.prepare(batch[0].loras)
-    components = replace(components, **model.followers(batch[0].followed))
+    components = replace(components, **model.followers(batch[0].followed), **model.seeing(batch[0]))
     models = [(components, encoder)]
     if components.refiner is not None:
         models.append((components.refiner, model.refiner_encoder))
-    return components, [
-        [condition(one, recipe, encode=encode(words_of(recipe))) for one, encode in models]
-        for recipe in batch
-    ]
+    told = []
+    for recipe in batch:
+        first, *rest = (
+            condition(one, recipe, encode=encode(words_of(recipe))) for one, encode in models
+        )
+        told.append([replace(first, **embed_images(recipe)), *rest])
+    return components, told
 
 
 def stacked(rows: Sequence[Told]) -> Told:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sdloop.images.input.read import OpenImage
 from sdloop.pipeline.conditioned import conditioned, stacked
 from sdloop.pipeline.control import control_reader
+from sdloop.pipeline.image_prompts import image_embedder
 from sdloop.pipeline.input_images import input_encoder
 from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.pipeline.outpaint import growing_from, window_recipes
@@ -25,7 +26,7 @@ def run_largest_forward(model: LoadedModel, batch: Sequence[Recipe], open_image:
     """
     if batch[0].growth is not None:
         batch, open_image = _largest_windows(model, batch, open_image)
-    components, rows = conditioned(model, batch)
+    components, rows = conditioned(model, batch, image_embedder(model, open_image))
     first_steps(
         components,
         stages_of(components, batch, model.own),
@@ -48,5 +49,7 @@ def _largest_windows(
         return (right - left) * (bottom - top)
 
     number = max(range(len(passes)), key=area)
-    windows, opened = window_recipes(batch, growing, passes[number], number, model.components)
+    windows, opened = window_recipes(
+        batch, growing, passes[number], number, model.components, open_image
+    )
     return [model.resolved(window, opened) for window in windows], opened

@@ -10,18 +10,23 @@ from sdloop.conditioning.words import Words, with_words
 from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.metadata.environment import Environment
 from sdloop.models.checkpoint.control import FindControl, find_control
+from sdloop.models.checkpoint.image_adapter import FindImageAdapter, find_image_adapter
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, find_lora
 from sdloop.models.components.adapters import adapted
 from sdloop.models.components.control import controlnets_for
 from sdloop.models.components.device import uses_tf32
 from sdloop.models.components.fp8 import FP8
+from sdloop.models.components.image_adapter import ImageAdapter, image_adapter_for
 from sdloop.models.components.load import Components
+from sdloop.models.components.picture_attention import seeing
+from sdloop.models.components.weights import Module
 from sdloop.pipeline.model_names import with_model
 from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
 from sdloop.pipeline.resolve import resolve_for
 from sdloop.recipe.controls import Control
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_image_prompts import shown_in
 
 Encoder = Callable[[Words], Encode]
 
@@ -35,7 +40,8 @@ class LoadedModel:
     """A loaded model; created by ``loaded_model``.
 
     ``prepare`` returns components with the given LoRAs, and a function that encodes prompts for
-    each set of words; ``refiner_encoder`` is the refiner's. ``components`` are the plain model's.
+    each set of words; ``refiner_encoder`` is the refiner's. ``see`` returns the UNet with LoRAs and
+    an IP-Adapter at these scales: see ``seeing``. ``components`` are the plain model's.
     ``environment`` is what the pictures' files record about it, and ``own`` is the caller's own
     loop or scheduler.
     """
@@ -47,6 +53,8 @@ class LoadedModel:
     prepare: Callable[[tuple[Lora, ...]], tuple[Components, Encoder]]
     refiner_encoder: Encoder
     find_control: FindControl
+    find_image_adapter: FindImageAdapter
+    see: Callable[[tuple[Lora, ...], ImageAdapter, float, tuple[float, ...]], Module]
 
     def resolved(self, recipe: Recipe, open_image: OpenImage) -> Recipe:
         """``recipe`` with the model's name and choices, its picture, LoRAs and CLIP written in.
@@ -57,7 +65,12 @@ class LoadedModel:
         self.own.check(recipe)
         plain = self.own.unsettled(recipe)
         resolved = resolve_for(
-            self.components, plain, open_image, self.find_lora, self.find_control
+            self.components,
+            plain,
+            open_image,
+            self.find_lora,
+            self.find_control,
+            self.find_image_adapter,
         )
         return self.own.settled(resolved, recipe)
 
@@ -75,6 +88,27 @@ class LoadedModel:
             name: tuple((net, one.scale) for one, net in pairs if one.field == field)
             for name, field in (("controlnets", "controls"), ("t2i_adapters", "t2i_adapters"))
         }
+
+    def image_adapter(self, recipe: Recipe) -> ImageAdapter:
+        """The loaded IP-Adapter of a Recipe with image prompts.
+
+        Raises ``ModelError`` for one that does not suit the UNet.
+        """
+        assert recipe.ip_adapter is not None
+        file = self.find_image_adapter(recipe.ip_adapter, recipe.image_encoder)
+        check_sha256(repr(file.name), recipe.ip_adapter_sha256, file.sha256, what="IP-Adapter")
+        wanted, found = recipe.image_encoder_sha256, file.encoder.sha256
+        check_sha256(repr(file.encoder.name), wanted, found, what="image encoder")
+        return image_adapter_for(self.components, file)
+
+    def seeing(self, recipe: Recipe) -> dict[str, Any]:
+        """The UNet that sees a Recipe's image prompts, as a field of Components; else nothing."""
+        shown = [one.prompt for one in shown_in(recipe)]
+        if not shown:
+            return {}
+        together = next((one.scale for one in shown if not one.placed), 0.0)
+        placed = tuple(one.scale for one in shown if one.placed)
+        return {"unet": self.see(recipe.loras, self.image_adapter(recipe), together, placed)}
 
     def loras(self, recipe: Recipe) -> tuple[LoraFile, ...]:
         """The Recipe's LoRA files."""
@@ -102,6 +136,12 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
     def prepare(loras: tuple[Lora, ...]) -> tuple[Components, Encoder]:
         return (small if all(found(lora.name).ordinary for lora in loras) else large)(loras)
 
+    @lru_cache(maxsize=1)
+    def see(
+        loras: tuple[Lora, ...], adapter: ImageAdapter, scale: float, placed: tuple[float, ...]
+    ) -> Module:
+        return seeing(prepare(loras)[0].unet, adapter.layers, scale, placed)
+
     return LoadedModel(
         components=components,
         environment=environment_of(components),
@@ -110,6 +150,8 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
         prepare=prepare,
         refiner_encoder=_encoder(components.refiner or components),
         find_control=lru_cache(maxsize=64)(find_control),
+        find_image_adapter=lru_cache(maxsize=8)(find_image_adapter),
+        see=see,
     )
 
 

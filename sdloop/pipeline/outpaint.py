@@ -72,10 +72,11 @@ def window_recipes(
     one: Pass,
     number: int,
     model: Defaults,
+    open_image: OpenImage,
 ) -> tuple[list[Recipe], OpenImage]:
     """A pass as Recipes of inpainting, one for each picture, and how what they name is opened.
 
-    ``number`` is that of the pass, from 0.
+    ``number`` is that of the pass, from 0. ``open_image`` opens what belongs to all passes.
     """
     files: dict[str, InputImage] = {}
     recipes = []
@@ -87,7 +88,7 @@ def window_recipes(
             sha256 = hashlib.sha256(image.tobytes()).hexdigest()
             files[name] = InputImage(name=name, sha256=sha256, image=image)
         recipes.append(_window_recipe(recipe, one, number, *names))
-    return recipes, files.__getitem__
+    return recipes, lambda name: files[name] if name in files else open_image(name)
 
 
 def _window_recipe(recipe: Recipe, one: Pass, number: int, image: str, mask: str) -> Recipe:

@@ -22,6 +22,7 @@ from sdloop.models.components.load import Components
 from sdloop.pipeline.control import ReadControl, adapter_features, check_acting, control_images
 from sdloop.pipeline.guide import guided_by
 from sdloop.pipeline.hires import enlarged_start
+from sdloop.pipeline.image_prompts import image_masks
 from sdloop.pipeline.initial_latents import Start, handed_over, start
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.own_code import OwnCode
@@ -173,6 +174,7 @@ def _denoised(
         begun.with_extra_channels(conditioning),
         controls=control_images(components, stage.batch, read_control),
         features=adapter_features(components, stage.batch, read_control),
+        image_masks=image_masks(stage, encode_input),
     )
     steering = loss_guidance_of(components, stage.batch, recipe.size)
     yield from own.denoised(

@@ -17,6 +17,7 @@ from sdloop.latents.vae import encode, scale
 from sdloop.models.components.load import Components
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.stage import Stage
+from sdloop.recipe.image_prompts import ImagePrompt
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.regions import Box, Region
 from sdloop.recipe.resolve_regions import regions_of
@@ -73,33 +74,43 @@ def only_seen(
 
 def _shares(components: Components, recipe: Recipe, encode_input: EncodeInput) -> Tensor:
     named = regions_of(recipe)
-    masks = [_framed(_drawn(one, sha256), recipe, encode_input) for one, sha256 in named]
-    for mask, (one, _) in zip(masks, named, strict=True):
-        if mask.getbbox() is None:
-            raise SettingError.of(
-                "regions", f"must be in the part of the picture that is made, got {str(one)!r}"
-            )
+    masks = [mask_in("regions", one, sha256, recipe, encode_input) for one, sha256 in named]
     return region_shares(masks, [one.weight for one, _ in named], components.vae_factor)
 
 
-def _framed(
-    drawn: Callable[[Size], Image.Image], recipe: Recipe, encode_input: EncodeInput
+def mask_in(
+    field: str,
+    placed: Region | ImagePrompt,
+    sha256: str | None,
+    recipe: Recipe,
+    encode_input: EncodeInput,
 ) -> Image.Image:
-    """A mask at the size of the output; an input picture's mask is placed as the picture is."""
+    """The mask of what is placed, at the size of the output; ``sha256`` is that of its file.
+
+    With an input picture, it is placed as the picture is. Raises ``FileError`` for a file that has
+    changed, and ``SettingError``, about ``field``, for a mask of nothing in the part that is made.
+    """
+    drawn = _drawn(placed.file, placed.box, sha256)
     if recipe.image is None:
-        return drawn(recipe.size)
-    canvas = encode_input(recipe).canvas
-    return canvas.placed_like(drawn(canvas.source), recipe.size)
+        mask = drawn(recipe.size)
+    else:
+        canvas = encode_input(recipe).canvas
+        mask = canvas.placed_like(drawn(canvas.source), recipe.size)
+    if mask.getbbox() is None:
+        raise SettingError.of(
+            field, f"must be in the part of the picture that is made, got {str(placed)!r}"
+        )
+    return mask
 
 
-def _drawn(region: Region, sha256: str | None) -> Callable[[Size], Image.Image]:
-    """A function that gives the region's mask at the size of the whole picture."""
-    if region.file is not None:
-        mask = open_image(region.file)
+def _drawn(file: str | None, box: Box | None, sha256: str | None) -> Callable[[Size], Image.Image]:
+    """A function that gives a mask at the size of the whole picture."""
+    if file is not None:
+        mask = open_image(file)
         check_sha256(mask.name, sha256, mask.sha256, what="mask")
         return lambda size: grey_mask(mask, size)
-    assert region.box is not None
-    return partial(_box, region.box)
+    assert box is not None
+    return partial(_box, box)
 
 
 def _box(box: Box, size: Size) -> Image.Image:

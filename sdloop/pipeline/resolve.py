@@ -18,16 +18,23 @@ from sdloop.models.checkpoint.clip import clip_hashes
 from sdloop.models.checkpoint.control import FindControl, check_control, find_control
 from sdloop.models.checkpoint.embedding import find_embedding
 from sdloop.models.checkpoint.find import find_checkpoint
+from sdloop.models.checkpoint.image_adapter import (
+    FindImageAdapter,
+    check_image_adapter,
+    find_image_adapter,
+)
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, check_lora, find_lora
 from sdloop.models.checkpoint.value import Checkpoint, ModelNames
 from sdloop.models.checkpoint.vision import find_vision
 from sdloop.models.checkpoint.words import check_replacements
 from sdloop.pipeline.model_names import model_of
 from sdloop.recipe.controls import Control
+from sdloop.recipe.image_prompts import FIELD
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 from sdloop.recipe.resolve_controls import image_key, model_key
+from sdloop.recipe.resolve_image_prompts import image_prompts_of, picture_key
 from sdloop.recipe.resolve_mask import mask_model_of
 
 _PICTURES = 10_000  # how many input pictures' facts are cached
@@ -54,9 +61,11 @@ def resolve_for(
     open_image: OpenImage,
     find_lora: FindLora = find_lora,
     find_control: FindControl = find_control,
+    find_image_adapter: FindImageAdapter = find_image_adapter,
 ) -> Recipe:
     """``recipe`` resolved for a model that is found or loaded; see ``recipe.resolve``."""
     hashes = file_hashes(recipe, find_lora) | control_hashes(recipe, open_image, find_control)
+    hashes |= image_prompt_hashes(recipe, open_image, find_image_adapter)
     facts = facts_of(recipe, open_image)
     return resolve(recipe, model, facts, hashes=hashes, find_embedding=find_embedding)
 
@@ -112,6 +121,25 @@ def control_hashes(
     return hashes
 
 
+def image_prompt_hashes(
+    recipe: Recipe, open_image: OpenImage, find_adapter: FindImageAdapter = find_image_adapter
+) -> dict[str, str]:
+    """The sha256 of an IP-Adapter, its image encoder and its pictures: see ``with_image_prompts``.
+
+    Without image prompts there are none.
+    """
+    if recipe.image_prompts is None or recipe.ip_adapter is None:
+        return {}
+    file = find_adapter(recipe.ip_adapter, recipe.image_encoder)
+    hashes = {"ip_adapter": file.sha256, "image_encoder": file.encoder.sha256}
+    for one in image_prompts_of(recipe):
+        try:
+            hashes[picture_key(one.prompt.image)] = open_image(one.prompt.image).sha256
+        except FileError as error:
+            raise FileError(f"{FIELD}: {error}") from error
+    return hashes
+
+
 class Resolver:
     """Resolves many Recipes: each model, input image and LoRA is found and read only once.
 
@@ -129,6 +157,9 @@ class Resolver:
         self._may_fetch = may_fetch
         self._find_lora: FindLora = cache(partial(find_lora, may_fetch=may_fetch))
         self._find_control: FindControl = cache(partial(find_control, may_fetch=may_fetch))
+        self._find_image_adapter: FindImageAdapter = cache(
+            partial(find_image_adapter, may_fetch=may_fetch)
+        )
         self._find_embedding = cache(partial(find_embedding, may_fetch=may_fetch))
         self._checkpoints: dict[ModelNames, Checkpoint] = {}
         self._known_words: set[tuple[ModelNames, tuple[str, ...]]] = set()
@@ -169,6 +200,7 @@ class Resolver:
         files = self._files(recipe)
         for one in (*recipe.controls, *recipe.t2i_adapters):
             self._check_control(one, checkpoint)
+        self._check_image_adapter(recipe, checkpoint)
         resolved = resolve(recipe, checkpoint, picture, **files)
         self._check_words(resolved, checkpoint)
         return Resolved(recipe=resolved, picture=picture, checkpoint=checkpoint, loras=loras)
@@ -178,6 +210,7 @@ class Resolver:
         checkpoint = self.checkpoint(recipe)
         loras = self._loras(recipe, checkpoint)
         files = self._files(recipe)
+        self._check_image_adapter(recipe, checkpoint)
         resolved = frames_recipe(checkpoint, frames, recipe, carry=carry, **files)
         return Resolved(recipe=resolved, picture=None, checkpoint=checkpoint, loras=loras)
 
@@ -185,6 +218,7 @@ class Resolver:
         """What ``resolve`` needs to know of the files that a Recipe names."""
         hashes = file_hashes(recipe, self._find_lora, may_fetch=self._may_fetch)
         hashes |= control_hashes(recipe, self._opened, self._find_control)
+        hashes |= image_prompt_hashes(recipe, self._opened, self._find_image_adapter)
         return {"hashes": hashes, "find_embedding": self._find_embedding}
 
     def _loras(self, recipe: Recipe, checkpoint: Checkpoint) -> tuple[LoraFile, ...]:
@@ -198,6 +232,11 @@ class Resolver:
         unet, factor = checkpoint.configs["unet"], checkpoint.size_multiple
         file = self._find_control(control.model, control.field)
         check_control(file, unet, checkpoint.name, factor)
+
+    def _check_image_adapter(self, recipe: Recipe, checkpoint: Checkpoint) -> None:
+        if recipe.ip_adapter is not None:
+            file = self._find_image_adapter(recipe.ip_adapter, recipe.image_encoder)
+            check_image_adapter(file, checkpoint.configs["unet"], checkpoint.name)
 
     def _check_words(self, recipe: Recipe, checkpoint: Checkpoint) -> None:
         """Check in the model's vocabulary that the replaced words exist."""

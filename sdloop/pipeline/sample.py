@@ -15,6 +15,7 @@ from sdloop.models.components.load import Components
 from sdloop.models.memory import Stopwatch, free_memory, memory_errors
 from sdloop.pipeline.conditioned import conditioned, stacked
 from sdloop.pipeline.control import ReadControl, control_reader
+from sdloop.pipeline.image_prompts import EmbedImages, image_embedder
 from sdloop.pipeline.input_images import EncodeInput, input_encoder
 from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.pipeline.outpaint import growing_from, window_recipes
@@ -48,12 +49,13 @@ def sampled(
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
     encode_input = input_encoder(model.components, last_opened)
     read_control = control_reader(last_opened)
+    embed_images = image_embedder(model, last_opened)
     embeds = model.components.embeds_guidance
     most: dict[object, int] = {}
 
     def make(part: Sequence[Recipe], rows: int) -> Iterator[Event]:
         if part[0].growth is None:
-            return _make(model, part, rows, encode_input, read_control)
+            return _make(model, part, rows, encode_input, read_control, embed_images)
         return _outpaint(model, part, rows, last_opened)
 
     for batch in batches(recipes, batch_size, embeds_guidance=embeds):
@@ -107,7 +109,9 @@ def _outpaint(
     made: list[Picture] = []
     most = 0  # steps of a pass; a scheduler may take fewer
     for number, one in enumerate(passes):
-        windows, open_window = window_recipes(batch, growing, one, number, model.components)
+        windows, open_window = window_recipes(
+            batch, growing, one, number, model.components, open_image
+        )
         made = []
         resolved = (model.resolved(window, open_window) for window in windows)
         for event in sampled(unchecked, resolved, len(batch), open_window, rows=rows):
@@ -135,6 +139,7 @@ def _make(
     rows: int,
     encode_input: EncodeInput,
     read_control: ReadControl,
+    embed_images: EmbedImages,
 ) -> Iterator[Step | SampledBatch]:
     """One batch, from the prompts to the latents, padded to so many ``rows``.
 
@@ -142,7 +147,7 @@ def _make(
     other.
     """
     watch = Stopwatch()
-    components, told = conditioned(model, batch)
+    components, told = conditioned(model, batch, embed_images)
     reading = watch.seconds() / len(batch)
     pairs = zip(told, batch, strict=True)
     # Not padded to one length: a picture must not depend on the others in its batch.

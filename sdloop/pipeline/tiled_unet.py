@@ -43,7 +43,8 @@ class Windows:
         """What the UNet predicts of ``sample`` (batch, channels, height, width), in float32.
 
         All channels are seen through the windows, those beside the latents too, and so are the
-        pictures of ControlNets; the other ``inputs`` are the same for all windows.
+        pictures of ControlNets and the masks of an IP-Adapter; the other ``inputs`` are the same
+        for all windows.
         """
         assert not return_dict, "the loop takes tuples"
         height, width = sample.shape[-2:]
@@ -66,15 +67,19 @@ class Windows:
 
 
 def _through(rows: Span, columns: Span, width: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """``inputs``, and of the pictures of ControlNets what a window shows of them."""
-    if "controls" not in inputs:
-        return dict(inputs)
-    parts = {}
-    for name, pixels in inputs["controls"].items():
+    """``inputs``, and of the pictures and masks among them what a window shows of them."""
+
+    def part(pixels: Tensor) -> Tensor:
         factor = pixels.shape[-1] // width
         (top, bottom), (left, right) = (tuple(factor * n for n in span) for span in (rows, columns))
-        parts[name] = pixels[..., top:bottom, left:right]
-    return {**inputs, "controls": parts}
+        return pixels[..., top:bottom, left:right]
+
+    seen = {name: inputs[name] for name in ("controls", "cross_attention_kwargs") if name in inputs}
+    parts = {
+        name: {key: part(pixels) for key, pixels in pictures.items()}
+        for name, pictures in seen.items()
+    }
+    return {**inputs, **parts}
 
 
 def windows(height: int, width: int, side: int, overlap: float) -> Iterator[tuple[Span, Span]]:

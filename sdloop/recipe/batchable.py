@@ -8,6 +8,7 @@ from typing import Any
 
 from sdloop.recipe.fields import ROWS
 from sdloop.recipe.recipe import FIELDS, Recipe
+from sdloop.recipe.resolve_image_prompts import shown_in
 
 _SHAPING = tuple(name for name in FIELDS if not ROWS[name].per_picture)
 _shaping = attrgetter(*_SHAPING)
@@ -22,7 +23,12 @@ def shape_of(recipe: Recipe, *, embeds_guidance: bool = False) -> tuple[Any, ...
     """
     shaping = _shaping_embedded if embeds_guidance else _shaping
     followed = tuple(one.shape for one in recipe.followed)
-    return (*shaping(recipe), recipe.image is None, recipe.mask is None, followed)
+    same = (*shaping(recipe), recipe.image is None, recipe.mask is None, followed)
+    if shown := shown_in(recipe):
+        adapter = recipe.ip_adapter, recipe.image_encoder, recipe.ip_adapter_sha256
+        counts = tuple((one.prompt.scale, one.prompt.placed) for one in shown)
+        return (*same, adapter, recipe.image_encoder_sha256, counts)
+    return same
 
 
 def batches(

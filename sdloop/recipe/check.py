@@ -13,6 +13,7 @@ from sdloop.prompt.compose import parts
 from sdloop.recipe.controls import check_controls
 from sdloop.recipe.fields import ROWS, SETTINGS
 from sdloop.recipe.guidance import settled_guidance
+from sdloop.recipe.image_prompts import settled_image_prompts
 from sdloop.recipe.limits import MAX_SEED, RNGS, USUAL_STEPS
 from sdloop.recipe.loras import check_loras
 from sdloop.recipe.losses import settled_losses
@@ -49,6 +50,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     given |= settled_losses(given)
     check_loras(given["loras"])
     check_controls(given)
+    given |= settled_image_prompts(given)
     check_mask(given)
     given |= settled_regions(given, given.get("steps", USUAL_STEPS))
     return {**values, **given}

@@ -23,8 +23,9 @@ from sdloop.recipe.fields_picture import (
     SDXL,
     SEEDS,
 )
-from sdloop.recipe.kinds import Compound, Flag, Hash, Number, Several, Text, Whole
-from sdloop.recipe.limits import LOSS_EVERY, LOSS_MODES, MAX_STEPS, REGION_ALONE
+from sdloop.recipe.image_prompts import parse_image_prompt
+from sdloop.recipe.kinds import Compound, File, Flag, Hash, Number, Several, Text, Whole
+from sdloop.recipe.limits import IP_ADAPTER, LOSS_EVERY, LOSS_MODES, MAX_STEPS, REGION_ALONE
 from sdloop.recipe.loss_grammar import NAMES, parse_loss
 from sdloop.recipe.presets import PRESET_FIELDS, PRESETS, parse_preset
 from sdloop.recipe.regions import parse_region
@@ -94,6 +95,23 @@ CONTROL = section("Control", {
         "The same with a T2I-Adapter, which is smaller and runs only once. May be repeated.",
         default=(), flag="--t2i", metavar="MODEL=IMAGE[:SCALE]", essential=True, keyed=False,
         per_picture=True),
+    "image_prompts": Field(Several(Text(read=parse_image_prompt)),
+        "Show the model a picture beside the prompt, with --ip-adapter, as in frog.png:0.6. It "
+        "may count in a part only: frog.png=mask.png:0.6, where the mask is white, or in a box of "
+        "left, top, width and height in shares of the picture, frog.png=0,0,0.5,1. May be "
+        "repeated.",
+        flag="--image-prompt", metavar="IMAGE[=WHERE][:SCALE]", essential=True, keyed=False,
+        per_picture=True, replaces=("image_prompts_sha256",)),
+    "image_prompts_sha256": Field(Several(Hash()), essential=True, keyed=False, per_picture=True),
+    "ip_adapter": Field(File(),
+        f"IP-Adapter for the image prompts: a file, or a file of the hub, as in {IP_ADAPTER}.",
+        metavar="FILE", keyed=False, per_picture=True,
+        replaces=("ip_adapter_sha256", "image_encoder_sha256")),
+    "ip_adapter_sha256": Field(Hash(), keyed=False, per_picture=True),
+    "image_encoder": Field(File(),
+        "Image encoder of the IP-Adapter: a folder or a hub id. Default: the one beside it.",
+        metavar="MODEL", keyed=False, per_picture=True, replaces=("image_encoder_sha256",)),
+    "image_encoder_sha256": Field(Hash(), keyed=False, per_picture=True),
 }, for_all=False)
 
 # Not a field of the Recipe: it stands for several of them, see ``presets``.

@@ -15,6 +15,7 @@ from sdloop.recipe.fields import ROWS
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_image_prompts import shown_in
 from sdloop.recipe.resolve_regions import regions_of
 from sdloop.schedulers.names import BY_STRENGTH
 
@@ -37,6 +38,10 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
     if regions := regions_of(recipe):
         named = [[one.prompt, sha256 or one.box, one.weight] for one, sha256 in regions]
         fields["regions"] = [*named, recipe.region_alone]
+    if shown := shown_in(recipe):
+        named = [[one.sha256, one.mask_sha256 or one.prompt.box, one.prompt.scale] for one in shown]
+        adapter = [recipe.ip_adapter_sha256, recipe.image_encoder_sha256]
+        fields["image_prompts"] = [*named, adapter]
     if recipe.mask is not None and mask_file(recipe.mask) is None:
         fields["mask"] = recipe.mask
     if added := [_keyed_lora(lora) for lora in recipe.loras if not lora.does_nothing]:

@@ -16,3 +16,6 @@ MASK_MODEL = "CIDAS/clipseg-rd64-refined"
 MASK_THRESHOLD = 0.5  # as likely as not
 LOSS_EVERY = 5  # as in the fast.ai notebook
 RNGS = ("cpu", "philox")
+
+# A file of the hub, for examples in texts.
+IP_ADAPTER = "h94/IP-Adapter/models/ip-adapter_sd15.safetensors"

@@ -106,6 +106,13 @@ class Recipe:
     controls: tuple[Control, ...] = ()
     guess_mode: bool = False
     t2i_adapters: tuple[T2IAdapter, ...] = ()
+    # image prompts
+    image_prompts: tuple[str, ...] | None = None
+    image_prompts_sha256: tuple[str, ...] | None = None
+    ip_adapter: str | None = None
+    ip_adapter_sha256: str | None = None
+    image_encoder: str | None = None
+    image_encoder_sha256: str | None = None
     # a picture to start from
     image: str | None = None
     image_sha256: str | None = None

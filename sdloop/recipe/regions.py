@@ -41,7 +41,7 @@ class Region:
     weight: float = 1.0
 
     def __str__(self) -> str:
-        where = self.file if self.box is None else ",".join(f"{side:.12g}" for side in self.box)
+        where = place_text(self.file, self.box)
         ambiguous = self.file is not None and split_numbers(self.file)[1]
         weight = f":{self.weight:.12g}" if self.weight != 1 or ambiguous else ""
         return f"{self.prompt}={where}{weight}"
@@ -64,18 +64,29 @@ def parse_region(text: str) -> Region:
         )
     weight = weights[0] if weights else 1.0
     check_number("the weight of a region in regions", weight, 0, 1)
-    box = _BOX.fullmatch(where)
-    if box is None:
-        return Region(prompt=prompt.strip(), file=where, weight=weight)
-    left, top, width, height = map(float, box.groups())
+    file, box = parse_place("regions", where)
+    return Region(prompt=prompt.strip(), file=file, box=box, weight=weight)
+
+
+def parse_place(field: str, where: str) -> tuple[str | None, Box | None]:
+    """The mask or the box that a text names: one of the two. Errors are about the ``field``."""
+    found = _BOX.fullmatch(where)
+    if found is None:
+        return where, None
+    left, top, width, height = map(float, found.groups())
     ends = max(left + width, top + height)
     if min(left, top) < 0 or min(width, height) <= 0 or ends > 1 + _ROUNDED:
         raise SettingError.of(
-            "regions",
+            field,
             "must have a box of left, top, width and height within the picture, in shares from 0 "
             f"to 1, got {where!r}",
         )
-    return Region(prompt=prompt.strip(), box=(left, top, width, height), weight=weight)
+    return None, (left, top, width, height)
+
+
+def place_text(file: str | None, box: Box | None) -> str:
+    """The normalised text of a mask or a box."""
+    return str(file) if box is None else ",".join(f"{side:.12g}" for side in box)
 
 
 def settled_regions(given: Mapping[str, Any], steps: int) -> dict[str, Any]:

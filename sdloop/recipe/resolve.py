@@ -13,6 +13,7 @@ from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_controls import with_controls
 from sdloop.recipe.resolve_edit import with_edit
 from sdloop.recipe.resolve_enlarge import with_tile
+from sdloop.recipe.resolve_image_prompts import with_image_prompts
 from sdloop.recipe.resolve_losses import with_losses
 from sdloop.recipe.resolve_mask import with_mask_words
 from sdloop.recipe.resolve_refiner import with_refiner
@@ -37,9 +38,9 @@ def resolve(
 
     ``picture`` are the facts of ``recipe.image``, if there is one. ``hashes`` has the sha256 of
     each name in ``recipe.loras``, of "loss_clip" (see ``checkpoint.clip_hashes``), of "mask_model"
-    (see ``mask_model_of``), and of the ControlNets, the T2I-Adapters and their pictures (see
-    ``with_controls``). ``find_embedding`` reads the facts of an embedding, by default of a file on
-    disk.
+    (see ``mask_model_of``), of the ControlNets, the T2I-Adapters and their pictures (see
+    ``with_controls``), and of image prompts and their adapter (see ``with_image_prompts``).
+    ``find_embedding`` reads the facts of an embedding, by default of a file on disk.
 
     Raises ``SettingError`` for a size that is not a multiple of the VAE's factor (with the nearest
     valid sizes), for settings that the model does not support, and for a strength with which no
@@ -54,7 +55,8 @@ def resolve(
         recipe = size_from_image(recipe, model, picture)
     recipe = with_refiner(with_scheduler(recipe, model), model)
     recipe = with_mask_words(recipe, hashes.get("mask_model"))
-    recipe = with_regions(recipe, recipe.final_size if picture is None else picture.size)
+    whole = recipe.final_size if picture is None else picture.size
+    recipe = with_image_prompts(with_regions(recipe, whole), model, hashes, whole)
     recipe = with_learned(recipe, model, find_embedding)
     recipe = with_losses(recipe, hashes.get("loss_clip"))
     _check_model(recipe, model)

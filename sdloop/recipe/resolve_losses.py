@@ -8,6 +8,7 @@ from sdloop.recipe.limits import LOSS_EVERY
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
 from sdloop.recipe.loss_source import source_sha256
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.recorded_hashes import check_hashes
 
 
 def clip_of(recipe: Recipe) -> str | None:
@@ -29,15 +30,8 @@ def with_losses(recipe: Recipe, clip_sha256: str | None) -> Recipe:
     if recipe.growth is not None and any(one.kind == "like" for one in named):
         raise SettingError("losses: like=FILE cannot be combined with outpainting", field="losses")
     hashes = tuple(sha256 for one in named for sha256 in _hashes(one))
-    expected = recipe.losses_sha256
-    if expected is not None and len(expected) != len(hashes):
-        raise SettingError.of(
-            "losses_sha256",
-            f"must have one hash for each file, got {len(expected)} for {len(hashes)}",
-        )
     sources = [source for one in named for source in one.sources]
-    for source, wanted, found in zip(sources, expected or hashes, hashes, strict=True):
-        check_sha256(repr(source), wanted, found, what="file")
+    check_hashes("losses_sha256", sources, recipe.losses_sha256, hashes)
     clip = clip_of(recipe)
     if clip is not None and clip_sha256 is None:
         raise SettingError.of(

@@ -1,13 +1,13 @@
 """Resolve regions: the hashes of their masks."""
 
 import dataclasses
-from collections.abc import Sequence
 
 from sdloop.errors import FileError, SettingError
 from sdloop.images.input.mask import check_proportions, grey_mask
-from sdloop.images.input.read import bytes_of, check_sha256, read_image
+from sdloop.images.input.read import bytes_of, read_image
 from sdloop.recipe.limits import REGION_ALONE
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.recorded_hashes import check_hashes
 from sdloop.recipe.regions import Region, parse_region
 from sdloop.rules import Size
 from sdloop.schedulers.names import SCHEDULERS
@@ -36,8 +36,8 @@ def with_regions(recipe: Recipe, whole: Size) -> Recipe:
     if recipe.growth is not None:
         raise SettingError.of("regions", "cannot be combined with outpainting")
     files = [one.file for one in map(parse_region, recipe.regions) if one.file is not None]
-    hashes = tuple(_mask_sha256(file, whole) for file in files)
-    _check_hashes(files, recipe.regions_sha256, hashes)
+    hashes = tuple(placed_mask_sha256(file, whole, of="a region") for file in files)
+    check_hashes("regions_sha256", files, recipe.regions_sha256, hashes, what="mask")
     edm = recipe.scheduler is not None and "edm" in SCHEDULERS[recipe.scheduler].knows
     if edm and recipe.region_alone:
         raise SettingError.of(
@@ -48,21 +48,13 @@ def with_regions(recipe: Recipe, whole: Size) -> Recipe:
     return dataclasses.replace(recipe, regions_sha256=hashes or None, region_alone=alone)
 
 
-def _mask_sha256(file: str, whole: Size) -> str:
+def placed_mask_sha256(file: str, whole: Size, *, of: str) -> str:
+    """The sha256 of a mask for a picture of the size ``whole``, after a check that it is one.
+
+    ``of`` says what it belongs to, for messages.
+    """
     mask = read_image(bytes_of(file), repr(file))
-    check_proportions(mask.name, mask.image.size, "the picture", whole, "a region's mask")
+    check_proportions(mask.name, mask.image.size, "the picture", whole, f"{of}'s mask")
     if grey_mask(mask, mask.image.size, tell=True).getbbox() is None:
         raise FileError(f"{mask.name} is completely black: as a mask it marks no region")
     return mask.sha256
-
-
-def _check_hashes(
-    files: Sequence[str], expected: Sequence[str] | None, found: Sequence[str]
-) -> None:
-    if expected is not None and len(expected) != len(files):
-        raise SettingError.of(
-            "regions_sha256",
-            f"must have one hash for each mask, got {len(expected)} for {len(files)}",
-        )
-    for file, wanted, sha256 in zip(files, expected or found, found, strict=True):
-        check_sha256(repr(file), wanted, sha256, what="mask")

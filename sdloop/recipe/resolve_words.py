@@ -2,13 +2,14 @@
 
 import dataclasses
 
-from sdloop.errors import FileError, SettingError
+from sdloop.errors import SettingError
 from sdloop.prompt.learned.facts import EmbeddingFacts, FindEmbedding, family_of
 from sdloop.prompt.learned.grammar import Embedding, Replacement, parse_embedding, parse_replacement
 from sdloop.prompt.learned.places import MARKS, mentions
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.recorded_hashes import check_hashes
 
 
 def with_learned(recipe: Recipe, model: Defaults, find: FindEmbedding) -> Recipe:
@@ -105,16 +106,5 @@ def _checked_hashes(
     field: str, facts: list[EmbeddingFacts], expected: tuple[str, ...] | None
 ) -> tuple[str, ...]:
     hashes = tuple(fact.sha256 for fact in facts)
-    if expected is not None and len(expected) != len(hashes):
-        raise SettingError(
-            f"{field}_sha256 must have one hash for each file, got {len(expected)} for "
-            f"{len(hashes)}",
-            field=f"{field}_sha256",
-        )
-    for fact, wanted in zip(facts, expected or hashes, strict=True):
-        if fact.sha256 != wanted:
-            raise FileError(
-                f"{fact.file!r} is not the file that the recipe was made with: its sha256 is "
-                f"{fact.sha256[:12]}…, not {wanted[:12]}…"
-            )
+    check_hashes(f"{field}_sha256", [fact.file for fact in facts], expected, hashes)
     return hashes

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.controls import save_adapter, save_control
+from helpers.image_adapters import save_image_adapter
 from helpers.loras import lora_pairs, save_kohya
 from helpers.pretended_cuda import PretendedCuda
 from helpers.pretended_cuda.memory import always_from, once_at
@@ -33,6 +34,7 @@ from sdloop.models.components.adapters import _merge
 from sdloop.models.components.control import forget_controlnets
 from sdloop.models.components.device import PeakMemory
 from sdloop.models.components.fp8 import to_fp8, weight_of
+from sdloop.models.components.image_adapter import forget_image_adapter
 from sdloop.models.components.load import Components, load_components
 from sdloop.models.components.lora_change import Change
 from sdloop.models.components.offload import works_on
@@ -81,7 +83,8 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "refiner": ("sdxl", {"refiner": True, "refiner_start": 0.5}),
     "depth": ("depth", _IMAGE),
     "pix2pix": ("pix2pix", {"image": "sketch.png"}),
-    "controlled": ("sd1", {"controls": True, "loras": True}),
+    "controlled": ("sd1", {"controls": True, "loras": True, "image_prompts": True}),
+    "seeing": ("sdxl", {"image_prompts": True, "pag_scale": 2.0, "pag_layers": "mid"}),
     "adapted": ("sdxl", {"t2i_adapters": True}),
     "clip": ("sd1", {"losses": ["clip=a red sky:9"], "loss_every": 1, "width": 32, "height": 32}),
 }
@@ -100,6 +103,10 @@ def pictures(
     for field, save in (("controls", save_control), ("t2i_adapters", save_adapter)):
         if settings.pop(field, False):
             settings[field] = [f"{save(_MODELS[name](), Path(field))}=sketch.png"]
+    if settings.pop("image_prompts", False):
+        adapter = Path("models/plus.safetensors")
+        settings["ip_adapter"] = str(save_image_adapter(_MODELS[name](), adapter, "plus"))
+        settings["image_prompts"] = ["sketch.png:0.8", "sketch.png=0,0,0.5,1"]
     recipes = [Recipe(seed=seed, **settings) for seed in seeds]
     return generate(components, recipes, batch_size=2)
 
@@ -120,7 +127,9 @@ def test_the_pictures_are_those_of_the_cpu(gpu: PretendedCuda, folders: Any, cas
             assert torch.equal(one.latents, other.latents)
             assert one.image.tobytes() == other.image.tobytes()
         if memory == "full":
-            forget_controlnets()  # for the next call they stay where they are
+            # For the next call they stay where they are.
+            forget_controlnets()
+            forget_image_adapter()
         gc.collect()
         assert case == "clip" or gpu.memory.held < 10_000  # encoded prompts; no weights
 

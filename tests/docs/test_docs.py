@@ -23,6 +23,7 @@ import pytest
 from helpers.controls import save_control
 from helpers.fake_hub import forge_cache
 from helpers.forked import Nursery
+from helpers.image_adapters import save_image_adapter
 from helpers.tiny import (
     save_diffusers_folder,
     tiny_depth,
@@ -97,6 +98,9 @@ def machine(
     home = tmp_path_factory.mktemp("home")
     control = save_control(tiny_sd1(), home / "made" / "control")
     forge_cache(home / "hub", "lllyasviel/control_v11p_sd15_scribble", control)
+    adapter = home / "made" / "adapter"
+    save_image_adapter(tiny_sd1(), adapter / "models" / "ip-adapter_sd15.safetensors")
+    forge_cache(home / "hub", "h94/IP-Adapter", adapter)
     segmenter = save_clipseg(home / "made" / "segmenter")
     forge_cache(home / "hub", "CIDAS/clipseg-rd64-refined", segmenter)
     for model, (make, variant) in HUB.items():

@@ -83,13 +83,14 @@ def asked(
     return settings, {**fields, "seed": seed}
 
 
-def without_loras(fields: Mapping[str, Any]) -> Recipe:
-    """The Recipe of ``fields``; raises ``SettingError`` for LoRAs, which would be ignored."""
+def of_the_model_alone(fields: Mapping[str, Any]) -> Recipe:
+    """The Recipe of ``fields``; raises ``SettingError`` for what would change the model itself."""
     recipe = Recipe.from_dict(fields)
-    if recipe.loras:
-        raise SettingError(
-            f"loras must not be set here, where the model itself is shown, got {recipe.loras[0]}"
-        )
+    for name in ("loras", "image_prompts"):
+        if value := getattr(recipe, name):
+            raise SettingError.of(
+                name, f"must not be set here, where the model itself is shown, got {value[0]}"
+            )
     return recipe
 
 

@@ -49,6 +49,16 @@ class ClipCheckpoint:
     revision: str | None = None
 
 
+# What CLIPs were trained with: transformers' defaults.
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def usual_view(side: int) -> View:
+    """How CLIPs that look at ``side`` pixels are shown pictures, unless their folder says other."""
+    return View(shortest_edge=side, side=side, resample=3, mean=_MEAN, std=_STD)
+
+
 def find_clip(model: str = "mini", *, may_fetch: bool = True) -> ClipCheckpoint:
     """Find a CLIP: the embedded "mini", a folder in Hugging Face's format, or a hub id.
 
@@ -135,8 +145,8 @@ def _view(folder: Path, image_size: int) -> View:
             shortest_edge=_side(told.get("size", 224), "shortest_edge"),
             side=_side(told.get("crop_size", 224), "height"),
             resample=int(told.get("resample", 3)),
-            mean=_three(told.get("image_mean", (0.48145466, 0.4578275, 0.40821073))),
-            std=_three(told.get("image_std", (0.26862954, 0.26130258, 0.27577711))),
+            mean=_three(told.get("image_mean", _MEAN)),
+            std=_three(told.get("image_std", _STD)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder / 'preprocessor_config.json'} does not suit a CLIP") from error

@@ -1,7 +1,5 @@
 """Find, recognise and hash ControlNets and T2I-Adapters on disk, before a model is loaded."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.families import class_name
-from sdloop.models.checkpoint.hashes import said_by, sha256_of
+from sdloop.models.checkpoint.hashes import folder_sha256, sha256_of
 from sdloop.models.checkpoint.headers import Header, read_header
 from sdloop.models.checkpoint.other_parts import part_place, read_part_folder
 
@@ -83,8 +81,7 @@ def find_control(name: str, field: str = "controls", *, may_fetch: bool = True) 
         if kind != CLASSES[field]:
             told = kind or "a model without a name"
             raise ModelError(f"{field} must be a {CLASSES[field]}, got {told}: {name}")
-        text = json.dumps([said_by(config), *map(sha256_of, files)], sort_keys=True)
-        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        sha256 = folder_sha256(config, files)
         return ControlFile(
             field=field, name=name, files=files, config=config, single=False, sha256=sha256
         )

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,12 @@ def model_hashes(checkpoint: Checkpoint) -> dict[str, str]:
     if checkpoint.refiner is not None:
         hashes |= {f"refiner/{n}": sha256 for n, sha256 in model_hashes(checkpoint.refiner).items()}
     return hashes
+
+
+def folder_sha256(config: Mapping[str, Any], files: Sequence[Path]) -> str:
+    """The hash of one part in a folder: of its config and weights."""
+    text = json.dumps([said_by(config), *map(sha256_of, files)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_copy(one: Checkpoint, other: Checkpoint, part: str) -> bool:

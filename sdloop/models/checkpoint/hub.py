@@ -161,10 +161,12 @@ def _weight_names(repository: Repository, configs: Configs, variant: str | None)
     check_variant(repository.model, there, variant)
     only_pickled = there.get(variant or "") == {BIN}
     for part in parts:
-        yield from _chosen(repository, f"{part}/", STEMS[part], variant, only_pickled=only_pickled)
+        yield from chosen_weights(
+            repository, f"{part}/", STEMS[part], variant, only_pickled=only_pickled
+        )
 
 
-def _chosen(
+def chosen_weights(
     repository: Repository, home: str, stem: str, variant: str | None, *, only_pickled: bool = False
 ) -> tuple[str, ...]:
     """The names of one part's weight files; the cache notes which better ones do not exist."""
@@ -207,6 +209,6 @@ def _fetch_part(part: str, variant: str | None, repository: Repository) -> None:
         flag = _FLAGS.get(part, f"--{part}")
         files = single_files(repository, flag)
         raise ModelError(f"{repository.model} holds no {part} in diffusers' layout{files}")
-    weights = _chosen(repository, home, ALL_STEMS[part], variant)
+    weights = chosen_weights(repository, home, ALL_STEMS[part], variant)
     small = (f"{home}*.json", f"{home}merges.txt")
     repository.fetch([*repository.matching(small), *weights])

@@ -40,7 +40,7 @@ def clip_scores(
     scores: list[float] = []
     for start in range(0, len(pictures), batch_size):
         some = slice(start, start + batch_size)
-        seen = torch.stack([_seen(picture, clip.view) for picture in pictures[some]])
+        seen = torch.stack([seen_as(picture, clip.view) for picture in pictures[some]])
         image_embeds = _embedded(clip, seen.to(clip.device))
         text_embeds = torch.stack([embeds[prompt] for prompt in prompts[some]])
         scores += (100 * (image_embeds * text_embeds).sum(-1)).tolist()
@@ -98,7 +98,7 @@ def _embedded(clip: Clip, seen: Tensor) -> Tensor:
     return F.normalize(clip.model.get_image_features(seen).pooler_output, dim=-1)
 
 
-def _seen(picture: "Picture", view: "View") -> Tensor:
+def seen_as(picture: "Picture", view: "View") -> Tensor:
     """The picture (3, side, side) as transformers' ``CLIPImageProcessor`` prepares it."""
     picture = picture.convert("RGB")
     size = _resized(*picture.size, view.shortest_edge)

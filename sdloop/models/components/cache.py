@@ -57,8 +57,10 @@ class ModelCache:
         import torch
 
         from sdloop.models.components.control import forget_controlnets
+        from sdloop.models.components.image_adapter import forget_image_adapter
 
         forget_controlnets()
+        forget_image_adapter()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -9,6 +9,7 @@ class is neither imported nor called.
 import pickle
 import re
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sdloop.errors import DAMAGED, ModelError
+from sdloop.models.checkpoint.image_adapter import SECTIONS
 
 # The libraries whose objects lie beside the tensors of published files.
 _HARMLESS = ("lightning", "lightning_fabric", "numpy", "pytorch_lightning")
@@ -58,7 +60,19 @@ def unpickled(file: Path) -> dict[str, Tensor]:
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(state, dict):
         raise ModelError(f"{file} must hold named tensors, and holds a {type(state).__name__}")
-    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    return dict(_tensors_in(state))
+
+
+def _tensors_in(state: Mapping[Any, Any]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors by name; those in a dict within it (IP-Adapters) as ``image_proj.norm.weight``.
+
+    Names in any other place belong to no weights.
+    """
+    for name, value in state.items():
+        if isinstance(value, Tensor):
+            yield name, value
+        elif f"{name}." in SECTIONS and isinstance(value, dict):
+            yield from ((f"{name}.{inner}", one) for inner, one in _tensors_in(value))
 
 
 def _stand_ins(file: Path) -> list[Any]:

@@ -16,7 +16,13 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.headers import is_pickle
@@ -31,6 +37,13 @@ _CLASSES: Mapping[str, Any] = {
     "vae": AutoencoderKL,
     "text_encoder": CLIPTextModel,
     "text_encoder_2": CLIPTextModelWithProjection,
+    "image_encoder": CLIPVisionModelWithProjection,
+}
+# Those of transformers, which makes a config's object first.
+_CONFIGS: Mapping[str, Any] = {
+    "text_encoder": CLIPTextConfig,
+    "text_encoder_2": CLIPTextConfig,
+    "image_encoder": CLIPVisionConfig,
 }
 
 # The names of attention in VAEs before diffusers 0.13, used by the published SD1 and SD2.
@@ -53,8 +66,8 @@ def empty_module(part: str, config: Mapping[str, Any], source: str) -> Module:
     """The module that ``config`` describes, without allocating its weights."""
     try:
         with init_empty_weights(), no_library_messages():
-            if part.startswith("text_encoder"):
-                module = _CLASSES[part](CLIPTextConfig.from_dict(dict(config)))
+            if part in _CONFIGS:
+                module = _CLASSES[part](_CONFIGS[part].from_dict(dict(config)))
             else:
                 module = _class_of(part).from_config(dict(config))
     except BAD_CONFIG as error:

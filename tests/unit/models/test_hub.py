@@ -19,7 +19,8 @@ import huggingface_hub
 import pytest
 import torch
 from helpers.fake_hub import COMMIT, forge_cache, serve, use_hub
-from helpers.tiny import save_diffusers_folder, tiny_sd1, write_json
+from helpers.image_adapters import save_image_adapter, save_image_encoder
+from helpers.tiny import save_diffusers_folder, tiny_sd1, tiny_sdxl, write_json
 from helpers.vision import save_clipseg
 from huggingface_hub import constants
 from huggingface_hub.utils.sha import git_hash
@@ -28,6 +29,7 @@ from safetensors.torch import load_file, save_file
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hashes import model_hashes
+from sdloop.models.checkpoint.image_adapter import find_image_adapter
 from sdloop.models.checkpoint.other_parts import read_part_folder
 from sdloop.models.checkpoint.safety import safety_place
 from sdloop.models.checkpoint.vision import find_vision
@@ -571,6 +573,25 @@ def test_a_segmenter_of_the_hub(ask: Callable[[str], None], tmp_path: Path) -> N
     assert find_vision("segmenter", "org/seg", may_fetch=False) == found
     with pytest.raises(ModelError, match="org/none is not in the cache"):
         find_vision("segmenter", "org/none", may_fetch=False)
+
+
+def test_an_image_adapter_of_the_hub(ask: Callable[[str], None], tmp_path: Path) -> None:
+    """Of two encoders only the one that suits is downloaded; then no network is needed."""
+    remote, name = tmp_path / "remote", "sdxl_models/ip-adapter_sdxl_vit-h.safetensors"
+    save_image_adapter(tiny_sdxl(), remote / name)
+    (remote / "models").mkdir()
+    (remote / "sdxl_models" / "image_encoder").rename(remote / "models" / "image_encoder")
+    save_image_encoder(remote / "sdxl_models" / "image_encoder", embedding=48)
+    with serve("org/adapters", remote) as hub:
+        ask(hub.address)
+        found = find_image_adapter(f"org/adapters/{name}")
+        assert weights(hub.asked) == ["models/image_encoder/model.safetensors", name]
+    ask(CLOSED)
+    again = find_image_adapter(f"org/adapters/{name}", may_fetch=False)
+    assert (again.sha256, again.encoder.sha256) == (found.sha256, found.encoder.sha256)
+    encoder = "org/adapters/models/image_encoder"
+    named = find_image_adapter(f"org/adapters/{name}", encoder, may_fetch=False)
+    assert named.encoder.files == found.encoder.files
 
 
 def test_a_vae_of_the_hub_in_a_variant(

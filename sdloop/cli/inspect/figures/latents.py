@@ -4,7 +4,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from sdloop.cli.inspect.shared import asked, ready, sheet_path, without_loras, write_sheet
+from sdloop.cli.inspect.shared import asked, of_the_model_alone, ready, sheet_path, write_sheet
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.options.groups import given
 from sdloop.cli.options.model import ModelOptions
@@ -26,7 +26,7 @@ def show_latents(
     if size is not None:
         fields["width"], fields["height"] = parse_pair("size", size)
     settings, wanted = asked(fields, seed=0, quiet=True)
-    components, recipe = ready(without_loras(wanted), settings)
+    components, recipe = ready(of_the_model_alone(wanted), settings)
     from sdloop.inspection.latents import channel_images, round_trip
     from sdloop.pipeline.input_images import canvas_of
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from sdloop.cli.inspect.shared import asked, ready, sheet_path, without_loras, write_sheet
+from sdloop.cli.inspect.shared import asked, of_the_model_alone, ready, sheet_path, write_sheet
 from sdloop.cli.options.groups import given
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import RecipeOptions
@@ -40,7 +40,7 @@ def show_prompt(
     path = None if out.output is None else sheet_path(out, "words.png")
     flags = {"prompt": prompt, **given(model), **recipe_settings(recipe)}
     settings, fields = asked(flags, seed=seed, quiet=out.quiet or path is None)
-    components, resolved = ready(without_loras(fields), settings)
+    components, resolved = ready(of_the_model_alone(fields), settings)
     for name, one, other in _walks(components, prompt, versus):
         emit(json.dumps(_values(name, one, other)) if json_lines else _table(name, one, other))
     if path is not None:
