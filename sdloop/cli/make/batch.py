@@ -48,8 +48,8 @@ def make_batch(
     if running.gpus is not None and model.device is not None:
         raise SettingError("gpus starts one process per GPU, and these cannot share a device")
     flags = {**given(model, output, start, mask), **recipe_settings(recipe)}
-    if (running.gpus or running.on) and "-" in (flags.get("image"), flags.get("mask")):
-        raise SettingError("image and mask must be files with gpus or on, got -")
+    if (running.gpus or running.on) and "-" in (start.images or ()):
+        raise SettingError("image must be a file with gpus or on, got -")
     settings = given_settings(flags, seeds)
     command, open_image = CommandSettings(**settings.command), image_opener()
     if running.batch_size is None and "batch_size" in settings.command:

@@ -179,7 +179,7 @@ def test_progress_is_told_at_the_end(place: Path) -> None:
         (("--metadata", "none"), "metadata must be full for a batch"),
         (("--gpus", "some"), "gpus must be all, or numbers as in 0,1,3, got 'some'"),
         (("--gpus", "0", "--device", "cpu"), "gpus starts one process per GPU"),
-        (("--gpus", "0", "-i", "-"), "image and mask must be files with gpus or on, got -"),
+        (("--gpus", "0", "-i", "-"), "image must be a file with gpus or on, got -"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
