@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sdloop.guidance.stand_in import StandIn, predicted
+
 Residuals = tuple[list[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Controlled:
-    """A UNet with ControlNets and T2I-Adapters; the loop calls it like a UNet.
+class Controlled(StandIn):
+    """A UNet with ControlNets and T2I-Adapters.
 
     ``nets`` are the ControlNets, each with its scale. In each call ``controls`` has the pictures,
     (rows, channels, height, width), of those that act in it, by their place in ``nets``: see
@@ -30,26 +32,19 @@ class Controlled:
     channels: int
     guess_mode: bool = False
 
-    @property
-    def dtype(self) -> torch.dtype:
-        dtype: torch.dtype = self.unet.dtype
-        return dtype
-
-    def __call__(
+    def predict(
         self,
         sample: Tensor,
         timestep: Tensor,
         *,
-        return_dict: bool,
         controls: Mapping[str, Tensor] = MappingProxyType({}),
         features: Mapping[str, Tensor] = MappingProxyType({}),
         **inputs: Any,
-    ) -> tuple[Tensor]:
+    ) -> Tensor:
         """The prediction for ``sample`` (rows, channels, height, width).
 
         ControlNets see only its first ``channels``, the latents, without those of a mask.
         """
-        assert not return_dict, "the loop takes tuples"
         down, mid = None, None
         for place, pixels in controls.items():
             residuals = self._residuals(int(place), pixels, sample, timestep, inputs)
@@ -61,8 +56,7 @@ class Controlled:
                 "down_block_additional_residuals": down,
                 "mid_block_additional_residual": mid,
             }
-        prediction: tuple[Tensor] = self.unet(sample, timestep, **inputs, return_dict=False)
-        return prediction
+        return predicted(self.unet, sample, timestep, **inputs)
 
     def _residuals(
         self,

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from sdloop.guidance.guiders import Noisy
+from sdloop.guidance.stand_in import StandIn, predicted
 
 
 @dataclass(kw_only=True, slots=True)
-class Editing:
+class Editing(StandIn):
     """A UNet of eight channels, and its guide; the loop calls it like a UNet of four.
 
     ``picture`` (pictures, 4, height, width) are the latents of the pictures to edit, not scaled.
@@ -26,27 +27,16 @@ class Editing:
     image_guidance_scale: float
     _nothing: Tensor | None = field(default=None, init=False)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        dtype: torch.dtype = self.unet.dtype
-        return dtype
-
-    def __call__(
-        self, sample: Tensor, timestep: Tensor, *, return_dict: bool, **inputs: Any
-    ) -> tuple[Tensor]:
+    def predict(self, sample: Tensor, timestep: Tensor, **inputs: Any) -> Tensor:
         """The predictions for the picture alone and for the prompt, or only the latter."""
-        assert not return_dict, "the loop takes tuples"
         count, picture = len(self.picture), self.picture.to(sample.dtype)
         if len(sample) == count:
-            seen: tuple[Tensor] = self.unet(
-                torch.cat([sample, picture], dim=1), timestep, **inputs, return_dict=False
-            )
-            return seen
+            return predicted(self.unet, torch.cat([sample, picture], dim=1), timestep, **inputs)
         pictures = torch.cat([picture, picture, torch.zeros_like(picture)])
         threefold = torch.cat([torch.cat([sample[:count]] * 3), pictures], dim=1)
-        three = self.unet(threefold, timestep, **_threefold(inputs), return_dict=False)[0]
+        three = predicted(self.unet, threefold, timestep, **_threefold(inputs))
         of_prompt, of_picture, self._nothing = three.chunk(3)
-        return (torch.cat([of_picture, of_prompt]),)
+        return torch.cat([of_picture, of_prompt])
 
     def guide(self, noise_uncond: Tensor, noise_text: Tensor, scale: float, at: Noisy) -> Tensor:
         """Guide by both; ``noise_uncond`` is the prediction for the picture alone."""

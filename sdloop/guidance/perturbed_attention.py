@@ -16,12 +16,13 @@ from torch import Tensor
 
 from sdloop.errors import SettingError
 from sdloop.guidance.control import last_rows
+from sdloop.guidance.stand_in import StandIn, predicted
 from sdloop.models.components.shell import shell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Perturbed:
-    """A UNet with PAG or SLG; the loop calls it like a UNet.
+class Perturbed(StandIn):
+    """A UNet with PAG or SLG.
 
     Every row is moved by the same difference, so the result of any guidance, or of none, is moved
     by it too. ``worse`` are weakened copies of ``unet``, each with its scale. ``pictures`` is the
@@ -37,29 +38,21 @@ class Perturbed:
     pictures: int
     weights: Tensor | None = None
 
-    @property
-    def dtype(self) -> torch.dtype:
-        dtype: torch.dtype = self.unet.dtype
-        return dtype
-
-    def __call__(
-        self, sample: Tensor, timestep: Tensor, *, return_dict: bool, **inputs: Any
-    ) -> tuple[Tensor]:
+    def predict(self, sample: Tensor, timestep: Tensor, **inputs: Any) -> Tensor:
         """The prediction for ``sample`` (rows, channels, height, width), moved, in float32."""
-        assert not return_dict, "the loop takes tuples"
-        seen = self.unet(sample, timestep, **inputs, return_dict=False)[0].float()
+        seen = predicted(self.unet, sample, timestep, **inputs).float()
         prompts = 1 if self.weights is None else len(self.weights)
         first = len(sample) - prompts * self.pictures
         told = last_rows(len(sample) - first, inputs)
         moved = torch.zeros_like(seen[first:])
         for twin, scale in self.worse:
-            worse = twin(sample[first:], timestep, **told, return_dict=False)[0].float()
+            worse = predicted(twin, sample[first:], timestep, **told).float()
             moved = moved + scale * (seen[first:] - worse)
         if self.weights is not None:
             moved = (self.weights * moved.reshape(prompts, self.pictures, *moved.shape[1:])).sum(
                 dim=0
             )
-        return (seen + torch.cat([moved] * (len(sample) // self.pictures)),)
+        return seen + torch.cat([moved] * (len(sample) // self.pictures))
 
 
 def with_identity_attention(unet: Any, layers: str) -> Any:

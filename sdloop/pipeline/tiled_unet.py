@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sdloop.guidance.stand_in import StandIn, predicted
+
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Windows:
-    """A tiled UNet; the loop calls it like a UNet, and each call runs the real one on every window.
+class Windows(StandIn):
+    """A tiled UNet: each call runs the real one on every window.
 
     ``side`` is a window's size in latents along each side (at most the picture's); neighbouring
     windows overlap by at least the share ``overlap``. Where windows overlap, the mean of their
@@ -32,38 +34,29 @@ class Windows:
     side: int
     overlap: float = 0.25
 
-    @property
-    def dtype(self) -> torch.dtype:
-        dtype: torch.dtype = self.unet.dtype
-        return dtype
-
-    def __call__(
-        self, sample: Tensor, timestep: Tensor, *, return_dict: bool, **inputs: Any
-    ) -> tuple[Tensor]:
+    def predict(self, sample: Tensor, timestep: Tensor, **inputs: Any) -> Tensor:
         """What the UNet predicts of ``sample`` (batch, channels, height, width), in float32.
 
         All channels are seen through the windows, those beside the latents too, and so are the
         pictures of ControlNets and the masks of an IP-Adapter; the other ``inputs`` are the same
         for all windows.
         """
-        assert not return_dict, "the loop takes tuples"
         height, width = sample.shape[-2:]
         if max(height, width) <= self.side:
-            prediction: tuple[Tensor] = self.unet(sample, timestep, **inputs, return_dict=False)
-            return prediction
+            return predicted(self.unet, sample, timestep, **inputs)
         total, weights = None, None
         for (top, bottom), (left, right) in windows(height, width, self.side, self.overlap):
             part = sample[..., top:bottom, left:right]
             here = _through((top, bottom), (left, right), width, inputs)
-            seen = self.unet(part, timestep, **here, return_dict=False)[0].float()
+            seen = predicted(self.unet, part, timestep, **here).float()
             weight = bump(bottom - top, seen.device)[:, None] * bump(right - left, seen.device)
             if total is None or weights is None:
                 total = seen.new_zeros(*seen.shape[:2], height, width)
                 weights = seen.new_zeros(height, width)
             total[..., top:bottom, left:right] += seen * weight
             weights[top:bottom, left:right] += weight
-        assert total is not None
-        return (total / weights,)
+        assert total is not None and weights is not None
+        return total / weights
 
 
 def _through(rows: Span, columns: Span, width: int, inputs: Mapping[str, Any]) -> dict[str, Any]:

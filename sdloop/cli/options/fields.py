@@ -1,8 +1,10 @@
 """Make flags from the table of settings: a row becomes a flag of each command that takes it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, dataclass_transform
+
+from typer.models import OptionInfo
 
 from sdloop.cli.options.groups import option
 from sdloop.recipe.field import Field
@@ -30,22 +32,76 @@ def _shown_default(row: Field) -> object:
     return row.default
 
 
-def takes(*sections: Iterable[str]) -> Callable[[type[Group]], type[Group]]:
-    """Make a class a group of flags: its own fields and the settings of ``sections``."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Own:
+    """A flag of a group's own, before it has a name."""
+
+    text: str
+    flags: tuple[str, ...]
+    panel: str
+    metavar: str
+    choices: Sequence[str]
+    default: object
+
+    def named(self, name: str, panel: str) -> Any:
+        flags = self.flags
+        if not any(one.startswith("--") for one in flags):
+            flags = (f"--{name.replace('_', '-')}", *flags)
+        metavar, choices, default = self.metavar, self.choices, self.default
+        heading = self.panel or panel
+        return option(heading, self.text, *flags, metavar=metavar, choices=choices, default=default)
+
+
+def own(
+    text: str,
+    *flags: str,
+    panel: str = "",
+    metavar: str = "",
+    choices: Sequence[str] = (),
+    default: object = None,
+) -> Any:
+    """A flag in a group: an ``option`` with the field's name, under the heading of the group.
+
+    ``flags`` are its other names, or all of them if there is a long one.
+    """
+    return _Own(
+        text=text, flags=flags, panel=panel, metavar=metavar, choices=choices, default=default
+    )
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def options(*sections: Iterable[str], panel: str = "") -> Callable[[type[Group]], type[Group]]:
+    """Make a class a group of flags: its own fields, and the settings of ``sections``.
+
+    ::
+
+        @options(MASK, panel="Output")
+        class SomeOptions:
+            overwrite: bool = own("Overwrite an existing file.")
+            steps: int | None = flag("steps")
+
+    A flag that is not given is None, or False for one without a value. ``panel`` is the heading
+    of its own flags in the help.
+    """
 
     def group(cls: type[Group]) -> type[Group]:
-        own = dict(cls.__annotations__) if "__annotations__" in vars(cls) else {}
-        names = [
-            name for one in sections for name in one if SETTINGS[name].flag and name not in own
-        ]
-        cls.__annotations__ = own | {name: _annotation(name) for name in names}
-        for name in names:
-            setattr(cls, name, False if SETTINGS[name].kind.typed is bool else None)
+        fields = dict(vars(cls).get("__annotations__", {}))
+        for name in fields:
+            made = vars(cls).get(name)
+            if isinstance(made, _Own):
+                made = made.named(name, panel)
+            if isinstance(made, OptionInfo):
+                _set(cls, fields, name, fields[name], made)
+        for name in (name for one in sections for name in one):
+            if SETTINGS[name].flag and name not in fields:
+                typed = SETTINGS[name].kind.typed
+                _set(cls, fields, name, typed if typed is bool else typed | None, flag(name))
+        cls.__annotations__ = fields
         return dataclass(frozen=True, kw_only=True, slots=True)(cls)
 
     return group
 
 
-def _annotation(name: str) -> Any:
-    typed = SETTINGS[name].kind.typed
-    return Annotated[typed if typed is bool else typed | None, flag(name)]
+def _set(cls: type, fields: dict[str, Any], name: str, typed: Any, made: OptionInfo) -> None:
+    fields[name] = Annotated[typed, made]
+    setattr(cls, name, False if typed is bool else None)

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sdloop.cli.options.fields import flag, takes
-from sdloop.cli.options.groups import option
+from sdloop.cli.options.fields import flag, options, own
 from sdloop.recipe.fields_image import GROWTH, MASK, START
 from sdloop.recipe.strength import UPSCALE_STRENGTH
 
@@ -18,91 +17,74 @@ ImageArgument = Annotated[
     ),
 ]
 
+_IMAGES = own(
+    "Another picture or folder. May be repeated. With it, PROMPT may be the only argument.",
+    *("--image", "-i", "--init-image"),
+    metavar="IMAGE",
+)
 
-@takes(START)
+
+@options(START, panel="Start")
 class ImageOptions:
     """Input pictures, and how much of them is kept."""
 
-    images: Annotated[
-        list[str] | None,
-        option(
-            "Start",
-            "Another picture or folder. May be repeated. With it, PROMPT may be the only argument.",
-            *("--image", "-i", "--init-image"),
-            metavar="IMAGE",
-        ),
-    ] = None
+    images: list[str] | None = _IMAGES
 
 
-@takes(MASK)
+@options(MASK)
 class MaskOptions:
     """The mask: which part of a picture is painted, and what happens to the rest."""
 
 
-@takes(["mask_model", "mask_threshold", "mask_grow", "mask_blur", "invert_mask"])
+@options(["mask_model", "mask_threshold", "mask_grow", "mask_blur", "invert_mask"])
 class DrawnMaskOptions:
     """How a mask is drawn, without what is painted in it."""
 
 
-@takes(GROWTH)
+@options(GROWTH)
 class SideOptions:
     """Outpainting: which sides grow, and how."""
 
 
-@takes(GROWTH)
+@options(GROWTH, panel="Growth")
 class GrowthOptions:
     """Outpainting: which pictures grow, on which sides, and how."""
 
-    images: Annotated[
-        list[str] | None,
-        option(
-            "Growth",
-            "Another picture or folder. May be repeated. With it, PROMPT may be the only argument.",
-            *("--image", "-i", "--init-image"),
-            metavar="IMAGE",
-        ),
-    ] = None
-    background: Annotated[
-        str | None,
-        flag("background", panel="Growth", help="Colour behind transparent parts."),
-    ] = None
+    images: list[str] | None = _IMAGES
+    background: str | None = flag(
+        "background", panel="Growth", help="Colour behind transparent parts."
+    )
 
 
 Hires = Annotated[float | None, flag("hires")]
 Enlarge = Annotated[str | None, flag("enlarge")]
 
 
-@takes(["hires", "enlarge"])
+@options(["hires", "enlarge"])
 class HiresOptions:
     """The second stage of a picture that starts from noise."""
 
-    strength: Annotated[
-        float | None,
-        flag(
-            "strength",
-            panel="Enlarge",
-            help="How much is made anew after enlarging, 0 to 1. Only this share of steps is run.",
-            usual=f"the model's own, or {UPSCALE_STRENGTH}",
-        ),
-    ] = None
-    exact_steps: Annotated[bool, flag("exact_steps", panel="Enlarge")] = False
+    strength: float | None = flag(
+        "strength",
+        panel="Enlarge",
+        help="How much is made anew after enlarging, 0 to 1. Only this share of steps is run.",
+        usual=f"the model's own, or {UPSCALE_STRENGTH}",
+    )
+    exact_steps: bool = flag("exact_steps", panel="Enlarge")
 
 
-@takes([])
+@options()
 class FitOptions:
     """How the pictures of ControlNets are fitted, without an input picture."""
 
-    resize: Annotated[
-        str | None,
-        flag(
-            "resize",
-            panel="Control",
-            help="How the pictures of ControlNets get the picture's size: crop, pad or stretch.",
-            usual="crop",
-        ),
-    ] = None
+    resize: str | None = flag(
+        "resize",
+        panel="Control",
+        help="How the pictures of ControlNets get the picture's size: crop, pad or stretch.",
+        usual="crop",
+    )
 
 
-@takes(["factor", "enlarge", "noise_level"])
+@options(["factor", "enlarge", "noise_level"])
 class ScaleOptions:
     """How a picture is enlarged."""

@@ -1,12 +1,11 @@
 """The flags of ``sdloop mix``, and the weights that they give."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from sdloop.cli.options.fields import flag
+from sdloop.cli.options.fields import flag, options, own
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
 from sdloop.recipe.mixture import PLACES, along, words_of
@@ -23,24 +22,17 @@ PromptsArgument = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@options(panel="Mixture")
 class MixOptions:
     """How much of each prompt to mix, where to mix, and strips and walks between prompts."""
 
-    weight: Annotated[
-        float | None,
-        option(
-            "Mixture",
-            "Weight of the second of two prompts, 0 to 1. 0 is only the first, 1 only the "
-            "second. Default: 0.5.",
-            *("--weight", "-w"),
-            metavar="X",
-        ),
-    ] = None
-    weights: Annotated[
-        str | None,
-        flag("mix_weights"),
-    ] = None
+    weight: float | None = own(
+        "Weight of the second of two prompts, 0 to 1. 0 is only the first, 1 only the "
+        "second. Default: 0.5.",
+        "-w",
+        metavar="X",
+    )
+    weights: str | None = flag("mix_weights")
     at: Annotated[
         str,
         option(
@@ -53,30 +45,16 @@ class MixOptions:
             choices=PLACES,
         ),
     ] = "embedding"
-    slerp: Annotated[bool, flag("slerp")] = False
-    slider: Annotated[
-        int | None,
-        option(
-            "Mixture",
-            "Make N pictures from first to last prompt. A strip shows all of them.",
-            "--slider",
-            metavar="N",
-        ),
-    ] = None
-    walk: Annotated[
-        int | None,
-        option(
-            "Mixture",
-            "Make an animation of N frames. It goes from the first prompt to the last, and from"
-            " the first seed to the last.",
-            "--walk",
-            metavar="N",
-        ),
-    ] = None
-    fps: Annotated[
-        float | None,
-        option("Mixture", "Frames per second of --walk. Default: 12.", "--fps", metavar="X"),
-    ] = None
+    slerp: bool = flag("slerp")
+    slider: int | None = own(
+        "Make N pictures from first to last prompt. A strip shows all of them.", metavar="N"
+    )
+    walk: int | None = own(
+        "Make an animation of N frames. It goes from the first prompt to the last, and from"
+        " the first seed to the last.",
+        metavar="N",
+    )
+    fps: float | None = own("Frames per second of --walk. Default: 12.", metavar="X")
 
 
 MAX_SLIDER = 100

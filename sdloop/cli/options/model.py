@@ -1,10 +1,9 @@
 """The flags for the model, device and precision; see ``options``."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from sdloop.batch.command_settings import DTYPES, SAFETY
-from sdloop.cli.options.fields import flag, takes
+from sdloop.cli.options.fields import flag, options, own
 from sdloop.cli.options.groups import option
 from sdloop.errors import SettingError
 from sdloop.models.compile_names import COMPILE
@@ -57,15 +56,15 @@ Compile = Annotated[
     str | None,
     option(
         "Model",
-        "Compile the UNet for more speed, which takes minutes the first time: regional is its "
-        "transformer blocks, whole all of it. The last bits of pixels may differ. Default: off.",
+        "Compile the UNet for more speed. It takes minutes the first time. regional is its "
+        "transformer blocks, whole all of it. The last bits of pixels may differ.",
         "--compile",
         choices=COMPILE,
     ),
 ]
 
 
-@takes(MODEL)
+@options(MODEL)
 class WeightsOptions:
     """The model, device and precision."""
 
@@ -75,42 +74,27 @@ class WeightsOptions:
     memory: Memory = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@options(panel="Model")
 class WarmOptions(WeightsOptions):
     """The model, and whether a worker keeps it loaded for the next call."""
 
-    worker: Annotated[
-        str | None,
-        option(
-            "Model",
-            "Keep the model loaded for the next calls. A background process does this. auto: "
-            "start one when a second call comes within two minutes. Default: SDLOOP_WORKER, "
-            "then auto.",
-            "--worker",
-            choices=MODES,
-        ),
-    ] = None
-    keep_alive: Annotated[
-        str | None,
-        option(
-            "Model",
-            "How long the worker stays after its last call: 90s, 5m, 2h; 0 is not at all, -1 is"
-            " for ever. Default: SDLOOP_KEEP_ALIVE, then 5m.",
-            "--keep-alive",
-            metavar="TIME",
-        ),
-    ] = None
+    worker: str | None = own(
+        "Keep the model loaded for the next calls. A background process does this. auto: "
+        "start one when a second call comes within two minutes. Default: SDLOOP_WORKER, "
+        "then auto.",
+        choices=MODES,
+    )
+    keep_alive: str | None = own(
+        "How long the worker stays after its last call: 90s, 5m, 2h; 0 is not at all, -1 is"
+        " for ever. Default: SDLOOP_KEEP_ALIVE, then 5m.",
+        metavar="TIME",
+    )
     compile: Compile = None
-    safety: Annotated[
-        str | None,
-        option(
-            "Model",
-            "Ask the model's own safety checker. Pictures that it flags are named on stderr, and "
-            "saved all the same.",
-            "--safety",
-            choices=SAFETY,
-        ),
-    ] = None
+    safety: str | None = own(
+        "Ask the model's own safety checker. Pictures that it flags are named on stderr, and "
+        "saved all the same.",
+        choices=SAFETY,
+    )
 
     def __post_init__(self) -> None:
         check_choice("worker", self.worker, MODES)
@@ -120,17 +104,12 @@ class WarmOptions(WeightsOptions):
             )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@options(panel="Model")
 class ModelOptions(WarmOptions):
     """The model, and how many pictures it makes at once."""
 
-    batch_size: Annotated[
-        int | None,
-        option(
-            "Model",
-            "Pictures made at the same time. Faster on a GPU; the noise of each picture stays "
-            "the same.",
-            "--batch-size",
-            metavar="N",
-        ),
-    ] = None
+    batch_size: int | None = own(
+        "Pictures made at the same time. Faster on a GPU; the noise of each picture stays "
+        "the same.",
+        metavar="N",
+    )

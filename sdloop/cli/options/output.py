@@ -1,96 +1,46 @@
 """The flags for where pictures are written, and what is printed about them; see ``options``."""
 
-from dataclasses import dataclass
-from typing import Annotated
-
 from sdloop.batch.command_settings import FORMATS
-from sdloop.cli.options.groups import option
+from sdloop.cli.options.fields import options, own
 from sdloop.errors import SettingError
 from sdloop.metadata.detail import METADATA
 from sdloop.rules import check_local, check_whole
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@options(panel="Output")
 class OutputOptions:
     """Where pictures are written, and what is printed about them."""
 
-    output: Annotated[
-        str | None,
-        option(
-            "Output",
-            "File name, or a template. {seed}, {index}, {prompt}, {steps} … are filled in.",
-            *("--output", "-o"),
-            metavar="FILE",
-        ),
-    ] = None
-    outdir: Annotated[
-        str | None,
-        option(
-            "Output",
-            "Folder for pictures with automatic names. An address such as s3://bucket/folder is "
-            "one too.",
-            "--outdir",
-            metavar="DIR",
-        ),
-    ] = None
-    overwrite: Annotated[bool, option("Output", "Overwrite existing pictures.", "--overwrite")] = (
-        False
+    output: str | None = own(
+        "File name, or a template. {seed}, {index}, {prompt}, {steps} … are filled in.",
+        "-o",
+        metavar="FILE",
     )
-    format: Annotated[str | None, option("Output", "File format.", "--format", choices=FORMATS)] = (
-        None
+    outdir: str | None = own(
+        "Folder for pictures with automatic names. An address such as s3://bucket/folder is "
+        "one too.",
+        metavar="DIR",
     )
-    metadata: Annotated[
-        str | None,
-        option(
-            "Output",
-            "How much the file says about how it was made.",
-            "--metadata",
-            choices=METADATA,
-        ),
-    ] = None
-    save_steps: Annotated[
-        str | None,
-        option(
-            "Output",
-            "Folder for a picture of each step. NAME-step-003.png is the clean picture that the"
-            " model predicts after step 3.",
-            "--save-steps",
-            metavar="DIR",
-        ),
-    ] = None
-    save_every: Annotated[
-        int | None,
-        option(
-            "Output",
-            "With --save-steps: save only every N-th step, and the last. [default: 1]",
-            "--save-every",
-            metavar="N",
-        ),
-    ] = None
-    preview: Annotated[
-        bool,
-        option("Output", "Show the unfinished picture in the terminal.", "--preview"),
-    ] = False
-    preview_vae: Annotated[
-        int | None,
-        option(
-            "Output",
-            "With --preview: decode with the VAE, in full detail, every N steps. Default: a "
-            "rough preview that costs almost no time.",
-            "--preview-vae",
-            metavar="N",
-        ),
-    ] = None
-    json: Annotated[
-        bool, option("Output", "Print one line of JSON per picture, not its path.", "--json")
-    ] = False
-    dry_run: Annotated[
-        bool,
-        option("Output", "Print the settings as JSON; make no pictures.", "--dry-run"),
-    ] = False
-    quiet: Annotated[
-        bool, option("Output", "Print nothing but errors to stderr.", "--quiet", "-q")
-    ] = False
+    overwrite: bool = own("Overwrite existing pictures.")
+    format: str | None = own("File format.", choices=FORMATS)
+    metadata: str | None = own("How much the file says about how it was made.", choices=METADATA)
+    save_steps: str | None = own(
+        "Folder for a picture of each step. NAME-step-003.png is the clean picture that the"
+        " model predicts after step 3.",
+        metavar="DIR",
+    )
+    save_every: int | None = own(
+        "With --save-steps: save only every N-th step, and the last. [default: 1]", metavar="N"
+    )
+    preview: bool = own("Show the unfinished picture in the terminal.")
+    preview_vae: int | None = own(
+        "With --preview: decode with the VAE, in full detail, every N steps. Default: a "
+        "rough preview that costs almost no time.",
+        metavar="N",
+    )
+    json: bool = own("Print one line of JSON per picture, not its path.")
+    dry_run: bool = own("Print the settings as JSON; make no pictures.")
+    quiet: bool = own("Print nothing but errors to stderr.", "-q")
 
     def __post_init__(self) -> None:
         if self.save_steps == "":

@@ -1,11 +1,10 @@
 """The flags of ``sdloop pick``."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from sdloop.cli.options.groups import option
+from sdloop.cli.options.fields import options, own
 
 FolderArgument = Annotated[
     str | None,
@@ -17,49 +16,27 @@ FolderArgument = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@options(panel="Page")
 class PageOptions:
     """Where to serve the page, and where to copy the picks."""
 
-    port: Annotated[
-        int | None,
-        option("Page", "Port on 127.0.0.1. Default: any free port.", "--port", metavar="N"),
-    ] = None
-    no_browser: Annotated[
-        bool, option("Page", "Print the address, but do not open a browser.", "--no-browser")
-    ] = False
-    copy_to: Annotated[
-        str | None,
-        option(
-            "Page",
-            "Folder for copies of the chosen pictures; a button on the page makes them. "
-            "Default: FOLDER-picks.",
-            "--copy-to",
-            metavar="DIR",
-        ),
-    ] = None
+    port: int | None = own("Port on 127.0.0.1. Default: any free port.", metavar="N")
+    no_browser: bool = own("Print the address, but do not open a browser.")
+    copy_to: str | None = own(
+        "Folder for copies of the chosen pictures; a button on the page makes them. "
+        "Default: FOLDER-picks.",
+        metavar="DIR",
+    )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@options(panel="Gallery")
 class GalleryOptions:
     """Export the page as files instead."""
 
-    export: Annotated[
-        str | None,
-        option(
-            "Gallery",
-            "Write the page and its pictures to this folder, and exit. The page needs no server.",
-            "--export",
-            metavar="DIR",
-        ),
-    ] = None
-    picked: Annotated[
-        bool,
-        option("Gallery", "With --export: only the chosen pictures, in their order.", "--picked"),
-    ] = False
-    overwrite: Annotated[
-        bool, option("Gallery", "Write into an existing folder.", "--overwrite")
-    ] = False
-    quiet: Annotated[
-        bool, option("Output", "Print nothing but errors to stderr.", *("--quiet", "-q"))
-    ] = False
+    export: str | None = own(
+        "Write the page and its pictures to this folder, and exit. The page needs no server.",
+        metavar="DIR",
+    )
+    picked: bool = own("With --export: only the chosen pictures, in their order.")
+    overwrite: bool = own("Write into an existing folder.")
+    quiet: bool = own("Print nothing but errors to stderr.", "-q", panel="Output")

@@ -5,12 +5,11 @@ the setting in a Recipe, in TOML and in a picture's metadata. ``None`` means tha
 given, so a settings file may set it.
 """
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from sdloop.cli.options.fields import takes
+from sdloop.cli.options.fields import options, own
 from sdloop.cli.options.groups import option
 from sdloop.recipe.fields import CONTROL, LOSSES, PRESET, REGIONS, WORDS
 from sdloop.recipe.fields_picture import GUIDANCE, PICTURE, REFINER, SCHEDULER, SDXL, SEEDS
@@ -26,16 +25,14 @@ PromptArgument = Annotated[
 ]
 
 
-@takes(
-    *(PRESET, PICTURE, SEEDS, CONTROL, GUIDANCE, SCHEDULER, REGIONS, LOSSES, WORDS, SDXL, REFINER)
+@options(
+    *(PRESET, PICTURE, SEEDS, CONTROL, GUIDANCE, SCHEDULER, REGIONS, LOSSES, WORDS, SDXL, REFINER),
+    panel="Picture",
 )
 class RecipeOptions:
     """The settings that decide the pixels of every picture, except model and seed."""
 
-    size: Annotated[
-        str | None,
-        option("Picture", "Width and height in pixels, as in 512x768.", "--size", metavar="WxH"),
-    ] = None
+    size: str | None = own("Width and height in pixels, as in 512x768.", metavar="WxH")
 
 
 Count = Annotated[
@@ -49,37 +46,19 @@ Count = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@options(panel="Prompts and seeds")
 class SeedOptions:
     """Seeds, number of pictures, prompt file and settings file."""
 
-    seed: Annotated[
-        str | None,
-        option(
-            "Prompts and seeds",
-            "Random seeds: 4, or 4,7,9, or 1..100. Default: a random one, which is printed.",
-            "--seed",
-            metavar="SEEDS",
-        ),
-    ] = None
+    seed: str | None = own(
+        "Random seeds: 4, or 4,7,9, or 1..100. Default: a random one, which is printed.",
+        metavar="SEEDS",
+    )
     count: Count = None
-    from_file: Annotated[
-        str | None,
-        option(
-            "Prompts and seeds",
-            'File with one prompt per line; "-" is standard input. A line is a text, a text '
-            "with kohya's options (--n --w --h --s --d --l --t --f), or JSON as --dry-run "
-            "prints it.",
-            "--from-file",
-            metavar="FILE",
-        ),
-    ] = None
-    config: Annotated[
-        str | None,
-        option(
-            "Prompts and seeds",
-            "TOML file with settings; flags override it.",
-            "--config",
-            metavar="FILE.toml",
-        ),
-    ] = None
+    from_file: str | None = own(
+        'File with one prompt per line; "-" is standard input. A line is a text, a text '
+        "with kohya's options (--n --w --h --s --d --l --t --f), or JSON as --dry-run "
+        "prints it.",
+        metavar="FILE",
+    )
+    config: str | None = own("TOML file with settings; flags override it.", metavar="FILE.toml")

@@ -1,8 +1,8 @@
 """The flags of ``sdloop rerun``: changes to the settings in a picture's file."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
+from sdloop.cli.options.fields import options, own
 from sdloop.cli.options.groups import option
 from sdloop.cli.options.image import Hires, ImageOptions
 from sdloop.cli.options.recipe import Count
@@ -18,64 +18,37 @@ RunCode = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@options(panel="Picture")
 class ChangeOptions:
     """Changes that only ``rerun`` has flags for."""
 
     run_code: RunCode = False
-
-    prompt: Annotated[
-        str | None,
-        option("Picture", "New prompt, instead of the recorded one.", "--prompt"),
-    ] = None
+    prompt: str | None = own("New prompt, instead of the recorded one.")
     hires: Hires = None
-    drop: Annotated[
-        list[str] | None,
-        option(
-            "Picture",
-            "Remove a setting, as if it had never been given. May be repeated.",
-            "--drop",
-            metavar="FIELD",
-        ),
-    ] = None
+    drop: list[str] | None = own(
+        "Remove a setting, as if it had never been given. May be repeated.", metavar="FIELD"
+    )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@options(panel="Start")
 class OtherImageOptions(ImageOptions):
     """Another input picture, or another strength for the same one."""
 
-    images: Annotated[
-        list[str] | None,
-        option(
-            "Start",
-            "Picture to start from, not the recorded one.",
-            *("--image", "-i", "--init-image"),
-            metavar="IMAGE",
-        ),
-    ] = None
+    images: list[str] | None = own(
+        "Picture to start from, not the recorded one.",
+        *("--image", "-i", "--init-image"),
+        metavar="IMAGE",
+    )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@options(panel="Prompts and seeds")
 class OtherSeedOptions:
     """New seeds, number of pictures, and a settings file with changes."""
 
-    seed: Annotated[
-        str | None,
-        option(
-            "Prompts and seeds",
-            "New seeds for each file: 4, or 4,7,9, or 1..100.",
-            "--seed",
-            metavar="SEEDS",
-        ),
-    ] = None
+    seed: str | None = own("New seeds for each file: 4, or 4,7,9, or 1..100.", metavar="SEEDS")
     count: Count = None
-    config: Annotated[
-        str | None,
-        option(
-            "Prompts and seeds",
-            "TOML file with changes; flags override it. Your own settings file does not change "
-            "pictures.",
-            "--config",
-            metavar="FILE.toml",
-        ),
-    ] = None
+    config: str | None = own(
+        "TOML file with changes; flags override it. Your own settings file does not change "
+        "pictures.",
+        metavar="FILE.toml",
+    )

@@ -1,28 +1,21 @@
 """The flags for a sheet of pictures."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
+from sdloop.cli.options.fields import options, own
 from sdloop.cli.options.groups import option
 
 STEPS = 9  # the most on a sheet of steps, unless --every is given
 SIDE = 256  # pixels: larger pictures are made smaller, unless --zoom is given
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@options(panel="Output")
 class SheetOptions:
     """Where to save the sheet."""
 
-    output: Annotated[
-        str | None,
-        option("Output", "PNG file for the sheet.", *("--output", "-o"), metavar="FILE"),
-    ] = None
-    overwrite: Annotated[bool, option("Output", "Overwrite an existing file.", "--overwrite")] = (
-        False
-    )
-    quiet: Annotated[
-        bool, option("Output", "Print nothing but errors to stderr.", *("--quiet", "-q"))
-    ] = False
+    output: str | None = own("PNG file for the sheet.", "-o", metavar="FILE")
+    overwrite: bool = own("Overwrite an existing file.")
+    quiet: bool = own("Print nothing but errors to stderr.", "-q")
 
 
 Seed = Annotated[

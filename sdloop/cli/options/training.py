@@ -1,11 +1,10 @@
 """The flags of ``sdloop train-embedding``, as a group; see ``options``."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from sdloop.cli.options.groups import option
+from sdloop.cli.options.fields import options, own
 
 PicturesArgument = Annotated[
     list[str] | None,
@@ -17,120 +16,53 @@ PicturesArgument = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@options(panel="Training")
 class TrainingOptions:
     """The new word, the word to start from, and the settings of the training."""
 
-    token: Annotated[
-        str | None, option("Word", 'New word, such as "<my-frog>".', "--token", metavar="WORD")
-    ] = None
-    init: Annotated[
-        str | None,
-        option("Word", "Known word to start from. It must be one token.", "--init", metavar="WORD"),
-    ] = None
-    vectors: Annotated[
-        int | None,
-        option(
-            "Word",
-            "Number of vectors for the word. More vectors keep more detail, but also more flaws"
-            " of the pictures.",
-            "--vectors",
-            metavar="N",
-            default=1,
-        ),
-    ] = None
-    templates: Annotated[
-        list[str] | None,
-        option(
-            "Training",
-            'Text for the pictures, with {} for the word, as in "a photo of a {}". May be '
-            "repeated. Default: eight texts that suit any picture.",
-            "--template",
-            metavar="TEXT",
-        ),
-    ] = None
-    steps: Annotated[
-        int | None,
-        option(
-            "Training",
-            "Number of training steps.",
-            "--steps",
-            metavar="N",
-            default=500,
-        ),
-    ] = None
-    learning_rate: Annotated[
-        float | None,
-        option(
-            "Training",
-            "Learning rate: about how far each number moves per step.",
-            "--learning-rate",
-            metavar="X",
-            default=0.001,
-        ),
-    ] = None
-    batch_size: Annotated[
-        int | None,
-        option(
-            "Training",
-            "Pictures per training step.",
-            "--batch-size",
-            metavar="N",
-            default=4,
-        ),
-    ] = None
-    seed: Annotated[
-        int | None,
-        option(
-            "Training",
-            "Random seed of the training. It decides the pictures, noise and texts of each step.",
-            "--seed",
-            metavar="N",
-            default=0,
-        ),
-    ] = None
-    no_flips: Annotated[
-        bool, option("Training", "Do not mirror pictures during training.", "--no-flips")
-    ] = False
-    held_out: Annotated[
-        str | None,
-        option(
-            "Watching",
-            "Folder of other pictures, to measure the loss on. Default: the training pictures.",
-            "--held-out",
-            metavar="FOLDER",
-        ),
-    ] = None
-    sample_every: Annotated[
-        int | None,
-        option(
-            "Watching",
-            "Every N steps, save a row of samples. It has four pictures with the word, and is "
-            "next to the file.",
-            "--sample-every",
-            metavar="N",
-        ),
-    ] = None
-    save_every: Annotated[
-        int | None,
-        option(
-            "Output",
-            "Every N steps, save what --resume needs.",
-            "--save-every",
-            metavar="N",
-            default=100,
-        ),
-    ] = None
-    resume: Annotated[
-        bool, option("Output", "Continue an interrupted training of this file.", "--resume")
-    ] = False
-    output: Annotated[
-        str | None,
-        option("Output", "File for the word.", "--output", "-o", metavar="FILE.safetensors"),
-    ] = None
-    overwrite: Annotated[bool, option("Output", "Overwrite an existing file.", "--overwrite")] = (
-        False
+    token: str | None = own('New word, such as "<my-frog>".', panel="Word", metavar="WORD")
+    init: str | None = own(
+        "Known word to start from. It must be one token.", panel="Word", metavar="WORD"
     )
-    quiet: Annotated[
-        bool, option("Output", "Print nothing but errors to stderr.", "--quiet", "-q")
-    ] = False
+    vectors: int | None = own(
+        "Number of vectors for the word. More vectors keep more detail, but also more flaws"
+        " of the pictures.",
+        panel="Word",
+        metavar="N",
+        default=1,
+    )
+    templates: list[str] | None = own(
+        'Text for the pictures, with {} for the word, as in "a photo of a {}". May be '
+        "repeated. Default: eight texts that suit any picture.",
+        "--template",
+        metavar="TEXT",
+    )
+    steps: int | None = own("Number of training steps.", metavar="N", default=500)
+    learning_rate: float | None = own(
+        "Learning rate: about how far each number moves per step.", metavar="X", default=0.001
+    )
+    batch_size: int | None = own("Pictures per training step.", metavar="N", default=4)
+    seed: int | None = own(
+        "Random seed of the training. It decides the pictures, noise and texts of each step.",
+        metavar="N",
+        default=0,
+    )
+    no_flips: bool = own("Do not mirror pictures during training.")
+    held_out: str | None = own(
+        "Folder of other pictures, to measure the loss on. Default: the training pictures.",
+        panel="Watching",
+        metavar="FOLDER",
+    )
+    sample_every: int | None = own(
+        "Every N steps, save a row of samples. It has four pictures with the word, and is "
+        "next to the file.",
+        panel="Watching",
+        metavar="N",
+    )
+    save_every: int | None = own(
+        "Every N steps, save what --resume needs.", panel="Output", metavar="N", default=100
+    )
+    resume: bool = own("Continue an interrupted training of this file.", panel="Output")
+    output: str | None = own("File for the word.", "-o", panel="Output", metavar="FILE.safetensors")
+    overwrite: bool = own("Overwrite an existing file.", panel="Output")
+    quiet: bool = own("Print nothing but errors to stderr.", "-q", panel="Output")

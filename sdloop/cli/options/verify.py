@@ -1,15 +1,12 @@
 """The flags of ``sdloop verify``."""
 
-from dataclasses import dataclass
-from typing import Annotated
-
-from sdloop.cli.options.groups import option
+from sdloop.cli.options.fields import options, own
 from sdloop.cli.options.model import Compile, Device, Dtype, LoraDir, Memory, Model
 from sdloop.cli.options.rerun import RunCode
 from sdloop.rules import check_whole
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@options(panel="Output")
 class VerifyOptions:
     """Where to compute, and what counts as equal."""
 
@@ -20,20 +17,13 @@ class VerifyOptions:
     dtype: Dtype = None
     memory: Memory = None
     compile: Compile = None
-    tolerance: Annotated[
-        int | None,
-        option(
-            "Output",
-            "Accept differences of up to N of 255 levels. Pictures from batches may differ by "
-            "1. [default: 0]",
-            "--tolerance",
-            metavar="N",
-        ),
-    ] = None
-    json: Annotated[bool, option("Output", "Print one line of JSON per picture.", "--json")] = False
-    quiet: Annotated[
-        bool, option("Output", "Print nothing but errors to stderr.", "--quiet", "-q")
-    ] = False
+    tolerance: int | None = own(
+        "Accept differences of up to N of 255 levels. Pictures from batches may differ by "
+        "1. [default: 0]",
+        metavar="N",
+    )
+    json: bool = own("Print one line of JSON per picture.")
+    quiet: bool = own("Print nothing but errors to stderr.", "-q")
 
     def __post_init__(self) -> None:
         if self.tolerance is not None:
