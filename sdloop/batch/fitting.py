@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sdloop.errors import SettingError
 from sdloop.images.input.read import OpenImage
 from sdloop.recipe.recipe import Recipe
 
@@ -72,21 +71,3 @@ def _peak(model: "LoadedModel", batch: Sequence[Recipe], open_image: OpenImage) 
             raise
         return None
     return peak.read()
-
-
-def check_equal_cards(devices: Sequence[str]) -> None:
-    """Raise ``SettingError`` unless these GPUs are of one kind.
-
-    Each process measures a batch size, and would measure another one on another card. But which
-    pictures share a batch must not depend on which card makes them.
-    """
-    import torch
-
-    cards = dict.fromkeys(
-        (found.name, found.total_memory) for found in map(torch.cuda.get_device_properties, devices)
-    )
-    if len(cards) > 1:
-        kinds = ", ".join(f"{name} ({memory / 2**30:.0f} GB)" for name, memory in cards)
-        raise SettingError(
-            f"batch_size must be a number for GPUs of several kinds, got auto for {kinds}"
-        )

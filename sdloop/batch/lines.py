@@ -33,20 +33,21 @@ ADDED = ("output", "key", *TOLD)
 
 def line_of(planned: Planned, count_tokens: "Callable[[Recipe, Checkpoint], int]") -> str:
     """The line of a planned picture whose key is known."""
-    recipe = planned.recipe
-    values = recipe.to_dict() | {
-        "output": output_of(planned.path),
-        "key": planned.key,
-        "tokens": count_tokens(recipe, planned.checkpoint),
-        "steps_run": steps_run(recipe, planned.checkpoint),
+    recipe, checkpoint = planned.recipe, planned.checkpoint
+    takes = {
+        "tokens": count_tokens(recipe, checkpoint),
+        "steps_run": steps_run(recipe, checkpoint),
     }
-    return json.dumps(values, ensure_ascii=False)
+    return json.dumps(_values(planned) | takes, ensure_ascii=False)
 
 
 def final_line(planned: Planned) -> str:
     """The line without what it will take: for a process that makes the picture at once."""
-    values = planned.recipe.to_dict() | {"output": output_of(planned.path), "key": planned.key}
-    return json.dumps(values, ensure_ascii=False)
+    return json.dumps(_values(planned), ensure_ascii=False)
+
+
+def _values(planned: Planned) -> dict[str, Any]:
+    return planned.recipe.to_dict() | {"output": output_of(planned.path), "key": planned.key}
 
 
 def output_of(path: Path) -> str:

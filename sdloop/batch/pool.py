@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from sdloop.batch.gpu_processes import Message
 from sdloop.metadata.atomic import Exists
+
+# What happened ("begun", "there", "made", "failed"), the picture's key, and the line to print.
+Message = tuple[str, str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

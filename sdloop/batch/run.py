@@ -10,21 +10,20 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdloop.batch.claims import Claims, place_for, remove_leftovers
+from sdloop.batch.claims import Claims, place_for
 from sdloop.batch.finish import AlreadyThere, Failed, Outcome, RunTools, Written, failures, finish
-from sdloop.batch.found import Found, found_in, is_there
+from sdloop.batch.found import Found, is_there
 from sdloop.batch.index import Entry, IndexWriter, is_kept
 from sdloop.batch.planned import Planned
-from sdloop.batch.units import Task, missing
+from sdloop.batch.units import RunOptions, Task, chosen
 from sdloop.errors import SdloopError
 from sdloop.metadata.atomic import check_writable
 from sdloop.models.checkpoint.value import ModelNames
 from sdloop.pipeline.model_names import model_of
-from sdloop.places.path import StorePath
 
 if TYPE_CHECKING:
     from sdloop.loop import Step
@@ -33,35 +32,6 @@ if TYPE_CHECKING:
 
 # How long to wait for a picture that another process makes, before checking again.
 _PATIENCE = 0.2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunOptions:
-    """How a plan is run; none of it changes a picture.
-
-    folder, depth
-        Where to look for finished pictures, and how many levels of subfolders to search.
-    size_for
-        The batch size for pictures like a planned one. It is only called if some are missing, and
-        must always return the same.
-    shard
-        (3, 8) makes only every eighth batch, starting with the third.
-    rescan
-        Open all finished pictures, as if there were no index.
-    redo_since
-        Make all pictures again, except those written since this time, in seconds since 1970, by
-        another process with the same task.
-    shared
-        Other processes may choose the same pictures, so that each is claimed before it is made.
-    """
-
-    folder: Path
-    depth: int | None = None
-    size_for: Callable[[Planned], int] = lambda planned: 1
-    shard: tuple[int, int] = (1, 1)
-    rescan: bool = False
-    redo_since: float | None = None
-    shared: bool = True
 
 
 def run(
@@ -79,11 +49,8 @@ def run(
     Raises ``ModelError`` for a model that cannot be loaded, ``FileError`` for a folder that cannot
     be written to, and what ``plan`` raises.
     """
-    found = Found()
-    if options.redo_since is None:
-        found = found_in(options.folder, depth=options.depth, rescan=options.rescan)
-    tasks = missing(plan, found, size_for=options.size_for, shard=options.shard, stopping=stopping)
-    yield from run_tasks(tasks, options, tools, found, stopping=stopping)
+    with chosen(plan, options, stopping) as (tasks, found):
+        yield from run_tasks(tasks, options, tools, found, stopping=stopping)
 
 
 def run_tasks(
@@ -119,13 +86,9 @@ class _Runner:
         self._thread: ThreadPoolExecutor | None = None
         self._flying: deque[tuple[Task, Future[list[Outcome]]]] = deque()
         self._later: deque[Task] = deque()
-        self._folders: set[Path] = set()
         self._model: tuple[ModelNames, LoadedModel] | None = None
-        # The finished pictures, and those that were given out.
         self._found = found
         self._index = IndexWriter(options.folder) if is_kept(options.folder) else None
-        if self._found.leftovers:  # by somebody who was killed: they go in the end
-            self._open()
 
     def first_pass(self, tasks: Iterable[Task | AlreadyThere]) -> "Iterator[Step | Outcome]":
         """Every batch, in order; batches claimed by other processes come later."""
@@ -151,8 +114,6 @@ class _Runner:
         if self._claims is None:
             place = place_for(self._options.folder) if self._options.shared else None
             self._claims = self._stack.enter_context(Claims(place))
-            if self._options.shared:
-                self._stack.callback(remove_leftovers, self._found.leftovers, self._folders)
             if self._index is not None:
                 self._stack.callback(self._index.flush)
             self._thread = ThreadPoolExecutor(1)
@@ -176,8 +137,6 @@ class _Runner:
                 wanted.remove(one)
                 self._found.discard(one.key)
                 yield Failed(planned=one, error=error)
-            if not isinstance(one.path, StorePath):
-                self._folders.add(one.path.parent)
         kept = {one.key for one in wanted}
         claims.release([one.key for one in task.wanted if one.key not in kept])
         if wanted:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from sdloop.conditioning.control import ControlImage, Features, Share
 from sdloop.errors import SettingError
-from sdloop.images.input.frame import BACK, opaque, placed
+from sdloop.images.input.frame import BACK, contained, opaque, placed
 from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.models.components.load import Components
 from sdloop.pipeline.input_images import canvas_of, only_pictures
+from sdloop.pipeline.preprocess import DepthName, Preprocess, preprocess_of
 from sdloop.pipeline.stage import Stage
 from sdloop.recipe.controls import Control
 from sdloop.recipe.recipe import Recipe
@@ -35,14 +36,23 @@ def control_reader(open_image: OpenImage) -> ReadControl:
     """
 
     @lru_cache(maxsize=16)
-    def read(recipe: Recipe, control: Control) -> Tensor:
-        return _pixels(control_picture(recipe, control, open_image))
+    def read(recipe: Recipe, control: Control, depth: DepthName) -> Tensor:
+        made = preprocess_of(control.preprocess, depth)
+        return _pixels(control_picture(recipe, control, open_image, made))
 
-    return lambda recipe, control: read(only_pictures(recipe), control)
+    def read_for(recipe: Recipe, control: Control) -> Tensor:
+        depth = recipe.preprocess_model, recipe.preprocess_model_sha256
+        return read(only_pictures(recipe), control, depth)
+
+    return read_for
 
 
-def control_picture(recipe: Recipe, control: Control, open_image: OpenImage) -> Image.Image:
-    """The picture of a ControlNet in RGB at the size of a resolved Recipe, as its resize says.
+def control_picture(
+    recipe: Recipe, control: Control, open_image: OpenImage, made: Preprocess
+) -> Image.Image:
+    """The map of a ControlNet in RGB at the size of a resolved Recipe, as its resize says.
+
+    It is ``made`` of the picture at this size: lines that are resized are no longer thin.
 
     With a mask and the resize "back", it belongs to the whole input picture, and the part around
     the mask is used. Transparent parts and what is around a padded picture are black.
@@ -53,12 +63,14 @@ def control_picture(recipe: Recipe, control: Control, open_image: OpenImage) -> 
     assert recipe.resize is not None  # resolved
     if recipe.resize != BACK:
         _tell(drawn.name, image.size, size, recipe.resize)
-        return placed(image, size, resize=recipe.resize, around=AROUND)
+        if recipe.resize == "pad":  # what is around it is no edge, and not far away
+            return placed(made(contained(image, size)), size, resize="pad", around=AROUND)
+        return made(placed(image, size, resize=recipe.resize, around=AROUND))
     canvas = canvas_of(recipe, open_image)
     assert canvas.whole is not None and canvas.box is not None
     _tell(drawn.name, image.size, canvas.whole.size, "crop")
     whole = placed(image, canvas.whole.size, resize="crop", around=AROUND)
-    return placed(whole.crop(canvas.box), size, resize=BACK, around=AROUND)
+    return made(placed(whole.crop(canvas.box), size, resize=BACK, around=AROUND))
 
 
 def control_images(

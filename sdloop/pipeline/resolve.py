@@ -25,7 +25,7 @@ from sdloop.models.checkpoint.image_adapter import (
 )
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, check_lora, find_lora
 from sdloop.models.checkpoint.value import Checkpoint, ModelNames
-from sdloop.models.checkpoint.vision import find_vision
+from sdloop.models.checkpoint.vision import PARTS, find_vision
 from sdloop.models.checkpoint.words import check_replacements
 from sdloop.pipeline.model_names import model_of
 from sdloop.recipe.controls import Control
@@ -33,7 +33,7 @@ from sdloop.recipe.image_prompts import FIELD
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
-from sdloop.recipe.resolve_controls import image_key, model_key
+from sdloop.recipe.resolve_controls import depth_model_of, image_key, model_key
 from sdloop.recipe.resolve_image_prompts import image_prompts_of, picture_key
 from sdloop.recipe.resolve_mask import mask_model_of
 
@@ -98,12 +98,15 @@ def facts_of(recipe: Recipe, open_image: OpenImage, *, may_fetch: bool = True) -
 def file_hashes(
     recipe: Recipe, find_lora: FindLora = find_lora, *, may_fetch: bool = True
 ) -> dict[str, str]:
-    """The sha256 of each LoRA by its name, and of the models that losses and masks use."""
+    """The sha256 of each LoRA by its name, and of the models that losses and maps use."""
     loras = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
     hashes = loras | clip_hashes(recipe, may_fetch=may_fetch)
-    segmenter = mask_model_of(recipe)
-    if segmenter is not None:
-        hashes["mask_model"] = find_vision("segmenter", segmenter, may_fetch=may_fetch).sha256
+    for part, name in (
+        ("segmenter", mask_model_of(recipe)),
+        ("depth_estimator", depth_model_of(recipe)),
+    ):
+        if name is not None:
+            hashes[PARTS[part][0]] = find_vision(part, name, may_fetch=may_fetch).sha256
     return hashes
 
 

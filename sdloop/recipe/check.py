@@ -19,6 +19,7 @@ from sdloop.recipe.loras import check_loras
 from sdloop.recipe.losses import settled_losses
 from sdloop.recipe.mask import check_mask
 from sdloop.recipe.mix import settled_mix
+from sdloop.recipe.preprocess import check_preprocesses
 from sdloop.recipe.regions import settled_regions
 from sdloop.recipe.steps import settled_steps
 from sdloop.rules import check_whole
@@ -50,6 +51,7 @@ def settled(values: Mapping[str, Any]) -> dict[str, Any]:
     given |= settled_losses(given)
     check_loras(given["loras"])
     check_controls(given)
+    check_preprocesses(given)
     given |= settled_image_prompts(given)
     check_mask(given)
     given |= settled_regions(given, given.get("steps", USUAL_STEPS))

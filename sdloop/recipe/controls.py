@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from sdloop.errors import SettingError
 from sdloop.recipe.parse import short_number, split_numbers, split_range
+from sdloop.recipe.preprocess import check_preprocess, split_kind
 from sdloop.rules import check_digest, check_number, check_text
 
 MAX_SCALE = 100.0
@@ -20,9 +21,10 @@ class Control:
     """A ControlNet, and the picture that it follows.
 
     ``model`` is a folder, a file or a hub id. ``image`` is a picture of edges, depths, a pose …:
-    what the ControlNet was trained with. ``scale`` is how much of its output is added to the UNet.
-    ``start`` and ``end`` are shares of the steps that run: from 0 to 0.5 it acts in their first
-    half. The hashes are those of its weights, and of the picture's file.
+    what the ControlNet was trained with; ``preprocess`` makes it of another picture. ``scale`` is
+    how much of its output is added to the UNet. ``start`` and ``end`` are shares of the steps that
+    run: from 0 to 0.5 it acts in their first half. The hashes are those of its weights, and of the
+    picture's file.
     """
 
     model: str
@@ -32,6 +34,7 @@ class Control:
     end: float = 1.0
     model_sha256: str | None = None
     image_sha256: str | None = None
+    preprocess: str | None = None
     field: ClassVar[str] = "controls"
 
     def __post_init__(self) -> None:
@@ -45,6 +48,9 @@ class Control:
             check_number(f"{self.field}.{name}", getattr(self, name), lowest, highest)
             # Equal values get the same form: 1 and 1.0, 0.0 and -0.0.
             object.__setattr__(self, name, float(getattr(self, name)) + 0.0)
+        if self.preprocess is not None:
+            check_text(f"{self.field}.preprocess", self.preprocess, optional=False)
+            check_preprocess(self.preprocess, f"{self.field}.preprocess")
         if self.start >= self.end:
             ends = f"{self.start:g}..{self.end:g}"
             raise SettingError.of(f"{self.field}.start", f"must be less than the end, got {ends}")
@@ -57,7 +63,10 @@ class Control:
         >>> str(parse_control("canny=edges.png:0.80:0..0.5"))
         'canny=edges.png:0.8:0..0.5'
         """
-        return f"{self.model}={self.image}{self._numbers}"
+        image = self.image if self.preprocess is None else f"{self.preprocess}:{self.image}"
+        if self.preprocess is None and split_kind(image)[0] is not None:
+            image = f"./{image}"  # a file whose name begins like one
+        return f"{self.model}={image}{self._numbers}"
 
     @property
     def _numbers(self) -> str:
@@ -78,7 +87,7 @@ class Control:
 
     def to_dict(self) -> dict[str, Any]:
         values = dataclasses.asdict(self)
-        usual = {"start": 0.0, "end": 1.0, **dict.fromkeys(_HASHES)}
+        usual = {"start": 0.0, "end": 1.0, "preprocess": None, **dict.fromkeys(_HASHES)}
         return {n: v for n, v in values.items() if n not in usual or v != usual[n]}
 
 
@@ -96,7 +105,7 @@ Kind = TypeVar("Kind", bound=Control)
 
 
 def parse_control(text: str, kind: type[Kind] = Control) -> Kind:  # type: ignore[assignment]
-    """Parse ``MODEL=IMAGE[:SCALE][:START..END]``.
+    """Parse ``MODEL=[PREPROCESS:]IMAGE[:SCALE][:START..END]``.
 
     MODEL ends at the first "=", or at the last one if it is a web address.
 
@@ -108,9 +117,10 @@ def parse_control(text: str, kind: type[Kind] = Control) -> Kind:  # type: ignor
     if not equals or not model:
         raise SettingError.of(kind.field, f"must be like MODEL=edges.png:0.8, got {text!r}")
     rest, ends = split_range(rest)
-    image, scales = split_numbers(rest)
-    start, end = ends or (0.0, 1.0)
-    return kind(model=model, image=image, scale=scales[0] if scales else 1.0, start=start, end=end)
+    rest, scales = split_numbers(rest)
+    preprocess, image = split_kind(rest)
+    scale, (start, end) = scales[0] if scales else 1.0, ends or (0.0, 1.0)
+    return kind(model=model, image=image, preprocess=preprocess, scale=scale, start=start, end=end)
 
 
 def check_controls(given: Mapping[str, Any]) -> None:

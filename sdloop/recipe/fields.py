@@ -25,8 +25,16 @@ from sdloop.recipe.fields_picture import (
 )
 from sdloop.recipe.image_prompts import parse_image_prompt
 from sdloop.recipe.kinds import Compound, File, Flag, Hash, Number, Several, Text, Whole
-from sdloop.recipe.limits import IP_ADAPTER, LOSS_EVERY, LOSS_MODES, MAX_STEPS, REGION_ALONE
+from sdloop.recipe.limits import (
+    DEPTH_MODEL,
+    IP_ADAPTER,
+    LOSS_EVERY,
+    LOSS_MODES,
+    MAX_STEPS,
+    REGION_ALONE,
+)
 from sdloop.recipe.loss_grammar import NAMES, parse_loss
+from sdloop.recipe.preprocess import PREPROCESSES, check_preprocess
 from sdloop.recipe.presets import PRESET_FIELDS, PRESETS, parse_preset
 from sdloop.recipe.regions import parse_region
 
@@ -95,6 +103,14 @@ CONTROL = section("Control", {
         "The same with a T2I-Adapter, which is smaller and runs only once. May be repeated.",
         default=(), flag="--t2i", metavar="MODEL=IMAGE[:SCALE]", essential=True, keyed=False,
         per_picture=True),
+    "preprocess": Field(Text(read=check_preprocess, likely=PREPROCESSES),
+        f"Make the map to follow of each picture: {', '.join(PREPROCESSES)}. For one of several, "
+        "write it before the picture, as in canny/=canny:photo.png.",
+        metavar="KIND", essential=True, keyed=False, per_picture=True),
+    "preprocess_model": Field(Text(),
+        "Model that finds depths: a folder or a hub id, of DPT or Depth Anything.",
+        metavar="MODEL", usual=DEPTH_MODEL, keyed=False, replaces=("preprocess_model_sha256",)),
+    "preprocess_model_sha256": Field(Hash(), essential=True, keyed=False),
     "image_prompts": Field(Several(Text(read=parse_image_prompt)),
         "Show the model a picture beside the prompt, with --ip-adapter, as in frog.png:0.6. It "
         "may count in a part only: frog.png=mask.png:0.6, where the mask is white, or in a box of "

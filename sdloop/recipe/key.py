@@ -14,6 +14,7 @@ from sdloop.recipe.controls import Control
 from sdloop.recipe.fields import ROWS
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
+from sdloop.recipe.preprocess import DEPTH
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_image_prompts import shown_in
 from sdloop.recipe.resolve_regions import regions_of
@@ -47,7 +48,7 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
     if added := [_keyed_lora(lora) for lora in recipe.loras if not lora.does_nothing]:
         fields["loras"] = added
     for one in recipe.followed:
-        fields.setdefault(one.field, []).append(_keyed_control(one))
+        fields.setdefault(one.field, []).append(_keyed_control(one, recipe))
     return json.dumps(
         {"recipe": fields, "weights": dict(weights)}, sort_keys=True, ensure_ascii=False
     )
@@ -58,8 +59,10 @@ def _keyed_lora(lora: Lora) -> list[Any]:
     return [lora.sha256, lora.scale, *text_scale]
 
 
-def _keyed_control(one: Control) -> list[Any]:
-    return [one.model_sha256, one.image_sha256, one.scale, one.start, one.end]
+def _keyed_control(one: Control, recipe: Recipe) -> list[Any]:
+    depth = [recipe.preprocess_model_sha256] if one.preprocess == DEPTH else []
+    how = [] if one.preprocess is None else [one.preprocess, *depth]
+    return [one.model_sha256, one.image_sha256, one.scale, one.start, one.end, *how]
 
 
 def _keyed_start(recipe: Recipe) -> dict[str, Any]:

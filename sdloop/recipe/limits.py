@@ -12,6 +12,7 @@ DEFAULT_NOISE_LEVEL = 20  # as in diffusers
 ENLARGES = ("lanczos", "latent")
 LOSS_MODES = ("cheap", "exact")
 REGION_ALONE = 0.8
+DEPTH_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
 MASK_MODEL = "CIDAS/clipseg-rd64-refined"
 MASK_THRESHOLD = 0.5  # as likely as not
 LOSS_EVERY = 5  # as in the fast.ai notebook

@@ -106,6 +106,9 @@ class Recipe:
     controls: tuple[Control, ...] = ()
     guess_mode: bool = False
     t2i_adapters: tuple[T2IAdapter, ...] = ()
+    preprocess: str | None = None
+    preprocess_model: str | None = None
+    preprocess_model_sha256: str | None = None
     # image prompts
     image_prompts: tuple[str, ...] | None = None
     image_prompts_sha256: tuple[str, ...] | None = None
@@ -215,8 +218,12 @@ class Recipe:
 
     @property
     def followed(self) -> tuple[Control, ...]:
-        """The ControlNets and T2I-Adapters that do anything."""
-        return tuple(one for one in (*self.controls, *self.t2i_adapters) if not one.does_nothing)
+        """The ControlNets and T2I-Adapters that do anything; each knows how its map is made."""
+        acting = (one for one in (*self.controls, *self.t2i_adapters) if not one.does_nothing)
+        return tuple(
+            dataclasses.replace(one, preprocess=self.preprocess) if one.preprocess is None else one
+            for one in acting
+        )
 
     def with_seed(self, seed: int) -> "Recipe":
         """The same Recipe with another seed; no other field depends on it, so none is checked."""

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sdloop.errors import FileError, SettingError
-from sdloop.images.input.read import InputFacts
+from sdloop.errors import SettingError
+from sdloop.images.input.read import InputFacts, check_sha256
 from sdloop.prompt.learned.facts import FindEmbedding, embedding_facts
 from sdloop.recipe.check import PROMPTS
 from sdloop.recipe.model_facts import Defaults
@@ -102,10 +102,6 @@ def _with_lora_hashes(recipe: Recipe, hashes: Mapping[str, str]) -> Recipe:
             raise SettingError.of(
                 "loras", f"must be found before the recipe is resolved, got {lora.name!r}"
             )
-        if lora.sha256 not in (None, hashes[lora.name]):
-            raise FileError(
-                f"{lora.name!r} is not the LoRA that the recipe was made with: its sha256 is "
-                f"{hashes[lora.name][:12]}…, not {str(lora.sha256)[:12]}…"
-            )
+        check_sha256(repr(lora.name), lora.sha256, hashes[lora.name], what="LoRA")
     known = tuple(dataclasses.replace(lora, sha256=hashes[lora.name]) for lora in recipe.loras)
     return dataclasses.replace(recipe, loras=known)

@@ -9,6 +9,7 @@ Its pictures are 256x256, so that a step takes seconds on a CPU.
 import sys
 from pathlib import Path
 
+import torch
 from diffusers import (
     AutoencoderKL,
     EulerDiscreteScheduler,
@@ -22,8 +23,9 @@ import sdloop
 LAYOUTS = Path(sdloop.__file__).parent / "layouts"
 
 
-def main() -> None:
-    (folder,) = sys.argv[1:]
+def create(folder: Path) -> None:
+    """Write the model; its weights are the same in each run."""
+    torch.manual_seed(0)
     own = LAYOUTS / "sd15"
     unet = UNet2DConditionModel.load_config(own / "unet")
     StableDiffusionPipeline(
@@ -41,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    create(Path(sys.argv[1]))

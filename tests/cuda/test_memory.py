@@ -12,8 +12,7 @@ from helpers.pretended_cuda import PretendedCuda
 
 from sdloop.batch import fitting
 from sdloop.batch.finish import failures
-from sdloop.batch.fitting import check_equal_cards, largest_batch
-from sdloop.errors import SettingError
+from sdloop.batch.fitting import largest_batch
 from sdloop.images.input.read import open_image
 from sdloop.models.components.cache import ModelCache
 from sdloop.models.components.device import PeakMemory
@@ -109,18 +108,6 @@ def test_an_idle_worker_gives_the_memory_of_its_last_call_back(
         )
         cache.rest()
         assert len(freed) == times
-
-
-def test_cards_of_several_kinds_need_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    cards = {"cuda:0": ("Small", 8 << 30), "cuda:1": ("Small", 8 << 30), "cuda:2": ("Big", 1 << 36)}
-
-    def properties(name: str) -> Any:
-        return SimpleNamespace(name=cards[name][0], total_memory=cards[name][1])
-
-    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
-    check_equal_cards(["cuda:0", "cuda:1"])
-    with pytest.raises(SettingError, match=r"auto for Small \(8 GB\), Big \(64 GB\)"):
-        check_equal_cards(["cuda:0", "cuda:2"])
 
 
 def test_a_failure_keeps_no_tensors(gpu: PretendedCuda) -> None:

@@ -5,7 +5,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+from transformers import (
+    CLIPSegConfig,
+    CLIPSegForImageSegmentation,
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    Dinov2Config,
+    DPTConfig,
+    DPTForDepthEstimation,
+)
 
 from helpers.tiny import VOCABULARY, WORDS, tiny_clip_config, tiny_tokenizer, write_json
 
@@ -53,3 +61,39 @@ def _save_words(folder: Path) -> None:
     lines = (VOCABULARY / "merges.txt").read_text(encoding="utf-8").splitlines()
     (folder / "merges.txt").write_text("\n".join(lines[: WORDS - 512 + 1]), encoding="utf-8")
     write_json(folder / "tokenizer_config.json", {"model_max_length": 77})
+
+
+def save_depth_model(folder: Path, kind: str = "depth_anything", seed: int = 0) -> Path:
+    """A Depth Anything or a DPT that looks at pictures of about 28x28 pixels."""
+    shared = {"reassemble_hidden_size": 16, "neck_hidden_sizes": [8, 16, 24, 32]}
+    shared |= {"fusion_hidden_size": 16}
+    backbone = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if kind == "dpt":
+            sizes = {"image_size": 32, "patch_size": 8, "intermediate_size": 32}
+            layers = {"backbone_out_indices": [0, 1, 2, 3]}
+            config = DPTConfig(**backbone, **sizes, **layers, **shared)
+            model: Any = DPTForDepthEstimation(config)
+        else:
+            stages = {"out_indices": [1, 2, 3, 4], "apply_layernorm": True}
+            seen = {"image_size": 28, "patch_size": 7, "reshape_hidden_states": False}
+            dino = Dinov2Config(**backbone, **seen, **stages)
+            config = DepthAnythingConfig(
+                backbone_config=dino, patch_size=7, head_hidden_size=8, **shared
+            )
+            model = DepthAnythingForDepthEstimation(config)
+    model.save_pretrained(folder)
+    side = 32 if kind == "dpt" else 28
+    # As in the folders of Depth Anything V2, but for the size.
+    write_json(
+        folder / "preprocessor_config.json",
+        {
+            "do_normalize": True, "do_pad": False, "do_rescale": True, "do_resize": True,
+            "ensure_multiple_of": 8 if kind == "dpt" else 7, "keep_aspect_ratio": kind != "dpt",
+            "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
+            "image_processor_type": "DPTImageProcessor", "resample": 3,
+            "rescale_factor": 1 / 255, "size": {"height": side, "width": side},
+        },
+    )  # fmt: skip
+    return folder

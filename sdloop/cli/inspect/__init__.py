@@ -11,6 +11,7 @@ class _Inspections(LazyGroup):
             "prompt": "Show what the text encoder makes of each token, and where it acts.",
             "latents": "Send a picture through the VAE and back, and show what is lost.",
             "schedule": "Print or draw the noise level of each step.",
+            "control": "Show what --preprocess makes of a picture, for ControlNets.",
             "mask": "Show which part of a picture a mask by words paints.",
             "noise": "Show one seed at different numbers of steps and guidance scales.",
         }

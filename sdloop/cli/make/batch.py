@@ -45,10 +45,11 @@ def make_batch(
     check_rank(order)
     if output.save_steps is not None or output.preview:
         raise SettingError("save_steps and preview are not for batch: use txt2img")
-    if running.gpus is not None and (seeds.from_file == "-" or model.device is not None):
-        other = "a device" if model.device is not None else "standard input"
-        raise SettingError(f"gpus starts one process per GPU, and these cannot share {other}")
+    if running.gpus is not None and model.device is not None:
+        raise SettingError("gpus starts one process per GPU, and these cannot share a device")
     flags = {**given(model, output, start, mask), **recipe_settings(recipe)}
+    if (running.gpus or running.on) and "-" in (start.images or ()):
+        raise SettingError("image must be a file with gpus or on, got -")
     settings = given_settings(flags, seeds)
     command, open_image = CommandSettings(**settings.command), image_opener()
     if running.batch_size is None and "batch_size" in settings.command:

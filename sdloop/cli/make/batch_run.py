@@ -1,9 +1,8 @@
 """Run the plan of ``sdloop batch``: make the missing pictures."""
 
-import itertools
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,23 +11,28 @@ from pathlib import Path
 import typer
 
 from sdloop.batch.command_settings import CommandSettings
-from sdloop.batch.driver import job_of
+from sdloop.batch.devices import devices_of, local_device
+from sdloop.batch.driver import make_all
 from sdloop.batch.finish import RunTools
-from sdloop.batch.fitting import check_equal_cards, largest_batch
-from sdloop.batch.gpu_processes import Message, devices_of, local_device, spread
+from sdloop.batch.fitting import largest_batch
+from sdloop.batch.grouping import kind_of
 from sdloop.batch.planned import Planned
-from sdloop.batch.run import RunOptions, run
+from sdloop.batch.pool import Message, Pool
+from sdloop.batch.run import run
 from sdloop.batch.shards import parse_shard
+from sdloop.batch.unit_queue import job_of
+from sdloop.batch.units import RunOptions, chosen
 from sdloop.cli.make.events import folder_of, keeping, message_of
+from sdloop.cli.make.local_pool import LocalPool
 from sdloop.cli.make.model import loaded
+from sdloop.cli.make.ray_pool import RayPool
+from sdloop.cli.make.unit_runner import RunnerSettings
 from sdloop.cli.options.running import RunningOptions, parse_batch_size
 from sdloop.cli.terminal.batch_progress import Counts, ProgressLine
 from sdloop.cli.terminal.interrupts import Stopping
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.images.input.read import OpenImage
-from sdloop.pipeline.model_names import model_of
-from sdloop.recipe.batchable import shape_of
 
 
 def run_plan(
@@ -76,62 +80,49 @@ def run_plan(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Job:
-    """A plan and how to run it: in this process, in one for each of the ``devices``, or on Ray."""
+    """A plan and how to run it."""
 
     plan: Iterable[Planned]
     running: RunningOptions
     open_image: OpenImage
     json_lines: bool
-    devices: tuple[str, ...] = ()
     began: float = field(default_factory=time.time)
 
     def events(
         self, command: CommandSettings, stopping: Stopping
     ) -> Generator[Message, None, None]:
-        """Run the plan, wherever that is; yields a message for each event."""
-        if self.running.on is not None:
-            return self._on_ray(command, self.running.on, stopping)
-        if self.running.gpus is None:
-            device = local_device(command.device)
-            return self.messages(replace(command, device=device), stopping)
-        rest = iter(self.plan)
-        first = list(itertools.islice(rest, 1))  # prints the plan's notices once, not per process
-        devices = devices_of(self.running.gpus)
-        job = replace(self, plan=itertools.chain(first, rest), devices=tuple(devices))
-        return spread(
-            devices,
-            lambda device: job.messages(replace(command, device=device), stopping),
-            stopping,
-        )
+        """Run the plan, here or in other processes; yields a message for each event."""
+        if self.running.on is None and self.running.gpus is None:
+            return self._here(replace(command, device=local_device(command.device)), stopping)
+        return self._in_pool(command, self._pool(command), stopping)
 
-    def messages(
-        self, command: CommandSettings, stopping: Stopping
-    ) -> Generator[Message, None, None]:
-        """Make the missing pictures in this process; yields a message for each event."""
+    def _here(self, command: CommandSettings, stopping: Stopping) -> Generator[Message, None, None]:
         load = keeping(lambda checkpoint: loaded(checkpoint, command))
         tools = RunTools(load=load, open_image=self.open_image)
-        options = self._options(command, partial(_largest_here, command, tools, self.devices))
+        options = self._options(command, partial(_largest_here, command, tools))
         for event in run(self.plan, options, tools, stopping=stopping):
             message = message_of(event, json_lines=self.json_lines)
             if message is not None:
                 yield message
 
-    def _on_ray(
-        self, command: CommandSettings, where: str, stopping: Stopping
+    def _in_pool(
+        self, command: CommandSettings, pool: Pool, stopping: Stopping
     ) -> Generator[Message, None, None]:
-        from sdloop.cli.make.pooled import messages_of
-        from sdloop.cli.make.ray_pool import RayPool
-        from sdloop.cli.make.unit_runner import RunnerSettings
+        options = self._options(command, lambda planned: pool.largest_batch(job_of([planned])))
+        with closing(pool), chosen(self.plan, options, stopping) as (tasks, _):
+            yield from make_all(tasks, pool, stopping=stopping)
 
+    def _pool(self, command: CommandSettings) -> Pool:
         settings = RunnerSettings(
             command=command,
             folder=str(Path.cwd()),
             json_lines=self.json_lines,
             redo=self.running.redo,
+            shared=self.running.on is None,
         )
-        pool = RayPool(where, settings)
-        options = self._options(command, lambda one: pool.largest_batch(job_of([one])))
-        return messages_of(self.plan, options, pool, stopping)
+        if self.running.on is None:
+            return LocalPool(devices_of(str(self.running.gpus)), settings)
+        return RayPool(self.running.on, settings)
 
     def _options(self, command: CommandSettings, largest: Callable[[Planned], int]) -> RunOptions:
         folder, depth = folder_of(command)
@@ -152,8 +143,8 @@ def _hear(kind: str, line: str, progress: ProgressLine, show: Callable[[str], No
         progress.begin()
     elif kind == "processes":
         progress.counts.processes = int(line)
-    elif kind == "taken back":
-        progress.counts.add(line, times=-1)
+    elif kind == "lost":
+        say(f"warning: {line}; others make its pictures")
     else:
         progress.counts.add(kind)
     if kind == "made":
@@ -169,8 +160,7 @@ def _sizes(asked: str | None, largest: Callable[[Planned], int]) -> Callable[[Pl
     known: dict[object, int] = {}
 
     def measured(planned: Planned) -> int:
-        embeds = planned.checkpoint.embeds_guidance
-        alike = model_of(planned.recipe), shape_of(planned.recipe, embeds_guidance=embeds)
+        alike = kind_of(planned)
         if alike not in known:
             known[alike] = largest(planned)
         return known[alike]
@@ -178,15 +168,12 @@ def _sizes(asked: str | None, largest: Callable[[Planned], int]) -> Callable[[Pl
     return measured if size is None else lambda planned: size
 
 
-def _largest_here(
-    command: CommandSettings, tools: RunTools, devices: Sequence[str], planned: Planned
-) -> int:
+def _largest_here(command: CommandSettings, tools: RunTools, planned: Planned) -> int:
     """The largest batch on this process's device; see ``batch.fitting``."""
     from sdloop.models.components.device import pick_device
     from sdloop.pipeline.loaded_model import loaded_model
 
     if pick_device(command.device).type != "cuda":
         return 1
-    check_equal_cards([name for name in devices if name != "cpu"])
     model = loaded_model(tools.load(planned.checkpoint))
     return largest_batch(model, planned.recipe, tools.open_image)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.finish import AlreadyThere, Failed, Written
-from sdloop.batch.gpu_processes import Message
+from sdloop.batch.pool import Message
 from sdloop.cli.make.json_line import line_of
 from sdloop.models.checkpoint.value import ModelNames
 from sdloop.places.path import location

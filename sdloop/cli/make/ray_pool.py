@@ -74,8 +74,8 @@ class RayPool:
             self._ray.kill(process)
 
     def close(self) -> None:
-        for actor in self._actors:
-            self._ray.kill(actor)
+        while self._actors:
+            self._ray.kill(self._actors.pop())
         if self._own:
             self._ray.shutdown()
 

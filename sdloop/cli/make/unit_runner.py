@@ -11,15 +11,14 @@ from typing import Any
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.finish import RunTools
 from sdloop.batch.found import Found
-from sdloop.batch.gpu_processes import Message
 from sdloop.batch.names import Naming
 from sdloop.batch.planned import Planned
 from sdloop.batch.planning import Planner
-from sdloop.batch.pool import Answer, Job, Unit
+from sdloop.batch.pool import Answer, Job, Message, Unit
 from sdloop.batch.prompt_file import prompts_in
 from sdloop.batch.requests import final
-from sdloop.batch.run import RunOptions, run_tasks
-from sdloop.batch.units import Task
+from sdloop.batch.run import run_tasks
+from sdloop.batch.units import RunOptions, Task
 from sdloop.cli.make.events import folder_of, keeping, message_of
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.model import loaded
@@ -34,12 +33,16 @@ _ALIVE = 10.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunnerSettings:
-    """What each process gets at its start: the command, and the driver's current folder."""
+    """What each process gets at its start: the command, and the driver's current folder.
+
+    ``shared`` is that of ``RunOptions``.
+    """
 
     command: CommandSettings
     folder: str
     json_lines: bool
-    redo: bool = False
+    redo: bool
+    shared: bool
 
 
 class UnitRunner:
@@ -96,14 +99,20 @@ class UnitRunner:
         return Answer(messages=messages, done=done)
 
     def largest_batch(self, line: str, inputs: Sequence[str] = (), *data: bytes) -> int:
-        """The largest batch of pictures like this one that fits on this GPU."""
+        """The largest batch of pictures like this one that fits on this GPU.
+
+        1 if they cannot be made at all: ``step`` will say why.
+        """
         from sdloop.batch.fitting import largest_batch
         from sdloop.pipeline.loaded_model import loaded_model
 
         self._inputs |= zip(inputs, data, strict=True)
-        planned = self._planned(line)
-        model = loaded_model(self._tools.load(planned.checkpoint))
-        return largest_batch(model, planned.recipe, self._open_image)
+        try:
+            planned = self._planned(line)
+            model = loaded_model(self._tools.load(planned.checkpoint))
+            return largest_batch(model, planned.recipe, self._open_image)
+        except SdloopError:
+            return 1
 
     def close(self) -> None:
         """Finish what is being decoded, and forget the rest."""
@@ -115,7 +124,9 @@ class UnitRunner:
         if self._events is None:
             folder, depth = folder_of(self._settings.command)
             redo_since = float("inf") if self._settings.redo else None
-            options = RunOptions(folder=folder, depth=depth, redo_since=redo_since, shared=False)
+            options = RunOptions(
+                folder=folder, depth=depth, redo_since=redo_since, shared=self._settings.shared
+            )
             tasks = self._tasks(self._units[0])
             self._events = run_tasks(
                 tasks, options, self._tools, Found(), stopping=lambda: self._stop

@@ -41,6 +41,11 @@ class DrawnMaskOptions:
     """How a mask is drawn, without what is painted in it."""
 
 
+@options(["preprocess", "preprocess_model"])
+class MapOptions:
+    """How the map of a ControlNet is made."""
+
+
 @options(GROWTH)
 class SideOptions:
     """Outpainting: which sides grow, and how."""

@@ -14,7 +14,7 @@ _SECONDS = {True: 0.5, False: 30.0}
 class Counts:
     """Of one run; ``total`` is None while the plan's end is not known.
 
-    ``processes`` is how many of a cluster's are alive.
+    ``processes`` is how many of a pool are at work.
     """
 
     total: int | None
@@ -23,14 +23,14 @@ class Counts:
     failed: int = 0
     processes: int | None = None
 
-    def add(self, kind: str, *, times: int = 1) -> None:
-        """Count what happened to a picture; ``times`` -1 takes it back."""
+    def add(self, kind: str) -> None:
+        """Count what happened to a picture."""
         if kind == "there":
-            self.there += times
+            self.there += 1
         elif kind == "made":
-            self.made += times
+            self.made += 1
         elif kind == "failed":
-            self.failed += times
+            self.failed += 1
 
     def finish(self) -> None:
         """The plan has ended: pictures that it named twice no longer count as missing."""

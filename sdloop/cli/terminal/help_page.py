@@ -25,6 +25,7 @@ COMMON = frozenset(
 OWN = {
     "txt2img": {"hires", "from_file", "preview"},
     "inpaint": {"mask", "mask_blur", "mask_margin"},
+    "control": {"preprocess", "preprocess_model"},
     "mask": {"mask_model", "mask_threshold", "mask_grow"},
     "outpaint": {"left", "right", "up", "down"},
     "upscale": {"factor"},

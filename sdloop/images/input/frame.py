@@ -83,12 +83,18 @@ def placed(image: "Image", size: Size, *, resize: str, around: str) -> "Image":
         return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
     if resize in ("stretch", BACK):
         return image.resize(size, Image.Resampling.LANCZOS)
+    inner, sheet = contained(image, size), Image.new(image.mode, size, around)
+    sheet.paste(inner, ((size[0] - inner.width) // 2, (size[1] - inner.height) // 2))
+    return sheet
+
+
+def contained(image: "Image", size: Size) -> "Image":
+    """``image`` at the largest size with its proportions within ``size``."""
+    from PIL import Image
+
     scale = min(size[0] / image.width, size[1] / image.height)
     inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    sheet = Image.new(image.mode, size, around)
-    corner = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    sheet.paste(image.resize(inner, Image.Resampling.LANCZOS), corner)
-    return sheet
+    return image.resize(inner, Image.Resampling.LANCZOS)
 
 
 def opaque(image: "Image", background: str) -> "Image":

@@ -41,7 +41,12 @@ from sdloop.models.checkpoint.weight_names import (
 # All small files that a model may need: configs, indices of shards, vocabularies.
 _SMALL = ("*.json", "*/merges.txt")
 # The flags for parts, where they have another name.
-_FLAGS = {"controlnet": "--control", "t2i_adapter": "--t2i", "segmenter": "--mask-model"}
+_FLAGS = {
+    "controlnet": "--control",
+    "t2i_adapter": "--t2i",
+    "segmenter": "--mask-model",
+    "depth_estimator": "--preprocess-model",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ _KINDS = {
     "controlnet": "ControlNet",
     "t2i_adapter": "T2I-Adapter",
     "segmenter": "CLIPSeg",
+    "depth_estimator": "depth model",
 }
 
 

@@ -15,6 +15,7 @@ from sdloop.models.checkpoint.other_parts import part_place, read_part_folder
 # The part that such a model is → the Recipe's field, and the types that its config may name.
 PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "segmenter": ("mask_model", ("clipseg",)),
+    "depth_estimator": ("preprocess_model", ("dpt", "depth_anything")),
 }
 # The small files that decide what the model sees, as far as they are there.
 _READ = ("preprocessor_config.json", "processor_config.json")

@@ -70,6 +70,14 @@ def compiler_options(how: str, device: torch.device) -> dict[str, Any]:
     return {"mode": "max-autotune"} if how == "whole" and device.type == "cuda" else {}
 
 
+def wants_channels_last(how: str, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether convolutions should have their channels last: tensor cores compute them so.
+
+    Not without compiling: the group norm before each convolution would turn them back.
+    """
+    return how == "whole" and device.type == "cuda" and dtype != torch.float32
+
+
 def compile_module(module: Module, how: str, device: torch.device) -> Module:
     """Return ``module``, which from now on runs compiled: "whole", or "regional"; or not: "off".
 
@@ -82,6 +90,9 @@ def compile_module(module: Module, how: str, device: torch.device) -> Module:
     import torch._dynamo.config as limits
 
     limits.recompile_limit = max(limits.recompile_limit, _VARIANTS)
+    if wants_channels_last(how, device, module.dtype):
+        # Otherwise the compiled code would convert the weights in each step.
+        module.to(memory_format=torch.channels_last)
     for region in [module] if how == "whole" else _repeated(module):
         region._compiled_call_impl = Compiled(region._call_impl, how, device)
     return module

@@ -17,9 +17,9 @@ from helpers.forked import Nursery
 from PIL import Image
 
 from sdloop.batch.claims import NAME, Claims, remove_leftovers
+from sdloop.batch.devices import local_device
 from sdloop.batch.fitting import fitting, largest_batch
 from sdloop.batch.found import found_in
-from sdloop.batch.gpu_processes import local_device
 from sdloop.errors import FileError
 from sdloop.images.input.read import open_image
 from sdloop.metadata.keys import key_of
@@ -179,6 +179,7 @@ def test_progress_is_told_at_the_end(place: Path) -> None:
         (("--metadata", "none"), "metadata must be full for a batch"),
         (("--gpus", "some"), "gpus must be all, or numbers as in 0,1,3, got 'some'"),
         (("--gpus", "0", "--device", "cpu"), "gpus starts one process per GPU"),
+        (("--gpus", "0", "-i", "-"), "image must be a file with gpus or on, got -"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

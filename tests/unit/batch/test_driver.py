@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import sdloop.batch.driver
+import sdloop.batch.unit_queue
 from sdloop.batch.driver import make_all
 from sdloop.batch.finish import AlreadyThere
 from sdloop.batch.pool import Answer, Died, Job, Unit
@@ -103,7 +104,7 @@ def told(messages: Iterator[Any]) -> dict[str, str]:
     """What was told of each picture; each is told of once."""
     found: dict[str, str] = {}
     for kind, about, _ in messages:
-        if kind != "processes":
+        if about:
             assert about not in found
             found[about] = kind
     return found
@@ -212,7 +213,7 @@ class _Nothing(Counter[str]):
 
 
 def test_memory_does_not_grow_with_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sdloop.batch.driver, "_MOST", 16)
+    monkeypatch.setattr(sdloop.batch.unit_queue, "_MOST", 16)
     peaks = []
     for count in (500, 2_000):
         tracemalloc.start()
@@ -237,5 +238,5 @@ def test_a_million_pictures() -> None:
 
 
 def test_what_a_compiled_unet_pads_to_goes_along(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sdloop.batch.driver, "final_line", lambda one: one.key)
-    assert sdloop.batch.driver.job_of([planned(1)], [planned(1)], 4).rows == 4
+    monkeypatch.setattr(sdloop.batch.unit_queue, "final_line", lambda one: one.key)
+    assert sdloop.batch.unit_queue.job_of([planned(1)], [planned(1)], 4).rows == 4

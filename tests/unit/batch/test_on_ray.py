@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from helpers.commands import Command, work_in
 
-import sdloop.cli.make.ray_pool
+import sdloop.cli.make.batch_run
 from sdloop.batch.pool import Answer, Died, Job, Unit
 from sdloop.cli.make.unit_runner import UnitRunner
 
@@ -63,7 +63,7 @@ class Here:
 @pytest.fixture
 def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> type[Here]:
     pool = type("Pool", (Here,), {})
-    monkeypatch.setattr(sdloop.cli.make.ray_pool, "RayPool", pool)
+    monkeypatch.setattr(sdloop.cli.make.batch_run, "RayPool", pool)
     return pool
 
 

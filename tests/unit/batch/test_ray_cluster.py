@@ -130,11 +130,15 @@ def test_the_files_are_those_of_one_process(place: Path, computers: Computers) -
         assert BATCH.make(*plan, "out", "--on", "ray") == []
 
 
-def test_in_a_bucket(place: Path, computers: Computers, store: Bucket) -> None:
+def test_in_a_bucket(
+    nursery: Nursery, place: Path, computers: Computers, store: Bucket, tiny_model: Path
+) -> None:
     """Beside a process that works on it without Ray: each picture is made once."""
-    out, told = f"s3://{BUCKET}/both", list[str]()
-    with meanwhile(lambda: told.extend(BATCH.make(*PLAN, out, "--on", "ray"))):
-        told += BATCH.make(*PLAN, out)
+    out, log = f"s3://{BUCKET}/both", place / "log"
+    other = nursery.start(["batch", *PLAN, out, "--steps", "2", "-m", str(tiny_model)], place, log)
+    told = BATCH.make(*PLAN, out, "--on", "ray")
+    assert nursery.wait(other) == 0
+    told += log.read_text().splitlines()
     assert Counter(told) == Counter(set(told)) and len(told) == 20
     BATCH.make(*PLAN, "alone")
     assert {name.removeprefix("both/"): one for name, one in store.pictures().items()} == content(

@@ -11,6 +11,7 @@ from helpers.commands import Command, work_in
 from helpers.s3_server import BUCKET, SECRET, Bucket, s3_bucket
 
 import sdloop.batch.run
+import sdloop.batch.units
 from sdloop.batch.found import Found, found_in
 from sdloop.batch.index import FOLDER, Entry, compact, write_entries
 from sdloop.errors import AlreadyMade, FileError
@@ -79,7 +80,7 @@ def test_a_picture_that_another_computer_has_written_meanwhile(
 ) -> None:
     BATCH.make(*PLAN, OUT)
     before = bucket.pictures()
-    monkeypatch.setattr(sdloop.batch.run, "found_in", lambda *_, **__: Found())
+    monkeypatch.setattr(sdloop.batch.units, "found_in", lambda *_, **__: Found())
     monkeypatch.setattr(sdloop.batch.run, "is_there", lambda *_, **__: False)
     assert BATCH.make(*PLAN, OUT) == []
     assert bucket.pictures() == before

@@ -141,7 +141,7 @@ def test_the_text_of_a_control_reads_back(text: str) -> None:
         ("net=-", "controls.image must name a picture's file, got '-'"),
         ({"model": "net"}, "controls.image must be given, got {'model': 'net'}"),
         ({"net": "x"}, "controls have an unknown key 'net': they take model, image, scale, start, "
-         "end, model_sha256, image_sha256"),
+         "end, model_sha256, image_sha256, preprocess"),
     ],
 )  # fmt: skip
 def test_what_no_control_can_be(value: Any, message: str) -> None:

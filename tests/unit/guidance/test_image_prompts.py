@@ -283,8 +283,11 @@ def test_masks_count_at_their_places_also_at_odd_sizes_and_through_windows(home:
         {"prompt": "a cat AND a dog"},
         {"prompt": "a [cat:dog:0.5]", "guidance_interval": "0..2"},
         {"pag_scale": 2.0, "slg_scale": 1.0, "slg_layers": "mid"},
-        {"width": 64, "height": 64, "tile": 32},
-        {"losses": ("blue=200",), "loss_every": 1, "loss_mode": "exact"},
+        pytest.param({"width": 64, "height": 64, "tile": 32}, marks=pytest.mark.slow),
+        pytest.param(
+            {"losses": ("blue=200",), "loss_every": 1, "loss_mode": "exact"},
+            marks=pytest.mark.slow,
+        ),
         {"image": "whole", "mask": "mask", "mask_margin": 8},
         {"regions": ("a dog=0,0,0.5,1",)},
         {"controls": True, "guess_mode": True},

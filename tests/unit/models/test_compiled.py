@@ -167,6 +167,25 @@ def test_the_result_of_a_cuda_graph_is_kept_from_its_next_run(
     assert asked == [{"mode": "max-autotune", "fullgraph": True}]
 
 
+@pytest.mark.parametrize(
+    ("how", "device", "dtype", "last"),
+    [
+        ("whole", "cuda", torch.bfloat16, True),
+        ("whole", "cuda", torch.float32, False),
+        ("regional", "cuda", torch.bfloat16, False),
+        ("whole", "cpu", torch.bfloat16, False),
+    ],
+)
+def test_a_whole_unet_of_half_precision_has_its_channels_last_on_a_gpu(
+    how: str, device: str, dtype: torch.dtype, last: bool
+) -> None:
+    unet = tiny_sd1().unet.to(dtype)
+    before = unet.conv_in.weight.clone()
+    compile_module(unet, how, torch.device(device))
+    assert unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last) is last
+    assert torch.equal(unet.conv_in.weight, before)
+
+
 def test_recording_attention_runs_as_it_is() -> None:
     """Compiled code would not call what records."""
     compiled_graphs: list[Any] = []
@@ -183,6 +202,8 @@ def test_recording_attention_runs_as_it_is() -> None:
 
 
 class Layer(torch.nn.Module):
+    dtype = torch.float32
+
     def forward(self, given: torch.Tensor) -> torch.Tensor:
         return given * 2
 
