@@ -31,6 +31,7 @@ python examples/penguin/draw.py 8 1 examples/penguin/pictures
 python examples/penguin/draw.py 4 101 examples/penguin/held-out
 sdloop train-embedding examples/penguin/pictures --held-out examples/penguin/held-out \
   --token "<my-penguin>" --init parrot --vectors 2 -o examples/penguin/my-penguin.safetensors "${new[@]}"
+rm examples/penguin/my-penguin.training.safetensors  # what --resume would need
 
 # The README and the card
 sdloop txt2img "frogs on stilts" --seed 4 -o $gallery/frogs-on-stilts.png "${new[@]}"
@@ -87,7 +88,7 @@ rows 1 $gallery/mini-larger.png "$work"/large-*.png
 python examples/sketch_strengths.py $sketch/rabbit.png "a brown rabbit in a park" $sketch/strengths.png
 python examples/paint_within_mask.py $sketch/park.png $sketch/mask.png $sketch/painted.png
 python examples/hopping_sketch.py "a wooden carving of a rabbit" $sketch/hop.gif
-sdloop outpaint $sketch/park.png "a brown rabbit in a park" --left 128 --right 128 --seed 1 \
+sdloop outpaint $sketch/park.png "a tree in a park" --left 128 --right 128 --seed 1 \
   -o "$work/grown-1.png" "${new[@]}"
 sdloop txt2img "a red house at night" --seed 101 -o "$work/house.png" "${new[@]}"
 sdloop outpaint "$work/house.png" "a red house at night" --left 128 --right 128 --seed 2 \

@@ -77,13 +77,13 @@ def pictures_of(
 def prompts(components: Components, settings: Settings) -> Image.Image:
     """The ten prompts to try."""
     images = pictures_of(components, PROMPTS, [SEED] * len(PROMPTS), settings)
-    return lay_out(list(zip(PROMPTS, images, strict=True)), columns=5, lines=2)
+    return lay_out(list(zip(PROMPTS, images, strict=True)), columns=5, lines=3)
 
 
 def styles(components: Components, settings: Settings) -> Image.Image:
     """One scene in the four styles, from one noise."""
     images = pictures_of(components, STYLED, [SEED] * len(STYLED), settings)
-    return lay_out(list(zip(STYLED, images, strict=True)), columns=4, lines=2)
+    return lay_out(list(zip(STYLED, images, strict=True)), columns=4, lines=3)
 
 
 def guidance(components: Components, settings: Settings) -> Image.Image:

@@ -649,7 +649,7 @@ def test_a_run_without_words_or_vae_says_what_to_run(tmp_path: Path) -> None:
         (
             train_vae,
             ["--like", "sdloop/mini/vae", "--size", "64", "--factor", "4"],
-            "--like must name a VAE of half the --size, got 64 for 64",
+            "--like must name a VAE of half the --size, got 128 for 64",
         ),
         (train_vae, ["--freeze-encoder"], "--freeze-encoder must have an encoder to keep"),
         (train_unet, ["--wide", "1"], "--wide must be at least 0 and below 1, got 1.0"),
