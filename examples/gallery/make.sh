@@ -73,16 +73,16 @@ sdloop inspect noise "$frog" --seed 7 --columns steps=1,2,5,10,50 --rows guidanc
   -o $gallery/inspect-noise.png "${new[@]}"
 sdloop inspect prompt "a red frog under a tree" --seed 4 -o $gallery/inspect-words.png "${new[@]}"
 sdloop inspect latents $sketch/park.png -o $gallery/inspect-latents.png "${new[@]}"
-sdloop txt2img "three orange cats on a beach" --seed 4 -o "$work/cats.png" "${new[@]}"
-sdloop txt2img "three orange cats on a beach" --hires 2 --seed 4 -o "$work/large-3.png" "${new[@]}"
+sdloop txt2img "a red house in a forest" --seed 4 -o "$work/house-1.png" "${new[@]}"
+sdloop txt2img "a red house in a forest" --hires 2 --seed 4 -o "$work/large-3.png" "${new[@]}"
 python - "$work" <<'END'
 import sys
 
 from PIL import Image
 
-cats = Image.open(f"{sys.argv[1]}/cats.png")
+house = Image.open(f"{sys.argv[1]}/house-1.png")
 for number, how in enumerate((Image.Resampling.NEAREST, Image.Resampling.LANCZOS), start=1):
-    cats.resize((256, 256), how).save(f"{sys.argv[1]}/large-{number}.png")
+    house.resize((256, 256), how).save(f"{sys.argv[1]}/large-{number}.png")
 END
 rows 1 $gallery/mini-larger.png "$work"/large-*.png
 python examples/sketch_strengths.py $sketch/rabbit.png "a brown rabbit in a park" $sketch/strengths.png
