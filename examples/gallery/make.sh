@@ -87,7 +87,9 @@ END
 rows 1 $gallery/mini-larger.png "$work"/large-*.png
 python examples/sketch_strengths.py $sketch/rabbit.png "a brown rabbit in a park" $sketch/strengths.png
 python examples/paint_within_mask.py $sketch/park.png $sketch/mask.png $sketch/painted.png
-python examples/hopping_sketch.py "a wooden carving of a rabbit" $sketch/hop.gif
+python examples/hopping_sketch.py "a wooden carving of a rabbit" $sketch/hop.gif  # and the sketch itself
+sdloop animate $sketch/hop-sketch.gif "a wooden carving of a rabbit" --strength 0.3 --carry 0.3 --seed 4 \
+  -o $sketch/hop.gif "${new[@]}"
 sdloop outpaint $sketch/park.png "a tree in a park" --left 128 --right 128 --seed 1 \
   -o "$work/grown-1.png" "${new[@]}"
 sdloop txt2img "a red house at night" --seed 101 -o "$work/house.png" "${new[@]}"

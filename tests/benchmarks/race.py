@@ -14,6 +14,7 @@ kernels are chosen. Programs that are not installed are named and left out: they
 import argparse
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,12 +27,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
-from random_sd15 import create
 
 import sdloop
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.components.compiled import check_compiler, compile_module
 from sdloop.models.components.shell import shell
+
+sys.path.insert(0, str(Path(__file__).parent))  # also when something else imports this file
+from random_sd15 import create
 
 PROMPT, NEGATIVE, SEED, SCALE = "a frog in a park", "a red house", 4, 7.5
 BASE = "diffusers fp32"

@@ -73,4 +73,5 @@ def main() -> None:
         pool.close()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -241,7 +241,7 @@ def test_every_flag_that_is_named_exists(page: str, flags: ModuleType) -> None:
         one for _, command in flags.commands_of_sdloop() for p in command.params for one in p.opts
     }
     quoted = re.findall(r"`[^`\n]+`", PAGES[page]) + commands(PAGES[page])
-    foreign = re.compile(r"`?(pip|pytest|python|mkdocs|tests/\S+) ")
+    foreign = re.compile(r"`?(pip|pytest|python|mkdocs|ray|tests/\S+) ")
     ours = [text for text in quoted if not foreign.match(text)]
     named = {flag for text in ours for flag in re.findall(r"(?<!\S)`?(--[a-z][\w-]+)", text)}
     assert {flag.strip("`") for flag in named} <= known | NOT_OURS

@@ -100,8 +100,8 @@ def test_a_soft_seam_is_no_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_the_figures_of_the_readme() -> None:
+def test_the_figures_of_the_docs() -> None:
     made = seams(grown(photos(16, steps=25), right=128, up=64))
     print(made)
-    assert made.original < 1.1 * made.elsewhere
-    assert made.passes < 1.1 * made.elsewhere
+    assert made.original < 1.5 * made.elsewhere
+    assert made.passes < 1.5 * made.elsewhere

@@ -28,7 +28,7 @@ def walk() -> np.ndarray:
 @pytest.mark.parametrize(
     ("name", "edges", "sha256"),
     [
-        ("park", 524, "6c7230398095a629883097c58ca125504d91397ccdedb29aee2cbc01c7c69703"),
+        ("park", 1508, "c69486d4a12d16a375ec735c6f38b0007f6673f27ffe8dd45be52db18170134c"),
         ("rabbit", 2828, "e57f67b8efffc4928af666fa6c4cb0bb832a7be824859048b9201c0c508abc69"),
         ("walk", 6159, "5c6ff388a57bded6513fc231fd129fdcc9d9bc1f54fc94b388630d650ff2bb55"),
     ],
