@@ -45,14 +45,15 @@ class TextBatches:
     tokenizer: CLIPTokenizer
     buckets: tuple[Bucket, ...]
     wide: float
+    empty: float = EMPTY_CAPTIONS
 
     def __call__(self, step: int) -> Tensors:
         number, turn = bucket_at(step, self.wide)
         bucket, rows, captions = self.buckets[number], [], []
         for place in self.share.places(turn):
             telling, row = shuffled(place, bucket.count)
-            empty = random.Random(f"empty {bucket.name} {place}").random() < EMPTY_CAPTIONS
-            captions.append("" if empty else self.data.caption(bucket.first + row, telling))
+            dropped = random.Random(f"empty {bucket.name} {place}").random() < self.empty
+            captions.append("" if dropped else self.data.caption(bucket.first + row, telling))
             rows.append(row)
         return torch.tensor(rows), tokenize(self.tokenizer, captions)
 

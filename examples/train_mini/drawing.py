@@ -69,13 +69,23 @@ def draw_figure(scene: Scene, pen: Pen, image: Image.Image, lift: float) -> None
     draw_subject(scene, pen, image)
 
 
-def draw_flat(
-    scene: Scene, canvas: tuple[int, int], style: Style, rng: random.Random, fault: str
-) -> Image.Image:
-    """The whole scene before its style is applied, on a canvas of (width, height)."""
+def sheet_on(image: Image.Image) -> Sheet:
+    """The whole of an image, to be drawn on."""
+    return Sheet(draw=ImageDraw.Draw(image), width=image.width, height=image.height)
+
+
+def draw_backdrop(scene: Scene, canvas: tuple[int, int], rng: random.Random) -> Image.Image:
+    """The scene's setting alone, on a canvas of (width, height)."""
     image = Image.new("RGB", canvas)
-    sheet = Sheet(draw=ImageDraw.Draw(image), width=canvas[0], height=canvas[1])
-    BACKDROPS[scene.setting](sheet, rng)
+    BACKDROPS[scene.setting](sheet_on(image), rng)
+    return image
+
+
+def draw_figures(
+    scene: Scene, image: Image.Image, style: Style, rng: random.Random, fault: str = WHOLE
+) -> None:
+    """The scene's subjects with what they do and have, in front of its backdrop."""
+    sheet = sheet_on(image)
     pen = Pen(
         draw=sheet.draw, left=sheet.width / 2, unit=sheet.side, ink=style.ink, weight=style.weight,
         ground=sheet.height - sheet.side * rng.uniform(0.06, 0.10), night=scene.setting == "night",
@@ -87,6 +97,14 @@ def draw_flat(
         flip, lift = rng.choice((-1, 1)), sheet.side * rng.uniform(0.26, 0.32)
         own = replace(pen, left=centre * sheet.width, unit=sheet.side * share, flip=flip)
         draw_figure(scene, own, image, lift)
+
+
+def draw_flat(
+    scene: Scene, canvas: tuple[int, int], style: Style, rng: random.Random, fault: str
+) -> Image.Image:
+    """The whole scene before its style is applied, on a canvas of (width, height)."""
+    image = draw_backdrop(scene, canvas, rng)
+    draw_figures(scene, image, style, rng, fault)
     return image
 
 

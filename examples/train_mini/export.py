@@ -93,7 +93,7 @@ def write_json(path: Path, config: dict[str, object]) -> None:
 
 def tidy_configs(folder: Path) -> None:
     """Remove what names the machine that trained."""
-    for path in folder.glob("*/*config.json"):
+    for path in folder.rglob("*config.json"):
         config = json.loads(path.read_text(encoding="utf-8"))
         write_json(path, {key: value for key, value in config.items() if key not in OF_THE_MACHINE})
 

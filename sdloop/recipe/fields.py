@@ -90,8 +90,9 @@ LOSSES = section("Losses", {
 CONTROL = section("Control", {
     "controls": Field(Compound(Control, parse_control, "canny=edges.png"),
         "Follow a picture of edges, depths or a pose with a ControlNet. MODEL is a folder, a file "
-        "or a hub id, as in canny/=edges.png:0.8. The share of the steps in which it acts may be "
-        "last, as in edges.png:0.8:0..0.5. May be repeated.",
+        "or a hub id, as in canny/=edges.png:0.8; the embedded model has its own, called edges. "
+        "The share of the steps in which it acts may be last, as in edges.png:0.8:0..0.5. May be "
+        "repeated.",
         default=(), flag="--control", metavar="MODEL=IMAGE[:SCALE]", essential=True, keyed=False,
         per_picture=True),
     "guess_mode": Field(Flag(),

@@ -96,6 +96,9 @@ def test_batch_and_sweep(workshop: Path) -> None:
          "resize must be crop, pad or stretch without an input picture, got 'fit'"),
         ("--control sdxl=edges.png",
          "controls must be made for the model's family: sdxl has the cross_attention_dim 64"),
+        ("--control edges=edges.png",
+         "controls must be made for the model's family: edges is the embedded model's, and does "
+         "not suit"),
     ],
 )  # fmt: skip
 def test_refusals(workshop: Path, arguments: str, message: str) -> None:

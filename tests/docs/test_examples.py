@@ -24,6 +24,7 @@ COMMANDS = {
     "look_at_words.py": ["a red frog under a tree"],
     "few_steps_much_guidance.py": ["a green frog in a park"],
     "sketch_strengths.py": [str(EXAMPLES / "sketch" / "rabbit.png"), "a brown rabbit in a park"],
+    "four_from_a_sketch.py": [str(EXAMPLES / "sketch" / "frog.png")],
     "paint_within_mask.py": [str(EXAMPLES / "sketch" / name) for name in ("park.png", "mask.png")],
     "weigh_a_word.py": ["a (red:{}) and yellow house"],
     "hopping_sketch.py": ["a wooden carving of a rabbit"],

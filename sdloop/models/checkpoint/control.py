@@ -9,11 +9,15 @@ from sdloop.errors import ModelError
 from sdloop.models.checkpoint.families import class_name
 from sdloop.models.checkpoint.hashes import folder_sha256, sha256_of
 from sdloop.models.checkpoint.headers import Header, read_header
-from sdloop.models.checkpoint.other_parts import part_place, read_part_folder
+from sdloop.models.checkpoint.other_parts import PartPlace, part_place, read_part_folder
 
 # The Recipe's field → the subfolder of a repository, and the class in the config.
 PARTS = {"controls": "controlnet", "t2i_adapters": "t2i_adapter"}
 CLASSES = {"controls": "ControlNetModel", "t2i_adapters": "T2IAdapter"}
+
+# The ControlNet that comes with the embedded model.
+EDGES = "edges"
+MINI_EDGES = Path(__file__).parent.parent.parent / "mini_edges"
 
 # How the tensors' names begin in files of ControlNet's authors.
 LDM = "control_model."
@@ -71,10 +75,14 @@ FindControl = Callable[[str, str], ControlFile]
 def find_control(name: str, field: str = "controls", *, may_fetch: bool = True) -> ControlFile:
     """The ControlNet or T2I-Adapter that ``name`` means, downloaded if it is not here.
 
-    It may be a folder, a file, a hub id, ``owner/name/FILE.safetensors`` or a web address. Raises
-    ``ModelError`` for a file that is missing, damaged, or not of this kind.
+    It may be a folder, a file, a hub id, ``owner/name/FILE.safetensors``, a web address, or the
+    embedded ControlNet ``edges``. Raises ``ModelError`` for a file that is missing, damaged, or not
+    of this kind.
     """
-    place = part_place(PARTS[field], name, None, may_fetch=may_fetch)
+    if (field, name) == ("controls", EDGES):
+        place = PartPlace(name=name, part=PARTS[field], path=MINI_EDGES)
+    else:
+        place = part_place(PARTS[field], name, None, may_fetch=may_fetch)
     if place.path.is_dir():
         config, files = read_part_folder(place)
         kind = class_name(config)
@@ -111,10 +119,10 @@ def check_control(file: ControlFile, unet: Mapping[str, Any], model: str, factor
     for name, usual in _WIDTHS.items():
         own, needed = (_listed(one.get(name, usual)) for one in (config, unet))
         if own != needed:
-            raise ModelError(
-                f"controls must be made for the model's family: {file.name} has the {name} {own}, "
-                f"and {model} has {needed}"
-            )
+            is_embedded = f"{file.name} is the embedded model's, and does not suit {model}"
+            differs = f"{file.name} has the {name} {own}, and {model} has {needed}"
+            why = is_embedded if file.name == EDGES else differs
+            raise ModelError(f"controls must be made for the model's family: {why}")
     if (config.get("addition_embed_type") == "text_time") != (
         unet.get("addition_embed_type") == "text_time"
     ):
