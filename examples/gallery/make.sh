@@ -85,6 +85,12 @@ for number, how in enumerate((Image.Resampling.NEAREST, Image.Resampling.LANCZOS
     house.resize((256, 256), how).save(f"{sys.argv[1]}/large-{number}.png")
 END
 rows 1 $gallery/mini-larger.png "$work"/large-*.png
+for kind in canny soft-edge lineart grey; do
+  sdloop inspect control $sketch/rabbit.png --preprocess $kind -o "$work/map-$kind.png" "${new[@]}"
+done
+rows 1 $sketch/maps.png $sketch/rabbit.png "$work"/map-{canny,soft-edge,lineart,grey}.png
+python examples/sketch/draw_frog.py $sketch/frog.png
+python examples/four_from_a_sketch.py $sketch/frog.png $sketch/four-frogs.png
 python examples/sketch_strengths.py $sketch/rabbit.png "a brown rabbit in a park" $sketch/strengths.png
 python examples/paint_within_mask.py $sketch/park.png $sketch/mask.png $sketch/painted.png
 python examples/hopping_sketch.py "a wooden carving of a rabbit" $sketch/hop.gif  # and the sketch itself

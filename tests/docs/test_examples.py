@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from figures import FIGURES
 from helpers.forked import Nursery
 from PIL import Image
 
 from sdloop.metadata.picture import read_record
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 COMMANDS = {
     "train_lora.py": ["1", "learned.safetensors"],
@@ -90,3 +92,17 @@ def test_the_moving_example_tells_how_it_was_made() -> None:
     sketch = (EXAMPLES / "sketch" / "hop-sketch.gif").read_bytes()
     assert record.recipe.image_sha256 == hashlib.sha256(sketch).hexdigest()
     assert (record.recipe.seed, record.moving["carry"]) == (4, 0.3)
+
+
+def test_every_picture_that_is_shown_is_made_by_the_script() -> None:
+    """``examples/gallery/make.sh`` makes them all; the page for picking is a photo of a browser."""
+    pages = [ROOT / "README.md", ROOT / "sdloop/mini/README.md", *(ROOT / "docs").rglob("*.md")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    shown = set(re.findall(r"!\[[^\]]*\]\([./]*(examples/[^)]+)\)", text))
+    script = (EXAMPLES / "gallery/make.sh").read_text(encoding="utf-8")
+    for name, folder in {"gallery": "examples/gallery", "sketch": "examples/sketch"}.items():
+        script = script.replace(f"${name}/", f"{folder}/")
+    figures = {f"examples/gallery/mini-{name}.png" for name in FIGURES}
+    made = figures | set(re.findall(r"examples/[\w/-]+\.(?:png|gif)", script))
+    assert len(shown) > 25
+    assert shown - made == {"examples/gallery/pick.png"}
