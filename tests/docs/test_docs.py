@@ -117,7 +117,9 @@ def machine(
     environment = kept | {
         "HOME": str(home),
         "HF_HUB_CACHE": str(home / "hub"),
-        "PATH": f"{command.parent}:{os.environ['PATH']}",
+        "PATH": os.pathsep.join(
+            (str(command.parent), str(Path(sys.executable).parent), os.environ["PATH"])
+        ),
         "PYTHONPATH": str(ROOT),
         "SDLOOP_KEEP_ALIVE": "30s",
         "SDLOOP_WORKER": "never",
