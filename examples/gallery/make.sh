@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make all pictures of the README, the docs and the model's card again: examples/gallery/make.sh
 # Needs sdloop with all extras and a few minutes. Everything has a seed, so the same model makes the
-# same pictures. Three files of examples/ are inputs, and come first.
+# same pictures. What the examples need comes first.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 gallery=examples/gallery sketch=examples/sketch work=$(mktemp -d)

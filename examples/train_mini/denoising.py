@@ -129,14 +129,15 @@ class Latents:
             return self.text_encoder(input_ids).last_hidden_state.float()
 
     @torch.no_grad()
-    def measure(self, unet: UNet2DConditionModel, input_ids: Tensor) -> float:
-        """The loss on square pictures never trained on, always with the same noise."""
+    def measure(self, model: nn.Module, input_ids: Tensor, *more: Tensor) -> float:
+        """The loss on square pictures never trained on, always with the same noise; ``more`` is
+        what the model takes after the words."""
         noise, timesteps = draw_noise(self.held_out.cpu(), torch.Generator().manual_seed(0))
-        device, model = self.held_out.device, Denoising(unet)
-        whole = self.held_out, noise.to(device), timesteps.to(device), input_ids.to(device)
+        given = (tensor.to(self.held_out.device) for tensor in (noise, timesteps, input_ids, *more))
+        whole = (tensor.split(64) for tensor in (self.held_out, *given))
         losses = []
-        for latents, *some, ids in zip(*(tensor.split(64) for tensor in whole), strict=True):
+        for latents, noise, timesteps, ids, *rest in zip(*whole, strict=True):
             with self.accelerator.autocast():
-                loss = model(latents, *some, self.embed(ids))["loss"]
+                loss = model(latents, noise, timesteps, self.embed(ids), *rest)["loss"]
             losses.append(loss * len(latents))
         return torch.stack(losses).sum().item() / len(self.held_out)

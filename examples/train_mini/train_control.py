@@ -88,21 +88,6 @@ def frozen_unet(model: Path, accelerator: Accelerator) -> UNet2DConditionModel:
     return unet.to(accelerator.device)
 
 
-@torch.no_grad()
-def measure(
-    model: ControlledDenoising, latents: Latents, input_ids: Tensor, sketches: Tensor
-) -> float:
-    """The loss on exact outlines of pictures never trained on, always with the same noise."""
-    clean, device = latents.held_out, latents.held_out.device
-    noise, timesteps = draw_noise(clean.cpu(), torch.Generator().manual_seed(0))
-    whole = clean, noise.to(device), timesteps.to(device), input_ids.to(device), sketches.to(device)
-    losses = []
-    for *some, ids, maps in zip(*(tensor.split(64) for tensor in whole), strict=True):
-        with latents.accelerator.autocast():
-            losses.append(model(*some, latents.embed(ids), maps)["loss"] * len(ids))
-    return torch.stack(losses).sum().item() / len(clean)
-
-
 def save(control: ControlNetModel, folder: Path) -> None:
     """In half precision, for everybody to read."""
     copy.deepcopy(control).half().save_pretrained(folder)
@@ -145,7 +130,7 @@ def train(args: argparse.Namespace) -> None:
         follow(average, control, min(args.ema, step / (step + 10)))
         if trainer.due(args.report):
             sketches = as_drawn(unpack(held_out)[:, 0])
-            trainer.log.report(step, held_out=measure(measured, latents, nothing, sketches))
+            trainer.log.report(step, held_out=latents.measure(measured, nothing, sketches))
         if trainer.due(args.every):
             replace_folder(args.out / "edges", partial(save, average))
 

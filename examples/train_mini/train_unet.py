@@ -88,7 +88,7 @@ def train(args: argparse.Namespace) -> None:
     for step in trainer.run(batches, feed):
         follow(average, unet, min(args.ema, step / (step + 10)))
         if trainer.due(args.report):
-            trainer.log.report(step, held_out=latents.measure(average, held_out_ids))
+            trainer.log.report(step, held_out=latents.measure(Denoising(average), held_out_ids))
         if trainer.due(args.every):
             replace_folder(args.out / "unet", average.save_pretrained)
             export(args.out, args.out / "model", data, largest=args.largest)
