@@ -2,7 +2,7 @@
 
     python examples/train_mini/train_vae.py --out runs/mini
     python examples/train_mini/train_vae.py --out runs/decoder --start runs/mini/vae \
-        --freeze-encoder --sharpen examples/train_mini/judge
+        --freeze-encoder --sharpen examples/train_mini/judge --guesses-of runs/mini/model
 
 The second command goes on with the decoder alone. It leaves the latents as they are, so it may run
 while the UNet trains on them. Run a command again to resume it.
@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from byte_pairs import tokenize
 from dataset import Data, Size, held_out_places
 from diffusers import AutoencoderKL
 from enlarge import Likeness, copy_inner_levels
 from files import replace_folder
 from flags import add_flags, parse_flags, start
+from guessing import Guesses
 from judge import load_judge
 from loading import Share, Tensors
 from log import Losses
@@ -27,6 +29,7 @@ from models import LATENT_CHANNELS, factor_of, make_vae
 from sharpening import Sharpening
 from torch import Tensor, nn
 from training import Trainer
+from transformers import CLIPTokenizer
 
 KL_WEIGHT = 2e-4
 """Of the mean KL per latent number: enough to keep the latents near unit size, too little to
@@ -56,19 +59,35 @@ def to_floats(pictures: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PictureBatches:
-    """The pictures of a step, for a worker to make."""
+    """The pictures of a step, and with a tokenizer their captions' tokens, for a worker to
+    make."""
 
     data: Data
     share: Share
     size: Size
+    tokenizer: CLIPTokenizer | None = None
 
     def __call__(self, step: int) -> Tensors:
-        return (stack_pictures(self.data, self.share.places(step), self.size),)
+        places = self.share.places(step)
+        pictures = stack_pictures(self.data, places, self.size)
+        if self.tokenizer is None:
+            return (pictures,)
+        return pictures, tokenize(self.tokenizer, [self.data.caption(one, 0) for one in places])
 
 
 def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
     """Differences of neighbouring pixels, across and down."""
     return pictures.diff(dim=3), pictures.diff(dim=2)
+
+
+def differences(made: Tensor, pictures: Tensor) -> Losses:
+    """L1, squares, and L1 of the edges."""
+    (across, down), (made_across, made_down) = edges(pictures), edges(made)
+    return {
+        "l1": F.l1_loss(made, pictures),
+        "mse": F.mse_loss(made, pictures),
+        "edge": F.l1_loss(made_across, across) + F.l1_loss(made_down, down),
+    }
 
 
 class Reconstruction(nn.Module):
@@ -77,24 +96,28 @@ class Reconstruction(nn.Module):
 
     def __init__(
         self, vae: AutoencoderKL, *, freeze_encoder: bool, likeness: Likeness | None = None,
-        sharpening: Sharpening | None = None,
+        sharpening: Sharpening | None = None, guesses: Guesses | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.vae, self.likeness, self.sharpening = vae, likeness, sharpening
+        self.guesses = guesses
         vae.encoder.requires_grad_(not freeze_encoder)
         vae.quant_conv.requires_grad_(not freeze_encoder)
 
-    def forward(self, pictures: Tensor, noise: Tensor, pull: Tensor | None = None) -> Losses:
+    def forward(
+        self, pictures: Tensor, noise: Tensor, pull: Tensor | None = None, *guess: Tensor
+    ) -> Losses:
         """Losses of a batch: L1 and squares for colour, L1 of the edges for sharpness, KL for the
-        latents, and ``pull`` times their distance from those of another VAE."""
+        latents, and ``pull`` times their distance from those of another VAE. ``guess`` is what
+        guesses take after the latents."""
         posterior = self.vae.encode(pictures).latent_dist
-        made = self.vae.decode(posterior.mean + posterior.std * noise).sample.float()
-        (across, down), (made_across, made_down) = edges(pictures), edges(made)
-        losses = {
-            "l1": F.l1_loss(made, pictures),
-            "mse": F.mse_loss(made, pictures),
-            "edge": F.l1_loss(made_across, across) + F.l1_loss(made_down, down),
-        }
+        latents = posterior.mean + posterior.std * noise
+        if self.guesses is not None:
+            latents = self.guesses(latents, *guess)
+        made = self.vae.decode(latents).sample.float()
+        # Plain errors of a guess would ask for its blur: it is the sharpening's alone.
+        sure = slice(len(made) // 2 if self.guesses else 0, None)
+        losses = differences(made[sure], pictures[sure])
         kl = posterior.kl().float().mean() / noise[0].numel()
         loss = losses["l1"] + SQUARE_WEIGHT * losses["mse"] + losses["edge"] + KL_WEIGHT * kl
         if self.likeness is not None and pull is not None:
@@ -152,18 +175,29 @@ def train(args: argparse.Namespace) -> None:
     size = vae.config.sample_size, vae.config.sample_size
     likeness = Likeness(load_vae(args.like)) if args.like else None
     sharpening = Sharpening(load_judge(args.sharpen)) if args.sharpen else None
+    guesses, tokenizer = None, None
+    if args.guesses_of:
+        guesses = Guesses(args.guesses_of, vae.config.scaling_factor)
+        tokenizer = CLIPTokenizer.from_pretrained(args.guesses_of / "tokenizer")
     model = Reconstruction(
-        vae, freeze_encoder=args.freeze_encoder, likeness=likeness, sharpening=sharpening
-    )
+        vae, freeze_encoder=args.freeze_encoder, likeness=likeness, sharpening=sharpening,
+        guesses=guesses,
+    )  # fmt: skip
     trainer = Trainer(args, accelerator, "vae", model)
     shape = args.batch, LATENT_CHANNELS, *(side // factor_of(vae) for side in reversed(size))
 
     def feed(step: int, batch: Tensors, generator: torch.Generator) -> Tensors:
         noise = torch.randn(shape, generator=generator, device=generator.device)
         pull = torch.tensor(pull_at(step, trainer.steps), device=generator.device)
-        return to_floats(*batch), noise, pull
+        pictures, *ids = batch
+        if not ids:
+            return to_floats(pictures), noise, pull
+        more = torch.randn(shape, generator=generator, device=generator.device)
+        places = torch.rand(args.batch, generator=generator, device=generator.device)
+        return to_floats(pictures), noise, pull, *ids, more, places
 
-    for step in trainer.run(PictureBatches(data=data, share=trainer.share, size=size), feed):
+    batches = PictureBatches(data=data, share=trainer.share, size=size, tokenizer=tokenizer)
+    for step in trainer.run(batches, feed):
         if trainer.due(args.report):
             trainer.log.report(step, psnr=measure_psnr(vae, data, size))
         if trainer.due(args.every):
@@ -182,6 +216,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--like", type=Path, help="VAE of half the side whose inner levels and latents to take")
     add("--freeze-encoder", action="store_true", help="train the decoder alone")
     add("--sharpen", type=Path, help="with a critic of patches and the eyes of this judge")
+    add("--guesses-of", type=Path, help="decode half as the UNet of this exported model guesses")
     args = parse_flags(parser, argv)
     try:
         settle_shape(args)
@@ -198,6 +233,8 @@ def settle_shape(args: argparse.Namespace) -> None:
         raise ValueError(f"--{given[0]} must be left to the VAE that --start names")
     if args.freeze_encoder and not args.start:
         raise ValueError("--freeze-encoder must have an encoder to keep: name one by --start")
+    if args.guesses_of and not (args.freeze_encoder and args.sharpen):
+        raise ValueError("--guesses-of must have --freeze-encoder and --sharpen")
     args.size, args.factor = args.size or 128, args.factor or 8
     levels = args.factor.bit_length()
     if args.factor != 2 ** (levels - 1):

@@ -26,6 +26,7 @@ import dataset
 import denoising
 import enlarge
 import export
+import guessing
 import loading
 import models
 import muon
@@ -300,16 +301,50 @@ def test_a_reader_that_knows_is_said_to_be_right(begun: Path, own: Path) -> None
         assert train_words.measure_answers(reader, data, tokenizer) == {"word_right": 2 / 3}
 
 
-@pytest.mark.parametrize("flags", [[], ["--sharpen", str(TRAINING / "judge")]])
+@pytest.mark.parametrize("names", [(), ("--sharpen",), ("--sharpen", "--guesses-of")])
 def test_the_frozen_encoder_keeps_its_weights(
-    begun: Path, tmp_path: Path, flags: list[str]
+    begun: Path, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
-    run(train_vae, tmp_path, [*STEPS, "--pictures", "4", "--start", str(begun / "vae"),
-        "--freeze-encoder", *flags])  # fmt: skip
+    folders = {"--sharpen": TRAINING / "judge", "--guesses-of": begun / "model"}
+    more = [text for name in names for text in (name, str(folders[name]))]
+    flags = [*STEPS, "--pictures", "8", "--batch", "4", "--start", str(begun / "vae")]
+    run(train_vae, tmp_path, [*flags, "--freeze-encoder", *more])
     before, after = (load_file(out / "vae" / WEIGHTS) for out in (begun, tmp_path))
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert not any(name.startswith(("encoder.", "quant_conv.")) for name in moved)
     assert any(name.startswith("decoder.") for name in moved)
+
+
+def test_the_first_half_of_a_batch_is_what_the_unet_guesses(
+    begun: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that knows the noise guesses the very latents; the real one, which has seen sixteen
+    pictures, does not."""
+    guesses = guessing.Guesses(begun / "model", scaling_factor=0.5)
+    latents, noise = torch.randn(2, 4, 4, 4, 4)
+    ids, places = torch.zeros(4, 77, dtype=torch.long), torch.tensor([0.9, 0.5, 0.9, 0.5])
+    guessed = guesses(latents, ids, noise, places)
+    assert torch.equal(guessed[2:], latents[2:])
+    assert (guessed[:2] - latents[:2]).abs().mean() > 0.05
+
+    def knows(noisy: torch.Tensor, timesteps: torch.Tensor, words: torch.Tensor) -> Namespace:
+        assert timesteps.tolist() == [270, 150]
+        velocity = guesses.schedule.get_velocity(latents[:2] * 0.5, noise[:2], timesteps)
+        return Namespace(sample=velocity)
+
+    monkeypatch.setattr(guesses.unet, "forward", knows)
+    assert torch.allclose(guesses(latents, ids, noise, places), latents, atol=1e-5)
+
+
+def test_the_strength_of_a_line_is_the_same_wherever_it_is_and_less_when_blurred() -> None:
+    line, moved = torch.zeros(2, 1, 3, 32, 32)
+    line[..., 4], moved[..., 9] = 1, 1
+    blurred = F.avg_pool2d(line, 3, 1, 1)
+    strength = sharpening.line_strength(line)
+    assert strength.shape == (1, 3, 4, 2)
+    assert torch.equal(strength, sharpening.line_strength(moved))
+    assert strength[0, 0, 0, 0] > 2 * sharpening.line_strength(blurred)[0, 0, 0, 0]
+    assert strength[0, 0, 0, 1] == pytest.approx(0.01)  # no line there
 
 
 def test_muon_moves_each_matrix_by_the_same_length_and_leaves_the_rest_to_adamw() -> None:
@@ -424,7 +459,9 @@ def plain_gradient(
 ) -> torch.Tensor:
     """Of all losses but the critic's."""
     made = drawn * last.view(1, 3, 1, 1)
+    strength = F.l1_loss(sharpening.line_strength(made), sharpening.line_strength(drawn))
     loss = F.l1_loss(made, drawn) + sharpening.PERCEPTUAL_WEIGHT * sharp.compare(drawn, made)
+    loss = loss + sharpening.STRENGTH_WEIGHT * strength
     return torch.autograd.grad(loss, last)[0]
 
 
@@ -652,6 +689,7 @@ def test_a_run_without_words_or_vae_says_what_to_run(tmp_path: Path) -> None:
             "--like must name a VAE of half the --size, got 128 for 64",
         ),
         (train_vae, ["--freeze-encoder"], "--freeze-encoder must have an encoder to keep"),
+        (train_vae, ["--guesses-of", "x"], "--guesses-of must have --freeze-encoder and --sharpen"),
         (train_unet, ["--wide", "1"], "--wide must be at least 0 and below 1, got 1.0"),
         (train_unet, ["--init", "x", "--channels", "16", "16", "16"], "--channels must be left"),
         (train_words, ["--batch", "0"], "--batch must be at least 1, got 0"),
