@@ -16,7 +16,7 @@ from sdloop.models.components.depth import load_depth_model
 from sdloop.pipeline.edges import canny
 from sdloop.pipeline.preprocess import preprocess_of
 
-SKETCHES = Path(__file__).parents[3] / "examples" / "sketch"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def walk() -> np.ndarray:
@@ -28,14 +28,21 @@ def walk() -> np.ndarray:
 @pytest.mark.parametrize(
     ("name", "edges", "sha256"),
     [
-        ("park", 1508, "c69486d4a12d16a375ec735c6f38b0007f6673f27ffe8dd45be52db18170134c"),
-        ("rabbit", 2828, "e57f67b8efffc4928af666fa6c4cb0bb832a7be824859048b9201c0c508abc69"),
+        # drawn pictures, which do not change with the embedded model
+        (
+            "penguin/pictures/1.png", 971,
+            "516773e6c69c94a9a61245147a288396f8b9ed11adfb75e8f44dd538a4984625",
+        ),
+        (
+            "sketch/rabbit.png", 2828,
+            "e57f67b8efffc4928af666fa6c4cb0bb832a7be824859048b9201c0c508abc69",
+        ),
         ("walk", 6159, "5c6ff388a57bded6513fc231fd129fdcc9d9bc1f54fc94b388630d650ff2bb55"),
     ],
-)
+)  # fmt: skip
 def test_canny_is_opencvs(name: str, edges: int, sha256: str) -> None:
     """The hashes are those of ``cv2.Canny(pixels, 100, 200)`` of OpenCV 5.0.0."""
-    file = SKETCHES / f"{name}.png"
+    file = EXAMPLES / name
     pixels = walk() if name == "walk" else np.asarray(Image.open(file).convert("RGB"))
     found = canny(pixels)
     assert (found == 255).sum() == edges == (found > 0).sum()
