@@ -55,7 +55,7 @@ def commands_of_sdloop() -> Iterator[tuple[str, Any]]:
         if not hasattr(command, "list_commands"):
             yield name, command
             return
-        context = command.make_context(name, [], resilient_parsing=True)
+        context = typer.Context(command)  # parses nothing, so the command stays as it was
         for one in command.list_commands(context):
             yield from walk(f"{name} {one}".strip(), command.get_command(context, one))
 

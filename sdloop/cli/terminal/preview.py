@@ -27,7 +27,7 @@ class Preview:
     def __init__(self, options: OutputOptions) -> None:
         self._wanted = options.preview and sys.stderr is not None
         if self._wanted and not sys.stderr.isatty():
-            say("no preview, for standard error is no terminal")
+            say("no preview: standard error is not a terminal")
             self._wanted = False
         self._every = options.preview_vae
         self._colours: LatentColours | None = None
