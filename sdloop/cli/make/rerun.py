@@ -32,7 +32,7 @@ def rerun_files(
 ) -> None:
     """Make the pictures of these files again, with the changes in ``flags``."""
     _check_drop(change.drop or [])
-    changes, command, standing_model = _asked(flags, seeds)
+    changes, command, standing_model = _settings(flags, seeds)
     asked = RemakeOptions(
         changes=changes,
         drop=change.drop or (),
@@ -59,7 +59,7 @@ def rerun_files(
         make_pictures(plan, command, output, open_image)
 
 
-def _asked(
+def _settings(
     flags: dict[str, Any], seeds: OtherSeedOptions
 ) -> tuple[dict[str, Any], CommandSettings, str | None]:
     """Changes to the Recipes, the command's settings, and the model in the user's settings."""
