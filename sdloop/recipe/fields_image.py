@@ -94,8 +94,7 @@ ENLARGE = section("Enlarge", {
         metavar="X", usual="2, or what an upscaler does", essential=True, keyed=False,
         replaces=("width", "height")),
     "hires": Field(Number(1, 16),
-        "Enlarge the finished picture this many times, as in 2 or 1.5. It is then refined with "
-        "--strength.",
+        "Enlarge the finished picture by this factor. It is then refined with --strength.",
         metavar="X", essential=True),
     "enlarge": Field(Text(ENLARGES),
         "What is enlarged: the pixels (lanczos), or the latents (latent), which blurs more and "

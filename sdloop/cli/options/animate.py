@@ -13,7 +13,7 @@ class MovingOptions:
         metavar="N",
     )
     carry: float | None = own(
-        "How much of a finished frame is mixed into the next, 0 to 1. More means less flicker. "
+        "How much of each frame is mixed into the next. 0 to 1; more means less flicker. "
         "[default: 0]",
         metavar="X",
     )

@@ -39,7 +39,7 @@ class MixOptions:
     )
     slerp: bool = flag("slerp")
     slider: int | None = own(
-        "Make N pictures, from the first prompt to the last. A strip shows all of them.",
+        "Make N pictures from first to last prompt. A strip shows all of them.",
         metavar="N",
     )
     walk: int | None = own(
