@@ -226,7 +226,7 @@ def test_a_prompt_cannot_steer_the_terminal(tmp_path: Path) -> None:
 def test_showing_imports_nothing_heavy(picture: Path) -> None:
     code = (
         "import sys\nfrom sdloop.cli.show import show\n"
-        f"show([{str(picture)!r}])\n"
+        f"show(files=[{str(picture)!r}], json=False, csv=False)\n"
         "print({'PIL', 'torch', 'numpy', 'diffusers', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
