@@ -28,7 +28,7 @@ class OtherImageOptions(ImageOptions):
     """Another input picture, or another strength for the same one."""
 
     images: list[str] | None = own(
-        "Picture to start from, instead of the recorded one.",
+        "Picture to start from, not the recorded one.",
         *("--image", "-i", "--init-image"),
         metavar="IMAGE",
     )
