@@ -139,8 +139,8 @@ def test_a_t2i_adapter_is_used_like_a_controlnet(workshop: Path) -> None:
     [
         ("--t2i net=edges.png", "t2i_adapters must be a T2IAdapter, got ControlNetModel: net"),
         ("--control adapter=edges.png", "controls must be a ControlNetModel, got T2IAdapter"),
-        ("--t2i large=edges.png", "t2i_adapters must be made for the model's family: large is a "
-         "full_adapter_xl of the channels"),
+        ("--t2i large=edges.png", "t2i_adapters must be made for the model's family: large adds "
+         "32 channels for 4 pixels, 64 channels for 4 pixels, and "),
         ("--t2i adapter=none.png", "t2i_adapters: cannot read 'none.png'"),
         ("--t2i adapter=edges.png:inf", "t2i_adapters.scale must be a finite number, got inf"),
         ("--t2i adapter=edges.png --size 64x64 --tile 32",

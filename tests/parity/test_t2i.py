@@ -1,5 +1,6 @@
 """T2I-Adapters: the pictures are bit-equal to those of diffusers, on the CPU in float32."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import diffusers
 import pytest
 import torch
 from diffusers import MultiAdapter, T2IAdapter
-from helpers.controls import save_adapter
+from helpers.controls import save_adapter, with_blocks
 from helpers.crossings import FAMILIES
 from helpers.parity import quiet, their_scheduler
 from helpers.pictures import gradient, sketch
@@ -19,6 +20,7 @@ from sdloop.recipe import controls
 from sdloop.recipe.recipe import Recipe
 
 SIZE = (64, 32)
+DOWN, CROSS = "DownBlock2D", "CrossAttnDownBlock2D"
 PICTURES = {"edges": gradient(*SIZE), "depths": sketch(*SIZE).rotate(180)}
 
 
@@ -37,7 +39,7 @@ def assert_equal(components: Components, wanted: Recipe, seeds: tuple[int, ...] 
     pictures = generate(components, recipes, batch_size=len(seeds), open_image=opened)
     made = torch.stack([picture.latents for picture in pictures])
     assert torch.equal(made, _theirs(components, wanted, list(seeds)))
-    (plain,) = generate(components, recipe(), open_image=opened)
+    (plain,) = generate(components, replace(wanted, t2i_adapters=()), open_image=opened)
     assert (made[0] - plain.latents).abs().mean() > 0.01  # otherwise it would prove nothing
 
 
@@ -72,6 +74,8 @@ def _theirs(components: Components, wanted: Recipe, seeds: list[int]) -> torch.T
 @pytest.mark.parametrize("family", FAMILIES)
 def test_one(tmp_path: Path, family: str) -> None:
     components = FAMILIES[family]()
+    if family == "sdxl":  # with a last level, for the layers in the middle
+        components = with_blocks(components, DOWN, CROSS, CROSS)
     end = {"end": 0.5} if family == "sdxl" else {}  # the other pipeline has no such argument
     model = str(save_adapter(components, tmp_path / "adapter"))
     adapter = controls.T2IAdapter(model=model, image="edges", scale=0.8, **end)
@@ -89,8 +93,12 @@ def test_several_and_one_without_colours(tmp_path: Path, family: str) -> None:
     assert_equal(components, recipe(first, second))
 
 
-def test_a_light_adapter_without_guidance(tmp_path: Path) -> None:
-    model = save_adapter(FAMILIES["sd1"](), tmp_path / "light", adapter_type="light_adapter")
+@pytest.mark.parametrize("kind", ["light", "for a UNet that begins without attention"])
+def test_other_kinds(tmp_path: Path, kind: str) -> None:
+    """The second is what the embedded model takes: an adapter like those for SDXL."""
+    blocks = (CROSS, CROSS, DOWN) if kind == "light" else (DOWN, CROSS, CROSS)
+    options = {"adapter_type": "light_adapter", "channels": [32, 64]} if kind == "light" else {}
+    components = with_blocks(FAMILIES["sd1"](), *blocks)
+    model = save_adapter(components, tmp_path / "adapter", **options)
     adapter = controls.T2IAdapter(model=str(model), image="edges")
-    wanted = recipe(adapter, guidance_scale=1, negative_prompt=None)
-    assert_equal(FAMILIES["sd1"](), wanted)
+    assert_equal(components, recipe(adapter, guidance_scale=1, negative_prompt=None))

@@ -226,7 +226,7 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
     one = torch.zeros(1)
     assert refusal(tmp_path, {"lora_controlnet": one}).startswith("a Control-LoRA")
     assert refusal(tmp_path, {"lllite_unet_x.weight": one}).startswith("a ControlNet-LLLite")
-    assert refusal(tmp_path, {"adapter.body.0.weight": one}) == "a T2I-Adapter"
+    assert refusal(tmp_path, {"adapter.body.0.weight": one}) == "a T2I-Adapter (use it with --t2i)"
     assert refusal(tmp_path, {"x": one}).startswith("not a ControlNet")
     union = {"task_embedding": one.clone(), "controlnet_cond_embedding.conv_in.weight": one}
     assert refusal(tmp_path, union).startswith("a ControlNet-Union")
