@@ -1,11 +1,17 @@
 """ControlNets and T2I-Adapters with random weights, for the tiny models."""
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import ControlNetModel, T2IAdapter, UNet2DConditionModel
+from diffusers import (
+    ControlNetModel,
+    ControlNetUnionModel,
+    T2IAdapter,
+    UNet2DConditionModel,
+)
 
 from sdloop.models.components.load import Components
 
@@ -28,6 +34,31 @@ def tiny_control(components: Components, seed: int = 0, **options: Any) -> Any:
 def save_control(components: Components, folder: Path, seed: int = 0, **options: Any) -> Path:
     """The same, in diffusers' folder."""
     tiny_control(components, seed, **options).save_pretrained(folder)
+    return folder
+
+
+def tiny_union(components: Components, seed: int = 0, **options: Any) -> Any:
+    """A ControlNet-Union for the UNet of ``components``, without a layer of zeros."""
+    torch.manual_seed(seed)
+    channels = (8, 16, 24, 32)[: len(components.vae.config.block_out_channels)]
+    plain = ControlNetModel.from_unet(
+        components.unet, conditioning_embedding_out_channels=channels, load_weights_from_unet=False
+    )
+    known = inspect.signature(ControlNetUnionModel.__init__).parameters
+    shared = {name: value for name, value in plain.config.items() if name in known}
+    width = components.unet.config.block_out_channels[0]
+    kinds = {"num_control_type": 6, "num_trans_channel": width, "num_proj_channel": width}
+    net = ControlNetUnionModel(**(shared | {"in_channels": 4} | kinds | options))
+    for layer in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.spatial_ch_projs):
+        torch.nn.init.normal_(layer.weight, std=0.2)
+        torch.nn.init.normal_(layer.bias, std=0.2)
+    torch.nn.init.normal_(net.controlnet_cond_embedding.conv_out.weight, std=0.5)
+    return net.eval()
+
+
+def save_union(components: Components, folder: Path, seed: int = 0, **options: Any) -> Path:
+    """The same, in diffusers' folder."""
+    tiny_union(components, seed, **options).save_pretrained(folder)
     return folder
 
 

@@ -145,7 +145,9 @@ def _lora(values: Mapping[str, Any]) -> str:
 
 def _control(values: Mapping[str, Any]) -> str:
     """A ControlNet or T2I-Adapter with its picture, scale and range, and the sha256 of both."""
-    told = f"{values.get('model')}={values.get('image')}:{values.get('scale', 1):g}"
+    mode = f"#{values['mode']}" if "mode" in values else ""
+    kind = f"{values['preprocess']}:" if "preprocess" in values else ""
+    told = f"{values.get('model')}{mode}={kind}{values.get('image')}:{values.get('scale', 1):g}"
     if "start" in values or "end" in values:
         told += f":{values.get('start', 0):g}..{values.get('end', 1):g}"
     hashes = [str(values.get(f"{name}_sha256", "")) for name in ("model", "image")]

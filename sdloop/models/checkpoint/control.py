@@ -5,17 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdloop.errors import ModelError
+from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.control_facts import LDM, facts_of, whole_config
 from sdloop.models.checkpoint.families import class_name
 from sdloop.models.checkpoint.hashes import folder_sha256, sha256_of
 from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.other_parts import PartPlace, part_place, read_part_folder
 from sdloop.models.checkpoint.t2i_adapter import check_adapter
+from sdloop.recipe.controls import MODES, Control
 
 # The Recipe's field → the subfolder of a repository, and the class in the config.
 PARTS = {"controls": "controlnet", "t2i_adapters": "t2i_adapter"}
-CLASSES = {"controls": "ControlNetModel", "t2i_adapters": "T2IAdapter"}
+CLASSES = {
+    "controls": ("ControlNetModel", "ControlNetUnionModel", "ControlNetModel_Union"),
+    "t2i_adapters": ("T2IAdapter",),
+}
 
 # The ControlNet that comes with the embedded model.
 EDGES = "edges"
@@ -49,6 +53,13 @@ class ControlFile:
     sha256: str
     prefix: str = ""
 
+    @property
+    def modes(self) -> int:
+        """How many kinds of pictures a ControlNet-Union knows; 0 for all that is none."""
+        known = self.config.get("num_control_type")
+        usual = 6 if "Union" in (class_name(self.config) or "") else 0
+        return known if isinstance(known, int) else usual
+
     def config_for(self, unet: Mapping[str, Any]) -> dict[str, Any]:
         """The whole config, for a model with a UNet of this config."""
         if not self.single:
@@ -73,9 +84,9 @@ def find_control(name: str, field: str = "controls", *, may_fetch: bool = True) 
     if place.path.is_dir():
         config, files = read_part_folder(place)
         kind = class_name(config)
-        if kind != CLASSES[field]:
-            told = kind or "a model without a name"
-            raise ModelError(f"{field} must be a {CLASSES[field]}, got {told}: {name}")
+        if kind not in CLASSES[field]:
+            told, wanted = kind or "a model without a name", CLASSES[field][0]
+            raise ModelError(f"{field} must be a {wanted}, got {told}: {name}")
         sha256 = folder_sha256(config, files)
         return ControlFile(
             field=field, name=name, files=files, config=config, single=False, sha256=sha256
@@ -117,6 +128,27 @@ def check_control(file: ControlFile, unet: Mapping[str, Any], model: str, factor
             f"controls must make pictures {factor} times smaller for {model}, and {file.name} "
             f"makes them {2 ** (len(steps) - 1)} times smaller"
         )
+
+
+def check_mode(control: Control, file: ControlFile) -> None:
+    """Raise ``SettingError`` if a ControlNet-Union is not told its picture's kind, or another is.
+
+    ``control`` has its own ``preprocess``, or that of all.
+    """
+    name, mode = f"{control.field}.mode", control.seen_as
+    if not file.modes and control.mode is not None:
+        raise SettingError.of(
+            name, f"is for a ControlNet-Union, and {file.name} is none, got {control.mode}"
+        )
+    if file.modes and mode is None:
+        known = ", ".join(MODES[: file.modes])
+        raise SettingError.of(
+            name,
+            f"must be given for a ControlNet-Union, as in {file.name}#canny={control.image}: "
+            f"one of {known}",
+        )
+    if file.modes and mode is not None and mode >= file.modes:
+        raise SettingError.of(name, f"must be below {file.modes} for {file.name}, got {mode}")
 
 
 def _differences(

@@ -15,7 +15,6 @@ _ADAPTERS = "adapter.", "body.0.block1.", "body.0.in_conv."
 _OTHERS = {
     "lora_controlnet": "a Control-LoRA, which sdloop does not support",
     "lllite_": "a ControlNet-LLLite, which sdloop does not support",
-    "task_embedding": "a ControlNet-Union, which sdloop does not support",
     **dict.fromkeys(_HINT, "a ControlNet (use it with --control)"),
     **dict.fromkeys(_ADAPTERS, "a T2I-Adapter (use it with --t2i)"),
     "down_blocks.0.resnets.0.conv1.weight": "a UNet",
@@ -56,14 +55,27 @@ def whole_config(field: str, facts: Mapping[str, Any], unet: Mapping[str, Any]) 
 
 def _control_facts(tensors: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
     start = next((name for name in _HINT if name in tensors), None)
-    if start is None or any("task_embedding" in name for name in tensors):
+    if start is None:
         return None
     facts: dict[str, Any] = {
         "conditioning_channels": tensors[start][1],
         "conditioning_embedding_out_channels": _halvings(tensors, start),
     }
     widths = [shape[-1] for name, shape in tensors.items() if name.endswith("attn2.to_k.weight")]
-    return facts | ({"cross_attention_dim": widths[0]} if widths else {})
+    facts |= {"cross_attention_dim": widths[0]} if widths else {}
+    return facts | (_union_facts(tensors) if "task_embedding" in tensors else {})
+
+
+def _union_facts(tensors: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """What a ControlNet-Union has beside: what joins the pictures of several kinds."""
+    kinds, width = tensors["task_embedding"]
+    layers = sum(name.endswith(".ln_1.weight") for name in tensors)
+    return {
+        "num_control_type": kinds,
+        "num_trans_channel": width,
+        "num_proj_channel": width,
+        "num_trans_layer": layers,
+    }
 
 
 def _halvings(tensors: Mapping[str, tuple[int, ...]], start: str) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ _KINDS = {
     "t2i_adapter": "T2I-Adapter",
     "segmenter": "CLIPSeg",
     "depth_estimator": "depth model",
+    "pose_estimator": "pose model",
 }
 
 

@@ -54,7 +54,7 @@ def _name(components: Components) -> str:
 
 
 def _loaded(file: ControlFile, components: Components) -> Any:
-    part = PARTS[file.field]
+    part = "controlnet_union" if file.modes else PARTS[file.field]
     source = f"{part} in {file.name}"
     module = empty_module(part, file.config_for(components.unet.config), source)
     waits = components.memory != "full"
