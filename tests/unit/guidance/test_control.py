@@ -302,10 +302,31 @@ def test_another_family_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         controlnets_for(components, [find_control(str(tmp_path / "wide"))])
     assert "has the cross_attention_dim 64, and the model has 32" in str(caught.value)
+    sized = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8,
+             "projection_class_embeddings_input_dim": 80}  # fmt: skip
+    for other, why in (
+        ({"layers_per_block": 2}, "has the layers_per_block 2, and the model has 1"),
+        ({"in_channels": 9}, "has the in_channels 9, and the model has latents of 4"),
+        ({"conditioning_channels": 1}, "must have the conditioning_channels 3, got 1"),
+        (sized, "has the addition_embed_type text_time, and the model has None"),
+    ):
+        ControlNetModel.from_config({**net.config, **other}).save_pretrained(tmp_path / "other")
+        with pytest.raises(ModelError, match=why):
+            controlnets_for(components, [find_control(str(tmp_path / "other"))])
     steps = {**net.config, "conditioning_embedding_out_channels": (8, 16, 24)}
     ControlNetModel.from_config(steps).save_pretrained(tmp_path / "steps")
     with pytest.raises(ModelError, match=r"2 times smaller for the model, and .* 4 times smaller"):
         controlnets_for(components, [find_control(str(tmp_path / "steps"))])
+
+
+def test_one_for_SDXL_need_not_be_told_sizes(tmp_path: Path) -> None:
+    small = dict.fromkeys(
+        ("addition_embed_type", "addition_time_embed_dim", "projection_class_embeddings_input_dim")
+    )
+    config = {**tiny_control(tiny_sdxl()).config, **small}
+    ControlNetModel.from_config(config).save_pretrained(tmp_path / "small")
+    (loaded,) = controlnets_for(tiny_sdxl(), [find_control(str(tmp_path / "small"))])
+    assert not hasattr(loaded, "add_embedding")
 
 
 @pytest.mark.parametrize(
