@@ -130,7 +130,7 @@ def test_a_union_is_told_what_the_picture_is(workshop: Path) -> None:
     for name in (both, made):
         assert Command("verify").run(name).exit_code == 0
         assert pixels(Command("rerun").make(name)[0]) == pixels(name)
-    assert "union#3=edges.png:0.5  " in CliRunner().invoke(app, ["show", both]).stdout
+    assert "union#canny=edges.png:0.5  " in CliRunner().invoke(app, ["show", both]).stdout
     swept = ("--sweep", "controls=union#canny=edges.png:0.5,union#depth=edges.png:0.5")
     swept_pictures = Command("batch").make(*cat, *swept, "--outdir", "out")
     assert [pixels(name) for name in swept_pictures] == [pixels(canny), pixels(depth)]
@@ -163,7 +163,7 @@ def test_a_range_without_a_step_is_refused(workshop: Path) -> None:
     control = "net=edges.png:1:0.5..0.6"
     result = TXT2IMG.run("a cat", "--seed", "4", "--steps", "2", "--control", control)
     assert result.exit_code == 2
-    assert "must act in a step at least" in result.stderr
+    assert "must act in at least one step" in result.stderr
     assert "0.5..0.6 holds none of" in result.stderr
 
 
