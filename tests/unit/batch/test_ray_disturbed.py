@@ -108,8 +108,8 @@ def test_one_that_kills_and_one_that_hangs(
     prompts[3], prompts[19] = "it kills", "it hangs"
     plan = (*planned(prompts), "out")
     told, errors = make(*plan, code=5)
-    assert len(told) + errors.count("were there") >= 39
-    assert len(content("out")) == 39 and Path("hung").exists()
+    assert set(told) <= {f"out/{name}" for name in content("out")}  # others may be "there"
+    assert len(told) == len(set(told)) and len(content("out")) == 39 and Path("hung").exists()
     assert errors.count("its process died 2 times") == 1
     assert "it was silent for 60 s" in errors
     Path("plan.jsonl").write_text(Path("plan.jsonl").read_text().replace("it kills", "a frog"))
@@ -145,11 +145,12 @@ def test_a_store_that_is_busy_for_a_minute(
 
     thread = threading.Thread(target=busy)
     thread.start()
-    began = time.monotonic()
-    told, _ = make(*plan)
+    first = BATCH.run(*plan, "--on", "ray")
     thread.join()
-    assert time.monotonic() - began > 60
-    assert len(told) == len(set(told)) == len(store.pictures()) == 100
+    assert first.exit_code == 5, first.stderr
+    assert "the store does not answer" in first.stderr
+    told, (again, _) = first.stdout.splitlines(), make(*plan)
+    assert len(told + again) == len({*told, *again}) == len(store.pictures()) == 100
     store.objects.clear()
 
 
