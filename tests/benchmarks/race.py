@@ -7,8 +7,7 @@
 The programs take turns, and each round gives a ratio to diffusers in fp32: more than 1 is faster.
 On a CPU all run on one thread, and processor time is measured, which other load hardly changes; on
 a GPU it is the time on the clock. The first picture of each is not measured: code is compiled and
-kernels are chosen. Programs that are not installed are named and left out: they are
-``pip install stable-diffusion-cpp-python`` and ``pip install 'optimum-intel[openvino]'``.
+kernels are chosen. OpenVINO is left out, and named, unless it is there: ``pip install openvino``.
 """
 
 import argparse
@@ -74,54 +73,64 @@ def of_sdloop(
 
 
 def of_diffusers(folder: Path, steps: int, dtype: str) -> Make:
+    pipe = pipeline(folder, dtype)
+    return partial(_piped, pipe, steps, torch.Generator().manual_seed(SEED))
+
+
+def pipeline(folder: Path, dtype: str) -> Any:
     pipe = StableDiffusionPipeline.from_pretrained(
         folder, dtype=DTYPES[dtype], safety_checker=None, requires_safety_checker=False
     ).to(DEVICE)
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
-    return partial(_piped, pipe, steps, torch.Generator().manual_seed(SEED))
+    return pipe
 
 
 def of_openvino(folder: Path, steps: int) -> Make:
-    from optimum.intel import OVStableDiffusionPipeline
+    """diffusers' pipeline, whose UNet and decoder OpenVINO compiles; the rest takes little time."""
+    import openvino
 
-    width, height = native_size(folder)
-    settings = {"INFERENCE_NUM_THREADS": os.environ["OMP_NUM_THREADS"]}
-    pipe: Any = OVStableDiffusionPipeline.from_pretrained(
-        folder, export=True, compile=False, ov_config=settings
-    )
-    pipe.reshape(1, height, width, 1)
-    pipe.compile()
-    pipe.set_progress_bar_config(disable=True)
-    return partial(_piped, pipe, steps, None)
+    pipe = pipeline(folder, "fp32")
+    width, height = (side // 2 ** (len(pipe.vae.config.block_out_channels) - 1)
+                     for side in native_size(folder))  # fmt: skip
+    unet, latents = pipe.unet, torch.zeros(2, pipe.unet.config.in_channels, height, width)
+    text = torch.zeros(2, 77, unet.config.cross_attention_dim)
+
+    def compiled(module: torch.nn.Module, *given: torch.Tensor) -> Callable[..., torch.Tensor]:
+        model = openvino.convert_model(module, example_input=given)
+        model.reshape([list(one.shape) for one in given])
+        threads = os.environ["OMP_NUM_THREADS"]
+        hints = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+        ready = openvino.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", **hints})
+        return lambda *inputs: torch.from_numpy(ready([one.numpy() for one in inputs])[0])
+
+    class Alone(torch.nn.Module):
+        """The UNet as a function of its three inputs."""
+
+        def forward(
+            self, sample: torch.Tensor, t: torch.Tensor, text: torch.Tensor
+        ) -> torch.Tensor:
+            return unet(sample, t, encoder_hidden_states=text, return_dict=False)[0]
+
+    def run_unet(
+        sample: torch.Tensor, t: torch.Tensor, *, encoder_hidden_states: torch.Tensor, **_: object
+    ) -> tuple[torch.Tensor]:
+        return (predict(sample, t.float(), encoder_hidden_states),)
+
+    with torch.no_grad():
+        predict = compiled(Alone(), latents, torch.zeros(()), text)
+        decode = compiled(pipe.vae.decoder, latents[:1])
+    unet.forward, pipe.vae.decoder.forward = run_unet, lambda latents, *_: decode(latents)
+    return partial(_piped, pipe, steps, torch.Generator().manual_seed(SEED))
 
 
-def _piped(pipe: Any, steps: int, generator: torch.Generator | None) -> object:
+def _piped(pipe: Any, steps: int, generator: torch.Generator) -> object:
     return pipe(
         PROMPT,
         negative_prompt=NEGATIVE,
         num_inference_steps=steps,
         guidance_scale=SCALE,
         generator=generator,
-    )
-
-
-def of_sdcpp(folder: Path, steps: int) -> Make:
-    from stable_diffusion_cpp import StableDiffusion
-
-    width, height = native_size(folder)
-    model: Any = StableDiffusion(
-        model_path=str(folder), n_threads=int(os.environ["OMP_NUM_THREADS"]), verbose=False
-    )
-    return lambda: model.generate_image(
-        prompt=PROMPT,
-        negative_prompt=NEGATIVE,
-        width=width,
-        height=height,
-        sample_method="euler",
-        sample_steps=steps,
-        cfg_scale=SCALE,
-        seed=SEED,
     )
 
 
@@ -139,7 +148,6 @@ def entrants(folder: Path, steps: int) -> dict[str, Callable[[], Make]]:
             name = f"sdloop {dtype}" + ("" if compile == "off" else f", compile {compile}")
             found[name] = partial(of_sdloop, folder, steps, dtype, compile, loaded)
     found["OpenVINO"] = partial(of_openvino, folder, steps)
-    found["stable-diffusion.cpp"] = partial(of_sdcpp, folder, steps)
     return found
 
 
