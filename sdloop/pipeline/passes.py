@@ -118,7 +118,7 @@ def first_steps(
 
 def _acting(recipe: Recipe) -> Recipe:
     """``recipe`` with what it follows, and its losses, in each step."""
-    followed = {
+    followed: dict[str, Any] = {
         name: tuple(replace(one, start=0.0, end=1.0) for one in getattr(recipe, name))
         for name in ("controls", "t2i_adapters")
     }

@@ -73,7 +73,7 @@ def memory(
     if ip_adapter is not None:
         parts |= {"ip_adapter": ip_adapter, "image_prompts": [_PICTURE]}
     width, height = pixels
-    recipe = Recipe(prompt="", width=width, height=height, guidance_scale=7.5, **parts)
+    recipe = Recipe(prompt="", seed=0, width=width, height=height, guidance_scale=7.5, **parts)
     peaks = predicted(found, recipe, safety=safety)
     if json_lines:
         emit(json.dumps({"model": found.name, "size": pixels, "bytes": peaks}))

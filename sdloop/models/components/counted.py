@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 @torch.no_grad()
-def counted_bytes(run: Callable[[], None]) -> int:
+def counted_bytes(run: Callable[[], object]) -> int:
     """The most bytes of tensors that live at the same time while ``run`` runs, without weights."""
     with FusedAttention(), _Counting() as counting:
         run()
