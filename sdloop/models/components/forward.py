@@ -94,7 +94,7 @@ def _shown(
 def _features(components: Components, rows: int, pixels: tuple[int, int]) -> list[Tensor]:
     """What T2I-Adapters see, which the UNet takes out of the list."""
     found = []
-    for adapter, _ in components.t2i_adapters:
+    for adapter in (one.net for one in components.t2i_adapters):
         shape = 1, adapter.config.in_channels, *pixels
         picture = torch.zeros(shape, device=works_on(adapter), dtype=components.dtype)
         found.append([level.repeat(rows, 1, 1, 1) for level in adapter(picture)])
@@ -108,11 +108,20 @@ def _residuals(
     names = ("encoder_hidden_states", "added_cond_kwargs")
     seen = {name: inputs[name] for name in names if name in inputs}
     sums: list[Tensor] = []
-    for net, scale in components.controlnets:
-        shape = len(latents), net.config.conditioning_channels, *pixels
-        picture = torch.zeros(shape, device=latents.device, dtype=latents.dtype)
-        more = {"controlnet_cond": picture, "conditioning_scale": scale, "return_dict": False}
-        down, mid = net(latents, torch.zeros((), device=latents.device), **seen, **more)
+    for one in components.controlnets:
+        shape = len(latents), one.net.config.conditioning_channels, *pixels
+        like: dict[str, Any] = {"device": latents.device, "dtype": latents.dtype}
+        picture: Any = torch.zeros(shape, **like)
+        more: dict[str, Any] = {"controlnet_cond": picture, "conditioning_scale": one.scale}
+        if one.mode is not None:
+            more = {
+                "controlnet_cond": [picture],
+                "conditioning_scale": [one.scale],
+                "control_type": torch.zeros(len(latents), one.modes, **like),
+                "control_type_idx": [one.mode],
+            }
+        times = torch.zeros((), device=latents.device)
+        down, mid = one.net(latents, times, **seen, **more, return_dict=False)
         given = [*down, mid]
         sums = [a + b for a, b in zip(sums, given, strict=True)] if sums else given
     return sums[:-1], sums[-1]

@@ -108,7 +108,7 @@ def _phases(components: Components, rows: int, latents: tuple[int, int]) -> dict
         for number, one in enumerate(encoders)
         if one is not None
     }
-    nets = [net for net, _ in (*components.controlnets, *components.t2i_adapters)]
+    nets = [one.net for one in (*components.controlnets, *components.t2i_adapters)]
     adapter, unet = components.image_adapter, components.unet
     kept = _bytes([unet])
     if adapter is not None:
