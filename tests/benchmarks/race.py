@@ -7,7 +7,7 @@
 The programs take turns, and each round gives a ratio to diffusers in fp32: more than 1 is faster.
 On a CPU all run on one thread, and processor time is measured, which other load hardly changes; on
 a GPU it is the time on the clock. The first picture of each is not measured: code is compiled and
-kernels are chosen. OpenVINO is left out, and named, unless it is there: ``pip install openvino``.
+kernels are chosen.
 """
 
 import argparse
@@ -86,44 +86,6 @@ def pipeline(folder: Path, dtype: str) -> Any:
     return pipe
 
 
-def of_openvino(folder: Path, steps: int) -> Make:
-    """diffusers' pipeline, whose UNet and decoder OpenVINO compiles; the rest takes little time."""
-    import openvino
-
-    pipe = pipeline(folder, "fp32")
-    width, height = (side // 2 ** (len(pipe.vae.config.block_out_channels) - 1)
-                     for side in native_size(folder))  # fmt: skip
-    unet, latents = pipe.unet, torch.zeros(2, pipe.unet.config.in_channels, height, width)
-    text = torch.zeros(2, 77, unet.config.cross_attention_dim)
-
-    def compiled(module: torch.nn.Module, *given: torch.Tensor) -> Callable[..., torch.Tensor]:
-        model = openvino.convert_model(module, example_input=given)
-        model.reshape([list(one.shape) for one in given])
-        threads = os.environ["OMP_NUM_THREADS"]
-        hints = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-        ready = openvino.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", **hints})
-        return lambda *inputs: torch.from_numpy(ready([one.numpy() for one in inputs])[0])
-
-    class Alone(torch.nn.Module):
-        """The UNet as a function of its three inputs."""
-
-        def forward(
-            self, sample: torch.Tensor, t: torch.Tensor, text: torch.Tensor
-        ) -> torch.Tensor:
-            return unet(sample, t, encoder_hidden_states=text, return_dict=False)[0]
-
-    def run_unet(
-        sample: torch.Tensor, t: torch.Tensor, *, encoder_hidden_states: torch.Tensor, **_: object
-    ) -> tuple[torch.Tensor]:
-        return (predict(sample, t.float(), encoder_hidden_states),)
-
-    with torch.no_grad():
-        predict = compiled(Alone(), latents, torch.zeros(()), text)
-        decode = compiled(pipe.vae.decoder, latents[:1])
-    unet.forward, pipe.vae.decoder.forward = run_unet, lambda latents, *_: decode(latents)
-    return partial(_piped, pipe, steps, torch.Generator().manual_seed(SEED))
-
-
 def _piped(pipe: Any, steps: int, generator: torch.Generator) -> object:
     return pipe(
         PROMPT,
@@ -147,21 +109,16 @@ def entrants(folder: Path, steps: int) -> dict[str, Callable[[], Make]]:
         for compile in ("off", "regional", "whole"):
             name = f"sdloop {dtype}" + ("" if compile == "off" else f", compile {compile}")
             found[name] = partial(of_sdloop, folder, steps, dtype, compile, loaded)
-    found["OpenVINO"] = partial(of_openvino, folder, steps)
     return found
 
 
 def ready(folder: Path, steps: int, only: str) -> dict[str, Make]:
-    """The programs that are installed and asked for, each after its first picture."""
+    """The programs that are asked for, each after its first picture."""
     made: dict[str, Make] = {}
     for name, load in entrants(folder, steps).items():
         if name != BASE and not any(fnmatch(name, pattern) for pattern in only.split(",")):
             continue
-        try:
-            make = load()
-        except ImportError as error:
-            print(f"{name}: left out, {error}", flush=True)
-            continue
+        make = load()
         started = now()
         make()
         print(f"{name}: first picture after {now() - started:.1f} s", flush=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.controls import save_adapter, save_control
+from helpers.controls import save_adapter, save_control, save_union, tiny_union
 from helpers.image_adapters import save_image_adapter
 from helpers.loras import lora_pairs, save_kohya
 from helpers.pretended_cuda import PretendedCuda
@@ -135,6 +135,20 @@ def test_a_controlnet_decides_the_choice(
     monkeypatch.setattr(choosing, "needs_for", None)  # it was predicted before
     with pytest.warns(RuntimeWarning, match="memory low"):
         assert memory_for(found, replace(steered_, prompt="a dog"), **_HOW) == "low"
+
+
+def test_a_net_that_joins_two_pictures_counts_once(files: Path) -> None:
+    found, union = saved("sdxl"), save_union(tiny_sdxl(), Path("union"))
+    sizes = without_numbers(found, torch.bfloat16, fp8=False)
+    plain, one, two = (
+        needs_for(sizes, resolved(found, controls=[f"{union}#{mode}=sketch.png" for mode in modes]))
+        for modes in ([], ["canny"], ["canny", "depth"])
+    )
+    tensors = tiny_union(tiny_sdxl()).state_dict().values()
+    own = sum(tensor.numel() for tensor in tensors if tensor.is_floating_point()) * 2
+    assert one.weights - plain.weights == pytest.approx(own, rel=0.01)
+    assert two.weights == one.weights
+    assert two.phases["step"].activations > one.phases["step"].activations
 
 
 def test_a_safety_checker_comes_layer_by_layer(gpu: PretendedCuda, files: Path) -> None:

@@ -113,12 +113,12 @@ def _residuals(
         like: dict[str, Any] = {"device": latents.device, "dtype": latents.dtype}
         picture: Any = torch.zeros(shape, **like)
         more: dict[str, Any] = {"controlnet_cond": picture, "conditioning_scale": one.scale}
-        if one.mode is not None:
+        if one.modes:
             more = {
                 "controlnet_cond": [picture],
                 "conditioning_scale": [one.scale],
                 "control_type": torch.zeros(len(latents), one.modes, **like),
-                "control_type_idx": [one.mode],
+                "control_type_idx": [one.mode or 0],
             }
         times = torch.zeros((), device=latents.device)
         down, mid = one.net(latents, times, **seen, **more, return_dict=False)
