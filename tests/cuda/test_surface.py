@@ -79,8 +79,6 @@ CASES = {
     "cheap": Case(family="sdxl", settings={"losses": ["blue=9", "palette=red,gold:9"]}),
     "like": Case(quick=False, dtype="fp32", settings={"losses": ["like=sketch.png,ssim:2"]}),
     "exact": Case(family="sd2", dtype="fp32", settings=_EXACT),
-    # ControlNets, adapters and image prompts are in test_offload.py.
-    "regions": Case(quick=False, family="sdxl", settings={"regions": ["a dog=0,0,0.5,1"]}),
 }
 
 

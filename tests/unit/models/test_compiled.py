@@ -3,9 +3,7 @@
 Compiling takes long, so most tests only count what would run compiled.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +22,6 @@ from sdloop.batch.grouping import WINDOW
 from sdloop.batch.units import Task, missing
 from sdloop.errors import SettingError
 from sdloop.inspection.attention import recorded
-from sdloop.latents.vae import decode_images
 from sdloop.loop import Step
 from sdloop.models.components import compiled
 from sdloop.models.components.compiled import Compiled, check_compiler, compile_module
@@ -355,29 +352,3 @@ def test_pictures_of_compiled_code_differ_by_a_level_at_most(
         for picture in (plain, made)
     )
     assert (one - other).abs().max() <= 1
-
-
-@pytest.mark.slow
-def test_a_batch_is_decoded_while_the_next_one_compiles(kernels: Path) -> None:
-    """torch changes nn.Module for the whole process while it traces: that must only pass calls on.
-
-    In a batch, another thread decodes at that time; only the UNet is compiled.
-    """
-    components = compiling(tiny_sd1(), "whole")
-    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
-    expected = decode_images(components.vae, latents)[0].tobytes()
-    decoded, traced, done = set[bytes](), set[bool](), threading.Event()
-
-    def decode() -> None:
-        while not done.is_set():
-            decoded.add(decode_images(components.vae, latents)[0].tobytes())
-            traced.add(torch.fx._symbolic_trace._is_fx_tracing_flag)
-
-    with ThreadPoolExecutor(1) as pool:
-        decoding = pool.submit(decode)
-        made = generate(components, recipe())[0]
-        done.set()
-        decoding.result()
-    assert decoded == {expected}
-    assert traced == {True, False}
-    assert generate(components, recipe())[0].image.tobytes() == made.image.tobytes()
