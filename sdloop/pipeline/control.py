@@ -126,7 +126,7 @@ def check_acting(planned: Sequence[Stage]) -> None:
         if not any(share.acts(call, count) for count in calls for call in range(count)):
             raise SettingError.of(
                 one.field,
-                f"must act in a step at least, got {one}, whose range {one.start:g}..{one.end:g} "
+                f"must act in at least one step, got {one}, whose range {one.start:g}..{one.end:g} "
                 f"holds none of {max(calls)}",
             )
     for stage in stages:

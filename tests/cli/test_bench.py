@@ -1,29 +1,11 @@
-"""sdloop bench: the parts of a cold call, and a shell loop compared with a batch."""
+"""sdloop bench: a shell loop compared with a batch, speed, and predicted memory."""
 
 import json
-import os
-import re
-from pathlib import Path
 
 import pytest
-from helpers.forked import Nursery
 from typer.testing import CliRunner
 
 from sdloop.cli import app
-
-
-def test_a_cold_call_tells_its_parts(tmp_path: Path, nursery: Nursery) -> None:
-    command = ["txt2img", "a frog", "--steps", "1", "-q", "--seed", "4"]
-    done = nursery.sdloop(*command, "--cold", "--worker", "always", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    seconds = [float(number) for number in re.findall(r"(\d+\.\d+) s", done.stderr)]
-    *parts, whole = seconds
-    assert len(parts) == 4
-    assert all(part < whole for part in parts)
-    assert parts[2] * parts[3] > 0  # the weights and a step; a fork has imported everything
-    assert sum(parts) <= whole + 0.05
-    run = Path(os.environ["XDG_RUNTIME_DIR"])
-    assert [path for path in run.rglob("*") if not path.is_dir()] == []  # nor was a worker started
 
 
 @pytest.mark.parametrize(

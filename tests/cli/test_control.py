@@ -115,7 +115,7 @@ def test_a_range_without_a_step_is_refused(workshop: Path) -> None:
     control = "net=edges.png:1:0.5..0.6"
     result = TXT2IMG.run("a cat", "--seed", "4", "--steps", "2", "--control", control)
     assert result.exit_code == 2
-    assert "must act in a step at least" in result.stderr
+    assert "must act in at least one step" in result.stderr
     assert "0.5..0.6 holds none of" in result.stderr
 
 

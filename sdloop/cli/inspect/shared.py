@@ -70,7 +70,7 @@ def exists(options: SheetOptions) -> Exists:
     return "overwrite" if options.overwrite else "fail"
 
 
-def asked(
+def settings_and_fields(
     flags: Mapping[str, Any], *, seed: int | None, quiet: bool
 ) -> tuple[Settings, dict[str, Any]]:
     """The flags merged over the user's settings, and the Recipe's fields with the seed."""

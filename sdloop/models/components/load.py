@@ -13,7 +13,7 @@ from PIL.Image import Image
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdloop.errors import ModelError, SettingError
-from sdloop.models.checkpoint.families import DEPTH, EDITING, PAINTING
+from sdloop.models.checkpoint.advice import Advice, read_advice
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hashes import is_copy
 from sdloop.models.checkpoint.tokenizer import load_tokenizer
@@ -33,8 +33,7 @@ from sdloop.models.components.fp8 import to_fp8
 from sdloop.models.components.offload import Kept, Offload, offload
 from sdloop.models.components.predict import pick_memory
 from sdloop.models.components.weights import empty_module, fill, modern_names, read_tensors
-from sdloop.recipe.limits import USUAL_STEPS
-from sdloop.recipe.strength import UPSCALE_STRENGTH
+from sdloop.recipe.model_facts import Defaults
 
 
 class SafetyChecks(Protocol):
@@ -45,7 +44,7 @@ class SafetyChecks(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Components:
+class Components(Defaults):
     """A model's parts under the names of its ``model_index.json``.
 
     Schedulers count their steps, so this holds only the config for building a new one.
@@ -93,24 +92,32 @@ class Components:
     compile: str = "off"
 
     @property
-    def sees_depth(self) -> bool:
-        """Whether the UNet is told how near each place of the picture is."""
-        return bool(self.unet.config.in_channels == DEPTH)
+    def unet_config(self) -> Mapping[str, Any]:
+        config: Mapping[str, Any] = self.unet.config
+        return config
+
+    @property
+    def vae_config(self) -> Mapping[str, Any]:
+        config: Mapping[str, Any] = self.vae.config
+        return config
+
+    @property
+    def text_configs(self) -> tuple[Mapping[str, Any], ...]:
+        encoders = (self.text_encoder, self.text_encoder_2)
+        return tuple(one.config.to_dict() for one in encoders if one is not None)
+
+    @property
+    def advice(self) -> Advice:
+        """Parts that were put together by hand have that of their family."""
+        if self.checkpoint is not None:
+            return self.checkpoint.advice
+        upscales = self.max_noise_level is not None
+        family = "upscaler" if upscales else "sdxl" if self.takes_sizes else "sd1"
+        return read_advice("components", family, {})
 
     @property
     def estimates_depth(self) -> bool:
-        """Whether it can find out the depth of a picture by itself."""
         return self.depth_estimator is not None
-
-    @property
-    def edits(self) -> bool:
-        """Whether it is an InstructPix2Pix model, whose UNet takes the picture to edit too."""
-        return bool(self.unet.config.in_channels == EDITING)
-
-    @property
-    def refines(self) -> bool:
-        """Whether a refiner finishes its pictures."""
-        return self.refiner is not None
 
     @property
     def last_vae(self) -> AutoencoderKL:
@@ -131,82 +138,7 @@ class Components:
 
     @property
     def vae_factor(self) -> int:
-        """Pixels per latent along each side: every block of the VAE except the last halves it."""
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
-
-    @property
-    def size_multiple(self) -> int:
-        return self.vae_factor
-
-    @property
-    def native_size(self) -> tuple[int, int]:
-        """Width and height in pixels that the model was trained at."""
-        if self.checkpoint is not None:
-            return self.checkpoint.native_size
-        size = self.unet.config.sample_size
-        height, width = size if isinstance(size, list | tuple) else (size, size)
-        return width * self.vae_factor, height * self.vae_factor
-
-    @property
-    def takes_sizes(self) -> bool:
-        """Whether the UNet is conditioned on sizes and crop (SDXL)."""
-        return bool(self.unet.config.addition_embed_type == "text_time")
-
-    @property
-    def paints(self) -> bool:
-        """Whether the UNet is for inpainting, and takes a mask and the masked image too."""
-        return bool(self.unet.config.in_channels == PAINTING)
-
-    @property
-    def usual_fields(self) -> Mapping[str, Any]:
-        """What else a model for a few steps needs: scheduler, timestep_spacing, timesteps."""
-        return {} if self.checkpoint is None else self.checkpoint.usual_fields
-
-    @property
-    def embeds_guidance(self) -> bool:
-        """Whether the UNet takes the guidance scale as an input (LCM)."""
-        return self.unet.config.time_cond_proj_dim is not None
-
-    @property
-    def steps(self) -> int:
-        """The model's default number of steps."""
-        return USUAL_STEPS if self.checkpoint is None else self.checkpoint.steps
-
-    @property
-    def guidance_scale(self) -> float:
-        """The model's default guidance scale; without a checkpoint, diffusers' default."""
-        if self.checkpoint is not None:
-            return self.checkpoint.guidance_scale
-        if self.max_noise_level is not None:
-            return 9.0
-        return 5.0 if self.takes_sizes else 7.5
-
-    @property
-    def upscale_strength(self) -> float:
-        """The model's default strength for enlarged pictures."""
-        return UPSCALE_STRENGTH if self.checkpoint is None else self.checkpoint.upscale_strength
-
-    @property
-    def text_layers(self) -> int:
-        """Number of layers of the text encoder; with two, that of the shallower one."""
-        encoders = (self.text_encoder, self.text_encoder_2)
-        return min(int(e.config.num_hidden_layers) for e in encoders if e is not None)
-
-    @property
-    def text_widths(self) -> tuple[int, ...]:
-        """The width of each text encoder's input embeddings."""
-        encoders = (self.text_encoder, self.text_encoder_2)
-        return tuple(int(e.config.hidden_size) for e in encoders if e is not None)
-
-    @property
-    def reads_twice(self) -> bool:
-        """Whether it has two text encoders (SDXL)."""
-        return self.text_encoder_2 is not None
-
-    @property
-    def max_tokens(self) -> int:
-        """The text encoder's maximum number of tokens, including start and end: 77."""
-        return int(self.text_encoder.config.max_position_embeddings)
+        return self.size_multiple
 
 
 def load_components(

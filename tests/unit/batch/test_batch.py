@@ -407,7 +407,7 @@ def test_the_first_signal_finishes_what_is_in_flight(place: Path, nursery: Nurse
     assert done.returncode == 130
     assert len(made) % 2 == 0  # whole batches
     assert sorted(Path(name.strip()).name for name in made) == names()
-    assert "stopping when the pictures in flight are finished" in done.stderr
+    assert "stopping after the pictures that are in work" in done.stderr
     assert done.stderr.endswith(
         "sdloop: interrupted; run the same command again to make the rest\n"
     )
