@@ -228,7 +228,7 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
 def _controlled(unet: Any, components: Components, recipe: Recipe) -> Controlled:
     nets = components.controlnets
     if recipe.loss_mode == "exact":
-        nets = tuple((GradientCheckpointed(unet=net), scale) for net, scale in nets)
+        nets = tuple(one._replace(net=GradientCheckpointed(unet=one.net)) for one in nets)
     channels = components.vae.config.latent_channels
     return Controlled(unet=unet, nets=nets, channels=channels, guess_mode=recipe.guess_mode)
 

@@ -86,7 +86,10 @@ def test_bad_input_is_refused(flags: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--guidance-interval", "90..99"], "guidance_interval must contain the sigma of at least one step"),
+        (
+            ["--guidance-interval", "90..99"],
+            "guidance_interval must contain the sigma of at least one step",
+        ),
         (["--pag-scale", "1", "--pag-layers", "top"], "pag_layers must name layers with self-att"),
     ],
     ids=str,

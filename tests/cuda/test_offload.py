@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.controls import save_adapter, save_control
+from helpers.controls import save_adapter, save_control, save_union
 from helpers.image_adapters import save_image_adapter
 from helpers.loras import lora_pairs, save_kohya
 from helpers.pretended_cuda import PretendedCuda
@@ -85,6 +85,7 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "depth": ("depth", _IMAGE),
     "pix2pix": ("pix2pix", {"image": "sketch.png"}),
     "controlled": ("sd1", {"controls": True, "loras": True, "image_prompts": True}),
+    "joined": ("sdxl", {"union": True}),
     "seeing": ("sdxl", {"image_prompts": True, "pag_scale": 2.0, "pag_layers": "mid"}),
     "adapted": ("sdxl", {"t2i_adapters": True}),
     "clip": ("sd1", {"losses": ["clip=a red sky:9"], "loss_every": 1, "width": 32, "height": 32}),
@@ -104,6 +105,9 @@ def pictures(
     for field, save in (("controls", save_control), ("t2i_adapters", save_adapter)):
         if settings.pop(field, False):
             settings[field] = [f"{save(_MODELS[name](), Path(field))}=sketch.png"]
+    if settings.pop("union", False):
+        union = save_union(_MODELS[name](), Path("union"))
+        settings["controls"] = [f"{union}#canny=sketch.png", f"{union}#depth=sketch.png"]
     if settings.pop("image_prompts", False):
         adapter = Path("models/plus.safetensors")
         settings["ip_adapter"] = str(save_image_adapter(_MODELS[name](), adapter, "plus"))

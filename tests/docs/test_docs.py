@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from helpers.controls import save_control
+from helpers.controls import save_control, save_union
 from helpers.fake_hub import forge_cache
 from helpers.forked import Nursery
 from helpers.image_adapters import save_image_adapter
@@ -99,6 +99,8 @@ def machine(
     home = tmp_path_factory.mktemp("home")
     control = save_control(tiny_sd1(), home / "made" / "control")
     forge_cache(home / "hub", "lllyasviel/control_v11p_sd15_scribble", control)
+    union = save_union(tiny_sdxl(), home / "made" / "union")
+    forge_cache(home / "hub", "xinsir/controlnet-union-sdxl-1.0", union)
     adapter = home / "made" / "adapter"
     save_image_adapter(tiny_sd1(), adapter / "models" / "ip-adapter_sd15.safetensors")
     forge_cache(home / "hub", "h94/IP-Adapter", adapter)

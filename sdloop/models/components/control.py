@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.control import PARTS, ControlFile, check_control
+from sdloop.models.checkpoint.t2i_adapter import adapter_names
 from sdloop.models.components.compiled import compile_module
 from sdloop.models.components.load import Components
 from sdloop.models.components.offload import Offload, offload
@@ -53,13 +54,15 @@ def _name(components: Components) -> str:
 
 
 def _loaded(file: ControlFile, components: Components) -> Any:
-    part = PARTS[file.field]
+    part = "controlnet_union" if file.modes else PARTS[file.field]
     source = f"{part} in {file.name}"
     module = empty_module(part, file.config_for(components.unet.config), source)
     waits = components.memory != "full"
     place = torch.device("cpu") if waits else components.device
     tensors = read_tensors(file.files, place, components.dtype, (file.prefix,))
-    if file.single:
+    if file.single and file.field == "t2i_adapters":
+        tensors = {new: tensors[old] for old, new in adapter_names(tensors).items()}
+    elif file.single:
         tensors = _converted(tensors, module, source)
     fill(module, tensors, source, place)
     if waits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -36,6 +36,18 @@ from sdloop.models.components.weights import empty_module, fill, modern_names, r
 from sdloop.recipe.model_facts import Defaults
 
 
+class Follower(NamedTuple):
+    """A ControlNet or T2I-Adapter of the pictures that are being made, and how much it counts.
+
+    A ControlNet-Union is told the ``mode`` of its picture, one of ``modes``; others have 0 modes.
+    """
+
+    net: Any
+    scale: float
+    mode: int | None = None
+    modes: int = 0
+
+
 class SafetyChecks(Protocol):
     """What flags finished pictures."""
 
@@ -58,8 +70,7 @@ class Components(Defaults):
     what scales pictures for it.
     ``safety_checker`` flags finished pictures, see ``safety.with_safety_checker``.
     ``checkpoint`` is None for parts that were put together by hand.
-    ``controlnets`` and ``t2i_adapters`` are those of the pictures that are being made, each with
-    its scale.
+    ``controlnets`` and ``t2i_adapters`` are those of the pictures that are being made.
     ``runs_on`` and ``computes_in`` are the device and precision that it was loaded for. By default
     they are the UNet's, which are others while the UNet waits elsewhere between its calls
     (offloading). The text encoders and the VAE may be on another device. ``memory`` says which
@@ -83,8 +94,8 @@ class Components(Defaults):
     depth_processor: Any = None
     safety_checker: SafetyChecks | None = None
     checkpoint: Checkpoint | None = None
-    controlnets: tuple[tuple[Any, float], ...] = ()
-    t2i_adapters: tuple[tuple[Any, float], ...] = ()
+    controlnets: tuple[Follower, ...] = ()
+    t2i_adapters: tuple[Follower, ...] = ()
     runs_on: torch.device | None = None
     computes_in: torch.dtype | None = None
     memory: str = "full"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sdloop.errors import ModelError
+from sdloop.models.checkpoint.vision import VisionModel
 from sdloop.models.components.weights import BAD_CONFIG, check_finite, reason_of
 from sdloop.schedulers.library_messages import no_library_messages
 
@@ -45,6 +46,17 @@ def pretrained(
         for name in names:
             raise ModelError(f"{source}: {name} {what}")
     return model.eval().requires_grad_(False).to(device)
+
+
+def processor_of(kind: Any, found: VisionModel) -> Any:
+    """What prepares pictures for the model that makes maps in ``found``, of the class ``kind``."""
+    try:
+        with no_library_messages():
+            return kind.from_pretrained(found.folder, local_files_only=True)
+    except (OSError, *BAD_CONFIG) as error:
+        raise ModelError(
+            f"the preprocess_model {found.name} cannot be read: {reason_of(error)}"
+        ) from error
 
 
 @contextmanager

@@ -83,6 +83,10 @@ def _class_of(part: str) -> Any:
         from diffusers.models.controlnets.controlnet import ControlNetModel
 
         return ControlNetModel
+    if part == "controlnet_union":
+        from diffusers.models.controlnets.controlnet_union import ControlNetUnionModel
+
+        return ControlNetUnionModel
     if part == "t2i_adapter":
         from diffusers.models.adapter import T2IAdapter
 

@@ -16,7 +16,7 @@ from helpers.commands import Command, pixels, work_in
 from helpers.forked import Nursery
 from PIL import Image
 
-from sdloop.batch.claims import NAME, Claims, remove_leftovers
+from sdloop.batch.claims import NAME, Claims
 from sdloop.batch.devices import local_device
 from sdloop.batch.fitting import fitting, largest_batch
 from sdloop.batch.found import found_in
@@ -354,6 +354,7 @@ def test_another_process_has_claims_of_its_own(tmp_path: Path) -> None:
 
 
 def test_half_written_files_go_unless_somebody_writes_them(tmp_path: Path) -> None:
+    from sdloop.batch.leftovers import remove_leftovers
     from sdloop.metadata.atomic import _new_temporary
 
     old = tmp_path / ".sdloop-0011223344556677.part"
