@@ -76,6 +76,7 @@ def several_computers() -> Iterator[Computers]:
         cluster = Cluster(initialize_head=True, head_node_args=head)
         nodes = [cluster.add_node(num_cpus=1, **MEMORY) for _ in range(2)]
         ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
+        ray._private.worker._worker_logs_enabled = False  # as ``ray_pool`` has it
         try:
             yield Computers(cluster, port, nodes)
         finally:

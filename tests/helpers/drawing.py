@@ -39,6 +39,8 @@ class Draws(UnitRunner):
     def __init__(self, settings: RunnerSettings) -> None:
         super().__init__(settings)
         if Path("stillborn").exists():
+            with Path("stillborn").open("a") as file:
+                file.write("one more\n")
             raise ModuleNotFoundError("No module named 'torch'")
         run._Runner._make = _draw  # type: ignore[method-assign]
 

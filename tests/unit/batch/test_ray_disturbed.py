@@ -108,8 +108,8 @@ def test_one_that_kills_and_one_that_hangs(
     prompts[3], prompts[19] = "it kills", "it hangs"
     plan = (*planned(prompts), "out")
     told, errors = make(*plan, code=5)
-    assert len(told) + errors.count("were there") >= 39
-    assert len(content("out")) == 39 and Path("hung").exists()
+    assert set(told) <= {f"out/{name}" for name in content("out")}  # others may be "there"
+    assert len(told) == len(set(told)) and len(content("out")) == 39 and Path("hung").exists()
     assert errors.count("its process died 2 times") == 1
     assert "it was silent for 60 s" in errors
     Path("plan.jsonl").write_text(Path("plan.jsonl").read_text().replace("it kills", "a frog"))
@@ -119,8 +119,15 @@ def test_one_that_kills_and_one_that_hangs(
 
 def test_processes_that_die_at_their_start(place: Path, computers: Computers) -> None:
     Path("stillborn").touch()
-    threading.Timer(15, Path("stillborn").unlink).start()
+
+    def mend() -> None:
+        wait_for(lambda: Path("stillborn").read_text().count("one more") >= 3)
+        Path("stillborn").unlink()
+
+    thread = threading.Thread(target=mend)
+    thread.start()
     told, errors = make("a frog", "--seed", "1..8", "--outdir", "out")
+    thread.join()
     assert len(told) == 8
     assert "warning: ModuleNotFoundError: No module named 'torch'" in errors
 
@@ -138,11 +145,12 @@ def test_a_store_that_is_busy_for_a_minute(
 
     thread = threading.Thread(target=busy)
     thread.start()
-    began = time.monotonic()
-    told, _ = make(*plan)
+    first = BATCH.run(*plan, "--on", "ray")
     thread.join()
-    assert time.monotonic() - began > 60
-    assert len(told) == len(set(told)) == len(store.pictures()) == 100
+    assert first.exit_code == 5, first.stderr
+    assert "the store does not answer" in first.stderr
+    told, (again, _) = first.stdout.splitlines(), make(*plan)
+    assert len(told + again) == len({*told, *again}) == len(store.pictures()) == 100
     store.objects.clear()
 
 
@@ -197,13 +205,14 @@ def test_the_first_signal_finishes_and_the_second_stops(
     assert nursery.wait(child) == 130
     Path("hung").unlink()
     Path("plan.txt").write_text("a frog\n")
+    plan[3] = "1..1000"
     child = driver(nursery, ["batch", *plan, "--on", computers.address], place, log)
     before = len(content("out"))
     wait_for(lambda: len(content("out")) > before)
     os.kill(child, number)
     assert nursery.wait(child) == 130
     told = log.read_text().splitlines()
-    assert before < len(content("out")) < 100 and len(told) == len(set(told))
+    assert before < len(content("out")) < 1000 and len(told) == len(set(told))
 
 
 def test_as_a_client(nursery: Nursery, place: Path, computers: Computers) -> None:
