@@ -15,6 +15,7 @@ from sdloop.guidance.editing import Editing
 from sdloop.guidance.losses.bound import loss_guidance_of
 from sdloop.guidance.losses.checkpointing import GradientCheckpointed
 from sdloop.guidance.perturbed_attention import Perturbed, skipping, with_identity_attention
+from sdloop.guidance.reuse import reusing
 from sdloop.latents.noise import seeded_generators
 from sdloop.latents.regions import prompt_weights
 from sdloop.loop import Step
@@ -229,10 +230,14 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
         side = None if recipe.tile is None else recipe.tile // components.vae_factor
         return Windows(unet=one, side=side) if side else one
 
+    def placed(one: Any) -> Any:
+        return windowed(one) if every == 1 else reusing(one, every, windowed)
+
+    every = recipe.reuse or 1
     if not weakened:
-        return windowed(unet)
-    twins = [(windowed(twin), scale) for twin, scale in weakened]
-    return Perturbed(unet=windowed(unet), worse=twins, pictures=pictures, weights=weights)
+        return placed(unet)
+    twins = [(placed(twin), scale) for twin, scale in weakened]
+    return Perturbed(unet=placed(unet), worse=twins, pictures=pictures, weights=weights)
 
 
 def _controlled(unet: Any, components: Components, recipe: Recipe) -> Controlled:
