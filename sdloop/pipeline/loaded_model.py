@@ -1,7 +1,7 @@
 """A loaded model with caches of LoRAs, learned words and encoded prompts."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -104,13 +104,21 @@ class LoadedModel:
         return image_adapter_for(self.components, file)
 
     def seeing(self, recipe: Recipe) -> dict[str, Any]:
-        """The UNet that sees a Recipe's image prompts, as a field of Components; else nothing."""
+        """What sees a Recipe's image prompts, as fields of Components; else nothing."""
         shown = [one.prompt for one in shown_in(recipe)]
         if not shown:
             return {}
         together = next((one.scale for one in shown if not one.placed), 0.0)
         placed = tuple(one.scale for one in shown if one.placed)
-        return {"unet": self.see(recipe.loras, self.image_adapter(recipe), together, placed)}
+        adapter = self.image_adapter(recipe)
+        unet = self.see(recipe.loras, adapter, together, placed)
+        return {"unet": unet, "image_adapter": adapter}
+
+    def with_parts(self, recipe: Recipe) -> tuple[Components, Encoder]:
+        """The components with all that a Recipe adds to the model, and what encodes its prompts."""
+        components, encoder = self.prepare(recipe.loras)
+        added = self.followers(recipe.followed) | self.seeing(recipe)
+        return replace(components, **added), encoder
 
     def loras(self, recipe: Recipe) -> tuple[LoraFile, ...]:
         """The Recipe's LoRA files."""

@@ -56,6 +56,10 @@ PICTURE = section("Picture", {
         "picture. Default: windows if an enlarged picture is much larger than the model's own "
         "size.",
         metavar="N", for_all=False),
+    "reuse": Field(Whole(1, MAX_STEPS),
+        "Faster, and approximate: run the whole UNet in every N-th step only, and just its "
+        "outermost layers in the others.",
+        metavar="N", usual=1),
 })
 
 SEEDS = section("Prompts and seeds", {

@@ -84,6 +84,8 @@ def _without_what_is_off(recipe: Recipe, fields: Mapping[str, Any]) -> dict[str,
     for kind in ("pag", "slg"):
         if fields.get(f"{kind}_scale") == 0:
             off |= {f"{kind}_scale", f"{kind}_layers"}
+    if recipe.reuse == 1:
+        off.add("reuse")
     if not recipe.mask_grow:
         off.add("mask_grow")
     if all(one.does_nothing for one in recipe.controls):

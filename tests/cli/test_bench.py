@@ -36,6 +36,16 @@ def test_the_memory_of_a_model_is_predicted() -> None:
     assert [line.split()[0] for line in lines[1:]] == ["fp32", "bf16", "fp8"]
 
 
+def test_so_is_that_of_a_run_with_other_parts() -> None:
+    command = ["bench", "memory", "--size", "64x64", "--json"]
+    plain, followed = (
+        json.loads(CliRunner().invoke(app, [*command, *more]).stdout)["bytes"]
+        for more in ([], ["--control", "edges"])
+    )
+    for dtype, peaks in plain.items():
+        assert followed[dtype]["full"] > peaks["full"]
+
+
 def test_a_size_to_predict_must_suit_the_model() -> None:
     result = CliRunner().invoke(app, ["bench", "memory", "--size", "62x64"])
     assert result.exit_code == 2

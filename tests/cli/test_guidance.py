@@ -31,6 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> P
         (["--guidance-schedule", "cosine:1..9"], {"guidance_schedule": "cosine:1..9"}),
         (["--pag-scale", "3"], {"pag_scale": 3, "pag_layers": "mid"}),
         (["--slg-scale", "2", "--slg-layers", "up"], {"slg_scale": 2, "slg_layers": "up"}),
+        (["--reuse", "2"], {"reuse": 2}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -57,7 +57,7 @@ class UnitRunner:
         self._settings = settings
         self._open_image = image_opener()
         self._tools = RunTools(
-            load=keeping(lambda checkpoint: loaded(checkpoint, settings.command)),
+            load=keeping(lambda one: loaded(one.checkpoint, settings.command, one.recipe)),
             open_image=self._open_image,
         )
         self._planner = Planner(Resolver(self._open_image), Naming(), exists=lambda _: "number")
@@ -109,7 +109,7 @@ class UnitRunner:
         try:
             _keep_copies(files, data)
             planned = self._planned(line)
-            model = loaded_model(self._tools.load(planned.checkpoint))
+            model = loaded_model(self._tools.load(planned))
             return largest_batch(model, planned.recipe, self._open_image)
         except SdloopError:
             return 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +18,7 @@ from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.advice import Advice, read_advice
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hashes import is_copy
+from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.tokenizer import load_tokenizer
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.compile_names import check_compile
@@ -31,9 +34,14 @@ from sdloop.models.components.device import (
 )
 from sdloop.models.components.fp8 import to_fp8
 from sdloop.models.components.offload import Kept, Offload, offload
-from sdloop.models.components.predict import pick_memory
+from sdloop.models.components.predict import Needs, fitting_memory, needs_of
 from sdloop.models.components.weights import empty_module, fill, modern_names, read_tensors
+from sdloop.models.memory import out_of_memory_is
+from sdloop.models.memory_names import check_memory
 from sdloop.recipe.model_facts import Defaults
+
+# Free memory of more than this many times the weights is enough, with some ControlNets too.
+_PLENTY = 4
 
 
 class Follower(NamedTuple):
@@ -70,7 +78,8 @@ class Components(Defaults):
     what scales pictures for it.
     ``safety_checker`` flags finished pictures, see ``safety.with_safety_checker``.
     ``checkpoint`` is None for parts that were put together by hand.
-    ``controlnets`` and ``t2i_adapters`` are those of the pictures that are being made.
+    ``controlnets`` and ``t2i_adapters`` are those of the pictures that are being made, and
+    ``image_adapter`` is what their UNet sees pictures with: see ``ImageAdapter``.
     ``runs_on`` and ``computes_in`` are the device and precision that it was loaded for. By default
     they are the UNet's, which are others while the UNet waits elsewhere between its calls
     (offloading). The text encoders and the VAE may be on another device. ``memory`` says which
@@ -96,6 +105,7 @@ class Components(Defaults):
     checkpoint: Checkpoint | None = None
     controlnets: tuple[Follower, ...] = ()
     t2i_adapters: tuple[Follower, ...] = ()
+    image_adapter: Any = None
     runs_on: torch.device | None = None
     computes_in: torch.dtype | None = None
     memory: str = "full"
@@ -170,11 +180,12 @@ def load_components(
     ``device`` is auto, cpu, mps, cuda or cuda:i, ``dtype`` auto, fp16, bf16, tf32, fp32 or
     fp8. ``memory`` is about the GPU's: "full" keeps all weights there; "low" keeps them on the CPU,
     and copies the UNet's while its steps run, all others layer by layer; "lowest" copies the UNet's
-    layer by layer too. "auto" is the first of these that fits. The pictures are the same.
+    layer by layer too. "auto" is the first of these that fits, for a picture of the model's size
+    and without other parts, such as ControlNets. The pictures are the same.
     ``compile`` is "regional" for a UNet whose transformer blocks are compiled, or "whole".
 
-    Raises ``SettingError`` for a missing device, ``ModelError`` for an unusable model; the message
-    names file, part and tensor.
+    Raises ``SettingError`` for a missing device, ``ModelError`` for an unusable model, whose
+    message names file, part and tensor, and ``OutOfMemory`` if the weights do not fit.
     """
     place = pick_device(device)
     make_current(place)
@@ -190,20 +201,66 @@ def load_components(
             "already run"
         )
     fp8 = dtype == "fp8"
-    memory = pick_memory(memory, model, place, precision, fp8=fp8)
+    memory = pick_memory(
+        memory,
+        model,
+        place,
+        precision,
+        needs=lambda: needs_of(without_numbers(model, precision, fp8=fp8)),
+    )
     check_compile(compile, device=place.type, dtype=dtype, memory=memory)
     if compile != "off":
         check_compiler()
     target = _Target(device=place, dtype=precision, fp8=fp8, memory=memory, compile=compile)
-    base = target.marked(
-        _components(model, {part: target.load(model, part) for part in model.weights})
+    with no_room_for(model.name):
+        return target.components(model)
+
+
+def no_room_for(name: str) -> AbstractContextManager[None]:
+    """Turn out-of-memory errors while weights are loaded into ``OutOfMemory``."""
+    return out_of_memory_is(
+        f"out of memory for the weights of {name}; remedy: memory low or lowest, or dtype fp8"
     )
-    if model.refiner is None:
-        return base
-    shared = _shared(model, model.refiner, base)
-    own = model.refiner.weights.keys() - shared
-    parts = {part: target.load(model.refiner, part) for part in own}
-    return replace(base, refiner=target.marked(_components(model.refiner, shared | parts)))
+
+
+def pick_memory(
+    name: str,
+    model: Checkpoint,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    needs: Callable[[], Needs],
+    own: int = 0,
+) -> str:
+    """Which weights stay on ``device``: full, low or lowest; auto is the first that fits.
+
+    ``needs`` predicts what it needs, and ``own`` bytes of this process's memory on the device will
+    be free too. Raises ``SettingError`` for another name, and for one that would
+    have no effect.
+    """
+    check_memory(name, device.type)
+    if device.type != "cuda":
+        return "full"
+    if name != "auto":
+        return name
+    free = torch.cuda.mem_get_info(device)[0] + own
+    if free > _PLENTY * _most_weights(model) * dtype.itemsize:
+        return "full"
+    return fitting_memory(needs(), free)
+
+
+def without_numbers(model: Checkpoint, dtype: torch.dtype, *, fp8: bool) -> Components:
+    """The model on the meta device: only the headers of its files are read."""
+    meta = torch.device("meta")
+    target = _Target(device=meta, dtype=dtype, fp8=fp8, memory="full", compile="off")
+    return target.components(model)
+
+
+def _most_weights(model: Checkpoint) -> int:
+    """The number of all numbers in the model's files; some may not be needed."""
+    files = {file for part in model.weights.values() for file in part}
+    own = sum(math.prod(shape) for file in files for shape in read_header(file).tensors.values())
+    return own + (0 if model.refiner is None else _most_weights(model.refiner))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,6 +273,16 @@ class _Target:
     memory: str
     compile: str
     kept: Kept = field(default_factory=Kept)
+
+    def components(self, model: Checkpoint) -> Components:
+        parts = {part: self.load(model, part) for part in model.weights}
+        base = self.marked(_components(model, parts))
+        if model.refiner is None:
+            return base
+        shared = _shared(model, model.refiner, base)
+        own = model.refiner.weights.keys() - shared
+        parts = {part: self.load(model.refiner, part) for part in own}
+        return replace(base, refiner=self.marked(_components(model.refiner, shared | parts)))
 
     def marked(self, components: Components) -> Components:
         return replace(
@@ -232,7 +299,8 @@ class _Target:
         fp8 = self.fp8 and part == "unet"
         waits = self.memory != "full"
         # A UNet of 8 bits may not fit before it has become one.
-        first = torch.device("cpu") if waits or fp8 else self.device
+        on_cpu = waits or (fp8 and self.device.type != "meta")
+        first = torch.device("cpu") if on_cpu else self.device
         module = _load_part(model, part, first, self.dtype)
         if fp8:
             to_fp8(module)
@@ -284,7 +352,8 @@ def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.
     where = files[0] if len(files) == 1 else files[0].parent
     source = f"{part} in {where}"
     if part == "depth_estimator":
-        tensors = read_tensors(files, torch.device("cpu"), torch.float32)
+        first = device if device.type == "meta" else torch.device("cpu")
+        tensors = read_tensors(files, first, torch.float32)
         return load_depth_estimator(config, tensors, source, device)
     module = empty_module(part, config, source)
     if files[0] in (model.path, model.vae_path, model.unet_path):

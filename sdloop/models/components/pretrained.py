@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights
 from torch import Tensor
 
 from sdloop.errors import ModelError
@@ -25,12 +26,16 @@ def pretrained(
     """The model of the class ``kind`` with these weights, in float32, on ``device``.
 
     transformers knows how the names of its tensors have changed. ``config`` is its config's class
-    and values, and names of tensors that begin with ``unused`` may be missing. Raises
-    ``ModelError`` for a tensor that is missing, extra, of another shape or not finite.
+    and values, and names of tensors that begin with ``unused`` may be missing. On the meta device
+    it has no weights but their sizes. Raises ``ModelError`` for a tensor that is missing, extra, of
+    another shape or not finite.
     """
     check_finite(source, tensors)
     config_kind, values = config
     try:
+        if device.type == "meta":
+            with init_empty_weights(), no_library_messages():
+                return kind(config_kind.from_dict(dict(values))).eval().to(device)
         with no_library_messages(), _without_bars():
             model, told = kind.from_pretrained(
                 None,
