@@ -19,6 +19,8 @@ about it. Only the message of a ``PromptError`` has more lines.
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 INTERRUPTED = 130  # the exit code after Ctrl-C, as in shells
@@ -68,6 +70,15 @@ class FileError(SdloopError):
     """A picture, prompt file or settings file cannot be read, or a result cannot be written."""
 
     exit_code = 3
+
+
+@contextmanager
+def reading(name: object) -> Iterator[None]:
+    """Turn an ``OSError`` into a ``FileError`` that says what cannot be read, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"cannot read {str(name)!r}: {error.strerror or error}") from error
 
 
 class AlreadyMade(FileError):

@@ -1,8 +1,10 @@
 """Rules for single values: each raises ``SettingError`` with the field, the rule and the value."""
 
+import difflib
 import math
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +101,9 @@ def check_multiple(name: str, value: int, multiple: int) -> None:
             name,
             f"must be a multiple of {multiple} for this model, got {value}; nearest: {nearest}",
         )
+
+
+def hint_for(word: object, known: Iterable[str], *, otherwise: str) -> str:
+    """What was probably meant by an unknown word; ``otherwise`` if nothing known is like it."""
+    near = difflib.get_close_matches(str(word), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise

@@ -1,12 +1,15 @@
 """Names of files as another system may have spelled them: one rule for all kinds of files.
 
 A backslash is a slash, an accent is one character or two, and a suffix may be in capital letters.
-The exact name always comes first.
+The exact name always comes first. A process that works for another computer has copies of some of
+its files, and finds them by the names that they have there.
 """
 
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+
+COPIES: dict[Path, Path] = {}  # name → the copy of the file: see ``batch.carried``
 
 
 def files_below(folder: Path, suffixes: Collection[str]) -> dict[Path, Path]:
@@ -36,7 +39,9 @@ def is_there(path: Path) -> bool:
 
 
 def existing(path: Path) -> Path:
-    """``path``, or the file or folder that is there under another spelling of it."""
+    """``path``, or the file or folder that is there under another spelling of it, or its copy."""
+    if path in COPIES:
+        return COPIES[path]
     if is_there(path):
         return path
     written = Path(str(path).replace("\\", "/"))

@@ -36,7 +36,7 @@ def reference() -> str:
     groups: dict[str, dict[tuple[str, ...], Row]] = {}
     for name, command in commands.items():
         for flag in flags_of(command):
-            help_, default = told(flag)
+            help_, default = help_and_default(flag)
             names, values = ", ".join(flag.opts), value_of(flag)
             group = groups.setdefault(flag.rich_help_panel or OTHERS, {})
             row = Row(names=names, values=values, help=help_, default=default)
@@ -55,7 +55,7 @@ def commands_of_sdloop() -> Iterator[tuple[str, Any]]:
         if not hasattr(command, "list_commands"):
             yield name, command
             return
-        context = command.make_context(name, [], resilient_parsing=True)
+        context = typer.Context(command)  # parses nothing, so the command stays as it was
         for one in command.list_commands(context):
             yield from walk(f"{name} {one}".strip(), command.get_command(context, one))
 
@@ -72,7 +72,7 @@ def arguments_of(command: Any) -> list[Any]:
     return [one for one in command.params if not one.opts[0].startswith("-")]
 
 
-def told(flag: Any) -> tuple[str, str]:
+def help_and_default(flag: Any) -> tuple[str, str]:
     """The help of a flag and its default, in Markdown; the default may be part of the help text."""
     text = plain(flag.help)
     found = re.search(r"\s*\[default: (.*?)\]", text)

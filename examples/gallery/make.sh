@@ -61,6 +61,11 @@ sdloop batch "a blue boat on a beach" "a green frog in a park" "a purple snail i
 sdloop sheet "$work/optimisers" --columns prompt --rows scheduler -o $gallery/optimisers.png "${new[@]}"
 python examples/more_blue.py "a frog on a stage" 8 $gallery/more-blue.png
 
+fast=(sdloop batch "a green frog in a park" --scheduler euler-a --seed 4 -q)
+"${fast[@]}" --sweep reuse=1,2,3,5 -o "$work/reuse-{index}.png"
+"${fast[@]}" --sweep steps=14,10,7 -o "$work/fewer-{index}.png"
+rows 2 $gallery/reuse.png "$work"/reuse-*.png "$work"/reuse-0.png "$work"/fewer-*.png
+
 # Commands
 sdloop batch "a red frog" --seed 1..4 --sweep guidance_scale=1,2,4 --outdir "$work/red" -q
 sdloop sheet "$work/red" --columns seed --rows guidance_scale -o $gallery/sheet.png "${new[@]}"

@@ -67,7 +67,7 @@ class Denoising(nn.Module):
         self.schedule = make_noise_schedule()
 
     def forward(
-        self, latents: Tensor, noise: Tensor, timesteps: Tensor, prompt_embeds: Tensor
+        self, latents: Tensor, noise: Tensor, timesteps: Tensor, *conditions: Tensor
     ) -> Losses:
         """The squared error of v, every timestep counting the same.
 
@@ -77,8 +77,13 @@ class Denoising(nn.Module):
         """
         noisy = self.schedule.add_noise(latents, noise, timesteps)
         target = self.schedule.get_velocity(latents, noise, timesteps)
-        predicted = self.unet(noisy, timesteps, prompt_embeds).sample.float()
+        predicted = self.predict(noisy, timesteps, *conditions).float()
         return {"loss": F.mse_loss(predicted, target)}
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, *conditions: Tensor) -> Tensor:
+        """The prediction of v; the conditions are the prompts' embeddings."""
+        predicted: Tensor = self.unet(noisy, timesteps, *conditions).sample
+        return predicted
 
 
 def draw_noise(

@@ -13,24 +13,22 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from by_hand import as_drawn, by_hand
 from byte_pairs import tokenize
 from cache_latents import Bucket, cache_latents, make_buckets
 from dataset import Scenes
-from denoising import Latents, TextBatches, draw_noise, follow
+from denoising import Denoising, Latents, TextBatches, draw_noise, follow
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from export import check_size, open_to_all, tidy_configs
 from files import replace_folder
 from flags import add_flags, parse_flags, start
 from loading import Tensors
-from log import Losses
-from models import factor_of, make_control, make_noise_schedule
+from models import factor_of, make_control
 from outlines import cache_outlines, load_outlines, unpack
 from parts import gather
-from torch import Tensor, nn
+from torch import Tensor
 from training import Trainer
 from transformers import CLIPTokenizer
 
@@ -41,27 +39,22 @@ EMPTY_CAPTIONS = 0.5
 """The share of empty captions: what they do not say has to be read from the lines."""
 
 
-class ControlledDenoising(nn.Module):
+class ControlledDenoising(Denoising):
     """The frozen UNet with the ControlNet, and their loss in one forward."""
 
     def __init__(self, unet: UNet2DConditionModel, control: ControlNetModel) -> None:
-        super().__init__()
-        self.unet, self.control = unet.requires_grad_(False), control
-        self.schedule = make_noise_schedule()
+        super().__init__(unet.requires_grad_(False))
+        self.control = control
 
-    def forward(
-        self, latents: Tensor, noise: Tensor, timesteps: Tensor, prompt_embeds: Tensor,
-        sketches: Tensor,
-    ) -> Losses:  # fmt: skip
-        """The squared error of v, as ``Denoising`` has it."""
-        noisy = self.schedule.add_noise(latents, noise, timesteps)
-        target = self.schedule.get_velocity(latents, noise, timesteps)
+    def predict(self, noisy: Tensor, timesteps: Tensor, *conditions: Tensor) -> Tensor:
+        """The prediction of v; the conditions are the prompts' embeddings and the sketches."""
+        prompt_embeds, sketches = conditions
         down, middle = self.control(noisy, timesteps, prompt_embeds, sketches, return_dict=False)
-        predicted = self.unet(
+        predicted: Tensor = self.unet(
             noisy, timesteps, prompt_embeds,
             down_block_additional_residuals=down, mid_block_additional_residual=middle,
-        ).sample.float()  # fmt: skip
-        return {"loss": F.mse_loss(predicted, target)}
+        ).sample  # fmt: skip
+        return predicted
 
 
 def prepare(args: argparse.Namespace, accelerator: Accelerator, side: int) -> Bucket:

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -29,8 +29,6 @@ if sys.platform != "win32":
     import fcntl
 
 NAME = ".sdloop-claims"
-# The longest time between opening such a file and locking it.
-_YOUNG = 1.0
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 _PLACES = 2**62
 
@@ -103,32 +101,6 @@ def place_for(folder: Path) -> Path:
     user = os.getuid() if hasattr(os, "getuid") else 0
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"sdloop-claims-{user}" / name
-
-
-def remove_leftovers(seen: Iterable[Path], folders: Iterable[Path]) -> None:
-    """Remove the half-written files of killed processes: those ``seen``, and those in ``folders``.
-
-    A process that is still writing one has it locked: see ``metadata.atomic``.
-    """
-    here = (path for folder in folders for path in folder.glob(".sdloop-*.part"))
-    for path in (*(path for path in seen if path.suffix == ".part"), *here):
-        with contextlib.suppress(OSError):
-            while not _removed(path):
-                time.sleep(_YOUNG / 10)
-
-
-def _removed(path: Path) -> bool:
-    """Remove ``path`` if no process is writing it; False if it is too new to know.
-
-    Raises ``OSError`` if a process is writing it or has finished meanwhile.
-    """
-    with path.open("rb") as file:
-        if sys.platform != "win32":
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if 0 <= time.time() - os.fstat(file.fileno()).st_mtime < _YOUNG:
-            return False
-        path.unlink()
-    return True
 
 
 def _opened(path: Path) -> int:

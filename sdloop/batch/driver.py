@@ -12,7 +12,6 @@ pictures that kill their processes.
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,8 +165,7 @@ class _Driver:
     def _lost(self, process: Any, died: Died) -> Iterator[Message]:
         """A process is gone: its pictures that it did not report go to others."""
         state = self._processes.pop(process)
-        with suppress(Exception):  # it is gone, most likely
-            self._pool.end(process)
+        self._pool.end(process)
         if not self._stopping():
             yield "lost", "", died.reason
         if not state.working and not died.computer:

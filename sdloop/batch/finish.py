@@ -21,7 +21,6 @@ from sdloop.metadata.picture import encoded
 from sdloop.metadata.record import texts_of
 
 if TYPE_CHECKING:
-    from sdloop.models.checkpoint.value import Checkpoint
     from sdloop.models.components.load import Components
     from sdloop.pipeline.picture import Picture, SampledBatch
 
@@ -68,7 +67,7 @@ Outcome = AlreadyThere | Written | Failed
 class RunTools:
     """What a run needs: how to load models, and how to read pictures."""
 
-    load: "Callable[[Checkpoint], Components]"
+    load: "Callable[[Planned], Components]"
     open_image: OpenImage
 
 

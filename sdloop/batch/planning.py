@@ -108,8 +108,8 @@ class Planner:
         recipe = resolved.recipe.with_seed(one.seed)
         if one.prompt.key not in (None, key):
             raise SettingError(
-                "key is not that of these settings and weights, which have changed since it was "
-                f"printed; to make the picture all the same leave the key out, got {one.prompt.key}"
+                "key does not match these settings and weights, which have changed since it was "
+                f"printed; to make the picture anyway, leave the key out, got {one.prompt.key}"
             )
         return Planned(
             recipe=recipe,

@@ -17,13 +17,13 @@ Message = tuple[str, str, str]
 class Job:
     """A batch as text: the lines of its pictures, what to do if a file exists, and the wanted keys.
 
-    It means the same in every process and on every computer. ``inputs`` are the names of the input
-    pictures, and ``rows`` what a compiled UNet pads to: see ``units.Task``.
+    It means the same in every process and on every computer. ``files`` are the names of all files
+    that its Recipes name, and ``rows`` is what a compiled UNet pads to: see ``units.Task``.
     """
 
     lines: Sequence[tuple[str, Exists]]
     wanted: tuple[str, ...]
-    inputs: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()
     rows: int = 0
 
     def only(self, keys: Sequence[str]) -> "Job":

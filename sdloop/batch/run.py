@@ -173,7 +173,7 @@ class _Runner:
         names = model_of(planned.recipe)
         if self._model is None or self._model[0] != names:
             self._model = None  # free its memory before the next one is loaded
-            self._model = names, loaded_model(self._tools.load(planned.checkpoint))
+            self._model = names, loaded_model(self._tools.load(planned))
         return self._model[1]
 
     def _fly(self, task: Task, event: "SampledBatch | Picture", batch: Sequence[Planned]) -> None:

@@ -13,7 +13,6 @@ The first of these sources that has a setting decides it: the line of a prompt f
 ``--config``, the environment (``SDLOOP_MODEL``), the user's settings file, the default.
 """
 
-import difflib
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from sdloop.recipe.fields import PRESET, SETTINGS
 from sdloop.recipe.names import OLD_NAMES
 from sdloop.recipe.presets import with_preset
 from sdloop.recipe.recipe import FIELDS, Recipe
+from sdloop.rules import hint_for
 
 _KEYS = (*FIELDS, *PRESET)  # of settings files
 
@@ -116,6 +116,5 @@ def _refuse_unknown(
             raise SettingError(f"{subject} the key {key!r} in the wrong place: {direction}")
         if key in OLD_NAMES:
             raise SettingError(f"{subject} the key {key!r}, which is now called {OLD_NAMES[key]!r}")
-        near = difflib.get_close_matches(key, [*known, *elsewhere], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+        hint = hint_for(key, [*known, *elsewhere], otherwise=f"it takes {', '.join(known)}")
         raise SettingError(f"{subject} an unknown key {key!r}: {hint}")

@@ -7,7 +7,6 @@ value) and parsed like the field; numbers may be a range, ``1..9``, with a step,
 """
 
 import dataclasses
-import difflib
 import itertools
 import json
 import re
@@ -24,7 +23,7 @@ from sdloop.recipe.limits import MAX_SEED
 from sdloop.recipe.names import OLD_NAMES
 from sdloop.recipe.parse import parse_pair
 from sdloop.recipe.presets import preset_fields
-from sdloop.rules import check_whole
+from sdloop.rules import check_whole, hint_for
 
 MOST = 100_000  # values of a range of decimal numbers
 
@@ -81,8 +80,8 @@ def parse_axis(text: str, *, flag: str = "sweep") -> Axis:
     if name in OLD_NAMES:
         raise SettingError(f"{flag}: the field {name!r} is now called {OLD_NAMES[name]!r}")
     if name not in SETTINGS and name != "size":
-        near = difflib.get_close_matches(name, [*SETTINGS, "size"], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(SETTINGS)}"
+        known = [*SETTINGS, "size"]
+        hint = hint_for(name, known, otherwise=f"use one of {', '.join(SETTINGS)}")
         raise SettingError(f"{flag} has an unknown field {name!r}: {hint}")
     axis = Axis(
         name=name,

@@ -10,7 +10,7 @@ from sdloop.batch.lines import final_line
 from sdloop.batch.planned import Planned
 from sdloop.batch.pool import Job, Message, Unit
 from sdloop.batch.units import Task
-from sdloop.recipe.input_names import input_names
+from sdloop.recipe.named_files import named_files
 
 IN_HAND = 2  # units of a process
 _UNIT = 40.0  # seconds of work
@@ -82,6 +82,6 @@ def job_of(batch: Sequence[Planned], wanted: Sequence[Planned] = (), rows: int =
     return Job(
         lines=tuple((final_line(one), one.exists) for one in batch),
         wanted=tuple(one.key for one in wanted),
-        inputs=frozenset(name for one in batch for name in input_names(one.recipe)),
+        files=frozenset(name for one in batch for name in named_files(one.recipe)),
         rows=rows,
     )

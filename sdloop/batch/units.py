@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdloop.batch.claims import remove_leftovers
 from sdloop.batch.finish import AlreadyThere
 from sdloop.batch.found import Found, found_in
 from sdloop.batch.grouping import grouped, kind_of, windows
+from sdloop.batch.leftovers import remove_leftovers
 from sdloop.batch.planned import Planned
 from sdloop.places.path import StorePath
 

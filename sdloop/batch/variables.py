@@ -37,6 +37,8 @@ def given(text: str, variables: Variables, parse: Callable[[str], Template]) -> 
     for part in text.split(","):
         found = _PAIR.fullmatch(part)
         if not found:
-            raise PromptError(f"what a file is given must be name=value, got {part.strip()!r}")
+            raise PromptError(
+                f"the parameters of a wildcard file must be name=value, got {part.strip()!r}"
+            )
         values[found[1]] = parse(found[2])
     return Variables(values)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from sdloop.loop import Step
-    from sdloop.models.checkpoint.value import Checkpoint
     from sdloop.models.components.load import Components
     from sdloop.pipeline.loaded_model import LoadedModel
 
@@ -59,7 +58,7 @@ class Verdict:
 
 def verdicts(
     plan: Plan,
-    load: "Callable[[Checkpoint], Components]",
+    load: "Callable[[Planned], Components]",
     open_named: OpenImage,
     *,
     watch: "Callable[[Step], None]" = lambda step: None,
@@ -74,7 +73,7 @@ def verdicts(
     last = None
     for one, planned in sorted(plan, key=lambda pair: _order(plan, pair)):
         if last != model_of(planned.recipe):
-            model = loaded_model(load(planned.checkpoint))
+            model = loaded_model(load(planned))
             last = model_of(planned.recipe)
         yield _verdict(one, *_remade(one, planned, model, open_named, watch))
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from sdloop.cli.options.groups import argument
 from sdloop.cli.terminal.commands import App
 from sdloop.cli.terminal.output import emit
 
@@ -25,9 +26,7 @@ Key = Annotated[
         show_default=False,
     ),
 ]
-Value = Annotated[
-    str, typer.Argument(metavar="VALUE", help="Value, written as for the flag.", show_default=False)
-]
+Value = Annotated[str, argument("VALUE", "Value, written as for the flag.")]
 
 
 @config.callback(invoke_without_command=True)

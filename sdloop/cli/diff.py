@@ -3,15 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from sdloop.cli.options.groups import argument, option
 
 
 def diff(
-    a: Annotated[Path, typer.Argument(metavar="A", help="First picture.", show_default=False)],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Second picture.", show_default=False)],
-    json_lines: Annotated[
-        bool, typer.Option("--json", help="Print one line of JSON.", rich_help_panel="Output")
-    ] = False,
+    a: Annotated[Path, argument("A", "First picture.")],
+    b: Annotated[Path, argument("B", "Second picture.")],
+    json_lines: Annotated[bool, option("Output", "Print one line of JSON.", "--json")] = False,
 ) -> None:
     """Compare two pictures: their settings and their pixels.
 

@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-import typer
-
+from sdloop.cli.options.groups import argument
 from sdloop.cli.terminal.commands import App
 
 index = App(no_args_is_help=True)
@@ -22,12 +21,7 @@ def _index() -> None:
 
 
 @index.command()
-def compact(
-    folder: Annotated[
-        str,
-        typer.Argument(metavar="DIR", help="Folder, or address such as s3://…", show_default=False),
-    ],
-) -> None:
+def compact(folder: Annotated[str, argument("DIR", "Folder, or address such as s3://…")]) -> None:
     """Write one index of all pictures, in place of its many small files; print its path.
 
     Pictures that are not in the index are opened and added to it. It may run while a batch does.

@@ -2,40 +2,36 @@
 
 from typing import Annotated
 
-import typer
-
-from sdloop.cli.options.groups import option
-from sdloop.cli.options.model import Revision, Unet, Vae, Variant
+from sdloop.cli.options.fields import options, own
+from sdloop.cli.options.groups import argument, given, with_options
 from sdloop.errors import SettingError
 
 Model = Annotated[
     str | None,
-    typer.Argument(
-        metavar="MODEL",
-        help="Model to describe: mini, a hub id, a diffusers folder, a .safetensors file or its "
+    argument(
+        "MODEL",
+        "Model to describe: mini, a hub id, a diffusers folder, a .safetensors file or its "
         "address.",
-        show_default=False,
-        autocompletion=lambda: ["mini"],
+        "mini",
     ),
 ]
 
-Hash = Annotated[
-    bool, option("Output", "Also hash the model's files; this reads all of them.", "--hash")
-]
 
-Json = Annotated[bool, option("Output", "Print one line of JSON per model.", "--json")]
+@options(["revision", "variant", "vae", "unet"])
+class PartOptions:
+    """Which parts make up the model."""
 
 
-def models(
-    model: Model = None,
-    *,
-    revision: Revision = None,
-    variant: Variant = None,
-    vae: Vae = None,
-    unet: Unet = None,
-    hashes: Hash = False,
-    json_lines: Json = False,
-) -> None:
+@options(panel="Output")
+class PrintOptions:
+    """What is printed."""
+
+    hash: bool = own("Also hash the model's files; this reads all of them.")
+    json: bool = own("Print one line of JSON per model.")
+
+
+@with_options
+def models(model: Model = None, *, parts: PartOptions, out: PrintOptions) -> None:
     """List the models on this machine, or describe one.
 
     These are the small built-in model and the complete ones in the Hugging Face cache. Nothing is
@@ -47,15 +43,13 @@ def models(
       sdloop models stabilityai/stable-diffusion-xl-base-1.0 --variant fp16 --json
     """
     if model is None:
-        parts = (("vae", vae), ("unet", unet))
-        for name, value in (("revision", revision), ("variant", variant), *parts, ("hash", hashes)):
-            if value:
+        for name, value in given(parts, out).items():
+            if name != "json":
                 raise SettingError(f"{name} needs a model to be named, got {value!r} without one")
     from sdloop.cli.read.model_card import ModelName
     from sdloop.cli.read.models import list_models, show_model
 
     if model is None:
-        list_models(json_lines=json_lines)
+        list_models(json_lines=out.json)
     else:
-        named = ModelName(model, revision, variant, vae, unet)
-        show_model(named, hashes=hashes, json_lines=json_lines)
+        show_model(ModelName(model, **given(parts)), hashes=out.hash, json_lines=out.json)

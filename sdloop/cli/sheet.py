@@ -2,43 +2,35 @@
 
 from typing import Annotated
 
-import typer
-
-from sdloop.cli.options.groups import option, with_options
+from sdloop.cli.options.fields import options, own
+from sdloop.cli.options.groups import argument, with_options
 from sdloop.cli.options.ranking import RankOptions
 from sdloop.cli.options.sheet import SIDE, SheetOptions
 from sdloop.errors import SettingError
 
+Files = Annotated[
+    list[str] | None, argument("FILE", "Pictures, or folders (with their subfolders).")
+]
+
+
+@options(panel="Sheet")
+class GridOptions:
+    """How the pictures are arranged."""
+
+    columns: str | None = own("Setting that changes from left to right.", metavar="FIELD")
+    rows: str | None = own("Setting that changes from top to bottom.", metavar="FIELD")
+    zoom: float | None = own(
+        "Size of the pictures: 2 doubles it, 0.5 halves it. Default: at most "
+        f"{SIDE} pixels per picture.",
+        metavar="X",
+    )
+
 
 @with_options
 def sheet(
-    files: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="FILE",
-            help="Pictures, or folders (with their subfolders).",
-            show_default=False,
-        ),
-    ] = None,
+    files: Files = None,
     *,
-    columns: Annotated[
-        str | None,
-        option("Sheet", "Setting that changes from left to right.", "--columns", metavar="FIELD"),
-    ] = None,
-    rows: Annotated[
-        str | None,
-        option("Sheet", "Setting that changes from top to bottom.", "--rows", metavar="FIELD"),
-    ] = None,
-    zoom: Annotated[
-        float | None,
-        option(
-            "Sheet",
-            f"Size of the pictures: 2 doubles it, 0.5 halves it. Default: at most {SIDE} pixels "
-            "per picture.",
-            "--zoom",
-            metavar="X",
-        ),
-    ] = None,
+    grid: GridOptions,
     ranking: RankOptions,
     out: SheetOptions,
 ) -> None:
@@ -57,4 +49,4 @@ def sheet(
         raise SettingError("a sheet needs pictures, as in: sdloop sheet out/ -o sheet.png")
     from sdloop.cli.read.sheet import make_sheet
 
-    make_sheet(files, columns, rows, zoom, ranking, out)
+    make_sheet(files, grid.columns, grid.rows, grid.zoom, ranking, out)

@@ -1,30 +1,21 @@
 """``sdloop show``: print the settings in picture files."""
 
-from typing import Annotated
-
-import typer
-
+from sdloop.cli.options.fields import options, own
 from sdloop.cli.options.files import FilesArgument
+from sdloop.cli.options.groups import with_options
 from sdloop.errors import SettingError
 
-Json = Annotated[
-    bool,
-    typer.Option(
-        "--json",
-        help="Print one line of JSON per picture, which --from-file can read.",
-        rich_help_panel="Output",
-    ),
-]
 
-Csv = Annotated[
-    bool,
-    typer.Option(
-        "--csv", help="Print a CSV table, with a column for each setting.", rich_help_panel="Output"
-    ),
-]
+@options(panel="Output")
+class PrintOptions:
+    """How the settings are printed."""
+
+    json: bool = own("Print one line of JSON per picture, which --from-file can read.")
+    csv: bool = own("Print a CSV table, with a column for each setting.")
 
 
-def show(files: FilesArgument = None, json_lines: Json = False, csv: Csv = False) -> None:
+@with_options
+def show(files: FilesArgument = None, *, out: PrintOptions) -> None:
     """Print the settings that pictures were made with.
 
     The files may come from sdloop or another program. Files of A1111, stable-diffusion.cpp,
@@ -37,8 +28,8 @@ def show(files: FilesArgument = None, json_lines: Json = False, csv: Csv = False
     """
     if not files:
         raise SettingError("a picture must be named, as in: sdloop show frog-4.png")
-    if json_lines and csv:
+    if out.json and out.csv:
         raise SettingError("json and csv cannot be combined")
     from sdloop.cli.read.show import show_files
 
-    show_files(files, json_lines=json_lines, csv=csv)
+    show_files(files, json_lines=out.json, csv=out.csv)

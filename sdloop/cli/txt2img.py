@@ -1,9 +1,6 @@
 """``sdloop txt2img``: pictures from text."""
 
-from contextlib import nullcontext
-from typing import Annotated
-
-from sdloop.cli.options.groups import given, option, with_options
+from sdloop.cli.options.groups import given, with_options
 from sdloop.cli.options.image import FitOptions, HiresOptions
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.output import OutputOptions
@@ -20,10 +17,6 @@ def txt2img(
     seeds: SeedOptions,
     model: ModelOptions,
     output: OutputOptions,
-    cold: Annotated[
-        bool,
-        option("Output", "Print how long imports, weights and the first step take.", "--cold"),
-    ] = False,
 ) -> None:
     """Make pictures from a prompt, or from a file of prompts.
 
@@ -37,12 +30,10 @@ def txt2img(
     """
     from sdloop.cli.make.run import given_prompts, given_settings, make_from_prompts
     from sdloop.cli.options.recipe_fields import recipe_settings
-    from sdloop.cli.terminal.startup_times import cold as told_cold
 
     settings = given_settings(
         {**given(model, output, hires, fit), **recipe_settings(recipe)}, seeds
     )
     example = 'sdloop txt2img "two green frogs on stilts"'
     prompts = given_prompts(prompt, seeds.from_file, settings, example=example)
-    with told_cold() if cold else nullcontext():
-        make_from_prompts(prompts, settings, seeds, output)
+    make_from_prompts(prompts, settings, seeds, output)

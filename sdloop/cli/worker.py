@@ -40,8 +40,8 @@ def status() -> None:
     The exit code is 1 if there are none.
     """
     found = _workers()
-    for _, told in found:
-        emit(_sentence(told))
+    for _, state in found:
+        emit(_sentence(state))
     if not found:
         say("no worker is running")
         raise typer.Exit(1)
@@ -71,11 +71,11 @@ def start(
     path = _home() / identity(os.environ)
     from sdloop.worker.start import started
 
-    if not started(path, stays) and _asked(path, "status") is None:
+    if not started(path, stays) and _ask(path, "status") is None:
         raise SdloopError("the worker did not start")
-    told = _asked(path, "status")
-    if told is not None:
-        emit(_sentence(told))
+    state = _ask(path, "status")
+    if state is not None:
+        emit(_sentence(state))
 
 
 @worker.command()
@@ -86,13 +86,13 @@ def stop() -> None:
     """
     found = _workers()
     for path, _ in found:
-        _asked(path, "stop")
+        _ask(path, "stop")
     deadline = time.monotonic() + _STOPPING
-    for path, told in found:
-        while path.exists() and not told.busy and time.monotonic() < deadline:
+    for path, state in found:
+        while path.exists() and not state.busy and time.monotonic() < deadline:
             time.sleep(0.02)
-        after = " after its current call" if told.busy else ""
-        emit(f"stopped worker {told.pid}{after}")
+        after = " after its current call" if state.busy else ""
+        emit(f"stopped worker {state.pid}{after}")
     if not found:
         say("no worker is running")
 
@@ -110,15 +110,15 @@ def _workers() -> list[tuple[Path, Status]]:
     for path in sorted(_home().iterdir()):
         if not path.is_socket():
             continue
-        told = _asked(path, "status")
-        if told is not None:
-            found.append((path, told))
+        state = _ask(path, "status")
+        if state is not None:
+            found.append((path, state))
         elif connected(path) is None:
             path.unlink(missing_ok=True)
     return found
 
 
-def _asked(path: Path, what: str) -> Status | None:
+def _ask(path: Path, what: str) -> Status | None:
     line = connected(path)
     if line is None:
         return None
@@ -132,9 +132,9 @@ def _asked(path: Path, what: str) -> Status | None:
     return answer if isinstance(answer, Status) else None
 
 
-def _sentence(told: Status) -> str:
-    model = f"keeps {told.model}" if told.model else "has no model yet"
-    now = f"busy, {told.waiting} waiting" if told.busy else f"idle for {told.idle_seconds:.0f} s"
-    left = told.keep_alive - told.idle_seconds
-    leaves = "" if told.busy or told.keep_alive < 0 else f", leaves in {max(left, 0):.0f} s"
-    return f"worker {told.pid}: {model}, {told.calls} calls, {now}{leaves}"
+def _sentence(state: Status) -> str:
+    model = f"keeps {state.model}" if state.model else "has no model yet"
+    now = f"busy, {state.waiting} waiting" if state.busy else f"idle for {state.idle_seconds:.0f} s"
+    left = state.keep_alive - state.idle_seconds
+    leaves = "" if state.busy or state.keep_alive < 0 else f", leaves in {max(left, 0):.0f} s"
+    return f"worker {state.pid}: {model}, {state.calls} calls, {now}{leaves}"

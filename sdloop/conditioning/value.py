@@ -9,6 +9,15 @@ from torch import Tensor
 
 from sdloop.conditioning.control import ControlImage, Features, summed
 
+# What may change on the way, and what is that of the first step for all.
+_PROMPTS = (
+    *("prompt_embeds", "negative_prompt_embeds"),
+    *("pooled_prompt_embeds", "negative_pooled_prompt_embeds"),
+)
+_FOR_ALL_STEPS = (
+    *("channels", "class_labels", "guidance_embeds", "image_embeds", "negative_image_embeds"),
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conditioning:
@@ -85,19 +94,16 @@ class Conditioning:
             acting = [one.acts(call, len(steps)) for one in (*self.controls, *self.features)]
             key = (*_identity(state), twin, *acting)
             if key not in built:
-                whole = replace(
-                    state,
-                    time_ids=self.time_ids,
-                    negative_time_ids=self.negative_time_ids,
-                    class_labels=self.class_labels,
-                    guidance_embeds=self.guidance_embeds,
-                    image_embeds=self.image_embeds,
-                    negative_image_embeds=self.negative_image_embeds,
-                    image_masks=self.image_masks,
-                )
-                built[key] = whole.unet_inputs(guided=twin) | self._control_inputs(acting, twin)
+                whole = self._with_prompts(state).unet_inputs(guided=twin)
+                built[key] = whole | self._control_inputs(acting, twin)
             inputs.append(built[key])
         return inputs
+
+    def _with_prompts(self, state: "Conditioning") -> "Conditioning":
+        """The same with the prompts of one of the ``later`` steps."""
+        if state is self:
+            return self
+        return replace(self, **{name: getattr(state, name) for name in _PROMPTS})
 
     def unet_inputs(self, *, guided: bool) -> dict[str, Any]:
         """The UNet's arguments at the first step; with guidance, the negative rows come first.
@@ -169,15 +175,7 @@ class Conditioning:
         if step == 0:
             return self
         later = tuple((first - step, then) for first, then in self.later if first > step)
-        now = self.at(step)
-        return replace(
-            self,
-            prompt_embeds=now.prompt_embeds,
-            negative_prompt_embeds=now.negative_prompt_embeds,
-            pooled_prompt_embeds=now.pooled_prompt_embeds,
-            negative_pooled_prompt_embeds=now.negative_pooled_prompt_embeds,
-            later=later,
-        )
+        return replace(self._with_prompts(self.at(step)), later=later)
 
     def with_extra_channels(self, latent_input: Tensor) -> Tensor:
         """``latent_input`` with the UNet's extra input channels, if it has any."""
@@ -232,15 +230,10 @@ def stack(pictures: Sequence[Conditioning]) -> Conditioning:
         if same not in stacked:
             stacked[same] = _stacked(now)
         states.append((step, stacked[same]))
-    return replace(
-        states[0][1],
-        channels=_joined([one.channels for one in pictures]),
-        class_labels=_joined([one.class_labels for one in pictures]),
-        guidance_embeds=_joined([one.guidance_embeds for one in pictures]),
-        image_embeds=_joined([one.image_embeds for one in pictures]),
-        negative_image_embeds=_joined([one.negative_image_embeds for one in pictures]),
-        later=tuple(states[1:]),
-    )
+    shared: dict[str, Any] = {
+        name: _joined([getattr(one, name) for one in pictures]) for name in _FOR_ALL_STEPS
+    }
+    return replace(states[0][1], **shared, later=tuple(states[1:]))
 
 
 def _identity(state: Conditioning) -> tuple[int, int]:

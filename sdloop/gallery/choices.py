@@ -16,7 +16,6 @@ PICKS = "picks.txt"
 REJECTS = "rejects.txt"
 
 Choice = Literal["pick", "reject", "none"]
-CHOICES: tuple[Choice, ...] = ("pick", "reject", "none")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

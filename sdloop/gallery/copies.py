@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
-from sdloop.errors import FileError
+from sdloop.errors import reading
 from sdloop.gallery.folder import content_of
 from sdloop.metadata.atomic import write_whole
 from sdloop.metadata.names import numbered
@@ -29,20 +29,16 @@ def _is_there(path: Path, data: bytes) -> bool:
     """Whether the picture is there, under its name or with a number from an earlier copy."""
     if isinstance(path, StorePath):
         return _stored(path, data)
-    try:
+    with reading(path):
         alike = [path, *path.parent.glob(f"{_escaped(path.stem)}-[0-9]*{_escaped(path.suffix)}")]
         return any(_same(one, data) for one in alike)
-    except OSError as error:
-        raise FileError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
 
 
 def _stored(path: StorePath, data: bytes) -> bool:
     """The same in a store, where numbered names have no gaps."""
     names = (numbered(path, number) for number in itertools.count(1))
-    try:
+    with reading(path):
         return any(_same(at, data) for at in itertools.takewhile(lambda at: at.is_file(), names))
-    except OSError as error:
-        raise FileError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
 
 
 def _same(path: Path, data: bytes) -> bool:

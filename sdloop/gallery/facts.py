@@ -76,7 +76,7 @@ def record_or_none(root: Path, seen: PictureFile) -> Record | None:
 
 
 def _settings(record: Record) -> dict[str, Any]:
-    settings = {name: _plain(value) for name, value in record.settings.items()}
+    settings = {name: _plain(value) for name, value in record.values.items()}
     made = {name: record.made[name] for name in _MADE if name in record.made}
     step = {"step": record.step["number"]} if "number" in record.step else {}
     return {
@@ -88,10 +88,4 @@ def _settings(record: Record) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A setting as one comparable value, even if it has several."""
-    if not isinstance(value, list):
-        return value
-    return ", ".join(_named(one) if isinstance(one, dict) else str(one) for one in value)
-
-
-def _named(lora: dict[str, Any]) -> str:
-    return f"{lora.get('name')}:{lora.get('scale', 1):g}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdloop.errors import FileError
+from sdloop.errors import FileError, reading
 from sdloop.places.path import StorePath
 
 # The formats that every browser shows, and their content types.
@@ -71,10 +71,8 @@ def scan(root: Path) -> Iterator[PictureFile]:
     if isinstance(root, StorePath):
         yield from _stored(root)
         return
-    try:
+    with reading(root):
         entries = list(os.scandir(root))
-    except OSError as error:
-        raise FileError(f"cannot read {str(root)!r}: {error.strerror or error}") from error
     yield from _scanned(entries, "")
 
 
@@ -93,13 +91,11 @@ def _scanned(entries: list[os.DirEntry[str]], above: str) -> Iterator[PictureFil
 
 
 def _stored(root: StorePath) -> Iterator[PictureFile]:
-    try:
+    with reading(root):
         for at, one in root.visible():
             path = str(at.relative_to(root))
             if at.suffix.lower() in CONTENT_TYPES and len(path.splitlines()) == 1:
                 yield PictureFile(path=path, changed_ns=int(one.changed * 1e9), size=one.size)
-    except OSError as error:
-        raise FileError(f"cannot read {str(root)!r}: {error.strerror or error}") from error
 
 
 def _is_shown(entry: os.DirEntry[str]) -> bool:

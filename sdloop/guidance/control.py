@@ -1,6 +1,6 @@
 """ControlNets and T2I-Adapters: what networks see in a picture is added to the UNet's layers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sdloop.guidance.stand_in import StandIn, predicted
+from sdloop.models.components.load import Follower
 
 Residuals = tuple[list[Tensor], Tensor]
 
@@ -17,18 +18,18 @@ Residuals = tuple[list[Tensor], Tensor]
 class Controlled(StandIn):
     """A UNet with ControlNets and T2I-Adapters.
 
-    ``nets`` are the ControlNets, each with its scale. In each call ``controls`` has the pictures,
-    (rows, channels, height, width), of those that act in it, by their place in ``nets``: see
-    ``Conditioning``. In guess mode these are only the prompts' rows, the last ones; the negative
-    rows are left alone, and layers nearer to the latents count less. ``features`` has what the
-    T2I-Adapters that act see, by level.
+    ``nets`` are the ControlNets. In each call ``controls`` has the pictures, (rows, channels,
+    height, width), of those that act in it, by their place in ``nets``: see ``Conditioning``. In
+    guess mode these are only the prompts' rows, the last ones; the negative rows are left alone,
+    and layers nearer to the latents count less. ``features`` has what the T2I-Adapters that act
+    see, by level.
 
     Source: Zhang et al. 2023 (arXiv:2302.05543), equation 2 and section 3.4; Mou et al. 2023
     (arXiv:2302.08453), equation 4.
     """
 
     unet: Any
-    nets: Sequence[tuple[Any, float]]
+    nets: Sequence[Follower]
     channels: int
     guess_mode: bool = False
 
@@ -46,8 +47,9 @@ class Controlled(StandIn):
         ControlNets see only its first ``channels``, the latents, without those of a mask.
         """
         down, mid = None, None
-        for place, pixels in controls.items():
-            residuals = self._residuals(int(place), pixels, sample, timestep, inputs)
+        for places in self._together([int(place) for place in controls]):
+            pictures = [controls[str(place)] for place in places]
+            residuals = self._residuals(places, pictures, sample, timestep, inputs)
             down, mid = residuals if down is None else _added((down, mid), residuals)
         if features:  # the UNet takes them out of the list
             inputs = inputs | {"down_intrablock_additional_residuals": list(features.values())}
@@ -58,25 +60,32 @@ class Controlled(StandIn):
             }
         return predicted(self.unet, sample, timestep, **inputs)
 
+    def _together(self, places: Sequence[int]) -> Iterable[Sequence[int]]:
+        """The places, where those of one ControlNet-Union are together: it joins its pictures."""
+        calls: dict[tuple[Any, int | None], list[int]] = {}
+        for place in places:
+            net, _, mode, _ = self.nets[place]
+            calls.setdefault((net, place if mode is None else None), []).append(place)
+        return calls.values()
+
     def _residuals(
         self,
-        place: int,
-        pixels: Tensor,
+        places: Sequence[int],
+        pictures: Sequence[Tensor],
         sample: Tensor,
         timestep: Tensor,
         inputs: Mapping[str, Any],
     ) -> Residuals:
-        net, scale = self.nets[place]
-        rows, latents = len(pixels), sample[-len(pixels) :]
+        rows, latents = len(pictures[0]), sample[-len(pictures[0]) :]
         if self.channels < latents.shape[1]:
             # Otherwise not contiguous, and convolutions would round in another order.
             latents = latents[:, : self.channels].contiguous()
-        down, mid = net(
+        nets = [self.nets[place] for place in places]
+        down, mid = nets[0].net(
             latents,
             timestep,
             **last_rows(rows, _seen(inputs)),
-            controlnet_cond=pixels,
-            conditioning_scale=scale,
+            **_followed(nets, pictures, sample.dtype),
             guess_mode=self.guess_mode,
             return_dict=False,
         )
@@ -96,6 +105,24 @@ def _seen(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """What a ControlNet is given of the UNet's arguments."""
     names = ("encoder_hidden_states", "added_cond_kwargs")
     return {name: inputs[name] for name in names if name in inputs}
+
+
+def _followed(
+    nets: Sequence[Follower], pictures: Sequence[Tensor], dtype: torch.dtype
+) -> dict[str, Any]:
+    """A ControlNet's arguments about its picture, or about those that a ControlNet-Union joins."""
+    first, pixels = nets[0], pictures[0]
+    if first.mode is None:
+        return {"controlnet_cond": pixels, "conditioning_scale": first.scale}
+    kinds = torch.zeros(len(pixels), first.modes, device=pixels.device, dtype=dtype)
+    for one in nets:
+        kinds[:, one.mode] = 1
+    return {
+        "controlnet_cond": list(pictures),
+        "conditioning_scale": [one.scale for one in nets],
+        "control_type": kinds,
+        "control_type_idx": [one.mode for one in nets],
+    }
 
 
 def _added(one: Any, other: Residuals) -> Residuals:

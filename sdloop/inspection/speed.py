@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sdloop.images.input.read import open_image
 from sdloop.models.components.device import PeakMemory, threads_for
+from sdloop.models.components.forward import decode, run_unet
 from sdloop.models.components.load import Components
-from sdloop.models.components.predict import decode, run_unet
 from sdloop.models.components.shell import on_meta
 from sdloop.pipeline.loaded_model import LoadedModel, loaded_model
 from sdloop.pipeline.picture import SampledBatch

@@ -50,14 +50,6 @@ def _pixels(vae: Any, latents: Tensor) -> Tensor:
     return pixels.float() / 2 + 0.5
 
 
-def _pixels_on_cpu(vae: Any, latents: Tensor) -> Tensor:
-    return _pixels(vae, latents).cpu()
-
-
-def _decoded_levels(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
-    return _levels(_pixels(vae, latents))
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoded:
     """A picture as the VAE encodes it: not latents, but the Gaussian that they are drawn from.

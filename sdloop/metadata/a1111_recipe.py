@@ -1,7 +1,7 @@
 """Convert Recipes to A1111's settings, and A1111's settings to Recipe fields."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -44,7 +44,7 @@ def parameters_of(
         "Steps": recipe.steps,
         "Sampler": SCHEDULERS[recipe.scheduler].label if recipe.scheduler else scheduler,
         "Schedule type": _schedule_type(recipe),
-        "CFG scale": None if recipe.guidance_scale is None else f"{recipe.guidance_scale:.12g}",
+        "CFG scale": _number(recipe.guidance_scale),
         "Seed": recipe.seed,
         "Size": f"{recipe.width}x{recipe.height}" if recipe.width and recipe.height else None,
         "Model hash": _short_hash(weights, "model."),
@@ -54,24 +54,19 @@ def parameters_of(
         "UNet hash": _short_hash(weights, "unet.", "unet/") if recipe.unet else None,
         "UNet": _bare_name(recipe.unet) if recipe.unet else None,
         "Refiner": _bare_name(recipe.refiner) if recipe.refiner else None,
-        "Refiner switch at": (
-            None if recipe.refiner_start is None else f"{recipe.refiner_start:.12g}"
-        ),
+        "Refiner switch at": _number(recipe.refiner_start),
         "Variation seed": recipe.variation_seed,
-        "Variation seed strength": (
-            None if recipe.variation_strength is None else f"{recipe.variation_strength:.12g}"
-        ),
+        "Variation seed strength": _number(recipe.variation_strength),
         "Denoising strength": _denoising_strength(recipe),
-        "Hires upscale": None if recipe.hires is None else f"{recipe.hires:.12g}",
+        "Hires upscale": _number(recipe.hires),
         "Hires upscaler": None if recipe.hires is None else _UPSCALERS[recipe.enlarge],
-        "Mask blur": None if recipe.mask_blur is None else f"{recipe.mask_blur:.12g}",
+        "Mask blur": _number(recipe.mask_blur),
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "Emphasis": None if recipe.emphasis == "a1111" else _EMPHASES[recipe.emphasis],
         "ENSD": recipe.eta_noise_seed_delta,
         "RNG": "CPU" if recipe.rng is None else "NV",
         "TI hashes": _embedding_hashes(recipe),
-        "Lora hashes": ", ".join(f"{k}: {v}" for k, v in made.get("lora_hashes", {}).items())
-        or None,
+        "Lora hashes": _listed(made.get("lora_hashes", {}).items()),
         "Version": f"sdloop {made.get('versions', {}).get('sdloop', '')}".rstrip(),
     }
     return Parameters(
@@ -86,8 +81,12 @@ def _tag(lora: Lora) -> str:
     return f" <lora:{':'.join([_bare_name(lora.name), *(f'{scale:g}' for scale in scales)])}>"
 
 
-def _lora_hashes(hashes: Mapping[str, str]) -> str | None:
-    return ", ".join(f"{name}: {short}" for name, short in hashes.items()) or None
+def _listed(pairs: Iterable[tuple[str | None, str]]) -> str | None:
+    return ", ".join(f"{name}: {short}" for name, short in pairs) or None
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.12g}"
 
 
 def _denoising_strength(recipe: Recipe) -> str | None:
@@ -95,7 +94,7 @@ def _denoising_strength(recipe: Recipe) -> str | None:
     if from_noise or recipe.noise_level is not None:
         return None
     if recipe.strength is not None:
-        return f"{recipe.strength:.12g}"
+        return _number(recipe.strength)
     steps, start = recipe.schedule
     return f"{(steps - start) / steps:.4g}"
 
@@ -111,8 +110,7 @@ def _embedding_hashes(recipe: Recipe) -> str | None:
     if recipe.embeddings is None or recipe.embeddings_sha256 is None:
         return None
     tokens = (parse_embedding(one).token for one in recipe.embeddings)
-    pairs = zip(tokens, recipe.embeddings_sha256, strict=True)
-    return ", ".join(f"{token}: {sha256[:12]}" for token, sha256 in pairs)
+    return _listed(zip(tokens, (one[:12] for one in recipe.embeddings_sha256), strict=True))
 
 
 def _schedule_type(recipe: Recipe) -> str | None:

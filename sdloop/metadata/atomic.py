@@ -87,7 +87,7 @@ def _filled(
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary, file = _new_temporary(path.parent)
     try:
-        with file, _errors_of(path, kinds=(OSError,)):
+        with _errors_of(path, kinds=(OSError,)), file:  # which may fail again as it is closed
             fill(file)
             file.flush()
             os.fsync(file.fileno())

@@ -95,6 +95,13 @@ class Record:
     step: Mapping[str, Any] = field(default_factory=dict)
     own_code: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """``settings``, with LoRAs and ControlNets whose ``str()`` is the text of their flags."""
+        if self.recipe is None:
+            return self.settings
+        return {name: getattr(self.recipe, name) for name in self.settings}
+
 
 def texts_of(
     recipe: Recipe,

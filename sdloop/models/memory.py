@@ -3,7 +3,7 @@
 import gc
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from traceback import clear_frames
 
 import torch
@@ -49,9 +49,18 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
+def memory_errors(recipe: Recipe, count: int) -> AbstractContextManager[None]:
+    """Turn out-of-memory errors into ``OutOfMemory``, which says what did not fit."""
+    width, height = recipe.final_size
+    return out_of_memory_is(
+        f"out of memory for {count} picture(s) of {width}x{height} at once; "
+        "remedy: a smaller batch_size, tile or picture, memory low or lowest, or dtype bf16"
+    )
+
+
 @contextmanager
-def memory_errors(recipe: Recipe, count: int) -> Iterator[None]:
-    """Turn out-of-memory errors into ``OutOfMemory``, which says what did not fit.
+def out_of_memory_is(told: str) -> Iterator[None]:
+    """The same, in these words.
 
     It keeps no tensors of the failed attempt: a smaller one needs their memory.
     """
@@ -61,8 +70,4 @@ def memory_errors(recipe: Recipe, count: int) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         clear_frames(error.__traceback__)
-        width, height = recipe.final_size
-        raise OutOfMemory(
-            f"out of memory for {count} picture(s) of {width}x{height} at once; "
-            "remedy: a smaller batch_size, tile or picture, memory low or lowest, or dtype bf16"
-        ) from error
+        raise OutOfMemory(told) from error

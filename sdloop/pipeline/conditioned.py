@@ -22,8 +22,7 @@ def conditioned(
 
     Image prompts are the model's only: a refiner has another UNet.
     """
-    components, encoder = model.prepare(batch[0].loras)
-    components = replace(components, **model.followers(batch[0].followed), **model.seeing(batch[0]))
+    components, encoder = model.with_parts(batch[0])
     models = [(components, encoder)]
     if components.refiner is not None:
         models.append((components.refiner, model.refiner_encoder))

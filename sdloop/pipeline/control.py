@@ -15,7 +15,7 @@ from sdloop.images.input.frame import BACK, contained, opaque, placed
 from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.models.components.load import Components
 from sdloop.pipeline.input_images import canvas_of, only_pictures
-from sdloop.pipeline.preprocess import DepthName, Preprocess, preprocess_of
+from sdloop.pipeline.preprocess import MapModel, Preprocess, preprocess_of
 from sdloop.pipeline.stage import Stage
 from sdloop.recipe.controls import Control
 from sdloop.recipe.recipe import Recipe
@@ -36,13 +36,13 @@ def control_reader(open_image: OpenImage) -> ReadControl:
     """
 
     @lru_cache(maxsize=16)
-    def read(recipe: Recipe, control: Control, depth: DepthName) -> Tensor:
-        made = preprocess_of(control.preprocess, depth)
+    def read(recipe: Recipe, control: Control, model: MapModel) -> Tensor:
+        made = preprocess_of(control.preprocess, model)
         return _pixels(control_picture(recipe, control, open_image, made))
 
     def read_for(recipe: Recipe, control: Control) -> Tensor:
-        depth = recipe.preprocess_model, recipe.preprocess_model_sha256
-        return read(only_pictures(recipe), control, depth)
+        model = recipe.preprocess_model, recipe.preprocess_model_sha256
+        return read(only_pictures(recipe), control, model)
 
     return read_for
 
@@ -78,7 +78,7 @@ def control_images(
 ) -> tuple[ControlImage, ...]:
     """What the ControlNets of ``components`` follow, for a batch."""
     images = []
-    for place, (net, _) in enumerate(components.controlnets):
+    for place, (net, *_) in enumerate(components.controlnets):
         rows, first = _rows(batch, place, read)
         # Contiguous as in diffusers, and for adapters not: convolutions round in another order.
         pixels = torch.cat(rows).contiguous().to(components.device, components.dtype)
@@ -94,7 +94,7 @@ def adapter_features(
 ) -> tuple[Features, ...]:
     """What the T2I-Adapters of ``components`` see, for a batch: each picture by itself."""
     found = []
-    for place, (adapter, scale) in enumerate(components.t2i_adapters):
+    for place, (adapter, scale, *_) in enumerate(components.t2i_adapters):
         rows, first = _rows(batch, len(components.controlnets) + place, read)
         grey = adapter.config.in_channels == 1
         seen = [
@@ -126,11 +126,11 @@ def check_acting(planned: Sequence[Stage]) -> None:
         if not any(share.acts(call, count) for count in calls for call in range(count)):
             raise SettingError.of(
                 one.field,
-                f"must act in a step at least, got {one}, whose range {one.start:g}..{one.end:g} "
+                f"must act in at least one step, got {one}, whose range {one.start:g}..{one.end:g} "
                 f"holds none of {max(calls)}",
             )
     for stage in stages:
-        for adapter, _ in stage.components.t2i_adapters:
+        for adapter, *_ in stage.components.t2i_adapters:
             for name, side in zip(("width", "height"), stage.batch[0].size, strict=True):
                 check_multiple(name, side, adapter.downscale_factor)
 

@@ -42,20 +42,20 @@ def _is_ridge(strength: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.
     padded = np.pad(strength, 1)
     height, width = strength.shape
 
-    def beside(right: int, below: int) -> np.ndarray:
+    def neighbour(right: int, below: int) -> np.ndarray:
         return padded[1 + below : 1 + below + height, 1 + right : 1 + right + width]
 
     slope, tangent = np.abs(down) << 15, np.abs(across) * _TAN
     upright = slope < tangent  # the edge is, so its neighbours are to the left and right
     level = slope > tangent + (np.abs(across) << 16)
     falling = (across ^ down) < 0
-    one_way = (strength > beside(-1, -1)) & (strength > beside(1, 1))
-    other_way = (strength > beside(1, -1)) & (strength > beside(-1, 1))
+    one_way = (strength > neighbour(-1, -1)) & (strength > neighbour(1, 1))
+    other_way = (strength > neighbour(1, -1)) & (strength > neighbour(-1, 1))
     return np.select(
         [upright, level, falling],
         [
-            (strength > beside(-1, 0)) & (strength >= beside(1, 0)),
-            (strength > beside(0, -1)) & (strength >= beside(0, 1)),
+            (strength > neighbour(-1, 0)) & (strength >= neighbour(1, 0)),
+            (strength > neighbour(0, -1)) & (strength >= neighbour(0, 1)),
             other_way,
         ],
         one_way,

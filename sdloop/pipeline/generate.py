@@ -13,6 +13,7 @@ from sdloop.models.components.cache import ModelCache
 from sdloop.models.components.device import threads_for
 from sdloop.models.components.load import Components, load_components
 from sdloop.pipeline.loaded_model import LoadedModel, loaded_model
+from sdloop.pipeline.memory import memory_for
 from sdloop.pipeline.own_code import Denoise, OwnCode
 from sdloop.pipeline.picture import Picture, SampledBatch
 from sdloop.pipeline.resolve import Resolver
@@ -111,7 +112,7 @@ def generate(
     own.check(recipe)
     last_opened = lru_cache(maxsize=2)(open_image)
     found = Resolver(last_opened)(own.unsettled(recipe))  # loads nothing: bad settings end here
-    components = _loaded(found.checkpoint, how)
+    components = _loaded(found.checkpoint, found.recipe, how)
     resolved = own.settled(found.recipe, recipe)
     with threads_for(components.unet):
         model = loaded_model(components, own)
@@ -140,8 +141,10 @@ def _recipe(prompt: str | Recipe, settings: Mapping[str, Any]) -> Recipe:
     return Recipe.from_dict(fields)
 
 
-def _loaded(checkpoint: Checkpoint, how: Mapping[str, str]) -> Components:
+def _loaded(checkpoint: Checkpoint, recipe: Recipe, how: Mapping[str, str]) -> Components:
     """This model; the one of the last call is reused if it is the same."""
+    placed = {name: how[name] for name in ("device", "dtype", "memory")}
+    how = {**how, "memory": memory_for(checkpoint, recipe, **placed)}
     return _CACHE.load(partial(load_components, checkpoint, **how), checkpoint, *how.values())
 
 

@@ -9,6 +9,7 @@ from sdloop.images.input.frame import placed
 from sdloop.latents.noise import enlarge, latent_size, noise
 from sdloop.latents.vae import decode_images, encode, scale, to_pixels
 from sdloop.models.components.load import Components
+from sdloop.models.components.offload import release
 from sdloop.pipeline.initial_latents import Draws, Start
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.schedule import Scheduler
@@ -44,6 +45,7 @@ def _through_pixels(
     components: Components, recipe: Recipe, latents: Tensor, generators: Sequence[Generator]
 ) -> Tensor:
     """The latents of the pictures after enlarging them with the Lanczos filter."""
+    release(components.unet)  # the VAE may need its memory
     vae, rows = components.vae, []
     images = decode_images(components.last_vae, latents)
     for image, generator in zip(images, generators, strict=True):

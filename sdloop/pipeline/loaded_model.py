@@ -1,7 +1,7 @@
 """A loaded model with caches of LoRAs, learned words and encoded prompts."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from sdloop.models.components.control import controlnets_for
 from sdloop.models.components.device import uses_tf32
 from sdloop.models.components.fp8 import FP8
 from sdloop.models.components.image_adapter import ImageAdapter, image_adapter_for
-from sdloop.models.components.load import Components
+from sdloop.models.components.load import Components, Follower
 from sdloop.models.components.picture_attention import seeing
 from sdloop.models.components.weights import Module
 from sdloop.pipeline.model_names import with_model
@@ -75,7 +75,7 @@ class LoadedModel:
         return self.own.settled(resolved, recipe)
 
     def followers(self, followed: Sequence[Control]) -> dict[str, Any]:
-        """The loaded ControlNets and T2I-Adapters, each with its scale, as fields of Components.
+        """The loaded ControlNets and T2I-Adapters as fields of Components.
 
         Raises ``ModelError`` for one that does not suit the UNet.
         """
@@ -83,11 +83,13 @@ class LoadedModel:
         for one, file in zip(followed, files, strict=True):
             check_sha256(repr(one.model), one.model_sha256, file.sha256, what="model")
         loaded = controlnets_for(self.components, files) if files else ()
-        pairs = [(one, net) for one, net in zip(followed, loaded, strict=True)]
-        return {
-            name: tuple((net, one.scale) for one, net in pairs if one.field == field)
-            for name, field in (("controlnets", "controls"), ("t2i_adapters", "t2i_adapters"))
-        }
+        used = [
+            Follower(net, one.scale, one.seen_as if file.modes else None, file.modes)
+            for one, file, net in zip(followed, files, loaded, strict=True)
+        ]
+        # ControlNets come first.
+        count = sum(file.field == "controls" for file in files)
+        return {"controlnets": tuple(used[:count]), "t2i_adapters": tuple(used[count:])}
 
     def image_adapter(self, recipe: Recipe) -> ImageAdapter:
         """The loaded IP-Adapter of a Recipe with image prompts.
@@ -102,13 +104,21 @@ class LoadedModel:
         return image_adapter_for(self.components, file)
 
     def seeing(self, recipe: Recipe) -> dict[str, Any]:
-        """The UNet that sees a Recipe's image prompts, as a field of Components; else nothing."""
+        """What sees a Recipe's image prompts, as fields of Components; else nothing."""
         shown = [one.prompt for one in shown_in(recipe)]
         if not shown:
             return {}
         together = next((one.scale for one in shown if not one.placed), 0.0)
         placed = tuple(one.scale for one in shown if one.placed)
-        return {"unet": self.see(recipe.loras, self.image_adapter(recipe), together, placed)}
+        adapter = self.image_adapter(recipe)
+        unet = self.see(recipe.loras, adapter, together, placed)
+        return {"unet": unet, "image_adapter": adapter}
+
+    def with_parts(self, recipe: Recipe) -> tuple[Components, Encoder]:
+        """The components with all that a Recipe adds to the model, and what encodes its prompts."""
+        components, encoder = self.prepare(recipe.loras)
+        added = self.followers(recipe.followed) | self.seeing(recipe)
+        return replace(components, **added), encoder
 
     def loras(self, recipe: Recipe) -> tuple[LoraFile, ...]:
         """The Recipe's LoRA files."""

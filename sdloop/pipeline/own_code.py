@@ -116,7 +116,7 @@ class OwnCode:
                 raise SamplingError(f"denoise must yield latents of the shape {shapes}")
             yield last
         if last is None:
-            raise SamplingError(f"denoise must yield a Step at least, and {_name(self.denoise)} "
+            raise SamplingError(f"denoise must yield at least one Step, and {_name(self.denoise)} "
                                 "yielded none")  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from sdloop.guidance.editing import Editing
 from sdloop.guidance.losses.bound import loss_guidance_of
 from sdloop.guidance.losses.checkpointing import GradientCheckpointed
 from sdloop.guidance.perturbed_attention import Perturbed, skipping, with_identity_attention
+from sdloop.guidance.reuse import reusing
 from sdloop.latents.noise import seeded_generators
 from sdloop.latents.regions import prompt_weights
 from sdloop.loop import Step
@@ -94,21 +95,36 @@ def first_steps(
     read_control: ReadControl,
     own: OwnCode,
 ) -> None:
-    """Only the first step of each stage, with all rows that its guidance ever has.
+    """Only the first step of each stage, with all that acts in any of its steps.
 
-    So each stage runs its largest forward pass, whose memory can be measured.
+    These are all rows that its guidance ever has, ControlNets that begin later, and losses. So each
+    stage runs its largest forward pass, whose memory can be measured.
     """
     latents: Tensor | None = None
     begun: Start | None = None
     for stage in planned:
         most = max(stage.guidance_scales, key=lambda scale: scale != 1)
-        guided = replace(stage, guidance_scales=(most,) * len(stage.guidance_scales))
+        guided = replace(
+            stage,
+            guidance_scales=(most,) * len(stage.guidance_scales),
+            batch=tuple(map(_acting, stage.batch)),
+        )
         generators = _generators(stage)
         begun = _begun(components, stage, begun, latents, generators, encode_input)
         told = refined if stage.refines and refined is not None else conditioning
         reading = (encode_input, read_control)
         first = next(_denoised(guided, told, begun, generators, *reading, own))
         latents = torch.zeros_like(first.latents)
+
+
+def _acting(recipe: Recipe) -> Recipe:
+    """``recipe`` with what it follows, and its losses, in each step."""
+    followed: dict[str, Any] = {
+        name: tuple(replace(one, start=0.0, end=1.0) for one in getattr(recipe, name))
+        for name in ("controls", "t2i_adapters")
+    }
+    every = None if recipe.loss_every is None else 1
+    return replace(recipe, loss_every=every, **followed)
 
 
 def _generators(stage: Stage) -> list[Generator]:
@@ -214,16 +230,20 @@ def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor
         side = None if recipe.tile is None else recipe.tile // components.vae_factor
         return Windows(unet=one, side=side) if side else one
 
+    def placed(one: Any) -> Any:
+        return windowed(one) if every == 1 else reusing(one, every, windowed)
+
+    every = recipe.reuse or 1
     if not weakened:
-        return windowed(unet)
-    twins = [(windowed(twin), scale) for twin, scale in weakened]
-    return Perturbed(unet=windowed(unet), worse=twins, pictures=pictures, weights=weights)
+        return placed(unet)
+    twins = [(placed(twin), scale) for twin, scale in weakened]
+    return Perturbed(unet=placed(unet), worse=twins, pictures=pictures, weights=weights)
 
 
 def _controlled(unet: Any, components: Components, recipe: Recipe) -> Controlled:
     nets = components.controlnets
     if recipe.loss_mode == "exact":
-        nets = tuple((GradientCheckpointed(unet=net), scale) for net, scale in nets)
+        nets = tuple(one._replace(net=GradientCheckpointed(unet=one.net)) for one in nets)
     channels = components.vae.config.latent_channels
     return Controlled(unet=unet, nets=nets, channels=channels, guess_mode=recipe.guess_mode)
 

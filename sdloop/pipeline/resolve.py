@@ -15,7 +15,7 @@ from sdloop.errors import FileError
 from sdloop.images.input.mask import input_facts, mask_words
 from sdloop.images.input.read import InputFacts, InputImage, OpenImage
 from sdloop.models.checkpoint.clip import clip_hashes
-from sdloop.models.checkpoint.control import FindControl, check_control, find_control
+from sdloop.models.checkpoint.control import FindControl, check_control, check_mode, find_control
 from sdloop.models.checkpoint.embedding import find_embedding
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.image_adapter import (
@@ -33,7 +33,7 @@ from sdloop.recipe.image_prompts import FIELD
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
-from sdloop.recipe.resolve_controls import depth_model_of, image_key, model_key
+from sdloop.recipe.resolve_controls import image_key, map_model_of, model_key
 from sdloop.recipe.resolve_image_prompts import image_prompts_of, picture_key
 from sdloop.recipe.resolve_mask import mask_model_of
 
@@ -103,7 +103,7 @@ def file_hashes(
     hashes = loras | clip_hashes(recipe, may_fetch=may_fetch)
     for part, name in (
         ("segmenter", mask_model_of(recipe)),
-        ("depth_estimator", depth_model_of(recipe)),
+        map_model_of(recipe),
     ):
         if name is not None:
             hashes[PARTS[part][0]] = find_vision(part, name, may_fetch=may_fetch).sha256
@@ -121,6 +121,8 @@ def control_hashes(
         except FileError as error:
             raise FileError(f"{one.field}: {error}") from error
         hashes[model_key(one)] = find_control(one.model, one.field).sha256
+    for one in recipe.followed:
+        check_mode(one, find_control(one.model, one.field))
     return hashes
 
 

@@ -63,7 +63,7 @@ def stages_of(
     if interval is not None and all({1} == set(stage.guidance_scales) for stage in planned):
         sigmas = [sigma for stage in planned for sigma in stage.sigmas]
         raise SettingError(
-            f"guidance_interval must hold the sigma of a step with guidance, got {interval}; they "
+            f"guidance_interval must contain the sigma of at least one step, got {interval}; they "
             f"go from {max(sigmas):.4g} to {min(sigmas):.4g}"
         )
     return planned

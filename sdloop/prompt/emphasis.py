@@ -106,16 +106,6 @@ def emphasised(text: str) -> Emphasised:
     return _merged(pieces)
 
 
-def escaped(text: str) -> str:
-    """``text`` with all prompt syntax escaped, so that it is read as plain text.
-
-    >>> print(escaped("a frog (green) AND BREAK"))
-    a frog \\(green\\) A\\ND B\\REAK
-    """
-    text = re.sub(r"[()\[\]\\|:]", r"\\\g<0>", text)
-    return re.sub(r"\b(A)(ND)\b|\b(B)(REAK)\b", r"\1\3\\\2\4", text)
-
-
 def _words(text: str) -> list[_Piece]:
     """``text`` split at each BREAK, with a break piece in between."""
     first, *others = _BREAK.split(text)

@@ -118,7 +118,7 @@ def check_together(given: Mapping[str, Any]) -> None:
     if given.get("refiner_start") in (0, 1):
         raise SettingError.of(
             "refiner_start",
-            f"must be between 0 and 1, both left out, got {given['refiner_start']:g}",
+            f"must be more than 0 and less than 1, got {given['refiner_start']:g}",
         )
     if "hires" in given and ("image" in given or "factor" in given):
         raise SettingError.of(

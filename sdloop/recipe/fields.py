@@ -31,6 +31,7 @@ from sdloop.recipe.limits import (
     LOSS_EVERY,
     LOSS_MODES,
     MAX_STEPS,
+    POSE_MODEL,
     REGION_ALONE,
 )
 from sdloop.recipe.loss_grammar import NAMES, parse_loss
@@ -91,8 +92,8 @@ CONTROL = section("Control", {
     "controls": Field(Compound(Control, parse_control, "canny=edges.png"),
         "Follow a picture of edges, depths or a pose with a ControlNet. MODEL is a folder, a file "
         "or a hub id, as in canny/=edges.png:0.8; the embedded model has its own, called edges. "
-        "The share of the steps in which it acts may be last, as in edges.png:0.8:0..0.5. May be "
-        "repeated.",
+        "The share of the steps in which it acts may be last, as in edges.png:0.8:0..0.5. A "
+        "ControlNet-Union is told what the picture is, as in union#depth=map.png. May be repeated.",
         default=(), flag="--control", metavar="MODEL=IMAGE[:SCALE]", essential=True, keyed=False,
         per_picture=True),
     "guess_mode": Field(Flag(),
@@ -109,7 +110,8 @@ CONTROL = section("Control", {
         "write it before the picture, as in canny/=canny:photo.png.",
         metavar="KIND", essential=True, keyed=False, per_picture=True),
     "preprocess_model": Field(Text(),
-        "Model that finds depths: a folder or a hub id, of DPT or Depth Anything.",
+        "Model that finds depths (DPT, Depth Anything) or a pose (VitPose): a folder or a hub id. "
+        f"The usual one for a pose is {POSE_MODEL}.",
         metavar="MODEL", usual=DEPTH_MODEL, keyed=False, replaces=("preprocess_model_sha256",)),
     "preprocess_model_sha256": Field(Hash(), essential=True, keyed=False),
     "image_prompts": Field(Several(Text(read=parse_image_prompt)),

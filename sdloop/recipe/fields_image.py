@@ -36,8 +36,8 @@ START = section("Start", {
     "background": Field(Colour(), "Colour behind transparent parts and around a padded picture.",
         metavar="COLOUR", usual="white"),
     "depth_map": Field(File(),
-        "For depth models: a picture that shows how near each place is, from black (far) to white "
-        "(near). Default: the model finds it out.",
+        "For depth models: a picture of the depths, from black (far) to white (near). Default: the "
+        "model estimates them.",
         metavar="IMAGE", essential=True, keyed=False, per_picture=True,
         replaces=("depth_map_sha256",)),
     "depth_map_sha256": Field(Hash(), essential=True, per_picture=True),
@@ -94,7 +94,7 @@ ENLARGE = section("Enlarge", {
         metavar="X", usual="2, or what an upscaler does", essential=True, keyed=False,
         replaces=("width", "height")),
     "hires": Field(Number(1, 16),
-        "How many times to enlarge the finished picture. It is then refined with --strength.",
+        "Enlarge the finished picture by this factor. It is then refined with --strength.",
         metavar="X", essential=True),
     "enlarge": Field(Text(ENLARGES),
         "What is enlarged: the pixels (lanczos), or the latents (latent), which blurs more and "

@@ -56,6 +56,10 @@ PICTURE = section("Picture", {
         "picture. Default: windows if an enlarged picture is much larger than the model's own "
         "size.",
         metavar="N", for_all=False),
+    "reuse": Field(Whole(1, MAX_STEPS),
+        "Faster, and approximate: run the whole UNet in every N-th step only, and just its "
+        "outermost layers in the others.",
+        metavar="N", usual=1),
 })
 
 SEEDS = section("Prompts and seeds", {
@@ -96,15 +100,15 @@ MODEL = section("Model", {
         metavar="MODEL", keyed=False),
     "loras": Field(Compound(Lora, parse_lora, "ink.safetensors:0.8"),
         "LoRA to add, with its scale: a file, a hub id or a name in --lora-dir. A web address is "
-        'fine too. May be repeated. In a prompt: "<lora:NAME:SCALE>". Default scale: 1. Of two, as '
-        "in 0.8:0.5, the first is for the text encoders.",
+        'fine too. May be repeated. In a prompt: "<lora:NAME:SCALE>". Default scale: 1. With two '
+        "scales, as in 0.8:0.5, the first is for the text encoders.",
         default=(), flag="--lora", metavar="LORA[:SCALE]", common=True, essential=True,
         for_all=False, keyed=False),
 })
 
 GUIDANCE = section("Guidance", {
     "guidance": Field(Text(read=parse_guidance, likely=tuple(GUIDANCES)),
-        f"Guidance method: {', '.join(GUIDANCES)}. Its own numbers follow, as in "
+        f"Guidance method: {', '.join(GUIDANCES)}. Numbers of its own may follow, as in "
         "apg:eta=0.2:norm=5.",
         metavar="NAME"),
     "guidance_interval": Field(Text(read=parse_interval),
@@ -191,7 +195,8 @@ REFINER = section("SDXL only", {
         metavar="X", usual=REFINER_START),
     "aesthetic_score": Field(Number(0, 10), "How beautiful the refiner makes the picture.",
         metavar="X", usual=SCORES[0]),
-    "negative_aesthetic_score": Field(Number(0, 10), "The same for what the refiner avoids.",
+    "negative_aesthetic_score": Field(Number(0, 10),
+        "How beautiful the pictures are that the refiner moves away from.",
         metavar="X", usual=SCORES[1]),
 })
 

@@ -14,7 +14,7 @@ from sdloop.recipe.controls import Control
 from sdloop.recipe.fields import ROWS
 from sdloop.recipe.loras import Lora
 from sdloop.recipe.loss_grammar import NamedLoss, parse_loss
-from sdloop.recipe.preprocess import DEPTH
+from sdloop.recipe.preprocess import MODELS
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_image_prompts import shown_in
 from sdloop.recipe.resolve_regions import regions_of
@@ -60,9 +60,10 @@ def _keyed_lora(lora: Lora) -> list[Any]:
 
 
 def _keyed_control(one: Control, recipe: Recipe) -> list[Any]:
-    depth = [recipe.preprocess_model_sha256] if one.preprocess == DEPTH else []
-    how = [] if one.preprocess is None else [one.preprocess, *depth]
-    return [one.model_sha256, one.image_sha256, one.scale, one.start, one.end, *how]
+    model = [recipe.preprocess_model_sha256] if one.preprocess in MODELS else []
+    how = [] if one.preprocess is None else [one.preprocess, *model]
+    mode = [] if one.mode is None else [{"mode": one.mode}]
+    return [one.model_sha256, one.image_sha256, one.scale, one.start, one.end, *how, *mode]
 
 
 def _keyed_start(recipe: Recipe) -> dict[str, Any]:
@@ -83,6 +84,8 @@ def _without_what_is_off(recipe: Recipe, fields: Mapping[str, Any]) -> dict[str,
     for kind in ("pag", "slg"):
         if fields.get(f"{kind}_scale") == 0:
             off |= {f"{kind}_scale", f"{kind}_layers"}
+    if recipe.reuse == 1:
+        off.add("reuse")
     if not recipe.mask_grow:
         off.add("mask_grow")
     if all(one.does_nothing for one in recipe.controls):

@@ -13,6 +13,7 @@ ENLARGES = ("lanczos", "latent")
 LOSS_MODES = ("cheap", "exact")
 REGION_ALONE = 0.8
 DEPTH_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
+POSE_MODEL = "usyd-community/vitpose-base-simple"
 MASK_MODEL = "CIDAS/clipseg-rd64-refined"
 MASK_THRESHOLD = 0.5  # as likely as not
 LOSS_EVERY = 5  # as in the fast.ai notebook

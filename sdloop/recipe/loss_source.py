@@ -5,7 +5,7 @@ import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from sdloop.errors import FileError
+from sdloop.errors import FileError, reading
 
 
 def source_of(module: str) -> Path:
@@ -31,7 +31,5 @@ def source_of(module: str) -> Path:
 def source_sha256(module: str) -> str:
     """The sha256 of the module's file, for the content key; its imports are not hashed."""
     file = source_of(module)
-    try:
+    with reading(file):
         return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise FileError(f"cannot read {str(file)!r}: {error.strerror}") from error

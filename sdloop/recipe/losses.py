@@ -26,4 +26,10 @@ def settled_losses(given: Mapping[str, Any]) -> dict[str, Any]:
             "cannot be combined with guidance cfg++, whose step uses two predictions: "
             "remove one of them",
         )
+    if given.get("loss_mode") == "exact" and given.get("reuse", 1) > 1:
+        raise SettingError.of(
+            "reuse",
+            "cannot be combined with loss_mode exact, whose gradients go through the whole UNet, "
+            f"got {given['reuse']}: remove one of them",
+        )
     return {"losses": tuple(map(str, named))}

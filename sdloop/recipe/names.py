@@ -1,11 +1,11 @@
 """The names of settings in files: the current names, and those of earlier versions."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.recipe.fields import SETTINGS
+from sdloop.rules import hint_for
 
 # Names of settings in the files of earlier versions.
 OLD_NAMES = {
@@ -28,6 +28,5 @@ def check_keys(values: Mapping[str, Any], *, source: str = "a recipe") -> None:
     """Raise ``SettingError`` for an unknown key; the error suggests the nearest known one."""
     for key in values:
         if key not in SETTINGS:
-            near = difflib.get_close_matches(str(key), SETTINGS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(SETTINGS)}"
+            hint = hint_for(key, SETTINGS, otherwise=f"it takes {', '.join(SETTINGS)}")
             raise SettingError(f"{source} has an unknown key {key!r}: {hint}")

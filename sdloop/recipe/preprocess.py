@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdloop.errors import SettingError
+from sdloop.recipe.limits import DEPTH_MODEL, POSE_MODEL
 
-DEPTH = "depth"
-PREPROCESSES = ("canny", "soft-edge", "lineart", "grey", DEPTH)
+DEPTH, POSE = "depth", "pose"
+PREPROCESSES = ("canny", "soft-edge", "lineart", "grey", DEPTH, POSE)
+# The kinds that a model makes: which part it is, and the usual one.
+MODELS = {DEPTH: ("depth_estimator", DEPTH_MODEL), POSE: ("pose_estimator", POSE_MODEL)}
 # What other programs have, so that nobody takes it for the name of a file.
 _ELSEWHERE = (
-    *("pose", "openpose", "dwpose", "vitpose", "hed", "softedge", "pidinet", "mlsd", "normal"),
+    *("openpose", "dwpose", "vitpose", "hed", "softedge", "pidinet", "mlsd", "normal"),
     *("scribble", "seg", "segment", "shuffle", "tile", "gray", "line-art"),
 )
 
@@ -46,7 +49,13 @@ def check_preprocesses(given: Mapping[str, Any]) -> None:
             "needs controls or t2i_adapters whose picture does not say it itself, "
             f"got {given['preprocess']!r}",
         )
-    kinds = [one.preprocess for one in followed] + [given.get("preprocess")]
-    for name in ("preprocess_model", "preprocess_model_sha256") if DEPTH not in kinds else ():
+    kinds = {one.preprocess for one in followed} | {given.get("preprocess")}
+    for name in ("preprocess_model", "preprocess_model_sha256") if not kinds & {*MODELS} else ():
         if name in given:
-            raise SettingError.of(name, f"needs the preprocess {DEPTH}, which a model makes")
+            raise SettingError.of(name, f"needs the preprocess {DEPTH} or {POSE}")
+    if kinds >= {*MODELS}:
+        raise SettingError.of(
+            "preprocess_model",
+            f"is one model, and cannot make {DEPTH} and {POSE}: make one of these maps first, with "
+            "sdloop inspect control",
+        )

@@ -75,6 +75,7 @@ class Recipe:
     width: int | None = None
     height: int | None = None
     steps: int = None  # type: ignore[assignment]  # a resolved Recipe always has it
+    reuse: int | None = None
     # guidance
     guidance_scale: float | None = None
     guidance_rescale: float = 0.0

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdloop.errors import SettingError
+from sdloop.images.input.mask import mask_words
 from sdloop.prompt.check import check_prompt
 from sdloop.prompt.compose import parts
 from sdloop.recipe.parse import split_numbers
@@ -72,6 +73,13 @@ def parse_place(field: str, where: str) -> tuple[str | None, Box | None]:
     """The mask or the box that a text names: one of the two. Errors are about the ``field``."""
     found = _BOX.fullmatch(where)
     if found is None:
+        words = mask_words(where)
+        if words is not None:
+            raise SettingError.of(
+                field,
+                f"must have a box or a mask's file, got {where!r}: save the mask first, with "
+                f'sdloop inspect mask IMAGE "{where}" -o mask.png',
+            )
         return where, None
     left, top, width, height = map(float, found.groups())
     ends = max(left + width, top + height)

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from sdloop.errors import SettingError
 from sdloop.images.input.read import check_sha256
 from sdloop.recipe.controls import Control, Kind
-from sdloop.recipe.limits import DEPTH_MODEL
 from sdloop.recipe.model_facts import Defaults
-from sdloop.recipe.preprocess import DEPTH
+from sdloop.recipe.preprocess import MODELS
 from sdloop.recipe.recipe import Recipe
 
 _NAMES = {"controls": "ControlNet", "t2i_adapters": "T2I-Adapter"}
@@ -30,15 +29,15 @@ def with_controls(recipe: Recipe, model: Defaults, hashes: Mapping[str, str]) ->
             "t2i_adapters",
             f"see the whole picture, and cannot be combined with tile, got tile {recipe.tile}",
         )
-    depth = depth_model_of(recipe)
-    if depth is not None:
+    _, name = map_model_of(recipe)
+    if name is not None:
         if "preprocess_model" not in hashes:
             raise SettingError.of(
-                "preprocess_model", f"must be found before the recipe is resolved, got {depth!r}"
+                "preprocess_model", f"must be found before the recipe is resolved, got {name!r}"
             )
         sha256 = hashes["preprocess_model"]
-        check_sha256(repr(depth), recipe.preprocess_model_sha256, sha256, what="preprocess_model")
-        recipe = dataclasses.replace(recipe, preprocess_model=depth, preprocess_model_sha256=sha256)
+        check_sha256(repr(name), recipe.preprocess_model_sha256, sha256, what="preprocess_model")
+        recipe = dataclasses.replace(recipe, preprocess_model=name, preprocess_model_sha256=sha256)
     return dataclasses.replace(
         recipe,
         controls=tuple(_hashed(one, hashes) for one in recipe.controls),
@@ -46,12 +45,13 @@ def with_controls(recipe: Recipe, model: Defaults, hashes: Mapping[str, str]) ->
     )
 
 
-def depth_model_of(recipe: Recipe) -> str | None:
-    """The model that finds the depths of pictures to follow; None if none is needed."""
+def map_model_of(recipe: Recipe) -> tuple[str, str | None]:
+    """The model that makes maps of pictures to follow: its part and name; no name without any."""
     kinds = {one.preprocess for one in (*recipe.controls, *recipe.t2i_adapters)}
-    if DEPTH not in kinds | {recipe.preprocess}:
-        return None
-    return DEPTH_MODEL if recipe.preprocess_model is None else recipe.preprocess_model
+    for kind, (part, usual) in MODELS.items():
+        if kind in kinds | {recipe.preprocess}:
+            return part, usual if recipe.preprocess_model is None else recipe.preprocess_model
+    return "", None
 
 
 def _check_suits(field: str, recipe: Recipe, model: Defaults) -> None:

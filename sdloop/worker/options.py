@@ -15,7 +15,7 @@ COMMANDS = frozenset(
     )
 )
 # Flags that make a call quick, measure a fresh process, or start processes of their own.
-_ELSEWHERE = ("--help", "--dry-run", "--cold", "--gpus", "--on")
+_ELSEWHERE = ("--help", "--dry-run", "--gpus", "--on")
 # Calls that differ in one of these flags do not need the same model.
 _MODEL = (
     *("--model", "-m", "--revision", "--variant", "--vae", "--unet", "--refiner"),

@@ -7,8 +7,7 @@
 The programs take turns, and each round gives a ratio to diffusers in fp32: more than 1 is faster.
 On a CPU all run on one thread, and processor time is measured, which other load hardly changes; on
 a GPU it is the time on the clock. The first picture of each is not measured: code is compiled and
-kernels are chosen. Programs that are not installed are named and left out: they are
-``pip install stable-diffusion-cpp-python`` and ``pip install 'optimum-intel[openvino]'``.
+kernels are chosen.
 """
 
 import argparse
@@ -74,54 +73,26 @@ def of_sdloop(
 
 
 def of_diffusers(folder: Path, steps: int, dtype: str) -> Make:
+    pipe = pipeline(folder, dtype)
+    return partial(_piped, pipe, steps, torch.Generator().manual_seed(SEED))
+
+
+def pipeline(folder: Path, dtype: str) -> Any:
     pipe = StableDiffusionPipeline.from_pretrained(
         folder, dtype=DTYPES[dtype], safety_checker=None, requires_safety_checker=False
     ).to(DEVICE)
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
-    return partial(_piped, pipe, steps, torch.Generator().manual_seed(SEED))
+    return pipe
 
 
-def of_openvino(folder: Path, steps: int) -> Make:
-    from optimum.intel import OVStableDiffusionPipeline
-
-    width, height = native_size(folder)
-    settings = {"INFERENCE_NUM_THREADS": os.environ["OMP_NUM_THREADS"]}
-    pipe: Any = OVStableDiffusionPipeline.from_pretrained(
-        folder, export=True, compile=False, ov_config=settings
-    )
-    pipe.reshape(1, height, width, 1)
-    pipe.compile()
-    pipe.set_progress_bar_config(disable=True)
-    return partial(_piped, pipe, steps, None)
-
-
-def _piped(pipe: Any, steps: int, generator: torch.Generator | None) -> object:
+def _piped(pipe: Any, steps: int, generator: torch.Generator) -> object:
     return pipe(
         PROMPT,
         negative_prompt=NEGATIVE,
         num_inference_steps=steps,
         guidance_scale=SCALE,
         generator=generator,
-    )
-
-
-def of_sdcpp(folder: Path, steps: int) -> Make:
-    from stable_diffusion_cpp import StableDiffusion
-
-    width, height = native_size(folder)
-    model: Any = StableDiffusion(
-        model_path=str(folder), n_threads=int(os.environ["OMP_NUM_THREADS"]), verbose=False
-    )
-    return lambda: model.generate_image(
-        prompt=PROMPT,
-        negative_prompt=NEGATIVE,
-        width=width,
-        height=height,
-        sample_method="euler",
-        sample_steps=steps,
-        cfg_scale=SCALE,
-        seed=SEED,
     )
 
 
@@ -138,22 +109,16 @@ def entrants(folder: Path, steps: int) -> dict[str, Callable[[], Make]]:
         for compile in ("off", "regional", "whole"):
             name = f"sdloop {dtype}" + ("" if compile == "off" else f", compile {compile}")
             found[name] = partial(of_sdloop, folder, steps, dtype, compile, loaded)
-    found["OpenVINO"] = partial(of_openvino, folder, steps)
-    found["stable-diffusion.cpp"] = partial(of_sdcpp, folder, steps)
     return found
 
 
 def ready(folder: Path, steps: int, only: str) -> dict[str, Make]:
-    """The programs that are installed and asked for, each after its first picture."""
+    """The programs that are asked for, each after its first picture."""
     made: dict[str, Make] = {}
     for name, load in entrants(folder, steps).items():
         if name != BASE and not any(fnmatch(name, pattern) for pattern in only.split(",")):
             continue
-        try:
-            make = load()
-        except ImportError as error:
-            print(f"{name}: left out, {error}", flush=True)
-            continue
+        make = load()
         started = now()
         make()
         print(f"{name}: first picture after {now() - started:.1f} s", flush=True)

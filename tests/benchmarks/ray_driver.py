@@ -1,76 +1,98 @@
-"""The driver's time for each picture of a batch on Ray, with actors that paint nothing.
+"""What the driver of a batch on Ray needs, with processes that paint nothing.
 
-python tests/benchmarks/ray_driver.py 1 4 16
+python tests/benchmarks/ray_driver.py 100000 10
 
-It prints the processor time of the driver, without that for reading the plan.
+The first number is how many pictures, the second how many processes. The whole command runs: it
+plans the pictures, hands them out through Ray and hears of them. Up to 100 of the processes share
+one of Ray's actors, because a thousand Pythons do not fit on one computer; each is asked, and
+answers, as if it had its own.
 """
 
+import resource
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import sdloop.cli.make.ray_pool as ray_pool
-from sdloop.batch.command_settings import CommandSettings
-from sdloop.batch.driver import make_all
+import sdloop.cli.make.batch_run as batch_run
 from sdloop.batch.pool import Answer, Unit
-from sdloop.batch.units import Task
-from sdloop.cli.make.unit_runner import RunnerSettings
-from sdloop.recipe.recipe import Recipe
+from sdloop.cli import app
+from sdloop.cli.make.ray_pool import RayPool
 
-COUNT = 200_000
-RECIPE = Recipe(prompt="a frog", seed=4)
+SHARED = 100
 
 
-class PaintsNothing:
-    """Takes a millisecond for each picture, so that its units become large."""
+class Host:
+    """An actor that is up to 100 processes, each in a thread; a picture takes them 10 ms."""
 
-    def __init__(self, settings: RunnerSettings) -> None:
-        self._units: list[Unit] = []
+    def __init__(self) -> None:
+        self._units: defaultdict[int, deque[Unit]] = defaultdict(deque)
 
-    def step(self, units: Sequence[Unit], seconds: float, stop: bool, *_: Any) -> Answer:
-        self._units += units
-        if not self._units:
-            return Answer()
-        unit = self._units.pop(0)
-        keys = [key for job in unit.jobs for key in job.wanted]
-        time.sleep(0.001 * len(keys))
-        return Answer(messages=[("made", key, f"{key}.png") for key in keys], done=[unit.number])
-
-
-def tasks() -> Iterator[Any]:
-    for number in range(COUNT):
-        one: Any = SimpleNamespace(
-            recipe=RECIPE, path=Path(f"{number}.png"), key=f"{number:064x}", exists="fail"
-        )
-        yield Task(batch=[one], wanted=[one])
+    def step(
+        self, number: int, units: Sequence[Unit], seconds: float, stop: bool, *_: Any
+    ) -> Answer:
+        mine = self._units[number]
+        mine += units
+        until, messages, done = time.monotonic() + seconds, [], []
+        while mine and (not done or time.monotonic() < until):
+            unit = mine.popleft()
+            time.sleep(0.01 * len(unit))
+            keys = [key for job in unit.jobs for key in job.wanted]
+            messages += [("made", key, f"out/{key}.png") for key in keys]
+            done.append(unit.number)
+        return Answer(messages=messages, done=done)
 
 
-class Pool(ray_pool.RayPool):
+class Process:
+    """What the driver asks."""
+
+    def __init__(self, host: Any, number: int) -> None:
+        self.step = SimpleNamespace(remote=partial(host.step.remote, number))
+
+
+class Pool(RayPool):
     count = 1
 
     def places(self) -> int:
         return self.count
 
     def _new(self) -> Any:
-        actor = self._actor.options(num_cpus=0).remote(self._settings)
-        self._actors.append(actor)
-        return actor
+        number = len(self._actors)
+        if number % SHARED == 0:
+            self._host = self._ray.remote(num_cpus=0, max_concurrency=SHARED)(Host).remote()
+        self._actors.append(Process(self._host, number))
+        return self._actors[-1]
+
+    def close(self) -> None:
+        self._actors.clear()
 
 
 def main() -> None:
-    for count in map(int, sys.argv[1:]):
-        ray_pool.UnitRunner = PaintsNothing
-        settings = RunnerSettings(command=CommandSettings(), folder=".", json_lines=False)
-        pool = Pool("ray", settings)
-        pool.count = count
-        began, clock = time.process_time(), time.monotonic()
-        made = sum(kind == "made" for kind, _, _ in make_all(tasks(), pool))
-        each = (time.process_time() - began) / made * 1e6
-        print(f"{count} actors: {each:.0f} µs, {made / (time.monotonic() - clock):.0f} a second")
-        pool.close()
+    import ray
+
+    pictures, Pool.count = map(int, sys.argv[1:])
+    batch_run.RayPool = Pool  # type: ignore[misc]
+    ray.init(num_cpus=2, object_store_memory=100 * 2**20, include_dashboard=False)
+    before, began = time.process_time(), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "told").open("w+") as told:
+        plan = ("a frog", "--seed", f"1..{pictures}", "--outdir", f"{folder}/out", "-q")
+        with redirect_stdout(told):
+            app(["batch", *plan, "--on", "ray"], standalone_mode=False)
+        told.seek(0)
+        assert len(set(told)) == pictures
+    used, seconds = time.process_time() - before, time.monotonic() - began
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{pictures} pictures, {Pool.count} processes: {seconds:.0f} s, of which the driver worked "
+        f"{used:.0f} s, {used / pictures * 1e6:.0f} µs for each picture; {memory:.0f} MB"
+    )
+    ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ def test_what_is_refused_before_the_model_is_loaded() -> None:
         ([*ASK, "-o", "cat.jpg"], 2, "must end in .gif, .webp, .png, .mp4, got 'cat.jpg'"),
         ([*ASK, "--carry", "1.5"], 2, "carry must be between 0 and 1, got 1.5"),
         ([*ASK, "--fps", "0"], 2, "fps must be between 0.1 and 50, got 0.0"),
-        ([*ASK[:3], "1,2"], 2, "seed must be a single one for all frames, got '1,2'"),
+        ([*ASK[:3], "1,2"], 2, "seed must be one number, the same for all frames, got '1,2'"),
         (
             [*ASK, "--batch-size", "4"],
             2,

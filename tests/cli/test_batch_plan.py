@@ -241,8 +241,8 @@ def test_a_name_that_tells_a_setting_by_another_is_fine(place: Path) -> None:
 @pytest.mark.parametrize(
     "change, complaint",
     [
-        ({"key": "0" * 64}, "standard input, line 1: key is not that of these settings"),
-        ({"steps": 9}, "line 1: key is not that of these settings"),
+        ({"key": "0" * 64}, "standard input, line 1: key does not match these settings"),
+        ({"steps": 9}, "line 1: key does not match these settings"),
         ({"key": 3}, "line 1: key must be 64 hex digits"),
         ({"tokens": "many"}, "line 1: tokens must be a whole number"),
         ({"output": "/x.png"}, "line 1: output must be in"),

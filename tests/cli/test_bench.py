@@ -1,29 +1,11 @@
-"""sdloop bench: the parts of a cold call, and a shell loop compared with a batch."""
+"""sdloop bench: a shell loop compared with a batch, speed, and predicted memory."""
 
 import json
-import os
-import re
-from pathlib import Path
 
 import pytest
-from helpers.forked import Nursery
 from typer.testing import CliRunner
 
 from sdloop.cli import app
-
-
-def test_a_cold_call_tells_its_parts(tmp_path: Path, nursery: Nursery) -> None:
-    command = ["txt2img", "a frog", "--steps", "1", "-q", "--seed", "4"]
-    done = nursery.sdloop(*command, "--cold", "--worker", "always", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    seconds = [float(number) for number in re.findall(r"(\d+\.\d+) s", done.stderr)]
-    *parts, whole = seconds
-    assert len(parts) == 4
-    assert all(part < whole for part in parts)
-    assert parts[2] * parts[3] > 0  # the weights and a step; a fork has imported everything
-    assert sum(parts) <= whole + 0.05
-    run = Path(os.environ["XDG_RUNTIME_DIR"])
-    assert [path for path in run.rglob("*") if not path.is_dir()] == []  # nor was a worker started
 
 
 @pytest.mark.parametrize(
@@ -52,6 +34,16 @@ def test_the_memory_of_a_model_is_predicted() -> None:
     lines = CliRunner().invoke(app, command).stdout.splitlines()
     assert lines[0].split()[::2] == ["--dtype", "full", "low", "lowest"]
     assert [line.split()[0] for line in lines[1:]] == ["fp32", "bf16", "fp8"]
+
+
+def test_so_is_that_of_a_run_with_other_parts() -> None:
+    command = ["bench", "memory", "--size", "64x64", "--json"]
+    plain, followed = (
+        json.loads(CliRunner().invoke(app, [*command, *more]).stdout)["bytes"]
+        for more in ([], ["--control", "edges"])
+    )
+    for dtype, peaks in plain.items():
+        assert followed[dtype]["full"] > peaks["full"]
 
 
 def test_a_size_to_predict_must_suit_the_model() -> None:

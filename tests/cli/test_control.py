@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers.commands import Command, pixels, work_in
-from helpers.controls import save_adapter, save_control, tiny_control
+from helpers.controls import save_adapter, save_control, save_union, tiny_control
 from helpers.pictures import gradient, sketch
 from helpers.tiny import tiny_sd1, tiny_sdxl
 from typer.testing import CliRunner
@@ -111,11 +111,59 @@ def test_refusals(workshop: Path, arguments: str, message: str) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
+UNION = {"addition_time_embed_dim": 8}  # which SD 1's config does not have
+
+
+def test_a_union_is_told_what_the_picture_is(workshop: Path) -> None:
+    """By its mode, or by how its map is made."""
+    save_union(tiny_sd1(), workshop / "union", **UNION)
+    sketch(32, 32).save("photo.png")
+    cat = ("a cat", "--seed", "4")
+    (canny,) = TXT2IMG.make(*cat, "--control", "union#canny=edges.png:0.5")
+    (depth,) = TXT2IMG.make(*cat, "--control", "union#1=edges.png:0.5")
+    (both,) = TXT2IMG.make(
+        *cat, "--control", "union#3=edges.png:0.5", "--control", "union#depth=edges.png"
+    )
+    (made,) = TXT2IMG.make(*cat, "--control", "union=canny:photo.png:0.5")
+    (same,) = TXT2IMG.make(*cat, "--control", "union#3=photo.png:0.5", "--preprocess", "lineart")
+    assert len({pixels(name) for name in (canny, depth, both, made, same)}) == 5
+    for name in (both, made):
+        assert Command("verify").run(name).exit_code == 0
+        assert pixels(Command("rerun").make(name)[0]) == pixels(name)
+    assert "union#canny=edges.png:0.5  " in CliRunner().invoke(app, ["show", both]).stdout
+    swept = ("--sweep", "controls=union#canny=edges.png:0.5,union#depth=edges.png:0.5")
+    swept_pictures = Command("batch").make(*cat, *swept, "--outdir", "out")
+    assert [pixels(name) for name in swept_pictures] == [pixels(canny), pixels(depth)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--control union=edges.png", "controls.mode must be given for a ControlNet-Union, as in "
+         "union#canny=edges.png: one of pose, depth, soft-edge, canny, normal, segment"),
+        ("--control union=grey:edges.png", "controls.mode must be given for a ControlNet-Union"),
+        ("--control union#tile=edges.png", "controls.mode must be below 6 for union, got 6"),
+        ("--control net#canny=edges.png",
+         "controls.mode is for a ControlNet-Union, and net is none, got 3"),
+        ("--control union#cany=edges.png", "controls.mode must be pose, depth, soft-edge, canny"),
+        ("--t2i net#canny=edges.png", "t2i_adapters must be a T2IAdapter, got ControlNetModel"),
+        ("--control-mode canny",
+         "write the mode behind the model, as in --control union#canny=edges.png"),
+    ],
+)  # fmt: skip
+def test_refused_modes(workshop: Path, arguments: str, message: str) -> None:
+    save_union(tiny_sd1(), workshop / "union", **UNION)
+    result = TXT2IMG.run("a cat", "--seed", "4", *arguments.split())
+    assert result.exit_code == (3 if "--t2i" in arguments else 2)
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_a_range_without_a_step_is_refused(workshop: Path) -> None:
     control = "net=edges.png:1:0.5..0.6"
     result = TXT2IMG.run("a cat", "--seed", "4", "--steps", "2", "--control", control)
     assert result.exit_code == 2
-    assert "must act in a step at least" in result.stderr
+    assert "must act in at least one step" in result.stderr
     assert "0.5..0.6 holds none of" in result.stderr
 
 
@@ -139,8 +187,8 @@ def test_a_t2i_adapter_is_used_like_a_controlnet(workshop: Path) -> None:
     [
         ("--t2i net=edges.png", "t2i_adapters must be a T2IAdapter, got ControlNetModel: net"),
         ("--control adapter=edges.png", "controls must be a ControlNetModel, got T2IAdapter"),
-        ("--t2i large=edges.png", "t2i_adapters must be made for the model's family: large is a "
-         "full_adapter_xl of the channels"),
+        ("--t2i large=edges.png", "t2i_adapters must be made for the model's family: large adds "
+         "32 channels for 4 pixels, 64 channels for 4 pixels, and "),
         ("--t2i adapter=none.png", "t2i_adapters: cannot read 'none.png'"),
         ("--t2i adapter=edges.png:inf", "t2i_adapters.scale must be a finite number, got inf"),
         ("--t2i adapter=edges.png --size 64x64 --tile 32",
@@ -158,9 +206,12 @@ def test_refused_t2i_adapters(workshop: Path, arguments: str, message: str) -> N
 
 def test_what_cannot_be_steered(workshop: Path) -> None:
     sketch(32, 32).save("in.png")
-    flags = ("--seed", "4", "--control", "net=edges.png")
-    error = Command("outpaint").refused("in.png", "a cat", "--right", "16", *flags)
-    assert error == "controls are not supported by outpainting"
+    save_adapter(tiny_sd1(), workshop / "adapter")
     sketch(32, 32).save("in.gif", save_all=True, append_images=[gradient(32, 32)])
-    error = Command("animate").refused("in.gif", "a cat", *flags)
-    assert error.startswith("controls cannot be used for frames")
+    for field, *control in (("controls", "--control", "net=edges.png"),
+                            ("t2i_adapters", "--t2i", "adapter=edges.png")):  # fmt: skip
+        flags = ("a cat", "--seed", "4", *control)
+        error = Command("outpaint").refused("in.png", *flags, "--right", "16")
+        assert error == f"{field} are not supported by outpainting"
+        error = Command("animate").refused("in.gif", *flags)
+        assert error.startswith(f"{field} cannot be used for frames")

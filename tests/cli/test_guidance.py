@@ -31,6 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> P
         (["--guidance-schedule", "cosine:1..9"], {"guidance_schedule": "cosine:1..9"}),
         (["--pag-scale", "3"], {"pag_scale": 3, "pag_layers": "mid"}),
         (["--slg-scale", "2", "--slg-layers", "up"], {"slg_scale": 2, "slg_layers": "up"}),
+        (["--reuse", "2"], {"reuse": 2}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -85,7 +86,10 @@ def test_bad_input_is_refused(flags: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--guidance-interval", "90..99"], "guidance_interval must hold the sigma of a step"),
+        (
+            ["--guidance-interval", "90..99"],
+            "guidance_interval must contain the sigma of at least one step",
+        ),
         (["--pag-scale", "1", "--pag-layers", "top"], "pag_layers must name layers with self-att"),
     ],
     ids=str,

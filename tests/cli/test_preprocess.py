@@ -8,7 +8,7 @@ from helpers.commands import Command, pixels, work_in
 from helpers.controls import save_adapter, save_control
 from helpers.pictures import sketch
 from helpers.tiny import tiny_sd1
-from helpers.vision import save_depth_model
+from helpers.vision import save_depth_model, save_pose_model
 from PIL import Image
 
 from sdloop.metadata.picture import read_record
@@ -119,16 +119,40 @@ def test_depths_come_from_a_model(here: Path, monkeypatch: pytest.MonkeyPatch) -
     load_depth_model.cache_clear()
 
 
+def test_the_pose_comes_from_a_model(here: Path) -> None:
+    save_pose_model(here / "poses")
+    pose = ("--preprocess-model", "poses")
+    inspected("photo.png", "--preprocess", "pose", *pose, "--size", "32x32")
+    (made,) = TXT2IMG.make(*CAT, "--control", "net=pose:photo.png", *pose)
+    (same,) = TXT2IMG.make(*CAT, "--control", "net=map.png")
+    assert pixels(made) == pixels(same)
+    assert Image.open("map.png").convert("L").getextrema()[1] > 0
+    assert Command("verify").run(made).exit_code == 0
+    save_pose_model(here / "poses", seed=1)
+    error = Command("rerun").refused(made, "-o", "no.png", code=3)
+    assert "'poses' is not the preprocess_model that the recipe was made with" in error
+    save_pose_model(here / "hands", points=21)
+    for name, message in (
+        ("hands", "preprocess_model must find the 17 points of COCO, got 21: hands"),
+        ("depths", "preprocess_model must be of the type vitpose, got 'depth_anything': depths"),
+    ):
+        save_depth_model(here / "depths")
+        model = ("--preprocess", "pose", "--preprocess-model", name)
+        assert message in Command("inspect").refused("control", "photo.png", *model, code=3)
+
+
 def test_what_cannot_be_made_into_a_map() -> None:
     net = ("--control", "net=photo.png")
-    kinds = "must be one of canny, soft-edge, lineart, grey, depth, got 'pose'"
+    kinds = "must be one of canny, soft-edge, lineart, grey, depth, pose, got 'openpose'"
+    both = ("--control", "net=pose:photo.png", "--t2i", "adapter=depth:photo.png")
     for arguments, message in (
-        ([*net, "--preprocess", "pose"], f"preprocess {kinds}: for others, make the map"),
-        (["--control", "net=pose:photo.png"], f"controls.preprocess {kinds}"),
+        ([*net, "--preprocess", "openpose"], f"preprocess {kinds}: for others, make the map"),
+        (["--control", "net=openpose:photo.png"], f"controls.preprocess {kinds}"),
         (["--t2i", "adapter=hed:photo.png"], "t2i_adapters.preprocess must be one of"),
         (["--preprocess", "canny"], "preprocess needs controls or t2i_adapters whose picture"),
         (["--control", "net=grey:photo.png", "--preprocess", "canny"], "does not say it itself"),
-        ([*net, "--preprocess-model", "x"], "preprocess_model needs the preprocess depth"),
+        ([*net, "--preprocess-model", "x"], "preprocess_model needs the preprocess depth or"),
+        (both, "preprocess_model is one model, and cannot make depth and pose"),
     ):
         assert message in TXT2IMG.refused(*CAT, *arguments)
     missing = [*net, "--preprocess", "depth", "--preprocess-model", "gone/"]
@@ -136,7 +160,7 @@ def test_what_cannot_be_made_into_a_map() -> None:
     for arguments, message in (
         ([], "image must be given"),
         (["photo.png"], "preprocess must be given"),
-        (["photo.png", "--preprocess", "pose"], kinds),
+        (["photo.png", "--preprocess", "openpose"], kinds),
         (["photo.png", "--preprocess", "canny", "--size", "0x3"], "size must be at least 1, got 0"),
         (["photo.png", "--preprocess", "canny", "--preprocess-model", "x"], "needs the preprocess"),
     ):

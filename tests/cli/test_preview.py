@@ -113,7 +113,7 @@ def test_kitty_gets_pictures_through_the_vae_every_two_steps(
 def test_whoever_is_no_terminal_is_told_so_once() -> None:
     result = Command("txt2img").run(*FLAGS, "--preview", "--count", "2")
     assert result.exit_code == 0
-    assert result.stderr == "sdloop: no preview, for standard error is no terminal\n"
+    assert result.stderr == "sdloop: no preview: standard error is not a terminal\n"
     assert result.stdout.count("\n") == 2
 
 

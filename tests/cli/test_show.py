@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,15 @@ def test_people_read_the_prompt_first_then_the_circumstances(picture: Path) -> N
   seconds           1.23457
 """
     )
+
+
+def test_a_lora_is_shown_with_both_scales(tmp_path: Path) -> None:
+    lora = {"name": "ink.safetensors", "scale": 0.5, "text_scale": 0.8, "sha256": "ab" * 32}
+    recipe = replace(RECIPE, loras=(lora, {"name": "oil.safetensors"}))
+    path = write_picture(Image.new("RGB", (16, 8)), tmp_path / "a.png", recipe=recipe, made=MADE)
+    shown = [line.strip() for line in _run(path).stdout.splitlines()]
+    assert f"loras             ink.safetensors:0.8:0.5  {'ab' * 32}" in shown
+    assert "oil.safetensors:1" in shown
 
 
 def test_programs_read_json_lines(picture: Path, tmp_path: Path) -> None:
@@ -216,7 +226,7 @@ def test_a_prompt_cannot_steer_the_terminal(tmp_path: Path) -> None:
 def test_showing_imports_nothing_heavy(picture: Path) -> None:
     code = (
         "import sys\nfrom sdloop.cli.show import show\n"
-        f"show([{str(picture)!r}])\n"
+        f"show(files=[{str(picture)!r}], json=False, csv=False)\n"
         "print({'PIL', 'torch', 'numpy', 'diffusers', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.controls import save_control
 from helpers.pictures import sketch
 from helpers.pretended_cuda import PretendedCuda
+from helpers.tiny import tiny_sd1
 
 from sdloop.batch import fitting
 from sdloop.batch.finish import failures
 from sdloop.batch.fitting import largest_batch
 from sdloop.images.input.read import open_image
 from sdloop.models.components.cache import ModelCache
+from sdloop.models.components.control import forget_controlnets
 from sdloop.models.components.device import PeakMemory
 from sdloop.models.components.load import load_components
 from sdloop.pipeline.loaded_model import LoadedModel, loaded_model
@@ -60,6 +63,29 @@ def test_what_is_measured_is_the_peak_of_the_whole_plan(
     recipe = resolved(model, **settings)
     measured = fitting._peak(model, [recipe] * 2, open_image)
     assert measured == pytest.approx(peak_of_run(model, recipe, 2), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"controls": True},
+        # Its steps are 5 to 9 of 10: the first has no loss.
+        {"image": SKETCH, "strength": 0.5, "steps": 10, "losses": ["blue=9"], "loss_every": 2},
+    ],
+    ids=["control", "loss"],
+)
+def test_what_acts_only_in_later_steps_is_measured_too(
+    model: LoadedModel, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    if "controls" in settings:
+        net = save_control(tiny_sd1(), tmp_path / "net")
+        settings = {"controls": [f"{net}={SKETCH}:1:0.5..1"]}
+    recipe = resolved(model, **settings)
+    try:
+        measured = fitting._peak(model, [recipe], open_image)
+        assert measured == pytest.approx(peak_of_run(model, recipe, 1), rel=0.02)
+    finally:
+        forget_controlnets()
 
 
 def test_outpainting_is_measured_at_its_largest_window(model: LoadedModel, tmp_path: Path) -> None:

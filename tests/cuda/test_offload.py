@@ -3,14 +3,14 @@
 import gc
 import warnings
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from helpers.controls import save_adapter, save_control
+from helpers.controls import save_adapter, save_control, save_union
 from helpers.image_adapters import save_image_adapter
 from helpers.loras import lora_pairs, save_kohya
 from helpers.pretended_cuda import PretendedCuda
@@ -35,10 +35,16 @@ from sdloop.models.components.control import forget_controlnets
 from sdloop.models.components.device import PeakMemory
 from sdloop.models.components.fp8 import to_fp8, weight_of
 from sdloop.models.components.image_adapter import forget_image_adapter
-from sdloop.models.components.load import Components, load_components
+from sdloop.models.components.load import (
+    Components,
+    load_components,
+    pick_memory,
+    without_numbers,
+)
 from sdloop.models.components.lora_change import Change
 from sdloop.models.components.offload import works_on
-from sdloop.models.components.predict import needs_of, pick_memory
+from sdloop.models.components.predict import needs_of
+from sdloop.pipeline import hires
 from sdloop.pipeline.generate import generate
 from sdloop.recipe.recipe import Recipe
 
@@ -78,12 +84,14 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "hires": ("sd2", {"hires": 1.5, "strength": 0.9}),
     "lora": ("sd1", {"loras": True}),
     "weakened": ("sd1", {"pag_scale": 2.0, "pag_layers": "mid"}),
+    "reuse": ("sd1", {"reuse": 2, "pag_scale": 2.0, "pag_layers": "mid"}),
     "exact": ("sd1", {"losses": ["smooth=9"], "loss_mode": "exact", "loss_every": 1}),
     "cheap": ("sd2", {"losses": ["blue=9"]}),
     "refiner": ("sdxl", {"refiner": True, "refiner_start": 0.5}),
     "depth": ("depth", _IMAGE),
     "pix2pix": ("pix2pix", {"image": "sketch.png"}),
     "controlled": ("sd1", {"controls": True, "loras": True, "image_prompts": True}),
+    "joined": ("sdxl", {"union": True}),
     "seeing": ("sdxl", {"image_prompts": True, "pag_scale": 2.0, "pag_layers": "mid"}),
     "adapted": ("sdxl", {"t2i_adapters": True}),
     "clip": ("sd1", {"losses": ["clip=a red sky:9"], "loss_every": 1, "width": 32, "height": 32}),
@@ -103,6 +111,9 @@ def pictures(
     for field, save in (("controls", save_control), ("t2i_adapters", save_adapter)):
         if settings.pop(field, False):
             settings[field] = [f"{save(_MODELS[name](), Path(field))}=sketch.png"]
+    if settings.pop("union", False):
+        union = save_union(_MODELS[name](), Path("union"))
+        settings["controls"] = [f"{union}#canny=sketch.png", f"{union}#depth=sketch.png"]
     if settings.pop("image_prompts", False):
         adapter = Path("models/plus.safetensors")
         settings["ip_adapter"] = str(save_image_adapter(_MODELS[name](), adapter, "plus"))
@@ -151,6 +162,31 @@ def test_each_choice_needs_less_memory(gpu: PretendedCuda, folders: Any) -> None
     assert full > low > unet > lowest
 
 
+def test_the_vae_between_two_stages_has_the_memory_of_the_unet(
+    gpu: PretendedCuda, folders: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it would work in tiles where the whole picture fits, and make another one."""
+    components, held = loaded(folders("sd1"), "low"), []
+    usual = hires.decode_images
+    monkeypatch.setattr(
+        hires,
+        "decode_images",
+        lambda *given: held.append(len(components.unet._offload._kept.copies)) or usual(*given),
+    )
+    generate(components, Recipe(**USUAL, hires=1.5, strength=0.9))
+    assert held == [0]
+
+
+def test_weights_that_do_not_fit_are_told_in_words(gpu: PretendedCuda, folders: Any) -> None:
+    folder = folders("sd1")
+    gpu.memory.fails = always_from(gpu.memory.operations + 9, "cuda")
+    with pytest.raises(OutOfMemory, match=r"weights of .*sd1; remedy: memory low or lowest"):
+        loaded(folder, "full")
+    gpu.memory.fails = None
+    gc.collect()
+    assert gpu.memory.held == 0
+
+
 def test_weights_on_their_way_make_nobody_wait(gpu: PretendedCuda, folders: Any) -> None:
     """They are pinned, and the next layer's are under way while one computes."""
     components = loaded(folders("sd1"), "lowest")
@@ -189,17 +225,18 @@ def test_a_vae_without_any_memory_works_on_the_cpu(gpu: PretendedCuda, folders: 
 def test_what_does_not_fit_is_chosen_and_told(gpu: PretendedCuda, folders: Any) -> None:
     folder = folders("sd1")
     found = find_checkpoint(str(folder))
-    needs = needs_of(found.configs, size=found.native_size, dtype=torch.bfloat16)
-    for memory, room in (("full", 4.0), ("full", 1.2), ("low", 1.2), ("lowest", 0.5)):
+    needs = needs_of(without_numbers(found, torch.bfloat16, fp8=False))
+    pick = partial(pick_memory, model=found, device=CUDA, dtype=torch.bfloat16, needs=lambda: needs)
+    for memory, room in (("full", 9.0), ("full", 1.2), ("low", 1.2), ("lowest", 0.5)):
         gpu.memory.total = int(needs.peak(memory) * room)
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", RuntimeWarning)
-            chosen = pick_memory("auto", found, CUDA, torch.bfloat16, fp8=False)
+            chosen = pick("auto")
         assert chosen == memory
         assert [f"memory {memory}" in str(one.message) for one in told] == (
             [] if memory == "full" else [True]
         )
-    assert pick_memory("full", found, CUDA, torch.bfloat16, fp8=False) == "full"
+    assert pick("full") == "full"
 
 
 @pytest.mark.parametrize("memory", ["low", "lowest"])

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.controls import save_adapter, save_control
 from helpers.crossings import DESCENTS, FAMILIES, NAMES
+from helpers.image_adapters import save_image_adapter
 from helpers.pictures import sketch
 from helpers.pretended_cuda import PretendedCuda
 from helpers.pretended_cuda.placed import placed, with_formula
@@ -17,6 +19,8 @@ from sdloop.errors import SamplingError
 from sdloop.images.input.read import open_image
 from sdloop.latents.vae import decode_images
 from sdloop.loop import Step
+from sdloop.models.components.control import forget_controlnets
+from sdloop.models.components.image_adapter import forget_image_adapter
 from sdloop.pipeline import passes
 from sdloop.pipeline.generate import generate, stream
 from sdloop.pipeline.loaded_model import LoadedModel, loaded_model
@@ -81,6 +85,31 @@ def test_neither_masks_nor_losses_wait(
     for name in names:
         found = per_step(gpu, model, name, settings)
         assert not found, f"{name}: {found}"
+
+
+@pytest.mark.parametrize("name", ["controls", "t2i_adapters", "image_prompts", "regions"])
+def test_nor_does_what_steers_with_pictures(gpu: PretendedCuda, files: Path, name: str) -> None:
+    """With a real UNet, which these look into."""
+    components = FAMILIES["sd1"]()
+    settings: Any = {
+        "controls": lambda: {"controls": [f"{save_control(components, Path('net'))}=sketch.png"]},
+        "t2i_adapters": lambda: {
+            "t2i_adapters": [f"{save_adapter(components, Path('t2i'))}=sketch.png"]
+        },
+        "image_prompts": lambda: {
+            "ip_adapter": str(save_image_adapter(components, Path("ip/plus.safetensors"), "plus")),
+            "image_prompts": ["sketch.png:0.8", "sketch.png=0,0,0.5,1"],
+        },
+        "regions": lambda: {"regions": ["a dog=0,0,0.5,1"]},
+    }[name]()
+    model = loaded_model(placed(components, "cuda", "fp32"))
+    try:
+        for scheduler in ("euler-a", "unipc"):
+            found = per_step(gpu, model, scheduler, settings)
+            assert not found, f"{scheduler}: {found}"
+    finally:
+        forget_controlnets()
+        forget_image_adapter()
 
 
 def test_a_wait_within_a_step_would_be_seen(gpu: PretendedCuda, model: LoadedModel) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from helpers.controls import save_control
+from helpers.controls import save_control, save_union
 from helpers.fake_hub import forge_cache
 from helpers.forked import Nursery
 from helpers.image_adapters import save_image_adapter
@@ -37,6 +37,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from sdloop.cli import app
+from sdloop.cli.terminal.commands import _imported
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -98,6 +99,8 @@ def machine(
     home = tmp_path_factory.mktemp("home")
     control = save_control(tiny_sd1(), home / "made" / "control")
     forge_cache(home / "hub", "lllyasviel/control_v11p_sd15_scribble", control)
+    union = save_union(tiny_sdxl(), home / "made" / "union")
+    forge_cache(home / "hub", "xinsir/controlnet-union-sdxl-1.0", union)
     adapter = home / "made" / "adapter"
     save_image_adapter(tiny_sd1(), adapter / "models" / "ip-adapter_sd15.safetensors")
     forge_cache(home / "hub", "h94/IP-Adapter", adapter)
@@ -148,7 +151,7 @@ def shell(
 def run(line: str, environment: Mapping[str, str]) -> str:
     """What a command prints; one without syntax of the shell runs in this process."""
     words = [] if SHELL_SYNTAX.search(line) else shlex.split(line)
-    if words[:1] == ["sdloop"] and not {"worker", "--cold"} & {*words}:
+    if words[:1] == ["sdloop"] and "worker" not in words:
         outcome = CliRunner().invoke(app, words[1:])
         assert outcome.exit_code == 0, f"{line}: {outcome.stderr}"
         return outcome.stdout
@@ -231,6 +234,14 @@ def test_the_reference_has_every_flag(flags: ModuleType) -> None:
         assert f"\n### {name}\n" in text
         for flag in flags.flags_of(command):
             assert f"`{flag.opts[0]}`" in text
+
+
+def test_the_reference_leaves_the_commands_as_they_are(flags: ModuleType) -> None:
+    _imported.cache_clear()  # no other test has used the commands before
+    flags.reference()
+    whole = CliRunner().invoke(app, ["inspect", "--help-all"])
+    assert whole.exit_code == 0
+    assert whole.stdout == CliRunner().invoke(app, ["inspect", "--help"]).stdout
 
 
 # Flags of other programs, and those that every command has.

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from transformers import (
     CLIPConfig,
     CLIPImageProcessor,
@@ -385,6 +386,20 @@ def save_tiny_clip(folder: Path, seed: int = 0) -> Path:
     tiny_tokenizer().save_pretrained(folder)
     tiny_clip_processor().save_pretrained(folder)
     return folder
+
+
+def save_safety_checker(folder: Path, threshold: float) -> None:
+    """Give a model a checker that flags pictures with a cosine above ``threshold`` to a concept."""
+    checker = StableDiffusionSafetyChecker(tiny_clip_config())
+    with torch.no_grad():
+        checker.concept_embeds.normal_()
+        checker.concept_embeds_weights.fill_(threshold)
+        checker.special_care_embeds_weights.fill_(2)
+    checker.save_pretrained(folder / "safety_checker")
+    tiny_clip_processor().save_pretrained(folder / "feature_extractor")
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    write_json(folder / "model_index.json", index)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -13,6 +13,9 @@ from transformers import (
     Dinov2Config,
     DPTConfig,
     DPTForDepthEstimation,
+    VitPoseBackboneConfig,
+    VitPoseConfig,
+    VitPoseForPoseEstimation,
 )
 
 from helpers.tiny import VOCABULARY, WORDS, tiny_clip_config, tiny_tokenizer, write_json
@@ -94,6 +97,33 @@ def save_depth_model(folder: Path, kind: str = "depth_anything", seed: int = 0) 
             "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
             "image_processor_type": "DPTImageProcessor", "resample": 3,
             "rescale_factor": 1 / 255, "size": {"height": side, "width": side},
+        },
+    )  # fmt: skip
+    return folder
+
+
+def save_pose_model(folder: Path, seed: int = 0, points: int = 17, experts: int = 1) -> Path:
+    """A VitPose that looks at 48x64 pixels, and is sure of all that it finds."""
+    backbone = VitPoseBackboneConfig(
+        image_size=(64, 48), patch_size=(16, 16), hidden_size=16, num_hidden_layers=2,
+        num_attention_heads=2, num_experts=experts, part_features=4, out_indices=[2],
+    )  # fmt: skip
+    config = VitPoseConfig(backbone_config=backbone, num_labels=points)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = VitPoseForPoseEstimation(config)
+        # Each point is somewhere else, as where a person stands.
+        torch.nn.init.normal_(model.head.conv.weight, std=0.05)
+        torch.nn.init.ones_(model.head.conv.bias)
+    model.save_pretrained(folder)
+    # As in the folder of usyd-community/vitpose-base-simple, but for the size.
+    write_json(
+        folder / "preprocessor_config.json",
+        {
+            "do_affine_transform": True, "do_normalize": True, "do_rescale": True,
+            "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
+            "image_processor_type": "VitPoseImageProcessor", "normalize_factor": 200.0,
+            "rescale_factor": 1 / 255, "size": {"height": 64, "width": 48},
         },
     )  # fmt: skip
     return folder

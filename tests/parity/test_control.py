@@ -1,38 +1,33 @@
 """ControlNets: the pictures are bit-equal to those of diffusers, on the CPU in float32."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import diffusers
-import numpy as np
 import pytest
 import torch
-from diffusers import ControlNetModel
-from helpers.controls import save_control
+from diffusers import ControlNetModel, ControlNetUnionModel
+from helpers.controls import save_control, save_union
 from helpers.crossings import FAMILIES, INPAINTING
 from helpers.parity import quiet, their_scheduler
-from helpers.pictures import gradient, sketch
-from PIL import Image
+from helpers.steered import (
+    PICTURES,
+    TASKS,
+    assert_differs,
+    assert_equal,
+    latents,
+    modules,
+    options,
+    recipe,
+    task_of,
+)
 
-from sdloop.images.input.read import InputImage
 from sdloop.models.components.load import Components
-from sdloop.pipeline.generate import generate
 from sdloop.recipe.controls import Control
 from sdloop.recipe.recipe import Recipe
 
-SIZE = (32, 24)
-MASK = Image.fromarray(np.pad(np.full((12, 16), 255, np.uint8), ((6, 6), (8, 8))))
-PICTURES = {"sketch": sketch(*SIZE), "edges": gradient(*SIZE), "depths": sketch(*SIZE).rotate(180),
-            "mask": MASK.convert("RGB")}  # fmt: skip
-TASKS: dict[str, dict[str, Any]] = {
-    "": {},
-    "Img2Img": {"image": "sketch", "strength": 0.6},
-    "Inpaint": {"image": "sketch", "mask": "mask", "strength": 1.0},
-}
 Nets = dict[str, str]
-
-
-def opened(name: str) -> InputImage:
-    return InputImage(name=name, sha256="0" * 64, image=PICTURES[name])
 
 
 @pytest.fixture(scope="module")
@@ -43,58 +38,41 @@ def nets(tmp_path_factory: pytest.TempPathFactory) -> Nets:
             for family, make in FAMILIES.items() for seed in (1, 2)}  # fmt: skip
 
 
-def recipe(*controls: Control, **settings: Any) -> Recipe:
-    usual = {"prompt": "a photo of a cat", "seed": 7, "steps": 5, "width": SIZE[0],
-             "height": SIZE[1], "guidance_scale": 7.5, "negative_prompt": "a dog"}  # fmt: skip
-    return Recipe(**(usual | settings), controls=controls)
+def following(*controls: Control, **settings: Any) -> Recipe:
+    return recipe(controls=controls, **({"steps": 5} | settings))
 
 
-def assert_equal(
-    components: Components, wanted: Recipe, seeds: tuple[int, ...] = (7,)
-) -> torch.Tensor:
-    recipes = [wanted.with_seed(seed) for seed in seeds]
-    pictures = generate(components, recipes, batch_size=len(seeds), open_image=opened)
-    made = torch.stack([picture.latents for picture in pictures])
-    assert torch.equal(made, _theirs(components, wanted, list(seeds)))
-    return made
-
-
-def _theirs(components: Components, wanted: Recipe, seeds: list[int]) -> torch.Tensor:
-    """The final latents of diffusers' pipeline."""
-    which = (wanted.image is not None) + (wanted.mask is not None)
-    task, xl = list(TASKS)[which], components.text_encoder_2 is not None
+def theirs(components: Components, wanted: Recipe, seeds: list[int]) -> torch.Tensor:
     found = [ControlNetModel.from_pretrained(one.model) for one in wanted.controls]
-    names = ["tokenizer", "text_encoder", "unet", "vae"] + ["tokenizer_2", "text_encoder_2"] * xl
-    modules = {name: getattr(components, name) for name in names}
-    if xl:
-        modules["force_zeros_for_empty_prompt"] = components.force_zeros_for_empty_prompt
-        modules["add_watermarker"] = False
-    else:
-        modules |= dict.fromkeys(("safety_checker", "feature_extractor"))
-        modules["requires_safety_checker"] = False
-    kind = getattr(diffusers, f"StableDiffusion{'XL' * xl}ControlNet{task}Pipeline")
-    pipe = kind(**modules, scheduler=their_scheduler(components, wanted, seeds),
-                controlnet=found if len(found) > 1 else found[0])  # fmt: skip
-    maps, scales, starts, ends = zip(
-        *[(PICTURES[one.image], one.scale, one.start, one.end) for one in wanted.controls],
-        strict=True,
-    )
     several = len(found) > 1
-    options: dict[str, Any] = {
-        "prompt": wanted.prompt, "negative_prompt": wanted.negative_prompt,
-        "num_inference_steps": wanted.steps, "guidance_scale": wanted.guidance_scale,
-        "num_images_per_prompt": len(seeds), "output_type": "latent",
-        "generator": [torch.Generator("cpu").manual_seed(seed) for seed in seeds],
-        "control_guidance_start": list(starts), "control_guidance_end": list(ends),
-        "controlnet_conditioning_scale": list(scales) if several else scales[0],
-        "guess_mode": wanted.guess_mode,
-        "control_image" if task else "image": list(maps) if several else maps[0],
+    scales = [one.scale for one in wanted.controls]
+    pipe = pipeline("ControlNet", components, wanted, seeds, found if several else found[0])
+    return pipe(
+        **control_options(wanted, seeds, alone=not several),
+        controlnet_conditioning_scale=scales if several else scales[0],
+    ).images
+
+
+def pipeline(kind: str, components: Components, wanted: Recipe, seeds: list[int], net: Any) -> Any:
+    xl = components.text_encoder_2 is not None
+    name = f"StableDiffusion{'XL' * xl}{kind}{task_of(wanted)}Pipeline"
+    extra = {"add_watermarker": False} if xl else {}
+    return quiet(
+        getattr(diffusers, name)(
+            **modules(components), **extra, controlnet=net,
+            scheduler=their_scheduler(components, wanted, seeds),
+        )
+    )  # fmt: skip
+
+
+def control_options(wanted: Recipe, seeds: list[int], *, alone: bool) -> dict[str, Any]:
+    maps = [PICTURES[one.image] for one in wanted.controls]
+    name = "control_image" if wanted.image is not None else "image"
+    return options(wanted, seeds) | {
+        name: maps[0] if alone else maps, "guess_mode": wanted.guess_mode,
+        "control_guidance_start": [one.start for one in wanted.controls],
+        "control_guidance_end": [one.end for one in wanted.controls],
     }  # fmt: skip
-    if task:
-        options |= {"image": PICTURES["sketch"], "strength": wanted.strength}
-    if task == "Inpaint":
-        options |= {"image": [PICTURES["sketch"]] * len(seeds), "mask_image": [MASK] * len(seeds)}
-    return quiet(pipe)(**options).images
 
 
 SLOW = pytest.mark.slow  # what runs for another family, or for another task
@@ -112,10 +90,9 @@ SLOW = pytest.mark.slow  # what runs for another family, or for another task
 )
 def test_one(nets: Nets, family: str, task: str) -> None:
     components = FAMILIES[family]()
-    wanted = recipe(Control(model=nets[f"{family}1"], image="edges", scale=0.8), **TASKS[task])
-    made = assert_equal(components, wanted)
-    (plain,) = generate(components, recipe(**TASKS[task]), open_image=opened)
-    assert (made[0] - plain.latents).abs().mean() > 0.1  # otherwise it would prove nothing
+    wanted = following(Control(model=nets[f"{family}1"], image="edges", scale=0.8), **TASKS[task])
+    made = assert_equal(components, wanted, theirs)
+    assert_differs(made, latents(components, following(**TASKS[task])))
 
 
 @pytest.mark.parametrize(
@@ -129,12 +106,12 @@ def test_one(nets: Nets, family: str, task: str) -> None:
 )
 def test_several_with_their_own_steps(nets: Nets, family: str, guess_mode: bool) -> None:
     """In the first calls only one of them acts, in the last ones none."""
-    wanted = recipe(
+    wanted = following(
         Control(model=nets[f"{family}1"], image="edges", scale=0.8, end=0.7),
         Control(model=nets[f"{family}2"], image="depths", scale=-0.5, start=0.2, end=0.8),
         guess_mode=guess_mode,
     )
-    assert_equal(FAMILIES[family](), wanted, seeds=(7, 8))
+    assert_equal(FAMILIES[family](), wanted, theirs, seeds=(7, 8))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +127,7 @@ def test_several_with_their_own_steps(nets: Nets, family: str, guess_mode: bool)
 def test_settings(nets: Nets, settings: dict[str, Any]) -> None:
     part = {} if settings.get("steps") == 1 else {"start": 0.25, "end": 0.75}
     control = Control(model=nets["sd11"], image="edges", **part)
-    assert_equal(FAMILIES["sd1"](), recipe(control, **settings))
+    assert_equal(FAMILIES["sd1"](), following(control, **settings), theirs)
 
 
 @pytest.mark.parametrize(
@@ -160,4 +137,69 @@ def test_settings(nets: Nets, settings: dict[str, Any]) -> None:
 def test_inpainting_models(nets: Nets, family: str) -> None:
     """The ControlNet sees the latents only, without the UNet's five other channels."""
     control = Control(model=nets[f"{family.removesuffix('-inpainting')}1"], image="edges")
-    assert_equal(INPAINTING[family](), recipe(control, **TASKS["Inpaint"]))
+    assert_equal(INPAINTING[family](), following(control, **TASKS["Inpaint"]), theirs)
+
+
+def theirs_of_union(components: Components, wanted: Recipe, seeds: list[int]) -> torch.Tensor:
+    """The pipeline of one ControlNet-Union, which joins all pictures."""
+    net = ControlNetUnionModel.from_pretrained(wanted.controls[0].model)
+    pipe = pipeline("ControlNetUnion", components, wanted, seeds, net)
+    given = control_options(wanted, seeds, alone=False)
+    given["control_image"] = given.pop("control_image", None) or given.pop("image")
+    return pipe(
+        **given,
+        control_mode=[one.mode for one in wanted.controls],
+        controlnet_conditioning_scale=[one.scale for one in wanted.controls],
+    ).images
+
+
+@pytest.fixture(scope="module")
+def union(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save_union(FAMILIES["sdxl"](), tmp_path_factory.mktemp("union")))
+
+
+@pytest.mark.parametrize("task", [pytest.param("", marks=SLOW), *list(TASKS)[1:]])
+def test_one_picture_of_a_union(union: str, task: str) -> None:
+    components = FAMILIES["sdxl"]()
+    one = Control(model=union, image="edges", scale=0.8, mode=3, end=0.7)
+    made = assert_equal(components, following(one, **TASKS[task]), theirs_of_union, seeds=(7, 8))
+    assert_differs(made, latents(components, following(**TASKS[task])))
+    other = following(replace(one, mode=1), **TASKS[task])
+    assert_differs(made, latents(components, other), least=0.01)
+
+
+@pytest.mark.parametrize("task", ["", *[pytest.param(task, marks=SLOW) for task in TASKS if task]])
+def test_a_union_joins_its_pictures(union: str, task: str) -> None:
+    components = FAMILIES["sdxl"]()
+    first, second = (
+        Control(model=union, image=image, scale=scale, mode=mode)
+        for image, scale, mode in (("edges", 0.8, 3), ("depths", -0.5, 1))
+    )
+    wanted = following(first, second, **TASKS[task])
+    made = assert_equal(components, wanted, theirs_of_union)
+    assert_differs(made, latents(components, following(first, **TASKS[task])))
+
+
+@pytest.mark.slow
+def test_two_unions_and_a_ControlNet(union: str, nets: Nets, tmp_path: Path) -> None:
+    """diffusers has no pipeline of both kinds, but one of two unions with a picture each."""
+    components = FAMILIES["sdxl"]()
+    second = str(save_union(components, tmp_path / "second", seed=2))
+    wanted = following(
+        Control(model=union, image="edges", scale=0.8, mode=3, end=0.7),
+        Control(model=second, image="depths", scale=0.5, mode=5, start=0.2),
+    )
+
+    def two(components: Components, wanted: Recipe, seeds: list[int]) -> torch.Tensor:
+        found = [ControlNetUnionModel.from_pretrained(one.model) for one in wanted.controls]
+        given = control_options(wanted, seeds, alone=False)
+        given["control_image"] = given.pop("image")
+        modes = [one.mode for one in wanted.controls]
+        scales = [one.scale for one in wanted.controls]
+        return pipeline("ControlNetUnion", components, wanted, seeds, found)(
+            **given, control_mode=modes, controlnet_conditioning_scale=scales
+        ).images
+
+    made = assert_equal(components, wanted, two)
+    plain = Control(model=nets["sdxl1"], image="edges", scale=0.3)
+    assert_differs(made, latents(components, following(*wanted.controls, plain)))

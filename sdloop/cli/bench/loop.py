@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import Any
 
-from sdloop.cli.options.groups import option
+from sdloop.cli.options.bench import BenchOptions
+from sdloop.cli.options.fields import options, own
+from sdloop.cli.options.groups import with_options
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import SdloopError
 from sdloop.rules import check_whole
@@ -56,24 +58,26 @@ class _Place:
         return self.run("txt2img", _PROMPT, *flags, "--overwrite", worker=worker)
 
 
-def loop(
-    calls: Annotated[
-        int, option("Options", "Calls in the shell loop, and pictures in the batch.", "--calls")
-    ] = 50,
-    steps: Annotated[int, option("Options", "Steps per picture.", "--steps")] = 25,
-    model: Annotated[str, option("Options", "Model, as for txt2img.", *("--model", "-m"))] = "mini",
-    json_lines: Annotated[bool, option("Options", "Print one line of JSON.", "--json")] = False,
-) -> None:
+@options(panel="Options")
+class LoopOptions(BenchOptions):
+    """What is called, and how often."""
+
+    calls: int = own("Calls in the shell loop, and pictures in the batch.", metavar="N", default=50)
+    steps: int = own("Steps per picture.", metavar="N", default=25)
+
+
+@with_options
+def loop(*, how: LoopOptions) -> None:
     """Compare a shell loop with one batch, and a call to a warm worker with a cold start.
 
     Example:
       sdloop bench loop --calls 50
     """
-    check_whole("calls", calls, 2, 10_000)
-    check_whole("steps", steps, 1, 1000)
-    with _place(model, steps) as place:
-        found = _measured(place, calls)
-    if json_lines:
+    check_whole("calls", how.calls, 2, 10_000)
+    check_whole("steps", how.steps, 1, 1000)
+    with _place(how.model, how.steps) as place:
+        found = _measured(place, how.calls)
+    if how.json:
         emit(json.dumps({name: round(value, 4) for name, value in found.items()}))
         return
     for name, value in found.items():

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 from sdloop.batch.command_settings import CommandSettings
-from sdloop.cli.options.groups import option
-from sdloop.cli.options.model import Compile, Device, Dtype, Memory
+from sdloop.cli.options.bench import BenchOptions
+from sdloop.cli.options.fields import options, own
+from sdloop.cli.options.groups import given, with_options
+from sdloop.cli.options.model import COMPILED, DEVICE, DTYPE, MEMORY
 from sdloop.cli.terminal.columns import columns
 from sdloop.cli.terminal.output import emit
 from sdloop.recipe.parse import parse_pair
@@ -17,22 +19,27 @@ if TYPE_CHECKING:
     from sdloop.recipe.recipe import Recipe
 
 
-def speed(
-    model: Annotated[str, option("Options", "Model, as for txt2img.", *("--model", "-m"))] = "mini",
-    size: Annotated[
-        str | None,
-        option("Options", "Size of the pictures: 512x768. [default: the model's]", "--size"),
-    ] = None,
-    steps: Annotated[int, option("Options", "Steps per picture.", "--steps")] = 10,
-    batch_size: Annotated[
-        int, option("Options", "Pictures made at the same time.", "--batch-size")
-    ] = 1,
-    device: Device = None,
-    dtype: Dtype = None,
-    memory: Memory = None,
-    compile: Compile = None,
-    json_lines: Annotated[bool, option("Options", "Print one line of JSON.", "--json")] = False,
-) -> None:
+@options()
+class PlaceOptions:
+    """Where and how the model runs."""
+
+    device: str | None = DEVICE
+    dtype: str | None = DTYPE
+    memory: str | None = MEMORY
+    compile: str | None = COMPILED
+
+
+@options(panel="Options")
+class SpeedOptions(BenchOptions):
+    """What is made."""
+
+    size: str | None = own("Size of the pictures: 512x768.", metavar="WxH", default="the model's")
+    steps: int = own("Steps per picture.", metavar="N", default=10)
+    batch_size: int = own("Pictures made at the same time.", metavar="N", default=1)
+
+
+@with_options
+def speed(*, how: SpeedOptions, place: PlaceOptions) -> None:
     """Measure how fast a model makes pictures, and the share of the device.
 
     The share of the device is that of a product of two large matrices, which does nothing else.
@@ -44,17 +51,19 @@ def speed(
     """
     from sdloop.recipe.recipe import Recipe
 
-    check_whole("steps", steps, 1, 1000)
-    check_whole("batch_size", batch_size, 1, 4096)
-    how: dict[str, Any] = {"device": device, "dtype": dtype, "memory": memory}
-    how["compile"] = compile
-    command = CommandSettings(**{name: text for name, text in how.items() if text is not None})
-    width, height = (None, None) if size is None else parse_pair("size", size)
+    check_whole("steps", how.steps, 1, 1000)
+    check_whole("batch_size", how.batch_size, 1, 4096)
+    width, height = (None, None) if how.size is None else parse_pair("size", how.size)
     recipe = Recipe(
-        prompt="a frog in a park", seed=4, steps=steps, model=model, width=width, height=height
+        prompt="a frog in a park",
+        seed=4,
+        steps=how.steps,
+        model=how.model,
+        width=width,
+        height=height,
     )
-    found = _measured(recipe, command, batch_size)
-    if json_lines:
+    found = _measured(recipe, CommandSettings(**given(place)), how.batch_size)
+    if how.json:
         facts = {**dataclasses.asdict(found), "overhead": found.overhead, "share": found.share}
         emit(json.dumps(facts))
         return
@@ -69,7 +78,7 @@ def _measured(recipe: "Recipe", command: CommandSettings, batch_size: int) -> "S
     from sdloop.pipeline.resolve import Resolver
 
     found = Resolver(open_image)(recipe)  # loads nothing: bad settings end here
-    return measure_speed(loaded(found.checkpoint, command), found.recipe, batch_size)
+    return measure_speed(loaded(found.checkpoint, command, found.recipe), found.recipe, batch_size)
 
 
 def _lines(found: "Speed") -> list[tuple[str, str]]:

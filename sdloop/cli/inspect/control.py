@@ -2,30 +2,29 @@
 
 from typing import Annotated
 
-import typer
-
-from sdloop.cli.options.groups import given, option, with_options
+from sdloop.cli.options.fields import options, own
+from sdloop.cli.options.groups import argument, given, with_options
 from sdloop.cli.options.image import MapOptions
 from sdloop.cli.options.sheet import SheetOptions
 from sdloop.errors import SettingError
 
-Image = Annotated[
-    str | None,
-    typer.Argument(metavar="IMAGE", help="The picture to make it of.", show_default=False),
-]
-Size = Annotated[
-    str | None,
-    option(
-        "Picture",
+Image = Annotated[str | None, argument("IMAGE", "The picture to make it of.")]
+
+
+@options(panel="Picture")
+class SizeOptions:
+    """The size of the map."""
+
+    size: str | None = own(
         "Size of the picture to be made, which this one is cropped to. Default: its own.",
-        "--size",
         metavar="WxH",
-    ),
-]
+    )
 
 
 @with_options
-def control(image: Image = None, *, size: Size = None, how: MapOptions, out: SheetOptions) -> None:
+def control(
+    image: Image = None, *, picture: SizeOptions, how: MapOptions, out: SheetOptions
+) -> None:
     """Show what --preprocess makes of a picture, for ControlNets.
 
     The file can be changed by hand, and given to --control without a --preprocess.
@@ -41,4 +40,4 @@ def control(image: Image = None, *, size: Size = None, how: MapOptions, out: She
         )
     from sdloop.cli.inspect.figures.control import show_control
 
-    show_control(image, kind, given(how).get("preprocess_model"), size, out)
+    show_control(image, kind, given(how).get("preprocess_model"), picture.size, out)

@@ -2,23 +2,13 @@
 
 from typing import Annotated
 
-import typer
-
-from sdloop.cli.options.groups import with_options
+from sdloop.cli.options.groups import argument, with_options
 from sdloop.cli.options.image import DrawnMaskOptions
 from sdloop.cli.options.sheet import SheetOptions
 from sdloop.errors import SettingError
 
-Image = Annotated[
-    str | None,
-    typer.Argument(metavar="IMAGE", help="The picture to paint in.", show_default=False),
-]
-Mask = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="MASK", help='"text:the face", "alpha" or a mask\'s file.', show_default=False
-    ),
-]
+Image = Annotated[str | None, argument("IMAGE", "The picture to paint in.")]
+Mask = Annotated[str | None, argument("MASK", '"text:the face", "alpha" or a mask\'s file.')]
 
 
 @with_options

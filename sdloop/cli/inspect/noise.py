@@ -1,42 +1,36 @@
 """``sdloop inspect noise``: one seed with different numbers of steps and guidance scales."""
 
-from typing import Annotated
-
-from sdloop.cli.options.groups import option, with_options
+from sdloop.cli.options.fields import options, own
+from sdloop.cli.options.groups import with_options
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
-from sdloop.cli.options.sheet import Seed, SheetOptions
+from sdloop.cli.options.sheet import OneSeedOptions, SheetOptions
 from sdloop.errors import SettingError
 
-_STEPS = "steps=1,2,5,10,50"
 
-_GUIDANCE = "guidance_scale=0,1,3,7.5,12"
+@options(panel="Grid")
+class GridOptions:
+    """What changes from picture to picture."""
+
+    columns: str = own(
+        "Setting and its values, from left to right.",
+        metavar="SETTING=VALUES",
+        default="steps=1,2,5,10,50",
+    )
+    rows: str = own(
+        "Setting and its values, from top to bottom.",
+        metavar="SETTING=VALUES",
+        default="guidance_scale=0,1,3,7.5,12",
+    )
 
 
 @with_options
 def noise(
     prompt: PromptArgument = None,
     *,
-    columns: Annotated[
-        str,
-        option(
-            "Grid",
-            f"Setting and its values, from left to right. [default: {_STEPS}]",
-            "--columns",
-            metavar="SETTING=VALUES",
-        ),
-    ] = _STEPS,
-    rows: Annotated[
-        str,
-        option(
-            "Grid",
-            f"Setting and its values, from top to bottom. [default: {_GUIDANCE}]",
-            "--rows",
-            metavar="SETTING=VALUES",
-        ),
-    ] = _GUIDANCE,
+    grid: GridOptions,
+    picture: OneSeedOptions,
     recipe: RecipeOptions,
-    seed: Seed = None,
     model: ModelOptions,
     out: SheetOptions,
 ) -> None:
@@ -52,4 +46,4 @@ def noise(
         raise SettingError('prompt must be given, as in: sdloop inspect noise "a frog on stilts"')
     from sdloop.cli.inspect.figures.noise import show_noise
 
-    show_noise(prompt, columns, rows, recipe, seed, model, out)
+    show_noise(prompt, grid.columns, grid.rows, recipe, picture.seed, model, out)

@@ -1,31 +1,36 @@
 """``sdloop inspect prompt``: what the model does with each token of a prompt."""
 
-from typing import Annotated
-
-from sdloop.cli.options.groups import option, with_options
+from sdloop.cli.options.fields import options, own
+from sdloop.cli.options.groups import with_options
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
-from sdloop.cli.options.sheet import Seed, SheetOptions
+from sdloop.cli.options.sheet import OneSeedOptions, SheetOptions
 from sdloop.errors import SettingError
 
-Versus = Annotated[
-    str | None,
-    option("Picture", "Second prompt, to compare token by token.", "--versus"),
-]
 
-Json = Annotated[bool, option("Output", "Print one line of JSON per text encoder.", "--json")]
+@options(panel="Picture")
+class OtherPromptOptions:
+    """What the prompt is compared with."""
+
+    versus: str | None = own("Second prompt, to compare token by token.")
+
+
+@options(panel="Output")
+class OutputOptions(SheetOptions):
+    """The sheet, and how the numbers are printed."""
+
+    json: bool = own("Print one line of JSON per text encoder.")
 
 
 @with_options
 def prompt(
     prompt: PromptArgument = None,
     *,
-    versus: Versus = None,
+    other: OtherPromptOptions,
+    picture: OneSeedOptions,
     recipe: RecipeOptions,
-    seed: Seed = None,
     model: ModelOptions,
-    out: SheetOptions,
-    json_lines: Json = False,
+    out: OutputOptions,
 ) -> None:
     """Show what the text encoder makes of each token, and where it acts.
 
@@ -40,4 +45,4 @@ def prompt(
         raise SettingError('prompt must be given, as in: sdloop inspect prompt "a frog"')
     from sdloop.cli.inspect.figures.prompt import show_prompt
 
-    show_prompt(prompt, versus, recipe, seed, model, out, json_lines=json_lines)
+    show_prompt(prompt, other.versus, recipe, picture.seed, model, out, json_lines=out.json)

@@ -70,7 +70,7 @@ def exists(options: SheetOptions) -> Exists:
     return "overwrite" if options.overwrite else "fail"
 
 
-def asked(
+def settings_and_fields(
     flags: Mapping[str, Any], *, seed: int | None, quiet: bool
 ) -> tuple[Settings, dict[str, Any]]:
     """The flags merged over the user's settings, and the Recipe's fields with the seed."""
@@ -97,5 +97,6 @@ def of_the_model_alone(fields: Mapping[str, Any]) -> Recipe:
 def ready(recipe: Recipe, settings: Settings) -> "tuple[Components, Recipe]":
     """The loaded model of a Recipe, and the Recipe, which is resolved before loading."""
     resolved = Resolver(image_opener())(recipe)
-    components = loaded(resolved.checkpoint, CommandSettings(**settings.command))
+    command = CommandSettings(**settings.command)
+    components = loaded(resolved.checkpoint, command, resolved.recipe)
     return components, resolved.recipe

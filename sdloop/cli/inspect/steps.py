@@ -1,29 +1,28 @@
 """``sdloop inspect steps``: the latents and the predicted picture at each step."""
 
-from typing import Annotated
-
-from sdloop.cli.options.groups import option, with_options
+from sdloop.cli.options.fields import options, own
+from sdloop.cli.options.groups import with_options
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import PromptArgument, RecipeOptions
-from sdloop.cli.options.sheet import STEPS, Seed, SheetOptions
+from sdloop.cli.options.sheet import STEPS, OneSeedOptions, SheetOptions
 from sdloop.errors import SettingError
+
+
+@options(panel="Picture")
+class StepOptions(OneSeedOptions):
+    """The seed, and which steps are shown."""
+
+    every: int | None = own(
+        f"Show only every N-th step, and the last. Default: at most {STEPS} steps.", metavar="N"
+    )
 
 
 @with_options
 def steps(
     prompt: PromptArgument = None,
     *,
+    picture: StepOptions,
     recipe: RecipeOptions,
-    seed: Seed = None,
-    every: Annotated[
-        int | None,
-        option(
-            "Picture",
-            f"Show only every N-th step, and the last. Default: at most {STEPS} steps.",
-            "--every",
-            metavar="N",
-        ),
-    ] = None,
     model: ModelOptions,
     out: SheetOptions,
 ) -> None:
@@ -40,4 +39,4 @@ def steps(
         raise SettingError('prompt must be given, as in: sdloop inspect steps "a frog on stilts"')
     from sdloop.cli.inspect.figures.steps import show_steps
 
-    show_steps(prompt, recipe, seed, every, model, out)
+    show_steps(prompt, recipe, picture.seed, picture.every, model, out)

@@ -100,7 +100,7 @@ def _seed(moving: MovingOptions, settings: Settings) -> int:
         return int(settings.recipe.get("seed", random_seed(1)))
     seeds = parse_seeds(moving.seed)
     if len(seeds) > 1:
-        raise SettingError(f"seed must be a single one for all frames, got {moving.seed!r}")
+        raise SettingError(f"seed must be one number, the same for all frames, got {moving.seed!r}")
     return seeds[0]
 
 

@@ -97,7 +97,7 @@ class _Job:
         return self._in_pool(command, self._pool(command), stopping)
 
     def _here(self, command: CommandSettings, stopping: Stopping) -> Generator[Message, None, None]:
-        load = keeping(lambda checkpoint: loaded(checkpoint, command))
+        load = keeping(lambda one: loaded(one.checkpoint, command, one.recipe))
         tools = RunTools(load=load, open_image=self.open_image)
         options = self._options(command, partial(_largest_here, command, tools))
         for event in run(self.plan, options, tools, stopping=stopping):
@@ -175,5 +175,5 @@ def _largest_here(command: CommandSettings, tools: RunTools, planned: Planned) -
 
     if pick_device(command.device).type != "cuda":
         return 1
-    model = loaded_model(tools.load(planned.checkpoint))
+    model = loaded_model(tools.load(planned))
     return largest_batch(model, planned.recipe, tools.open_image)

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.finish import AlreadyThere, Failed, Written
+from sdloop.batch.planned import Planned
 from sdloop.batch.pool import Message
 from sdloop.cli.make.json_line import line_of
 from sdloop.models.checkpoint.value import ModelNames
 from sdloop.places.path import location
 
 if TYPE_CHECKING:
-    from sdloop.models.checkpoint.value import Checkpoint
     from sdloop.models.components.load import Components
 
-    Load = Callable[[Checkpoint], Components]
+    Load = Callable[[Planned], Components]
 
 
 def message_of(event: Any, *, json_lines: bool) -> Message | None:
@@ -36,11 +36,11 @@ def keeping(load: "Load") -> "Load":
     """``load`` with a cache of one model: finding the batch size has often loaded it already."""
     last: dict[tuple[ModelNames, Path], Components] = {}
 
-    def kept(checkpoint: "Checkpoint") -> "Components":
-        names = checkpoint.names, checkpoint.path
+    def kept(planned: Planned) -> "Components":
+        names = planned.checkpoint.names, planned.checkpoint.path
         if names not in last:
             last.clear()  # frees the memory before the next model is loaded
-            last[names] = load(checkpoint)
+            last[names] = load(planned)
         return last[names]
 
     return kept

@@ -1,5 +1,6 @@
 """Load the model of a command, with the command's device and dtype."""
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,24 @@ from sdloop.worker.inside import HOST
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint
     from sdloop.models.components.load import Components
+    from sdloop.recipe.recipe import Recipe
 
 
-def loaded(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":
-    """The loaded parts of a model, ready for the loop; a worker may have them loaded already."""
+def loaded(
+    checkpoint: "Checkpoint", command: CommandSettings, recipe: "Recipe | None" = None
+) -> "Components":
+    """The loaded parts of a model, ready for the loop; a worker may have them loaded already.
+
+    ``recipe`` is the first that is resolved for it: all that its run loads must fit into memory.
+    """
+    if recipe is not None:
+        from sdloop.pipeline.memory import memory_for
+
+        how = {name: getattr(command, name) for name in ("device", "dtype", "memory", "safety")}
+        command = replace(command, memory=memory_for(checkpoint, recipe, **how))
     load = partial(_load, checkpoint, command)
-    how = command.device, command.dtype, command.memory, command.compile
-    components: Components = HOST.get().load(load, checkpoint, *how)
+    asked = command.device, command.dtype, command.memory, command.compile
+    components: Components = HOST.get().load(load, checkpoint, *asked)
     if command.safety == "off":
         return components
     from sdloop.models.components.safety import with_safety_checker

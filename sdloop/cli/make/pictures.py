@@ -92,7 +92,7 @@ def _make(
 
     checkpoint = group[0].checkpoint
     progress.loading(checkpoint.name)
-    components = loaded(checkpoint, command)
+    components = loaded(checkpoint, command, group[0].recipe)
     preview.new_model()
     # Pictures come in order, so each one belongs to the next planned picture.
     finished = 0

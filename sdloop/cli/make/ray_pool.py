@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from sdloop.batch.carried import carried_file
 from sdloop.batch.pool import Answer, Died, Job, Unit
 from sdloop.cli.make.unit_runner import RunnerSettings, UnitRunner
 from sdloop.errors import SettingError
-from sdloop.places.path import StorePath, location
 
-_CARRIED = 100 * 2**20  # bytes: larger input pictures must be on every computer
-_KEPT = 256  # input pictures in Ray's memory
+_KEPT = 256  # files in Ray's memory
 _MEASURING = 600.0  # seconds
 
 
@@ -53,8 +52,8 @@ class RayPool:
         return actor
 
     def ask(self, process: Any, units: Sequence[Unit], *, seconds: float, stop: bool) -> None:
-        inputs = self._inputs(job for unit in units for job in unit.jobs)
-        question = process.step.remote(list(units), seconds, stop, list(inputs), *inputs.values())
+        files, data = self._files(job for unit in units for job in unit.jobs)
+        question = process.step.remote(list(units), seconds, stop, files, *data)
         self._questions[question] = process
 
     def answers(self, seconds: float) -> list[tuple[Any, Answer | Died]]:
@@ -85,9 +84,8 @@ class RayPool:
             return 1
         if not self._actors:
             self._spare = [self._new() for _ in range(self.places())]
-        ((line, _), *_), inputs = job.lines, self._inputs([job])
-        asked = [one.largest_batch.remote(line, list(inputs), *inputs.values())
-                 for one in self._actors]  # fmt: skip
+        ((line, _), *_), (files, data) = job.lines, self._files([job])
+        asked = [one.largest_batch.remote(line, files, *data) for one in self._actors]
         ready, _ = self._ray.wait(asked, num_returns=len(asked), timeout=_MEASURING)
         sizes = [size for size in map(self._answer, ready) if isinstance(size, int)]
         return min(sizes, default=1)
@@ -98,7 +96,10 @@ class RayPool:
         try:
             return self._ray.get(question)
         except exceptions.RayActorError as error:
-            return Died(reason="its process died", computer="node has died" in str(error))
+            told = str(error)
+            at_start = "in its creation task" in told  # it ends with the error that was raised
+            reason = told.strip().splitlines()[-1] if at_start else "its process died"
+            return Died(reason=reason, computer="node has died" in told)
         except exceptions.RayError as error:
             return Died(reason=str(error).strip().splitlines()[-1])
 
@@ -109,16 +110,16 @@ class RayPool:
         alive = (one for one in self._ray.nodes() if one["Alive"])
         return int(sum(one["Resources"].get(resource, 0) for one in alive))
 
-    def _inputs(self, jobs: Iterable[Job]) -> dict[str, Any]:
-        """The input pictures of these jobs by name, each stored once in Ray's memory."""
-        names = {name for job in jobs for name in job.inputs}
-        return {name: ref for name in names if (ref := self._stored(name)) is not None}
+    def _files(self, jobs: Iterable[Job]) -> tuple[list[tuple[str, str]], list[Any]]:
+        """The files of these jobs, as ``UnitRunner.step`` takes them."""
+        stored = {name: self._stored(name) for job in jobs for name in job.files}
+        found = [(name, *one) for name, one in stored.items() if one is not None]
+        return [(name, called) for name, called, _ in found], [data for _, _, data in found]
 
-    def _put(self, name: str) -> Any:
-        path = location(name)
-        if isinstance(path, StorePath) or not path.is_file() or path.stat().st_size > _CARRIED:
-            return None
-        return self._ray.put(path.read_bytes())
+    def _put(self, name: str) -> tuple[str, Any] | None:
+        """What to call the copies of a file, and its content, stored once in Ray's memory."""
+        found = carried_file(name)
+        return None if found is None else (found[0], self._ray.put(found[1]))
 
 
 def connected(where: str) -> tuple[Any, bool]:
@@ -139,7 +140,8 @@ def connected(where: str) -> tuple[Any, bool]:
     try:
         with _own_signals():
             ray.init(log_to_driver=False, logging_level="error", **how)
-    except Exception as error:  # Ray has no class for a cluster that does not answer
+        ray._private.worker._worker_logs_enabled = False  # it prints them to stdout
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise SettingError(
             f"on must name a Ray cluster that answers, got {where!r}: {reason}"

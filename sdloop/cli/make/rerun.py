@@ -1,6 +1,5 @@
 """Make pictures again from their files: the work of ``sdloop rerun``."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from sdloop.cli.user_settings import standing_settings
 from sdloop.errors import SettingError
 from sdloop.metadata.read import SavedPicture
 from sdloop.recipe.recipe import FIELDS
+from sdloop.rules import hint_for
 
 
 def rerun_files(
@@ -32,7 +32,7 @@ def rerun_files(
 ) -> None:
     """Make the pictures of these files again, with the changes in ``flags``."""
     _check_drop(change.drop or [])
-    changes, command, standing_model = _asked(flags, seeds)
+    changes, command, standing_model = _settings(flags, seeds)
     asked = RemakeOptions(
         changes=changes,
         drop=change.drop or (),
@@ -59,7 +59,7 @@ def rerun_files(
         make_pictures(plan, command, output, open_image)
 
 
-def _asked(
+def _settings(
     flags: dict[str, Any], seeds: OtherSeedOptions
 ) -> tuple[dict[str, Any], CommandSettings, str | None]:
     """Changes to the Recipes, the command's settings, and the model in the user's settings."""
@@ -82,12 +82,8 @@ def _asked(
 def _check_drop(names: Sequence[str]) -> None:
     for name in names:
         if name not in FIELDS:
-            near = difflib.get_close_matches(name.replace("-", "_"), FIELDS, n=1)
-            hint = (
-                f"did you mean {near[0]!r}?"
-                if near
-                else "use a Recipe's field, such as negative_prompt"
-            )
+            usual = "use a Recipe's field, such as negative_prompt"
+            hint = hint_for(name.replace("-", "_"), FIELDS, otherwise=usual)
             raise SettingError(f"drop must name a setting, got {name!r}: {hint}")
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sdloop.batch.carried import forget_copies, keep_copy
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.finish import RunTools
 from sdloop.batch.found import Found
@@ -23,7 +24,6 @@ from sdloop.cli.make.events import folder_of, keeping, message_of
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.make.model import loaded
 from sdloop.errors import SdloopError
-from sdloop.images.input.read import InputImage, read_image
 from sdloop.pipeline.resolve import Resolver
 from sdloop.places.path import location
 
@@ -48,17 +48,16 @@ class RunnerSettings:
 class UnitRunner:
     """Makes units, one after the other, and keeps the model between them.
 
-    Input pictures come with the units, by name: the files need not be on this computer.
+    The files that Recipes name come with the units, and need not be on this computer.
     """
 
     def __init__(self, settings: RunnerSettings) -> None:
         with suppress(OSError):  # a plan for a bucket may need no folder
             os.chdir(settings.folder)
         self._settings = settings
-        self._inputs: dict[str, bytes] = {}
-        self._open = image_opener()
+        self._open_image = image_opener()
         self._tools = RunTools(
-            load=keeping(lambda checkpoint: loaded(checkpoint, settings.command)),
+            load=keeping(lambda one: loaded(one.checkpoint, settings.command, one.recipe)),
             open_image=self._open_image,
         )
         self._planner = Planner(Resolver(self._open_image), Naming(), exists=lambda _: "number")
@@ -71,20 +70,21 @@ class UnitRunner:
         units: Sequence[Unit],
         seconds: float,
         stop: bool,
-        inputs: Sequence[str] = (),
+        files: Sequence[tuple[str, str]] = (),
         *data: bytes,
     ) -> Answer:
         """Work for ``seconds``, or until there is something to report.
 
-        ``data`` are the files of the units' input pictures, whose names are ``inputs``.
+        ``files`` are the names of files for these units, and what to call their copies; ``data``
+        is their content.
         """
         self._units += units
-        self._inputs |= zip(inputs, data, strict=True)
         self._stop |= stop
         messages: list[Message] = []
         done: list[int] = []
         began, json_lines = time.monotonic(), self._settings.json_lines
         try:
+            _keep_copies(files, data)
             while self._units and (time.monotonic() - began < seconds or not (messages or done)):
                 event = self._next()
                 message = None if event is None else message_of(event, json_lines=json_lines)
@@ -98,7 +98,7 @@ class UnitRunner:
             return Answer(messages=messages, done=done, error=str(error))
         return Answer(messages=messages, done=done)
 
-    def largest_batch(self, line: str, inputs: Sequence[str] = (), *data: bytes) -> int:
+    def largest_batch(self, line: str, files: Sequence[tuple[str, str]] = (), *data: bytes) -> int:
         """The largest batch of pictures like this one that fits on this GPU.
 
         1 if they cannot be made at all: ``step`` will say why.
@@ -106,10 +106,10 @@ class UnitRunner:
         from sdloop.batch.fitting import largest_batch
         from sdloop.pipeline.loaded_model import loaded_model
 
-        self._inputs |= zip(inputs, data, strict=True)
         try:
+            _keep_copies(files, data)
             planned = self._planned(line)
-            model = loaded_model(self._tools.load(planned.checkpoint))
+            model = loaded_model(self._tools.load(planned))
             return largest_batch(model, planned.recipe, self._open_image)
         except SdloopError:
             return 1
@@ -134,11 +134,10 @@ class UnitRunner:
         return next(self._events, None)
 
     def _finished(self) -> int:
-        """Forget the oldest unit and its input pictures; returns its number."""
+        """Forget the oldest unit and its files; returns its number."""
         number = self._units.popleft().number
         self._events = None
-        needed = {name for unit in self._units for job in unit.jobs for name in job.inputs}
-        self._inputs = {name: data for name, data in self._inputs.items() if name in needed}
+        forget_copies({name for unit in self._units for job in unit.jobs for name in job.files})
         return number
 
     def _tasks(self, unit: Unit) -> Iterator[Task]:
@@ -159,6 +158,7 @@ class UnitRunner:
         planned = self._planner.planned(request, self._planner.base(request), 0)
         return replace(planned, path=location(str(prompt.output)))
 
-    def _open_image(self, name: str) -> InputImage:
-        data = self._inputs.get(name)
-        return self._open(name) if data is None else read_image(data, repr(name))
+
+def _keep_copies(files: Sequence[tuple[str, str]], data: Sequence[bytes]) -> None:
+    for (name, called), content in zip(files, data, strict=True):
+        keep_copy(name, called, content)

@@ -40,7 +40,6 @@ from sdloop.metadata.differences import short
 from sdloop.metadata.read import SavedPicture
 
 if TYPE_CHECKING:
-    from sdloop.models.checkpoint.value import Checkpoint
     from sdloop.models.components.load import Components
 
 
@@ -72,9 +71,9 @@ def _command(how: VerifyOptions) -> CommandSettings:
     return CommandSettings(**{name: command[name] for name in wanted if name in command})
 
 
-def _load(command: CommandSettings, progress: Progress, checkpoint: "Checkpoint") -> "Components":
-    progress.loading(checkpoint.name)
-    return loaded(checkpoint, command)
+def _load(command: CommandSettings, progress: Progress, planned: Planned) -> "Components":
+    progress.loading(planned.checkpoint.name)
+    return loaded(planned.checkpoint, command, planned.recipe)
 
 
 def _planned(

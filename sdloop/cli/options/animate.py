@@ -13,7 +13,7 @@ class MovingOptions:
         metavar="N",
     )
     carry: float | None = own(
-        "Share of a frame that the next one starts from. 0 to 1; more means less flicker. "
+        "How much of each frame is mixed into the next. 0 to 1; more means less flicker. "
         "[default: 0]",
         metavar="X",
     )
@@ -38,6 +38,6 @@ class MovingOutput:
         "File name: .gif, .webp, .png, or .mp4 (needs the extra `video`).", "-o", metavar="FILE"
     )
     overwrite: bool = own("Overwrite an existing file and existing frames.")
-    metadata: str | None = own("How much the file says about how it was made.", choices=METADATA)
+    metadata: str | None = own("How much of the settings is saved in the file.", choices=METADATA)
     json: bool = own("Print one line of JSON, not the file's path.")
     quiet: bool = own("Print nothing but errors to stderr.", "-q")

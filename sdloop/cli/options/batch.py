@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-import typer
-
-from sdloop.cli.options.fields import options, own
-from sdloop.cli.options.image import Enlarge, Hires, ImageOptions
+from sdloop.cli.options.fields import flag, options, own
+from sdloop.cli.options.groups import argument
+from sdloop.cli.options.image import ImageOptions
 from sdloop.errors import SettingError
 from sdloop.rules import check_choice
 
@@ -13,11 +12,10 @@ PICKS = ("all", "random")
 
 PromptsArgument = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="PROMPT",
-        help='What the pictures show. "{red|blue} frog" is two prompts; "__animals__" is one for'
+    argument(
+        "PROMPT",
+        'What the pictures show. "{red|blue} frog" is two prompts; "__animals__" is one for'
         ' each line of animals.txt; "-" reads a prompt from standard input.',
-        show_default=False,
     ),
 ]
 
@@ -55,5 +53,5 @@ class StartOptions(ImageOptions):
         *("--image", "-i", "--init-image"),
         metavar="IMAGE",
     )
-    hires: Hires = None
-    enlarge: Enlarge = None
+    hires: float | None = flag("hires")
+    enlarge: str | None = flag("enlarge")

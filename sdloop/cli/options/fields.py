@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, dataclass
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_args
 
 from typer.models import OptionInfo
 
@@ -80,18 +80,19 @@ def options(*sections: Iterable[str], panel: str = "") -> Callable[[type[Group]]
             overwrite: bool = own("Overwrite an existing file.")
             steps: int | None = flag("steps")
 
-    A flag that is not given is None, or False for one without a value. ``panel`` is the heading
-    of its own flags in the help.
+    A flag that is not given is None, or False for one without a value; a field that cannot be
+    None has the ``default`` of its flag. ``panel`` is the heading of its own flags in the help.
     """
 
     def group(cls: type[Group]) -> type[Group]:
         fields = dict(vars(cls).get("__annotations__", {}))
         for name in fields:
-            made = vars(cls).get(name)
+            made, unset = vars(cls).get(name), None
             if isinstance(made, _Own):
+                unset = None if type(None) in get_args(fields[name]) else made.default
                 made = made.named(name, panel)
             if isinstance(made, OptionInfo):
-                _set(cls, fields, name, fields[name], made)
+                _set(cls, fields, name, fields[name], made, unset)
         for name in (name for one in sections for name in one):
             if SETTINGS[name].flag and name not in fields:
                 typed = SETTINGS[name].kind.typed
@@ -102,6 +103,8 @@ def options(*sections: Iterable[str], panel: str = "") -> Callable[[type[Group]]
     return group
 
 
-def _set(cls: type, fields: dict[str, Any], name: str, typed: Any, made: OptionInfo) -> None:
+def _set(
+    cls: type, fields: dict[str, Any], name: str, typed: Any, made: OptionInfo, unset: object = None
+) -> None:
     fields[name] = Annotated[typed, made]
-    setattr(cls, name, False if typed is bool else None)
+    setattr(cls, name, False if typed is bool else unset)

@@ -2,14 +2,13 @@
 
 from typing import Annotated
 
-import typer
+from sdloop.cli.options.groups import argument
 
 FilesArgument = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="FILE...",
-        help="Pictures, folders (with their subfolders), or a .txt file with one path per line, "
+    argument(
+        "FILE...",
+        "Pictures, folders (with their subfolders), or a .txt file with one path per line, "
         'relative to that file. "-" reads paths from standard input.',
-        show_default=False,
     ),
 ]

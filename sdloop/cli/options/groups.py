@@ -51,6 +51,12 @@ def option(
     )
 
 
+def argument(metavar: str, text: str, *choices: str) -> Any:
+    """An argument, which is given without a flag; ``choices`` are for shell completion."""
+    complete = (lambda: list(choices)) if choices else None
+    return typer.Argument(metavar=metavar, help=text, show_default=False, autocompletion=complete)
+
+
 def given(*groups: Any) -> dict[str, Any]:
     """The flags that were given, by the names of their settings."""
     values = {

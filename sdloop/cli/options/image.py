@@ -2,18 +2,16 @@
 
 from typing import Annotated
 
-import typer
-
 from sdloop.cli.options.fields import flag, options, own
+from sdloop.cli.options.groups import argument
 from sdloop.recipe.fields_image import GROWTH, MASK, START
 from sdloop.recipe.strength import UPSCALE_STRENGTH
 
 ImageArgument = Annotated[
     str | None,
-    typer.Argument(
-        metavar="IMAGE",
-        help='Picture to start from, or a folder of pictures. "-" reads one from standard input.',
-        show_default=False,
+    argument(
+        "IMAGE",
+        'Picture to start from, or a folder of pictures. "-" reads one from standard input.',
     ),
 ]
 
@@ -61,10 +59,6 @@ class GrowthOptions:
     )
 
 
-Hires = Annotated[float | None, flag("hires")]
-Enlarge = Annotated[str | None, flag("enlarge")]
-
-
 @options(["hires", "enlarge"])
 class HiresOptions:
     """The second stage of a picture that starts from noise."""
@@ -85,7 +79,7 @@ class FitOptions:
     resize: str | None = flag(
         "resize",
         panel="Control",
-        help="How the pictures of ControlNets get the picture's size: crop, pad or stretch.",
+        help="How ControlNet pictures are fitted to the size: crop, pad or stretch.",
         usual="crop",
     )
 

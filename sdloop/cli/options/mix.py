@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-import typer
-
 from sdloop.cli.options.fields import flag, options, own
-from sdloop.cli.options.groups import option
+from sdloop.cli.options.groups import argument
 from sdloop.errors import SettingError
 from sdloop.recipe.mixture import PLACES, along, words_of
 from sdloop.recipe.parse import parse_number
@@ -14,10 +12,9 @@ from sdloop.rules import check_choice, check_number, check_whole
 
 PromptsArgument = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="PROMPT",
-        help='Prompts to mix. With --at token: one prompt such as "a picture of a {puppy|skunk}".',
-        show_default=False,
+    argument(
+        "PROMPT",
+        'Prompts to mix. With --at token: one prompt such as "a picture of a {puppy|skunk}".',
     ),
 ]
 
@@ -33,21 +30,17 @@ class MixOptions:
         metavar="X",
     )
     weights: str | None = flag("mix_weights")
-    at: Annotated[
-        str,
-        option(
-            "Mixture",
-            "What to mix. embedding: the encoded prompts. token: the vectors of single words, "
-            "before they are encoded. prediction: the UNet's predictions, with the weights as "
-            "given. time: one prompt in the first steps, the next prompt in later steps. "
-            "[default: embedding]",
-            "--at",
-            choices=PLACES,
-        ),
-    ] = "embedding"
+    at: str = own(
+        "What to mix. embedding: the encoded prompts. token: the vectors of single words, "
+        "before they are encoded. prediction: the UNet's predictions, with the weights as "
+        "given. time: one prompt in the first steps, the next prompt in later steps.",
+        choices=PLACES,
+        default="embedding",
+    )
     slerp: bool = flag("slerp")
     slider: int | None = own(
-        "Make N pictures from first to last prompt. A strip shows all of them.", metavar="N"
+        "Make N pictures from first to last prompt. A strip shows all of them.",
+        metavar="N",
     )
     walk: int | None = own(
         "Make an animation of N frames. It goes from the first prompt to the last, and from"

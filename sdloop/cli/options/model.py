@@ -1,10 +1,7 @@
 """The flags for the model, device and precision; see ``options``."""
 
-from typing import Annotated
-
 from sdloop.batch.command_settings import DTYPES, SAFETY
-from sdloop.cli.options.fields import flag, options, own
-from sdloop.cli.options.groups import option
+from sdloop.cli.options.fields import options, own
 from sdloop.errors import SettingError
 from sdloop.models.compile_names import COMPILE
 from sdloop.models.memory_names import MEMORY_CHOICES
@@ -12,66 +9,40 @@ from sdloop.recipe.fields_picture import MODEL
 from sdloop.rules import check_choice
 from sdloop.worker.options import MODES, seconds
 
-Model = Annotated[str | None, flag("model")]
-Revision = Annotated[str | None, flag("revision")]
-Variant = Annotated[str | None, flag("variant")]
-Vae = Annotated[str | None, flag("vae")]
-Unet = Annotated[str | None, flag("unet")]
-LoraDir = Annotated[
-    str | None,
-    option("Model", "Folder in which LoRAs are looked up by name.", "--lora-dir", metavar="DIR"),
-]
-
-Device = Annotated[
-    str | None,
-    option(
-        "Model",
-        "Device: auto, cuda, cuda:1, mps or cpu.",
-        "--device",
-        metavar="NAME",
-        choices=("auto", "cuda", "mps", "cpu"),
-    ),
-]
-Dtype = Annotated[
-    str | None,
-    option(
-        "Model",
-        "Precision of the weights. fp8 stores the UNet's in 8 bits, and computes in auto.",
-        "--dtype",
-        choices=DTYPES,
-    ),
-]
-Memory = Annotated[
-    str | None,
-    option(
-        "Model",
-        "Weights that are on the GPU: full is all of them, low the UNet while it runs, lowest one "
-        "layer at a time, which is slower. auto: as many as fit. The pictures are the same.",
-        "--memory",
-        choices=MEMORY_CHOICES,
-    ),
-]
-
-Compile = Annotated[
-    str | None,
-    option(
-        "Model",
-        "Compile the UNet for more speed. It takes minutes the first time. regional is its "
-        "transformer blocks, whole all of it. The last bits of pixels may differ.",
-        "--compile",
-        choices=COMPILE,
-    ),
-]
+LORA_DIR = own("Folder in which LoRAs are looked up by name.", panel="Model", metavar="DIR")
+DEVICE = own(
+    "Device: auto, cuda, cuda:1, mps or cpu.",
+    panel="Model",
+    metavar="NAME",
+    choices=("auto", "cuda", "mps", "cpu"),
+)
+DTYPE = own(
+    "Precision of the weights. fp8 stores the UNet's in 8 bits, and computes in auto.",
+    panel="Model",
+    choices=DTYPES,
+)
+MEMORY = own(
+    "Weights that are on the GPU: full is all of them, low the UNet while it runs, lowest one "
+    "layer at a time, which is slower. auto: as many as fit. The pictures are the same.",
+    panel="Model",
+    choices=MEMORY_CHOICES,
+)
+COMPILED = own(
+    "Compile the UNet for more speed. It takes minutes the first time. regional: only its "
+    "transformer blocks. whole: all of it. The last bits of pixels may differ.",
+    panel="Model",
+    choices=COMPILE,
+)
 
 
 @options(MODEL)
 class WeightsOptions:
     """The model, device and precision."""
 
-    lora_dir: LoraDir = None
-    device: Device = None
-    dtype: Dtype = None
-    memory: Memory = None
+    lora_dir: str | None = LORA_DIR
+    device: str | None = DEVICE
+    dtype: str | None = DTYPE
+    memory: str | None = MEMORY
 
 
 @options(panel="Model")
@@ -89,7 +60,7 @@ class WarmOptions(WeightsOptions):
         " for ever. Default: SDLOOP_KEEP_ALIVE, then 5m.",
         metavar="TIME",
     )
-    compile: Compile = None
+    compile: str | None = COMPILED
     safety: str | None = own(
         "Ask the model's own safety checker. Pictures that it flags are named on stderr, and "
         "saved all the same.",

@@ -17,13 +17,13 @@ class OutputOptions:
         metavar="FILE",
     )
     outdir: str | None = own(
-        "Folder for pictures with automatic names. An address such as s3://bucket/folder is "
-        "one too.",
+        "Folder for pictures with automatic names. It may be an address such as "
+        "s3://bucket/folder.",
         metavar="DIR",
     )
     overwrite: bool = own("Overwrite existing pictures.")
     format: str | None = own("File format.", choices=FORMATS)
-    metadata: str | None = own("How much the file says about how it was made.", choices=METADATA)
+    metadata: str | None = own("How much of the settings is saved in the file.", choices=METADATA)
     save_steps: str | None = own(
         "Folder for a picture of each step. NAME-step-003.png is the clean picture that the"
         " model predicts after step 3.",

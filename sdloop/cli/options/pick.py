@@ -2,17 +2,12 @@
 
 from typing import Annotated
 
-import typer
-
 from sdloop.cli.options.fields import options, own
+from sdloop.cli.options.groups import argument
 
 FolderArgument = Annotated[
     str | None,
-    typer.Argument(
-        metavar="FOLDER",
-        help="Folder of pictures; its subfolders are included.",
-        show_default=False,
-    ),
+    argument("FOLDER", "Folder of pictures; its subfolders are included."),
 ]
 
 

@@ -7,20 +7,17 @@ given, so a settings file may set it.
 
 from typing import Annotated
 
-import typer
-
 from sdloop.cli.options.fields import options, own
-from sdloop.cli.options.groups import option
+from sdloop.cli.options.groups import argument
 from sdloop.recipe.fields import CONTROL, LOSSES, PRESET, REGIONS, WORDS
 from sdloop.recipe.fields_picture import GUIDANCE, PICTURE, REFINER, SCHEDULER, SDXL, SEEDS
 
 PromptArgument = Annotated[
     str | None,
-    typer.Argument(
-        metavar="PROMPT",
-        help='What the picture shows. "-" reads it from standard input. (word:1.3), [word], '
+    argument(
+        "PROMPT",
+        'What the picture shows. "-" reads it from standard input. (word:1.3), [word], '
         "[this:that:0.5] and BREAK mean the same as in A1111.",
-        show_default=False,
     ),
 ]
 
@@ -35,15 +32,9 @@ class RecipeOptions:
     size: str | None = own("Width and height in pixels, as in 512x768.", metavar="WxH")
 
 
-Count = Annotated[
-    int | None,
-    option(
-        "Prompts and seeds",
-        "Number of pictures; their seeds count up from --seed.",
-        "--count",
-        metavar="N",
-    ),
-]
+COUNT = own(
+    "Number of pictures; their seeds count up from --seed.", panel="Prompts and seeds", metavar="N"
+)
 
 
 @options(panel="Prompts and seeds")
@@ -54,7 +45,7 @@ class SeedOptions:
         "Random seeds: 4, or 4,7,9, or 1..100. Default: a random one, which is printed.",
         metavar="SEEDS",
     )
-    count: Count = None
+    count: int | None = COUNT
     from_file: str | None = own(
         'File with one prompt per line; "-" is standard input. A line is a text, a text '
         "with kohya's options (--n --w --h --s --d --l --t --f), or JSON as --dry-run "

@@ -1,7 +1,6 @@
 """The flags of ``sdloop inspect schedule``."""
 
 from sdloop.cli.options.fields import flag, options, own
-from sdloop.cli.options.model import Revision, Variant
 
 
 @options(panel="Schedule")
@@ -33,8 +32,8 @@ class ScheduleOptions:
         metavar="MODEL",
         choices=("mini",),
     )
-    revision: Revision = None
-    variant: Variant = None
+    revision: str | None = flag("revision")
+    variant: str | None = flag("variant")
 
 
 @options(panel="Output")

@@ -1,9 +1,6 @@
 """The flags for a sheet of pictures."""
 
-from typing import Annotated
-
 from sdloop.cli.options.fields import options, own
-from sdloop.cli.options.groups import option
 
 STEPS = 9  # the most on a sheet of steps, unless --every is given
 SIDE = 256  # pixels: larger pictures are made smaller, unless --zoom is given
@@ -18,9 +15,8 @@ class SheetOptions:
     quiet: bool = own("Print nothing but errors to stderr.", "-q")
 
 
-Seed = Annotated[
-    int | None,
-    option(
-        "Picture", "Random seed. Default: a random one, which is printed.", "--seed", metavar="N"
-    ),
-]
+@options(panel="Picture")
+class OneSeedOptions:
+    """The seed of the only picture."""
+
+    seed: int | None = own("Random seed. Default: a random one, which is printed.", metavar="N")

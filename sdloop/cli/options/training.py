@@ -2,17 +2,12 @@
 
 from typing import Annotated
 
-import typer
-
 from sdloop.cli.options.fields import options, own
+from sdloop.cli.options.groups import argument
 
 PicturesArgument = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="PICTURES",
-        help="Pictures of the new word, or a folder of them. Three to ten are enough.",
-        show_default=False,
-    ),
+    argument("PICTURES", "Pictures of the new word, or a folder of them. Three to ten are enough."),
 ]
 
 
@@ -25,8 +20,8 @@ class TrainingOptions:
         "Known word to start from. It must be one token.", panel="Word", metavar="WORD"
     )
     vectors: int | None = own(
-        "Number of vectors for the word. More vectors keep more detail, but also more flaws"
-        " of the pictures.",
+        "Number of vectors for the word. More vectors keep more detail, and more of the "
+        "pictures' flaws.",
         panel="Word",
         metavar="N",
         default=1,
@@ -54,8 +49,8 @@ class TrainingOptions:
         metavar="FOLDER",
     )
     sample_every: int | None = own(
-        "Every N steps, save a row of samples. It has four pictures with the word, and is "
-        "next to the file.",
+        "Every N steps, save a row of samples. It shows four pictures of the word, and is "
+        "saved next to the file.",
         panel="Watching",
         metavar="N",
     )

@@ -1,8 +1,8 @@
 """The flags of ``sdloop verify``."""
 
-from sdloop.cli.options.fields import options, own
-from sdloop.cli.options.model import Compile, Device, Dtype, LoraDir, Memory, Model
-from sdloop.cli.options.rerun import RunCode
+from sdloop.cli.options.fields import flag, options, own
+from sdloop.cli.options.model import COMPILED, DEVICE, DTYPE, LORA_DIR, MEMORY
+from sdloop.cli.options.rerun import RUN_CODE
 from sdloop.rules import check_whole
 
 
@@ -10,13 +10,13 @@ from sdloop.rules import check_whole
 class VerifyOptions:
     """Where to compute, and what counts as equal."""
 
-    model: Model = None
-    lora_dir: LoraDir = None
-    run_code: RunCode = False
-    device: Device = None
-    dtype: Dtype = None
-    memory: Memory = None
-    compile: Compile = None
+    model: str | None = flag("model")
+    lora_dir: str | None = LORA_DIR
+    run_code: bool = RUN_CODE
+    device: str | None = DEVICE
+    dtype: str | None = DTYPE
+    memory: str | None = MEMORY
+    compile: str | None = COMPILED
     tolerance: int | None = own(
         "Accept differences of up to N of 255 levels. Pictures from batches may differ by "
         "1. [default: 0]",

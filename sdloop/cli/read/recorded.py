@@ -7,7 +7,7 @@ from pathlib import Path
 from sdloop.batch.text_input import read_text
 from sdloop.cli.make.image_files import by_number, stored_in
 from sdloop.cli.terminal.output import say
-from sdloop.errors import FileError
+from sdloop.errors import FileError, reading
 from sdloop.metadata.picture import read_record
 from sdloop.metadata.read import SavedPicture
 from sdloop.places.path import StorePath, location
@@ -40,18 +40,14 @@ def _lines(name: str) -> list[str]:
 
 def _stored(folder: StorePath) -> list[Path]:
     """The files of a folder in a store; none if it is a file."""
-    try:
+    with reading(folder):
         found = stored_in(folder, inner=True)
-    except OSError as error:
-        raise FileError(f"cannot read {str(folder)!r}: {error.strerror or error}") from error
     return [path for path in found if path.suffix.lower() in SUFFIXES]
 
 
 def _inside(folder: Path) -> Iterator[Path]:
-    try:
+    with reading(folder):
         entries = sorted(folder.iterdir(), key=by_number)
-    except OSError as error:
-        raise FileError(f"cannot read {str(folder)!r}: {error.strerror or error}") from error
     folders = []
     for path in entries:
         if path.name.startswith("."):

@@ -1,6 +1,5 @@
 """Print and change the settings in the user's file."""
 
-import difflib
 from typing import Any
 
 from sdloop.batch.command_settings import COMMAND_FIELDS
@@ -11,6 +10,7 @@ from sdloop.errors import SettingError
 from sdloop.metadata.atomic import write_whole
 from sdloop.recipe.fields import SETTINGS, parse_value
 from sdloop.recipe.parse import parse_whole
+from sdloop.rules import hint_for
 
 KEYS = tuple(name for name in (*SETTINGS, *COMMAND_FIELDS) if name not in NOT_FOR_ALL)
 
@@ -56,8 +56,7 @@ def _set(key: str) -> dict[str, Any]:
 
 def _check_key(key: str) -> None:
     if key not in KEYS:
-        near = difflib.get_close_matches(key, KEYS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(KEYS)}"
+        hint = hint_for(key, KEYS, otherwise=f"use one of {', '.join(KEYS)}")
         raise SettingError(f"unknown setting {key!r}: {hint}")
 
 

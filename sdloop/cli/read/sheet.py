@@ -1,6 +1,5 @@
 """Draw a sheet of pictures, by the settings in their files."""
 
-import difflib
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from sdloop.errors import SettingError
 from sdloop.images.input.read import open_image
 from sdloop.images.sheet import sheet as drawn
 from sdloop.places.path import location
+from sdloop.rules import hint_for
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,12 +54,7 @@ def make_sheet(
 def _check(columns: str | None, rows: str | None, zoom: float | None) -> None:
     for name, field in (("columns", columns), ("rows", rows)):
         if field is not None and field not in AXES:
-            near = difflib.get_close_matches(field, AXES, n=1)
-            hint = (
-                f"did you mean {near[0]!r}?"
-                if near
-                else "use a Recipe's field, such as seed or steps"
-            )
+            hint = hint_for(field, AXES, otherwise="use a Recipe's field, such as seed or steps")
             raise SettingError(f"{name} must be a known field, got {field!r}: {hint}")
     if columns is not None and columns == rows:
         raise SettingError(f"columns and rows must differ, got {columns!r} twice")

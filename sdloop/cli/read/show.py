@@ -16,6 +16,8 @@ from sdloop.metadata.picture import read_record
 from sdloop.metadata.read import SavedPicture
 from sdloop.metadata.record import Record
 from sdloop.recipe.check import PROMPTS
+from sdloop.recipe.controls import Control
+from sdloop.recipe.loras import Lora
 
 
 def show_files(files: Sequence[str], *, json_lines: bool, csv: bool) -> None:
@@ -89,7 +91,7 @@ def _lines(path: Path, record: Record) -> Iterator[str]:
     if record.step:
         yield f"  {safe(_step(record.step))}"
     for name in sorted(record.settings, key=_prompts_first):
-        yield from entry(name, _value(name, record.settings[name]), width)
+        yield from entry(name, _value(name, record.values[name]), width)
     yield from _moving_lines(record.moving, width)
     if made:
         yield ""
@@ -126,11 +128,9 @@ def _prompts_first(name: str) -> int:
 def _value(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return "\n".join(f"{key} {part}" for key, part in value.items())
-    if name == "loras" and isinstance(value, list):
-        return "\n".join(map(_lora, value))
-    if name in ("controls", "t2i_adapters") and isinstance(value, list):
-        return "\n".join(map(_control, value))
-    if isinstance(value, list):
+    if name in ("loras", "controls", "t2i_adapters"):
+        return "\n".join(map(_with_hashes, value))
+    if isinstance(value, list | tuple):
         separator = "x" if name.endswith("_size") else ", "
         return separator.join(
             f"{part:g}" if isinstance(part, float) else str(part) for part in value
@@ -138,15 +138,7 @@ def _value(name: str, value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _lora(values: Mapping[str, Any]) -> str:
-    """A LoRA with its scale, and the sha256 of its file."""
-    return f"{values.get('name')}:{values.get('scale', 1):g}  {values.get('sha256', '')}".rstrip()
-
-
-def _control(values: Mapping[str, Any]) -> str:
-    """A ControlNet or T2I-Adapter with its picture, scale and range, and the sha256 of both."""
-    told = f"{values.get('model')}={values.get('image')}:{values.get('scale', 1):g}"
-    if "start" in values or "end" in values:
-        told += f":{values.get('start', 0):g}..{values.get('end', 1):g}"
-    hashes = [str(values.get(f"{name}_sha256", "")) for name in ("model", "image")]
-    return "  ".join([told, *hashes]).rstrip()
+def _with_hashes(one: Lora | Control) -> str:
+    """A LoRA, ControlNet or T2I-Adapter as in its flag, and the sha256 of its files."""
+    hashes = (value for name, value in one.to_dict().items() if name.endswith("sha256"))
+    return "  ".join([str(one), *hashes])

@@ -4,11 +4,12 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 from sdloop.batch.loras import with_loras, without_other_tags
 from sdloop.batch.settings import Settings
 from sdloop.cli.make.run import given_prompts
+from sdloop.cli.options.groups import given
+from sdloop.cli.options.tokens import READ_BY, TokenOptions
 from sdloop.cli.read.token_facts import EncodedText, TokenFacts, encoded_texts
 from sdloop.cli.terminal.columns import columns, safe
 from sdloop.cli.terminal.output import emit
@@ -21,28 +22,20 @@ from sdloop.recipe.resolve import resolve
 _MOST = 4  # ranges of steps to print for one text
 
 
-def show_tokens(
-    prompt: str | None,
-    given: dict[str, Any],
-    named: dict[str, Any],
-    lora_dir: str | None,
-    *,
-    json_lines: bool,
-    strict: bool,
-) -> None:
-    """Print the tokens of each encoded text; ``named`` names the model."""
+def show_tokens(prompt: str | None, how: TokenOptions) -> None:
+    """Print the tokens of each encoded text."""
     from sdloop.models.checkpoint.embedding import find_embedding
     from sdloop.models.checkpoint.find import find_checkpoint
 
-    flags = {name: value for name, value in (given | named).items() if value is not None}
+    flags = {name: value for name, value in given(how).items() if name in READ_BY}
     settings = Settings.of(flags).over(standing_settings(None))
     (asked,) = given_prompts(prompt, None, settings, example='sdloop tokens "a red frog"')
-    fields = {name: v for name, v in settings.recipe.items() if name in (*given, *named)}
+    fields = {name: v for name, v in settings.recipe.items() if name in READ_BY}
     # <lora:…> is removed from a prompt before it is parsed; the file must exist in the folder.
     prompt = asked.settings.get("prompt", settings.recipe.get("prompt", ""))
     read, called = split_tags(without_other_tags({"prompt": prompt})["prompt"])
-    if lora_dir is not None:
-        with_loras({"prompt": "", "loras": called}, lora_dir)
+    if how.lora_dir is not None:
+        with_loras({"prompt": "", "loras": called}, how.lora_dir)
     recipe = Recipe.from_dict({**fields, **asked.settings, "prompt": read, "seed": 0})
     checkpoint = find_checkpoint(
         recipe.model, revision=recipe.revision, variant=recipe.variant, may_fetch=False
@@ -51,8 +44,8 @@ def show_tokens(
     resolved = resolve(recipe, checkpoint, find_embedding=find)
     seen = list(encoded_texts(resolved, checkpoint))
     for one in seen:
-        emit(json.dumps(dataclasses.asdict(one)) if json_lines else "\n".join(_lines(one, seen)))
-    if strict:
+        emit(json.dumps(dataclasses.asdict(one)) if how.json else "\n".join(_lines(one, seen)))
+    if how.strict:
         _refuse(seen, recipe.model)
 
 

@@ -35,7 +35,7 @@ OWN = {
     "rerun": {"prompt", "drop", "hires"},
     "train-embedding": {"token", "init", "vectors", "resume", "sample_every", "learning_rate"},
     "steps": {"every"},
-    "prompt": {"versus", "json_lines"},
+    "prompt": {"versus", "json"},
     "schedule": {"compare", "betas", "add_noise", "sigmas"},
     "noise": {"columns", "rows"},
 }

@@ -39,4 +39,4 @@ class Stopping:
             raise KeyboardInterrupt
         self._asked = True
         if not self._quiet and os.getpid() == self._process:  # of those forked, none says it again
-            say("stopping when the pictures in flight are finished; once more stops now")
+            say("stopping after the pictures that are in work; press Ctrl-C again to stop at once")

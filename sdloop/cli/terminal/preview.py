@@ -27,7 +27,7 @@ class Preview:
     def __init__(self, options: OutputOptions) -> None:
         self._wanted = options.preview and sys.stderr is not None
         if self._wanted and not sys.stderr.isatty():
-            say("no preview, for standard error is no terminal")
+            say("no preview: standard error is not a terminal")
             self._wanted = False
         self._every = options.preview_vae
         self._colours: LatentColours | None = None
@@ -46,9 +46,9 @@ class Preview:
                 return None
             from sdloop.latents.vae import decode_images
 
-            return beside(decode_images(vae, latents))
+            return side_by_side(decode_images(vae, latents))
         colours = self._fitted(step, vae)
-        return beside([colours.image(one) for one in latents])
+        return side_by_side([colours.image(one) for one in latents])
 
     def _fitted(self, step: "Step", vae: Any) -> "LatentColours":
         from sdloop.inspection.steps import LatentColours
@@ -60,7 +60,7 @@ class Preview:
         return self._colours
 
 
-def beside(images: "list[Image]") -> "Image":
+def side_by_side(images: "list[Image]") -> "Image":
     """The pictures of a batch, which are of one size, in a row."""
     from PIL import Image
 

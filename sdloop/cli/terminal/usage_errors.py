@@ -58,6 +58,8 @@ def unknown_command(where: str, words: Sequence[str], commands: Sequence[str]) -
 def _flag_hint(flag: str, where: str, possible: Sequence[str]) -> str:
     if flag in _RENAMED:
         return f"it is called {_RENAMED[flag]} now"
+    if flag == "--control-mode":
+        return "write the mode behind the model, as in --control union#canny=edges.png"
     near = difflib.get_close_matches(flag, possible, n=1, cutoff=0.7)
     if near:
         return f"did you mean {near[0]}?"

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from sdloop.errors import ModelError, SettingError
-from sdloop.spelling import existing, is_there
+from sdloop.spelling import COPIES, existing, is_there
 
 # Files that hold a whole model, a VAE, a LoRA or an embedding.
 ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
@@ -92,6 +92,8 @@ def local_path(model: str) -> Path | None:
 
 def _file_on_hub(name: str, endings: tuple[str, ...]) -> HubAddress | None:
     """``owner/name/FILE`` is on the hub, unless its first folder exists: then a path is wrong."""
+    if Path(name) in COPIES:
+        return None
     owner, _, rest = name.partition("/")
     model, _, file = rest.partition("/")
     parts = (owner, model, *file.split("/"))

@@ -34,7 +34,7 @@ def cached_checkpoints() -> Iterator[tuple[Checkpoint, str | None]]:
         home, commit = snapshot.parent.parent, snapshot.name
         with contextlib.suppress(ModelError, SettingError, OSError):
             found = _runs(f"{_name(home)}/{inside}", snapshot / inside)
-            yield dataclasses.replace(found, revision=commit), _asked_by(home, commit)
+            yield dataclasses.replace(found, revision=commit), _revision_of(home, commit)
     for address, path in held_files():
         with contextlib.suppress(ModelError, SettingError, OSError):
             yield _runs(address, path), None
@@ -46,7 +46,7 @@ def _folders(cache: Path) -> Iterator[tuple[Checkpoint, str | None]]:
     for snapshot in sorted(index.parent for index in indices):
         home, commit = snapshot.parent.parent, snapshot.name
         try:
-            found, revision = _whole(_name(home), snapshot), _asked_by(home, commit)
+            found, revision = _whole(_name(home), snapshot), _revision_of(home, commit)
         except (ModelError, SettingError, OSError):
             continue
         if found is not None:
@@ -84,7 +84,7 @@ def _whole(name: str, snapshot: Path) -> Checkpoint | None:
     return None
 
 
-def _asked_by(home: Path, commit: str) -> str | None:
+def _revision_of(home: Path, commit: str) -> str | None:
     """The branch or tag of ``commit`` in the cache: None for main; else the commit itself."""
     refs = home / "refs"
     files = sorted(file for file in refs.rglob("*") if file.is_file())

@@ -1,47 +1,38 @@
 """Find, recognise and hash ControlNets and T2I-Adapters on disk, before a model is loaded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdloop.errors import ModelError
+from sdloop.errors import ModelError, SettingError
+from sdloop.models.checkpoint.control_facts import LDM, facts_of, whole_config
 from sdloop.models.checkpoint.families import class_name
 from sdloop.models.checkpoint.hashes import folder_sha256, sha256_of
-from sdloop.models.checkpoint.headers import Header, read_header
+from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.other_parts import PartPlace, part_place, read_part_folder
+from sdloop.models.checkpoint.t2i_adapter import check_adapter
+from sdloop.recipe.controls import MODES, Control
 
 # The Recipe's field → the subfolder of a repository, and the class in the config.
 PARTS = {"controls": "controlnet", "t2i_adapters": "t2i_adapter"}
-CLASSES = {"controls": "ControlNetModel", "t2i_adapters": "T2IAdapter"}
+CLASSES = {
+    "controls": ("ControlNetModel", "ControlNetUnionModel", "ControlNetModel_Union"),
+    "t2i_adapters": ("T2IAdapter",),
+}
 
 # The ControlNet that comes with the embedded model.
 EDGES = "edges"
 MINI_EDGES = Path(__file__).parent.parent.parent / "mini_edges"
 
-# How the tensors' names begin in files of ControlNet's authors.
-LDM = "control_model."
-_HINT = ("controlnet_cond_embedding.conv_in.weight", "input_hint_block.0.weight")
-# What else a file may be, by a part of any tensor's name; the first match counts.
-_OTHERS = {
-    "lora_controlnet": "a Control-LoRA, which sdloop does not support",
-    "lllite_": "a ControlNet-LLLite, which sdloop does not support",
-    "task_embedding": "a ControlNet-Union, which sdloop does not support",
-    "adapter.": "a T2I-Adapter",
-    "down_blocks.0.resnets.0.conv1.weight": "a UNet",
-    "model.diffusion_model.": "a whole model (use it with --model)",
-    "lora_": "a LoRA (use it with --lora)",
+# What a ControlNet and its UNet have in common, and the value where a config does not say it.
+_EQUAL = {
+    "cross_attention_dim": 1280,
+    "block_out_channels": (320, 640, 1280, 1280),
+    "layers_per_block": 2,
 }
-# What a ControlNet without a config has in common with the UNet that it was trained for.
-_SHARED = (
-    *("encoder_hid_dim", "encoder_hid_dim_type", "addition_embed_type", "addition_time_embed_dim"),
-    *("transformer_layers_per_block", "flip_sin_to_cos", "freq_shift", "down_block_types"),
-    *("only_cross_attention", "block_out_channels", "layers_per_block", "downsample_padding"),
-    *("mid_block_scale_factor", "act_fn", "norm_num_groups", "norm_eps", "cross_attention_dim"),
-    *("attention_head_dim", "num_attention_heads", "use_linear_projection", "upcast_attention"),
-    *("resnet_time_scale_shift", "projection_class_embeddings_input_dim", "mid_block_type"),
-)
-_WIDTHS = {"cross_attention_dim": 1280, "block_out_channels": (320, 640, 1280, 1280)}
+# What else those have that are told sizes, as SDXL is; small ones for SDXL are not told any.
+_TOLD_SIZES = {"addition_embed_type": None, "projection_class_embeddings_input_dim": None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,11 +53,18 @@ class ControlFile:
     sha256: str
     prefix: str = ""
 
+    @property
+    def modes(self) -> int:
+        """How many kinds of pictures a ControlNet-Union knows; 0 for all that is none."""
+        known = self.config.get("num_control_type")
+        usual = 6 if "Union" in (class_name(self.config) or "") else 0
+        return known if isinstance(known, int) else usual
+
     def config_for(self, unet: Mapping[str, Any]) -> dict[str, Any]:
         """The whole config, for a model with a UNet of this config."""
         if not self.single:
             return dict(self.config)
-        return {**{name: unet[name] for name in _SHARED if name in unet}, **self.config}
+        return whole_config(self.field, self.config, unet)
 
 
 FindControl = Callable[[str, str], ControlFile]
@@ -86,21 +84,19 @@ def find_control(name: str, field: str = "controls", *, may_fetch: bool = True) 
     if place.path.is_dir():
         config, files = read_part_folder(place)
         kind = class_name(config)
-        if kind != CLASSES[field]:
-            told = kind or "a model without a name"
-            raise ModelError(f"{field} must be a {CLASSES[field]}, got {told}: {name}")
+        if kind not in CLASSES[field]:
+            told, wanted = kind or "a model without a name", CLASSES[field][0]
+            raise ModelError(f"{field} must be a {wanted}, got {told}: {name}")
         sha256 = folder_sha256(config, files)
         return ControlFile(
             field=field, name=name, files=files, config=config, single=False, sha256=sha256
         )
-    if field != "controls":
-        raise ModelError(f"{field} must be a folder with a config.json, or a hub id, got {name}")
     header = read_header(place.path)
     return ControlFile(
         field=field,
         name=name,
         files=(place.path,),
-        config=_facts(header),
+        config=facts_of(field, header),
         single=True,
         sha256=sha256_of(place.path),
         prefix=LDM if any(one.startswith(LDM) for one in header.tensors) else "",
@@ -112,23 +108,19 @@ def check_control(file: ControlFile, unet: Mapping[str, Any], model: str, factor
 
     ``factor`` is that of the model's VAE: pixels per latent.
     """
-    if file.field == "t2i_adapters":
-        _check_adapter(file, unet, model, factor)
-        return
     config = file.config_for(unet)
-    for name, usual in _WIDTHS.items():
-        own, needed = (_listed(one.get(name, usual)) for one in (config, unet))
-        if own != needed:
-            is_embedded = f"{file.name} is the embedded model's, and does not suit {model}"
-            differs = f"{file.name} has the {name} {own}, and {model} has {needed}"
-            why = is_embedded if file.name == EDGES else differs
-            raise ModelError(f"controls must be made for the model's family: {why}")
-    if (config.get("addition_embed_type") == "text_time") != (
-        unet.get("addition_embed_type") == "text_time"
-    ):
+    if file.field == "t2i_adapters":
+        check_adapter(file.name, config, unet, model, factor)
+        return
+    for name, own, needed in _differences(config, unet):
+        is_embedded = f"{file.name} is the embedded model's, and does not suit {model}"
+        differs = f"{file.name} has the {name} {own}, and {model} has {needed}"
+        why = is_embedded if file.name == EDGES else differs
+        raise ModelError(f"controls must be made for the model's family: {why}")
+    colours = config.get("conditioning_channels", 3)
+    if colours != 3:
         raise ModelError(
-            f"controls must be made for the model's family: one of {file.name} and {model} is for "
-            "SDXL, the other is not"
+            f"controls must have the conditioning_channels 3, got {colours}: {file.name}"
         )
     steps = config.get("conditioning_embedding_out_channels") or (16, 32, 96, 256)
     if 2 ** (len(steps) - 1) != factor:
@@ -138,44 +130,41 @@ def check_control(file: ControlFile, unet: Mapping[str, Any], model: str, factor
         )
 
 
-def _check_adapter(file: ControlFile, unet: Mapping[str, Any], model: str, factor: int) -> None:
-    """An adapter for SDXL begins at half the size of the latents, and has a layer more."""
-    large = file.config.get("adapter_type") == "full_adapter_xl"
-    channels = tuple(file.config.get("channels", _WIDTHS["block_out_channels"]))
-    own = channels[:-1] if large else channels, file.config.get("downscale_factor", 8)
-    needed = tuple(unet.get("block_out_channels", ())), 2 * factor if large else factor
-    if own != needed or large != (unet.get("addition_embed_type") == "text_time"):
-        raise ModelError(
-            f"t2i_adapters must be made for the model's family: {file.name} is a "
-            f"{file.config.get('adapter_type', 'full_adapter')} of the channels "
-            f"{_listed(channels)}, and {model} has {_listed(needed[0])}"
+def check_mode(control: Control, file: ControlFile) -> None:
+    """Raise ``SettingError`` if a ControlNet-Union is not told its picture's kind, or another is.
+
+    ``control`` has its own ``preprocess``, or that of all.
+    """
+    name, mode = f"{control.field}.mode", control.seen_as
+    if not file.modes and control.mode is not None:
+        raise SettingError.of(
+            name, f"is for a ControlNet-Union, and {file.name} is none, got {control.mode}"
         )
+    if file.modes and mode is None:
+        known = ", ".join(MODES[: file.modes])
+        raise SettingError.of(
+            name,
+            f"must be given for a ControlNet-Union, as in {file.name}#canny={control.image}: "
+            f"one of {known}",
+        )
+    if file.modes and mode is not None and mode >= file.modes:
+        raise SettingError.of(name, f"must be below {file.modes} for {file.name}, got {mode}")
+
+
+def _differences(
+    config: Mapping[str, Any], unet: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str]]:
+    """What must be equal and is not: its name, that of the ControlNet and that of the UNet."""
+    told = _TOLD_SIZES if config.get("addition_embed_type") is not None else {}
+    for name, usual in (_EQUAL | told).items():
+        own, needed = (_listed(one.get(name, usual)) for one in (config, unet))
+        if own != needed:
+            yield name, own, needed
+    # An inpainting UNet takes more; what it predicts is as wide as the latents.
+    latents, own = unet.get("out_channels", 4), config.get("in_channels", 4)
+    if own != latents:
+        yield "in_channels", own, f"latents of {latents}"
 
 
 def _listed(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _facts(header: Header) -> dict[str, Any]:
-    """What the shapes of a single file's tensors tell about its config."""
-    tensors = {name.removeprefix(LDM): shape for name, shape in header.tensors.items()}
-    start = next((name for name in _HINT if name in tensors), None)
-    if start is None or any(piece in name for piece in ("task_embedding",) for name in tensors):
-        found = (what for piece, what in _OTHERS.items() if any(piece in one for one in tensors))
-        what = next(found, "not a ControlNet: it has no layers for a picture of edges or depths")
-        raise ModelError(f"{header.path} is {what}")
-    facts: dict[str, Any] = {
-        "conditioning_channels": tensors[start][1],
-        "conditioning_embedding_out_channels": _halvings(tensors, start),
-    }
-    widths = [shape[-1] for name, shape in tensors.items() if name.endswith("attn2.to_k.weight")]
-    return facts | ({"cross_attention_dim": widths[0]} if widths else {})
-
-
-def _halvings(tensors: Mapping[str, tuple[int, ...]], start: str) -> tuple[int, ...]:
-    """The channels of the layers that make the picture as small as the latents."""
-    layer, places = "controlnet_cond_embedding.blocks.{}.weight", range(1, 15, 2)
-    if start == _HINT[1]:
-        layer, places = "input_hint_block.{}.weight", range(4, 14, 4)
-    names = map(layer.format, places)
-    return (tensors[start][0], *(tensors[name][0] for name in names if name in tensors))

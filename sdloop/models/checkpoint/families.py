@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdloop.errors import ModelError
+from sdloop.recipe.model_facts import DEPTH, EDITING, PAINTING
 
 SUPPORTED = "sdloop runs Stable Diffusion 1.x, 2.x and SDXL base, and the x4 upscaler"
 
@@ -27,14 +28,9 @@ CLASSES: Mapping[str, tuple[str, ...]] = {
 # Parts of an index that text-to-image does not need.
 _IGNORED = frozenset({"scheduler", "safety_checker", "feature_extractor", "image_encoder"})
 
-# A UNet's input channels: the latents; for an upscaler also the colours of the small picture; for
-# inpainting also the mask and the latents of the masked picture; for depth also how near each
-# place is; for InstructPix2Pix also the latents of the picture to edit.
+# A UNet's input channels: the latents, and for an upscaler also the colours of the small picture.
 LATENTS = 4
-DEPTH = 5
 UPSCALING = 7
-EDITING = 8
-PAINTING = 9
 
 
 def class_name(config: Mapping[str, Any]) -> str | None:

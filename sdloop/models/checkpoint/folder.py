@@ -12,13 +12,13 @@ from typing import Any
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.families import (
-    PAINTING,
     check_index,
     class_name,
     family_of_configs,
 )
 from sdloop.models.checkpoint.legacy import settled_scheduler, settled_unet, settled_vae
 from sdloop.models.checkpoint.weight_names import STEMS
+from sdloop.recipe.model_facts import PAINTING
 
 Configs = Mapping[str, Mapping[str, Any]]
 _AS_READ: Mapping[str, Any] = {}

@@ -46,6 +46,7 @@ _FLAGS = {
     "t2i_adapter": "--t2i",
     "segmenter": "--mask-model",
     "depth_estimator": "--preprocess-model",
+    "pose_estimator": "--preprocess-model",
 }
 
 

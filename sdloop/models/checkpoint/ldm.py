@@ -9,14 +9,13 @@ from typing import Any
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.families import (
-    DEPTH,
     LATENTS,
-    PAINTING,
     SUPPORTED,
     UPSCALING,
     check_unet,
 )
 from sdloop.models.checkpoint.headers import Header, read_numbers
+from sdloop.recipe.model_facts import DEPTH, PAINTING
 
 # The prefixes of each part's tensor names in a single file.
 UNET = "model.diffusion_model."

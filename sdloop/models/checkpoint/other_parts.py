@@ -24,6 +24,7 @@ _KINDS = {
     "t2i_adapter": "T2I-Adapter",
     "segmenter": "CLIPSeg",
     "depth_estimator": "depth model",
+    "pose_estimator": "pose model",
 }
 
 
@@ -43,7 +44,8 @@ class PartPlace:
 
 def part_place(part: str, name: str, variant: str | None, *, may_fetch: bool) -> PartPlace:
     """Find the part that ``name`` means, and download it if it is not here."""
-    place = address_of(name, endings=ENDINGS) if part == "controlnet" else address_of(name)
+    single = part in ("controlnet", "t2i_adapter")
+    place = address_of(name, endings=ENDINGS) if single else address_of(name)
     absent: Absent = absent_here
     if isinstance(place, CivitaiAddress):
         path = civitai_file(place, may_fetch=may_fetch)

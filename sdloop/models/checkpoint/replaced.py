@@ -2,12 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.advice import Advice, read_advice
-from sdloop.models.checkpoint.families import PAINTING, check_vae, family_of_configs
+from sdloop.models.checkpoint.families import check_vae, family_of_configs
 from sdloop.models.checkpoint.few_steps import few_steps_of, predicts_clean
 from sdloop.models.checkpoint.folder import Configs
 from sdloop.models.checkpoint.headers import read_header
@@ -15,9 +14,8 @@ from sdloop.models.checkpoint.ldm import parts_of_file, with_notes
 from sdloop.models.checkpoint.legacy import settled_scheduler, settled_unet
 from sdloop.models.checkpoint.other_parts import PartPlace, read_part_folder
 from sdloop.models.checkpoint.unet_file import family_of_unet, unet_config
-from sdloop.models.checkpoint.value import Checkpoint, vae_factor
-
-Files = tuple[Path, ...]
+from sdloop.models.checkpoint.value import Checkpoint
+from sdloop.recipe.model_facts import PAINTING, vae_factor
 
 
 def with_vae(found: Checkpoint, vae: str, place: PartPlace) -> Checkpoint:

@@ -189,7 +189,7 @@ def _check_hash(part: Path, digest: str | None, what: str) -> None:
     if found != digest:
         part.unlink()
         raise ModelError(
-            f"{what} was damaged on its way: its {'git hash' if by_git else 'sha256'} is "
+            f"{what} was damaged during the download: its {'git hash' if by_git else 'sha256'} is "
             f"{found[:10]}…, not {digest[:10]}…; it was deleted, so the next start downloads it "
             "again"
         )

@@ -16,6 +16,7 @@ from sdloop.models.checkpoint.other_parts import part_place, read_part_folder
 PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "segmenter": ("mask_model", ("clipseg",)),
     "depth_estimator": ("preprocess_model", ("dpt", "depth_anything")),
+    "pose_estimator": ("preprocess_model", ("vitpose",)),
 }
 # The small files that decide what the model sees, as far as they are there.
 _READ = ("preprocessor_config.json", "processor_config.json")

@@ -26,6 +26,7 @@ ALL_STEMS: Mapping[str, str] = {
     "controlnet": STEMS["unet"],
     "t2i_adapter": STEMS["unet"],
     "segmenter": "model",
+    "pose_estimator": "model",
 }
 
 # transformers' name for a text encoder's weights in a pickle; diffusers has one name for both kinds

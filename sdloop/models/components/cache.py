@@ -58,9 +58,11 @@ class ModelCache:
 
         from sdloop.models.components.control import forget_controlnets
         from sdloop.models.components.image_adapter import forget_image_adapter
+        from sdloop.models.components.safety import forget_safety_checker
 
         forget_controlnets()
         forget_image_adapter()
+        forget_safety_checker()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.control import PARTS, ControlFile, check_control
+from sdloop.models.checkpoint.t2i_adapter import adapter_names
 from sdloop.models.components.compiled import compile_module
 from sdloop.models.components.load import Components
 from sdloop.models.components.offload import Offload, offload
@@ -29,10 +30,16 @@ def controlnets_for(components: Components, files: Sequence[ControlFile]) -> tup
     Raises ``ModelError`` for one of another family than the UNet, and for one with a tensor that is
     missing, extra or not finite.
     """
+    for file in files:
+        check_control(file, components.unet.config, _name(components), components.vae_factor)
+    if (
+        components.device.type == "meta"
+    ):  # to predict memory: what is kept has nothing to do with it
+        made = {(file.field, file.name): _loaded(file, components) for file in files}
+        return tuple(made[file.field, file.name] for file in files)
     wanted = {}
     for file in files:
         config = file.config_for(components.unet.config)
-        check_control(file, components.unet.config, _name(components), components.vae_factor)
         how = components.device, components.dtype, components.memory, components.compile
         wanted[file.field, file.name] = (file.sha256, repr(sorted(config.items())), *how)
     for key in set(_held) - set(wanted.values()):
@@ -53,13 +60,15 @@ def _name(components: Components) -> str:
 
 
 def _loaded(file: ControlFile, components: Components) -> Any:
-    part = PARTS[file.field]
+    part = "controlnet_union" if file.modes else PARTS[file.field]
     source = f"{part} in {file.name}"
     module = empty_module(part, file.config_for(components.unet.config), source)
     waits = components.memory != "full"
     place = torch.device("cpu") if waits else components.device
     tensors = read_tensors(file.files, place, components.dtype, (file.prefix,))
-    if file.single:
+    if file.single and file.field == "t2i_adapters":
+        tensors = {new: tensors[old] for old, new in adapter_names(tensors).items()}
+    elif file.single:
         tensors = _converted(tensors, module, source)
     fill(module, tensors, source, place)
     if waits:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sdloop.errors import ModelError
 from sdloop.models.checkpoint.vision import VisionModel
-from sdloop.models.components.pretrained import pretrained
+from sdloop.models.components.pretrained import pretrained, processor_of
 from sdloop.models.components.weights import BAD_CONFIG, read_tensors, reason_of
 from sdloop.schedulers.library_messages import no_library_messages
 
@@ -81,12 +81,7 @@ def load_depth_model(found: VisionModel) -> DepthModel:
             DPTImageProcessor,
         )
 
-        try:
-            processor = DPTImageProcessor.from_pretrained(found.folder, local_files_only=True)
-        except (OSError, *BAD_CONFIG) as error:
-            raise ModelError(
-                f"the preprocess_model {found.name} cannot be read: {reason_of(error)}"
-            ) from error
+    processor = processor_of(DPTImageProcessor, found)
     kinds = {
         "dpt": (DPTForDepthEstimation, DPTConfig),
         "depth_anything": (DepthAnythingForDepthEstimation, DepthAnythingConfig),

@@ -63,13 +63,16 @@ class ImageAdapter:
 
     def _tokens(self, pictures: Sequence[Image], *, guided: bool) -> tuple[Tensor, Tensor | None]:
         pixels = torch.stack([seen_as(picture, self.view) for picture in pictures])
-        pixels = pixels.to(self.device, self.dtype)
+        return self.tokens_of(pixels.to(self.device, self.dtype), guided=guided)
+
+    def tokens_of(self, pixels: Tensor, *, guided: bool) -> tuple[Tensor, Tensor | None]:
+        """The same for pictures (pictures, 3, side, side) as the encoder sees them."""
         given = self._embeds(pixels)
         if guided:
             zeros = torch.zeros_like
             nothing = self._embeds(zeros(pixels)) if self.patches else zeros(given)
             given = torch.cat([nothing, given])  # one pass, as in diffusers
-        halves = self.projection(given).split(len(pictures))
+        halves = self.projection(given).split(len(pixels))
         return halves[-1][None], halves[0][None] if guided else None
 
     def _embeds(self, pixels: Tensor) -> Tensor:
@@ -91,6 +94,10 @@ def image_adapter_for(components: Components, file: ImageAdapterFile) -> ImageAd
     """
     name = "the model" if components.checkpoint is None else components.checkpoint.name
     check_image_adapter(file, components.unet.config, name)
+    if (
+        components.device.type == "meta"
+    ):  # to predict memory: what is kept has nothing to do with it
+        return _loaded(components, file)
     how = components.device, components.dtype, components.memory
     shapes = tuple(one.to_k.weight.shape for one in cross_attentions(components.unet))
     # With offloading, the keys and values are bound to this UNet.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -13,9 +15,10 @@ from PIL.Image import Image
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdloop.errors import ModelError, SettingError
-from sdloop.models.checkpoint.families import DEPTH, EDITING, PAINTING
+from sdloop.models.checkpoint.advice import Advice, read_advice
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hashes import is_copy
+from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.tokenizer import load_tokenizer
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.compile_names import check_compile
@@ -31,10 +34,26 @@ from sdloop.models.components.device import (
 )
 from sdloop.models.components.fp8 import to_fp8
 from sdloop.models.components.offload import Kept, Offload, offload
-from sdloop.models.components.predict import pick_memory
+from sdloop.models.components.predict import Needs, fitting_memory, needs_of
 from sdloop.models.components.weights import empty_module, fill, modern_names, read_tensors
-from sdloop.recipe.limits import USUAL_STEPS
-from sdloop.recipe.strength import UPSCALE_STRENGTH
+from sdloop.models.memory import out_of_memory_is
+from sdloop.models.memory_names import check_memory
+from sdloop.recipe.model_facts import Defaults
+
+# Free memory of more than this many times the weights is enough, with some ControlNets too.
+_PLENTY = 4
+
+
+class Follower(NamedTuple):
+    """A ControlNet or T2I-Adapter of the pictures that are being made, and how much it counts.
+
+    A ControlNet-Union is told the ``mode`` of its picture, one of ``modes``; others have 0 modes.
+    """
+
+    net: Any
+    scale: float
+    mode: int | None = None
+    modes: int = 0
 
 
 class SafetyChecks(Protocol):
@@ -45,7 +64,7 @@ class SafetyChecks(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Components:
+class Components(Defaults):
     """A model's parts under the names of its ``model_index.json``.
 
     Schedulers count their steps, so this holds only the config for building a new one.
@@ -59,8 +78,8 @@ class Components:
     what scales pictures for it.
     ``safety_checker`` flags finished pictures, see ``safety.with_safety_checker``.
     ``checkpoint`` is None for parts that were put together by hand.
-    ``controlnets`` and ``t2i_adapters`` are those of the pictures that are being made, each with
-    its scale.
+    ``controlnets`` and ``t2i_adapters`` are those of the pictures that are being made, and
+    ``image_adapter`` is what their UNet sees pictures with: see ``ImageAdapter``.
     ``runs_on`` and ``computes_in`` are the device and precision that it was loaded for. By default
     they are the UNet's, which are others while the UNet waits elsewhere between its calls
     (offloading). The text encoders and the VAE may be on another device. ``memory`` says which
@@ -84,8 +103,9 @@ class Components:
     depth_processor: Any = None
     safety_checker: SafetyChecks | None = None
     checkpoint: Checkpoint | None = None
-    controlnets: tuple[tuple[Any, float], ...] = ()
-    t2i_adapters: tuple[tuple[Any, float], ...] = ()
+    controlnets: tuple[Follower, ...] = ()
+    t2i_adapters: tuple[Follower, ...] = ()
+    image_adapter: Any = None
     runs_on: torch.device | None = None
     computes_in: torch.dtype | None = None
     memory: str = "full"
@@ -93,24 +113,32 @@ class Components:
     compile: str = "off"
 
     @property
-    def sees_depth(self) -> bool:
-        """Whether the UNet is told how near each place of the picture is."""
-        return bool(self.unet.config.in_channels == DEPTH)
+    def unet_config(self) -> Mapping[str, Any]:
+        config: Mapping[str, Any] = self.unet.config
+        return config
+
+    @property
+    def vae_config(self) -> Mapping[str, Any]:
+        config: Mapping[str, Any] = self.vae.config
+        return config
+
+    @property
+    def text_configs(self) -> tuple[Mapping[str, Any], ...]:
+        encoders = (self.text_encoder, self.text_encoder_2)
+        return tuple(one.config.to_dict() for one in encoders if one is not None)
+
+    @property
+    def advice(self) -> Advice:
+        """Parts that were put together by hand have that of their family."""
+        if self.checkpoint is not None:
+            return self.checkpoint.advice
+        upscales = self.max_noise_level is not None
+        family = "upscaler" if upscales else "sdxl" if self.takes_sizes else "sd1"
+        return read_advice("components", family, {})
 
     @property
     def estimates_depth(self) -> bool:
-        """Whether it can find out the depth of a picture by itself."""
         return self.depth_estimator is not None
-
-    @property
-    def edits(self) -> bool:
-        """Whether it is an InstructPix2Pix model, whose UNet takes the picture to edit too."""
-        return bool(self.unet.config.in_channels == EDITING)
-
-    @property
-    def refines(self) -> bool:
-        """Whether a refiner finishes its pictures."""
-        return self.refiner is not None
 
     @property
     def last_vae(self) -> AutoencoderKL:
@@ -131,82 +159,7 @@ class Components:
 
     @property
     def vae_factor(self) -> int:
-        """Pixels per latent along each side: every block of the VAE except the last halves it."""
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
-
-    @property
-    def size_multiple(self) -> int:
-        return self.vae_factor
-
-    @property
-    def native_size(self) -> tuple[int, int]:
-        """Width and height in pixels that the model was trained at."""
-        if self.checkpoint is not None:
-            return self.checkpoint.native_size
-        size = self.unet.config.sample_size
-        height, width = size if isinstance(size, list | tuple) else (size, size)
-        return width * self.vae_factor, height * self.vae_factor
-
-    @property
-    def takes_sizes(self) -> bool:
-        """Whether the UNet is conditioned on sizes and crop (SDXL)."""
-        return bool(self.unet.config.addition_embed_type == "text_time")
-
-    @property
-    def paints(self) -> bool:
-        """Whether the UNet is for inpainting, and takes a mask and the masked image too."""
-        return bool(self.unet.config.in_channels == PAINTING)
-
-    @property
-    def usual_fields(self) -> Mapping[str, Any]:
-        """What else a model for a few steps needs: scheduler, timestep_spacing, timesteps."""
-        return {} if self.checkpoint is None else self.checkpoint.usual_fields
-
-    @property
-    def embeds_guidance(self) -> bool:
-        """Whether the UNet takes the guidance scale as an input (LCM)."""
-        return self.unet.config.time_cond_proj_dim is not None
-
-    @property
-    def steps(self) -> int:
-        """The model's default number of steps."""
-        return USUAL_STEPS if self.checkpoint is None else self.checkpoint.steps
-
-    @property
-    def guidance_scale(self) -> float:
-        """The model's default guidance scale; without a checkpoint, diffusers' default."""
-        if self.checkpoint is not None:
-            return self.checkpoint.guidance_scale
-        if self.max_noise_level is not None:
-            return 9.0
-        return 5.0 if self.takes_sizes else 7.5
-
-    @property
-    def upscale_strength(self) -> float:
-        """The model's default strength for enlarged pictures."""
-        return UPSCALE_STRENGTH if self.checkpoint is None else self.checkpoint.upscale_strength
-
-    @property
-    def text_layers(self) -> int:
-        """Number of layers of the text encoder; with two, that of the shallower one."""
-        encoders = (self.text_encoder, self.text_encoder_2)
-        return min(int(e.config.num_hidden_layers) for e in encoders if e is not None)
-
-    @property
-    def text_widths(self) -> tuple[int, ...]:
-        """The width of each text encoder's input embeddings."""
-        encoders = (self.text_encoder, self.text_encoder_2)
-        return tuple(int(e.config.hidden_size) for e in encoders if e is not None)
-
-    @property
-    def reads_twice(self) -> bool:
-        """Whether it has two text encoders (SDXL)."""
-        return self.text_encoder_2 is not None
-
-    @property
-    def max_tokens(self) -> int:
-        """The text encoder's maximum number of tokens, including start and end: 77."""
-        return int(self.text_encoder.config.max_position_embeddings)
+        return self.size_multiple
 
 
 def load_components(
@@ -227,11 +180,12 @@ def load_components(
     ``device`` is auto, cpu, mps, cuda or cuda:i, ``dtype`` auto, fp16, bf16, tf32, fp32 or
     fp8. ``memory`` is about the GPU's: "full" keeps all weights there; "low" keeps them on the CPU,
     and copies the UNet's while its steps run, all others layer by layer; "lowest" copies the UNet's
-    layer by layer too. "auto" is the first of these that fits. The pictures are the same.
+    layer by layer too. "auto" is the first of these that fits, for a picture of the model's size
+    and without other parts, such as ControlNets. The pictures are the same.
     ``compile`` is "regional" for a UNet whose transformer blocks are compiled, or "whole".
 
-    Raises ``SettingError`` for a missing device, ``ModelError`` for an unusable model; the message
-    names file, part and tensor.
+    Raises ``SettingError`` for a missing device, ``ModelError`` for an unusable model, whose
+    message names file, part and tensor, and ``OutOfMemory`` if the weights do not fit.
     """
     place = pick_device(device)
     make_current(place)
@@ -247,20 +201,66 @@ def load_components(
             "already run"
         )
     fp8 = dtype == "fp8"
-    memory = pick_memory(memory, model, place, precision, fp8=fp8)
+    memory = pick_memory(
+        memory,
+        model,
+        place,
+        precision,
+        needs=lambda: needs_of(without_numbers(model, precision, fp8=fp8)),
+    )
     check_compile(compile, device=place.type, dtype=dtype, memory=memory)
     if compile != "off":
         check_compiler()
     target = _Target(device=place, dtype=precision, fp8=fp8, memory=memory, compile=compile)
-    base = target.marked(
-        _components(model, {part: target.load(model, part) for part in model.weights})
+    with no_room_for(model.name):
+        return target.components(model)
+
+
+def no_room_for(name: str) -> AbstractContextManager[None]:
+    """Turn out-of-memory errors while weights are loaded into ``OutOfMemory``."""
+    return out_of_memory_is(
+        f"out of memory for the weights of {name}; remedy: memory low or lowest, or dtype fp8"
     )
-    if model.refiner is None:
-        return base
-    shared = _shared(model, model.refiner, base)
-    own = model.refiner.weights.keys() - shared
-    parts = {part: target.load(model.refiner, part) for part in own}
-    return replace(base, refiner=target.marked(_components(model.refiner, shared | parts)))
+
+
+def pick_memory(
+    name: str,
+    model: Checkpoint,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    needs: Callable[[], Needs],
+    own: int = 0,
+) -> str:
+    """Which weights stay on ``device``: full, low or lowest; auto is the first that fits.
+
+    ``needs`` predicts what it needs, and ``own`` bytes of this process's memory on the device will
+    be free too. Raises ``SettingError`` for another name, and for one that would
+    have no effect.
+    """
+    check_memory(name, device.type)
+    if device.type != "cuda":
+        return "full"
+    if name != "auto":
+        return name
+    free = torch.cuda.mem_get_info(device)[0] + own
+    if free > _PLENTY * _most_weights(model) * dtype.itemsize:
+        return "full"
+    return fitting_memory(needs(), free)
+
+
+def without_numbers(model: Checkpoint, dtype: torch.dtype, *, fp8: bool) -> Components:
+    """The model on the meta device: only the headers of its files are read."""
+    meta = torch.device("meta")
+    target = _Target(device=meta, dtype=dtype, fp8=fp8, memory="full", compile="off")
+    return target.components(model)
+
+
+def _most_weights(model: Checkpoint) -> int:
+    """The number of all numbers in the model's files; some may not be needed."""
+    files = {file for part in model.weights.values() for file in part}
+    own = sum(math.prod(shape) for file in files for shape in read_header(file).tensors.values())
+    return own + (0 if model.refiner is None else _most_weights(model.refiner))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -273,6 +273,16 @@ class _Target:
     memory: str
     compile: str
     kept: Kept = field(default_factory=Kept)
+
+    def components(self, model: Checkpoint) -> Components:
+        parts = {part: self.load(model, part) for part in model.weights}
+        base = self.marked(_components(model, parts))
+        if model.refiner is None:
+            return base
+        shared = _shared(model, model.refiner, base)
+        own = model.refiner.weights.keys() - shared
+        parts = {part: self.load(model.refiner, part) for part in own}
+        return replace(base, refiner=self.marked(_components(model.refiner, shared | parts)))
 
     def marked(self, components: Components) -> Components:
         return replace(
@@ -289,7 +299,8 @@ class _Target:
         fp8 = self.fp8 and part == "unet"
         waits = self.memory != "full"
         # A UNet of 8 bits may not fit before it has become one.
-        first = torch.device("cpu") if waits or fp8 else self.device
+        on_cpu = waits or (fp8 and self.device.type != "meta")
+        first = torch.device("cpu") if on_cpu else self.device
         module = _load_part(model, part, first, self.dtype)
         if fp8:
             to_fp8(module)
@@ -341,7 +352,8 @@ def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.
     where = files[0] if len(files) == 1 else files[0].parent
     source = f"{part} in {where}"
     if part == "depth_estimator":
-        tensors = read_tensors(files, torch.device("cpu"), torch.float32)
+        first = device if device.type == "meta" else torch.device("cpu")
+        tensors = read_tensors(files, first, torch.float32)
         return load_depth_estimator(config, tensors, source, device)
     module = empty_module(part, config, source)
     if files[0] in (model.path, model.vae_path, model.unet_path):

@@ -65,7 +65,7 @@ class Change:
             matrix, rank = _matrix(tensors)
             added = matrix.reshape(weight.shape) * self.strength(rank)
         except KeyError as error:
-            raise ModelError(f"{self.name} has no {error.args[0]} beside its others") from error
+            raise ModelError(f"{self.name} is incomplete: it has no {error.args[0]}") from error
         except RuntimeError as error:
             raise self._misfit(weight) from error
         if len(matrix) != len(weight):

@@ -135,5 +135,5 @@ def _noted(note: Mapping[str, Any], part: str, layer: str, rank: int, source: st
         return float(alpha) * (math.sqrt(rank) if note.get(f"{part}.use_rslora") else 1.0)
     except (AttributeError, TypeError, ValueError, re.error) as error:
         raise ModelError(
-            f"{source} notes settings of peft that make no sense: {reason_of(error)}"
+            f"{source} has peft settings that are not valid: {reason_of(error)}"
         ) from error

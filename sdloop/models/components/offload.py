@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.nn import Parameter, ParameterList
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from sdloop.models.components.fp8 import restore_fp8
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 Slot = tuple[dict[str, Tensor | None], str]
 Stored = Sequence[tuple[Slot, Tensor]]
 _OFFLOAD = "_offload"
+# Lists, and the last layer of torch's MultiheadAttention, in whose name it computes.
+_PASSIVE = ParameterList, NonDynamicallyQuantizableLinear
 
 
 class Offload:
@@ -184,11 +187,11 @@ def remove_hooks(module: Module) -> None:
 
 
 def weights_of(layer: Module) -> Stored:
-    """A layer's own weights, and those of its lists, which never run themselves."""
-    if isinstance(layer, ParameterList):
+    """A layer's own weights, and those of its ``_PASSIVE`` parts, which never run themselves."""
+    if isinstance(layer, _PASSIVE):
         return []
-    lists = (child for child in layer.children() if isinstance(child, ParameterList))
-    return [one for part in (layer, *lists) for one in _own(part)]
+    passive = (child for child in layer.children() if isinstance(child, _PASSIVE))
+    return [one for part in (layer, *passive) for one in _own(part)]
 
 
 def _own(module: Module) -> Iterator[tuple[Slot, Tensor]]:

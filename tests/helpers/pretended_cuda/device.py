@@ -102,6 +102,7 @@ class PretendedCuda(TorchDispatchMode):
                 self.memory.total - self.memory.held,
                 self.memory.total,
             ),
+            "memory_reserved": lambda device=None: self.memory.held,
             "Stream": Stream,
             "stream": self._within,
             "current_stream": lambda device=None: self._stream,

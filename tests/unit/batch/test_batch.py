@@ -16,7 +16,7 @@ from helpers.commands import Command, pixels, work_in
 from helpers.forked import Nursery
 from PIL import Image
 
-from sdloop.batch.claims import NAME, Claims, remove_leftovers
+from sdloop.batch.claims import NAME, Claims
 from sdloop.batch.devices import local_device
 from sdloop.batch.fitting import fitting, largest_batch
 from sdloop.batch.found import found_in
@@ -354,6 +354,7 @@ def test_another_process_has_claims_of_its_own(tmp_path: Path) -> None:
 
 
 def test_half_written_files_go_unless_somebody_writes_them(tmp_path: Path) -> None:
+    from sdloop.batch.leftovers import remove_leftovers
     from sdloop.metadata.atomic import _new_temporary
 
     old = tmp_path / ".sdloop-0011223344556677.part"
@@ -407,7 +408,7 @@ def test_the_first_signal_finishes_what_is_in_flight(place: Path, nursery: Nurse
     assert done.returncode == 130
     assert len(made) % 2 == 0  # whole batches
     assert sorted(Path(name.strip()).name for name in made) == names()
-    assert "stopping when the pictures in flight are finished" in done.stderr
+    assert "stopping after the pictures that are in work" in done.stderr
     assert done.stderr.endswith(
         "sdloop: interrupted; run the same command again to make the rest\n"
     )

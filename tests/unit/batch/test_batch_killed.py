@@ -194,7 +194,7 @@ def test_the_first_signal_finishes_and_the_second_stops(
     os.kill(child, number)
     assert nursery.wait(child) == 130
     assert len((work / "log").read_text().splitlines()) == 4
-    assert "stopping when the pictures in flight are finished" in told.read_text()
+    assert "stopping after the pictures that are in work" in told.read_text()
     before = files(work / "out")
     child = nursery.start(long, work, work / "log")
     _wait_for(lambda: (work / "out" / NAME).exists())

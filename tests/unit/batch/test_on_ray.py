@@ -1,17 +1,29 @@
 """``--on ray``: the whole command, with one process that is this one, and with Ray's own."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import torch
 from helpers.commands import Command, work_in
+from helpers.controls import save_control
+from helpers.image_adapters import save_image_adapter
+from helpers.loras import lora_pairs, save_peft
+from helpers.pictures import sketch
+from helpers.tiny import tiny_sd1
+from PIL import Image
+from safetensors.torch import save_file
 
 import sdloop.cli.make.batch_run
+from sdloop.batch.carried import carried_file, forget_copies, keep_copy
 from sdloop.batch.pool import Answer, Died, Job, Unit
 from sdloop.cli.make.unit_runner import UnitRunner
+from sdloop.spelling import COPIES, existing
 
 BATCH = Command("batch")
 PLAN = ("a {red|green} house", "--seed", "1..4", "--batch-size", "2", "--outdir")
@@ -92,6 +104,85 @@ def test_what_a_dead_process_had_written_is_there(here: type[Here]) -> None:
     assert len(content("out")) == 8
     assert "were there" in made.stderr
     assert content("out") == (BATCH.make(*PLAN, "alone") and content("alone"))
+
+
+class Far(Here):
+    """Its process is on a computer that has no folder called ``in``."""
+
+    def ask(
+        self, process: UnitRunner, units: Sequence[Unit], *, seconds: float, stop: bool
+    ) -> None:
+        names = {name for unit in units for job in unit.jobs for name in job.files}
+        carried = {name: found for name in sorted(names) if (found := carried_file(name))}
+        self.carried.update(carried)
+        files = [(name, called) for name, (called, _) in carried.items()]
+        data = [content for _, content in carried.values()]
+        Path("in").rename("away")
+        try:
+            self._answers.append((process, process.step(units, seconds, stop, files, *data)))
+        finally:
+            Path("away").rename("in")
+
+    carried: ClassVar[set[str]] = set()
+
+
+def test_the_files_that_recipes_name_are_carried(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LoRAs, embeddings and pictures of every use; the copies have their names."""
+    monkeypatch.setattr(sdloop.cli.make.batch_run, "RayPool", Far)
+    Path("in/styles").mkdir(parents=True)
+    save_peft(lora_pairs(tiny_sd1()), place / "in" / "styles" / "ink.safetensors")
+    save_file({"emb_params": torch.randn(1, 32)}, "in/frog.safetensors")
+    save_image_adapter(tiny_sd1(), Path("models/ip.safetensors"))
+    save_control(tiny_sd1(), Path("net"))
+    for name in ("start", "edges", "shown", "wanted"):
+        sketch(32, 32).save(f"in/{name}.png")
+    Image.linear_gradient("L").save("in/mask.png")
+    plan: list[dict[str, Any]] = [
+        {"prompt": "a cat", "loras": [{"name": "in/styles/ink.safetensors", "scale": 1.0}]},
+        {"prompt": "a frog", "embeddings": ["in/frog.safetensors"]},
+        {"prompt": "a man", "replace_tokens": ["man=0.5*man+0.5*in/frog.safetensors"]},
+        {"prompt": "a cat", "regions": ["a frog=in/mask.png"]},
+        {"prompt": "a cat", "image": "in/start.png", "strength": 0.5, "mask": "in/mask.png"},
+        {"prompt": "a cat", "controls": [{"model": "net", "image": "in/edges.png"}]},
+        {"prompt": "a cat", "image_prompts": ["in/shown.png=in/mask.png"]}
+        | {"ip_adapter": "models/ip.safetensors"},
+        {"prompt": "a cat", "losses": ["like=in/wanted.png,mask=in/mask.png:1"], "loss_every": 1},
+    ]
+    lines = (json.dumps(one | {"seed": seed}) + "\n" for seed, one in enumerate(plan))
+    Path("plan.jsonl").write_text("".join(lines))
+    BATCH.make("--from-file", "plan.jsonl", "--outdir", "alone")
+    BATCH.make("--from-file", "plan.jsonl", "--outdir", "out", "--on", "ray")
+    assert content("out") == content("alone") and len(content("out")) == len(plan)
+    assert Far.carried == {str(path) for path in Path("in").rglob("*.*")}
+    assert not COPIES
+
+
+def test_large_files_and_those_elsewhere_are_not_carried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("small").write_bytes(b"abc")
+    with Path("large").open("wb") as file:
+        file.truncate(100 * 2**20 + 1)
+    found = carried_file("./small")
+    assert found is not None and found == (f"{sha256(b'abc').hexdigest()}/small", b"abc")
+    elsewhere = ("large", ".", "owner/name", "https://civitai.com/models/1", "s3://frogs/4.png")
+    assert not any(map(carried_file, elsewhere))
+
+
+def test_copies_that_nobody_uses_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    keep_copy("a", "1/a", b"old")
+    forget_copies(but=())
+    os.utime(existing(tmp_path / "sdloop/carried/1/a"), (0, 0))
+    keep_copy("b", "2/b", b"new")
+    assert existing(Path("b")).read_bytes() == b"new"
+    assert [path.name for path in (tmp_path / "sdloop/carried").glob("*/*")] == ["b"]
+    forget_copies(but=())
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_a_line_of_a_plan_is_final() -> None:
     (again,) = plan(swept, final)
     assert (again.recipe, again.path, again.key) == (planned.recipe, planned.path, planned.key)
     changed = dataclasses.replace(final, settings={**fields, "steps": 4})
-    with pytest.raises(SettingError, match="line 1: key is not that of these settings"):
+    with pytest.raises(SettingError, match="line 1: key does not match these settings"):
         plan(swept, changed)
 
 

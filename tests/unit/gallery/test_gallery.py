@@ -84,6 +84,14 @@ def test_a_choice_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None
         choose(tmp_path, "a.png", "pick")
 
 
+def test_loras_and_controls_are_the_texts_of_their_flags(tmp_path: Path) -> None:
+    loras = ["ink.safetensors:0.8:0.5", "oil.safetensors"]
+    picture(tmp_path / "a.png", loras=loras, controls=["canny/=edges.png:0.5"])
+    settings = Index(tmp_path).news(0).pictures[0]["settings"]
+    assert settings["loras"] == "ink.safetensors:0.8:0.5, oil.safetensors:1"
+    assert settings["controls"] == "canny/=edges.png:0.5"
+
+
 def test_news_are_what_changed_since(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sdloop.gallery.index._EVERY", 0)
     out = three(tmp_path / "out")

@@ -70,6 +70,9 @@ def test_the_text_of_an_image_prompt_reads_back(text: str) -> None:
          "image_prompts"),
         ({"image_prompts": ["a.png:101"]},
          "image_prompts.scale must be between -100 and 100, got 101.0", "image_prompts"),
+        ({"image_prompts": ["a.png=text:the face:1"]},
+         "image_prompts must have a box or a mask's file, got 'text:the face': save the mask "
+         'first, with sdloop inspect mask IMAGE "text:the face" -o mask.png', "image_prompts"),
         ({"image_prompts": ["-:1"]}, "image_prompts must be a picture and where it counts, as in "
          "frog.png, frog.png:0.6 or frog.png=mask.png:0.6, got '-:1'", "image_prompts"),
         ({"image_prompts": ["a.png="]}, "image_prompts must be a picture and where it counts, as "

@@ -100,12 +100,13 @@ def test_a_folder_that_is_none_is_known_before_the_work(tmp_path: Path, monkeypa
     assert _names(tmp_path) == ["file"]
 
 
-def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", [DATA, b"x" * 2000], ids=["written", "buffered"])
+def test_a_full_disk_leaves_nothing(tmp_path: Path, data: bytes) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(FileError, match=r"cannot write .*: File too large"):
-            write_whole(tmp_path / "a.png", DATA)
+            write_whole(tmp_path / "a.png", data)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []

@@ -373,7 +373,7 @@ def test_an_interrupted_file_of_civitai_is_continued(civitai: Civitai, singles: 
 
 def test_a_file_of_civitai_that_is_another_one(civitai: Civitai) -> None:
     civitai.versions["128713"][0]["hashes"]["SHA256"] = "0" * 64
-    assert "dream.safetensors of Civitai was damaged on its way" in failing(CIVITAI)
+    assert "dream.safetensors of Civitai was damaged during the download" in failing(CIVITAI)
     assert list((cache_folder() / "civitai/128713").iterdir()) == []
 
 

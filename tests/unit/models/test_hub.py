@@ -476,7 +476,7 @@ def test_a_part_of_something_else_is_not_taken_for_the_file(
     part.write_bytes(b"wrong")
     with serve("org/tiny", model) as hub:
         ask(hub.address)
-        assert "was damaged on its way: its sha256 is" in str(failing("org/tiny"))
+        assert "was damaged during the download: its sha256 is" in str(failing("org/tiny"))
         assert find_checkpoint("org/tiny").revision == COMMIT
         part.write_bytes(data + b"more")  # longer than the file
         Path(find_checkpoint("org/tiny").weights["vae"][0]).resolve().unlink()
@@ -493,7 +493,9 @@ def test_a_small_file_is_checked_against_gits_hash(
     with serve("org/tiny", model) as hub:
         ask(hub.address)
         told = str(failing("org/tiny"))
-        assert "unet/config.json of org/tiny was damaged on its way: its git hash is" in told
+        assert (
+            "unet/config.json of org/tiny was damaged during the download: its git hash is" in told
+        )
         assert find_checkpoint("org/tiny").revision == COMMIT
 
 

@@ -416,7 +416,7 @@ _Q = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
             lambda t: t.update({f"{_Q}.lora_down.weight": torch.zeros(4, 63)}),
             r"to_q does not fit .*down \(4, 63\) and up \(64, 4\), for a weight of \(64, 64\)",
         ),
-        (lambda t: t.pop(f"{_Q}.lora_up.weight"), "attn1.to_q has no up beside its others"),
+        (lambda t: t.pop(f"{_Q}.lora_up.weight"), "attn1.to_q is incomplete: it has no up"),
         (lambda t: t[f"{_Q}.lora_up.weight"].fill_(float("nan")), "holds NaN or infinity"),
     ],
 )

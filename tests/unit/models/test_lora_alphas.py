@@ -251,7 +251,7 @@ _TE = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
     [
         ({f"{_TE}.alpha": torch.ones(2)}, r"q_proj must be one number, got \(2,\)"),
         ({f"{_TE}.alpha": torch.tensor(torch.nan)}, "alpha holds NaN or infinity"),
-        ({f"{_TE}.lora_up.weight": None}, "q_proj has no up beside its others"),
+        ({f"{_TE}.lora_up.weight": None}, "q_proj is incomplete: it has no up"),
         ({f"{_TE}.lora_up.weight": torch.ones(32, 3)}, "does not fit the model: down"),
         ({f"{_TE}.lora_up.weight": torch.ones(32)}, "does not fit the model"),
         (

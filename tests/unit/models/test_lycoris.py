@@ -253,8 +253,8 @@ def test_names_of_lycoris_alone(tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[dict[str, Tensor], str]] = {
     "shape": ({"diff": torch.ones(64, 63)}, r"does not fit .* diff \(64, 63\), for a weight of"),
     "turned": ({"diff": torch.ones(32, 128)}, r"does not fit .* diff \(32, 128\), for a weight"),
-    "missing": ({"hada_w1_b": torch.ones(2, 64)}, r"to_q has no hada_w1_a beside its others"),
-    "half": ({"lokr_w1": torch.ones(2, 2)}, r"to_q has no lokr_w2_a beside its others"),
+    "missing": ({"hada_w1_b": torch.ones(2, 64)}, r"to_q is incomplete: it has no hada_w1_a"),
+    "half": ({"lokr_w1": torch.ones(2, 2)}, r"to_q is incomplete: it has no lokr_w2_a"),
     "mixed": (
         {"diff": torch.ones(64, 64), "lokr_w1": torch.ones(2, 2)},
         "to_q mixes two kinds of LoRA: diff, lokr_w1",

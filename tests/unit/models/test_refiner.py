@@ -223,7 +223,7 @@ def test_a_sweep_over_where_it_takes_over(here: Path) -> None:
         (["--refiner-start", "0.5"], "refiner_start needs a refiner (--refiner MODEL), got 0.5"),
         (["--aesthetic-score", "7"], "aesthetic_score needs a refiner (--refiner MODEL), got 7.0"),
         (["--refiner", "refiner", "--refiner-start", "1"],
-         "refiner_start must be between 0 and 1, both left out, got 1"),
+         "refiner_start must be more than 0 and less than 1, got 1"),
         (["--refiner", "refiner", "--refiner-start", "1.5"],
          "refiner_start must be between 0 and 1, got 1.5"),
         (["--refiner", "refiner", "--scheduler", "adam"],

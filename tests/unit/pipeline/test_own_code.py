@@ -166,7 +166,7 @@ def test_a_loop_that_yields_nothing_or_another_shape_is_an_error() -> None:
     def cropped(unet: Any, scheduler: Any, latents: Any, *rest: Any, **options: Any) -> Any:
         yield from bare(unet, scheduler, latents[..., 1:], None)
 
-    with pytest.raises(sdloop.SamplingError, match="must yield a Step at least"):
+    with pytest.raises(sdloop.SamplingError, match="must yield at least one Step"):
         made(recipe(), denoise=nothing)
     with pytest.raises(sdloop.SamplingError, match="must yield latents of the shape"):
         made(recipe(), denoise=cropped)

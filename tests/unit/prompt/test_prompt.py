@@ -11,7 +11,7 @@ from sdloop.errors import PromptError
 from sdloop.prompt.check import check_prompt, is_plain
 from sdloop.prompt.chunks import Chunk, chunks_of
 from sdloop.prompt.compose import parts
-from sdloop.prompt.emphasis import BREAK, emphasised, escaped
+from sdloop.prompt.emphasis import BREAK, emphasised
 from sdloop.prompt.schedule import alternatives, unseen
 
 STEPS = 10
@@ -118,6 +118,12 @@ def test_text_without_syntax_gives_itself(text: str) -> None:
         if "AND" not in text:
             assert parts(text) == ((text, 1.0),)
             assert is_plain(text)
+
+
+def escaped(text: str) -> str:
+    """``text`` with all prompt syntax escaped, so that it is read as plain text."""
+    text = re.sub(r"[()\[\]\\|:]", r"\\\g<0>", text)
+    return re.sub(r"\b(A)(ND)\b|\b(B)(REAK)\b", r"\1\3\\\2\4", text)
 
 
 @given(PROMPTS)

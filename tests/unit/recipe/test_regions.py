@@ -37,6 +37,11 @@ def test_a_prompt_and_where_it_counts(text: str, region: Region) -> None:
         ("a frog=0,-0.1,1,1", "regions must have a box of left, top, width and height within"),
         ("a frog=mask.png:1.5", "the weight of a region in regions must be between 0 and 1"),
         ("a frog=mask.png:-1", "the weight of a region in regions must be between 0 and 1"),
+        (
+            "a frog=text:the face:0.8",
+            "regions must have a box or a mask's file, got 'text:the face': "
+            'save the mask first, with sdloop inspect mask IMAGE "text:the face" -o mask.png',
+        ),
         ("a frog AND a cat=mask.png", "regions must not contain AND, got 'a frog AND a cat'"),
     ],
 )

@@ -17,7 +17,12 @@ from pathlib import Path
 
 import pytest
 from helpers.commands import pixels
+from helpers.controls import save_adapter, save_control, save_union
 from helpers.forked import Nursery
+from helpers.image_adapters import save_image_adapter
+from helpers.pictures import sketch
+from helpers.tiny import tiny_sd1
+from helpers.vision import save_clipseg, save_depth_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -183,6 +188,50 @@ def test_a_call_is_what_it_is_without_a_worker(
 def pixels_in(folder: Path) -> dict[str, bytes]:
 
     return {path.name: pixels(path) for path in folder.glob("*.png")}
+
+
+def save_parts(folder: Path) -> None:
+    """Everything that pictures are steered with."""
+    components = tiny_sd1()
+    sketch(48, 32).save(folder / "photo.png")
+    save_control(components, folder / "net")
+    save_union(components, folder / "union", addition_time_embed_dim=8)
+    save_adapter(components, folder / "adapter")
+    save_image_adapter(components, folder / "models/ip.safetensors")
+    save_clipseg(folder / "seg")
+    save_depth_model(folder / "depths")
+
+
+def test_pictures_that_steer_do_the_same_without_a_worker(
+    served: User, nursery: Nursery, tmp_path: Path, tiny_model: Path
+) -> None:
+    save_parts(served.folder)
+    alone = shutil.copytree(served.folder, tmp_path / "alone")
+    cat = ["a cat", "-m", str(tiny_model), "--steps", "2", "--overwrite", "--seed"]
+    seen = ["--image-prompt", "photo.png:0.6", "--ip-adapter", "models/ip.safetensors"]
+    calls = [
+        ["txt2img", *cat, "4", "--control", "net=canny:photo.png:0.8", *seen],
+        ["txt2img", *cat, "5", "--control", "union#pose=photo.png", "--preprocess-model", "depths",
+         "--control", "union=depth:photo.png", "--t2i", "adapter=grey:photo.png:0.5"],
+        ["inpaint", "photo.png", *cat, "6", "--mask", "text:the face", "--mask-model", "seg",
+         *seen],
+        ["batch", *cat, "7,8", "--control", "net=photo.png", "--sweep", "preprocess=canny,grey",
+         *seen, "--outdir", "swept"],
+    ]  # fmt: skip
+    made: list[set[bytes]] = []
+    for seed in range(2):  # other weights of the same name are noticed
+        save_image_adapter(tiny_sd1(), served.folder / "models/ip.safetensors", seed=seed)
+        save_clipseg(served.folder / "seg", seed=seed)
+        shutil.copytree(served.folder / "models", alone / "models", dirs_exist_ok=True)
+        shutil.copytree(served.folder / "seg", alone / "seg", dirs_exist_ok=True)
+        for arguments in calls if not seed else (calls[0], calls[2]):
+            ours = served.run(*arguments)
+            theirs = nursery.sdloop(*arguments, folder=alone)
+            assert (ours.returncode, ours.stdout) == (0, theirs.stdout), ours.stderr
+        for name in ("", "swept"):
+            assert pixels_in(served.folder / name) == pixels_in(alone / name)
+        made.append(set(pixels_in(served.folder).values()))
+    assert len(made[0] & made[1]) == 2  # the photo, and what had no other weights
 
 
 def test_a_client_imports_next_to_nothing(served: User) -> None:

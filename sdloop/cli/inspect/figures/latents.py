@@ -4,7 +4,13 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from sdloop.cli.inspect.shared import asked, of_the_model_alone, ready, sheet_path, write_sheet
+from sdloop.cli.inspect.shared import (
+    of_the_model_alone,
+    ready,
+    settings_and_fields,
+    sheet_path,
+    write_sheet,
+)
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.options.groups import given
 from sdloop.cli.options.model import ModelOptions
@@ -25,7 +31,7 @@ def show_latents(
     fields = {"prompt": "", "image": image, **given(model)}
     if size is not None:
         fields["width"], fields["height"] = parse_pair("size", size)
-    settings, wanted = asked(fields, seed=0, quiet=True)
+    settings, wanted = settings_and_fields(fields, seed=0, quiet=True)
     components, recipe = ready(of_the_model_alone(wanted), settings)
     from sdloop.inspection.latents import channel_images, round_trip
     from sdloop.pipeline.input_images import canvas_of

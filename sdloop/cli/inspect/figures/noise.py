@@ -5,7 +5,7 @@ from typing import Any
 
 from sdloop.batch.settings import Settings
 from sdloop.batch.sweep import Axis, parse_axis
-from sdloop.cli.inspect.shared import asked, ready, sheet_path, write_sheet
+from sdloop.cli.inspect.shared import ready, settings_and_fields, sheet_path, write_sheet
 from sdloop.cli.options.groups import given
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import RecipeOptions
@@ -39,7 +39,7 @@ def show_noise(
             raise SettingError(f"{name} is an axis: give its values with --columns or --rows")
     path = sheet_path(out, "noise.png")
     flags = {"prompt": prompt, **given(model), **recipe_settings(recipe)}
-    settings, fields = asked(flags, seed=seed, quiet=out.quiet)
+    settings, fields = settings_and_fields(flags, seed=seed, quiet=out.quiet)
     recipes = [_cell(fields, across.settings(x), down.settings(y)) for y in down for x in across]
     components, _ = ready(recipes[0], settings)
     from sdloop.pipeline.generate import generate

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from sdloop.cli.inspect.shared import asked, of_the_model_alone, ready, sheet_path, write_sheet
+from sdloop.cli.inspect.shared import (
+    of_the_model_alone,
+    ready,
+    settings_and_fields,
+    sheet_path,
+    write_sheet,
+)
 from sdloop.cli.options.groups import given
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import RecipeOptions
@@ -39,7 +45,7 @@ def show_prompt(
     """Print the numbers of each token, and draw where it acts if a file is named."""
     path = None if out.output is None else sheet_path(out, "words.png")
     flags = {"prompt": prompt, **given(model), **recipe_settings(recipe)}
-    settings, fields = asked(flags, seed=seed, quiet=out.quiet or path is None)
+    settings, fields = settings_and_fields(flags, seed=seed, quiet=out.quiet or path is None)
     components, resolved = ready(of_the_model_alone(fields), settings)
     for name, one, other in _walks(components, prompt, versus):
         emit(json.dumps(_values(name, one, other)) if json_lines else _table(name, one, other))

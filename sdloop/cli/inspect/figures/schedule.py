@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdloop.batch.settings import Settings
-from sdloop.cli.inspect.shared import asked, ready
+from sdloop.cli.inspect.shared import ready, settings_and_fields
 from sdloop.cli.make.image_files import image_opener
 from sdloop.cli.options.groups import given
 from sdloop.cli.options.schedule import PlotOptions, ScheduleOptions
@@ -87,7 +87,7 @@ def _noised(
     named = {name: getattr(wanted, name) for name in ("model", "revision", "variant")}
     flags = {name: value for name, value in named.items() if value is not None}
     fields = {"prompt": "", "image": plot.add_noise, **flags}
-    settings, values = asked(fields, seed=0, quiet=True)
+    settings, values = settings_and_fields(fields, seed=0, quiet=True)
     components, recipe = ready(Recipe.from_dict(values), settings)
     from sdloop.inspection.latents import noised
     from sdloop.latents.noise import seeded_generators

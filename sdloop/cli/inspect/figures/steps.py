@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdloop.animation.write import write_moving
-from sdloop.cli.inspect.shared import asked, exists, ready, sheet_path, write_sheet
+from sdloop.cli.inspect.shared import exists, ready, settings_and_fields, sheet_path, write_sheet
 from sdloop.cli.options.groups import given
 from sdloop.cli.options.model import ModelOptions
 from sdloop.cli.options.recipe import RecipeOptions
@@ -39,7 +39,7 @@ def show_steps(
     path = sheet_path(out, "steps.png", moving=_MOVING)
     moves = path.suffix.lower() in _MOVING
     flags = {"prompt": prompt, **given(model), **recipe_settings(recipe)}
-    settings, fields = asked(flags, seed=seed, quiet=out.quiet)
+    settings, fields = settings_and_fields(flags, seed=seed, quiet=out.quiet)
     wanted = Recipe.from_dict(fields)
     if every is not None:
         check_whole("every", every, 1, wanted.steps or MAX_STEPS)
