@@ -152,8 +152,9 @@ def test_the_files_that_recipes_name_are_carried(
     ]
     lines = (json.dumps(one | {"seed": seed}) + "\n" for seed, one in enumerate(plan))
     Path("plan.jsonl").write_text("".join(lines))
-    BATCH.make("--from-file", "plan.jsonl", "--outdir", "alone")
-    BATCH.make("--from-file", "plan.jsonl", "--outdir", "out", "--on", "ray")
+    flags = ("--from-file", "plan.jsonl", "--batch-size", "2", "--outdir")
+    BATCH.make(*flags, "alone")
+    BATCH.make(*flags, "out", "--on", "ray")
     assert content("out") == content("alone") and len(content("out")) == len(plan)
     assert Far.carried == {str(path) for path in Path("in").rglob("*.*")}
     assert not COPIES
