@@ -7,11 +7,11 @@ from sdloop.cli.options.groups import option
 from sdloop.cli.terminal.columns import columns
 from sdloop.cli.terminal.output import emit
 from sdloop.recipe.parse import parse_pair
-from sdloop.recipe.recipe import Recipe
 from sdloop.rules import MAX_SIDE, check_multiple, check_whole
 
 if TYPE_CHECKING:
     from sdloop.models.checkpoint.value import Checkpoint
+    from sdloop.recipe.recipe import Recipe
 
 _PICTURE = "picture.png"  # any one: only the parts that see it count
 
@@ -59,6 +59,7 @@ def memory(
       sdloop bench memory -m mini --control edges --size 192x128
     """
     from sdloop.models.checkpoint.find import find_checkpoint
+    from sdloop.recipe.recipe import Recipe
 
     found = find_checkpoint(model, refiner=refiner)
     pixels = found.native_size if size is None else parse_pair("size", size)
@@ -86,7 +87,7 @@ def memory(
 
 
 def predicted(
-    model: "Checkpoint", recipe: Recipe, *, safety: bool = False
+    model: "Checkpoint", recipe: "Recipe", *, safety: bool = False
 ) -> dict[str, dict[str, int]]:
     """The peak in bytes for each dtype and each choice of memory."""
     import torch
