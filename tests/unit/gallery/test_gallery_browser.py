@@ -277,13 +277,15 @@ def test_all_of_it_without_a_mouse_and_in_the_dark(shared: str, page: Page) -> N
     page.see(shared, 6)
     colour = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert colour == "rgb(22, 21, 20)"
-    reached = []
-    for _ in range(14):
+    missing = {"words", "show", "sort", "reverse", "compare", "copy", "larger", "help"}
+    for _ in range(40):  # Chromium may begin anywhere; a picture is reached in the end
         page.press("Tab")
-        reached.append(page.page.evaluate("document.activeElement.id"))
-    for name in ("words", "show", "sort", "reverse", "compare", "copy", "larger", "help"):
-        assert name in reached
-    assert any(name.startswith("p-") for name in reached)
+        reached = page.page.evaluate("document.activeElement.id")
+        missing.discard(reached)
+        if not missing and reached.startswith("p-"):
+            break
+    else:
+        raise AssertionError(f"{missing or 'a picture'} cannot be reached with Tab")
     page.press("?")
     page.has("#keys[open]")
 

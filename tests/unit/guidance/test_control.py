@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import ControlNetModel
+from diffusers.configuration_utils import FrozenDict
 from helpers.controls import save_control, tiny_control, tiny_union
 from helpers.ldm import control_as_ldm
 from helpers.pictures import gradient, sketch
@@ -219,7 +220,7 @@ def test_pictures_of_one_forward_pass_follow_different_pictures_with_equal_nets(
 
 def for_pixels_of_eighths() -> Components:
     """With as many halvings as ControlNet's authors always have."""
-    config = SimpleNamespace(block_out_channels=(8, 16, 24, 32))
+    config = FrozenDict(block_out_channels=(8, 16, 24, 32))
     return replace(tiny_sd1(), vae=SimpleNamespace(config=config))
 
 
