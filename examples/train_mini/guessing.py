@@ -48,6 +48,6 @@ class Guesses(nn.Module):
         noisy = self.schedule.add_noise(scaled, noise[:half], timesteps)
         words = self.text_encoder(input_ids[:half]).last_hidden_state
         predicted = self.unet(noisy, timesteps, words).sample.float()
-        kept = self.schedule.alphas_cumprod.to(timesteps.device)[timesteps].view(-1, 1, 1, 1)
-        guessed = kept.sqrt() * noisy - (1 - kept).sqrt() * predicted
+        # Turning back from v is the same rotation as turning to it.
+        guessed = self.schedule.get_velocity(predicted, noisy, timesteps)
         return torch.cat([guessed / self.scaling_factor, latents[half:]])
