@@ -94,9 +94,8 @@ def image_adapter_for(components: Components, file: ImageAdapterFile) -> ImageAd
     """
     name = "the model" if components.checkpoint is None else components.checkpoint.name
     check_image_adapter(file, components.unet.config, name)
-    if (
-        components.device.type == "meta"
-    ):  # to predict memory: what is kept has nothing to do with it
+    # To predict memory, it is neither kept nor taken from what is kept.
+    if components.device.type == "meta":
         return _loaded(components, file)
     how = components.device, components.dtype, components.memory
     shapes = tuple(one.to_k.weight.shape for one in cross_attentions(components.unet))
