@@ -3,14 +3,13 @@
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from helpers.commands import Command, work_in
-from helpers.computers import Computers, content, several_computers, wait_for
+from helpers.computers import Computers, content, wait_for
 from helpers.forked import Nursery
-from helpers.s3_server import BUCKET, Bucket, s3_bucket
+from helpers.s3_server import BUCKET, Bucket
 from PIL import Image
 
 from sdloop.batch.found import found_in
@@ -20,18 +19,6 @@ pytestmark = pytest.mark.slow
 
 BATCH = Command("batch")
 PLAN = ("a {red|green} house", "--seed", "1..10", "--batch-size", "2", "--outdir")
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[Bucket]:
-    with pytest.MonkeyPatch.context() as patch, s3_bucket(patch) as bucket:
-        yield bucket
-
-
-@pytest.fixture(scope="module")
-def computers(store: Bucket) -> Iterator[Computers]:
-    with several_computers() as computers:
-        yield computers
 
 
 @pytest.fixture

@@ -11,16 +11,15 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from helpers import drawing
 from helpers.commands import Command, work_in
-from helpers.computers import Computers, content, family_of, several_computers, wait_for
+from helpers.computers import Computers, content, family_of, wait_for
 from helpers.forked import Nursery
-from helpers.s3_server import BUCKET, Bucket, s3_bucket
+from helpers.s3_server import BUCKET, Bucket
 
 import sdloop.batch.driver
 
@@ -28,18 +27,6 @@ pytestmark = pytest.mark.slow
 
 BATCH = Command("batch")
 PLAN = ("a frog", "--seed", "1..200", "--batch-size", "4")
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[Bucket]:
-    with pytest.MonkeyPatch.context() as patch, s3_bucket(patch) as bucket:
-        yield bucket
-
-
-@pytest.fixture(scope="module")
-def computers(store: Bucket) -> Iterator[Computers]:
-    with several_computers() as computers:
-        yield computers
 
 
 @pytest.fixture
