@@ -2,8 +2,8 @@
 
 A sampled latent has details of the right strength that do not quite fit each other. A decoder that
 has seen encoded pictures alone takes such for a blur: its lines had 0.84 of the energy of drawn
-ones from encoded latents, and 0.63 from sampled ones. So half of a batch gets a little noise, and
-the UNet's guess of what is under it goes to the decoder, beside the picture as it was drawn.
+ones from encoded latents, and 0.63 from sampled ones. So some latents get a little noise, and the
+UNet's guess of what is under it goes to the decoder, beside the picture as it was drawn.
 """
 
 from pathlib import Path
@@ -36,18 +36,14 @@ class Guesses(nn.Module):
 
     @torch.no_grad()
     def forward(self, latents: Tensor, input_ids: Tensor, noise: Tensor, places: Tensor) -> Tensor:
-        """The first half of these latents (batch, channels, height, width) guessed, the others as
-        they are.
+        """What is guessed of these latents (batch, channels, height, width) under ``noise``.
 
         ``noise`` is shaped like the latents, and ``places`` (batch,) in 0..1 say where below
         ``BELOW`` each timestep is.
         """
-        half = len(latents) // 2
-        scaled = latents[:half] * self.scaling_factor
-        timesteps = (BELOW * places[:half]).long()
-        noisy = self.schedule.add_noise(scaled, noise[:half], timesteps)
-        words = self.text_encoder(input_ids[:half]).last_hidden_state
+        timesteps = (BELOW * places).long()
+        noisy = self.schedule.add_noise(latents * self.scaling_factor, noise, timesteps)
+        words = self.text_encoder(input_ids).last_hidden_state
         predicted = self.unet(noisy, timesteps, words).sample.float()
         # Turning back from v is the same rotation as turning to it.
-        guessed = self.schedule.get_velocity(predicted, noisy, timesteps)
-        return torch.cat([guessed / self.scaling_factor, latents[half:]])
+        return self.schedule.get_velocity(predicted, noisy, timesteps) / self.scaling_factor

@@ -109,6 +109,11 @@ def psnr(pictures: Tensor, made: Tensor) -> Tensor:
     return -10 * errors.log10()
 
 
+def slopes(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """The differences of neighbouring pixels (batch, channels, height, width), across and down."""
+    return pictures.diff(dim=3), pictures.diff(dim=2)
+
+
 def edge_energy(pictures: Tensor) -> Tensor:
     """How sharp each picture (batch, 3, height, width) in -1..1 is: the mean square of the
     differences of neighbouring pixels, across and down.
@@ -116,6 +121,6 @@ def edge_energy(pictures: Tensor) -> Tensor:
     >>> edge_energy(torch.tensor([[[[-1.0, 1.0], [-1.0, 1.0]]]]))
     tensor([2.])
     """
-    across, down = pictures.diff(dim=3), pictures.diff(dim=2)
+    across, down = slopes(pictures)
     sums = across.square().sum(dim=(1, 2, 3)) + down.square().sum(dim=(1, 2, 3))
     return sums / (across[0].numel() + down[0].numel())

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from judge import Judge
 from log import Losses
+from measures import slopes
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -98,8 +99,9 @@ def line_strength(pictures: Tensor) -> Tensor:
     then down.
     """
     padded = F.pad(pictures, (0, 1, 0, 1), mode="replicate")
-    across, down = padded.diff(dim=3)[:, :, :-1], padded.diff(dim=2)[..., :-1]
-    squares = torch.cat([F.avg_pool2d(one.square(), PATCH) for one in (across, down)], dim=2)
+    across, down = slopes(padded)
+    same_size = across[:, :, :-1], down[..., :-1]
+    squares = torch.cat([F.avg_pool2d(one.square(), PATCH) for one in same_size], dim=2)
     return (squares + 1e-4).sqrt()
 
 

@@ -25,6 +25,7 @@ from guessing import Guesses
 from judge import load_judge
 from loading import Share, Tensors
 from log import Losses
+from measures import slopes
 from models import LATENT_CHANNELS, factor_of, make_vae
 from sharpening import Sharpening
 from torch import Tensor, nn
@@ -75,14 +76,9 @@ class PictureBatches:
         return pictures, tokenize(self.tokenizer, [self.data.caption(one, 0) for one in places])
 
 
-def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Differences of neighbouring pixels, across and down."""
-    return pictures.diff(dim=3), pictures.diff(dim=2)
-
-
 def differences(made: Tensor, pictures: Tensor) -> Losses:
     """L1, squares, and L1 of the edges."""
-    (across, down), (made_across, made_down) = edges(pictures), edges(made)
+    (across, down), (made_across, made_down) = slopes(pictures), slopes(made)
     return {
         "l1": F.l1_loss(made, pictures),
         "mse": F.mse_loss(made, pictures),
@@ -108,16 +104,17 @@ class Reconstruction(nn.Module):
         self, pictures: Tensor, noise: Tensor, pull: Tensor | None = None, *guess: Tensor
     ) -> Losses:
         """Losses of a batch: L1 and squares for colour, L1 of the edges for sharpness, KL for the
-        latents, and ``pull`` times their distance from those of another VAE. ``guess`` is what
-        guesses take after the latents."""
+        latents, and ``pull`` times their distance from those of another VAE. The first half of a
+        batch is guessed, if there are guesses, which take ``guess`` after the latents."""
         posterior = self.vae.encode(pictures).latent_dist
         latents = posterior.mean + posterior.std * noise
+        half = 0 if self.guesses is None else len(latents) // 2
         if self.guesses is not None:
-            latents = self.guesses(latents, *guess)
+            guessed = self.guesses(*(one[:half] for one in (latents, *guess)))
+            latents = torch.cat([guessed, latents[half:]])
         made = self.vae.decode(latents).sample.float()
         # Plain errors of a guess would ask for its blur: it is the sharpening's alone.
-        sure = slice(len(made) // 2 if self.guesses else 0, None)
-        losses = differences(made[sure], pictures[sure])
+        losses = differences(made[half:], pictures[half:])
         kl = posterior.kl().float().mean() / noise[0].numel()
         loss = losses["l1"] + SQUARE_WEIGHT * losses["mse"] + losses["edge"] + KL_WEIGHT * kl
         if self.likeness is not None and pull is not None:

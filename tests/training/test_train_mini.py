@@ -315,25 +315,39 @@ def test_the_frozen_encoder_keeps_its_weights(
     assert any(name.startswith("decoder.") for name in moved)
 
 
-def test_the_first_half_of_a_batch_is_what_the_unet_guesses(
+def test_a_unet_that_knows_the_noise_guesses_the_very_latents(
     begun: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that knows the noise guesses the very latents; the real one, which has seen sixteen
-    pictures, does not."""
+    """The real one, which has seen sixteen pictures, does not."""
     guesses = guessing.Guesses(begun / "model", scaling_factor=0.5)
-    latents, noise = torch.randn(2, 4, 4, 4, 4)
-    ids, places = torch.zeros(4, 77, dtype=torch.long), torch.tensor([0.9, 0.5, 0.9, 0.5])
-    guessed = guesses(latents, ids, noise, places)
-    assert torch.equal(guessed[2:], latents[2:])
-    assert (guessed[:2] - latents[:2]).abs().mean() > 0.05
+    latents, noise = torch.randn(2, 2, 4, 4, 4)
+    ids, places = torch.zeros(2, 77, dtype=torch.long), torch.tensor([0.9, 0.5])
+    assert (guesses(latents, ids, noise, places) - latents).abs().mean() > 0.05
 
     def knows(noisy: torch.Tensor, timesteps: torch.Tensor, words: torch.Tensor) -> Namespace:
         assert timesteps.tolist() == [270, 150]
-        velocity = guesses.schedule.get_velocity(latents[:2] * 0.5, noise[:2], timesteps)
+        velocity = guesses.schedule.get_velocity(latents * 0.5, noise, timesteps)
         return Namespace(sample=velocity)
 
     monkeypatch.setattr(guesses.unet, "forward", knows)
     assert torch.allclose(guesses(latents, ids, noise, places), latents, atol=1e-5)
+
+
+def test_the_first_half_of_a_batch_is_guessed_and_has_no_plain_errors() -> None:
+    class Empty(torch.nn.Module):
+        def forward(self, latents: torch.Tensor, names: torch.Tensor) -> torch.Tensor:
+            assert names.tolist() == [0, 1]
+            return latents * torch.nan
+
+    vae = models.make_vae(32, (8, 8, 8, 8))
+    pictures, noise = torch.rand(4, 3, 32, 32), torch.randn(4, 4, 4, 4)
+    guessed, plain = (
+        train_vae.Reconstruction(vae, freeze_encoder=True, guesses=guesses)
+        for guesses in (Empty(), None)
+    )
+    found = guessed(pictures, noise, None, torch.arange(4))
+    right = plain(pictures[2:], noise[2:])
+    assert found["l1"].item() == pytest.approx(right["l1"].item(), rel=1e-5)
 
 
 def test_the_strength_of_a_line_is_the_same_wherever_it_is_and_less_when_blurred() -> None:
