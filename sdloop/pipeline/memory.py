@@ -10,7 +10,8 @@ import torch
 from sdloop.latents.vae_memory import TILE, WHOLE_PIXELS
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.components.device import make_current, pick_device, pick_dtype
-from sdloop.models.components.load import Components, pick_memory, without_numbers
+from sdloop.models.components.fit import pick_memory
+from sdloop.models.components.load import Components, without_numbers
 from sdloop.models.components.predict import Needs, needs_of
 from sdloop.models.components.safety import with_safety_checker
 from sdloop.pipeline.loaded_model import loaded_model

@@ -33,14 +33,10 @@ from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.components.adapters import _merge
 from sdloop.models.components.control import forget_controlnets
 from sdloop.models.components.device import PeakMemory
+from sdloop.models.components.fit import pick_memory
 from sdloop.models.components.fp8 import to_fp8, weight_of
 from sdloop.models.components.image_adapter import forget_image_adapter
-from sdloop.models.components.load import (
-    Components,
-    load_components,
-    pick_memory,
-    without_numbers,
-)
+from sdloop.models.components.load import Components, load_components, without_numbers
 from sdloop.models.components.lora_change import Change
 from sdloop.models.components.offload import works_on
 from sdloop.models.components.predict import needs_of

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -18,30 +18,17 @@ from sdloop.errors import ModelError, SettingError
 from sdloop.models.checkpoint.advice import Advice, read_advice
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.hashes import is_copy
-from sdloop.models.checkpoint.headers import read_header
 from sdloop.models.checkpoint.tokenizer import load_tokenizer
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.compile_names import check_compile
-from sdloop.models.components import single_file
-from sdloop.models.components.compiled import check_compiler, compile_module
-from sdloop.models.components.depth import load_depth_estimator, load_depth_processor
-from sdloop.models.components.device import (
-    make_current,
-    pick_device,
-    pick_dtype,
-    set_arithmetic,
-    vae_dtype,
-)
-from sdloop.models.components.fp8 import to_fp8
-from sdloop.models.components.offload import Kept, Offload, offload
-from sdloop.models.components.predict import Needs, fitting_memory, needs_of
-from sdloop.models.components.weights import empty_module, fill, modern_names, read_tensors
+from sdloop.models.components.compiled import check_compiler
+from sdloop.models.components.depth import load_depth_processor
+from sdloop.models.components.device import make_current, pick_device, pick_dtype, set_arithmetic
+from sdloop.models.components.fit import pick_memory
+from sdloop.models.components.predict import needs_of
+from sdloop.models.components.target import Target
 from sdloop.models.memory import out_of_memory_is
-from sdloop.models.memory_names import check_memory
 from sdloop.recipe.model_facts import Defaults
-
-# Free memory of more than this many times the weights is enough, with some ControlNets too.
-_PLENTY = 4
 
 
 class Follower(NamedTuple):
@@ -211,9 +198,9 @@ def load_components(
     check_compile(compile, device=place.type, dtype=dtype, memory=memory)
     if compile != "off":
         check_compiler()
-    target = _Target(device=place, dtype=precision, fp8=fp8, memory=memory, compile=compile)
+    target = Target(device=place, dtype=precision, fp8=fp8, memory=memory, compile=compile)
     with no_room_for(model.name):
-        return target.components(model)
+        return _with_refiner(model, target)
 
 
 def no_room_for(name: str) -> AbstractContextManager[None]:
@@ -223,92 +210,19 @@ def no_room_for(name: str) -> AbstractContextManager[None]:
     )
 
 
-def pick_memory(
-    name: str,
-    model: Checkpoint,
-    device: torch.device,
-    dtype: torch.dtype,
-    *,
-    needs: Callable[[], Needs],
-    own: int = 0,
-) -> str:
-    """Which weights stay on ``device``: full, low or lowest; auto is the first that fits.
-
-    ``needs`` predicts what it needs, and ``own`` bytes of this process's memory on the device will
-    be free too. Raises ``SettingError`` for another name, and for one that would
-    have no effect.
-    """
-    check_memory(name, device.type)
-    if device.type != "cuda":
-        return "full"
-    if name != "auto":
-        return name
-    free = torch.cuda.mem_get_info(device)[0] + own
-    if free > _PLENTY * _most_weights(model) * dtype.itemsize:
-        return "full"
-    return fitting_memory(needs(), free)
-
-
 def without_numbers(model: Checkpoint, dtype: torch.dtype, *, fp8: bool) -> Components:
     """The model on the meta device: only the headers of its files are read."""
     meta = torch.device("meta")
-    target = _Target(device=meta, dtype=dtype, fp8=fp8, memory="full", compile="off")
-    return target.components(model)
+    target = Target(device=meta, dtype=dtype, fp8=fp8, memory="full", compile="off")
+    return _with_refiner(model, target)
 
 
-def _most_weights(model: Checkpoint) -> int:
-    """The number of all numbers in the model's files; some may not be needed."""
-    files = {file for part in model.weights.values() for file in part}
-    own = sum(math.prod(shape) for file in files for shape in read_header(file).tensors.values())
-    return own + (0 if model.refiner is None else _most_weights(model.refiner))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Target:
-    """Where the parts of a model are loaded to, and how."""
-
-    device: torch.device
-    dtype: torch.dtype
-    fp8: bool
-    memory: str
-    compile: str
-    kept: Kept = field(default_factory=Kept)
-
-    def components(self, model: Checkpoint) -> Components:
-        parts = {part: self.load(model, part) for part in model.weights}
-        base = self.marked(_components(model, parts))
-        if model.refiner is None:
-            return base
-        shared = _shared(model, model.refiner, base)
-        own = model.refiner.weights.keys() - shared
-        parts = {part: self.load(model.refiner, part) for part in own}
-        return replace(base, refiner=self.marked(_components(model.refiner, shared | parts)))
-
-    def marked(self, components: Components) -> Components:
-        return replace(
-            components,
-            runs_on=self.device,
-            computes_in=self.dtype,
-            memory=self.memory,
-            fp8=self.fp8,
-            compile=self.compile,
-        )
-
-    def load(self, model: Checkpoint, part: str) -> Any:
-        """The module of a part, on the device or, offloaded, on the CPU."""
-        fp8 = self.fp8 and part == "unet"
-        waits = self.memory != "full"
-        # A UNet of 8 bits may not fit before it has become one.
-        on_cpu = waits or (fp8 and self.device.type != "meta")
-        first = torch.device("cpu") if on_cpu else self.device
-        module = _load_part(model, part, first, self.dtype)
-        if fp8:
-            to_fp8(module)
-        if waits or fp8:
-            stays = part == "unet" and self.memory != "lowest"
-            hooks = Offload(self.device, self.kept if stays else None)
-            offload(module if waits else module.to(self.device), hooks)
-        return compile_module(module, self.compile, self.device) if part == "unet" else module
+def _with_refiner(model: Checkpoint, target: Target) -> Components:
+    base = _components(model, target)
+    if model.refiner is None:
+        return base
+    shared = _shared(model, model.refiner, base)
+    return replace(base, refiner=_components(model.refiner, target, shared))
 
 
 def _shared(model: Checkpoint, refiner: Checkpoint, base: Components) -> dict[str, Any]:
@@ -320,8 +234,12 @@ def _shared(model: Checkpoint, refiner: Checkpoint, base: Components) -> dict[st
     return shared
 
 
-def _components(model: Checkpoint, parts: Mapping[str, Any]) -> Components:
-    """The loaded parts with the tokenizers and the facts about the model."""
+def _components(
+    model: Checkpoint, target: Target, shared: Mapping[str, Any] = MappingProxyType({})
+) -> Components:
+    """All parts but the ``shared`` ones loaded, with tokenizers and the facts about the model."""
+    own = {part: target.load(model, part) for part in model.weights if part not in shared}
+    parts = {**shared, **own}
     tokenizers = {part: load_tokenizer(model, part) for part in model.tokenizers}
     for part, tokenizer in tokenizers.items():
         words = parts[part.replace("tokenizer", "text_encoder")].config.vocab_size
@@ -342,23 +260,9 @@ def _components(model: Checkpoint, parts: Mapping[str, Any]) -> Components:
         max_noise_level=model.max_noise_level,
         scores=model.scores,
         checkpoint=model,
+        runs_on=target.device,
+        computes_in=target.dtype,
+        memory=target.memory,
+        fp8=target.fp8,
+        compile=target.compile,
     )
-
-
-def _load_part(model: Checkpoint, part: str, device: torch.device, dtype: torch.dtype) -> Any:
-    if part == "vae":
-        dtype = vae_dtype(model, dtype)
-    config, files = model.configs[part], model.weights[part]
-    where = files[0] if len(files) == 1 else files[0].parent
-    source = f"{part} in {where}"
-    if part == "depth_estimator":
-        first = device if device.type == "meta" else torch.device("cpu")
-        tensors = read_tensors(files, first, torch.float32)
-        return load_depth_estimator(config, tensors, source, device)
-    module = empty_module(part, config, source)
-    if files[0] in (model.path, model.vae_path, model.unet_path):
-        tensors = single_file.read_part(part, files[0], module, device, dtype)
-    else:
-        tensors = read_tensors(files, device, dtype)
-    fill(module, modern_names(part, tensors, module), source, device)
-    return module

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,14 +18,10 @@ import torch
 from sdloop.models.components.counted import counted_bytes
 from sdloop.models.components.forward import check, decode, run_image_encoder, run_step
 from sdloop.models.components.offload import weights_of
-from sdloop.models.memory_names import MEMORY
 
 if TYPE_CHECKING:
     from sdloop.models.components.load import Components
     from sdloop.models.components.weights import Module
-
-# For what is not counted.
-_MARGIN = 1.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,20 +141,3 @@ def _bytes(modules: Iterable[Module]) -> int:
 def _largest_layer(module: Module) -> int:
     sizes = ([one.nbytes for _, one in weights_of(layer)] for layer in module.modules())
     return max(map(sum, sizes))
-
-
-def fitting_memory(needs: Needs, free: int) -> str:
-    """The first choice of ``--memory`` whose predicted peak fits into ``free`` bytes.
-
-    It warns if that is not "full".
-    """
-    peaks = {memory: int(needs.peak(memory) * _MARGIN) for memory in MEMORY}
-    chosen = next((memory for memory in MEMORY if peaks[memory] <= free), MEMORY[-1])
-    if chosen != "full":
-        warnings.warn(
-            f"{free / 2**30:.1f} GB of GPU memory are free, and about {peaks['full'] / 2**30:.1f} "
-            f"GB are needed: memory {chosen}, which needs about {peaks[chosen] / 2**30:.1f} GB",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-    return chosen
