@@ -1,9 +1,11 @@
 """``sdloop bench memory``: predict how much GPU memory a model takes."""
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from sdloop.cli.options.groups import option
+from sdloop.cli.options.bench import BenchOptions
+from sdloop.cli.options.fields import options, own
+from sdloop.cli.options.groups import with_options
 from sdloop.cli.terminal.columns import columns
 from sdloop.cli.terminal.output import emit
 from sdloop.recipe.parse import parse_pair
@@ -16,38 +18,21 @@ if TYPE_CHECKING:
 _PICTURE = "picture.png"  # any one: only the parts that see it count
 
 
-def memory(
-    model: Annotated[str, option("Options", "Model, as for txt2img.", *("--model", "-m"))] = "mini",
-    size: Annotated[
-        str | None,
-        option("Options", "Size of the picture: 512x768. [default: the model's]", "--size"),
-    ] = None,
-    refiner: Annotated[
-        str | None, option("Options", "Refiner, as for txt2img.", "--refiner", metavar="NAME")
-    ] = None,
-    lora: Annotated[
-        list[str] | None,
-        option("Options", "LoRA, as for txt2img; repeatable.", "--lora", metavar="NAME"),
-    ] = None,
-    control: Annotated[
-        list[str] | None,
-        option(
-            "Options", "ControlNet, without a picture; repeatable.", "--control", metavar="NAME"
-        ),
-    ] = None,
-    t2i: Annotated[
-        list[str] | None,
-        option("Options", "T2I-Adapter, its name alone; repeatable.", "--t2i", metavar="NAME"),
-    ] = None,
-    ip_adapter: Annotated[
-        str | None,
-        option("Options", "IP-Adapter, as for txt2img.", "--ip-adapter", metavar="NAME"),
-    ] = None,
-    safety: Annotated[
-        bool, option("Options", "Count the model's safety checker too.", "--safety")
-    ] = False,
-    json_lines: Annotated[bool, option("Options", "Print one line of JSON.", "--json")] = False,
-) -> None:
+@options(panel="Options")
+class MemoryOptions(BenchOptions):
+    """What is made, and with which parts."""
+
+    size: str | None = own("Size of the picture: 512x768.", metavar="WxH", default="the model's")
+    refiner: str | None = own("Refiner, as for txt2img.", metavar="NAME")
+    lora: list[str] | None = own("LoRA, as for txt2img; repeatable.", metavar="NAME")
+    control: list[str] | None = own("ControlNet, without a picture; repeatable.", metavar="NAME")
+    t2i: list[str] | None = own("T2I-Adapter, its name alone; repeatable.", metavar="NAME")
+    ip_adapter: str | None = own("IP-Adapter, as for txt2img.", metavar="NAME")
+    safety: bool = own("Count the model's safety checker too.")
+
+
+@with_options
+def memory(*, run: MemoryOptions) -> None:
     """Predict how much GPU memory a model takes, with each --dtype and --memory.
 
     It is for one picture with guidance: the weights, and the largest tensors that live at the same
@@ -59,31 +44,36 @@ def memory(
       sdloop bench memory -m mini --control edges --size 192x128
     """
     from sdloop.models.checkpoint.find import find_checkpoint
-    from sdloop.recipe.recipe import Recipe
 
-    found = find_checkpoint(model, refiner=refiner)
-    pixels = found.native_size if size is None else parse_pair("size", size)
-    for side in pixels:
-        check_whole("size", side, found.size_multiple, MAX_SIDE)
-        check_multiple("size", side, found.size_multiple)
-    parts: dict[str, Any] = {
-        "loras": lora or [],
-        "controls": [f"{name}={_PICTURE}" for name in control or ()],
-        "t2i_adapters": [f"{name}={_PICTURE}" for name in t2i or ()],
-    }
-    if ip_adapter is not None:
-        parts |= {"ip_adapter": ip_adapter, "image_prompts": [_PICTURE]}
-    width, height = pixels
-    recipe = Recipe(prompt="", seed=0, width=width, height=height, guidance_scale=7.5, **parts)
-    peaks = predicted(found, recipe, safety=safety)
-    if json_lines:
-        emit(json.dumps({"model": found.name, "size": pixels, "bytes": peaks}))
+    found = find_checkpoint(run.model, refiner=run.refiner)
+    recipe = _recipe(found, run)
+    peaks = predicted(found, recipe, safety=run.safety)
+    if run.json:
+        emit(json.dumps({"model": found.name, "size": recipe.size, "bytes": peaks}))
         return
     choices = next(iter(peaks.values()))
     head = ["--dtype", *(f"--memory {name}" for name in choices)]
     rows = [[dtype, *map(_size_text, row.values())] for dtype, row in peaks.items()]
     for line in columns([head, *rows]):
         emit(line)
+
+
+def _recipe(model: "Checkpoint", run: MemoryOptions) -> "Recipe":
+    from sdloop.recipe.recipe import Recipe
+
+    size = model.native_size if run.size is None else parse_pair("size", run.size)
+    for side in size:
+        check_whole("size", side, model.size_multiple, MAX_SIDE)
+        check_multiple("size", side, model.size_multiple)
+    parts: dict[str, Any] = {
+        "loras": run.lora or [],
+        "controls": [f"{name}={_PICTURE}" for name in run.control or ()],
+        "t2i_adapters": [f"{name}={_PICTURE}" for name in run.t2i or ()],
+    }
+    if run.ip_adapter is not None:
+        parts |= {"ip_adapter": run.ip_adapter, "image_prompts": [_PICTURE]}
+    width, height = size
+    return Recipe(prompt="", seed=0, width=width, height=height, guidance_scale=7.5, **parts)
 
 
 def predicted(
