@@ -16,6 +16,7 @@ from sdloop.recipe.batchable import shape_of
 WINDOW = 1024
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 
 def windows(plan: Iterable[Planned], size: int = WINDOW) -> Iterator[list[Planned]]:
@@ -26,21 +27,22 @@ def windows(plan: Iterable[Planned], size: int = WINDOW) -> Iterator[list[Planne
 
 
 def grouped(
-    window: Sequence[Planned], size_for: Callable[[Planned], int]
-) -> Iterator[list[Planned]]:
+    window: Sequence[Planned], size_for: Callable[[Planned], int], *, is_first: bool
+) -> Iterator[tuple[list[Planned], int]]:
     """The batches of a window, each of one model and shape, ordered by their first pictures.
 
-    ``size_for`` gives the batch size for pictures like this one. If it is 1, pictures stay in the
-    order of the plan, except that they are grouped by model.
+    Yields each with the size of the plan's other batches of this shape, which only the plan
+    decides: in the first window it is that of the shape's first batch, later ones may follow full
+    batches. ``size_for`` gives the batch size for pictures like this one. If it is 1, pictures stay
+    in the order of the plan, except that they are grouped by model.
     """
-    for alike in _sorted(window, lambda one: model_of(one.recipe)):
-        sizes = _sorted(alike, size_for)
-        for same in sizes:
-            size = size_for(same[0])
-            shapes = [same] if size == 1 else _sorted(same, _shape)
+    for alike in _sorted(window, lambda one: model_of(one.recipe)).values():
+        for size, same in _sorted(alike, size_for).items():
+            shapes = [same] if size == 1 else _sorted(same, _shape).values()
             for shape in shapes:
+                rows = min(size, len(shape)) if is_first else size
                 for start in range(0, len(shape), size):
-                    yield shape[start : start + size]
+                    yield shape[start : start + size], rows
 
 
 def kind_of(planned: Planned) -> Hashable:
@@ -52,9 +54,9 @@ def _shape(planned: Planned) -> Hashable:
     return shape_of(planned.recipe, embeds_guidance=planned.checkpoint.embeds_guidance)
 
 
-def _sorted(items: Iterable[T], kind_of: Callable[[T], Hashable]) -> list[list[T]]:
+def _sorted(items: Iterable[T], kind_of: Callable[[T], K]) -> dict[K, list[T]]:
     """Group items by kind, ordered by the first item of each kind."""
-    kinds: dict[Hashable, list[T]] = {}
+    kinds: dict[K, list[T]] = {}
     for item in items:
         kinds.setdefault(kind_of(item), []).append(item)
-    return list(kinds.values())
+    return kinds

@@ -19,10 +19,11 @@ class Taken:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA cache_size = -8192")  # 8 MiB
-        self._db.execute("CREATE TABLE asked (id INTEGER PRIMARY KEY)")
         self._db.execute(
-            "CREATE TABLE names (id INTEGER PRIMARY KEY, next INTEGER, number INTEGER)"
+            "CREATE TABLE names"
+            " (id INTEGER PRIMARY KEY, asked INTEGER, number INTEGER, next INTEGER DEFAULT 2)"
         )
+        self._db.execute("CREATE TABLE numbered (asked INTEGER PRIMARY KEY)")
         self._db.execute("BEGIN")
         self._pictures = 0
 
@@ -39,26 +40,28 @@ class Taken:
         picture gets an unnecessary number.
         """
         self._pictures += 1
-        if key and not self._is_new(path, key):
-            return None
+        asked = _id(path, key) if key else None
+        if self._took(path, asked):
+            return path
         first = _id(path)
-        number = self._next(first) or 1
-        found = path
-        while number > 1 and self._next(_id(found := numbered(path, number))) is not None:
+        query = "SELECT asked, next FROM names WHERE id = ?"
+        before, number = self._db.execute(query, (first,)).fetchone()
+        if asked is not None and (asked == before or not self._is_new(asked)):
+            return None
+        while not self._took(found := numbered(path, number)):
             number += 1
-        if number > 1:
-            self._db.execute("UPDATE names SET next = ? WHERE id = ?", (number + 1, first))
-        self._db.execute("INSERT INTO names VALUES (?, 2, ?)", (_id(found), self._pictures))
+        self._db.execute("UPDATE names SET next = ? WHERE id = ?", (number + 1, first))
         return found
 
-    def _is_new(self, path: Path, key: str) -> bool:
-        asked = self._db.execute("INSERT OR IGNORE INTO asked VALUES (?)", (_id(path, key),))
-        return asked.rowcount == 1
+    def _took(self, path: Path, asked: int | None = None) -> bool:
+        """Take a name if it is free; ``asked`` is the picture that asks for this very name."""
+        row = (_id(path), asked, self._pictures)
+        query = "INSERT OR IGNORE INTO names (id, asked, number) VALUES (?, ?, ?)"
+        return self._db.execute(query, row).rowcount == 1
 
-    def _next(self, name: int) -> int | None:
-        """The first number that may be free for this name; None if the name itself is free."""
-        row = self._db.execute("SELECT next FROM names WHERE id = ?", (name,)).fetchone()
-        return None if row is None else int(row[0])
+    def _is_new(self, asked: int) -> bool:
+        """Whether the picture has not asked for this name before and got one with a number."""
+        return self._db.execute("INSERT OR IGNORE INTO numbered VALUES (?)", (asked,)).rowcount == 1
 
 
 def _id(path: Path, key: str = "") -> int:

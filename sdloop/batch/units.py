@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sdloop.batch.finish import AlreadyThere
 from sdloop.batch.found import Found, found_in
-from sdloop.batch.grouping import grouped, kind_of, windows
+from sdloop.batch.grouping import grouped, windows
 from sdloop.batch.leftovers import remove_leftovers
 from sdloop.batch.planned import Planned
 from sdloop.places.path import StorePath
@@ -105,13 +105,10 @@ def missing(
         if all(one.key in found for one in window):
             yield from (AlreadyThere(planned=one) for one in window)
             continue
-        most: dict[object, int] = {}
-        for position, batch in enumerate(grouped(window, size_for), start=number):
+        batches = grouped(window, size_for, is_first=number == 0)
+        for position, (batch, rows) in enumerate(batches, start=number):
             if stopping():
                 return
-            # Only the plan decides it. Of a window that is not the first, earlier ones may have
-            # had full batches.
-            rows = most.setdefault(kind_of(batch[0]), size_for(batch[0]) if number else len(batch))
             if position % parts == part - 1:
                 yield from _of_batch(batch, found, rows)
 

@@ -10,6 +10,7 @@ import os
 import re
 import string
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -31,8 +32,10 @@ _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")  # by Windows
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
+    """Fixed text of a template, or with a ``field`` the format of its value."""
+
     text: str
-    is_value: bool
+    field: str | None = None
 
 
 def expand_name(template: str, recipe: Recipe, *, index: int = 0, file: str | None = None) -> str:
@@ -50,16 +53,16 @@ def expand_name(template: str, recipe: Recipe, *, index: int = 0, file: str | No
     >>> expand_name("out/{seed:05d}-{prompt:.30}.png", Recipe(prompt="frogs / stilts", seed=4))
     'out/00004-frogs-stilts.png'
     """
-    if template == "-":
-        raise SettingError(
-            "output must be a file name, because the paths are printed to standard output, got '-'"
-        )
-    components: list[list[_Piece]] = [[]]
-    for piece in _pieces(template, recipe, index, file):
-        first, *others = [piece.text] if piece.is_value else re.split(r"(?<=/)", piece.text)
-        components[-1].append(_Piece(first, piece.is_value))
-        components += [[_Piece(text, False)] for text in others]
-    return "".join(_fitted(component, template) for component in components)
+    filled = []
+    for component in _components(template, file is not None):
+        texts = [
+            piece.text
+            if piece.field is None
+            else _formatted(template, piece, _value(recipe, piece.field, index, file))
+            for piece in component
+        ]
+        filled.append(_fitted(component, texts, template))
+    return "".join(filled)
 
 
 def check_inside(name: str) -> str:
@@ -98,28 +101,41 @@ def plain(text: str, letters: int) -> str:
     return _plain(text[:letters])
 
 
-def _pieces(template: str, recipe: Recipe, index: int, file: str | None) -> list[_Piece]:
-    _check_encodable(template)
-    pieces = []
+@lru_cache(maxsize=64)
+def _components(template: str, is_after: bool) -> list[list[_Piece]]:
+    """The folders and the file of a checked template; every component but the last ends in "/"."""
+    _check_text(template)
+    components: list[list[_Piece]] = [[]]
     try:
         parsed = list(string.Formatter().parse(template))
     except ValueError as error:
         raise SettingError(f"the name template {template!r} is invalid: {error}") from error
     for literal, field, spec, conversion in parsed:
-        pieces.append(_Piece(literal, False))
+        first, *others = re.split(r"(?<=/)", literal)
+        components[-1].append(_Piece(first))
+        components += [[_Piece(text)] for text in others]
         if field is not None:
-            _check_field(template, field, spec or "", conversion, is_after=file is not None)
-            value = {"index": index, "file": PurePath(file or "").stem}.get(field)
-            if field in FIELDS:
-                value = getattr(recipe, field)
-            if field == "image" and recipe.image is not None:
-                value = "stdin" if recipe.image == "-" else PurePath(recipe.image).stem
-            pieces.append(_Piece(_formatted(template, field, value, spec or ""), True))
-    return pieces
+            _check_field(template, field, spec or "", conversion, is_after=is_after)
+            components[-1].append(_Piece(spec or "", field))
+    return components
 
 
-def _check_encodable(template: str) -> None:
+def _value(recipe: Recipe, field: str, index: int, file: str | None) -> Any:
+    if field == "index":
+        return index
+    if field == "file":
+        return PurePath(file or "").stem
+    if field == "image" and recipe.image is not None:
+        return "stdin" if recipe.image == "-" else PurePath(recipe.image).stem
+    return getattr(recipe, field)
+
+
+def _check_text(template: str) -> None:
     """Refuse text that no file name can contain. Invalid UTF-8 from the shell is allowed."""
+    if template == "-":
+        raise SettingError(
+            "output must be a file name, because the paths are printed to standard output, got '-'"
+        )
     try:
         encoded = os.fsencode(template)
     except UnicodeEncodeError as error:
@@ -143,19 +159,20 @@ def _check_field(
         )
 
 
-def _formatted(template: str, field: str, value: Any, spec: str) -> str:
+def _formatted(template: str, piece: _Piece, value: Any) -> str:
     if value is None:
         value = ""
     elif isinstance(value, tuple):
         value = "x".join(map(str, value))
     try:
-        return _plain(format(value, spec))
+        return _plain(format(value, piece.text))
     except (ValueError, OverflowError) as error:
         raise SettingError(
-            f"the name template {template!r} cannot format {{{field}}}: {error}"
+            f"the name template {template!r} cannot format {{{piece.field}}}: {error}"
         ) from error
 
 
+@lru_cache(maxsize=1024)  # pictures of a batch often share their prompts
 def _plain(value: str) -> str:
     """Convert ``value`` to a part of a file name that is valid in shells and all file systems.
 
@@ -171,20 +188,19 @@ def _is_plain(character: str) -> bool:
     return character in _PLAIN_ASCII or (character > "\x7f" and character.isprintable())
 
 
-def _fitted(component: list[_Piece], template: str) -> str:
+def _fitted(component: list[_Piece], texts: list[str], template: str) -> str:
     """The component's text; the longest values are cut until it is short enough."""
     while True:
-        text = "".join(piece.text for piece in component)
+        text = "".join(texts)
         excess = len(os.fsencode(text.removesuffix("/"))) - _VALUE_MAX_BYTES
-        values = [i for i, piece in enumerate(component) if piece.is_value]
+        values = [i for i, piece in enumerate(component) if piece.field is not None]
         if excess <= 0 or not values:
             break
-        longest = max(values, key=lambda i: len(os.fsencode(component[i].text)))
-        size = len(os.fsencode(component[longest].text))
+        longest = max(values, key=lambda i: len(os.fsencode(texts[i])))
+        size = len(os.fsencode(texts[longest]))
         if size <= 1:
             break
-        shorter = _cut(component[longest].text, max(1, size - excess)).rstrip("-. ") or "_"
-        component = [*component[:longest], _Piece(shorter, True), *component[longest + 1 :]]
+        texts[longest] = _cut(texts[longest], max(1, size - excess)).rstrip("-. ") or "_"
     if excess > _MAX_BYTES - _VALUE_MAX_BYTES:
         raise SettingError(
             f"a file name must be at most {_MAX_BYTES} bytes long, and the fixed text of "

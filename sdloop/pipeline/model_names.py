@@ -1,6 +1,7 @@
 """Compare the model in a Recipe with the loaded one, and write the loaded one into it."""
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 from sdloop.errors import ModelError, SettingError
@@ -12,11 +13,12 @@ from sdloop.recipe.recipe import Recipe
 BY_HAND = "(components put together by hand)"
 
 _UNNAMED = ModelNames()  # the Recipe's defaults
+_names = attrgetter(*ModelNames._fields)
 
 
 def model_of(recipe: Recipe) -> ModelNames:
     """The Recipe's names of its model."""
-    return ModelNames(*(getattr(recipe, name) for name in ModelNames._fields))
+    return ModelNames(*_names(recipe))
 
 
 def with_model(recipe: Recipe, checkpoint: Checkpoint | None) -> Recipe:

@@ -9,6 +9,7 @@ not change the picture.
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Self
 
 from sdloop.errors import SettingError
@@ -230,14 +231,14 @@ class Recipe:
         """The same Recipe with another seed; no other field depends on it, so none is checked."""
         check_whole("seed", seed, 0, MAX_SEED if self.rng is None else MAX_LONG_SEED)
         other = object.__new__(type(self))
-        for name in FIELDS:
-            object.__setattr__(other, name, getattr(self, name))
+        for name, value in zip(FIELDS, _values(self), strict=True):
+            object.__setattr__(other, name, value)
         object.__setattr__(other, "seed", seed)
         return other
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by field name, for JSON and TOML; settings that are not set are left out."""
-        values = {name: getattr(self, name) for name in FIELDS}
+        values = dict(zip(FIELDS, _values(self), strict=True))
         for name in ("loras", "controls", "t2i_adapters"):
             values[name] = [one.to_dict() for one in values[name]] or None
         return {
@@ -267,3 +268,4 @@ class Recipe:
 
 
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe))
+_values = attrgetter(*FIELDS)

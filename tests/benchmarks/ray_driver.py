@@ -1,8 +1,9 @@
 """What the driver of a batch on Ray needs, with processes that paint nothing.
 
-python tests/benchmarks/ray_driver.py 100000 10
+python tests/benchmarks/ray_driver.py 1000000 10
 
-The first number is how many pictures, the second how many processes. The whole command runs: it
+The first number is how many pictures (above 100,000 a multiple of it: that many seeds of several
+prompts), the second how many processes. The whole command runs: it
 plans the pictures, hands them out through Ray and hears of them. Up to 100 of the processes share
 one of Ray's actors, because a thousand Pythons do not fit on one computer; each is asked, and
 answers, as if it had its own.
@@ -22,6 +23,7 @@ from typing import Any
 
 import sdloop.cli.make.batch_run as batch_run
 from sdloop.batch.pool import Answer, Unit
+from sdloop.batch.seeds import MAX_PICTURES
 from sdloop.cli import app
 from sdloop.cli.make.ray_pool import RayPool
 
@@ -80,14 +82,16 @@ def main() -> None:
     batch_run.RayPool = Pool  # type: ignore[misc]
     ray.init(num_cpus=2, object_store_memory=100 * 2**20, include_dashboard=False)
     before, began = time.process_time(), time.monotonic()
+    seeds = min(pictures, MAX_PICTURES)
+    prompts = [f"a frog, {number}" for number in range(pictures // seeds)]
     with tempfile.TemporaryDirectory() as folder, Path(folder, "told").open("w+") as told:
-        plan = ("a frog", "--seed", f"1..{pictures}", "--outdir", f"{folder}/out", "-q")
+        plan = (*prompts, "--seed", f"1..{seeds}", "--outdir", f"{folder}/out", "-q")
         with redirect_stdout(told):
             app(["batch", *plan, "--on", "ray"], standalone_mode=False)
+        used, seconds = time.process_time() - before, time.monotonic() - began
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         told.seek(0)
         assert len(set(told)) == pictures
-    used, seconds = time.process_time() - before, time.monotonic() - began
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{pictures} pictures, {Pool.count} processes: {seconds:.0f} s, of which the driver worked "
         f"{used:.0f} s, {used / pictures * 1e6:.0f} µs for each picture; {memory:.0f} MB"
