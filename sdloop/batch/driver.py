@@ -74,7 +74,7 @@ class _Driver:
         self._bad_starts = self._given_up = 0
         self._reasons: dict[str, None] = {}
         self._looked = 0.0
-        self._ready = time.monotonic()  # when a process was ready the last time
+        self._answered = time.monotonic()  # when the last answer came
 
     def work(self) -> Iterator[Message]:
         before = -1
@@ -128,12 +128,10 @@ class _Driver:
         """Raise ``BatchError`` if nobody will make the rest."""
         now = time.monotonic()
         given_up = 0 < self._pool.places() <= self._given_up
-        if any(one.ready for one in self._processes.values()):
-            self._ready = now
-        elif not self._processes and (given_up or self._bad_starts >= _STARTS):
+        if not self._processes and (given_up or self._bad_starts >= _STARTS):
             raise BatchError("; ".join(self._reasons))
-        elif now - self._ready > PATIENCE * _LOADING:
-            raise BatchError(f"no process could be started in {now - self._ready:.0f} s")
+        if now - self._answered > PATIENCE * _LOADING:
+            raise BatchError(f"no process could be started in {now - self._answered:.0f} s")
 
     def _heard(self, process: Any, answer: Answer | Died) -> Iterator[Message]:
         state = self._processes.get(process)
@@ -142,7 +140,8 @@ class _Driver:
         if isinstance(answer, Died):
             yield from self._lost(process, answer)
             return
-        state.asked, state.ready, state.heard = False, True, time.monotonic()
+        state.asked, state.ready = False, True
+        state.heard = self._answered = time.monotonic()
         if answer.messages:
             state.working, self._bad_starts = True, 0
         state.reported |= {key for _, key, _ in answer.messages if key}

@@ -13,7 +13,8 @@ from sdloop.recipe.regions import parse_region
 def named_files(recipe: Recipe) -> Iterator[str]:
     """Pictures, masks, LoRAs, embeddings, ControlNets …: some are on the web, or in a store.
 
-    IP-Adapters are not among them: sdloop looks near them for the folder of their image encoder.
+    An IP-Adapter is only among them with a named image encoder, which is looked for near it
+    otherwise.
 
     >>> recipe = Recipe(prompt="a frog", seed=4, regions=("ink=a.png",), losses=("like=b.png:1",))
     >>> list(named_files(recipe))
@@ -32,6 +33,7 @@ def _named(recipe: Recipe) -> Iterator[str | None]:
         yield from parse_replacement(text).files
     for shown in map(parse_image_prompt, recipe.image_prompts or ()):
         yield from (shown.image, shown.file)
+    yield recipe.ip_adapter if recipe.image_encoder is not None else None
     yield from (parse_region(text).file for text in recipe.regions or ())
     for text in recipe.losses or ():
         yield from parse_loss(text).files

@@ -1,8 +1,9 @@
 """Run the plan of ``sdloop batch``: make the missing pictures."""
 
+import itertools
 import os
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +16,7 @@ from sdloop.batch.devices import devices_of, local_device
 from sdloop.batch.driver import make_all
 from sdloop.batch.finish import RunTools
 from sdloop.batch.fitting import largest_batch
-from sdloop.batch.grouping import kind_of
+from sdloop.batch.grouping import WINDOW, kind_of
 from sdloop.batch.planned import Planned
 from sdloop.batch.pool import Message, Pool
 from sdloop.batch.run import run
@@ -30,6 +31,7 @@ from sdloop.cli.make.unit_runner import RunnerSettings
 from sdloop.cli.options.running import RunningOptions, parse_batch_size
 from sdloop.cli.terminal.batch_progress import Counts, ProgressLine
 from sdloop.cli.terminal.interrupts import Stopping
+from sdloop.cli.terminal.notices import tell_staying
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.images.input.read import OpenImage
@@ -57,6 +59,8 @@ def run_plan(
             "metadata must be full for a batch, because finished pictures are found by a key in "
             f"their metadata, got {command.metadata}"
         )
+    if not quiet and running.has_other_computers(os.environ):
+        plan = _telling(plan)
     progress = ProgressLine(
         counts=Counts(total=total if running.shard is None else None), quiet=quiet
     )
@@ -76,6 +80,14 @@ def run_plan(
             f"{progress.counts.failed} of the pictures failed; run the same command again to retry "
             "them"
         )
+
+
+def _telling(plan: Iterable[Planned]) -> Iterator[Planned]:
+    """The plan; says what its first pictures need on all computers."""
+    rest = iter(plan)
+    first = list(itertools.islice(rest, WINDOW))
+    tell_staying(first)
+    yield from itertools.chain(first, rest)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,21 +4,36 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
 from sdloop.batch.carried import carried_file
 from sdloop.batch.pool import Answer, Died, Job, Unit
 from sdloop.cli.make.unit_runner import RunnerSettings, UnitRunner
-from sdloop.errors import SettingError
+from sdloop.errors import BatchError, SettingError
 
 _KEPT = 256  # files in Ray's memory
 _MEASURING = 600.0  # seconds
 
 
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Turn what Ray raises when the cluster is gone into a ``BatchError``."""
+    from grpc import RpcError
+    from ray.exceptions import RayError
+
+    try:
+        yield
+    except (OSError, RuntimeError, RpcError, RayError) as error:
+        raise BatchError(
+            f"the Ray cluster does not answer any more ({_line(error)}); run the same command again"
+            " to make the rest"
+        ) from error
+
+
 class RayPool:
-    """Raises ``SettingError`` without Ray, or without a cluster.
+    """Raises ``SettingError`` without Ray, or without a cluster; ``BatchError`` if it is lost.
 
     Ray restarts no actor: the driver does, because Ray's report of an actor that restarts does not
     say whether its task has run.
@@ -37,9 +52,11 @@ class RayPool:
         self._stored = lru_cache(maxsize=_KEPT)(self._put)
         self._on_gpus = wish == "cuda" or (wish == "auto" and self._count("GPU") > 0)
 
+    @_answering()
     def places(self) -> int:
         return self._count("GPU") if self._on_gpus else len(self._computers())
 
+    @_answering()
     def start(self) -> Any:
         return self._spare.pop() if self._spare else self._new()
 
@@ -51,11 +68,13 @@ class RayPool:
         self._actors.append(actor)
         return actor
 
+    @_answering()
     def ask(self, process: Any, units: Sequence[Unit], *, seconds: float, stop: bool) -> None:
         files, data = self._files(job for unit in units for job in unit.jobs)
         question = process.step.remote(list(units), seconds, stop, files, *data)
         self._questions[question] = process
 
+    @_answering()
     def answers(self, seconds: float) -> list[tuple[Any, Answer | Died]]:
         if not self._questions:
             time.sleep(seconds)
@@ -66,6 +85,7 @@ class RayPool:
             ready, _ = self._ray.wait(every, num_returns=1, timeout=seconds)
         return [(self._questions.pop(one), self._answer(one)) for one in ready]
 
+    @_answering()
     def end(self, process: Any) -> None:
         self._questions = {one: who for one, who in self._questions.items() if who is not process}
         if process in self._actors:
@@ -73,11 +93,13 @@ class RayPool:
             self._ray.kill(process)
 
     def close(self) -> None:
-        while self._actors:
-            self._ray.kill(self._actors.pop())
+        with suppress(BatchError):  # it was told
+            while self._actors:
+                self.end(self._actors[-1])
         if self._own:
             self._ray.shutdown()
 
+    @_answering()
     def largest_batch(self, job: Job) -> int:
         """The batch size that fits on every GPU of the cluster; 1 without GPUs."""
         if not self._on_gpus:
@@ -141,10 +163,9 @@ def connected(where: str) -> tuple[Any, bool]:
         with _own_signals():
             ray.init(log_to_driver=False, logging_level="error", **how)
         ray._private.worker._worker_logs_enabled = False  # it prints them to stdout
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    except Exception as error:  # nothing less, if a node has not started within 30 seconds
         raise SettingError(
-            f"on must name a Ray cluster that answers, got {where!r}: {reason}"
+            f"on must name a Ray cluster that answers, got {where!r}: {_line(error)}"
         ) from error
     return ray, True
 
@@ -157,3 +178,7 @@ def _own_signals() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,6 +1,7 @@
 """The flags for how a batch is run; see ``options``."""
 
 import re
+from collections.abc import Mapping
 
 from sdloop.cli.options.fields import options, own
 from sdloop.errors import SettingError
@@ -13,7 +14,7 @@ class RunningOptions:
 
     batch_size: str | None = own(
         "Pictures made at the same time. The noise of each picture stays the same; the last"
-        " bits of its pixels may differ. auto: 1 on a CPU, as many as fit on a GPU.",
+        " bits of its pixels may differ. auto: 1 on a CPU, as many as fit on each of the GPUs.",
         metavar="N|auto",
         default="auto",
     )
@@ -47,6 +48,10 @@ class RunningOptions:
             raise SettingError(
                 "rescan cannot be combined with redo, which makes all pictures again"
             )
+
+    def has_other_computers(self, variables: Mapping[str, str]) -> bool:
+        """Whether it runs on a cluster, and not on a Ray that is started for it here."""
+        return self.on is not None and (self.on != "ray" or "RAY_ADDRESS" in variables)
 
 
 def parse_batch_size(text: str | int) -> int | None:

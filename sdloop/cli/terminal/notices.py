@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
+from sdloop.batch.carried import staying
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.planned import Planned
 from sdloop.batch.prompts import Prompt
@@ -52,6 +53,12 @@ def tell_unlabelled(command: CommandSettings) -> None:
             "metadata none also leaves out the label that the picture is AI-generated, which the "
             "law of the European Union asks for"
         )
+
+
+def tell_staying(plan: Sequence[Planned]) -> None:
+    """Say which files and folders the other computers of a cluster must have."""
+    if names := dict.fromkeys(name for one in plan for name in staying(one.recipe)):
+        say(f"not sent to other computers, and needed on each at the same path: {', '.join(names)}")
 
 
 def tell_steps(plan: Sequence[Planned]) -> None:

@@ -155,6 +155,19 @@ def test_a_computer_that_is_taken_away_is_nobodys_fault() -> None:
     assert set(told(make_all(tasks(20), Pretended(2, fate))).values()) == {"made"}
 
 
+def test_after_a_long_time_new_computers_are_waited_for_as_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sdloop.batch.driver, "PATIENCE", 0.02)
+    gone = Died(reason="gone", computer=True)
+
+    def fate(process: int, one: str) -> Any:
+        time.sleep(0.02)
+        return gone if process == 1 and one == key(12) else None
+
+    assert len(told(make_all(tasks(20), Pretended(1, fate)))) == 20
+
+
 def test_a_process_that_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sdloop.batch.driver, "PATIENCE", 0.05)
     pool = Pretended(2, lambda process, one: "silent" if process == 1 and one == key(5) else None)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from hashlib import sha256
@@ -127,14 +128,16 @@ class Far(Here):
 
 
 def test_the_files_that_recipes_name_are_carried(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """LoRAs, embeddings and pictures of every use; the copies have their names."""
+    """LoRAs, embeddings and pictures of every use; the copies have their names. What is not carried
+    is told of before the first picture."""
     monkeypatch.setattr(sdloop.cli.make.batch_run, "RayPool", Far)
     Path("in/styles").mkdir(parents=True)
     save_peft(lora_pairs(tiny_sd1()), place / "in" / "styles" / "ink.safetensors")
     save_file({"emb_params": torch.randn(1, 32)}, "in/frog.safetensors")
     save_image_adapter(tiny_sd1(), Path("models/ip.safetensors"))
+    shutil.copy("models/ip.safetensors", "in")
     save_control(tiny_sd1(), Path("net"))
     for name in ("start", "edges", "shown", "wanted"):
         sketch(32, 32).save(f"in/{name}.png")
@@ -148,6 +151,8 @@ def test_the_files_that_recipes_name_are_carried(
         {"prompt": "a cat", "controls": [{"model": "net", "image": "in/edges.png"}]},
         {"prompt": "a cat", "image_prompts": ["in/shown.png=in/mask.png"]}
         | {"ip_adapter": "models/ip.safetensors"},
+        {"prompt": "a cat", "image_prompts": ["in/shown.png"]}
+        | {"ip_adapter": "in/ip.safetensors", "image_encoder": "models/image_encoder"},
         {"prompt": "a cat", "losses": ["like=in/wanted.png,mask=in/mask.png:1"], "loss_every": 1},
     ]
     lines = (json.dumps(one | {"seed": seed}) + "\n" for seed, one in enumerate(plan))
@@ -158,6 +163,10 @@ def test_the_files_that_recipes_name_are_carried(
     assert content("out") == content("alone") and len(content("out")) == len(plan)
     assert Far.carried == {str(path) for path in Path("in").rglob("*.*")}
     assert not COPIES
+    monkeypatch.setenv("RAY_ADDRESS", "head:10001")
+    told = BATCH.run(*flags, "out", "--on", "ray", "--steps", "2").stderr
+    needed = f"{tiny_model}, net, models/ip.safetensors, models/image_encoder\n"
+    assert f"needed on each at the same path: {needed}" in told
 
 
 def test_large_files_and_those_elsewhere_are_not_carried(
