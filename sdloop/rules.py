@@ -92,14 +92,14 @@ def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None
         raise SettingError.of(name, f"must be one of {', '.join(choices)}, got {value!r}")
 
 
-def check_multiple(name: str, value: int, multiple: int) -> None:
+def check_multiple(name: str, value: int, multiple: int, *, why: str = "for this model") -> None:
     """``value``, in pixels, must be a multiple; the message names the nearest multiples."""
     if value % multiple:
         below = value - value % multiple
         nearest = f"{below} and {below + multiple}" if below else str(multiple)
         raise SettingError.of(
             name,
-            f"must be a multiple of {multiple} for this model, got {value}; nearest: {nearest}",
+            f"must be a multiple of {multiple} {why}, got {value}; nearest: {nearest}",
         )
 
 

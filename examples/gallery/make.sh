@@ -51,6 +51,10 @@ python examples/train_lora.py 500 examples/lora/cyanotype.safetensors examples/l
 sdloop txt2img "a park" --region "a frog=0,0,0.5,1" --region "a house=0.5,0,0.5,1" --size 256x128 -g 3 \
   --seed 1..8 -o "$work/region-{seed}.png" "${new[@]}"
 rows 2 $gallery/regions.png "$work"/region-*.png
+sdloop txt2img "a green frog in a park" --seed 1 -o "$work/edges.png" "${new[@]}"
+sdloop txt2img "a green frog in a park" --seed 1 --seamless x -o "$work/seamless.png" "${new[@]}"
+pairs=("$work/edges.png" "$work/edges.png" "$work/seamless.png" "$work/seamless.png")
+rows 2 $gallery/seamless.png "${pairs[@]}" "${pairs[@]}"
 
 # Guidance, samplers, losses
 sdloop inspect noise "a red frog in a park" --seed 4 --steps 10 --columns guidance=cfg,threshold,apg,cfg-zero \

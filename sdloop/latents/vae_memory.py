@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from torch import Tensor
 
+from sdloop.models.components.seamless import goes_around
 from sdloop.models.components.shell import on_cpu
 from sdloop.models.memory import free_memory, is_out_of_memory
 
@@ -60,9 +61,10 @@ def tiled(vae: Any, pixels: int, *, at_most: int | None = None) -> Iterator[None
     These are diffusers' own tiles, which overlap by a quarter and are blended, at the size that the
     VAE was trained at but at least ``TILE``. Each tile has its own statistics in the group norms,
     so a tiled picture is never bit-equal to one decoded in one piece. If memory is short,
-    ``at_most`` is the side of a tile, whatever the picture's size.
+    ``at_most`` is the side of a tile, whatever the picture's size. A seamless picture stays in one
+    piece, for its tiles would go around at their own edges.
     """
-    if pixels <= WHOLE_PIXELS and at_most is None:
+    if (pixels <= WHOLE_PIXELS and at_most is None) or goes_around(vae):
         yield
         return
     before = vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size

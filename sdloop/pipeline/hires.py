@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Generator, Tensor
 
 from sdloop.images.input.frame import placed
@@ -30,7 +32,9 @@ def enlarged_start(
     """
     size = latent_size(*batch[0].size, components.vae_factor)
     if batch[0].enlarge == "latent":
-        clean = enlarge(latents, *size)
+        down, across = repeats = _repeats(batch[0])
+        sheet = enlarge(latents.repeat(1, 1, *repeats), size[0] * down, size[1] * across)
+        clean = _middle(sheet, size, repeats)
     else:
         clean = _through_pixels(components, batch[0], latents, generators).to(latents.device)
     if batch[0].rng is None:
@@ -48,7 +52,25 @@ def _through_pixels(
     release(components.unet)  # the VAE may need its memory
     vae, rows = components.vae, []
     images = decode_images(components.last_vae, latents)
+    (width, height), repeats = recipe.size, _repeats(recipe)
     for image, generator in zip(images, generators, strict=True):
-        large = placed(image, recipe.size, resize="crop", around="white")
-        rows.append(scale(vae, encode(vae, to_pixels(large)).draw(generator)))
+        sheet = Image.fromarray(np.tile(np.array(image), (*repeats, 1)))
+        size = width * repeats[1], height * repeats[0]
+        large = to_pixels(placed(sheet, size, resize="crop", around="white"))
+        large = _middle(large, (height, width), repeats)
+        rows.append(scale(vae, encode(vae, large).draw(generator)))
     return torch.cat(rows)
+
+
+def _repeats(recipe: Recipe) -> tuple[int, int]:
+    """How often a picture stands below and beside itself while it is enlarged.
+
+    The edges of a seamless one are enlarged with what is on their other side.
+    """
+    down, across = (3 if axis in (recipe.seamless or "") else 1 for axis in "yx")
+    return down, across
+
+
+def _middle(sheet: Tensor, size: tuple[int, int], repeats: tuple[int, int]) -> Tensor:
+    (height, width), (top, left) = size, (one // 2 for one in repeats)
+    return sheet[..., height * top : height * (top + 1), width * left : width * (left + 1)]

@@ -12,6 +12,7 @@ from sdloop.images.input.read import OpenImage, check_sha256
 from sdloop.latents.mask import blank
 from sdloop.latents.vae import Encoded, encode, to_pixels
 from sdloop.models.components.load import Components
+from sdloop.models.components.seamless import seamless
 from sdloop.pipeline.depth import depth_channel
 from sdloop.pipeline.mask import drawn_mask
 from sdloop.recipe.recipe import Recipe
@@ -51,13 +52,13 @@ def input_encoder(components: Components, open_image: OpenImage) -> EncodeInput:
             recipe = _at_own_size(recipe, open_image, components.size_multiple)
         canvas = canvas_of(recipe, open_image)
         pixels = to_pixels(canvas.image)
-        blanked = None
+        blanked, vae = None, seamless(components, recipe.seamless).vae
         if canvas.mask is not None and components.paints:
-            blanked = encode(components.vae, blank(pixels, canvas.mask))
+            blanked = encode(vae, blank(pixels, canvas.mask))
         depth = None
         if components.sees_depth:
             depth = depth_channel(components, whole, canvas.image, open_image)
-        clean = encode(components.vae, pixels)
+        clean = encode(vae, pixels)
         return EncodedInput(canvas=canvas, encoded=clean, blanked=blanked, depth=depth)
 
     return lambda recipe: encoded(only_pictures(recipe))
@@ -65,7 +66,9 @@ def input_encoder(components: Components, open_image: OpenImage) -> EncodeInput:
 
 def only_pictures(recipe: Recipe) -> Recipe:
     """``recipe`` with only the fields that decide how its input image is encoded."""
-    fields = {name: getattr(recipe, name) for name in (*IMAGE_FIELDS, "width", "height")}
+    fields = {
+        name: getattr(recipe, name) for name in (*IMAGE_FIELDS, "width", "height", "seamless")
+    }
     start = {"strength": None, "exact_steps": False, "start_step": None, "noise_level": None}
     start |= {"image_guidance_scale": None}
     return Recipe(prompt="", seed=0, **(fields | start))

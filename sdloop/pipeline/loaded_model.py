@@ -19,6 +19,7 @@ from sdloop.models.components.fp8 import FP8
 from sdloop.models.components.image_adapter import ImageAdapter, image_adapter_for
 from sdloop.models.components.load import Components, Follower
 from sdloop.models.components.picture_attention import seeing
+from sdloop.models.components.seamless import seamless
 from sdloop.models.components.weights import Module
 from sdloop.pipeline.model_names import with_model
 from sdloop.pipeline.own_code import NO_OWN_CODE, OwnCode
@@ -118,7 +119,7 @@ class LoadedModel:
         """The components with all that a Recipe adds to the model, and what encodes its prompts."""
         components, encoder = self.prepare(recipe.loras)
         added = self.followers(recipe.followed) | self.seeing(recipe)
-        return replace(components, **added), encoder
+        return seamless(replace(components, **added), recipe.seamless), encoder
 
     def loras(self, recipe: Recipe) -> tuple[LoraFile, ...]:
         """The Recipe's LoRA files."""

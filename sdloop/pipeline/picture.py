@@ -17,6 +17,7 @@ from sdloop.metadata.record import Made
 from sdloop.models.checkpoint.lora import LoraFile
 from sdloop.models.components.device import PeakMemory
 from sdloop.models.components.offload import release
+from sdloop.models.components.seamless import seamless
 from sdloop.models.memory import Stopwatch, memory_errors
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.loaded_model import LoadedModel
@@ -125,7 +126,8 @@ class SampledBatch:
         Raises ``NonFiniteError``, and ``OutOfMemory`` if even the CPU has too little memory. The
         latents are kept, so it can be called again.
         """
-        watch, components = Stopwatch(), self.model.components
+        watch = Stopwatch()
+        components = seamless(self.model.components, self.batch[0].seamless)
         release(components.unet)  # a decoder may need its memory
         with memory_errors(self.batch[0], 1):
             images = decode_images(components.last_vae, self.latents)

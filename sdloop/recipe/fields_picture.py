@@ -18,6 +18,7 @@ from sdloop.recipe.limits import (
     REFINER_START,
     RNGS,
     SCORES,
+    SEAMLESS,
     STOP_NOISE,
     USUAL_STEPS,
 )
@@ -56,6 +57,10 @@ PICTURE = section("Picture", {
         "picture. Default: windows if an enlarged picture is much larger than the model's own "
         "size.",
         metavar="N", for_all=False),
+    "seamless": Field(Text(SEAMLESS),
+        "Let the picture go on at its opposite edge, so that it can be laid side by side: to the "
+        "left and right (x), above and below (y), or both (xy).",
+        metavar="x|y|xy", for_all=False),
     "reuse": Field(Whole(1, MAX_STEPS),
         "Faster, and approximate: run the whole UNet in every N-th step only, and just its "
         "outermost layers in the others.",

@@ -17,6 +17,7 @@ POSE_MODEL = "usyd-community/vitpose-base-simple"
 MASK_MODEL = "CIDAS/clipseg-rd64-refined"
 MASK_THRESHOLD = 0.5  # as likely as not
 LOSS_EVERY = 5  # as in the fast.ai notebook
+SEAMLESS = ("x", "y", "xy")
 RNGS = ("cpu", "philox")
 
 # A file of the hub, for examples in texts.

@@ -77,6 +77,7 @@ class Recipe:
     height: int | None = None
     steps: int = None  # type: ignore[assignment]  # a resolved Recipe always has it
     reuse: int | None = None
+    seamless: str | None = None
     # guidance
     guidance_scale: float | None = None
     guidance_rescale: float = 0.0

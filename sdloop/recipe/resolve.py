@@ -19,6 +19,7 @@ from sdloop.recipe.resolve_mask import with_mask_words
 from sdloop.recipe.resolve_refiner import with_refiner
 from sdloop.recipe.resolve_regions import with_regions
 from sdloop.recipe.resolve_scheduler import with_scheduler
+from sdloop.recipe.resolve_seamless import check_seamless
 from sdloop.recipe.resolve_size import size_from_image, size_from_noise
 from sdloop.recipe.resolve_usual import with_usual
 from sdloop.recipe.resolve_words import with_learned
@@ -61,6 +62,7 @@ def resolve(
     recipe = with_losses(recipe, hashes.get("loss_clip"))
     _check_model(recipe, model)
     recipe = with_controls(with_tile(recipe, model), model, hashes)
+    check_seamless(recipe, model)
     return _with_lora_hashes(recipe, hashes)
 
 

@@ -57,9 +57,12 @@ def with_hires(recipe: Recipe, model: Defaults) -> Recipe:
 
 
 def with_tile(recipe: Recipe, model: Defaults) -> Recipe:
-    """``recipe`` with a default tile: windows if an enlarged picture is too large as a whole."""
+    """``recipe`` with a default tile: windows if an enlarged picture is too large as a whole.
+
+    Windows have edges, so a seamless picture has none.
+    """
     (width, height), (across, down) = recipe.final_size, model.native_size
-    large = width * height > WHOLE_AREAS * across * down
+    large = width * height > WHOLE_AREAS * across * down and recipe.seamless is None
     enlarged = recipe.enlarge is not None or recipe.noise_level is not None
     usual = max(across, down) if large and enlarged else None
     if recipe.tile is None or recipe.tile == 0:

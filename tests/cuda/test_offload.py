@@ -81,6 +81,7 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "lora": ("sd1", {"loras": True}),
     "weakened": ("sd1", {"pag_scale": 2.0, "pag_layers": "mid"}),
     "reuse": ("sd1", {"reuse": 2, "pag_scale": 2.0, "pag_layers": "mid"}),
+    "seamless": ("sd1", {"seamless": "xy", "loras": True, "controls": True}),
     "exact": ("sd1", {"losses": ["smooth=9"], "loss_mode": "exact", "loss_every": 1}),
     "cheap": ("sd2", {"losses": ["blue=9"]}),
     "refiner": ("sdxl", {"refiner": True, "refiner_start": 0.5}),

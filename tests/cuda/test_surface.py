@@ -74,6 +74,7 @@ CASES = {
         settings={"pag_scale": 2.0, "pag_layers": "mid", "slg_scale": 1.0, "slg_layers": "mid"},
     ),
     "reuse": Case(family="sd2", settings={"reuse": 2, "scheduler": "euler-a", "tile": 16}),
+    "seamless": Case(family="sd2", settings={"seamless": "x", "hires": 1.5, "strength": 0.9}),
     "apg": Case(quick=False, dtype="fp32", settings={"guidance": "apg"}),
     "threshold": Case(quick=False, settings={"guidance": "threshold", "guidance_rescale": 0.5}),
     "cfg++": Case(settings={"guidance": "cfg++", "guidance_scale": 0.6}),
