@@ -10,7 +10,6 @@ The last process removes the file. To know that it is the last, each process hol
 the first byte, which only the last one can turn into an exclusive lock.
 """
 
-import contextlib
 import errno
 import hashlib
 import os
@@ -18,7 +17,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -67,7 +67,7 @@ class Claims:
         """Release all claims; the last process also removes the file."""
         if self._file is None:
             return
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             if _lock(self._file, 0, exclusive=True):
                 self._path.unlink()
         os.close(self._file)
@@ -106,23 +106,15 @@ def place_for(folder: Path) -> Path:
 def _opened(path: Path) -> int:
     """Open the file with a shared lock on its first byte, and check that it was not replaced."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-        with _closed_on_error(file):
-            if _lock(file, 0, exclusive=False):
-                with contextlib.suppress(FileNotFoundError):
-                    if os.path.samestat(os.fstat(file), path.stat()):
-                        return file
-        os.close(file)  # another process has just removed it
+        with ExitStack() as stack:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+            stack.callback(os.close, file)
+            with suppress(FileNotFoundError):  # the last process has just removed it
+                locked = _lock(file, 0, exclusive=False)
+                if locked and os.path.samestat(os.fstat(file), path.stat()):
+                    stack.pop_all()
+                    return file
         time.sleep(0.01)
-
-
-@contextlib.contextmanager
-def _closed_on_error(file: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError:
-        os.close(file)
-        raise
 
 
 def _lock(file: int, place: int, *, exclusive: bool) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,11 @@ def several_computers() -> Iterator[Computers]:
         patch.setenv("RAY_agent_register_timeout_ms", "300000")  # on a busy machine
         pytest.importorskip("ray", reason="Ray is in the extra sdloop[cluster]")
         import ray
+        from ray._private import services
         from ray.cluster_utils import Cluster
+
+        # A computer that starts is given 30 seconds, which is not enough on a busy machine.
+        patch.setattr(services, "get_node", partial(_patiently, services.get_node))
 
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -82,6 +87,18 @@ def several_computers() -> Iterator[Computers]:
         finally:
             ray.shutdown()
             cluster.shutdown()
+
+
+def _patiently(get_node: Callable[..., Any], *arguments: Any) -> Any:
+    """Ask for up to five minutes."""
+    until = time.monotonic() + 300
+    while True:
+        try:
+            return get_node(*arguments)
+        except RuntimeError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

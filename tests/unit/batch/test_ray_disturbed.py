@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from helpers import drawing
 from helpers.commands import Command, work_in
-from helpers.computers import Computers, content, family_of, wait_for
+from helpers.computers import Computers, commands, content, family_of, wait_for
 from helpers.forked import Nursery
 from helpers.s3_server import BUCKET, Bucket
 
@@ -71,13 +71,19 @@ def test_killed_at_random(nursery: Nursery, place: Path, computers: Computers, k
         assert nursery.wait(child) in (0, -signal.SIGKILL), log.with_name("log.err").read_text()
         told += Counter(log.read_text().splitlines())
         log.write_text("")
-        if fates and len(content("out")) > 180:
-            gone = dice.sample(sorted(content("out")), 150)
-            for name in gone:
-                Path("out", name).unlink()
-                told.pop(f"out/{name}", None)
+        for name in make_room(dice) if fates else ():
+            told.pop(f"out/{name}", None)
     assert content("out") == content("undisturbed")
     assert set(told) <= {f"out/{name}" for name in content("out")} and set(told.values()) == {1}
+
+
+def make_room(dice: random.Random) -> list[str]:
+    """If nearly all pictures are there, remove most, or there would be nothing left to disturb."""
+    names = sorted(content("out"))
+    gone = dice.sample(names, 150) if len(names) > 180 else []
+    for name in gone:
+        Path("out", name).unlink()
+    return gone
 
 
 def driver(nursery: Nursery, arguments: list[str], place: Path, log: Path) -> int:
@@ -216,6 +222,21 @@ def test_as_a_client(nursery: Nursery, place: Path, computers: Computers) -> Non
     assert len(content("out")) == 200 and len(told) == len(set(told))
 
 
+def test_a_lost_cluster(nursery: Nursery, place: Path, computers: Computers) -> None:
+    """The end of what answers a client, in the middle of it: one line, and the right exit code."""
+    address, log = f"ray://127.0.0.1:{computers.client_port}", place / "log"
+    arguments = ["batch", *PLAN, "--outdir", "out", "--on", address]
+    child = driver(nursery, arguments, place, log)
+    wait_for(lambda: len(content("out")) >= 20)
+    for number, line in commands():
+        if "ray.util.client.server" in line and "specific-server" in line:
+            os.kill(number, signal.SIGKILL)
+    assert nursery.wait(child) == 5
+    errors = log.with_name("log.err").read_text()
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1].startswith("sdloop: error: the Ray cluster does not answer any")
+
+
 @pytest.mark.parametrize("kills", [3, 50])
 def test_everything_is_killed(nursery: Nursery, place: Path, kills: int) -> None:
     """The driver, its own local Ray, and all processes of it, at any moment."""
@@ -226,7 +247,8 @@ def test_everything_is_killed(nursery: Nursery, place: Path, kills: int) -> None
         if moment == kills:
             break
         if dice.random() < 0.5:
-            wait_for(lambda: time.monotonic() - began > dice.uniform(0, 20))  # noqa: B023
+            seconds = dice.uniform(0, 20)
+            wait_for(lambda: time.monotonic() - began > seconds)  # noqa: B023
         else:
             goal = len(content("out")) + dice.randrange(60)
             wait_for(lambda: len(content("out")) >= min(goal, 200))  # noqa: B023
@@ -234,6 +256,7 @@ def test_everything_is_killed(nursery: Nursery, place: Path, kills: int) -> None
             with suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
         nursery.wait(child)
+        make_room(dice)
     assert nursery.wait(child) == 0
     assert len(content("out")) == 200
     make_again = driver(nursery, [*arguments[:-4], "--outdir", "alone", "--on", "ray"], place, log)
