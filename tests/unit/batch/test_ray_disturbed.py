@@ -104,7 +104,7 @@ def test_one_that_kills_and_one_that_hangs(
     assert set(told) <= {f"out/{name}" for name in content("out")}  # others may be "there"
     assert len(told) == len(set(told)) and len(content("out")) == 39 and Path("hung").exists()
     assert errors.count("its process died 2 times") == 1
-    assert "it was silent for 60 s" in errors
+    assert "it was silent for" in errors  # longer before its first picture
     Path("plan.jsonl").write_text(Path("plan.jsonl").read_text().replace("it kills", "a frog"))
     told, _ = make(*plan)
     assert len(told) == 1
