@@ -93,9 +93,10 @@ class RayPool:
             self._ray.kill(process)
 
     def close(self) -> None:
-        with suppress(BatchError):  # it was told
-            while self._actors:
-                self.end(self._actors[-1])
+        actors, self._actors = self._actors, []
+        with suppress(BatchError), _answering():  # that it is lost was told before
+            for actor in actors:
+                self._ray.kill(actor)
         if self._own:
             self._ray.shutdown()
 
@@ -161,7 +162,7 @@ def connected(where: str) -> tuple[Any, bool]:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         with _own_signals():
-            ray.init(log_to_driver=False, logging_level="error", **how)
+            ray.init(log_to_driver=False, logging_level="critical", **how)
         ray._private.worker._worker_logs_enabled = False  # it prints them to stdout
     except Exception as error:  # nothing less, if a node has not started within 30 seconds
         raise SettingError(
@@ -181,4 +182,5 @@ def _own_signals() -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    told = error.details() if hasattr(error, "details") else str(error)
+    return next(iter(told.strip().splitlines()), type(error).__name__)

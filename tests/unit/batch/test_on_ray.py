@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from safetensors.torch import save_file
 import sdloop.cli.make.batch_run
 from sdloop.batch.carried import carried_file, forget_copies, keep_copy
 from sdloop.batch.pool import Answer, Died, Job, Unit
+from sdloop.cli.make import ray_pool
 from sdloop.cli.make.unit_runner import UnitRunner
 from sdloop.spelling import COPIES, existing
 
@@ -212,6 +214,31 @@ def test_copies_that_nobody_uses_are_removed(
 )
 def test_it_is_refused(place: Path, flags: tuple[str, ...], told: str) -> None:
     assert BATCH.refused(*PLAN, "out", *flags) == told
+
+
+@pytest.mark.parametrize("error", [ConnectionError("it is gone"), RuntimeError("it is gone\n…")])
+def test_a_lost_cluster(place: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    pytest.importorskip("ray", reason="Ray is in the extra sdloop[cluster]")
+    node = {"Alive": True, "Resources": {"CPU": 1.0}}
+    ray = Mock(nodes=lambda: [node, node])
+    ray.wait.side_effect = error
+    ray.kill.side_effect = [error, ValueError("there is nothing to kill after shutdown")]
+    actors = iter([Mock(), Mock()])
+    ray.remote()().options().remote.side_effect = lambda settings: next(actors)
+    monkeypatch.setattr(ray_pool, "connected", lambda where: (ray, True))
+    told = BATCH.refused(*PLAN, "out", "--on", "ray", "--quiet", "--batch-size", "2", code=5)
+    assert told == (
+        "the Ray cluster does not answer any more (it is gone); run the same command again to make "
+        "the rest"
+    )
+
+
+def test_a_ray_that_does_not_start(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is in the extra sdloop[cluster]")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", Mock(side_effect=Exception("it timed out\nWhy?")))
+    told = BATCH.refused(*PLAN, "out", "--on", "ray")
+    assert told == "on must name a Ray cluster that answers, got 'ray': it timed out"
 
 
 def test_without_the_extra(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
