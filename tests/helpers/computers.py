@@ -57,6 +57,11 @@ def family_of(number: int) -> list[int]:
     return found
 
 
+def has_ended(number: int) -> bool:
+    """Whether a process has ended that its parent has not waited for."""
+    return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
 @contextmanager
 def several_computers() -> Iterator[Computers]:
     """They ask for a token."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from helpers import drawing
 from helpers.commands import Command, work_in
-from helpers.computers import Computers, commands, content, family_of, wait_for
+from helpers.computers import Computers, commands, content, family_of, has_ended, wait_for
 from helpers.forked import Nursery
 from helpers.s3_server import BUCKET, Bucket
 
@@ -246,12 +246,16 @@ def test_everything_is_killed(nursery: Nursery, place: Path, kills: int) -> None
         child, began = driver(nursery, arguments, place, log), time.monotonic()
         if moment == kills:
             break
+        seconds, goal = dice.uniform(0, 20), 201
         if dice.random() < 0.5:
-            seconds = dice.uniform(0, 20)
-            wait_for(lambda: time.monotonic() - began > seconds)  # noqa: B023
-        else:
-            goal = len(content("out")) + dice.randrange(60)
-            wait_for(lambda: len(content("out")) >= min(goal, 200))  # noqa: B023
+            seconds, goal = 300.0, min(200, len(content("out")) + dice.randrange(60))
+        wait_for(  # a driver whose Ray was too slow to start has ended
+            lambda: (
+                time.monotonic() - began > seconds  # noqa: B023
+                or len(content("out")) >= goal  # noqa: B023
+                or has_ended(child)  # noqa: B023
+            )
+        )
         for one in family_of(child):
             with suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
