@@ -25,8 +25,8 @@ from sdloop.spelling import COPIES, existing
 _LARGEST = 100 * 2**20  # bytes; larger files must be on every computer
 _KEPT = 86_400  # seconds
 _models = attrgetter(
-    *(*ModelNames._fields, "ip_adapter", "image_encoder", "loss_clip"),
-    *("mask_model", "preprocess_model"),
+    *("model", "vae", "unet", "refiner", "ip_adapter", "image_encoder"),
+    *("loss_clip", "mask_model", "preprocess_model"),
 )
 
 
@@ -37,10 +37,11 @@ def carried_file(name: str) -> tuple[str, bytes] | None:
     hub, a folder, or a large file.
     """
     path = _path_here(name)
-    if path is None or not _is_small(path):
-        return None
-    data = path.read_bytes()
-    return f"{hashlib.sha256(data).hexdigest()}/{path.name}", data
+    with suppress(OSError):  # it was removed meanwhile
+        if path is not None and _is_small(path):
+            data = path.read_bytes()
+            return f"{hashlib.sha256(data).hexdigest()}/{path.name}", data
+    return None
 
 
 def staying(recipe: Recipe) -> Iterator[str]:

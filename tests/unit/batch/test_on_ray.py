@@ -171,6 +171,20 @@ def test_the_files_that_recipes_name_are_carried(
     assert f"needed on each at the same path: {needed}" in told
 
 
+def test_a_model_that_is_not_there(
+    place: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdloop.cli.make.batch_run, "RayPool", Far)
+    monkeypatch.setenv("RAY_ADDRESS", "head:10001")
+    shutil.copytree(tiny_model, "in/model")
+    told = BATCH.run("a frog", "--seed", "4", "-m", "./in/model", "--outdir", "out", "--on", "ray")
+    assert told.exit_code == 5
+    first, *_, last = told.stderr.splitlines()
+    assert first.endswith("needed on each at the same path: ./in/model")
+    assert last.endswith("there is no folder in/model")
+    assert not Path("out").exists()
+
+
 def test_large_files_and_those_elsewhere_are_not_carried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
