@@ -11,30 +11,28 @@ from sdloop.pipeline.image_prompts import EmbedImages
 from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.recipe.recipe import Recipe
 
-# For the model, and for its refiner if it has one.
-Told = list[Conditioning]
-
 
 def conditioned(
     model: LoadedModel, batch: Sequence[Recipe], embed_images: EmbedImages
-) -> tuple[Components, list[Told]]:
-    """The components with the LoRAs and ControlNets of a batch, and each picture's conditioning.
+) -> tuple[Components, list[list[Conditioning]]]:
+    """The components with the LoRAs and ControlNets of a batch, and each picture's conditionings.
 
-    Image prompts are the model's only: a refiner has another UNet.
+    These are for the model, and for its refiner if it has one. Image prompts are the model's only:
+    a refiner has another UNet.
     """
     components, encoder = model.with_parts(batch[0])
     models = [(components, encoder)]
     if components.refiner is not None:
         models.append((components.refiner, model.refiner_encoder))
-    told = []
+    rows = []
     for recipe in batch:
         first, *rest = (
             condition(one, recipe, encode=encode(words_of(recipe))) for one, encode in models
         )
-        told.append([replace(first, **embed_images(recipe)), *rest])
-    return components, told
+        rows.append([replace(first, **embed_images(recipe)), *rest])
+    return components, rows
 
 
-def stacked(rows: Sequence[Told]) -> Told:
-    """What a whole batch is conditioned on."""
+def stacked(rows: Sequence[Sequence[Conditioning]]) -> list[Conditioning]:
+    """What a whole batch is conditioned on, from its pictures' conditionings."""
     return [stack(side) for side in zip(*rows, strict=True)]

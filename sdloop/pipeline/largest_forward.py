@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 from sdloop.images.input.read import OpenImage
 from sdloop.pipeline.conditioned import conditioned, stacked
-from sdloop.pipeline.control import control_reader
-from sdloop.pipeline.image_prompts import image_embedder
-from sdloop.pipeline.input_images import input_encoder
 from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.pipeline.outpaint import growing_from, window_recipes
 from sdloop.pipeline.passes import first_steps
+from sdloop.pipeline.readers import readers_for
 from sdloop.pipeline.stage import stages_of
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_outpaint import passes_of
@@ -26,15 +24,10 @@ def run_largest_forward(model: LoadedModel, batch: Sequence[Recipe], open_image:
     """
     if batch[0].growth is not None:
         batch, open_image = _largest_windows(model, batch, open_image)
-    components, rows = conditioned(model, batch, image_embedder(model, open_image))
-    first_steps(
-        components,
-        stages_of(components, batch, model.own),
-        *stacked(rows),
-        encode_input=input_encoder(model.components, open_image),
-        read_control=control_reader(open_image),
-        own=model.own,
-    )
+    readers = readers_for(model, open_image)
+    components, rows = conditioned(model, batch, readers.embed_images)
+    stages = stages_of(components, batch, model.own)
+    first_steps(components, stages, stacked(rows), readers=readers, own=model.own)
 
 
 def _largest_windows(

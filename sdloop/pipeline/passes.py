@@ -20,13 +20,14 @@ from sdloop.latents.noise import seeded_generators
 from sdloop.latents.regions import prompt_weights
 from sdloop.loop import Step
 from sdloop.models.components.load import Components
-from sdloop.pipeline.control import ReadControl, adapter_features, check_acting, control_images
+from sdloop.pipeline.control import adapter_features, check_acting, control_images
 from sdloop.pipeline.guide import guided_by
 from sdloop.pipeline.hires import enlarged_start
 from sdloop.pipeline.image_prompts import image_masks
 from sdloop.pipeline.initial_latents import Start, handed_over, start
 from sdloop.pipeline.input_images import EncodeInput
 from sdloop.pipeline.own_code import OwnCode
+from sdloop.pipeline.readers import Readers
 from sdloop.pipeline.regions import only_seen, regions_in
 from sdloop.pipeline.stage import Stage
 from sdloop.pipeline.step_noise import seed_step_noise
@@ -39,19 +40,18 @@ from sdloop.schedulers.sending import Late, without_waits
 def run(
     components: Components,
     planned: Sequence[Stage],
-    conditioning: Conditioning,
-    refined: Conditioning | None = None,
+    conditionings: Sequence[Conditioning],
     *,
-    encode_input: EncodeInput,
-    read_control: ReadControl,
+    readers: Readers,
     own: OwnCode,
 ) -> Iterator[Step]:
     """The steps of all stages, counted as one run; the last one's latents are the pictures'.
 
     If a scheduler finishes early, the last step's ``total`` is smaller.
 
-    The ``conditioning`` is the same for all stages, except for SDXL's sizes; ``refined`` is the
-    refiner's. A stage that goes on draws on from the same generators, others draw anew.
+    The ``conditionings`` are the model's and, if it has one, its refiner's; they are the same for
+    all stages, except for SDXL's sizes. A stage that goes on draws on from the same generators,
+    others draw anew.
 
     Raises ``NonFiniteError`` with the step at which NaN or infinity appeared.
     """
@@ -65,15 +65,15 @@ def run(
         if not stage.goes_on:
             generators = _generators(stage)
         without_waits(stage.scheduler, components.device)
-        begun = _begun(components, stage, begun, latents, generators, encode_input)
+        begun = _begun(components, stage, begun, latents, generators, readers.encode_input)
         if not stage.goes_on:
             generators = _step_generators(stage, generators)
-        told = refined if stage.refines and refined is not None else conditioning
+        conditioning = conditionings[-1 if stage.refines else 0]
         if before is not None and stage.goes_on:
-            told = told.since(steps_of(before.scheduler, before.timesteps)[-1] + 1)
+            last_step = steps_of(before.scheduler, before.timesteps)[-1]
+            conditioning = conditioning.since(last_step + 1)
         finite, late = [], Late[None]()
-        reading = (encode_input, read_control)
-        for step in _denoised(stage, told, begun, generators, *reading, own):
+        for step in _denoised(stage, conditioning, begun, generators, readers, own):
             latents = step.latents
             finite.append(latents.isfinite().all())
             index, ends = done + step.index, has_finished(stage.scheduler, late)
@@ -88,11 +88,9 @@ def run(
 def first_steps(
     components: Components,
     planned: Sequence[Stage],
-    conditioning: Conditioning,
-    refined: Conditioning | None = None,
+    conditionings: Sequence[Conditioning],
     *,
-    encode_input: EncodeInput,
-    read_control: ReadControl,
+    readers: Readers,
     own: OwnCode,
 ) -> None:
     """Only the first step of each stage, with all that acts in any of its steps.
@@ -110,10 +108,9 @@ def first_steps(
             batch=tuple(map(_acting, stage.batch)),
         )
         generators = _generators(stage)
-        begun = _begun(components, stage, begun, latents, generators, encode_input)
-        told = refined if stage.refines and refined is not None else conditioning
-        reading = (encode_input, read_control)
-        first = next(_denoised(guided, told, begun, generators, *reading, own))
+        begun = _begun(components, stage, begun, latents, generators, readers.encode_input)
+        conditioning = conditionings[-1 if stage.refines else 0]
+        first = next(_denoised(guided, conditioning, begun, generators, readers, own))
         latents = torch.zeros_like(first.latents)
 
 
@@ -166,8 +163,7 @@ def _denoised(
     conditioning: Conditioning,
     begun: Start,
     generators: Sequence[Generator],
-    encode_input: EncodeInput,
-    read_control: ReadControl,
+    readers: Readers,
     own: OwnCode,
 ) -> Iterator[Step]:
     """Run the loop for one stage."""
@@ -175,8 +171,7 @@ def _denoised(
     seeds = [one.seed for one in stage.batch]
     seed_step_noise(stage.scheduler, begun.latents, seeds, rng=recipe.rng)
     components = stage.components
-    regions = regions_in(stage, encode_input)
-    conditioning, regions = only_seen(conditioning, regions)
+    conditioning, regions = only_seen(conditioning, regions_in(stage, readers.encode_input))
     weights = prompt_weights(conditioning.weights, regions)
     unet = _unet(components, recipe, len(stage.batch), weights)
     guide, scheduler = guided_by(recipe, stage.scheduler)
@@ -185,19 +180,12 @@ def _denoised(
         scale = 1.0 if recipe.image_guidance_scale is None else recipe.image_guidance_scale
         unet = Editing(unet=unet, picture=begun.to_edit, image_guidance_scale=scale)
         guide, scheduler = guided_by(recipe, stage.scheduler, unet.guide)
-    conditioning = with_sizes(components, conditioning, stage.batch)
-    conditioning = replace(
-        begun.with_extra_channels(conditioning),
-        controls=control_images(components, stage.batch, read_control),
-        features=adapter_features(components, stage.batch, read_control),
-        image_masks=image_masks(stage, encode_input),
-    )
     steering = loss_guidance_of(components, stage.batch, recipe.size)
     yield from own.denoised(
         unet,
         scheduler,
         begun.latents,
-        conditioning,
+        _with_pictures(stage, conditioning, begun, readers),
         timesteps=stage.timesteps,
         sigmas=stage.sigmas,
         guidance_scale=stage.guidance_scales,
@@ -210,6 +198,19 @@ def _denoised(
     )
     if steering is not None:
         steering.check_last()
+
+
+def _with_pictures(
+    stage: Stage, conditioning: Conditioning, begun: Start, readers: Readers
+) -> Conditioning:
+    """``conditioning`` with sizes, and with all that the UNet sees of pictures."""
+    components, batch = stage.components, stage.batch
+    return replace(
+        begun.with_extra_channels(with_sizes(components, conditioning, batch)),
+        controls=control_images(components, batch, readers.read_control),
+        features=adapter_features(components, batch, readers.read_control),
+        image_masks=image_masks(stage, readers.encode_input),
+    )
 
 
 def _unet(components: Components, recipe: Recipe, pictures: int, weights: Tensor | None) -> Any:

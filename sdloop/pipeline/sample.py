@@ -14,13 +14,11 @@ from sdloop.models.components.device import PeakMemory
 from sdloop.models.components.load import Components
 from sdloop.models.memory import Stopwatch, free_memory, memory_errors
 from sdloop.pipeline.conditioned import conditioned, stacked
-from sdloop.pipeline.control import ReadControl, control_reader
-from sdloop.pipeline.image_prompts import EmbedImages, image_embedder
-from sdloop.pipeline.input_images import EncodeInput, input_encoder
 from sdloop.pipeline.loaded_model import LoadedModel
 from sdloop.pipeline.outpaint import growing_from, window_recipes
 from sdloop.pipeline.passes import run
 from sdloop.pipeline.picture import Picture, SampledBatch
+from sdloop.pipeline.readers import Readers, readers_for
 from sdloop.pipeline.safety import flags_of
 from sdloop.pipeline.stage import sigmas_of_row, stages_of
 from sdloop.recipe.batchable import batches, shape_of
@@ -47,15 +45,13 @@ def sampled(
     ``rows``, is padded, so that nothing is compiled for its size.
     """
     last_opened = lru_cache(maxsize=2)(open_image)  # a picture and its mask
-    encode_input = input_encoder(model.components, last_opened)
-    read_control = control_reader(last_opened)
-    embed_images = image_embedder(model, last_opened)
+    readers = readers_for(model, last_opened)
     embeds = model.components.embeds_guidance
     most: dict[object, int] = {}
 
     def make(part: Sequence[Recipe], rows: int) -> Iterator[Event]:
         if part[0].growth is None:
-            return _make(model, part, rows, encode_input, read_control, embed_images)
+            return _make(model, part, rows, readers)
         return _outpaint(model, part, rows, last_opened)
 
     for batch in batches(recipes, batch_size, embeds_guidance=embeds):
@@ -134,12 +130,7 @@ def _outpaint(
 
 
 def _make(
-    model: LoadedModel,
-    batch: Sequence[Recipe],
-    rows: int,
-    encode_input: EncodeInput,
-    read_control: ReadControl,
-    embed_images: EmbedImages,
+    model: LoadedModel, batch: Sequence[Recipe], rows: int, readers: Readers
 ) -> Iterator[Step | SampledBatch]:
     """One batch, from the prompts to the latents, padded to so many ``rows``.
 
@@ -147,9 +138,9 @@ def _make(
     other.
     """
     watch = Stopwatch()
-    components, told = conditioned(model, batch, embed_images)
+    components, conditionings = conditioned(model, batch, readers.embed_images)
     reading = watch.seconds() / len(batch)
-    pairs = zip(told, batch, strict=True)
+    pairs = zip(conditionings, batch, strict=True)
     # Not padded to one length: a picture must not depend on the others in its batch.
     for _, alike in itertools.groupby(pairs, key=lambda pair: [one.shapes for one in pair[0]]):
         group = list(alike)
@@ -157,9 +148,7 @@ def _make(
         group += group[-1:] * (rows - wanted)
         conditioning = stacked([row for row, _ in group])
         recipes = [recipe for _, recipe in group]
-        yield from _sample(
-            model, components, recipes, wanted, conditioning, encode_input, read_control, reading
-        )
+        yield from _sample(model, components, recipes, wanted, conditioning, readers, reading)
 
 
 def _sample(
@@ -167,27 +156,18 @@ def _sample(
     components: Components,
     batch: Sequence[Recipe],
     wanted: int,
-    conditioning: Sequence[Conditioning],
-    encode_input: EncodeInput,
-    read_control: ReadControl,
+    conditionings: Sequence[Conditioning],
+    readers: Readers,
     reading: float,
 ) -> Iterator[Step | SampledBatch]:
     """From the conditioning to the latents; ``reading`` is each picture's time for its prompt.
 
-    ``components`` are those of the ``model``, with the LoRAs of the batch. A refiner has a
-    ``conditioning`` of its own. The first ``wanted`` pictures are kept; the others only pad.
+    ``components`` are those of the ``model``, with the LoRAs of the batch. A refiner has
+    ``conditionings`` of its own. The first ``wanted`` pictures are kept; the others only pad.
     """
     watch, peak = Stopwatch(), PeakMemory(components.device)
     planned = stages_of(components, batch, model.own)
-    steps = run(
-        components,
-        planned,
-        *conditioning,
-        encode_input=encode_input,
-        read_control=read_control,
-        own=model.own,
-    )
-    for step in steps:
+    for step in run(components, planned, conditionings, readers=readers, own=model.own):
         # A part of the latents, and no copy: who changes it changes what the next step starts from.
         latents = step.latents[:wanted]
         with watch.stopped():
@@ -199,5 +179,5 @@ def _sample(
         sigmas=tuple(sigmas_of_row(planned, row) for row in range(wanted)),
         seconds=reading + watch.seconds() / wanted,
         peak=peak,
-        encode_input=encode_input,
+        encode_input=readers.encode_input,
     )
