@@ -1,5 +1,6 @@
 """From the flags of ``sdloop animate`` to the animation that is made."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,21 +44,11 @@ def animate_images(
     output: MovingOutput,
 ) -> None:
     """Make an animation of the frames that the flags name."""
-    images = start.images or []
-    if prompt is None and images:
-        image, prompt = None, image  # with --image, the only argument is the prompt
-    names = [name for name in (image, *images) if name is not None]
-    if not names or "-" in names:
-        raise SettingError(f"image must name frames, as in: {_EXAMPLE}")
-    _check(moving)
+    names, prompt = _named(image, prompt, start.images or [])
+    _check(moving, model)
     seeds = SeedOptions(seed=moving.seed, config=moving.config)
     flags = {**given(model, start, output), **recipe_settings(recipe)}
     settings = given_settings(flags, seeds)
-    if model.batch_size not in (None, 1):
-        raise SettingError(
-            "batch_size must be 1 for animate, which makes one frame after the other, "
-            f"got {model.batch_size}"
-        )
     prompts = given_prompts(prompt, None, settings, example=_EXAMPLE)
     if not output.quiet:
         tell_presets(merged(prompts, settings))
@@ -85,7 +76,19 @@ def animate_images(
     make_animation(asked, animation, command, output)
 
 
-def _check(moving: MovingOptions) -> None:
+def _named(
+    image: str | None, prompt: str | None, images: Sequence[str]
+) -> tuple[list[str], str | None]:
+    """The frames, and the prompt: with --image, it is the only argument."""
+    if prompt is None and images:
+        image, prompt = None, image
+    names = [name for name in (image, *images) if name is not None]
+    if not names or "-" in names:
+        raise SettingError(f"image must name frames, as in: {_EXAMPLE}")
+    return names, prompt
+
+
+def _check(moving: MovingOptions, model: ModelOptions) -> None:
     check_local("save_frames", moving.save_frames)
     if moving.carry is not None:
         check_number("carry", moving.carry, 0, 1)
@@ -93,6 +96,11 @@ def _check(moving: MovingOptions) -> None:
         check_number("fps", moving.fps, 0.1, 50)
     if moving.loop is not None:
         check_whole("loop", moving.loop, 0, 1000)
+    if model.batch_size not in (None, 1):
+        raise SettingError(
+            "batch_size must be 1 for animate, which makes one frame after the other, "
+            f"got {model.batch_size}"
+        )
 
 
 def _seed(moving: MovingOptions, settings: Settings) -> int:

@@ -5,7 +5,7 @@ upscaler. Any other model is refused with a message that says what it is, becaus
 for conv_in.weight" helps nobody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdloop.errors import ModelError
@@ -98,14 +98,26 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
             f"{source} has parts that do not fit together: an upscaler needs a UNet with "
             f"{UPSCALING} channels and a low_res_scheduler"
         )
-    told_sizes = unet.get("addition_embed_type") == "text_time"
-    if upscales and told_sizes:
+    takes_sizes = unet.get("addition_embed_type") == "text_time"
+    if upscales and takes_sizes:
         raise ModelError(f"{source} is an upscaler with SDXL's size conditioning: {SUPPORTED}")
-    if told_sizes != ("text_encoder_2" in configs):
+    if takes_sizes != ("text_encoder_2" in configs):
         raise ModelError(
             f"{source} has a UNet of one family and text encoders of another: {SUPPORTED}"
         )
     texts = [config for part, config in configs.items() if part.startswith("text_encoder")]
+    _check_texts(source, unet, texts)
+    check_vae(source, configs["vae"])
+    _check_sample_size(source, unet)
+    if takes_sizes:
+        return "sdxl" if "text_encoder" in configs else "refiner"
+    if upscales:
+        return "upscaler"
+    return "sd2" if unet.get("use_linear_projection") else "sd1"
+
+
+def _check_texts(source: str, unet: Mapping[str, Any], texts: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ``ModelError`` for text encoders whose width is not what the UNet takes."""
     given = sum(_whole(source, config, "hidden_size", 512) for config in texts)
     wanted = _whole(source, unet, "cross_attention_dim", 1280)
     if wanted != given:
@@ -116,16 +128,13 @@ def family_of_configs(source: str, configs: Mapping[str, Mapping[str, Any]]) -> 
     for config in texts:
         _whole(source, config, "max_position_embeddings", 77)
         _whole(source, config, "num_hidden_layers", 12)
-    check_vae(source, configs["vae"])
+
+
+def _check_sample_size(source: str, unet: Mapping[str, Any]) -> None:
     size = unet.get("sample_size")
     sides = size if isinstance(size, list) else [size, size]
     if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
         raise ModelError(f"{source} has a UNet with an invalid sample_size: {size!r}")
-    if told_sizes:
-        return "sdxl" if "text_encoder" in configs else "refiner"
-    if upscales:
-        return "upscaler"
-    return "sd2" if unet.get("use_linear_projection") else "sd1"
 
 
 def check_unet(source: str, unet: Mapping[str, Any]) -> None:
