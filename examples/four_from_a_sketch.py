@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 import sdloop
+from sdloop.images.sheet import sheet
 
 PROMPTS = (
     "a red frog",
@@ -25,8 +26,6 @@ recipes = [
 made = [picture.image for picture in sdloop.generate(components, recipes)]
 
 size = (made[0].width * 2, made[0].height * 2)  # easier to see
-row = Image.new("RGB", (size[0] * (1 + len(made)), size[1]))
-for place, image in enumerate([Image.open(sketch).convert("RGB"), *made]):
-    row.paste(image.resize(size, Image.Resampling.NEAREST), (place * size[0], 0))
+row = [image.resize(size, Image.Resampling.NEAREST) for image in (Image.open(sketch), *made)]
 Path(file).parent.mkdir(parents=True, exist_ok=True)
-row.save(file)
+sheet([row], scale=1).save(file)

@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 import sdloop
+from sdloop.images.sheet import sheet
 
 PROMPTS = (
     "a green frog in a park",
@@ -23,8 +24,9 @@ recipes = [sdloop.Recipe(prompt=prompt, seed=4, image=photo, mask=mask) for prom
 made = [picture.image for picture in sdloop.generate(components, recipes)]
 
 size = (made[0].width * 2, made[0].height * 2)  # easier to see
-row = Image.new("RGB", (size[0] * (2 + len(made)), size[1]))
-for place, image in enumerate([Image.open(photo), Image.open(mask), *made]):
-    row.paste(image.convert("RGB").resize(size, Image.Resampling.NEAREST), (place * size[0], 0))
+row = [
+    image.resize(size, Image.Resampling.NEAREST)
+    for image in (Image.open(photo), Image.open(mask), *made)
+]
 Path(file).parent.mkdir(parents=True, exist_ok=True)
-row.save(file)
+sheet([row], scale=1).save(file)

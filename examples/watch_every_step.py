@@ -6,9 +6,9 @@ python examples/watch_every_step.py "frogs on stilts" steps.png
 import sys
 
 import torch
-from PIL import Image
 
 import sdloop
+from sdloop.images.sheet import sheet
 from sdloop.latents.vae import decode, to_images
 
 prompt, file = sys.argv[1:]
@@ -22,8 +22,4 @@ for event in sdloop.stream(components, recipe):
         seen.append(event.denoised)
 
 images = to_images(decode(components.vae, torch.cat(seen)))
-width, height = images[0].size
-strip = Image.new("RGB", (width * len(images), height))
-for index, image in enumerate(images):
-    strip.paste(image, (width * index, 0))
-strip.save(file)
+sheet([images], scale=1).save(file)
