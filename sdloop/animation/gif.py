@@ -97,12 +97,12 @@ def _flat(image: "Image", palette: "Image") -> "Image":
 
 def _hundredths(durations: list[int]) -> Iterator[int]:
     """Convert milliseconds to 1/100 s, without adding up rounding errors over the frames."""
-    now = told = 0
+    now = shown = 0
     for milliseconds in durations:
         now += milliseconds
-        part = max(_SHORTEST, round((now - told) / 10))
+        part = max(_SHORTEST, round((now - shown) / 10))
         yield min(part, 2**16 - 1)
-        told += 10 * part
+        shown += 10 * part
 
 
 def _head(palette: "Image", size: tuple[int, int], loop: int) -> bytes:

@@ -76,7 +76,7 @@ def check_moving(path: Path, *, exists: Exists = "fail") -> None:
 
 def _timed(frames: Iterable["Image"], durations: Iterable[float]) -> Timed:
     """Each frame in RGB with its milliseconds, without adding up rounding errors."""
-    now, told = 0.0, 0
+    now, shown = 0.0, 0
     size = None
     # Not strict: the durations may be endless. Frames come first, so that zip runs
     # their generator to its end.
@@ -85,7 +85,7 @@ def _timed(frames: Iterable["Image"], durations: Iterable[float]) -> Timed:
         if frame.size != size:
             raise SettingError(f"frames must all have one size, got {size} and {frame.size}")
         now += 1000 * seconds
-        yield frame.convert("RGB"), round(now) - told
-        told = round(now)
+        yield frame.convert("RGB"), round(now) - shown
+        shown = round(now)
     if size is None:
         raise SettingError("frames must have at least one item, got none")

@@ -140,8 +140,8 @@ def check_axes(axes: Sequence[Axis], given: Mapping[str, Any], *, zipped: bool) 
     if len(axes) < 2:
         raise SettingError(f"zip needs two or more --sweep, got {len(axes)}")
     if len({len(axis) for axis in axes}) > 1:
-        told = ", ".join(f"{axis.name} {len(axis)}" for axis in axes)
-        raise SettingError(f"zip needs axes of equal length, got {told}")
+        lengths = ", ".join(f"{axis.name} {len(axis)}" for axis in axes)
+        raise SettingError(f"zip needs axes of equal length, got {lengths}")
 
 
 def _together(axes: Sequence[Axis], values: Sequence[Any]) -> dict[str, Any]:

@@ -102,8 +102,8 @@ def app(desk: Desk) -> Starlette:
     def copying(request: Request) -> Response:
         there, gone = _picks(desk)
         new = copy_whole(desk.root, [seen.path for seen in there], desk.copies)
-        told = {"copied": len(new), "there": len(there) - len(new), "gone": gone}
-        return _json({**told, "folder": str(desk.copies)})
+        counts = {"copied": len(new), "there": len(there) - len(new), "gone": gone}
+        return _json({**counts, "folder": str(desk.copies)})
 
     def larger(request: Request) -> Response:
         jobs = _larger(desk)

@@ -43,18 +43,18 @@ def full(
     record = record_or_none(root, seen)
     if record is None:
         return {"id": seen.id}
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "id": seen.id,
         "source": record.source,
         "made": dict(record.made),
         "left_out": list(record.left_out),
     }
     if record.recipe is not None and not record.moving and not record.step:
-        told["command"] = str(remaking(record.recipe, standing=standing))
-        told["larger"] = str(larger_of(record, seen, shown=shown, standing=standing))
+        facts["command"] = str(remaking(record.recipe, standing=standing))
+        facts["larger"] = str(larger_of(record, seen, shown=shown, standing=standing))
     elif record.recipe is None:
-        told["command"] = str(Command(arguments=("rerun", plain_path(shown / seen.path))))
-    return told
+        facts["command"] = str(Command(arguments=("rerun", plain_path(shown / seen.path))))
+    return facts
 
 
 def larger_of(

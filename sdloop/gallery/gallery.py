@@ -54,7 +54,7 @@ def write_gallery(
     The page is written last, when all its pictures are there. Returns its path. Raises
     ``FileError``.
     """
-    told = []
+    described = []
     for seen, facts in pictures:
         data, content_type = thumbnail(root, seen, cache)
         small = f"thumbnails/{seen.id}.{content_type.partition('/')[2]}"
@@ -62,13 +62,13 @@ def write_gallery(
         write_whole(target / small, data, exists="overwrite")
         write_whole(target / large, content_of(root, seen.path), exists="overwrite")
         places = {"small": _address(small), "large": _address(large)}
-        told.append({**facts, **full(root, seen, shown=shown), **places})
-    script = f"window.sdloopPictures = {json.dumps(told)};\n"
+        described.append({**facts, **full(root, seen, shown=shown), **places})
+    script = f"window.sdloopPictures = {json.dumps(described)};\n"
     write_whole(target / "pictures.js", script.encode(), exists="overwrite")
     for name in ("page.css", "page.js"):
         write_whole(target / name, (PAGE / name).read_bytes(), exists="overwrite")
     page = target / "index.html"
-    write_whole(page, _page(told), exists="overwrite")
+    write_whole(page, _page(described), exists="overwrite")
     return page
 
 

@@ -73,8 +73,8 @@ class Index:
         """All pictures at once, the newest first."""
         while self.news(self._number).unread:
             pass
-        told = [facts for _, facts in self._facts.values()]
-        return sorted(told, key=lambda facts: -facts["time"])
+        pictures = [facts for _, facts in self._facts.values()]
+        return sorted(pictures, key=lambda facts: -facts["time"])
 
     def _look(self) -> None:
         found = {seen.id: seen for seen in scan(self._root)}

@@ -43,10 +43,10 @@ class Perturbed(StandIn):
         seen = predicted(self.unet, sample, timestep, **inputs).float()
         prompts = 1 if self.weights is None else len(self.weights)
         first = len(sample) - prompts * self.pictures
-        told = last_rows(len(sample) - first, inputs)
+        prompt = last_rows(len(sample) - first, inputs)
         moved = torch.zeros_like(seen[first:])
         for twin, scale in self.worse:
-            worse = predicted(twin, sample[first:], timestep, **told).float()
+            worse = predicted(twin, sample[first:], timestep, **prompt).float()
             moved = moved + scale * (seen[first:] - worse)
         if self.weights is not None:
             moved = (self.weights * moved.reshape(prompts, self.pictures, *moved.shape[1:])).sum(

@@ -81,7 +81,7 @@ def _own_words(name: str) -> str:
 
 def _shown(settings: Mapping[str, Any]) -> str:
     """The plain words of a Recipe's prompt and of the prompts mixed into it."""
-    told = [settings["prompt"], *(settings.get("mix_prompts") or ())]
+    prompts = [settings["prompt"], *(settings.get("mix_prompts") or ())]
     emphasis = settings.get("emphasis", "a1111")
     steps = settings.get("steps", 25)
-    return ", ".join(plain_words(text, steps=steps, emphasis=emphasis) for text in told)
+    return ", ".join(plain_words(text, steps=steps, emphasis=emphasis) for text in prompts)

@@ -161,9 +161,9 @@ def _waits(model: LoadedModel, recipe: Recipe, count: int) -> int | None:
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("warn")
     try:
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             _run(model, recipe, count)
     finally:
         torch.cuda.set_sync_debug_mode(before)
-    return sum("synchronizing CUDA" in str(one.message) for one in told)
+    return sum("synchronizing CUDA" in str(one.message) for one in caught)

@@ -59,7 +59,7 @@ def memory_errors(recipe: Recipe, count: int) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def out_of_memory_is(told: str) -> Iterator[None]:
+def out_of_memory_is(message: str) -> Iterator[None]:
     """The same, in these words.
 
     It keeps no tensors of the failed attempt: a smaller one needs their memory.
@@ -70,4 +70,4 @@ def out_of_memory_is(told: str) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         clear_frames(error.__traceback__)
-        raise OutOfMemory(told) from error
+        raise OutOfMemory(message) from error

@@ -168,13 +168,13 @@ class Resolver:
         self._find_embedding = cache(partial(find_embedding, may_fetch=may_fetch))
         self._checkpoints: dict[ModelNames, Checkpoint] = {}
         self._known_words: set[tuple[ModelNames, tuple[str, ...]]] = set()
-        told: set[str] = set()
+        warned: set[str] = set()
 
         def opened(name: str) -> InputImage:
             picture = open_image(name)
-            if picture.animated and name not in told:
+            if picture.animated and name not in warned:
                 tell(f"{picture.name} is an animation: using its first frame")
-                told.add(name)
+                warned.add(name)
             return picture
 
         self._facts: dict[tuple[Any, ...], InputFacts | None] = {}

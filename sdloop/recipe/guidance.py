@@ -29,8 +29,8 @@ def settled_guidance(given: Mapping[str, Any]) -> dict[str, Any]:
         settled["guidance_interval"] = f"{short_number(lowest)}..{end}"
     if "guidance_schedule" in given:
         shape, scales = parse_schedule(given["guidance_schedule"])
-        told = (".." if shape in SHAPES else ",").join(map(short_number, scales))
-        settled["guidance_schedule"] = f"{shape}:{told}" if shape in SHAPES else told
+        values = (".." if shape in SHAPES else ",").join(map(short_number, scales))
+        settled["guidance_schedule"] = f"{shape}:{values}" if shape in SHAPES else values
         _check_schedule(given, scales)
     _check_together(given, settled)
     for kind in ("pag", "slg"):

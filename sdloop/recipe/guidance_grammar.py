@@ -60,11 +60,11 @@ def parse_guidance(text: str) -> Guidance:
     >>> str(parse_guidance("apg:eta=0.25"))
     'apg:eta=0.25:momentum=-0.5'
     """
-    name, *told = text.split(":")
+    name, *parameters = text.split(":")
     check_choice("guidance", name, tuple(GUIDANCES))
     known = GUIDANCES[name]
     numbers = {key: number.usual for key, number in known.items()}
-    for one in told:
+    for one in parameters:
         key, _, value = one.partition("=")
         if key not in known:
             takes = f"takes {', '.join(known)}" if known else "takes no numbers"

@@ -85,11 +85,11 @@ def _check_model(recipe: Recipe, model: Defaults) -> None:
                 name, f"needs a model with two text encoders (SDXL), and {recipe.model} has one"
             )
     sizes = ("original_size", "crop_top_left", "target_size")
-    told = [name for name in sizes if getattr(recipe, name)]
-    if told and not model.takes_sizes:
+    given = [name for name in sizes if getattr(recipe, name)]
+    if given and not model.takes_sizes:
         raise SettingError(
-            f"{told[0]} needs an SDXL model, and {recipe.model} is not one",
-            field=told[0],
+            f"{given[0]} needs an SDXL model, and {recipe.model} is not one",
+            field=given[0],
         )
 
 

@@ -30,10 +30,11 @@ def with_factor(recipe: Recipe, model: Defaults, picture: InputFacts) -> Recipe:
         raise SettingError.of("factor", f"cannot be combined with a mask, got {recipe.factor:g}")
     sides = scaled_size(picture.size, recipe.factor, model.size_multiple)
     for name, side in zip(("width", "height"), sides, strict=True):
-        told = getattr(recipe, name)
-        if told not in (None, side):
+        given = getattr(recipe, name)
+        if given not in (None, side):
             raise SettingError.of(
-                name, f"must agree with factor {recipe.factor:g}, which makes it {side}, got {told}"
+                name,
+                f"must agree with factor {recipe.factor:g}, which makes it {side}, got {given}",
             )
     recipe = dataclasses.replace(recipe, width=sides[0], height=sides[1])
     if model.max_noise_level is not None:  # an upscaler enlarges by itself

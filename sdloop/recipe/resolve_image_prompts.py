@@ -74,8 +74,8 @@ def with_image_prompts(
             found.append(placed_mask_sha256(one.file, whole, of="an image prompt"))
     check_hashes("image_prompts_sha256", files, recipe.image_prompts_sha256, found)
     for name, what in _ADAPTER.items():
-        told = repr(getattr(recipe, name) or recipe.ip_adapter)
-        check_sha256(told, getattr(recipe, f"{name}_sha256"), hashes[name], what=what)
+        source = repr(getattr(recipe, name) or recipe.ip_adapter)
+        check_sha256(source, getattr(recipe, f"{name}_sha256"), hashes[name], what=what)
     return dataclasses.replace(
         recipe,
         image_prompts_sha256=tuple(found),

@@ -180,8 +180,8 @@ class Descent:
         """Set the noise ``levels`` of the steps from ``begin`` on."""
         self._turn = begin
         self.sigmas = torch.cat([self.sigmas[:begin], torch.tensor([*levels, 0.0])])
-        told, trained = np.log(self.sigmas[:-1].double().numpy()), np.log(self._trained.numpy())
-        found = np.interp(told, trained, np.arange(len(trained)))
+        wanted, trained = np.log(self.sigmas[:-1].double().numpy()), np.log(self._trained.numpy())
+        found = np.interp(wanted, trained, np.arange(len(trained)))
         self.timesteps = torch.from_numpy(found).float()
 
 

@@ -150,12 +150,12 @@ class _Conversation:
 
         After the third signal the client exits without waiting.
         """
-        told = 0
+        signals = 0
 
         def forward(number: int, _: object) -> None:
-            nonlocal told
-            told += 1
-            if told > 2:
+            nonlocal signals
+            signals += 1
+            if signals > 2:
                 os._exit(128 + number)
             self._line.send(Signal(number=number))
 

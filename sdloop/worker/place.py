@@ -39,8 +39,8 @@ def identity(environment: Mapping[str, str]) -> str:
 
 def _code() -> list[tuple[str, int, int]]:
     """Size and time of every source file, to notice edits and other versions."""
-    told = ((path, path.stat()) for path in PACKAGE.rglob("*.py"))
-    return sorted((str(path), one.st_size, one.st_mtime_ns) for path, one in told)
+    files = ((path, path.stat()) for path in PACKAGE.rglob("*.py"))
+    return sorted((str(path), one.st_size, one.st_mtime_ns) for path, one in files)
 
 
 def folder() -> Path | None:
@@ -57,8 +57,8 @@ def folder() -> Path | None:
     path = next(path for path in paths if len(os.fsencode(path)) <= _LONGEST)
     try:
         path.mkdir(mode=0o700, exist_ok=True)
-        told = path.lstat()
+        status = path.lstat()
     except OSError:
         return None
-    ours = stat.S_ISDIR(told.st_mode) and told.st_uid == os.getuid()
-    return path if ours and stat.S_IMODE(told.st_mode) == 0o700 else None
+    ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    return path if ours and stat.S_IMODE(status.st_mode) == 0o700 else None

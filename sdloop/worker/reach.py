@@ -28,8 +28,8 @@ def same_user(connection: socket.socket) -> bool:
     """Whether the other end of a connection is a process of this user."""
     if hasattr(socket, "SO_PEERCRED"):
         size = struct.calcsize("3i")
-        told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-        return bool(struct.unpack("3i", told)[1] == os.getuid())
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        return bool(struct.unpack("3i", credentials)[1] == os.getuid())
     # macOS and BSD: struct xucred, whose second word is the user id.
-    told = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
-    return bool(struct.unpack_from("2I", told)[1] == os.getuid())
+    credentials = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
+    return bool(struct.unpack_from("2I", credentials)[1] == os.getuid())

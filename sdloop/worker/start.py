@@ -23,10 +23,10 @@ def started(path: Path, keep_alive: float) -> bool:
         if there is not None:
             there.close()
             return False
-        ready, told = os.pipe()
-        _start(path, told, keep_alive)
-        os.close(told)
-        with os.fdopen(ready, "rb") as pipe:
+        read_end, write_end = os.pipe()
+        _start(path, write_end, keep_alive)
+        os.close(write_end)
+        with os.fdopen(read_end, "rb") as pipe:
             listens = pipe.read(1) == b"1"  # else it ended, which closed the pipe
         recent.forget(path)
     return listens
@@ -41,17 +41,17 @@ main()
 """
 
 
-def _start(path: Path, told: int, keep_alive: float) -> None:
+def _start(path: Path, write_end: int, keep_alive: float) -> None:
     code = _CODE.format(home=str(PACKAGE.parent))
     nowhere = subprocess.DEVNULL
     subprocess.Popen(
-        [sys.executable, "-c", code, str(path), str(told), str(keep_alive)],
+        [sys.executable, "-c", code, str(path), str(write_end), str(keep_alive)],
         stdin=nowhere,
         stdout=nowhere,
         stderr=nowhere,
         cwd="/",
         start_new_session=True,
-        pass_fds=[told],
+        pass_fds=[write_end],
     )
 
 

@@ -91,7 +91,7 @@ def _wanted(
     found: Sequence[SavedPicture], asked: RemakeOptions, resolve: Any, *, quiet: bool
 ) -> list[Request]:
     """All requested pictures; each notice is printed once, with the files that it concerns."""
-    told: dict[str, list[str]] = {}
+    notices: dict[str, list[str]] = {}
     wanted = []
     for one in found:
         lines: list[str] = []
@@ -100,8 +100,8 @@ def _wanted(
             number, of = one.record.step.get("number"), one.record.step.get("of")
             lines.append(f"the file shows step {number} of {of}; making the finished picture")
         for line in lines:
-            told.setdefault(line, []).append(str(one.path))
-    for line, paths in told.items() if not quiet else ():
+            notices.setdefault(line, []).append(str(one.path))
+    for line, paths in notices.items() if not quiet else ():
         others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         say(f"{paths[0]}{others}: {line}")
     return wanted

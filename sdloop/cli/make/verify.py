@@ -112,9 +112,9 @@ def _wanted(
         if one.record.own_code:
             raise FileError(f"it was made with {own_code_of(one)}, which sdloop does not have")
     if recipe is None:
-        told: list[str] = []
-        (wanted,) = wanted_again(one, asked, resolve, told.append)
-        for line in told if not quiet else ():
+        notices: list[str] = []
+        (wanted,) = wanted_again(one, asked, resolve, notices.append)
+        for line in notices if not quiet else ():
             say(f"{one.path}: {line}")
         return wanted
     with blaming(str(one.path)):

@@ -38,9 +38,9 @@ def option(
     ``default`` is the default that the help shows, if it is not that of the command's setting.
     """
     name = flags[0].strip("-").replace("-", "_")
-    told = _DEFAULTS.get(name) if default is None else default
-    if told is not None:
-        text += f" [default: {told}]"
+    shown = _DEFAULTS.get(name) if default is None else default
+    if shown is not None:
+        text += f" [default: {shown}]"
     return typer.Option(
         *flags,
         metavar=metavar or "|".join(choices) or None,

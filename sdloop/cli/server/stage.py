@@ -121,8 +121,8 @@ def _new_streams() -> Iterator[None]:
 
 def _stream(number: int) -> io.TextIOWrapper:
     """A stream as Python opens it at its start: stderr escapes what it cannot encode."""
-    told = sys.__stderr__ if number == 2 else sys.__stdout__
-    encoding = "utf-8" if told is None else told.encoding
+    original = sys.__stderr__ if number == 2 else sys.__stdout__
+    encoding = "utf-8" if original is None else original.encoding
     terminal = os.isatty(number)
     raw = open(number, "rb" if number == 0 else "wb", closefd=False)  # noqa: SIM115
     return io.TextIOWrapper(

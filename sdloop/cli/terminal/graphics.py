@@ -105,10 +105,10 @@ def _cell() -> tuple[int, int]:
         import fcntl
         import termios
 
-        told = fcntl.ioctl(sys.stderr.fileno(), termios.TIOCGWINSZ, bytes(8))
+        size = fcntl.ioctl(sys.stderr.fileno(), termios.TIOCGWINSZ, bytes(8))
     except (ImportError, OSError, ValueError):  # Windows; no terminal; a stream without a file
         return _CELL
-    rows, columns, width, height = struct.unpack("4H", told)
+    rows, columns, width, height = struct.unpack("4H", size)
     if not (rows and columns and width >= columns and height >= rows):
         return _CELL
     return width // columns, height // rows

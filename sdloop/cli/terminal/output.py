@@ -83,12 +83,12 @@ def no_log_lines() -> Iterator[None]:
 @contextmanager
 def _one_line_warnings() -> Iterator[None]:
     """Show each distinct warning once, on a line of its own, without the code that raised it."""
-    told = set()
+    shown = set()
 
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
         # The others are notes between programmers.
-        if issubclass(category, UserWarning | RuntimeWarning) and str(message) not in told:
-            told.add(str(message))
+        if issubclass(category, UserWarning | RuntimeWarning) and str(message) not in shown:
+            shown.add(str(message))
             say(f"warning: {message}")
 
     with warnings.catch_warnings():

@@ -54,15 +54,15 @@ def _invokeai(texts: Mapping[str, str]) -> Foreign | None:
     values = _object(texts.get("invokeai_metadata"))
     if values is None or "positive_prompt" not in values:
         graph = _object(texts.get("invokeai_graph"))
-        told = None if graph is None else graph_settings(graph)
-        values = values if told is None else told
+        settings = None if graph is None else graph_settings(graph)
+        values = values if settings is None else settings
     return None if values is None else read_invokeai(values)
 
 
 def _sd_metadata(texts: Mapping[str, str]) -> Foreign | None:
     values = _object(texts.get("sd-metadata")) or {}
-    if "image" not in values and (told := dream_settings(texts.get("Dream", ""))) is not None:
-        values = {"image": told}
+    if "image" not in values and (settings := dream_settings(texts.get("Dream", ""))) is not None:
+        values = {"image": settings}
     return read_sd_metadata(values) if isinstance(values.get("image"), dict) else None
 
 

@@ -104,8 +104,8 @@ def _announced(address: CivitaiAddress) -> Announced:
 
 def _fits(choices: Mapping[str, str], file: Mapping[str, Any]) -> tuple[int, bool]:
     """How many of the choices a file meets, and whether it is the main one."""
-    told = {"type": file.get("type"), **(file.get("metadata") or {})}
-    met = sum(str(told.get(key)).lower() == value.lower() for key, value in choices.items())
+    facts = {"type": file.get("type"), **(file.get("metadata") or {})}
+    met = sum(str(facts.get(key)).lower() == value.lower() for key, value in choices.items())
     return met, bool(file.get("primary"))
 
 

@@ -139,14 +139,14 @@ def _config(name: str, folder: Path) -> Mapping[str, Any]:
 
 def _view(folder: Path, image_size: int) -> View:
     """The values in ``preprocessor_config.json``, with transformers' defaults."""
-    told = read_json(folder, "preprocessor_config.json")
+    config = read_json(folder, "preprocessor_config.json")
     try:
         view = View(
-            shortest_edge=_side(told.get("size", 224), "shortest_edge"),
-            side=_side(told.get("crop_size", 224), "height"),
-            resample=int(told.get("resample", 3)),
-            mean=_three(told.get("image_mean", _MEAN)),
-            std=_three(told.get("image_std", _STD)),
+            shortest_edge=_side(config.get("size", 224), "shortest_edge"),
+            side=_side(config.get("crop_size", 224), "height"),
+            resample=int(config.get("resample", 3)),
+            mean=_three(config.get("image_mean", _MEAN)),
+            std=_three(config.get("image_std", _STD)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder / 'preprocessor_config.json'} does not suit a CLIP") from error

@@ -85,8 +85,8 @@ def find_control(name: str, field: str = "controls", *, may_fetch: bool = True) 
         config, files = read_part_folder(place)
         kind = class_name(config)
         if kind not in CLASSES[field]:
-            told, wanted = kind or "a model without a name", CLASSES[field][0]
-            raise ModelError(f"{field} must be a {wanted}, got {told}: {name}")
+            found, wanted = kind or "a model without a name", CLASSES[field][0]
+            raise ModelError(f"{field} must be a {wanted}, got {found}: {name}")
         sha256 = folder_sha256(config, files)
         return ControlFile(
             field=field, name=name, files=files, config=config, single=False, sha256=sha256
@@ -155,8 +155,8 @@ def _differences(
     config: Mapping[str, Any], unet: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, str]]:
     """What must be equal and is not: its name, that of the ControlNet and that of the UNet."""
-    told = _TOLD_SIZES if config.get("addition_embed_type") is not None else {}
-    for name, usual in (_EQUAL | told).items():
+    sizes = _TOLD_SIZES if config.get("addition_embed_type") is not None else {}
+    for name, usual in (_EQUAL | sizes).items():
         own, needed = (_listed(one.get(name, usual)) for one in (config, unet))
         if own != needed:
             yield name, own, needed

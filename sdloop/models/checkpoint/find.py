@@ -136,8 +136,8 @@ def read_folder(
     configs, index = read_configs(name, folder)
     family = family_of_configs(name, configs)
     xl = "text_encoder_2" in configs
-    told = (index.get("_name_or_path"), configs["unet"].get("_name_or_path"))
-    names = [name, *(text for text in told if isinstance(text, str))]
+    recorded = (index.get("_name_or_path"), configs["unet"].get("_name_or_path"))
+    names = [name, *(text for text in recorded if isinstance(text, str))]
     return Checkpoint(
         name=name,
         path=folder,
@@ -160,9 +160,9 @@ def read_file(name: str, path: Path, layout: Path | None = None) -> Checkpoint:
         raise ModelError(f"{path} is neither a folder nor a .safetensors or .ckpt file")
     header = read_header(path)
     known = layout_of_file(header)
-    told = unet_facts(header) if layout is None else {}
+    facts = unet_facts(header) if layout is None else {}
     layout = LAYOUTS / known if layout is None else layout
-    configs, index = read_configs(name, layout, unet=told)
+    configs, index = read_configs(name, layout, unet=facts)
     family = family_of_configs(name, configs)
     parts = [part for part in STEMS if part in configs]
     there = parts_of_file(header)

@@ -29,10 +29,10 @@ def download_command(model: str, revision: str | None, files: Collection[str]) -
     import shlex
 
     of = ["--revision", revision] if revision else []
-    told = [word for file in files for word in ("--include", file)]
+    names = [word for file in files for word in ("--include", file)]
     if not any(re.search(r"[*?\[]", file) for file in files):
-        told = list(files)
-    return shlex.join(["hf", "download", model, *told, *of])
+        names = list(files)
+    return shlex.join(["hf", "download", model, *names, *of])
 
 
 @contextmanager
@@ -91,10 +91,10 @@ def refusal(who: str, response: Any) -> str:
     Its address stays out of the message: it may hold a key.
     """
     status = response.status_code
-    told = f"{who} answered {status} {response.reason_phrase}".rstrip()
+    answer = f"{who} answered {status} {response.reason_phrase}".rstrip()
     if status == 429:
         return f"{who} allows no more requests for now ({status}): {_when(response.headers)}"
-    return f"{told}: try again later" if status >= 500 else told
+    return f"{answer}: try again later" if status >= 500 else answer
 
 
 def _when(headers: Mapping[str, str]) -> str:

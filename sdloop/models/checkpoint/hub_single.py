@@ -34,6 +34,6 @@ def single_files(repository: Repository, flag: str = "--model") -> str:
     if not files:
         return ", and no single file"
     of = f" --revision {repository.revision}" if repository.revision else ""
-    told = [f"{flag} {repository.model}/{name}{of}" for name in files[:_TOLD]]
+    shown = [f"{flag} {repository.model}/{name}{of}" for name in files[:_TOLD]]
     more = f", and {len(files) - _TOLD} more" if len(files) > _TOLD else ""
-    return f"; its single files are {', '.join(told)}{more}"
+    return f"; its single files are {', '.join(shown)}{more}"

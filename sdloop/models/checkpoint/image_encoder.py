@@ -127,10 +127,10 @@ def _fitting(
         sha256 = folder_sha256(config, files)
         return ImageEncoderFile(name=name, config=config, files=files, sha256=sha256)
     what = "embeddings of patches" if takes.patches else "an embedding"
-    told = f"; {', '.join(others)}" if others else ""
+    why = f"; {', '.join(others)}" if others else ""
     raise Incomplete(
         f"{name} needs an image encoder that gives {what} of {takes.width} numbers, and none is in "
-        f"{', '.join(home or '.' for home in dict.fromkeys(homes))}{told}: name one with "
+        f"{', '.join(home or '.' for home in dict.fromkeys(homes))}{why}: name one with "
         "--image-encoder"
     )
 

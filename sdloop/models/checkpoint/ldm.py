@@ -147,12 +147,12 @@ def with_notes(scheduler: Mapping[str, Any], header: Header) -> Mapping[str, Any
     """
     if _EDM_MAX in header.tensors:
         return _edm(header)
-    told = dict(scheduler)
+    config = dict(scheduler)
     if "v_pred" in header.tensors or header.notes.get(_DECLARED, "").startswith("v"):
-        told["prediction_type"] = "v_prediction"
+        config["prediction_type"] = "v_prediction"
     if "ztsnr" in header.tensors:
-        told |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    return told
+        config |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    return config
 
 
 TITLE = "modelspec.title"

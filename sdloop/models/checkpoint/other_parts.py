@@ -75,11 +75,11 @@ def read_part_folder(place: PartPlace) -> tuple[Mapping[str, Any], tuple[Path, .
 
 def tell_variants(found: Checkpoint, asked: str | None) -> None:
     """Warn of parts that exist only as a variant that nobody asked for."""
-    told: dict[str, list[str]] = {}
+    variants: dict[str, list[str]] = {}
     for part, variant in _variants(found).items():
         if asked is None and variant is not None:
-            told.setdefault(variant, []).append(part)
-    for variant, parts in told.items():
+            variants.setdefault(variant, []).append(part)
+    for variant, parts in variants.items():
         whole = len(parts) == len(found.weights)
         _tell(f"{found.name} {'exists' if whole else 'has ' + ', '.join(parts)}", variant)
 

@@ -88,8 +88,8 @@ def with_unet(found: Checkpoint, unet: str, place: PartPlace) -> Checkpoint:
 
 def _advice(found: Checkpoint, unet: tuple[str, ...], configs: Configs) -> Advice:
     """The advice for a model with another UNet: the UNet decides whether it needs few steps."""
-    told = configs["unet"].get("_name_or_path")
-    names = (*unet, told) if isinstance(told, str) else unet
+    recorded = configs["unet"].get("_name_or_path")
+    names = (*unet, recorded) if isinstance(recorded, str) else unet
     few_steps = few_steps_of(names, found.family, configs)
     if few_steps is None and found.advice.few_steps is None:
         return found.advice

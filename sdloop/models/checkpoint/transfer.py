@@ -76,8 +76,8 @@ def run_jobs(jobs: Sequence[Job], what: str) -> None:
                 threads[0].join(0.05)
                 threads = [thread for thread in threads if thread.is_alive()] or threads
         except KeyboardInterrupt:
-            told = f"{what} is not all here: the next start continues its download"
-            warnings.warn(told, stacklevel=2)
+            message = f"{what} is not all here: the next start continues its download"
+            warnings.warn(message, stacklevel=2)
             raise
         finally:
             watch.stop.set()

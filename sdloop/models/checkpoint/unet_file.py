@@ -38,7 +38,7 @@ def unet_config(header: Header, base: Mapping[str, Any]) -> dict[str, Any]:
     if prefix is None:
         raise ModelError(f"{header.path} holds no UNet")
     tensors = {n.removeprefix(prefix): s for n, s in header.tensors.items() if n.startswith(prefix)}
-    told: dict[str, Any] = {
+    found: dict[str, Any] = {
         "in_channels": _columns(tensors, _CONV_IN),
         "cross_attention_dim": _last(tensors, "attn2.to_k.weight"),
         "use_linear_projection": len(_shape(tensors, "proj_in.weight")) == 2,
@@ -47,7 +47,7 @@ def unet_config(header: Header, base: Mapping[str, Any]) -> dict[str, Any]:
         "num_class_embeds": 1 if _columns(tensors, _CLASSES) else None,
     }
     usual = {"use_linear_projection": False}
-    return {**base, **{k: v for k, v in told.items() if v != base.get(k, usual.get(k))}}
+    return {**base, **{k: v for k, v in found.items() if v != base.get(k, usual.get(k))}}
 
 
 def family_of_unet(config: Mapping[str, Any]) -> str:

@@ -76,8 +76,8 @@ class ImageAdapter:
         return halves[-1][None], halves[0][None] if guided else None
 
     def _embeds(self, pixels: Tensor) -> Tensor:
-        told = self.encoder(pixels, output_hidden_states=self.patches)
-        embeds: Tensor = told.hidden_states[-2] if self.patches else told.image_embeds
+        output = self.encoder(pixels, output_hidden_states=self.patches)
+        embeds: Tensor = output.hidden_states[-2] if self.patches else output.image_embeds
         return embeds
 
 

@@ -67,15 +67,15 @@ def _by_layer(
     found: dict[Place, dict[str, Tensor]] = {}
     lost = []
     for name, tensor in tensors.items():
-        told = read_name(name)
-        layer = layers.get(told.part, {}).get(told.layer) if told is not None else None
-        if told is None or layer is None:
+        parsed = read_name(name)
+        layer = layers.get(parsed.part, {}).get(parsed.layer) if parsed is not None else None
+        if parsed is None or layer is None:
             lost.append(name)
             continue
-        own = found.setdefault((told.part, layer), {})
-        if told.kind in own:
-            raise ModelError(f"{source} has two tensors of one kind for {told.part}.{layer}")
-        own[told.kind] = tensor
+        own = found.setdefault((parsed.part, layer), {})
+        if parsed.kind in own:
+            raise ModelError(f"{source} has two tensors of one kind for {parsed.part}.{layer}")
+        own[parsed.kind] = tensor
     if lost:
         raise ModelError(
             f"{source} does not fit the model, which has no weights for {listed(lost)}"

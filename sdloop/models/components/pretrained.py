@@ -37,7 +37,7 @@ def pretrained(
             with init_empty_weights(), no_library_messages():
                 return kind(config_kind.from_dict(dict(values))).eval().to(device)
         with no_library_messages(), _without_bars():
-            model, told = kind.from_pretrained(
+            model, loading = kind.from_pretrained(
                 None,
                 config=config_kind.from_dict(dict(values)),
                 state_dict=dict(tensors),
@@ -46,8 +46,8 @@ def pretrained(
             )
     except BAD_CONFIG as error:
         raise ModelError(f"{source} cannot be loaded: {reason_of(error)}") from error
-    missing = sorted(name for name in told["missing_keys"] if not name.startswith(unused))
-    for names, what in ((missing, "is missing"), (told["unexpected_keys"], "is not expected")):
+    missing = sorted(name for name in loading["missing_keys"] if not name.startswith(unused))
+    for names, what in ((missing, "is missing"), (loading["unexpected_keys"], "is not expected")):
         for name in names:
             raise ModelError(f"{source}: {name} {what}")
     return model.eval().requires_grad_(False).to(device)

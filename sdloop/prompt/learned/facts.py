@@ -72,8 +72,8 @@ def facts_in(
     names = _by_encoder(file, tuple(shapes))
     rows = {shapes[name][:-1] for name in names}
     if any(len(shapes[name]) not in (1, 2) for name in names) or len(rows) != 1:
-        told = ", ".join(f"{name} {list(shapes[name])}" for name in names)
-        raise FileError(f"{file!r} must hold equally many vectors per encoder, got {told}")
+        listed = ", ".join(f"{name} {list(shapes[name])}" for name in names)
+        raise FileError(f"{file!r} must hold equally many vectors per encoder, got {listed}")
     (count,) = rows.pop() or (1,)
     if not count:
         raise FileError(f"{file!r} holds no vectors")
@@ -116,8 +116,8 @@ def _by_encoder(file: str, names: tuple[str, ...]) -> tuple[str, ...]:
         return names
     ordered = sorted((name for name in names if name in _ENCODERS), key=_ENCODERS.__getitem__)
     if len(names) != 2 or [_ENCODERS[name] for name in ordered] != [0, 1]:
-        told = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-        raise FileError(f"{file!r} is not an embedding: it holds {len(names)} tensors ({told})")
+        listed = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+        raise FileError(f"{file!r} is not an embedding: it holds {len(names)} tensors ({listed})")
     return tuple(ordered)
 
 

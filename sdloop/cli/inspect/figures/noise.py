@@ -60,9 +60,9 @@ def _axis(flag: str, text: str) -> Axis:
 def _label(name: str, value: Any) -> str:
     if name == "steps":
         return "1 step" if value == 1 else f"{value} steps"
-    told: str = f"{value:g}" if isinstance(value, float) else str(value)
+    text: str = f"{value:g}" if isinstance(value, float) else str(value)
     name = "guidance" if name == "guidance_scale" else name
-    return f"{name} {told}" if len(name) + len(told) < _SHORT else f"{name}\n{told}"
+    return f"{name} {text}" if len(name) + len(text) < _SHORT else f"{name}\n{text}"
 
 
 def _cell(fields: Mapping[str, Any], across: Mapping[str, Any], down: Mapping[str, Any]) -> Recipe:
