@@ -9,7 +9,8 @@ from PIL.Image import Image
 
 import sdloop
 from sdloop.conditioning.encode import condition
-from sdloop.conditioning.value import Conditioning, stack
+from sdloop.conditioning.stack import stack
+from sdloop.conditioning.value import Conditioning
 from sdloop.latents.noise import latent_size, noise, seeded_generators
 from sdloop.latents.vae import decode, to_images
 from sdloop.models.components.load import Components

@@ -9,13 +9,10 @@ from torch import Tensor
 
 from sdloop.conditioning.control import ControlImage, Features, summed
 
-# What may change on the way, and what is that of the first step for all.
+# What may change on the way.
 _PROMPTS = (
     *("prompt_embeds", "negative_prompt_embeds"),
     *("pooled_prompt_embeds", "negative_pooled_prompt_embeds"),
-)
-_FOR_ALL_STEPS = (
-    *("channels", "class_labels", "guidance_embeds", "image_embeds", "negative_image_embeds"),
 )
 
 
@@ -92,7 +89,7 @@ class Conditioning:
         for call, (state, twin) in enumerate(zip(map(self.at, steps), guided, strict=True)):
             twin = twin or self.combined > 1
             acting = [one.acts(call, len(steps)) for one in (*self.controls, *self.features)]
-            key = (*_identity(state), twin, *acting)
+            key = (*identity(state), twin, *acting)
             if key not in built:
                 whole = self._with_prompts(state).unet_inputs(guided=twin)
                 built[key] = whole | self._control_inputs(acting, twin)
@@ -216,57 +213,9 @@ class Conditioning:
         return values if values is None or times == 1 else torch.cat([values] * times)
 
 
-def stack(pictures: Sequence[Conditioning]) -> Conditioning:
-    """One Conditioning for a batch from those of its pictures, in their order.
-
-    They must have equal ``shapes``, and all or none must have negative embeddings.
-    """
-    steps = sorted({0, *(first for one in pictures for first, _ in one.later)})
-    stacked: dict[tuple[tuple[int, int], ...], Conditioning] = {}
-    states = []
-    for step in steps:
-        now = [one.at(step) for one in pictures]
-        same = tuple(_identity(one) for one in now)
-        if same not in stacked:
-            stacked[same] = _stacked(now)
-        states.append((step, stacked[same]))
-    shared: dict[str, Any] = {
-        name: _joined([getattr(one, name) for one in pictures]) for name in _FOR_ALL_STEPS
-    }
-    return replace(states[0][1], **shared, later=tuple(states[1:]))
-
-
-def _identity(state: Conditioning) -> tuple[int, int]:
+def identity(state: Conditioning) -> tuple[int, int]:
     """Equal for two Conditionings that give the UNet the same arguments."""
     return id(state.prompt_embeds), id(state.negative_prompt_embeds)
-
-
-def _stacked(pictures: Sequence[Conditioning]) -> Conditioning:
-    """Like ``stack``, for a single step."""
-    return Conditioning(
-        prompt_embeds=_by_prompt([one.prompt_embeds for one in pictures]),
-        negative_prompt_embeds=_joined([one.negative_prompt_embeds for one in pictures]),
-        pooled_prompt_embeds=_by_prompt([one.pooled_prompt_embeds for one in pictures]),
-        negative_pooled_prompt_embeds=_joined([p.negative_pooled_prompt_embeds for p in pictures]),
-        time_ids=_joined([one.time_ids for one in pictures]),
-        negative_time_ids=_joined([one.negative_time_ids for one in pictures]),
-        weights=_joined([one.weights for one in pictures], dim=1),
-        regions=pictures[0].regions,
-    )
-
-
-def _by_prompt(rows: Sequence[Tensor | None]) -> Any:
-    """The rows of all pictures for the first prompt, then those for the second."""
-    present = [row for row in rows if row is not None]
-    return torch.stack(present, dim=1).flatten(0, 1) if present else None
-
-
-def _joined(rows: Sequence[Tensor | None], *, dim: int = 0) -> Tensor | None:
-    """All rows in one tensor, or ``None`` where no row has any."""
-    present = [row for row in rows if row is not None]
-    if present and len(present) < len(rows):
-        raise ValueError("all pictures of a batch must use guidance or none, got both")
-    return torch.cat(present, dim=dim) if present else None
 
 
 def _twinned(negative: Tensor | None, positive: Tensor | None, guided: bool) -> Tensor | None:

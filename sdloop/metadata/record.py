@@ -9,7 +9,8 @@ from typing import Any, TypedDict
 from sdloop.errors import FileError, SettingError
 from sdloop.metadata import xmp
 from sdloop.metadata.a1111 import Parameters, format_parameters, parse_parameters
-from sdloop.metadata.a1111_recipe import parameters_of, settings_of
+from sdloop.metadata.a1111_read import settings_of
+from sdloop.metadata.a1111_write import parameters_of
 from sdloop.metadata.detail import METADATA, Metadata
 from sdloop.metadata.foreign.read import read_foreign
 from sdloop.metadata.foreign.value import Foreign, Source
@@ -196,8 +197,7 @@ def _parsed(text: str) -> dict[str, Any]:
     if own["schema"] > SCHEMA:
         raise FileError(
             f"it was written by a newer sdloop (schema must be at most {SCHEMA}, got "
-            f"{own['schema']}): "
-            "upgrade sdloop"
+            f"{own['schema']}): upgrade sdloop"
         )
     optional = (own.get(name, {}) for name in ("made", "moving", "step", "own_code"))
     parts = own.get("recipe"), *optional

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sdloop.conditioning.encode import condition
-from sdloop.conditioning.value import Conditioning, stack
+from sdloop.conditioning.stack import stack
+from sdloop.conditioning.value import Conditioning
 from sdloop.conditioning.words import words_of
 from sdloop.models.components.load import Components
 from sdloop.pipeline.image_prompts import EmbedImages

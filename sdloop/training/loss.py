@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from sdloop.conditioning.encode import condition, encoded_prompt
-from sdloop.conditioning.value import Conditioning, stack
+from sdloop.conditioning.stack import stack
+from sdloop.conditioning.value import Conditioning
 from sdloop.conditioning.words import with_vectors
 from sdloop.errors import SettingError
 from sdloop.latents.noise import noise

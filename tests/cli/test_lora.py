@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from sdloop.cli import app
 from sdloop.metadata.a1111 import parse_parameters
-from sdloop.metadata.a1111_recipe import settings_of
+from sdloop.metadata.a1111_read import settings_of
 from sdloop.metadata.chunks import read_texts
 from sdloop.metadata.picture import read_record
 

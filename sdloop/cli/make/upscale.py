@@ -29,7 +29,7 @@ def upscale_images(
     asked = Settings.of(flags).over(standing_settings(seeds.config)).recipe
     # Set like a flag, so that it overrides width and height in a settings file.
     flags["factor"] = (
-        asked["factor"] if "factor" in asked else _untold_factor(flags, asked, may_fetch)
+        asked["factor"] if "factor" in asked else _default_factor(flags, asked, may_fetch)
     )
 
     def with_factor(prompt: Prompt, settings: Settings) -> Prompt:
@@ -54,7 +54,7 @@ def upscale_images(
     )
 
 
-def _untold_factor(flags: Mapping[str, Any], asked: Mapping[str, Any], may_fetch: bool) -> float:
+def _default_factor(flags: Mapping[str, Any], asked: Mapping[str, Any], may_fetch: bool) -> float:
     """The default factor; raises ``SettingError`` if a size is given instead."""
     factor = _usual_factor(asked, may_fetch)
     sides = [name for name in ("width", "height") if name in flags]

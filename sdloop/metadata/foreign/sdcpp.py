@@ -8,7 +8,7 @@ Newer versions repeat everything at the end as ``SDCPP: {json}``, which is not n
 from dataclasses import replace
 
 from sdloop.metadata.a1111 import Parameters
-from sdloop.metadata.a1111_recipe import settings_of
+from sdloop.metadata.a1111_read import settings_of
 from sdloop.metadata.foreign.value import Foreign, sampler
 
 # These are read elsewhere, or have no effect with SD models.

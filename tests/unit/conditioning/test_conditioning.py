@@ -7,8 +7,9 @@ import torch
 from helpers.tiny import tiny_sd1, tiny_sdxl
 
 from sdloop.conditioning.encode import condition
+from sdloop.conditioning.stack import stack
 from sdloop.conditioning.tokens import tokenize
-from sdloop.conditioning.value import Conditioning, stack
+from sdloop.conditioning.value import Conditioning
 from sdloop.recipe.recipe import Recipe
 
 SD1, SDXL = tiny_sd1(), tiny_sdxl()

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdloop.metadata.a1111 import Parameters, format_parameters, parse_parameters
-from sdloop.metadata.a1111_recipe import parameters_of, settings_of
+from sdloop.metadata.a1111_read import settings_of
+from sdloop.metadata.a1111_write import parameters_of
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.names import SCHEDULERS, SIGMAS
 

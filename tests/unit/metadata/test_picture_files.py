@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 
 from sdloop.errors import FileError, SettingError
 from sdloop.metadata.a1111 import format_parameters
-from sdloop.metadata.a1111_recipe import parameters_of
+from sdloop.metadata.a1111_write import parameters_of
 from sdloop.metadata.chunks import read_texts
 from sdloop.metadata.picture import check_output, read_record, write_picture
 from sdloop.metadata.record import SCHEMA, Made

@@ -7,7 +7,7 @@ import pytest
 from helpers.foreign import COMFYUI, png_with
 
 from sdloop.metadata.a1111 import Parameters, format_parameters, parse_parameters
-from sdloop.metadata.a1111_recipe import settings_of
+from sdloop.metadata.a1111_read import settings_of
 from sdloop.metadata.picture import read_record
 
 RESOURCES = json.dumps(

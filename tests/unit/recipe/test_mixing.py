@@ -10,12 +10,14 @@ from helpers.tiny import tiny_sd1, tiny_sdxl
 from torch import Tensor
 
 from sdloop.conditioning.encode import condition
-from sdloop.conditioning.value import Conditioning, stack
+from sdloop.conditioning.stack import stack
+from sdloop.conditioning.value import Conditioning
 from sdloop.errors import SettingError
 from sdloop.guidance.formulas import classifier_free_guidance, composed
 from sdloop.latents.noise import noise, seeded_generators, slerp, varied
 from sdloop.metadata.a1111 import Parameters
-from sdloop.metadata.a1111_recipe import parameters_of, settings_of
+from sdloop.metadata.a1111_read import settings_of
+from sdloop.metadata.a1111_write import parameters_of
 from sdloop.pipeline.generate import generate
 from sdloop.pipeline.picture import Picture
 from sdloop.recipe.key import content_key

@@ -1,16 +1,15 @@
-"""Convert Recipes to A1111's settings, and A1111's settings to Recipe fields."""
+"""Convert A1111's settings to Recipe fields."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import PurePath
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sdloop.errors import SettingError
 from sdloop.metadata.a1111 import NEGATIVE, Parameters
+from sdloop.metadata.a1111_write import AYS_NAME, EMPHASES
 from sdloop.metadata.foreign.value import masked, noise
-from sdloop.prompt.learned.grammar import parse_embedding
 from sdloop.recipe.limits import MAX_SEED
-from sdloop.recipe.loras import Lora, split_other_tags
+from sdloop.recipe.loras import split_other_tags
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.names import AYS, SCHEDULERS, parse_scheduler
 
@@ -22,112 +21,8 @@ _AUTOMATIC = {
     "dpmpp-sde": "karras",
     "dpmpp-2m-sde": "exponential",
 }
-_AYS = "Align Your Steps"
-_UPSCALERS = {None: "Lanczos", "lanczos": "Lanczos", "latent": "Latent (bicubic)"}
-_EMPHASES = {"a1111": "Original", "no-norm": "No norm", "none": "None"}
 # These correspond to no Recipe field, or are read by a function of their own (RNG).
 _NO_SETTINGS = frozenset({"Version", "Model hash", "VAE hash", "Hashes", "RNG"})
-
-
-def parameters_of(
-    recipe: Recipe, made: Mapping[str, Any], *, scheduler: str | None = None
-) -> Parameters:
-    """A1111's settings for a picture of this resolved Recipe.
-
-    ``made`` may contain ``weights`` (file → sha256, with the names of ``model_hashes``),
-    ``lora_hashes`` (name → short hash) and ``versions``. LoRAs are tags in the prompt, as in A1111.
-    ``Model hash`` is only set for single-file models. ``scheduler`` is the name of a scheduler
-    that is not in the Recipe: the caller's own.
-    """
-    weights = made.get("weights", {})
-    fields = {
-        "Steps": recipe.steps,
-        "Sampler": SCHEDULERS[recipe.scheduler].label if recipe.scheduler else scheduler,
-        "Schedule type": _schedule_type(recipe),
-        "CFG scale": _number(recipe.guidance_scale),
-        "Seed": recipe.seed,
-        "Size": f"{recipe.width}x{recipe.height}" if recipe.width and recipe.height else None,
-        "Model hash": _short_hash(weights, "model."),
-        "Model": _bare_name(recipe.model),
-        "VAE hash": _short_hash(weights, "vae.", "vae/") if recipe.vae else None,
-        "VAE": _bare_name(recipe.vae) if recipe.vae else None,
-        "UNet hash": _short_hash(weights, "unet.", "unet/") if recipe.unet else None,
-        "UNet": _bare_name(recipe.unet) if recipe.unet else None,
-        "Refiner": _bare_name(recipe.refiner) if recipe.refiner else None,
-        "Refiner switch at": _number(recipe.refiner_start),
-        "Variation seed": recipe.variation_seed,
-        "Variation seed strength": _number(recipe.variation_strength),
-        "Denoising strength": _denoising_strength(recipe),
-        "Hires upscale": _number(recipe.hires),
-        "Hires upscaler": None if recipe.hires is None else _UPSCALERS[recipe.enlarge],
-        "Mask blur": _number(recipe.mask_blur),
-        "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
-        "Emphasis": None if recipe.emphasis == "a1111" else _EMPHASES[recipe.emphasis],
-        "ENSD": recipe.eta_noise_seed_delta,
-        "RNG": "CPU" if recipe.rng is None else "NV",
-        "TI hashes": _embedding_hashes(recipe),
-        "Lora hashes": _listed(made.get("lora_hashes", {}).items()),
-        "Version": f"sdloop {made.get('versions', {}).get('sdloop', '')}".rstrip(),
-    }
-    return Parameters(
-        prompt=recipe.prompt + "".join(map(_tag, recipe.loras)),
-        negative_prompt=recipe.negative_prompt or "",
-        fields={key: str(value) for key, value in fields.items() if value is not None},
-    )
-
-
-def _tag(lora: Lora) -> str:
-    scales = [lora.scale] if lora.text_scale is None else [lora.text_scale, lora.scale]
-    return f" <lora:{':'.join([_bare_name(lora.name), *(f'{scale:g}' for scale in scales)])}>"
-
-
-def _listed(pairs: Iterable[tuple[str | None, str]]) -> str | None:
-    return ", ".join(f"{name}: {short}" for name, short in pairs) or None
-
-
-def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.12g}"
-
-
-def _denoising_strength(recipe: Recipe) -> str | None:
-    from_noise = recipe.image is None and recipe.hires is None
-    if from_noise or recipe.noise_level is not None:
-        return None
-    if recipe.strength is not None:
-        return _number(recipe.strength)
-    steps, start = recipe.schedule
-    return f"{(steps - start) / steps:.4g}"
-
-
-def _short_hash(weights: Mapping[str, str], *beginnings: str) -> str | None:
-    """A1111's short hash of the file with one of these prefixes; None if not exactly one."""
-    hashes = [sha256[:10] for name, sha256 in weights.items() if name.startswith(beginnings)]
-    return hashes[0] if len(hashes) == 1 else None
-
-
-def _embedding_hashes(recipe: Recipe) -> str | None:
-    """``token: hash`` of each learned word, with the first 12 digits, as in A1111."""
-    if recipe.embeddings is None or recipe.embeddings_sha256 is None:
-        return None
-    tokens = (parse_embedding(one).token for one in recipe.embeddings)
-    return _listed(zip(tokens, (one[:12] for one in recipe.embeddings_sha256), strict=True))
-
-
-def _schedule_type(recipe: Recipe) -> str | None:
-    """A1111's name for the recipe's sigmas; "Automatic" for schedulers that have no choice."""
-    if recipe.sigmas == AYS:
-        return _AYS
-    if recipe.sigmas:
-        return recipe.sigmas.capitalize()
-    if recipe.scheduler and "sigmas" not in SCHEDULERS[recipe.scheduler].knows:
-        return "Automatic"
-    return None
-
-
-def _bare_name(model: str) -> str:
-    """The name that A1111 would show: without folder, owner and suffix."""
-    name = PurePath(model).name
-    return re.sub(r"\.(safetensors|ckpt|pt|bin)$", "", name) or model
 
 
 def settings_of(parameters: Parameters) -> tuple[dict[str, Any], list[str]]:
@@ -196,7 +91,7 @@ def _schedule(text: str, settings: _Settings) -> _Settings:
     if "scheduler" not in settings:
         raise SettingError(f"Schedule type needs a known Sampler, got {text!r}")
     scheduler, name = settings["scheduler"], text.lower()
-    if text == _AYS:
+    if text == AYS_NAME:
         return {"sigmas": AYS}
     sigmas = _AUTOMATIC.get(scheduler, "uniform") if name == "automatic" else name
     if sigmas == "uniform" and "sigmas" not in SCHEDULERS[scheduler].knows:
@@ -219,9 +114,9 @@ def _hires_strength(text: str, settings: _Settings) -> _Settings:
 
 
 def _emphasis(text: str, _: _Settings) -> _Settings:
-    named = [ours for ours, theirs in _EMPHASES.items() if theirs == text]
+    named = [ours for ours, theirs in EMPHASES.items() if theirs == text]
     if not named:
-        raise SettingError(f"Emphasis must be one of {', '.join(_EMPHASES.values())}, got {text!r}")
+        raise SettingError(f"Emphasis must be one of {', '.join(EMPHASES.values())}, got {text!r}")
     return {"emphasis": named[0]}
 
 
