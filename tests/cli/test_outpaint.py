@@ -107,7 +107,7 @@ def test_an_inpainting_model_in_a_real_process(tmp_path: Path) -> None:
     """And once more in this one, to the same bytes."""
     model = save_diffusers_folder(tiny_inpaint("sd1"), tmp_path / "painter")
     arguments = ["photo.png", "a city", "--up", "8", "-m", str(model), "--steps", "2",
-                 "--seed", "4", "--metadata", "none"]  # fmt: skip
+                 "--seed", "4"]  # fmt: skip
     command = [sys.executable, "-m", "sdloop", "outpaint", *arguments, "-o", "one.png"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, "one.png\n"), result.stderr
