@@ -144,7 +144,7 @@ def _recipe(prompt: str | Recipe, settings: Mapping[str, Any]) -> Recipe:
 def _loaded(checkpoint: Checkpoint, recipe: Recipe, how: Mapping[str, str]) -> Components:
     """This model; the one of the last call is reused if it is the same."""
     placed = {name: how[name] for name in ("device", "dtype", "memory")}
-    how = {**how, "memory": memory_for(checkpoint, recipe, **placed)}
+    how = {**how, "memory": memory_for(checkpoint, [recipe], **placed)}
     return _CACHE.load(partial(load_components, checkpoint, **how), checkpoint, *how.values())
 
 

@@ -1,7 +1,9 @@
 """Choose which weights stay on a GPU, by what a Recipe's run loads."""
 
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,52 +14,83 @@ from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.components.device import make_current, pick_device, pick_dtype
 from sdloop.models.components.fit import pick_memory
 from sdloop.models.components.load import Components, without_numbers
-from sdloop.models.components.predict import Needs, needs_of
+from sdloop.models.components.predict import Needs, most_of, needs_of
 from sdloop.models.components.safety import with_safety_checker
 from sdloop.pipeline.loaded_model import loaded_model
-from sdloop.recipe.batchable import shape_of
+from sdloop.pipeline.loss_memory import has_losses, steering_phase
 from sdloop.recipe.recipe import Recipe
+from sdloop.recipe.resolve_image_prompts import shown_in
 
 
 def memory_for(
     checkpoint: Checkpoint,
-    recipe: Recipe,
+    recipes: Iterable[Recipe],
     *,
     device: str,
     dtype: str,
     memory: str,
     safety: str = "off",
 ) -> str:
-    """``memory`` for a resolved Recipe; "auto" becomes the first choice that fits.
+    """``memory`` for resolved Recipes; "auto" becomes the first choice that fits all of them.
 
-    All that its run loads counts: LoRAs, ControlNets, T2I-Adapters, an IP-Adapter with its image
-    encoder, a refiner, the safety checker. Memory that this process has reserved counts as free:
-    the model that it has loaded is this one, or will be dropped.
+    All that a run loads counts: LoRAs, ControlNets, T2I-Adapters, an IP-Adapter with its image
+    encoder, a refiner, the safety checker, and the gradients of losses. Memory that this process
+    has reserved counts as free: the model that it has loaded is this one, or will be dropped.
     """
     place = pick_device(device)
     if memory != "auto" or place.type != "cuda":
         return memory
     make_current(place)
     precision = pick_dtype(dtype, place)
-    run = _Run(
-        shape=shape_of(recipe),
-        path=checkpoint.path,
-        dtype=precision,
-        fp8=dtype == "fp8",
-        safety=safety == "flag",
-        checkpoint=checkpoint,
-        recipe=recipe,
+    runs = [
+        _Run(
+            needing=(*_needing(recipe), recipe.final_size),
+            path=checkpoint.path,
+            dtype=precision,
+            fp8=dtype == "fp8",
+            safety=safety == "flag",
+            checkpoint=checkpoint,
+            recipe=recipe,
+        )
+        for recipe in _largest(recipes)
+    ]
+    return pick_memory(
+        memory,
+        checkpoint,
+        place,
+        precision,
+        needs=lambda: most_of(map(_needs_of_run, runs)),
+        own=torch.cuda.memory_reserved(place),
     )
-    own = torch.cuda.memory_reserved(place)
-    needs = partial(_needs_of_run, run)
-    return pick_memory(memory, checkpoint, place, precision, needs=needs, own=own)
+
+
+def _largest(recipes: Iterable[Recipe]) -> list[Recipe]:
+    """Those with the largest picture, of each kind that loads or computes something else."""
+    found: dict[object, Recipe] = {}
+    for recipe in recipes:
+        kind = _needing(recipe)
+        found[kind] = max(found.get(kind, recipe), recipe, key=lambda one: prod(one.final_size))
+    return list(found.values())
+
+
+def _needing(recipe: Recipe) -> tuple[object, ...]:
+    """What decides how much memory a run needs, beside the size of its picture."""
+    return (
+        recipe.guided,
+        recipe.tile,
+        recipe.loss_mode if has_losses(recipe) else None,
+        tuple(one.name for one in recipe.loras),
+        tuple((one.field, one.model) for one in recipe.followed),
+        (recipe.ip_adapter, recipe.image_encoder),
+        tuple(one.prompt.placed for one in shown_in(recipe)),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Run:
     """A model and a Recipe; equal to others that need as much memory."""
 
-    shape: tuple[Any, ...]
+    needing: tuple[object, ...]
     path: Path
     dtype: torch.dtype
     fp8: bool
@@ -80,10 +113,14 @@ def needs_for(components: Components, recipe: Recipe, *, safety: bool = False) -
         whole = with_safety_checker(whole)
     width, height = recipe.final_size
     small = width * height <= WHOLE_PIXELS
-    return needs_of(
-        whole,
-        size=(width, height) if recipe.tile is None else (recipe.tile, recipe.tile),
-        decoded=(width, height) if small else (TILE, TILE),
-        rows=2 if recipe.guided else 1,
-        base=components,
-    )
+    seen: dict[str, Any] = {
+        "size": (width, height) if recipe.tile is None else (recipe.tile, recipe.tile),
+        "decoded": (width, height) if small else (TILE, TILE),
+        "rows": 2 if recipe.guided else 1,
+    }
+    needs = needs_of(whole, base=components, **seen)
+    if not has_losses(recipe):
+        return needs
+    exact = recipe.loss_mode == "exact"
+    steering = steering_phase(whole, needs.phases["step"], exact=exact, **seen)
+    return replace(needs, phases={**needs.phases, "steering": steering})

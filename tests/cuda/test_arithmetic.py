@@ -9,6 +9,7 @@ import torch
 from helpers.pretended_cuda import PretendedCuda
 
 from sdloop.errors import SettingError
+from sdloop.models.components.device import set_arithmetic
 from sdloop.models.components.load import load_components
 from sdloop.pipeline.generate import generate
 from sdloop.pipeline.picture import Picture
@@ -44,6 +45,17 @@ def test_fp32_is_float32_on_a_card_that_has_tf32(gpu: PretendedCuda, tiny_model:
         == coarse.made["key"]
         == content_key(coarse.recipe, coarse.environment.weights)
     )
+
+
+@pytest.mark.parametrize("dtype", ["tf32", "fp32"])
+def test_it_is_a_matter_of_convolutions_and_of_matrices(
+    gpu: PretendedCuda, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    set_arithmetic(torch.device("cuda"), dtype)
+    for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
+        assert backend.allow_tf32 is (dtype == "tf32")
+    assert torch.backends.cudnn.deterministic
 
 
 def test_tf32_needs_a_card(tiny_model: Path) -> None:

@@ -69,11 +69,12 @@ def test_what_is_measured_is_the_peak_of_the_whole_plan(
     "settings",
     [
         {"controls": True},
-        # Its steps are 5 to 9 of 10: the first has no loss.
-        {"image": SKETCH, "strength": 0.5, "steps": 10, "losses": ["blue=9"], "loss_every": 2},
+        # Its steps are 5 to 9 of 10: the first has no loss. An exact one needs more than a step.
+        {"image": SKETCH, "strength": 0.5, "steps": 10, "losses": ["blue=9"], "loss_every": 2,
+         "loss_mode": "exact"},
     ],
     ids=["control", "loss"],
-)
+)  # fmt: skip
 def test_what_acts_only_in_later_steps_is_measured_too(
     model: LoadedModel, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
@@ -89,20 +90,25 @@ def test_what_acts_only_in_later_steps_is_measured_too(
 
 
 def test_outpainting_is_measured_at_its_largest_window(model: LoadedModel, tmp_path: Path) -> None:
-    sketch(32, 32).save(tmp_path / "small.png")
+    """The first windows are as low as the picture, those above it larger."""
+    sketch(16, 16).save(tmp_path / "small.png")
     small = {"image": str(tmp_path / "small.png"), "width": None, "height": None}
-    recipe = resolved(model, **small, right=8, steps=1)
+    recipe = resolved(model, **small, right=24, up=16, steps=1)
     assert fitting._peak(model, [recipe], open_image) == pytest.approx(
         peak_of_run(model, recipe, 1), rel=0.1
     )
 
 
-def test_where_two_do_not_fit_it_is_one(gpu: PretendedCuda, model: LoadedModel) -> None:
+def test_where_two_do_not_fit_it_is_one(
+    gpu: PretendedCuda, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And not 32, as if two took the memory of one, which halving makes of it."""
     recipe = resolved(model)
     one, two = (fitting._peak(model, [recipe] * count, open_image) or 0 for count in (1, 2))
-    gpu.memory.total = (one + two) // 2
-    assert largest_batch(model, recipe, open_image) == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(fitting, "SHARE", 1.0)  # one must fit, with some room left
+        gpu.memory.total = (one + two) // 2
+        assert largest_batch(model, recipe, open_image) == 1
     gpu.memory.total = int((two + 2 * (two - one)) / fitting.SHARE) + 1
     assert largest_batch(model, recipe, open_image) == 4
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from helpers.crossings import FAMILIES
 from helpers.pictures import sketch
 from helpers.pretended_cuda import OUT_OF_MEMORY, PretendedCuda
@@ -13,6 +14,7 @@ from helpers.pretended_cuda.placed import placed, with_formula
 
 from sdloop.errors import OutOfMemory
 from sdloop.images.input.read import open_image
+from sdloop.latents.vae import encode, to_pixels
 from sdloop.models.components.load import Components
 from sdloop.pipeline import sample
 from sdloop.pipeline.generate import generate
@@ -96,6 +98,20 @@ def test_latents_become_pictures_although_the_device_has_no_memory_left(
         (picture,) = batches[0].pictures()
     assert len(told) == 3
     assert [picture.image.tobytes()] == expected
+    assert components.vae.device.type == "cuda"
+
+
+def test_a_picture_is_encoded_although_the_device_has_no_memory_left(
+    gpu: PretendedCuda, components: Components
+) -> None:
+    pixels = to_pixels(sketch(16, 16))
+    expected = encode(components.vae, pixels)
+    gpu.memory.fails = always_from(gpu.memory.operations, "cudnn")
+    with pytest.warns(RuntimeWarning, match="not enough memory to encode") as told:
+        found = encode(components.vae, pixels)
+    assert len(told) == 3
+    gpu.memory.fails = None
+    assert torch.equal(found.mean, expected.mean.cpu())
     assert components.vae.device.type == "cuda"
 
 

@@ -20,6 +20,7 @@ from helpers.tiny import (
     save_safety_checker,
     tiny_refiner,
     tiny_sd1,
+    tiny_sd2,
     tiny_sdxl,
 )
 
@@ -37,7 +38,7 @@ from sdloop.pipeline.memory import memory_for, needs_for
 from sdloop.pipeline.resolve import Resolver
 from sdloop.recipe.recipe import Recipe
 
-_MODELS = {"sd1": tiny_sd1, "sdxl": tiny_sdxl}
+_MODELS = {"sd1": tiny_sd1, "sd2": tiny_sd2, "sdxl": tiny_sdxl}
 # Layer by layer, the largest three are taken for those of the largest activations: in tiny models,
 # whose layers are as large as their activations, this is too much.
 _MOST = {"full": 1.02, "low": 1.15, "lowest": 1.6}
@@ -83,7 +84,8 @@ def resolved(found: Checkpoint, **settings: Any) -> Recipe:
 def peak_of_run(gpu: PretendedCuda, found: Checkpoint, recipe: Recipe, memory: str) -> int:
     """The most bytes at the same time, from the prompt to the picture."""
     components = load_components(found, device="cuda", dtype="bf16", memory=memory)
-    components = with_safety_checker(components)
+    if found.family != "sdxl":
+        components = with_safety_checker(components)
     gpu.memory.peak = gpu.memory.held
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -91,12 +93,12 @@ def peak_of_run(gpu: PretendedCuda, found: Checkpoint, recipe: Recipe, memory: s
     return gpu.memory.peak
 
 
-def test_all_that_a_run_loads_is_predicted(gpu: PretendedCuda, files: Path) -> None:
-    family = "sd1"
+@pytest.mark.parametrize("family", ["sd1", pytest.param("sd2", marks=pytest.mark.slow), "sdxl"])
+def test_all_that_a_run_loads_is_predicted(gpu: PretendedCuda, files: Path, family: str) -> None:
     found = saved(family)
     recipe = resolved(found, **steered(family))
     sizes = without_numbers(found, torch.bfloat16, fp8=False)
-    needs = needs_for(sizes, recipe, safety=True)
+    needs = needs_for(sizes, recipe, safety=found.family != "sdxl")
     plain = needs_for(sizes, resolved(found))
     for memory in MEMORY:
         assert needs.peak(memory) > plain.peak(memory)
@@ -104,6 +106,28 @@ def test_all_that_a_run_loads_is_predicted(gpu: PretendedCuda, files: Path) -> N
         assert 0.95 < needs.peak(memory) / counted < _MOST[memory], memory
         _forget()
     assert gpu.memory.held == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"losses": ["blue=9"], "loss_every": 1},
+        {"losses": ["blue=9"], "loss_every": 1, "loss_mode": "exact"},
+    ],
+    ids=["cheap", "exact"],
+)
+def test_gradients_of_losses_are_predicted(
+    gpu: PretendedCuda, files: Path, settings: dict[str, Any]
+) -> None:
+    found = saved("sd1")
+    recipe = resolved(found, **settings)
+    sizes = without_numbers(found, torch.bfloat16, fp8=False)
+    needs, plain = needs_for(sizes, recipe), needs_for(sizes, resolved(found))
+    assert needs.peak("full") > 1.05 * plain.peak("full")
+    for memory in MEMORY:
+        counted = peak_of_run(gpu, found, recipe, memory)
+        assert 0.95 < needs.peak(memory) / counted < _MOST[memory], memory
+        _forget()
 
 
 def _forget() -> None:
@@ -122,15 +146,25 @@ def test_a_controlnet_decides_the_choice(
     steered_ = resolved(found, controls=[f"{save_control(tiny_sd1(), Path('net'))}=sketch.png"])
     sizes = without_numbers(found, torch.bfloat16, fp8=False)
     gpu.memory.total = int(needs_for(sizes, plain).peak("full") * 1.15)
-    assert memory_for(found, plain, **_HOW) == "full"
+    assert memory_for(found, [plain], **_HOW) == "full"
     with pytest.warns(RuntimeWarning, match="GB are needed: memory low"):
-        assert memory_for(found, steered_, **_HOW) == "low"
+        assert memory_for(found, [steered_], **_HOW) == "low"
     loaded = load_components(found, device="cuda", dtype="bf16", memory="full")
-    assert memory_for(found, plain, **_HOW) == "full"
+    assert memory_for(found, [plain], **_HOW) == "full"
     assert loaded.memory == "full"
     monkeypatch.setattr(choosing, "needs_for", None)  # it was predicted before
     with pytest.warns(RuntimeWarning, match="memory low"):
-        assert memory_for(found, replace(steered_, prompt="a dog"), **_HOW) == "low"
+        assert memory_for(found, [replace(steered_, prompt="a dog")], **_HOW) == "low"
+
+
+def test_the_largest_of_several_decides(gpu: PretendedCuda, files: Path) -> None:
+    found = saved("sd1")
+    small, large = resolved(found), resolved(found, width=64, height=64)
+    sizes = without_numbers(found, torch.bfloat16, fp8=False)
+    gpu.memory.total = int(needs_for(sizes, small).peak("full") * 1.15)
+    assert memory_for(found, [small, replace(small, seed=8)], **_HOW) == "full"
+    with pytest.warns(RuntimeWarning, match="GB are needed: memory low"):
+        assert memory_for(found, [small, large, small], **_HOW) != "full"
 
 
 def test_a_net_that_joins_two_pictures_counts_once(files: Path) -> None:
@@ -187,7 +221,7 @@ def test_a_worker_keeps_a_model_for_the_choice_that_it_made(
     token = HOST.set(Host(load=lambda load, *how: asked.append(how[1:]) or SimpleNamespace()))
     try:
         found: Any = SimpleNamespace()
-        model.loaded(found, CommandSettings(device="cuda"), Recipe(**SMALL))
+        model.loaded(found, CommandSettings(device="cuda"), [Recipe(**SMALL)])
     finally:
         HOST.reset(token)
     assert asked == [("cuda", "auto", "low", "off")]

@@ -137,7 +137,7 @@ class _Run:
 
         checkpoint = self._planned.checkpoint
         progress.loading(checkpoint.name)
-        components = loaded(checkpoint, self._command, self._planned.recipe)
+        components = loaded(checkpoint, self._command, [self._planned.recipe])
         weights = model_hashes(checkpoint)
         events = animate(
             components,

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -35,6 +36,9 @@ from sdloop.cli.terminal.notices import tell_staying
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.images.input.read import OpenImage
+
+if TYPE_CHECKING:
+    from sdloop.models.components.load import Components
 
 
 def run_plan(
@@ -109,10 +113,16 @@ class _Job:
         return self._in_pool(command, self._pool(command), stopping)
 
     def _here(self, command: CommandSettings, stopping: Stopping) -> Generator[Message, None, None]:
-        load = keeping(lambda one: loaded(one.checkpoint, command, one.recipe))
-        tools = RunTools(load=load, open_image=self.open_image)
+        plan = iter(self.plan)
+        first = list(itertools.islice(plan, WINDOW))  # which is read at once anyway
+
+        def load(one: Planned) -> "Components":
+            alike = [p.recipe for p in first if p.checkpoint.names == one.checkpoint.names]
+            return loaded(one.checkpoint, command, alike or [one.recipe])
+
+        tools = RunTools(load=keeping(load), open_image=self.open_image)
         options = self._options(command, partial(_largest_here, command, tools))
-        for event in run(self.plan, options, tools, stopping=stopping):
+        for event in run(itertools.chain(first, plan), options, tools, stopping=stopping):
             message = message_of(event, json_lines=self.json_lines)
             if message is not None:
                 yield message

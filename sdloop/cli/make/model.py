@@ -1,5 +1,6 @@
 """Load the model of a command, with the command's device and dtype."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def loaded(
-    checkpoint: "Checkpoint", command: CommandSettings, recipe: "Recipe | None" = None
+    checkpoint: "Checkpoint", command: CommandSettings, recipes: "Sequence[Recipe]" = ()
 ) -> "Components":
     """The loaded parts of a model, ready for the loop; a worker may have them loaded already.
 
-    ``recipe`` is the first that is resolved for it: all that its run loads must fit into memory.
+    ``recipes`` are resolved for it: all that their runs load must fit into memory.
     """
-    if recipe is not None:
+    if recipes:
         from sdloop.pipeline.memory import memory_for
 
         how = {name: getattr(command, name) for name in ("device", "dtype", "memory", "safety")}
-        command = replace(command, memory=memory_for(checkpoint, recipe, **how))
+        command = replace(command, memory=memory_for(checkpoint, recipes, **how))
     load = partial(_load, checkpoint, command)
     asked = command.device, command.dtype, command.memory, command.compile
     components: Components = HOST.get().load(load, checkpoint, *asked)

@@ -92,11 +92,11 @@ def _make(
 
     checkpoint = group[0].checkpoint
     progress.loading(checkpoint.name)
-    components = loaded(checkpoint, command, group[0].recipe)
+    recipes = [planned.recipe for planned in group]
+    components = loaded(checkpoint, command, recipes)
     preview.new_model()
     # Pictures come in order, so each one belongs to the next planned picture.
     finished = 0
-    recipes = [planned.recipe for planned in group]
     events = stream_resolved(
         loaded_model(components), recipes, batch_size=command.batch_size, open_image=open_image
     )

@@ -57,7 +57,7 @@ class UnitRunner:
         self._settings = settings
         self._open_image = image_opener()
         self._tools = RunTools(
-            load=keeping(lambda one: loaded(one.checkpoint, settings.command, one.recipe)),
+            load=keeping(lambda one: loaded(one.checkpoint, settings.command, [one.recipe])),
             open_image=self._open_image,
         )
         self._planner = Planner(Resolver(self._open_image), Naming(), exists=lambda _: "number")

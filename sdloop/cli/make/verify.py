@@ -73,7 +73,7 @@ def _command(how: VerifyOptions) -> CommandSettings:
 
 def _load(command: CommandSettings, progress: Progress, planned: Planned) -> "Components":
     progress.loading(planned.checkpoint.name)
-    return loaded(planned.checkpoint, command, planned.recipe)
+    return loaded(planned.checkpoint, command, [planned.recipe])
 
 
 def _planned(

@@ -78,7 +78,7 @@ class LossGuidance:
         """
         with deterministic_gradients(latents.device):
             rows = zip(torch.split(denoised.detach(), 1), self.losses, strict=True)
-            gradient = torch.cat([self._gradient(*one) for one in rows])
+            gradient = torch.cat([self.gradient(*one) for one in rows])
             if self.exact:
                 gradient = signal(scheduler, sigma) * led_back(denoised, latents, gradient)
         latents, noise_pred = latents.detach(), noise_pred.detach()
@@ -94,7 +94,7 @@ class LossGuidance:
         for lengths, then in self._lengths.rest():
             _check_lengths(lengths, then)
 
-    def _gradient(self, row: Tensor, loss: Loss) -> Tensor:
+    def gradient(self, row: Tensor, loss: Loss) -> Tensor:
         """The loss's gradient on the clean latents of one picture, (1, channels, height, width)."""
         row = row.requires_grad_()
         with one_at_a_time, torch.enable_grad():

@@ -5,10 +5,12 @@ have sizes but no numbers, this takes no memory.
 """
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+from diffusers.models.attention_processor import Attention
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,9 +32,44 @@ class FusedAttention(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         if func is torch.nn.functional.scaled_dot_product_attention:
-            query, _, value, *_ = args
-            return query.new_empty(*query.shape[:-1], value.shape[-1])
+            return _Fused.apply(*args[:3])  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def fused_within(*modules: Any) -> Iterator[None]:
+    """Attention is fused in ``modules`` when a block runs again for its gradient, too.
+
+    Torch takes such modes away while it computes gradients. Their hooks bring it back.
+    """
+    mode = FusedAttention()
+
+    def enter(*_: Any) -> None:
+        mode.__enter__()
+
+    def leave(*_: Any) -> None:
+        mode.__exit__(None, None, None)
+
+    with ExitStack() as stack:
+        for layer in (one for module in modules for one in module.modules()):
+            if isinstance(layer, Attention):
+                stack.callback(layer.register_forward_pre_hook(enter).remove)
+                stack.callback(layer.register_forward_hook(leave, always_call=True).remove)
+        yield
+
+
+class _Fused(torch.autograd.Function):
+    """Only the sizes of its results, and what is kept for the gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        result = query.new_empty(*query.shape[:-1], value.shape[-1])
+        ctx.save_for_backward(query, key, value, result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        return tuple(torch.empty_like(one) for one in ctx.saved_tensors[:3])
 
 
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from sdloop.models.components.weights import Module
 
 
-def run_step(components: Components, rows: int, height: int, width: int) -> None:
+def run_step(components: Components, rows: int, height: int, width: int) -> tuple[Tensor, Tensor]:
     """What runs in a step, for this many latents: ControlNets, and the UNet with what they see.
 
     What T2I-Adapters and image encoders see once for a picture is there too, as in each step.
+    Returns the latents and the UNet's prediction, which has a gradient where gradients are enabled.
     """
     unet, pixels = components.unet, (height * components.vae_factor, width * components.vae_factor)
     like: dict[str, Any] = {"device": works_on(unet), "dtype": components.dtype}
@@ -33,7 +34,9 @@ def run_step(components: Components, rows: int, height: int, width: int) -> None
         down, mid = _residuals(components, latents, inputs, pixels)
         more["down_block_additional_residuals"] = down
         more["mid_block_additional_residual"] = mid
-    _run(unet, torch.zeros(rows, unet.config.in_channels, height, width, **like), inputs | more)
+    shown = torch.zeros(rows, unet.config.in_channels, height, width, **like)
+    shown.requires_grad_(torch.is_grad_enabled())
+    return shown, _run(unet, shown, inputs | more)
 
 
 def run_unet(unet: Module, rows: int, height: int, width: int) -> None:
@@ -43,8 +46,10 @@ def run_unet(unet: Module, rows: int, height: int, width: int) -> None:
     _run(unet, latents, unet_inputs(unet, rows))
 
 
-def _run(unet: Module, latents: Tensor, inputs: dict[str, Any]) -> None:
-    unet(latents, torch.zeros((), device=latents.device), return_dict=False, **inputs)
+def _run(unet: Module, latents: Tensor, inputs: dict[str, Any]) -> Tensor:
+    t = torch.zeros((), device=latents.device)
+    prediction: Tensor = unet(latents, t, return_dict=False, **inputs)[0]
+    return prediction
 
 
 def unet_inputs(unet: Module, rows: int) -> dict[str, Any]:

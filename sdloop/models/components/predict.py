@@ -1,7 +1,7 @@
 """Predict how much of a GPU's memory a run takes: weights, and counted activations.
 
 This looks at Components on the meta device, whose tensors have sizes but no numbers. Not counted
-are losses, the workspaces of cuDNN and cuBLAS, what torch's allocator cannot use for being in
+are the workspaces of cuDNN and cuBLAS, what torch's allocator cannot use for being in
 pieces, and CUDA's own context of about 0.5 GB.
 """
 
@@ -30,21 +30,22 @@ class Phase:
 
     ``kept`` are the weights that "low" keeps there as long as it lasts, and ``largest`` those of
     the largest layer of these. ``layers`` are the largest layers of the modules that come layer by
-    layer.
+    layer, and ``held`` the weights of these that stay together, for gradients.
     """
 
     activations: int = 0
     kept: int = 0
     largest: int = 0
     layers: tuple[int, ...] = ()
+    held: int = 0
 
     def peak(self, memory: str) -> int:
         """With "full", the weights are not in it."""
         if memory == "full":
             return self.activations
         if memory == "low":
-            return self.activations + self.kept + _passing(self.layers)
-        return self.activations + _passing((self.largest, *self.layers))
+            return self.activations + self.kept + self.held + _passing(self.layers)
+        return self.activations + self.held + _passing((self.largest, *self.layers))
 
 
 def _passing(layers: Sequence[int]) -> int:
@@ -63,6 +64,15 @@ class Needs:
         """The predicted peak with ``memory``, which is one of ``MEMORY``."""
         most = max(phase.peak(memory) for phase in self.phases.values())
         return most + (self.weights if memory == "full" else 0)
+
+
+def most_of(several: Iterable[Needs]) -> Needs:
+    """What the most demanding of ``several`` runs needs."""
+    weights, phases = 0, {}
+    for number, needs in enumerate(several):
+        weights = max(weights, needs.weights)
+        phases |= {f"{name} of run {number}": phase for name, phase in needs.phases.items()}
+    return Needs(weights=weights, phases=phases)
 
 
 def needs_of(
@@ -92,7 +102,7 @@ def needs_of(
     if checker is not None:
         model: Module = checker.model  # type: ignore[attr-defined]
         phases["checking"] = _phase(lambda: check(model), [model])
-    return Needs(weights=_bytes(_modules_in([components, base])), phases=phases)
+    return Needs(weights=bytes_of(_modules_in([components, base])), phases=phases)
 
 
 def _phases(components: Components, rows: int, latents: tuple[int, int]) -> dict[str, Phase]:
@@ -105,12 +115,12 @@ def _phases(components: Components, rows: int, latents: tuple[int, int]) -> dict
     }
     nets = [one.net for one in (*components.controlnets, *components.t2i_adapters)]
     adapter, unet = components.image_adapter, components.unet
-    kept = _bytes([unet])
+    kept = bytes_of([unet])
     if adapter is not None:
         seeing = [adapter.encoder, adapter.projection]
         phases["seeing"] = _phase(lambda: run_image_encoder(adapter), seeing)
         nets.append(adapter.layers)
-        kept -= _bytes([adapter.layers])
+        kept -= bytes_of([adapter.layers])
     step = _phase(lambda: run_step(components, rows, *latents), nets)
     phases["step"] = dataclasses.replace(step, kept=kept, largest=_largest_layer(unet))
     return phases
@@ -130,7 +140,7 @@ def _modules_in(value: Any) -> Iterator[Module]:
         yield from _modules_in([getattr(value, one.name) for one in dataclasses.fields(value)])
 
 
-def _bytes(modules: Iterable[Module]) -> int:
+def bytes_of(modules: Iterable[Module]) -> int:
     """The bytes of the weights of ``modules``; those that several share count once."""
     tensors = (one for module in modules for one in (*module.parameters(), *module.buffers()))
     return sum(

@@ -6,11 +6,13 @@ Compiling takes long, so most tests only count what would run compiled.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from helpers.commands import Command, pixels, work_in
 from helpers.controls import save_control
 from helpers.loras import lora_pairs, save_peft
 from helpers.pictures import sketch
@@ -19,9 +21,11 @@ from helpers.tiny import tiny_sd1, tiny_sd2, tiny_sdxl
 import sdloop
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.grouping import WINDOW
+from sdloop.batch.run import _Runner as Runner
 from sdloop.batch.units import Task, missing
 from sdloop.errors import SettingError
 from sdloop.inspection.attention import recorded
+from sdloop.latents.vae import decode_images
 from sdloop.loop import Step
 from sdloop.models.components import compiled
 from sdloop.models.components.compiled import Compiled, check_compiler, compile_module
@@ -334,6 +338,37 @@ def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     torch._dynamo.reset()
     yield tmp_path / "sdloop" / "compiled"
     torch._dynamo.reset()
+
+
+def test_a_batch_is_decoded_while_the_next_one_is_compiled(
+    kernels: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch changes nn.Module for the whole process while it traces: the other thread's too."""
+    flown, compiling, decoded = Event(), Event(), Event()
+    fly, usual = Runner._fly, decode_images
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        if flown.is_set() and not decoded.is_set():
+            compiling.set()
+            assert decoded.wait(60)
+        return graph.forward
+
+    def decode(*given: Any) -> Any:
+        assert compiling.wait(60)
+        images = usual(*given)
+        decoded.set()
+        return images
+
+    batch = Command("batch")
+    work_in(tmp_path / "work", monkeypatch, tiny_model)
+    plan = ("a red house", "--seed", "7", "--sweep", "width=32,48")
+    plain = [pixels(name) for name in batch.make(*plan, "--outdir", "plain")]
+    monkeypatch.setattr(compiled, "compiler_options", lambda *_: {"backend": backend})
+    monkeypatch.setattr(Runner, "_fly", lambda *given: (flown.set(), fly(*given)))
+    monkeypatch.setattr("sdloop.pipeline.picture.decode_images", decode)
+    made = batch.make(*plan, "--outdir", "compiled", "--compile", "regional")
+    assert decoded.is_set()
+    assert [pixels(name) for name in made] == plain
 
 
 @pytest.mark.slow
