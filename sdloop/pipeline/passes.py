@@ -115,13 +115,12 @@ def first_steps(
 
 
 def _acting(recipe: Recipe) -> Recipe:
-    """``recipe`` with what it follows, and its losses, in each step."""
+    """``recipe`` with what it follows in each step; its losses always act in the first."""
     followed: dict[str, Any] = {
         name: tuple(replace(one, start=0.0, end=1.0) for one in getattr(recipe, name))
         for name in ("controls", "t2i_adapters")
     }
-    every = None if recipe.loss_every is None else 1
-    return replace(recipe, loss_every=every, **followed)
+    return replace(recipe, **followed)
 
 
 def _generators(stage: Stage) -> list[Generator]:

@@ -69,13 +69,12 @@ def test_what_is_measured_is_the_peak_of_the_whole_plan(
     "settings",
     [
         {"controls": True},
-        # Its steps are 5 to 9 of 10: the first has no loss. An exact one needs more than a step.
         {"image": SKETCH, "strength": 0.5, "steps": 10, "losses": ["blue=9"], "loss_every": 2,
          "loss_mode": "exact"},
     ],
     ids=["control", "loss"],
 )  # fmt: skip
-def test_what_acts_only_in_later_steps_is_measured_too(
+def test_what_does_not_act_in_each_step_is_measured_too(
     model: LoadedModel, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     if "controls" in settings:

@@ -95,3 +95,14 @@ def test_a_unet_may_wait_elsewhere(both: tuple[Components, Components]) -> None:
     here, there = both
     made = latents(replace(here, unet=Waiting(here.unet)))
     assert torch.equal(made, latents(there))
+
+
+def test_device_and_precision_are_those_that_it_was_loaded_for(
+    both: tuple[Components, Components],
+) -> None:
+    """And not those of the UNet's weights, which may be stored elsewhere and in 8 bits."""
+    here, _ = both
+    stored: Any = Waiting(here.unet)
+    stored.dtype = torch.float8_e4m3fn
+    moved = replace(here, unet=stored)
+    assert (moved.device, moved.dtype) == (torch.device("cuda:0"), torch.float32)

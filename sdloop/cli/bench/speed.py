@@ -78,7 +78,8 @@ def _measured(recipe: "Recipe", command: CommandSettings, batch_size: int) -> "S
     from sdloop.pipeline.resolve import Resolver
 
     found = Resolver(open_image)(recipe)  # loads nothing: bad settings end here
-    return measure_speed(loaded(found.checkpoint, command, found.recipe), found.recipe, batch_size)
+    components = loaded(found.checkpoint, command, [found.recipe])
+    return measure_speed(components, found.recipe, batch_size)
 
 
 def _lines(found: "Speed") -> list[tuple[str, str]]:

@@ -98,5 +98,5 @@ def ready(recipe: Recipe, settings: Settings) -> "tuple[Components, Recipe]":
     """The loaded model of a Recipe, and the Recipe, which is resolved before loading."""
     resolved = Resolver(image_opener())(recipe)
     command = CommandSettings(**settings.command)
-    components = loaded(resolved.checkpoint, command, resolved.recipe)
+    components = loaded(resolved.checkpoint, command, [resolved.recipe])
     return components, resolved.recipe

@@ -45,10 +45,10 @@ def fused_within(*modules: Any) -> Iterator[None]:
     mode = FusedAttention()
 
     def enter(*_: Any) -> None:
-        mode.__enter__()
+        mode.__enter__()  # type: ignore[no-untyped-call]
 
     def leave(*_: Any) -> None:
-        mode.__exit__(None, None, None)
+        mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     with ExitStack() as stack:
         for layer in (one for module in modules for one in module.modules()):

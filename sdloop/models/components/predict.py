@@ -68,7 +68,7 @@ class Needs:
 
 def most_of(several: Iterable[Needs]) -> Needs:
     """What the most demanding of ``several`` runs needs."""
-    weights, phases = 0, {}
+    weights, phases = 0, dict[str, Phase]()
     for number, needs in enumerate(several):
         weights = max(weights, needs.weights)
         phases |= {f"{name} of run {number}": phase for name, phase in needs.phases.items()}
