@@ -103,5 +103,6 @@ def test_a_soft_seam_is_no_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_figures_of_the_docs() -> None:
     made = seams(grown(photos(16, steps=25), right=128, up=64))
     print(made)
-    assert made.original < 1.5 * made.elsewhere
-    assert made.passes < 1.5 * made.elsewhere
+    # 1.4 and 1.5 times when it was measured; with a hard mask more than 4 times.
+    assert made.original < 2 * made.elsewhere
+    assert made.passes < 2 * made.elsewhere
