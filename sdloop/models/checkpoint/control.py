@@ -32,7 +32,7 @@ _EQUAL = {
     "layers_per_block": 2,
 }
 # What else those have that are told sizes, as SDXL is; small ones for SDXL are not told any.
-_TOLD_SIZES = {"addition_embed_type": None, "projection_class_embeddings_input_dim": None}
+_WITH_SIZES = {"addition_embed_type": None, "projection_class_embeddings_input_dim": None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,7 +155,7 @@ def _differences(
     config: Mapping[str, Any], unet: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, str]]:
     """What must be equal and is not: its name, that of the ControlNet and that of the UNet."""
-    sizes = _TOLD_SIZES if config.get("addition_embed_type") is not None else {}
+    sizes = _WITH_SIZES if config.get("addition_embed_type") is not None else {}
     for name, usual in (_EQUAL | sizes).items():
         own, needed = (_listed(one.get(name, usual)) for one in (config, unet))
         if own != needed:

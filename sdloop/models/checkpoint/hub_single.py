@@ -8,7 +8,7 @@ from sdloop.models.checkpoint.repository import Repository, ask_hub, cached
 from sdloop.models.checkpoint.weight_names import STEMS
 
 _ENDINGS = (".safetensors", ".ckpt")
-_TOLD = 6  # of many files
+_SHOWN = 6  # of many files
 
 
 def single_file(model: str, revision: str | None, file: str, *, may_fetch: bool = True) -> Path:
@@ -34,6 +34,6 @@ def single_files(repository: Repository, flag: str = "--model") -> str:
     if not files:
         return ", and no single file"
     of = f" --revision {repository.revision}" if repository.revision else ""
-    shown = [f"{flag} {repository.model}/{name}{of}" for name in files[:_TOLD]]
-    more = f", and {len(files) - _TOLD} more" if len(files) > _TOLD else ""
+    shown = [f"{flag} {repository.model}/{name}{of}" for name in files[:_SHOWN]]
+    more = f", and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
     return f"; its single files are {', '.join(shown)}{more}"
