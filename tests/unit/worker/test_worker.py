@@ -409,7 +409,7 @@ def test_a_stuck_worker_is_passed_by(user: User) -> None:
     os.kill(user.worker(), signal.SIGSTOP)
     done = user.run(*FROG, "1")
     assert (done.returncode, done.stdout) == (0, "a-frog-1.png\n")
-    assert "the worker is stuck; continuing without it" in done.stderr
+    assert "the worker is not responding; continuing without it" in done.stderr
 
 
 def test_it_ends_when_nobody_comes(user: User) -> None:
