@@ -1,6 +1,8 @@
 """What the UNet is trained to do, on which latents, and with which words."""
 
 import random
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
 from pathlib import Path
@@ -36,6 +38,19 @@ def bucket_at(step: int, wide: float) -> tuple[int, int]:
     return 1 + before % 2, before // 2
 
 
+def walk(data: Data, bucket: Bucket, balanced: str | None = None) -> Sequence[int]:
+    """A bucket's rows, each once; or each as often as makes the answers to the question
+    ``balanced`` about equally frequent, so that what is rare in the world is learnt too."""
+    rows = range(bucket.count)
+    if balanced is None:
+        return rows
+    question = list(data.questions).index(balanced)
+    answers = [tuple(data.answers(bucket.first + row)[question]) for row in rows]
+    counts = Counter(answers)
+    most = max(counts.values())
+    return [row for row in rows for _ in range(round(most / counts[answers[row]]))]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextBatches:
     """Rows of a step's bucket, and the tokens of their captions, for a worker to make."""
@@ -44,16 +59,17 @@ class TextBatches:
     share: Share
     tokenizer: CLIPTokenizer
     buckets: tuple[Bucket, ...]
+    walks: tuple[Sequence[int], ...]
     wide: float
     empty: float = EMPTY_CAPTIONS
 
     def __call__(self, step: int) -> Tensors:
         number, turn = bucket_at(step, self.wide)
-        bucket, rows, captions = self.buckets[number], [], []
+        bucket, walk, rows, captions = self.buckets[number], self.walks[number], [], []
         for place in self.share.places(turn):
-            telling, row = shuffled(place, bucket.count)
+            row = walk[shuffled(place, len(walk))[1]]
             dropped = random.Random(f"empty {bucket.name} {place}").random() < self.empty
-            captions.append("" if dropped else self.data.caption(bucket.first + row, telling))
+            captions.append("" if dropped else self.data.caption(bucket.first + row, place))
             rows.append(row)
         return torch.tensor(rows), tokenize(self.tokenizer, captions)
 

@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from byte_pairs import tokenize
 from cache_latents import Bucket, cache_latents, make_buckets
 from dataset import held_out_places
-from denoising import Denoising, Latents, TextBatches, bucket_at, draw_noise, follow
+from denoising import Denoising, Latents, TextBatches, bucket_at, draw_noise, follow, walk
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from export import check_size, export
@@ -83,8 +83,9 @@ def train(args: argparse.Namespace) -> None:
         return clean, *noise, latents.embed(input_ids)
 
     batches = TextBatches(
-        data=data, share=trainer.share, tokenizer=tokenizer, buckets=buckets, wide=args.wide
-    )
+        data=data, share=trainer.share, tokenizer=tokenizer, buckets=buckets, wide=args.wide,
+        walks=tuple(walk(data, bucket, args.balance) for bucket in buckets),
+    )  # fmt: skip
     for step in trainer.run(batches, feed):
         follow(average, unet, min(args.ema, step / (step + 10)))
         if trainer.due(args.report):
@@ -105,11 +106,15 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--cache", type=int, default=100_000, help="pictures to encode at most [%(default)s]")
     add("--wide", type=float, default=0.2, help="share of wide and tall pictures [%(default)s]")
     add("--details", action="store_true", help="train oftener with little noise, towards the end")
+    add("--balance", help="see the answers to this question equally often, as doing")
     add("--ema", type=float, default=0.999, help="decay of the averaged weights [%(default)s]")
     add("--largest", type=float, default=16, help="MiB a weight file may have [%(default)s]")
     args = parse_flags(parser, argv)
     if args.init and args.channels:
         parser.error("--channels must be left to the model that --init names")
+    if args.balance not in (None, *args.data.questions):
+        known = ", ".join(args.data.questions)
+        parser.error(f"--balance must be one of {known}, got {args.balance}")
     if not 0 <= args.wide < 1:
         parser.error(f"--wide must be at least 0 and below 1, got {args.wide}")
     return args

@@ -40,7 +40,7 @@ import train_unet
 import train_vae
 import train_words
 import training
-from cache_latents import make_buckets
+from cache_latents import Bucket, make_buckets
 from diffusers import StableDiffusionPipeline
 from judge import Judge
 from PIL import Image
@@ -128,12 +128,24 @@ def test_each_bucket_is_walked_without_a_gap() -> None:
         assert turns == list(range(len(turns)))
 
 
+def test_a_balanced_walk_meets_each_answer_equally_often() -> None:
+    data, bucket = dataset.Scenes(), Bucket(size=(32, 32), first=0, count=2000)
+    for balanced in (None, "doing"):
+        rows = denoising.walk(data, bucket, balanced)
+        doings = Counter(scenes.sample_scene(row).doing for row in rows)
+        assert set(rows) == set(range(2000))
+        assert (min(doings.values()) / max(doings.values()) > 0.8) == (balanced is not None)
+
+
 def text_batches(begun: Path) -> denoising.TextBatches:
+    data = dataset.Scenes()
+    buckets = make_buckets(data, 32, pictures=10, wide=0.5)
     return denoising.TextBatches(
-        data=dataset.Scenes(),
+        data=data,
         share=training.Share(batch=8),
         tokenizer=CLIPTokenizer.from_pretrained(begun / "tokenizer"),
-        buckets=make_buckets(dataset.Scenes(), 32, pictures=10, wide=0.5),
+        buckets=buckets,
+        walks=tuple(denoising.walk(data, bucket) for bucket in buckets),
         wide=0.5,
     )
 
