@@ -717,6 +717,7 @@ def test_a_run_without_words_or_vae_says_what_to_run(tmp_path: Path) -> None:
         (train_vae, ["--freeze-encoder"], "--freeze-encoder must have an encoder to keep"),
         (train_vae, ["--guesses-of", "x"], "--guesses-of must have --freeze-encoder and --sharpen"),
         (train_unet, ["--wide", "1"], "--wide must be at least 0 and below 1, got 1.0"),
+        (train_unet, ["--balance", "mood"], "--balance must be one of subject, colour, setting,"),
         (train_unet, ["--init", "x", "--channels", "16", "16", "16"], "--channels must be left"),
         (train_words, ["--batch", "0"], "--batch must be at least 1, got 0"),
         (train_words, ["--held-out", "0"], "--held-out must be at least 1, got 0"),
