@@ -18,7 +18,7 @@ from typing import Any
 from sdloop.batch.deaths import is_fatal, left_of, retries
 from sdloop.batch.finish import AlreadyThere
 from sdloop.batch.pool import Answer, Died, Message, Pool, Unit
-from sdloop.batch.unit_queue import IN_HAND, UnitQueue
+from sdloop.batch.unit_queue import UnitQueue
 from sdloop.batch.units import Task
 from sdloop.errors import BatchError
 
@@ -104,8 +104,9 @@ class _Driver:
             if state.asked:
                 continue
             new: list[Unit] = []
-            while state.ready and not stop and len(state.units) + len(new) < IN_HAND:
-                unit = yield from self._queue.next(len(self._processes))
+            while state.ready and not stop:
+                held = [*state.units, *new]
+                unit = yield from self._queue.next(len(self._processes), held)
                 if unit is None:
                     break
                 new.append(unit)

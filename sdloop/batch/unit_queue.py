@@ -33,13 +33,20 @@ class UnitQueue:
         """Whether there may be another unit."""
         return bool(self._back) or not self._read
 
-    def next(self, processes: int) -> Generator[Message, None, Unit | None]:
-        """The next unit; None at the end, or when nothing more is to begin.
+    def next(
+        self, processes: int, held: Sequence[Unit] = ()
+    ) -> Generator[Message, None, Unit | None]:
+        """The next unit for a process that holds these; None at the end, when nothing more is to
+        begin, or if it holds enough.
+
+        A unit whose process died is held alone: if that happens again, it is known with what.
 
         Yields a message for each picture of the plan that is there already.
         """
+        if len(held) >= IN_HAND or any(unit.deaths for unit in held):
+            return None
         if self._back:
-            return self._back.popleft()
+            return None if held and self._back[0].deaths else self._back.popleft()
         jobs: list[Job] = []
         size, count = self._size(processes), 0
         while count < size and not self._read and not self._stopping():

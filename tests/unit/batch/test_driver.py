@@ -145,6 +145,23 @@ def test_a_picture_that_kills_its_process_is_failed_and_no_other() -> None:
     assert pool.started < 40
 
 
+def test_a_picture_made_just_before_another_kills_the_process_is_not_failed() -> None:
+    """The process dies with the second of its two units before anybody heard of the first."""
+
+    class Hasty(Pretended):
+        def ask(self, process: int, units: Sequence[Unit], *, seconds: float, stop: bool) -> None:
+            wanted = [one for unit in units for job in unit.jobs for one in job.wanted]
+            if key(1) not in wanted:
+                super().ask(process, units, seconds=seconds, stop=stop)
+                return
+            self.written.update(wanted[: wanted.index(key(1))])
+            self._answers.append((process, Died(reason="its process died")))
+
+    found = told(make_all(tasks(6), Hasty(1)))
+    assert set(found) == {key(number) for number in range(6)}
+    assert [one for one, kind in found.items() if kind == "failed"] == [key(1)]
+
+
 def test_a_computer_that_is_taken_away_is_nobodys_fault() -> None:
     taken = Counter[str]()
 
