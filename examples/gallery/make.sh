@@ -37,6 +37,8 @@ rm examples/penguin/my-penguin.training.safetensors  # what --resume would need
 sdloop txt2img "frogs on stilts" --seed 4 -o $gallery/frogs-on-stilts.png "${new[@]}"
 python examples/train_mini/figures.py --out $gallery
 
+python $sketch/draw_pose.py $sketch/pose.png
+
 # Prompts
 python examples/weigh_a_word.py "a (red:{}) and yellow house" $gallery/mini-weights.png
 python examples/mix_prompts.py "a {}" rabbit frog $gallery/mini-mixing.png

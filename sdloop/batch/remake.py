@@ -17,12 +17,11 @@ from sdloop.images.input.read import OpenImage
 from sdloop.metadata.picture import FORMATS
 from sdloop.metadata.read import SavedPicture
 from sdloop.pipeline.resolve import Resolver
-from sdloop.recipe.image_prompts import ImagePrompt
 from sdloop.recipe.loras import without_tags
 from sdloop.recipe.loss_grammar import parse_loss
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.regions import Region
-from sdloop.recipe.resolve_image_prompts import image_prompts_of
+from sdloop.recipe.resolve_image_prompts import Shown, image_prompts_of
 from sdloop.recipe.resolve_regions import masks_of
 
 NAME = "{file}-again.png"
@@ -168,16 +167,15 @@ def located(recipe: Recipe, folder: Path, changes: Mapping[str, Any]) -> Recipe:
         found["regions"] = tuple(_located_region(*one, folder) for one in masks_of(recipe))
     if recipe.image_prompts is not None and "image_prompts" not in changes:
         found["image_prompts"] = tuple(
-            _located_prompt(*one, folder) for one in image_prompts_of(recipe)
+            _located_prompt(one, folder) for one in image_prompts_of(recipe)
         )
     return replace(recipe, **found)
 
 
-def _located_prompt(
-    prompt: ImagePrompt, sha256: str | None, mask_sha256: str | None, folder: Path
-) -> str:
-    file = prompt.file and _located(prompt.file, mask_sha256, folder)
-    return str(replace(prompt, image=_located(prompt.image, sha256, folder), file=file))
+def _located_prompt(shown: Shown, folder: Path) -> str:
+    prompt = shown.prompt
+    file = prompt.file and _located(prompt.file, shown.mask_sha256, folder)
+    return str(replace(prompt, image=_located(prompt.image, shown.sha256, folder), file=file))
 
 
 def _located_region(region: Region, sha256: str | None, folder: Path) -> str:

@@ -36,7 +36,7 @@ class Conditioning:
 
     ``controls`` are the pictures that ControlNets follow, and ``features`` what T2I-Adapters see.
 
-    ``image_embeds`` (batch, pictures, tokens, width) are the tokens of an IP-Adapter's pictures,
+    ``image_embeds`` (batch, tokens, width) are the tokens of all pictures that IP-Adapters see,
     ``negative_image_embeds`` those that stand for none; ``image_masks`` (batch, pictures, height,
     width), at the size of the picture that is made, are where the last of the pictures count.
 

@@ -51,13 +51,23 @@ def image_embedder(model: LoadedModel, open_image: OpenImage) -> EmbedImages:
         shown = shown_in(recipe)
         if not shown:
             return {}
-        together, placed = (
-            tuple((one.prompt.image, one.sha256) for one in shown if one.prompt.placed == kind)
-            for kind in (False, True)
-        )
         guided = recipe.guided and not model.components.embeds_guidance
-        found = tokens(model.image_adapter(recipe), together, placed, guided)
-        return {"image_embeds": found.seen, "negative_image_embeds": found.nothing}
+        seen: list[Tensor] = []
+        nothing: list[Tensor] = []
+        for name, adapter in model.image_adapters(recipe).items():
+            together, placed = (
+                tuple(
+                    (one.prompt.image, one.sha256)
+                    for one in shown
+                    if one.seer.name == name and one.prompt.placed == kind
+                )
+                for kind in (False, True)
+            )
+            found = tokens(adapter, together, placed, guided)
+            seen.append(found.seen)
+            nothing += [] if found.nothing is None else [found.nothing]
+        negative = torch.cat(nothing, dim=1) if guided else None
+        return {"image_embeds": torch.cat(seen, dim=1), "negative_image_embeds": negative}
 
     return embed
 

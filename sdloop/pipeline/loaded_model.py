@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import groupby
 from typing import Any
 
 from sdloop.conditioning.encode import Encode, encode_prompt
@@ -16,9 +17,9 @@ from sdloop.models.components.adapters import adapted
 from sdloop.models.components.control import controlnets_for
 from sdloop.models.components.device import uses_tf32
 from sdloop.models.components.fp8 import FP8
-from sdloop.models.components.image_adapter import ImageAdapter, image_adapter_for
+from sdloop.models.components.image_adapter import ImageAdapter, image_adapters_for
 from sdloop.models.components.load import Components, Follower
-from sdloop.models.components.picture_attention import seeing
+from sdloop.models.components.picture_attention import Look, seeing
 from sdloop.models.components.seamless import seamless
 from sdloop.models.components.weights import Module
 from sdloop.pipeline.model_names import with_model
@@ -41,8 +42,8 @@ class LoadedModel:
     """A loaded model; created by ``loaded_model``.
 
     ``prepare`` returns components with the given LoRAs, and a function that encodes prompts for
-    each set of words; ``refiner_encoder`` is the refiner's. ``see`` returns the UNet with LoRAs and
-    an IP-Adapter at these scales: see ``seeing``. ``components`` are the plain model's.
+    each set of words; ``refiner_encoder`` is the refiner's. ``see`` returns the UNet with LoRAs
+    that looks at pictures: see ``seeing``. ``components`` are the plain model's.
     ``environment`` is what the pictures' files record about it, and ``own`` is the caller's own
     loop or scheduler.
     """
@@ -55,7 +56,7 @@ class LoadedModel:
     refiner_encoder: Encoder
     find_control: FindControl
     find_image_adapter: FindImageAdapter
-    see: Callable[[tuple[Lora, ...], ImageAdapter, float, tuple[float, ...]], Module]
+    see: Callable[[tuple[Lora, ...], tuple[Look, ...]], Module]
 
     def resolved(self, recipe: Recipe, open_image: OpenImage) -> Recipe:
         """``recipe`` with the model's name and choices, its picture, LoRAs and CLIP written in.
@@ -92,28 +93,35 @@ class LoadedModel:
         count = sum(file.field == "controls" for file in files)
         return {"controlnets": tuple(used[:count]), "t2i_adapters": tuple(used[count:])}
 
-    def image_adapter(self, recipe: Recipe) -> ImageAdapter:
-        """The loaded IP-Adapter of a Recipe with image prompts.
+    def image_adapters(self, recipe: Recipe) -> dict[str, ImageAdapter]:
+        """The loaded IP-Adapters of a Recipe's image prompts, by name.
 
         Raises ``ModelError`` for one that does not suit the UNet.
         """
-        assert recipe.ip_adapter is not None
-        file = self.find_image_adapter(recipe.ip_adapter, recipe.image_encoder)
-        check_sha256(repr(file.name), recipe.ip_adapter_sha256, file.sha256, what="IP-Adapter")
-        wanted, found = recipe.image_encoder_sha256, file.encoder.sha256
-        check_sha256(repr(file.encoder.name), wanted, found, what="image encoder")
-        return image_adapter_for(self.components, file)
+        seers = dict.fromkeys(one.seer for one in shown_in(recipe))
+        files = [self.find_image_adapter(one.name, recipe.image_encoder) for one in seers]
+        for one, file in zip(seers, files, strict=True):
+            check_sha256(repr(file.name), one.sha256, file.sha256, what="IP-Adapter")
+            wanted, found = one.encoder_sha256, file.encoder.sha256
+            check_sha256(repr(file.encoder.name), wanted, found, what="image encoder")
+        loaded = image_adapters_for(self.components, files)
+        return {one.name: adapter for one, adapter in zip(seers, loaded, strict=True)}
 
     def seeing(self, recipe: Recipe) -> dict[str, Any]:
         """What sees a Recipe's image prompts, as fields of Components; else nothing."""
-        shown = [one.prompt for one in shown_in(recipe)]
+        shown = shown_in(recipe)
         if not shown:
             return {}
-        together = next((one.scale for one in shown if not one.placed), 0.0)
-        placed = tuple(one.scale for one in shown if one.placed)
-        adapter = self.image_adapter(recipe)
-        unet = self.see(recipe.loras, adapter, together, placed)
-        return {"unet": unet, "image_adapter": adapter}
+        adapters, looks = self.image_adapters(recipe), []
+        for (name, placed), group in groupby(shown, lambda one: (one.seer.name, one.prompt.placed)):
+            scales = [one.prompt.scale for one in group]
+            adapter = adapters[name]
+            if placed:
+                looks += [Look(adapter.layers, adapter.count, scale, True) for scale in scales]
+            else:
+                looks.append(Look(adapter.layers, adapter.count * len(scales), scales[0], False))
+        unet = self.see(recipe.loras, tuple(looks))
+        return {"unet": unet, "image_adapters": tuple(adapters.values())}
 
     def with_parts(self, recipe: Recipe) -> tuple[Components, Encoder]:
         """The components with all that a Recipe adds to the model, and what encodes its prompts."""
@@ -148,10 +156,8 @@ def loaded_model(components: Components, own: OwnCode = NO_OWN_CODE) -> LoadedMo
         return (small if all(found(lora.name).ordinary for lora in loras) else large)(loras)
 
     @lru_cache(maxsize=1)
-    def see(
-        loras: tuple[Lora, ...], adapter: ImageAdapter, scale: float, placed: tuple[float, ...]
-    ) -> Module:
-        return seeing(prepare(loras)[0].unet, adapter.layers, scale, placed)
+    def see(loras: tuple[Lora, ...], looks: tuple[Look, ...]) -> Module:
+        return seeing(prepare(loras)[0].unet, looks)
 
     return LoadedModel(
         components=components,

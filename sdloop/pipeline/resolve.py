@@ -34,7 +34,12 @@ from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve import resolve
 from sdloop.recipe.resolve_controls import image_key, map_model_of, model_key
-from sdloop.recipe.resolve_image_prompts import image_prompts_of, picture_key
+from sdloop.recipe.resolve_image_prompts import (
+    adapter_keys,
+    adapters_of,
+    image_prompts_of,
+    picture_key,
+)
 from sdloop.recipe.resolve_mask import mask_model_of
 
 _PICTURES = 10_000  # how many input pictures' facts are cached
@@ -129,14 +134,15 @@ def control_hashes(
 def image_prompt_hashes(
     recipe: Recipe, open_image: OpenImage, find_adapter: FindImageAdapter = find_image_adapter
 ) -> dict[str, str]:
-    """The sha256 of an IP-Adapter, its image encoder and its pictures: see ``with_image_prompts``.
+    """The sha256 of IP-Adapters, image encoders and their pictures: see ``with_image_prompts``.
 
     Without image prompts there are none.
     """
-    if recipe.image_prompts is None or recipe.ip_adapter is None:
-        return {}
-    file = find_adapter(recipe.ip_adapter, recipe.image_encoder)
-    hashes = {"ip_adapter": file.sha256, "image_encoder": file.encoder.sha256}
+    hashes: dict[str, str] = {}
+    for name in adapters_of(recipe):
+        file = find_adapter(name, recipe.image_encoder)
+        own, encoder = adapter_keys(name)
+        hashes |= {own: file.sha256, encoder: file.encoder.sha256}
     for one in image_prompts_of(recipe):
         try:
             hashes[picture_key(one.prompt.image)] = open_image(one.prompt.image).sha256
@@ -239,8 +245,8 @@ class Resolver:
         check_control(file, unet, checkpoint.name, factor)
 
     def _check_image_adapter(self, recipe: Recipe, checkpoint: Checkpoint) -> None:
-        if recipe.ip_adapter is not None:
-            file = self._find_image_adapter(recipe.ip_adapter, recipe.image_encoder)
+        for name in adapters_of(recipe):
+            file = self._find_image_adapter(name, recipe.image_encoder)
             check_image_adapter(file, checkpoint.configs["unet"], checkpoint.name)
 
     def _check_words(self, recipe: Recipe, checkpoint: Checkpoint) -> None:

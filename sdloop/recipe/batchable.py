@@ -25,9 +25,8 @@ def shape_of(recipe: Recipe, *, embeds_guidance: bool = False) -> tuple[Any, ...
     followed = tuple(one.shape for one in recipe.followed)
     same = (*shaping(recipe), recipe.image is None, recipe.mask is None, followed)
     if shown := shown_in(recipe):
-        adapter = recipe.ip_adapter, recipe.image_encoder, recipe.ip_adapter_sha256
-        counts = tuple((one.prompt.scale, one.prompt.placed) for one in shown)
-        return (*same, adapter, recipe.image_encoder_sha256, counts)
+        counts = tuple((one.seer, one.prompt.scale, one.prompt.placed) for one in shown)
+        return (*same, recipe.image_encoder, counts)
     return same
 
 

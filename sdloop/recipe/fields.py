@@ -118,9 +118,9 @@ CONTROL = section("Control", {
         "Show the model a picture beside the prompt, with --ip-adapter, as in frog.png:0.6. It "
         "may count in a part only: frog.png=mask.png:0.6, where the mask is white, or in a box of "
         "left, top, width and height in shares of the picture, frog.png=0,0,0.5,1. May be "
-        "repeated.",
-        flag="--image-prompt", metavar="IMAGE[=WHERE][:SCALE]", essential=True, keyed=False,
-        per_picture=True, replaces=("image_prompts_sha256",)),
+        "repeated, also with another adapter: plus.safetensors=frog.png:0.6.",
+        flag="--image-prompt", metavar="[ADAPTER=]IMAGE[=WHERE][:SCALE]", essential=True,
+        keyed=False, per_picture=True, replaces=("image_prompts_sha256",)),
     "image_prompts_sha256": Field(Several(Hash()), essential=True, keyed=False, per_picture=True),
     "ip_adapter": Field(File(),
         f"IP-Adapter for the image prompts: a file, or a file of the hub, as in {IP_ADAPTER}.",

@@ -40,9 +40,10 @@ def key_text(recipe: Recipe, weights: Mapping[str, str]) -> str:
         named = [[one.prompt, sha256 or one.box, one.weight] for one, sha256 in regions]
         fields["regions"] = [*named, recipe.region_alone]
     if shown := shown_in(recipe):
+        seers = [list(one.seer[1:]) for one in shown]
         named = [[one.sha256, one.mask_sha256 or one.prompt.box, one.prompt.scale] for one in shown]
-        adapter = [recipe.ip_adapter_sha256, recipe.image_encoder_sha256]
-        fields["image_prompts"] = [*named, adapter]
+        alike = all(one == seers[0] for one in seers)
+        fields["image_prompts"] = [*named, *(seers[:1] if alike else seers)]
     if recipe.mask is not None and mask_file(recipe.mask) is None:
         fields["mask"] = recipe.mask
     if added := [_keyed_lora(lora) for lora in recipe.loras if not lora.does_nothing]:

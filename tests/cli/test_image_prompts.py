@@ -34,7 +34,7 @@ def test_it_shows_and_at_scale_0_it_is_the_plain_picture(
     workshop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (shown,) = TXT2IMG.make("a cat", "--seed", "4", "--image-prompt", "frog.png", *ADAPTER)
-    monkeypatch.setattr("sdloop.pipeline.loaded_model.image_adapter_for", lambda *_: 1 / 0)
+    monkeypatch.setattr("sdloop.pipeline.loaded_model.image_adapters_for", lambda *_: 1 / 0)
     (plain,) = TXT2IMG.make("a cat", "--seed", "4")
     (off,) = TXT2IMG.make("a cat", "--seed", "4", "--image-prompt", "frog.png:0", *ADAPTER)
     assert pixels(shown) != pixels(plain) == pixels(off)
@@ -76,6 +76,37 @@ def test_the_picture_remakes_itself_and_with_no_other_file(workshop: Path) -> No
     save_image_encoder(Path("models/image_encoder"), seed=3)
     error = TXT2IMG.refused("--from-file", "again.jsonl", code=3)
     assert "'models/ip.safetensors' is not the image encoder that the recipe was" in error
+
+
+def test_several_adapters(workshop: Path) -> None:
+    save_image_adapter(tiny_sd1(), Path("models/plus.bin"), "plus")
+    cat = ("a cat", "--seed", "4")
+    both = (
+        "--image-prompt",
+        "frog.png:0.5",
+        "--image-prompt",
+        "models/plus.bin=start.png=mask.png",
+    )
+    (name,) = TXT2IMG.make(*cat, *both, *ADAPTER)
+    (alone,) = TXT2IMG.make(*cat, *both[:2], *ADAPTER)
+    named = ("--image-prompt", "models/ip.safetensors=frog.png:0.5")
+    (other,) = TXT2IMG.make(*cat, *named)
+    assert pixels(name) != pixels(alone) == pixels(other)
+    assert read_record(Path(other)).made["key"] == read_record(Path(alone)).made["key"]
+    assert Command("verify").run(name).exit_code == 0
+    recipe = read_record(Path(name)).recipe
+    assert recipe is not None
+    assert len(recipe.image_prompts_sha256 or ()) == 5  # two pictures, a mask, adapter and encoder
+    Path("moved").mkdir()
+    for file in ("frog.png", "mask.png", "start.png", name):
+        Path(file).rename(f"moved/{file}")
+    (again,) = Command("rerun").make(f"moved/{name}")
+    assert pixels(again) == pixels(f"moved/{name}")
+    save_image_adapter(tiny_sd1(), Path("models/plus.bin"), "plus", seed=3)
+    error = Command("rerun").refused(f"moved/{name}", code=3)
+    assert "'models/plus.bin' is not the file that the recipe was made with" in error
+    error = TXT2IMG.refused(*cat, *named, *ADAPTER)
+    assert error == "ip_adapter is not used: each of image_prompts names its own"
 
 
 def test_batch_and_sweep(workshop: Path) -> None:

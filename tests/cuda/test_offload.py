@@ -35,7 +35,7 @@ from sdloop.models.components.control import forget_controlnets
 from sdloop.models.components.device import PeakMemory
 from sdloop.models.components.fit import pick_memory
 from sdloop.models.components.fp8 import to_fp8, weight_of
-from sdloop.models.components.image_adapter import forget_image_adapter
+from sdloop.models.components.image_adapter import forget_image_adapters
 from sdloop.models.components.load import Components, load_components, without_numbers
 from sdloop.models.components.lora_change import Change
 from sdloop.models.components.offload import works_on
@@ -137,7 +137,7 @@ def test_the_pictures_are_those_of_the_cpu(gpu: PretendedCuda, folders: Any, cas
         if memory == "full":
             # For the next call they stay where they are.
             forget_controlnets()
-            forget_image_adapter()
+            forget_image_adapters()
         gc.collect()
         # Encoded prompts and pictures; no weights.
         assert case == "clip" or gpu.memory.held < 12_000

@@ -28,7 +28,7 @@ from sdloop.images.input.read import open_image
 from sdloop.models.checkpoint.find import find_checkpoint
 from sdloop.models.checkpoint.value import Checkpoint
 from sdloop.models.components.control import forget_controlnets
-from sdloop.models.components.image_adapter import forget_image_adapter
+from sdloop.models.components.image_adapter import forget_image_adapters
 from sdloop.models.components.load import load_components, without_numbers
 from sdloop.models.components.safety import forget_safety_checker, with_safety_checker
 from sdloop.models.memory_names import MEMORY
@@ -49,7 +49,7 @@ _HOW = {"device": "cuda", "dtype": "bf16", "memory": "auto"}
 def _nothing_is_kept() -> Iterator[None]:
     yield
     forget_controlnets()
-    forget_image_adapter()
+    forget_image_adapters()
     forget_safety_checker()
 
 
@@ -132,7 +132,7 @@ def test_gradients_of_losses_are_predicted(
 
 def _forget() -> None:
     forget_controlnets()
-    forget_image_adapter()
+    forget_image_adapters()
     forget_safety_checker()
     gc.collect()
 

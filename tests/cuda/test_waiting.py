@@ -20,7 +20,7 @@ from sdloop.images.input.read import open_image
 from sdloop.latents.vae import decode_images
 from sdloop.loop import Step
 from sdloop.models.components.control import forget_controlnets
-from sdloop.models.components.image_adapter import forget_image_adapter
+from sdloop.models.components.image_adapter import forget_image_adapters
 from sdloop.pipeline import passes
 from sdloop.pipeline.generate import generate, stream
 from sdloop.pipeline.loaded_model import LoadedModel, loaded_model
@@ -109,7 +109,7 @@ def test_nor_does_what_steers_with_pictures(gpu: PretendedCuda, files: Path, nam
             assert not found, f"{scheduler}: {found}"
     finally:
         forget_controlnets()
-        forget_image_adapter()
+        forget_image_adapters()
 
 
 def test_a_wait_within_a_step_would_be_seen(gpu: PretendedCuda, model: LoadedModel) -> None:

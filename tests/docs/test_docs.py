@@ -102,7 +102,8 @@ def machine(
     union = save_union(tiny_sdxl(), home / "made" / "union")
     forge_cache(home / "hub", "xinsir/controlnet-union-sdxl-1.0", union)
     adapter = home / "made" / "adapter"
-    save_image_adapter(tiny_sd1(), adapter / "models" / "ip-adapter_sd15.safetensors")
+    for name, kind in (("ip-adapter", "base"), ("ip-adapter-plus", "plus")):
+        save_image_adapter(tiny_sd1(), adapter / "models" / f"{name}_sd15.safetensors", kind)
     forge_cache(home / "hub", "h94/IP-Adapter", adapter)
     segmenter = save_clipseg(home / "made" / "segmenter")
     forge_cache(home / "hub", "CIDAS/clipseg-rd64-refined", segmenter)

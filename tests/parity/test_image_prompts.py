@@ -1,5 +1,6 @@
 """IP-Adapters: the pictures are bit-equal to those of diffusers, on the CPU in float32."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,23 +51,27 @@ def seeing(adapter: Path, *prompts: str, **settings: Any) -> Recipe:
 def theirs(components: Components, wanted: Recipe, seeds: list[int]) -> torch.Tensor:
     """The final latents of diffusers' pipeline, whose modules are changed and changed back.
 
-    Pictures with a place are those of a second adapter with the same weights.
+    Pictures with a place are those of another adapter with the same weights.
     """
     prompts = [parse_image_prompt(text) for text in wanted.image_prompts or ()]
-    groups = [[one for one in prompts if one.placed == kind] for kind in (False, True)]
+    adapters = list(dict.fromkeys(one.adapter for one in prompts))
+    groups = [
+        [one for one in prompts if (one.adapter, one.placed) == kind]
+        for kind in itertools.product(adapters, (False, True))
+    ]
     groups = [group for group in groups if group]
-    path, count = Path(str(wanted.ip_adapter)), len(groups)
+    paths = [Path(group[0].adapter or str(wanted.ip_adapter)) for group in groups]
     pipe = pipeline(components, wanted, seeds)
     pipe.register_modules(image_encoder=None, feature_extractor=None)
-    pipe.load_ip_adapter([str(path.parent)] * count, subfolder=[""] * count,
-                         weight_name=[path.name] * count)  # fmt: skip
+    pipe.load_ip_adapter([str(path.parent) for path in paths], subfolder=[""] * len(paths),
+                         weight_name=[path.name for path in paths])  # fmt: skip
     scales = [[one.scale for one in group] if group[0].placed else group[0].scale
               for group in groups]  # fmt: skip
     pipe.set_ip_adapter_scale(scales)
     given = options(wanted, seeds) | {
         "ip_adapter_image": [[PICTURES[one.image] for one in group] for group in groups]
     }
-    if groups[-1][0].placed:
+    if any(group[0].placed for group in groups):
         masks = [_mask(group) if group[0].placed else None for group in groups]
         given["cross_attention_kwargs"] = {"ip_adapter_masks": masks}
     if task_of(wanted) != "Img2Img":
@@ -141,6 +146,31 @@ def test_several(
     monkeypatch.chdir(files)
     adapter = files / "models" / f"{family}-{kind}.safetensors"
     assert_equal(FAMILIES[family](), seeing(adapter, *prompts), theirs, seeds=(7, 8))
+
+
+@pytest.mark.parametrize(
+    ("family", "task"),
+    [("sd1", "Inpaint"), ("sd2", ""), ("sdxl", "Img2Img"),
+     *[pytest.param(family, task, marks=SLOW) for family in FAMILIES for task in TASKS]],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        ("plus=sketch:0.6", "base=ramp:0.9", "plus=start:0.6"),
+        ("base=sketch=mask.png:0.9", "full=ramp", "plus=start:0.4", "full=start=0,0,0.5,1:0.5"),
+    ],
+)
+def test_several_adapters(
+    files: Path, monkeypatch: pytest.MonkeyPatch, family: str, task: str, prompts: tuple[str, ...]
+) -> None:
+    """Those that diffusers' ``load_ip_adapter`` takes as lists, all with one image encoder."""
+    monkeypatch.chdir(files)
+    named = [f"models/{family}-{kind}.safetensors={rest}"
+             for kind, _, rest in (one.partition("=") for one in prompts)]  # fmt: skip
+    components, wanted = FAMILIES[family](), recipe(image_prompts=named, **TASKS[task])
+    made = assert_equal(components, wanted, theirs)
+    fewer = replace(wanted, image_prompts=named[:-1])
+    assert_differs(made, latents(components, fewer), least=0.001)
 
 
 @pytest.mark.parametrize(

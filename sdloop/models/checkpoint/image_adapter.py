@@ -21,9 +21,9 @@ from sdloop.models.checkpoint.image_encoder import (
     encoder_beside,
     named_encoder,
 )
+from sdloop.recipe.image_prompts import ENDINGS
 from sdloop.recipe.limits import IP_ADAPTER
 
-ENDINGS = (".safetensors", ".bin")
 SECTIONS = ("image_proj.", "ip_adapter.")
 
 Shapes = Mapping[str, tuple[int, ...]]

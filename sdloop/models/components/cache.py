@@ -57,11 +57,11 @@ class ModelCache:
         import torch
 
         from sdloop.models.components.control import forget_controlnets
-        from sdloop.models.components.image_adapter import forget_image_adapter
+        from sdloop.models.components.image_adapter import forget_image_adapters
         from sdloop.models.components.safety import forget_safety_checker
 
         forget_controlnets()
-        forget_image_adapter()
+        forget_image_adapters()
         forget_safety_checker()
         gc.collect()
         if torch.cuda.is_available():

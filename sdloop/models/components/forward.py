@@ -24,7 +24,7 @@ def run_step(components: Components, rows: int, height: int, width: int) -> tupl
     like: dict[str, Any] = {"device": works_on(unet), "dtype": components.dtype}
     inputs = unet_inputs(unet, rows)
     more: dict[str, Any] = {}
-    if components.image_adapter is not None:
+    if components.image_adapters:
         more |= _shown(components, inputs, rows, pixels)
     if components.t2i_adapters:
         more["down_intrablock_additional_residuals"] = _features(components, rows, pixels)
@@ -83,16 +83,15 @@ def run_image_encoder(adapter: Any) -> Tensor:
 def _shown(
     components: Components, inputs: dict[str, Any], rows: int, pixels: tuple[int, int]
 ) -> dict[str, Any]:
-    """The inputs for an IP-Adapter: tokens of a picture, and of each that has a mask."""
-    placed = max(
-        len(getattr(one, "placed", ())) for one in components.unet.attn_processors.values()
-    )
-    tokens = run_image_encoder(components.image_adapter)
+    """The inputs for IP-Adapters: the tokens of all pictures, and the masks of those with one."""
+    (sees, *_) = (one for one in components.unet.attn_processors.values() if hasattr(one, "placed"))
+    (tokens, *_) = [run_image_encoder(one) for one in components.image_adapters]
+    embeds = tokens[:, :1].repeat(rows, sum(sees.tokens), 1)
     added = inputs.get("added_cond_kwargs", {})
-    shown = {"added_cond_kwargs": {**added, "image_embeds": tokens.repeat(rows, 1 + placed, 1, 1)}}
-    if not placed:
+    shown = {"added_cond_kwargs": {**added, "image_embeds": embeds}}
+    if not any(sees.placed):
         return shown
-    masks = torch.zeros(rows, placed, *pixels, device=tokens.device)
+    masks = torch.zeros(rows, sum(sees.placed), *pixels, device=tokens.device)
     return shown | {"cross_attention_kwargs": {"ip_adapter_masks": masks}}
 
 

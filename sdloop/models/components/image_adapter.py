@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from accelerate import init_empty_weights
+from diffusers.models.embeddings import ImageProjection, IPAdapterPlusImageProjection
 from PIL.Image import Image
 from torch import Tensor
 
@@ -29,7 +30,7 @@ from sdloop.models.components.weights import (
 
 
 class PictureTokens(NamedTuple):
-    """What a UNet is told of pictures, and what stands for none: (1, pictures, tokens, width)."""
+    """What a UNet is told of pictures, and what stands for none: (1, tokens of all, width)."""
 
     seen: Tensor
     nothing: Tensor | None
@@ -50,6 +51,16 @@ class ImageAdapter:
     device: torch.device
     dtype: torch.dtype
 
+    @property
+    def count(self) -> int:
+        """The tokens of one picture: a few, or one for each patch and one for the whole."""
+        if isinstance(self.projection, ImageProjection):
+            return int(self.projection.num_image_text_embeds)
+        if isinstance(self.projection, IPAdapterPlusImageProjection):
+            return int(self.projection.latents.shape[1])
+        config = self.encoder.config
+        return int((config.image_size // config.patch_size) ** 2 + 1)
+
     @torch.no_grad()
     def tokens(self, groups: Sequence[Sequence[Image]], *, guided: bool) -> PictureTokens:
         """The tokens of pictures in RGB; those of a group go through the networks together.
@@ -63,7 +74,8 @@ class ImageAdapter:
 
     def _tokens(self, pictures: Sequence[Image], *, guided: bool) -> tuple[Tensor, Tensor | None]:
         pixels = torch.stack([seen_as(picture, self.view) for picture in pictures])
-        return self.tokens_of(pixels.to(self.device, self.dtype), guided=guided)
+        seen, nothing = self.tokens_of(pixels.to(self.device, self.dtype), guided=guided)
+        return seen.flatten(1, 2), None if nothing is None else nothing.flatten(1, 2)
 
     def tokens_of(self, pixels: Tensor, *, guided: bool) -> tuple[Tensor, Tensor | None]:
         """The same for pictures (pictures, 3, side, side) as the encoder sees them."""
@@ -81,35 +93,40 @@ class ImageAdapter:
         return embeds
 
 
-# The last one that was loaded, and what for: a worker's next call often needs the same.
+# The last ones that were loaded, and what for: a worker's next call often needs the same.
 _held: dict[tuple[object, ...], ImageAdapter] = {}
 
 
-def image_adapter_for(components: Components, file: ImageAdapterFile) -> ImageAdapter:
-    """The IP-Adapter in ``file``, on the UNet's device and in its precision.
+def image_adapters_for(
+    components: Components, files: Sequence[ImageAdapterFile]
+) -> list[ImageAdapter]:
+    """The IP-Adapters in ``files``, on the UNet's device and in its precision.
 
     Where the model's weights are offloaded, its keys and values come and go with the UNet's, and
     its encoder layer by layer, as a text encoder. Raises ``ModelError`` for one of another family
     than the UNet, and for one with a tensor that is missing, extra or not finite.
     """
     name = "the model" if components.checkpoint is None else components.checkpoint.name
-    check_image_adapter(file, components.unet.config, name)
-    # To predict memory, it is neither kept nor taken from what is kept.
+    for file in files:
+        check_image_adapter(file, components.unet.config, name)
+    # To predict memory, they are neither kept nor taken from what is kept.
     if components.device.type == "meta":
-        return _loaded(components, file)
+        return [_loaded(components, file) for file in files]
     how = components.device, components.dtype, components.memory
     shapes = tuple(one.to_k.weight.shape for one in cross_attentions(components.unet))
     # With offloading, the keys and values are bound to this UNet.
     bound = id(components.unet) if components.memory != "full" else None
-    wanted = (file.sha256, file.encoder.sha256, shapes, bound, *how)
-    if wanted not in _held:
-        _held.clear()
-        _held[wanted] = _loaded(components, file)
-    return _held[wanted]
+    wanted = [(file.sha256, file.encoder.sha256, shapes, bound, *how) for file in files]
+    for other in _held.keys() - set(wanted):
+        del _held[other]
+    for key, file in zip(wanted, files, strict=True):
+        if key not in _held:
+            _held[key] = _loaded(components, file)
+    return [_held[key] for key in wanted]
 
 
-def forget_image_adapter() -> None:
-    """Drop the one that is kept."""
+def forget_image_adapters() -> None:
+    """Drop those that are kept."""
     _held.clear()
 
 

@@ -66,7 +66,7 @@ class Components(Defaults):
     ``safety_checker`` flags finished pictures, see ``safety.with_safety_checker``.
     ``checkpoint`` is None for parts that were put together by hand.
     ``controlnets`` and ``t2i_adapters`` are those of the pictures that are being made, and
-    ``image_adapter`` is what their UNet sees pictures with: see ``ImageAdapter``.
+    ``image_adapters`` are what their UNet sees pictures with: see ``ImageAdapter``.
     ``runs_on`` and ``computes_in`` are the device and precision that it was loaded for. By default
     they are the UNet's, which are others while the UNet waits elsewhere between its calls
     (offloading). The text encoders and the VAE may be on another device. ``memory`` says which
@@ -92,7 +92,7 @@ class Components(Defaults):
     checkpoint: Checkpoint | None = None
     controlnets: tuple[Follower, ...] = ()
     t2i_adapters: tuple[Follower, ...] = ()
-    image_adapter: Any = None
+    image_adapters: tuple[Any, ...] = ()
     runs_on: torch.device | None = None
     computes_in: torch.dtype | None = None
     memory: str = "full"

@@ -1,6 +1,7 @@
 """Attention to a prompt and to pictures, as IP-Adapters add it to a UNet."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,19 +20,34 @@ class KeysAndValues(torch.nn.Module):
         self.to_v_ip = torch.nn.Linear(width, hidden, bias=False)
 
 
+class Look(NamedTuple):
+    """The next so many ``tokens`` are seen together, as one text would be, and count ``scale``.
+
+    ``layers`` are an adapter's ``KeysAndValues``, in the order of ``cross_attentions``. With
+    ``placed``, the tokens are those of one picture, and the next mask is its own.
+    """
+
+    layers: Module
+    tokens: int
+    scale: float
+    placed: bool
+
+
 class PictureAttention(torch.nn.Module):
     """The attention of one layer; diffusers calls it as the layer's processor.
 
-    The first pictures, all but those in ``placed``, are seen together, as one text would be: the
-    query attends to the tokens of all of them, and the result counts times ``scale``. The others
-    have an attention, a mask and a scale each.
+    ``looks`` are done one after the other, each with ``own`` keys and values, and what is seen in
+    all of them is added.
 
     Source: Ye et al. 2023 (arXiv:2308.06721), equation 5; masks as in diffusers.
     """
 
-    def __init__(self, own: KeysAndValues, scale: float, placed: tuple[float, ...]) -> None:
+    def __init__(self, looks: Sequence[Look], own: Sequence[KeysAndValues]) -> None:
         super().__init__()
-        self.own, self.scale, self.placed = own, scale, placed
+        self.tokens = [look.tokens for look in looks]
+        self.scales = [look.scale for look in looks]
+        self.placed = [look.placed for look in looks]
+        self.own: Any = torch.nn.ModuleList(own)
 
     def __call__(
         self,
@@ -45,33 +61,34 @@ class PictureAttention(torch.nn.Module):
         """The layer's output (rows, places, width).
 
         The ``encoder_hidden_states`` are those of the prompts (rows, tokens, width) and of the
-        pictures (rows, pictures, tokens, width). ``ip_adapter_masks`` (rows, placed pictures,
+        pictures of all looks (rows, tokens, width). ``ip_adapter_masks`` (rows, placed pictures,
         height, width), 0 to 1, have the size of the picture that is made.
         """
         text, pictures = encoder_hidden_states
-        query, count = attn.to_q(hidden_states), pictures.shape[1] - len(self.placed)
+        query, mask = attn.to_q(hidden_states), 0
         seen = _attend(attn, query, attn.to_k(text), attn.to_v(text))
-        if count:
-            seen = seen + self.scale * self._see(attn, query, pictures[:, :count].flatten(1, 2))
-        for index, scale in enumerate(self.placed):
-            assert ip_adapter_masks is not None
-            one = self._see(attn, query, pictures[:, count + index])
-            seen = seen + scale * (one * _at_places(ip_adapter_masks[:, index], one))
+        for own, tokens, scale, placed in zip(
+            self.own,
+            torch.split(pictures, self.tokens, dim=1),
+            self.scales,
+            self.placed,
+            strict=True,
+        ):
+            one = _attend(attn, query, own.to_k_ip(tokens), own.to_v_ip(tokens))
+            if placed:
+                assert ip_adapter_masks is not None
+                one, mask = one * _at_places(ip_adapter_masks[:, mask], one), mask + 1
+            seen = seen + scale * one
         out: Tensor = attn.to_out[1](attn.to_out[0](seen))
         return out
 
-    def _see(self, attn: Any, query: Tensor, tokens: Tensor) -> Tensor:
-        return _attend(attn, query, self.own.to_k_ip(tokens), self.own.to_v_ip(tokens))
 
-
-def seeing(unet: Module, layers: Module, scale: float, placed: tuple[float, ...]) -> Module:
-    """A copy of ``unet`` that takes pictures' tokens as ``image_embeds``; see ``PictureAttention``.
-
-    ``layers`` are the ``KeysAndValues`` of an adapter, in the order of ``cross_attentions``.
-    """
+def seeing(unet: Module, looks: Sequence[Look]) -> Module:
+    """A copy of ``unet`` that takes pictures' tokens as ``image_embeds``: see ``Look``."""
     twin = shell(unet)
-    for attention, own in zip(cross_attentions(twin), layers.values(), strict=True):
-        attention.set_processor(PictureAttention(own, scale, placed))
+    rows = zip(*(look.layers.values() for look in looks), strict=True)
+    for attention, own in zip(cross_attentions(twin), rows, strict=True):
+        attention.set_processor(PictureAttention(looks, own))
     twin.encoder_hid_proj = torch.nn.Identity()  # the adapter's projection has run already
     twin.config.encoder_hid_dim_type = "ip_image_proj"
     return twin

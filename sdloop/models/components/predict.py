@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -114,11 +115,11 @@ def _phases(components: Components, rows: int, latents: tuple[int, int]) -> dict
         if one is not None
     }
     nets = [one.net for one in (*components.controlnets, *components.t2i_adapters)]
-    adapter, unet = components.image_adapter, components.unet
+    unet = components.unet
     kept = bytes_of([unet])
-    if adapter is not None:
+    for number, adapter in enumerate(components.image_adapters):
         seeing = [adapter.encoder, adapter.projection]
-        phases["seeing"] = _phase(lambda: run_image_encoder(adapter), seeing)
+        phases[f"seeing {number}"] = _phase(partial(run_image_encoder, adapter), seeing)
         nets.append(adapter.layers)
         kept -= bytes_of([adapter.layers])
     step = _phase(lambda: run_step(components, rows, *latents), nets)

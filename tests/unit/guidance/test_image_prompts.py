@@ -20,8 +20,8 @@ from sdloop.conditioning.value import Conditioning
 from sdloop.errors import ModelError, SettingError
 from sdloop.images.input.read import InputImage
 from sdloop.models.checkpoint.image_adapter import find_image_adapter
-from sdloop.models.components.image_adapter import image_adapter_for
-from sdloop.models.components.picture_attention import seeing
+from sdloop.models.components.image_adapter import image_adapters_for
+from sdloop.models.components.picture_attention import Look, seeing
 from sdloop.pipeline.generate import generate
 from sdloop.pipeline.tiled_unet import Windows
 from sdloop.recipe.batchable import batches, shape_of
@@ -55,7 +55,8 @@ def recipe(*prompts: str, **settings: Any) -> Recipe:
 @pytest.mark.parametrize(
     "text",
     ["frog.png", "frog.png:0.6", "frog.png=mask.png", "frog.png=0,0,0.5,1:-0.25", "a:0.5:1",
-     "a=b.png=0,0,1,1:1e-05", "frog.png=m:2:1", "C:/frog.png:0"],
+     "a=b.png=0,0,1,1:1e-05", "org/ip.safetensors=frog.png:0.6", "ip.bin=frog.png=mask.png",
+     "frog.png=m:2:1", "C:/frog.png:0"],
 )  # fmt: skip
 def test_the_text_of_an_image_prompt_reads_back(text: str) -> None:
     one = parse_image_prompt(text)
@@ -85,6 +86,12 @@ def test_the_text_of_an_image_prompt_reads_back(text: str) -> None:
          "=0,0,1,1 for the whole picture, each has its own", "image_prompts"),
         ({"image_prompts": ["a.png"], "ip_adapter": None},
          "image_prompts need ip_adapter, the file of an IP-Adapter", "image_prompts"),
+        ({"image_prompts": ["a.bin=b.png:0.5", "a.bin=c.png"], "ip_adapter": None},
+         "image_prompts without a place are seen together and must have one scale, got "
+         "'a.bin=b.png:0.5' and 'a.bin=c.png'; with a place, as in =0,0,1,1 for the whole picture, "
+         "each has its own", "image_prompts"),
+        ({"image_prompts": ["a.bin=b.png"]}, "ip_adapter is not used: each of image_prompts names "
+         "its own", "ip_adapter"),
         ({}, "ip_adapter needs image_prompts, but none are given", "ip_adapter"),
         ({"ip_adapter": None, "image_encoder": "clip"},
          "image_encoder needs image_prompts, but none are given", "image_encoder"),
@@ -163,8 +170,9 @@ def test_a_whole_clip_serves_as_encoder(tmp_path: Path) -> None:
     clip = save_tiny_clip(tmp_path / "clip")
     adapter = save_image_adapter(components, tmp_path / "models" / "base.safetensors")
     file = find_image_adapter(str(adapter), str(clip))
-    tokens = image_adapter_for(components, file).tokens([[sketch(40, 40)], []], guided=True)
-    assert tokens.seen.shape == (1, 1, 4, 32)
+    (adapter,) = image_adapters_for(components, [file])
+    tokens = adapter.tokens([[sketch(40, 40)], []], guided=True)
+    assert tokens.seen.shape == (1, 4, 32) and adapter.count == 4
     assert tokens.nothing is not None and not torch.equal(tokens.seen, tokens.nothing)
 
 
@@ -227,20 +235,20 @@ def test_damaged_adapters(tmp_path: Path, change: Callable[[Any], Any], message:
     file = find_image_adapter(str(tmp_path / "models" / "ip.bin"))
     with pytest.raises(ModelError, match=message), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is a pickle
-        image_adapter_for(components, file)
+        image_adapters_for(components, [file])
 
 
 def test_another_family_is_refused(home: Path) -> None:
     file = find_image_adapter(str(home / "models" / "base.safetensors"))
     with pytest.raises(ModelError, match="has the cross_attention_dim 32, and the model has 64"):
-        image_adapter_for(tiny_sdxl(), file)
+        image_adapters_for(tiny_sdxl(), [file])
 
 
 def test_the_unet_itself_stays_as_it_is(home: Path) -> None:
     components = tiny_sd1()
     file = find_image_adapter(str(home / "models" / "base.safetensors"))
-    adapter = image_adapter_for(components, file)
-    twin = seeing(components.unet, adapter.layers, 1.0, ())
+    (adapter,) = image_adapters_for(components, [file])
+    twin = seeing(components.unet, [Look(adapter.layers, 4, 1.0, False)])
     assert components.unet.config.encoder_hid_dim_type is None
     assert components.unet.encoder_hid_proj is None
     own, other = components.unet.conv_in.weight, twin.conv_in.weight
@@ -251,8 +259,8 @@ def test_masks_count_at_their_places_also_at_odd_sizes_and_through_windows(home:
     """A mask of nothing is no picture; what is outside of a window does not matter in it."""
     components = tiny_sd1()
     file = find_image_adapter(str(home / "models" / "base.safetensors"))
-    adapter = image_adapter_for(components, file)
-    twin = seeing(components.unet, adapter.layers, 1.0, (2.0,))
+    (adapter,) = image_adapters_for(components, [file])
+    twin = seeing(components.unet, [Look(adapter.layers, 4, 2.0, True)])
     sample, prompt = torch.randn(1, 4, 11, 17), torch.randn(1, 5, 32)
     tokens = adapter.tokens([[], [sketch(32, 32)]], guided=False).seen
 
