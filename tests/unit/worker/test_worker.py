@@ -21,7 +21,7 @@ from helpers.controls import save_adapter, save_control, save_union
 from helpers.forked import Nursery
 from helpers.image_adapters import save_image_adapter
 from helpers.pictures import sketch
-from helpers.tiny import tiny_sd1
+from helpers.tiny import save_diffusers_folder, save_safety_checker, tiny_sd1
 from helpers.vision import save_clipseg, save_depth_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -194,10 +194,12 @@ def save_parts(folder: Path) -> None:
     """Everything that pictures are steered with."""
     components = tiny_sd1()
     sketch(48, 32).save(folder / "photo.png")
+    sketch(48, 32).rotate(180).save(folder / "mask.png")
     save_control(components, folder / "net")
     save_union(components, folder / "union", addition_time_embed_dim=8)
     save_adapter(components, folder / "adapter")
     save_image_adapter(components, folder / "models/ip.safetensors")
+    save_image_adapter(components, folder / "models/plus.safetensors", "plus")
     save_clipseg(folder / "seg")
     save_depth_model(folder / "depths")
 
@@ -217,6 +219,13 @@ def test_pictures_that_steer_do_the_same_without_a_worker(
          *seen],
         ["batch", *cat, "7,8", "--control", "net=photo.png", "--sweep", "preprocess=canny,grey",
          *seen, "--outdir", "swept"],
+        ["img2img", "photo.png", *cat, "9", "--region", "a dog=mask.png:0.8",
+         "--region", "a hat=0.5,0,0.5,1"],
+        ["txt2img", *cat, "10", "--image-prompt", "models/ip.safetensors=photo.png:0.6",
+         "--image-prompt", "models/plus.safetensors=photo.png=mask.png",
+         "--size", "48x32"],
+        ["txt2img", *cat, "11", "--seamless", "xy"],
+        ["txt2img", *cat, "11", "-o", "plain.png"],  # its padding is the usual one again
     ]  # fmt: skip
     made: list[set[bytes]] = []
     for seed in range(2):  # other weights of the same name are noticed
@@ -224,14 +233,29 @@ def test_pictures_that_steer_do_the_same_without_a_worker(
         save_clipseg(served.folder / "seg", seed=seed)
         shutil.copytree(served.folder / "models", alone / "models", dirs_exist_ok=True)
         shutil.copytree(served.folder / "seg", alone / "seg", dirs_exist_ok=True)
-        for arguments in calls if not seed else (calls[0], calls[2]):
+        for arguments in calls if not seed else (calls[0], calls[2], calls[5]):
             ours = served.run(*arguments)
             theirs = nursery.sdloop(*arguments, folder=alone)
             assert (ours.returncode, ours.stdout) == (0, theirs.stdout), ours.stderr
         for name in ("", "swept"):
             assert pixels_in(served.folder / name) == pixels_in(alone / name)
         made.append(set(pixels_in(served.folder).values()))
-    assert len(made[0] & made[1]) == 2  # the photo, and what had no other weights
+    again = made[0] & made[1]
+    assert (len(made[0]), len(again)) == (9, 6)  # what had no other weights, and two input pictures
+
+
+def test_a_safety_checker_that_changes_is_noticed(
+    served: User, nursery: Nursery, tmp_path: Path
+) -> None:
+    model = save_diffusers_folder(tiny_sd1(), tmp_path / "model")
+    call = ["txt2img", "a cat", "-m", str(model), "--steps", "2", "--seed", "4..5", "--overwrite",
+            "--safety", "flag"]  # fmt: skip
+    for threshold, flagged in ((-1.1, True), (1.1, False)):
+        save_safety_checker(model, threshold)
+        ours, theirs = served.run(*call), nursery.sdloop(*call, folder=tmp_path)
+        assert (ours.returncode, ours.stdout, ours.stderr) == (0, theirs.stdout, theirs.stderr)
+        assert ours.stderr.count("checker flags this picture") == 2 * flagged
+        assert pixels_in(served.folder) == pixels_in(tmp_path)
 
 
 def test_a_client_imports_next_to_nothing(served: User) -> None:
