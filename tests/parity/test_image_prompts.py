@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers.image_processor import IPAdapterMaskProcessor
+from diffusers.models.embeddings import ImageProjection
 from helpers.crossings import FAMILIES, INPAINTING
 from helpers.image_adapters import save_image_adapter
 from helpers.parity import pipeline
@@ -42,6 +43,24 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for suffix in ("safetensors", "bin"):
                 save_image_adapter(make(), home / "models" / f"{family}-{kind}.{suffix}", kind)
     return home
+
+
+@pytest.fixture
+def as_one_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row of a base adapter's projection is multiplied as one of 32.
+
+    diffusers projects what is seen once for each seed, and we once for all of them. The CPU has
+    other matrix kernels for 2 rows than for 4: with one picture and two seeds the tokens, below 1,
+    differ by 1.2e-7, and the latents by 0.9e-5 (SD 2) to 2.1e-5 (SDXL).
+    """
+    own = ImageProjection.forward
+
+    def forward(self: ImageProjection, embeds: torch.Tensor) -> torch.Tensor:
+        rest = embeds.new_zeros(32 - len(embeds), embeds.shape[1])
+        projected: torch.Tensor = own(self, torch.cat([embeds, rest]))
+        return projected[: len(embeds)]
+
+    monkeypatch.setattr(ImageProjection, "forward", forward)
 
 
 def seeing(adapter: Path, *prompts: str, **settings: Any) -> Recipe:
@@ -127,12 +146,14 @@ def test_one(files: Path, family: str, kind: str, task: str) -> None:
 
 @pytest.mark.parametrize(
     ("family", "kind"),
-    [("sd1", "plus"), ("sdxl", "base"),
+    [("sd1", "plus"), ("sd1", "base"), ("sdxl", "base"),
      *[pytest.param(family, kind, marks=SLOW) for family in FAMILIES for kind in ("base", "plus")]],
 )  # fmt: skip
+@pytest.mark.usefixtures("as_one_of_many")
 @pytest.mark.parametrize(
     "prompts",
     [
+        ("sketch:0.8",),
         ("sketch:0.6", "ramp:0.6"),
         ("sketch=mask.png:0.9", "ramp=0,0,0.5,1:0.4"),
         pytest.param(("ramp:0.5", "sketch=mask.png:0.9", "sketch:0.5", "start=0,0.5,1,0.5"),
@@ -142,7 +163,7 @@ def test_one(files: Path, family: str, kind: str, task: str) -> None:
 def test_several(
     files: Path, monkeypatch: pytest.MonkeyPatch, family: str, kind: str, prompts: tuple[str, ...]
 ) -> None:
-    """Together, and each in its place; two pictures of a batch."""
+    """One, together, and each in its place; two pictures of a batch."""
     monkeypatch.chdir(files)
     adapter = files / "models" / f"{family}-{kind}.safetensors"
     assert_equal(FAMILIES[family](), seeing(adapter, *prompts), theirs, seeds=(7, 8))
