@@ -34,11 +34,14 @@ PARTS = {
     "t2i": Part("t2i_adapters", "--t2i", ("adapter=photo.png", "adapter=photo.png:0.5")),
     "seen": Part("image_prompts", "--image-prompt", ("photo.png=mask.png", "other.png=mask.png"),
                  ("--ip-adapter", "models/ip.safetensors")),
+    "adapter": Part("image_prompts", "--image-prompt", ("models/plus.safetensors=photo.png",
+                                                        "models/ip.safetensors=photo.png")),
     "region": Part("regions", "--region", ("a dog=mask.png", "a hat=mask.png")),
     "words": Part("mask", "--mask", ("text:the face", "text:a dog"), ("--mask-model", "seg")),
     "seamless": Part("seamless", "--seamless", ("x", "xy")),
 }  # fmt: skip
 QUICK = {("control", "sdxl"), ("t2i", "sd2"), ("seen", "sdxl"), ("words", "sd1"),
+         ("adapter", "sd1"),
          ("seamless", "sd1"), ("region", "sd2")}  # fmt: skip
 
 
@@ -49,6 +52,7 @@ def save_all(family: str) -> None:
     save_control(components, Path("net"))
     save_adapter(components, Path("adapter"))
     save_image_adapter(components, Path("models/ip.safetensors"))
+    save_image_adapter(components, Path("models/plus.safetensors"), "plus")
     save_clipseg(Path("seg"))
     sketch(32, 32).save("photo.png")
     gradient(32, 32).save("other.png")
