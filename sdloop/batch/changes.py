@@ -51,7 +51,7 @@ def changed(
     base = shortest(recipe, resolve) if same_model else _without_decided(recipe)
     followers = _followers(recipe, changes)
     notices = [f"{_item(name, base)} is dropped" for name in base if name in followers]
-    base = {name: value for name, value in base.items() if name not in followers}
+    base = {name: value for name, value in base.items() if name.removesuffix(_SHA) not in followers}
     found = with_changes(base, changes, drop=drop, resolve=resolve)
     if not same_model:
         notices.append(f"{recipe.model} is not available: using the defaults of the new model")
@@ -124,7 +124,7 @@ def _followers(recipe: Recipe, changes: Mapping[str, Any]) -> set[str]:
         return set()
     conditions = ("original_size", "target_size")
     same = {name for name in conditions if getattr(recipe, name) == (recipe.width, recipe.height)}
-    return same | {"factor", "enlarge"} if recipe.factor is not None else same
+    return same | {"factor", "enlarge", "upscaler"} if recipe.factor is not None else same
 
 
 def _gone(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

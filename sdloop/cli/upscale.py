@@ -21,8 +21,9 @@ def upscale(
 ) -> None:
     """Enlarge pictures, and let the model add detail.
 
-    Each picture is enlarged, then a little noise is added and removed again (img2img). An upscaler
-    model starts from pure noise instead and sees the small picture.
+    Each picture is enlarged, with a filter or with --upscaler. Then a little noise is added and
+    removed again (img2img). An upscaler model starts from pure noise instead and sees the small
+    picture.
     Without PROMPT, the prompt in each picture's own file is used. If there is none, guidance
     is off.
 

@@ -46,7 +46,7 @@ def parameters_of(
         "Variation seed strength": _number(recipe.variation_strength),
         "Denoising strength": _denoising_strength(recipe),
         "Hires upscale": _number(recipe.hires),
-        "Hires upscaler": None if recipe.hires is None else _UPSCALERS[recipe.enlarge],
+        "Hires upscaler": _hires_upscaler(recipe),
         "Mask blur": _number(recipe.mask_blur),
         "Clip skip": recipe.clip_skip if recipe.clip_skip > 1 else None,
         "Emphasis": None if recipe.emphasis == "a1111" else EMPHASES[recipe.emphasis],
@@ -61,6 +61,12 @@ def parameters_of(
         negative_prompt=recipe.negative_prompt or "",
         fields={key: str(value) for key, value in fields.items() if value is not None},
     )
+
+
+def _hires_upscaler(recipe: Recipe) -> str | None:
+    if recipe.hires is None:
+        return None
+    return _bare_name(recipe.upscaler) if recipe.upscaler else _UPSCALERS[recipe.enlarge]
 
 
 def _tag(lora: Lora) -> str:

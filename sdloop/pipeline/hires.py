@@ -13,6 +13,7 @@ from sdloop.latents.vae import decode_images, encode, scale, to_pixels
 from sdloop.models.components.load import Components
 from sdloop.models.components.offload import release
 from sdloop.pipeline.initial_latents import Draws, Start
+from sdloop.pipeline.upscaler import upscaled
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.schedule import Scheduler
 
@@ -48,12 +49,13 @@ def enlarged_start(
 def _through_pixels(
     components: Components, recipe: Recipe, latents: Tensor, generators: Sequence[Generator]
 ) -> Tensor:
-    """The latents of the pictures after enlarging them with the Lanczos filter."""
+    """The latents of the pictures after enlarging them with Lanczos, or first with an upscaler."""
     release(components.unet)  # the VAE may need its memory
     vae, rows = components.vae, []
     images = decode_images(components.last_vae, latents)
     (width, height), repeats = recipe.size, _repeats(recipe)
     for image, generator in zip(images, generators, strict=True):
+        image = upscaled(recipe, image, components.device)
         sheet = Image.fromarray(np.tile(np.array(image), (*repeats, 1)))
         size = width * repeats[1], height * repeats[0]
         large = to_pixels(placed(sheet, size, resize="crop", around="white"))

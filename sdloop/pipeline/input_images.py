@@ -15,6 +15,7 @@ from sdloop.models.components.load import Components
 from sdloop.models.components.seamless import seamless
 from sdloop.pipeline.depth import depth_channel
 from sdloop.pipeline.mask import drawn_mask
+from sdloop.pipeline.upscaler import opened_upscaled
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.task import IMAGE_FIELDS
 
@@ -50,7 +51,7 @@ def input_encoder(components: Components, open_image: OpenImage) -> EncodeInput:
         whole = recipe
         if recipe.enlarge == "latent":
             recipe = _at_own_size(recipe, open_image, components.size_multiple)
-        canvas = canvas_of(recipe, open_image)
+        canvas = canvas_of(recipe, opened_upscaled(recipe, open_image, components.device))
         pixels = to_pixels(canvas.image)
         blanked, vae = None, seamless(components, recipe.seamless).vae
         if canvas.mask is not None and components.paints:

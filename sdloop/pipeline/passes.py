@@ -32,6 +32,7 @@ from sdloop.pipeline.regions import only_seen, regions_in
 from sdloop.pipeline.stage import Stage
 from sdloop.pipeline.step_noise import seed_step_noise
 from sdloop.pipeline.tiled_unet import Windows
+from sdloop.pipeline.upscaler import upscaler_of
 from sdloop.recipe.recipe import Recipe
 from sdloop.schedulers.schedule import has_finished, steps_of
 from sdloop.schedulers.sending import Late, without_waits
@@ -57,6 +58,7 @@ def run(
     """
     total = sum(len(stage.timesteps) for stage in planned)
     check_acting(planned)
+    upscaler_of(planned[-1].batch[0])  # a bad file must not cost the first stage
     done = 0
     latents: Tensor | None = None
     begun: Start | None = None

@@ -24,6 +24,7 @@ from sdloop.models.checkpoint.image_adapter import (
     find_image_adapter,
 )
 from sdloop.models.checkpoint.lora import FindLora, LoraFile, check_lora, find_lora
+from sdloop.models.checkpoint.upscaler import find_upscaler
 from sdloop.models.checkpoint.value import Checkpoint, ModelNames
 from sdloop.models.checkpoint.vision import PARTS, find_vision
 from sdloop.models.checkpoint.words import check_replacements
@@ -103,7 +104,7 @@ def facts_of(recipe: Recipe, open_image: OpenImage, *, may_fetch: bool = True) -
 def file_hashes(
     recipe: Recipe, find_lora: FindLora = find_lora, *, may_fetch: bool = True
 ) -> dict[str, str]:
-    """The sha256 of each LoRA by its name, and of the models that losses and maps use."""
+    """The sha256 of each LoRA by its name, and of other models: for losses, masks, maps …"""
     loras = {lora.name: find_lora(lora.name).sha256 for lora in recipe.loras}
     hashes = loras | clip_hashes(recipe, may_fetch=may_fetch)
     for part, name in (
@@ -112,6 +113,8 @@ def file_hashes(
     ):
         if name is not None:
             hashes[PARTS[part][0]] = find_vision(part, name, may_fetch=may_fetch).sha256
+    if recipe.upscaler is not None:
+        hashes["upscaler"] = find_upscaler(recipe.upscaler, may_fetch=may_fetch).sha256
     return hashes
 
 

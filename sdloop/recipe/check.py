@@ -125,13 +125,26 @@ def check_together(given: Mapping[str, Any]) -> None:
             "hires",
             f"works only without an image, got {given['hires']:g}: use factor to enlarge an image",
         )
-    if "enlarge" in given and "factor" not in given and "hires" not in given:
-        raise SettingError.of(
-            "enlarge",
-            f"needs factor or hires, which set how much, got enlarge {given['enlarge']!r}",
-        )
+    _check_enlarging(given)
     if "scheduler" in given:
         check_scheduler(given["scheduler"], SCHEDULERS[given["scheduler"]].knows, given)
+
+
+def _check_enlarging(given: Mapping[str, Any]) -> None:
+    """Check that what enlarges a picture is needed, and that there is only one."""
+    for name in ("enlarge", "upscaler"):
+        if name in given and "factor" not in given and "hires" not in given:
+            raise SettingError.of(
+                name, f"needs factor or hires, which set how much, got {name} {given[name]!r}"
+            )
+    if "upscaler" in given and given.get("enlarge") == "latent":
+        raise SettingError.of(
+            "upscaler",
+            f"cannot be combined with enlarge 'latent': it enlarges pixels, "
+            f"got {given['upscaler']!r}",
+        )
+    if "upscaler_sha256" in given and "upscaler" not in given:
+        raise SettingError.of("upscaler_sha256", "needs upscaler, the file that has this sha256")
 
 
 def _check_prompts(given: Mapping[str, Any]) -> None:

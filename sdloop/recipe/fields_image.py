@@ -100,6 +100,11 @@ ENLARGE = section("Enlarge", {
         "What is enlarged: the pixels (lanczos), or the latents (latent), which blurs more and "
         "needs a higher strength.",
         usual="lanczos"),
+    "upscaler": Field(File(),
+        "Enlarge the pixels with an upscaler (ESRGAN and others), a .pth or .safetensors file. "
+        "Needs the extra upscalers.",
+        metavar="FILE", essential=True, keyed=False, replaces=("upscaler_sha256",)),
+    "upscaler_sha256": Field(Hash(), essential=True),
     "noise_level": Field(Whole(0, 999),
         "For upscaler models: how much noise to add to the small picture, from 0. More noise lets "
         "the model invent more.",

@@ -24,7 +24,7 @@ def named_files(recipe: Recipe) -> Iterator[str]:
 
 
 def _named(recipe: Recipe) -> Iterator[str | None]:
-    yield from (recipe.image, mask_file(recipe.mask), recipe.depth_map)
+    yield from (recipe.image, mask_file(recipe.mask), recipe.depth_map, recipe.upscaler)
     for one in (*recipe.controls, *recipe.t2i_adapters):
         yield from (one.image, one.model)
     yield from (lora.name for lora in recipe.loras)

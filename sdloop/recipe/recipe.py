@@ -141,6 +141,8 @@ class Recipe:
     factor: float | None = None
     hires: float | None = None
     enlarge: str | None = None
+    upscaler: str | None = None
+    upscaler_sha256: str | None = None
     tile: int | None = None
     # inpainting
     mask: str | None = None

@@ -12,7 +12,7 @@ from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.recipe.resolve_controls import with_controls
 from sdloop.recipe.resolve_edit import with_edit
-from sdloop.recipe.resolve_enlarge import with_tile
+from sdloop.recipe.resolve_enlarge import with_tile, with_upscaler
 from sdloop.recipe.resolve_image_prompts import with_image_prompts
 from sdloop.recipe.resolve_losses import with_losses
 from sdloop.recipe.resolve_mask import with_mask_words
@@ -38,9 +38,9 @@ def resolve(
     """``recipe`` with the defaults of the model and the picture filled in, checked against both.
 
     ``picture`` are the facts of ``recipe.image``, if there is one. ``hashes`` has the sha256 of
-    each name in ``recipe.loras``, of "loss_clip" (see ``checkpoint.clip_hashes``), of "mask_model"
-    (see ``mask_model_of``), of the ControlNets, the T2I-Adapters and their pictures (see
-    ``with_controls``), and of image prompts and their adapter (see ``with_image_prompts``).
+    each name in ``recipe.loras``, of "upscaler", of "loss_clip" (see ``checkpoint.clip_hashes``),
+    of "mask_model" (see ``mask_model_of``), of the ControlNets, the T2I-Adapters and their pictures
+    (see ``with_controls``), and of image prompts and their adapter (see ``with_image_prompts``).
     ``find_embedding`` reads the facts of an embedding, by default of a file on disk.
 
     Raises ``SettingError`` for a size that is not a multiple of the VAE's factor (with the nearest
@@ -60,6 +60,7 @@ def resolve(
     recipe = with_image_prompts(with_regions(recipe, whole), model, hashes, whole)
     recipe = with_learned(recipe, model, find_embedding)
     recipe = with_losses(recipe, hashes.get("loss_clip"))
+    recipe = with_upscaler(recipe, hashes.get("upscaler"))
     _check_model(recipe, model)
     recipe = with_controls(with_tile(recipe, model), model, hashes)
     check_seamless(recipe, model)

@@ -1,10 +1,10 @@
-"""Resolve factor, hires and tile: the sizes of enlarged pictures, and the UNet's windows."""
+"""Resolve factor, hires, upscaler and tile: how pictures are enlarged, and the UNet's windows."""
 
 import dataclasses
 
 from sdloop.errors import SettingError
 from sdloop.images.input.frame import scaled_size
-from sdloop.images.input.read import InputFacts
+from sdloop.images.input.read import InputFacts, check_sha256
 from sdloop.recipe.model_facts import Defaults
 from sdloop.recipe.recipe import Recipe
 from sdloop.rules import check_multiple, check_whole
@@ -55,6 +55,21 @@ def with_hires(recipe: Recipe, model: Defaults) -> Recipe:
                 f"makes the {name} {side * hires:g}; nearest: {nearest / side:.6g}",
             )
     return dataclasses.replace(recipe, enlarge=recipe.enlarge or "lanczos")
+
+
+def with_upscaler(recipe: Recipe, sha256: str | None) -> Recipe:
+    """``recipe`` with the ``sha256`` of its upscaler's file, if it has one.
+
+    Raises ``FileError`` for another file than the one that the Recipe was made with.
+    """
+    if recipe.upscaler is None:
+        return recipe
+    if sha256 is None:
+        raise SettingError.of(
+            "upscaler", f"must be found before the recipe is resolved, got {recipe.upscaler!r}"
+        )
+    check_sha256(repr(recipe.upscaler), recipe.upscaler_sha256, sha256, what="upscaler")
+    return dataclasses.replace(recipe, upscaler_sha256=sha256)
 
 
 def with_tile(recipe: Recipe, model: Defaults) -> Recipe:

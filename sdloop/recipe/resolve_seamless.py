@@ -14,6 +14,7 @@ def check_seamless(recipe: Recipe, model: Defaults) -> None:
         (model.max_noise_level is not None, f"upscalers, and {recipe.model} is one"),
         (recipe.growth is not None, "outpainting, whose windows have edges"),
         (recipe.mask_margin is not None, "mask_margin, which cuts out a part of the picture"),
+        (recipe.upscaler is not None, "upscaler, which sees the edges of a picture as edges"),
         (recipe.tile, f"tile, whose windows have edges, got tile {recipe.tile}"),
     ):
         if there:

@@ -17,6 +17,8 @@ def stages(recipe: Recipe) -> tuple[Recipe, ...]:
         recipe,
         hires=None,
         enlarge=None,
+        upscaler=None,
+        upscaler_sha256=None,
         tile=None,
         strength=None,
         exact_steps=False,

@@ -12,9 +12,11 @@ from sdloop.rules import Size, check_whole
 
 # Settings that only pictures with an input picture have.
 START_FIELDS = ("strength", "exact_steps", "start_step")
-IMAGE_FIELDS = (*START, "factor", "enlarge", "noise_level", *MASK, *GROWTH)
+# How a picture is enlarged, by a factor or by hires.
+ENLARGING = ("enlarge", "upscaler", "upscaler_sha256")
+IMAGE_FIELDS = (*START, "factor", *ENLARGING, "noise_level", *MASK, *GROWTH)
 # The ones of these that the second stage of hires also has.
-HIRES_FIELDS = (*START_FIELDS, "enlarge")
+HIRES_FIELDS = (*START_FIELDS, *ENLARGING)
 
 
 def check_task(recipe: Recipe, model: Defaults) -> None:
@@ -46,7 +48,7 @@ def check_task(recipe: Recipe, model: Defaults) -> None:
             f"must be given for the upscaler {recipe.model}: use `sdloop upscale`",
         )
     what = f"not supported by upscalers, and {recipe.model} is one"
-    refuse(recipe, (*START_FIELDS, "enlarge", *MASK, *GROWTH), what)
+    refuse(recipe, (*START_FIELDS, *ENLARGING, *MASK, *GROWTH), what)
     if recipe.factor not in (None, model.size_multiple):
         raise SettingError.of(
             "factor",

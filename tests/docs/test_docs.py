@@ -60,6 +60,7 @@ CONSOLE = (
     'sdloop txt2img "a lighthouse" --model stabilityai/stable-diffusion-xl-base-1.0 --unet',
     "sdloop models stabilityai/stable-diffusion-xl-base-1.0 --unet",
     'sdloop txt2img "a lighthouse" --safety flag',
+    'sdloop txt2img "a lighthouse" --hires 2 --upscaler',
 )
 SHELL_SYNTAX = re.compile(r"[|;$<>*&]")
 # Pages with a low strength or a late start need more steps than the others.

@@ -55,3 +55,4 @@ class StartOptions(ImageOptions):
     )
     hires: float | None = flag("hires")
     enlarge: str | None = flag("enlarge")
+    upscaler: str | None = flag("upscaler")

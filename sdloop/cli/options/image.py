@@ -59,7 +59,7 @@ class GrowthOptions:
     )
 
 
-@options(["hires", "enlarge"])
+@options(["hires", "enlarge", "upscaler"])
 class HiresOptions:
     """The second stage of a picture that starts from noise."""
 
@@ -84,6 +84,6 @@ class FitOptions:
     )
 
 
-@options(["factor", "enlarge", "noise_level"])
+@options(["factor", "enlarge", "upscaler", "noise_level"])
 class ScaleOptions:
     """How a picture is enlarged."""

@@ -28,7 +28,7 @@ OWN = {
     "control": {"preprocess", "preprocess_model"},
     "mask": {"mask_model", "mask_threshold", "mask_grow"},
     "outpaint": {"left", "right", "up", "down"},
-    "upscale": {"factor"},
+    "upscale": {"factor", "upscaler"},
     "animate": {"carry", "fps", "loop", "save_frames"},
     "mix": {"weight", "at", "slider", "walk", "fps"},
     "batch": {"sweep", "pick", "wildcards", "from_file"},
