@@ -54,10 +54,11 @@ INDEX = {
 """What makes the parts a pipeline; sdloop's own key comes after it, and diffusers passes over
 that."""
 
-GUIDANCE = 1.5
-UPSCALE_STRENGTH = 0.08  # more, and it sees scenes of their own in an enlarged one
+GUIDANCE = 2.0
 """What sdloop takes where nobody names a scale: below it subjects get vague, above it colours
 drift."""
+
+UPSCALE_STRENGTH = 0.08  # more, and it sees scenes of their own in an enlarged one
 
 OF_THE_MACHINE = ("_name_or_path", "is_local", "local_files_only")
 PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
