@@ -360,9 +360,9 @@ def test_half_precision_loses_no_gradient() -> None:
     vae = tiny_sd1().vae
     tiny = [lambda p: 1e-6 * losses.channel_level(p, 2)]
     row = noise(seeded_generators([4]), 4, 8, 8)
-    full = LossGuidance(vae=vae, losses=tiny)._gradient(row.clone(), tiny[0])
+    full = LossGuidance(vae=vae, losses=tiny).gradient(row.clone(), tiny[0])
     vae.to(torch.float16)
-    half = LossGuidance(vae=vae, losses=tiny)._gradient(row.clone(), tiny[0])
+    half = LossGuidance(vae=vae, losses=tiny).gradient(row.clone(), tiny[0])
     torch.testing.assert_close(half / full.abs().max(), full / full.abs().max(), rtol=0, atol=0.05)
 
 

@@ -350,11 +350,11 @@ def test_a_batch_is_decoded_while_the_next_one_is_compiled(
     def backend(graph: Any, inputs: Any) -> Any:
         if flown.is_set() and not decoded.is_set():
             compiling.set()
-            assert decoded.wait(60)
+            assert decoded.wait(240)
         return graph.forward
 
     def decode(*given: Any) -> Any:
-        assert compiling.wait(60)
+        assert compiling.wait(240)
         images = usual(*given)
         decoded.set()
         return images
