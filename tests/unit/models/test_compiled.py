@@ -311,11 +311,12 @@ def test_a_model_is_loaded_to_be_compiled(tiny_model: Path, calls: Calls) -> Non
         sdloop.generate(components, recipe(), compile="whole")  # type: ignore[call-overload]
 
 
-def test_a_missing_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_compiler_is_told() -> None:
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    with pytest.raises(SettingError, match="needs a C\\+\\+ compiler, and none is found: install"):
+    missing = config.patch({"cpp.cxx": ("no-such-compiler",)})  # monkeypatch would lose the value
+    told = pytest.raises(SettingError, match="needs a C\\+\\+ compiler, and none is found: install")
+    with missing, told:
         check_compiler()
 
 
@@ -350,11 +351,11 @@ def test_a_batch_is_decoded_while_the_next_one_is_compiled(
     def backend(graph: Any, inputs: Any) -> Any:
         if flown.is_set() and not decoded.is_set():
             compiling.set()
-            assert decoded.wait(240)
+            assert decoded.wait(60)
         return graph.forward
 
     def decode(*given: Any) -> Any:
-        assert compiling.wait(240)
+        assert compiling.wait(60)
         images = usual(*given)
         decoded.set()
         return images
