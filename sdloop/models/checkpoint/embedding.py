@@ -3,9 +3,8 @@
 import dataclasses
 
 from sdloop.errors import SettingError
-from sdloop.models.checkpoint.addresses import CivitaiAddress, remote_address
-from sdloop.models.checkpoint.civitai import civitai_file
-from sdloop.models.checkpoint.hub_single import single_file
+from sdloop.models.checkpoint.addresses import remote_address
+from sdloop.models.checkpoint.file_at import file_at
 from sdloop.prompt.learned.facts import EmbeddingFacts, embedding_facts
 from sdloop.prompt.learned.grammar import SUFFIXES
 
@@ -28,8 +27,7 @@ def embedding_path(name: str, *, may_fetch: bool = True) -> str:
     place = remote_address(name, endings=SUFFIXES)
     if place is None:
         return name
-    if isinstance(place, CivitaiAddress):
-        return str(civitai_file(place, may_fetch=may_fetch))
-    if place.file is None:
+    path = file_at(place, may_fetch=may_fetch)
+    if path is None:
         raise SettingError.of("embeddings", f"must be the address of one file, got {name!r}")
-    return str(single_file(place.model, place.revision, place.file, may_fetch=may_fetch))
+    return str(path)

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sdloop.errors import ModelError
-from sdloop.models.checkpoint.addresses import CivitaiAddress, HubAddress, address_of
-from sdloop.models.checkpoint.civitai import civitai_file
+from sdloop.models.checkpoint.addresses import address_of
+from sdloop.models.checkpoint.file_at import file_at
 from sdloop.models.checkpoint.hashes import sha256_of
 from sdloop.models.checkpoint.headers import read_header
-from sdloop.models.checkpoint.hub_single import single_file
 from sdloop.models.checkpoint.image_encoder import (
     ImageEncoderFile,
     Takes,
@@ -81,14 +80,9 @@ def find_image_adapter(
     missing, damaged, or no IP-Adapter that sdloop supports.
     """
     place = address_of(name, endings=ENDINGS)
-    if isinstance(place, CivitaiAddress):
-        path = civitai_file(place, may_fetch=may_fetch)
-    elif isinstance(place, HubAddress):
-        if place.file is None:
-            raise ModelError(f"ip_adapter must name a file, as in {IP_ADAPTER}, got {name}")
-        path = single_file(place.model, place.revision, place.file, may_fetch=may_fetch)
-    else:
-        path = place
+    path = file_at(place, may_fetch=may_fetch)
+    if path is None:
+        raise ModelError(f"ip_adapter must name a file, as in {IP_ADAPTER}, got {name}")
     if path.is_dir():
         raise ModelError(f"ip_adapter must name a file, as in {IP_ADAPTER}, got the folder {name}")
     tensors = {_bare(tensor): shape for tensor, shape in read_header(path).tensors.items()}

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdloop.errors import ModelError, SettingError
-from sdloop.models.checkpoint.addresses import CivitaiAddress, HubAddress, address_of
-from sdloop.models.checkpoint.civitai import civitai_file
+from sdloop.models.checkpoint.addresses import address_of
+from sdloop.models.checkpoint.file_at import file_at
 from sdloop.models.checkpoint.hashes import sha256_of
-from sdloop.models.checkpoint.hub_single import single_file
 
 ENDINGS = (".pth", ".safetensors")
 
@@ -30,15 +29,9 @@ def find_upscaler(name: str, *, may_fetch: bool = True) -> UpscalerFile:
     """
     if importlib.util.find_spec("spandrel") is None:
         raise SettingError.of("upscaler", "needs spandrel: pip install 'sdloop[upscalers]'")
-    place = address_of(name, endings=ENDINGS)
-    if isinstance(place, CivitaiAddress):
-        path = civitai_file(place, may_fetch=may_fetch)
-    elif isinstance(place, HubAddress):
-        if place.file is None:
-            raise ModelError(f"upscaler must name a file that exists, got {name}")
-        path = single_file(place.model, place.revision, place.file, may_fetch=may_fetch)
-    else:
-        path = place
+    path = file_at(address_of(name, endings=ENDINGS), may_fetch=may_fetch)
+    if path is None:
+        raise ModelError(f"upscaler must name a file that exists, got {name}")
     if not path.is_file() or path.suffix.lower() not in ENDINGS:
         raise ModelError(f"upscaler must name a file with {' or '.join(ENDINGS)}, got {name}")
     return UpscalerFile(name=name, path=path, sha256=sha256_of(path))
