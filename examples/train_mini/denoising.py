@@ -38,7 +38,7 @@ def bucket_at(step: int, wide: float) -> tuple[int, int]:
     return 1 + before % 2, before // 2
 
 
-def walk(data: Data, bucket: Bucket, balanced: str | None = None) -> Sequence[int]:
+def make_walk(data: Data, bucket: Bucket, balanced: str | None = None) -> Sequence[int]:
     """A bucket's rows, each once; or each as often as makes the answers to the question
     ``balanced`` about equally frequent, so that what is rare in the world is learnt too."""
     rows = range(bucket.count)

@@ -18,7 +18,7 @@ from by_hand import as_drawn, by_hand
 from byte_pairs import tokenize
 from cache_latents import Bucket, cache_latents, make_buckets
 from dataset import Scenes
-from denoising import Denoising, Latents, TextBatches, draw_noise, follow, walk
+from denoising import Denoising, Latents, TextBatches, draw_noise, follow, make_walk
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from export import check_size, open_to_all, tidy_configs
@@ -116,7 +116,7 @@ def train(args: argparse.Namespace) -> None:
 
     batches = TextBatches(
         data=data, share=trainer.share, tokenizer=tokenizer, buckets=(bucket,), wide=0,
-        walks=(walk(data, bucket),), empty=EMPTY_CAPTIONS,
+        walks=(make_walk(data, bucket),), empty=EMPTY_CAPTIONS,
     )  # fmt: skip
     measured = ControlledDenoising(unet, average)
     for step in trainer.run(batches, feed):

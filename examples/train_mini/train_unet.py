@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from byte_pairs import tokenize
 from cache_latents import Bucket, cache_latents, make_buckets
 from dataset import held_out_places
-from denoising import Denoising, Latents, TextBatches, bucket_at, draw_noise, follow, walk
+from denoising import Denoising, Latents, TextBatches, bucket_at, draw_noise, follow, make_walk
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from export import check_size, export
@@ -84,7 +84,7 @@ def train(args: argparse.Namespace) -> None:
 
     batches = TextBatches(
         data=data, share=trainer.share, tokenizer=tokenizer, buckets=buckets, wide=args.wide,
-        walks=tuple(walk(data, bucket, args.balance) for bucket in buckets),
+        walks=tuple(make_walk(data, bucket, args.balance) for bucket in buckets),
     )  # fmt: skip
     for step in trainer.run(batches, feed):
         follow(average, unet, min(args.ema, step / (step + 10)))

@@ -131,7 +131,7 @@ def test_each_bucket_is_walked_without_a_gap() -> None:
 def test_a_balanced_walk_meets_each_answer_equally_often() -> None:
     data, bucket = dataset.Scenes(), Bucket(size=(32, 32), first=0, count=2000)
     for balanced in (None, "doing"):
-        rows = denoising.walk(data, bucket, balanced)
+        rows = denoising.make_walk(data, bucket, balanced)
         doings = Counter(scenes.sample_scene(row).doing for row in rows)
         assert set(rows) == set(range(2000))
         assert (min(doings.values()) / max(doings.values()) > 0.8) == (balanced is not None)
@@ -145,7 +145,7 @@ def text_batches(begun: Path) -> denoising.TextBatches:
         share=training.Share(batch=8),
         tokenizer=CLIPTokenizer.from_pretrained(begun / "tokenizer"),
         buckets=buckets,
-        walks=tuple(denoising.walk(data, bucket) for bucket in buckets),
+        walks=tuple(denoising.make_walk(data, bucket) for bucket in buckets),
         wide=0.5,
     )
 
