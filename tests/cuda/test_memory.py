@@ -16,6 +16,7 @@ from sdloop.batch import fitting
 from sdloop.batch.finish import failures
 from sdloop.batch.fitting import largest_batch
 from sdloop.images.input.read import open_image
+from sdloop.models.clip.load import load_clip
 from sdloop.models.components.cache import ModelCache
 from sdloop.models.components.control import forget_controlnets
 from sdloop.models.components.device import PeakMemory
@@ -123,8 +124,11 @@ def test_two_can_measure_the_peak_at_the_same_time(gpu: PretendedCuda) -> None:
 
 
 def test_a_model_is_loaded_on_its_own_card_alone(gpu: PretendedCuda, tiny_model: Path) -> None:
+    """So that the cache is emptied there; ``test_two_cards`` tells in which order."""
     load_components(str(tiny_model), device="cuda:0")
     assert gpu.devices_used == [torch.device("cuda:0")]
+    load_clip(device="cuda:0")
+    assert gpu.devices_used == [torch.device("cuda:0")] * 2
 
 
 def test_an_idle_worker_gives_the_memory_of_its_last_call_back(
