@@ -42,7 +42,7 @@ LIGHT = [
     *("errors", "worker", "rules", "spelling", "places", "images", "prompt", "recipe"),
     *("schedulers.names", "schedulers.supported", "schedulers.library_messages"),
     *("models.checkpoint", "metadata", "animation", "gallery", "inspection.ranking", "batch"),
-    *("pipeline.resolve", "pipeline.model_names"),
+    *("pipeline.resolve", "pipeline.model_names", "pipeline.demanding"),
     "cli",
 ]
 # The last two are only for those who ask for a bucket or a cluster.

@@ -15,14 +15,7 @@ from sdloop.models.components.forward import run_step
 from sdloop.models.components.load import Components
 from sdloop.models.components.predict import Phase, bytes_of
 from sdloop.models.components.weights import Module
-from sdloop.recipe.loss_grammar import parse_loss
-from sdloop.recipe.recipe import Recipe
 from sdloop.rules import Size
-
-
-def has_losses(recipe: Recipe) -> bool:
-    """Whether any gradient is computed."""
-    return any(parse_loss(text).scale for text in recipe.losses or ())
 
 
 def steering_phase(

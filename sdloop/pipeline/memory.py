@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ from sdloop.models.components.fit import pick_memory
 from sdloop.models.components.load import Components, without_numbers
 from sdloop.models.components.predict import Needs, most_of, needs_of
 from sdloop.models.components.safety import with_safety_checker
+from sdloop.pipeline.demanding import has_losses, most_demanding, needing
 from sdloop.pipeline.loaded_model import loaded_model
-from sdloop.pipeline.loss_memory import has_losses, steering_phase
+from sdloop.pipeline.loss_memory import steering_phase
 from sdloop.recipe.recipe import Recipe
-from sdloop.recipe.resolve_image_prompts import shown_in
 
 
 def memory_for(
@@ -44,7 +43,7 @@ def memory_for(
     precision = pick_dtype(dtype, place)
     runs = [
         _Run(
-            needing=(*_needing(recipe), recipe.final_size),
+            needing=(*needing(recipe), recipe.final_size),
             path=checkpoint.path,
             dtype=precision,
             fp8=dtype == "fp8",
@@ -52,7 +51,7 @@ def memory_for(
             checkpoint=checkpoint,
             recipe=recipe,
         )
-        for recipe in _largest(recipes)
+        for recipe in most_demanding(recipes, lambda one: one)
     ]
     return pick_memory(
         memory,
@@ -61,28 +60,6 @@ def memory_for(
         precision,
         needs=lambda: most_of(map(_needs_of_run, runs)),
         own=torch.cuda.memory_reserved(place),
-    )
-
-
-def _largest(recipes: Iterable[Recipe]) -> list[Recipe]:
-    """Those with the largest picture, of each kind that loads or computes something else."""
-    found: dict[object, Recipe] = {}
-    for recipe in recipes:
-        kind = _needing(recipe)
-        found[kind] = max(found.get(kind, recipe), recipe, key=lambda one: prod(one.final_size))
-    return list(found.values())
-
-
-def _needing(recipe: Recipe) -> tuple[object, ...]:
-    """What decides how much memory a run needs, beside the size of its picture."""
-    return (
-        recipe.guided,
-        recipe.tile,
-        recipe.loss_mode if has_losses(recipe) else None,
-        tuple(one.name for one in recipe.loras),
-        tuple((one.field, one.model) for one in recipe.followed),
-        (recipe.ip_adapter, recipe.image_encoder),
-        tuple(one.prompt.placed for one in shown_in(recipe)),
     )
 
 

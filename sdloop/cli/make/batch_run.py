@@ -3,7 +3,7 @@
 import itertools
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -36,6 +36,7 @@ from sdloop.cli.terminal.notices import tell_staying
 from sdloop.cli.terminal.output import emit, say
 from sdloop.errors import INTERRUPTED, BatchError, SettingError
 from sdloop.images.input.read import OpenImage
+from sdloop.pipeline.demanding import most_demanding
 
 if TYPE_CHECKING:
     from sdloop.models.components.load import Components
@@ -63,12 +64,12 @@ def run_plan(
             "metadata must be full for a batch, because finished pictures are found by a key in "
             f"their metadata, got {command.metadata}"
         )
-    if not quiet and running.has_other_computers(os.environ):
-        plan = _telling(plan)
     progress = ProgressLine(
         counts=Counts(total=total if running.shard is None else None), quiet=quiet
     )
-    job = _Job(plan=plan, running=running, open_image=open_image, json_lines=json_lines)
+    job = _Job(
+        plan=iter(plan), running=running, open_image=open_image, json_lines=json_lines, quiet=quiet
+    )
     # Closed even after an error, or its claims on pictures would stay until Python ends.
     with Stopping(quiet=quiet) as stopping, closing(job.events(command, stopping)) as events:
         for kind, _, line in events:
@@ -86,61 +87,60 @@ def run_plan(
         )
 
 
-def _telling(plan: Iterable[Planned]) -> Iterator[Planned]:
-    """The plan; says what its first pictures need on all computers."""
-    rest = iter(plan)
-    first = list(itertools.islice(rest, WINDOW))
-    tell_staying(first)
-    yield from itertools.chain(first, rest)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Job:
     """A plan and how to run it."""
 
-    plan: Iterable[Planned]
+    plan: Iterator[Planned]
     running: RunningOptions
     open_image: OpenImage
     json_lines: bool
+    quiet: bool
     began: float = field(default_factory=time.time)
 
     def events(
         self, command: CommandSettings, stopping: Stopping
     ) -> Generator[Message, None, None]:
         """Run the plan, here or in other processes; yields a message for each event."""
+        first = list(itertools.islice(self.plan, WINDOW))  # which is read at once anyway
+        if not self.quiet and self.running.has_other_computers(os.environ):
+            tell_staying(first)
         if self.running.on is None and self.running.gpus is None:
-            return self._here(replace(command, device=local_device(command.device)), stopping)
-        return self._in_pool(command, self._pool(command), stopping)
+            command = replace(command, device=local_device(command.device))
+            return self._here(command, first, stopping)
+        return self._in_pool(command, first, self._pool(command, first), stopping)
 
-    def _here(self, command: CommandSettings, stopping: Stopping) -> Generator[Message, None, None]:
-        plan = iter(self.plan)
-        first = list(itertools.islice(plan, WINDOW))  # which is read at once anyway
-
+    def _here(
+        self, command: CommandSettings, first: Sequence[Planned], stopping: Stopping
+    ) -> Generator[Message, None, None]:
         def load(one: Planned) -> "Components":
             alike = [p.recipe for p in first if p.checkpoint.names == one.checkpoint.names]
             return loaded(one.checkpoint, command, alike or [one.recipe])
 
         tools = RunTools(load=keeping(load), open_image=self.open_image)
         options = self._options(command, partial(_largest_here, command, tools))
-        for event in run(itertools.chain(first, plan), options, tools, stopping=stopping):
+        for event in run(itertools.chain(first, self.plan), options, tools, stopping=stopping):
             message = message_of(event, json_lines=self.json_lines)
             if message is not None:
                 yield message
 
     def _in_pool(
-        self, command: CommandSettings, pool: Pool, stopping: Stopping
+        self, command: CommandSettings, first: Sequence[Planned], pool: Pool, stopping: Stopping
     ) -> Generator[Message, None, None]:
         options = self._options(command, lambda planned: pool.largest_batch(job_of([planned])))
-        with closing(pool), chosen(self.plan, options, stopping) as (tasks, _):
+        plan = itertools.chain(first, self.plan)
+        with closing(pool), chosen(plan, options, stopping) as (tasks, _):
             yield from make_all(tasks, pool, stopping=stopping)
 
-    def _pool(self, command: CommandSettings) -> Pool:
+    def _pool(self, command: CommandSettings, first: Sequence[Planned]) -> Pool:
+        choosing = first if command.memory == "auto" else ()
         settings = RunnerSettings(
             command=command,
             folder=str(Path.cwd()),
             json_lines=self.json_lines,
             redo=self.running.redo,
             shared=self.running.on is None,
+            demanding=job_of(most_demanding(choosing, lambda one: one.recipe)),
         )
         if self.running.on is None:
             return LocalPool(devices_of(str(self.running.gpus)), settings)

@@ -22,10 +22,7 @@ def loaded(
     ``recipes`` are resolved for it: all that their runs load must fit into memory.
     """
     if recipes:
-        from sdloop.pipeline.memory import memory_for
-
-        how = {name: getattr(command, name) for name in ("device", "dtype", "memory", "safety")}
-        command = replace(command, memory=memory_for(checkpoint, recipes, **how))
+        command = with_memory(checkpoint, command, recipes)
     load = partial(_load, checkpoint, command)
     asked = command.device, command.dtype, command.memory, command.compile
     components: Components = HOST.get().load(load, checkpoint, *asked)
@@ -34,6 +31,16 @@ def loaded(
     from sdloop.models.components.safety import with_safety_checker
 
     return with_safety_checker(components)
+
+
+def with_memory(
+    checkpoint: "Checkpoint", command: CommandSettings, recipes: "Sequence[Recipe]"
+) -> CommandSettings:
+    """The command with the ``memory`` in which all that ``recipes`` load fits."""
+    from sdloop.pipeline.memory import memory_for
+
+    how = {name: getattr(command, name) for name in ("device", "dtype", "memory", "safety")}
+    return replace(command, memory=memory_for(checkpoint, recipes, **how))
 
 
 def _load(checkpoint: "Checkpoint", command: CommandSettings) -> "Components":

@@ -5,11 +5,13 @@ import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from sdloop.batch.carried import carried_file
 from sdloop.batch.pool import Answer, Died, Job, Unit
+from sdloop.batch.unit_queue import job_of
 from sdloop.cli.make.unit_runner import RunnerSettings, UnitRunner
 from sdloop.errors import BatchError, SettingError
 
@@ -45,12 +47,15 @@ class RayPool:
             raise SettingError(f"device must be auto, cuda or cpu with on, got {wish}")
         self._ray, self._own = connected(where)
         self._actor = self._ray.remote(max_restarts=0, max_task_retries=0)(UnitRunner)
-        self._settings = self._ray.put(settings)
         self._questions: dict[Any, Any] = {}
         self._actors: list[Any] = []
         self._spare: list[Any] = []
         self._stored = lru_cache(maxsize=_KEPT)(self._put)
         self._on_gpus = wish == "cuda" or (wish == "auto" and self._count("GPU") > 0)
+        self._first = [settings.demanding] if self._on_gpus else []
+        if not self._on_gpus:
+            settings = replace(settings, demanding=job_of(()))
+        self._settings = self._ray.put(settings)
 
     @_answering()
     def places(self) -> int:
@@ -64,7 +69,9 @@ class RayPool:
         # Without GPUs, an actor takes a computer for itself: torch uses all of its cores.
         cpus = min((int(one["Resources"]["CPU"]) for one in self._computers()), default=1)
         needs = {"num_gpus": 1, "num_cpus": 0} if self._on_gpus else {"num_cpus": cpus}
-        actor = self._actor.options(scheduling_strategy="SPREAD", **needs).remote(self._settings)
+        start = self._actor.options(scheduling_strategy="SPREAD", **needs)
+        files, data = self._files(self._first)
+        actor = start.remote(self._settings, files, *data)
         self._actors.append(actor)
         return actor
 

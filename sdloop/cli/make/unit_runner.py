@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdloop.batch.carried import forget_copies, keep_copy
 from sdloop.batch.command_settings import CommandSettings
@@ -22,10 +22,14 @@ from sdloop.batch.run import run_tasks
 from sdloop.batch.units import RunOptions, Task
 from sdloop.cli.make.events import folder_of, keeping, message_of
 from sdloop.cli.make.image_files import image_opener
-from sdloop.cli.make.model import loaded
+from sdloop.cli.make.model import loaded, with_memory
 from sdloop.errors import SdloopError
+from sdloop.models.checkpoint.value import ModelNames
 from sdloop.pipeline.resolve import Resolver
 from sdloop.places.path import location
+
+if TYPE_CHECKING:
+    from sdloop.models.components.load import Components
 
 # Seconds without news after which a process says that it is alive.
 _ALIVE = 10.0
@@ -35,7 +39,8 @@ _ALIVE = 10.0
 class RunnerSettings:
     """What each process gets at its start: the command, and the driver's current folder.
 
-    ``shared`` is that of ``RunOptions``.
+    ``shared`` is that of ``RunOptions``, and ``demanding`` are the pictures of the plan's beginning
+    that need the most memory: they decide what ``--memory auto`` means on the process's GPU.
     """
 
     command: CommandSettings
@@ -43,6 +48,7 @@ class RunnerSettings:
     json_lines: bool
     redo: bool
     shared: bool
+    demanding: Job
 
 
 class UnitRunner:
@@ -51,19 +57,23 @@ class UnitRunner:
     The files that Recipes name come with the units, and need not be on this computer.
     """
 
-    def __init__(self, settings: RunnerSettings) -> None:
+    def __init__(
+        self, settings: RunnerSettings, files: Sequence[tuple[str, str]] = (), *data: bytes
+    ) -> None:
+        """``files`` and ``data`` are those of the ``demanding``, as ``step`` takes them."""
         with suppress(OSError):  # a plan for a bucket may need no folder
             os.chdir(settings.folder)
         self._settings = settings
         self._open_image = image_opener()
-        self._tools = RunTools(
-            load=keeping(lambda one: loaded(one.checkpoint, settings.command, [one.recipe])),
-            open_image=self._open_image,
-        )
+        self._tools = RunTools(load=keeping(self._load), open_image=self._open_image)
         self._planner = Planner(Resolver(self._open_image), Naming(), exists=lambda _: "number")
         self._units: deque[Unit] = deque()
         self._events: Iterator[Any] | None = None
         self._stop = False
+        with suppress(SdloopError):  # a picture that needs them will fail, and say why
+            _keep_copies(files, data)
+        self._chosen = self._choices()
+        forget_copies(())
 
     def step(
         self,
@@ -118,6 +128,28 @@ class UnitRunner:
         """Finish what is being decoded, and forget the rest."""
         if isinstance(self._events, Generator):
             self._events.close()
+
+    def _choices(self) -> dict[ModelNames, CommandSettings]:
+        """The command for each model of the ``demanding``, with a ``memory`` that suits these.
+
+        It is chosen at the start, because only then their files are here.
+        """
+        command, alike = self._settings.command, dict[ModelNames, list[Planned]]()
+        for line, _ in self._settings.demanding.lines if command.device != "cpu" else ():
+            with suppress(SdloopError):  # the picture itself will say why
+                one = self._planned(line)
+                alike.setdefault(one.checkpoint.names, []).append(one)
+        chosen = {}
+        for names, several in alike.items():
+            with suppress(SdloopError):
+                recipes = [one.recipe for one in several]
+                chosen[names] = with_memory(several[0].checkpoint, command, recipes)
+        return chosen
+
+    def _load(self, one: Planned) -> "Components":
+        if chosen := self._chosen.get(one.checkpoint.names):
+            return loaded(one.checkpoint, chosen)
+        return loaded(one.checkpoint, self._settings.command, [one.recipe])
 
     def _next(self) -> Any:
         """The next event of the oldest unit; None when it is finished."""

@@ -17,7 +17,7 @@ import sdloop.cli.make.local_pool
 from sdloop.batch.command_settings import CommandSettings
 from sdloop.batch.devices import devices_of
 from sdloop.batch.driver import make_all
-from sdloop.batch.pool import Answer, Unit
+from sdloop.batch.pool import Answer, Job, Unit
 from sdloop.cli.make.local_pool import LocalPool
 from sdloop.cli.make.unit_runner import RunnerSettings
 from sdloop.errors import SettingError
@@ -85,7 +85,12 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalPool:
     monkeypatch.setattr(sdloop.batch.driver, "_LOOK", 0.01)
     monkeypatch.setattr(sdloop.batch.unit_queue, "_MOST", 1)
     settings = RunnerSettings(
-        command=CommandSettings(), folder=".", json_lines=False, redo=False, shared=True
+        command=CommandSettings(),
+        folder=".",
+        json_lines=False,
+        redo=False,
+        shared=True,
+        demanding=Job(lines=(), wanted=()),
     )
     return LocalPool(["cuda:0", "cuda:1"], settings)
 
@@ -102,8 +107,6 @@ def test_processes_that_die_are_replaced(pool: LocalPool, plan: Any) -> None:
 
 
 def test_the_batch_size_is_the_least(pool: LocalPool, plan: Any) -> None:
-    from sdloop.batch.pool import Job
-
     assert pool.largest_batch(Job(lines=[("{}", "fail")], wanted=())) == 4
     children = [pool.start() for _ in range(pool.places())]
     assert {child.device for child in children} == {"cuda:0", "cuda:1"}

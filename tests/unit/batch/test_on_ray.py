@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,15 +18,17 @@ from helpers.controls import save_control
 from helpers.image_adapters import save_image_adapter
 from helpers.loras import lora_pairs, save_peft
 from helpers.pictures import sketch
+from helpers.pools import Here
 from helpers.tiny import tiny_sd1
 from PIL import Image
 from safetensors.torch import save_file
 
 import sdloop.cli.make.batch_run
 from sdloop.batch.carried import carried_file, forget_copies, keep_copy
-from sdloop.batch.pool import Answer, Died, Job, Unit
-from sdloop.cli.make import ray_pool
+from sdloop.batch.pool import Job, Unit
+from sdloop.cli.make import ray_pool, unit_runner
 from sdloop.cli.make.unit_runner import UnitRunner
+from sdloop.recipe.recipe import Recipe
 from sdloop.spelling import COPIES, existing
 
 BATCH = Command("batch")
@@ -35,44 +38,6 @@ PLAN = ("a {red|green} house", "--seed", "1..4", "--batch-size", "2", "--outdir"
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> Path:
     return work_in(tmp_path / "work", monkeypatch, tiny_model)
-
-
-class Here:
-    """A pool of one process, which is this one. It dies when it is asked for the ``last`` time."""
-
-    last = -1
-    asked = 0
-
-    def __init__(self, where: str, settings: Any) -> None:
-        self._settings = settings
-        self._answers: list[tuple[Any, Answer | Died]] = []
-
-    def places(self) -> int:
-        return 1
-
-    def start(self) -> UnitRunner:
-        return UnitRunner(self._settings)
-
-    def ask(
-        self, process: UnitRunner, units: Sequence[Unit], *, seconds: float, stop: bool
-    ) -> None:
-        type(self).asked += 1
-        answer = process.step(units, seconds, stop)
-        dies = type(self).asked == type(self).last
-        self._answers.append((process, Died(reason="killed") if dies else answer))
-
-    def answers(self, seconds: float) -> list[tuple[Any, Answer | Died]]:
-        found, self._answers = self._answers, []
-        return found
-
-    def largest_batch(self, job: Job) -> int:
-        return 2
-
-    def end(self, process: UnitRunner) -> None:
-        process.close()
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture
@@ -112,17 +77,30 @@ def test_what_a_dead_process_had_written_is_there(here: type[Here]) -> None:
 class Far(Here):
     """Its process is on a computer that has no folder called ``in``."""
 
+    def start(self) -> UnitRunner:
+        files, data = self._files([self._settings.demanding])
+        with self._without_folder():
+            return UnitRunner(self._settings, files, *data)
+
     def ask(
         self, process: UnitRunner, units: Sequence[Unit], *, seconds: float, stop: bool
     ) -> None:
-        names = {name for unit in units for job in unit.jobs for name in job.files}
+        files, data = self._files([job for unit in units for job in unit.jobs])
+        with self._without_folder():
+            self._answers.append((process, process.step(units, seconds, stop, files, *data)))
+
+    def _files(self, jobs: Sequence[Job]) -> tuple[list[tuple[str, str]], list[bytes]]:
+        names = {name for job in jobs for name in job.files}
         carried = {name: found for name in sorted(names) if (found := carried_file(name))}
         self.carried.update(carried)
         files = [(name, called) for name, (called, _) in carried.items()]
-        data = [content for _, content in carried.values()]
+        return files, [content for _, content in carried.values()]
+
+    @contextmanager
+    def _without_folder(self) -> Iterator[None]:
         Path("in").rename("away")
         try:
-            self._answers.append((process, process.step(units, seconds, stop, files, *data)))
+            yield
         finally:
             Path("away").rename("in")
 
@@ -161,8 +139,13 @@ def test_the_files_that_recipes_name_are_carried(
     Path("plan.jsonl").write_text("".join(lines))
     flags = ("--from-file", "plan.jsonl", "--batch-size", "2", "--outdir")
     BATCH.make(*flags, "alone")
+    chosen: list[Recipe] = []
+    monkeypatch.setattr(
+        unit_runner, "with_memory", lambda _, command, recipes: chosen.extend(recipes) or command
+    )
     BATCH.make(*flags, "out", "--on", "ray")
     assert content("out") == content("alone") and len(content("out")) == len(plan)
+    assert sorted(recipe.seed for recipe in chosen) == [0, 1, 5, 6, 7, 8]  # 1 stands for 2 to 4
     assert Far.carried == {str(path) for path in Path("in").rglob("*.*")}
     assert not COPIES
     monkeypatch.setenv("RAY_ADDRESS", "head:10001")
@@ -238,7 +221,7 @@ def test_a_lost_cluster(place: Path, monkeypatch: pytest.MonkeyPatch, error: Exc
     ray.wait.side_effect = error
     ray.kill.side_effect = [error, ValueError("there is nothing to kill after shutdown")]
     actors = iter([Mock(), Mock()])
-    ray.remote()().options().remote.side_effect = lambda settings: next(actors)
+    ray.remote()().options().remote.side_effect = lambda *settings: next(actors)
     monkeypatch.setattr(ray_pool, "connected", lambda where: (ray, True))
     told = BATCH.refused(*PLAN, "out", "--on", "ray", "--quiet", "--batch-size", "2", code=5)
     assert told == (
@@ -259,3 +242,21 @@ def test_without_the_extra(place: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "ray", None)
     told = "on needs Ray: pip install 'sdloop[cluster]'"
     assert BATCH.refused(*PLAN, "out", "--on", "ray") == told
+
+
+@pytest.mark.parametrize(("gpus", "carried"), [(1.0, ["ink.safetensors"]), (0.0, [])])
+def test_what_decides_memory_is_sent_to_gpus_at_the_start(
+    place: Path, monkeypatch: pytest.MonkeyPatch, gpus: float, carried: list[str]
+) -> None:
+    """With its files. Without a GPU, it decides nothing."""
+    pytest.importorskip("ray", reason="Ray is in the extra sdloop[cluster]")
+    save_peft(lora_pairs(tiny_sd1()), place / "ink.safetensors")
+    ray = Mock(nodes=lambda: [{"Alive": True, "Resources": {"CPU": 1.0, "GPU": gpus}}])
+    ray.put.side_effect = lambda value: value
+    ray.wait.side_effect = ConnectionError("it is gone")
+    monkeypatch.setattr(ray_pool, "connected", lambda where: (ray, False))
+    flags = ("--lora", "ink.safetensors", "--batch-size", "2", "--on", "ray")
+    assert BATCH.run(*PLAN, "out", *flags).exit_code == 5
+    settings, files, *data = ray.remote()().options().remote.call_args.args
+    assert len(settings.demanding.lines) == len(files) == len(data) == len(carried)
+    assert [name for name, _ in files] == carried
