@@ -66,67 +66,73 @@ def guarded_app(desk: Desk, *, port: int, token: str) -> Guard:
     return Guard(app(desk), port=port, token=token)
 
 
-def app(desk: Desk) -> Starlette:
-    """All requests of the page. An error is answered with a line of text."""
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What each request of the page for ``desk`` is answered with."""
 
-    def page(request: Request) -> Response:
+    desk: Desk
+
+    def page(self, request: Request) -> Response:
         return _static("page.html", "text/html; charset=utf-8")
 
-    def style(request: Request) -> Response:
+    def style(self, request: Request) -> Response:
         return _static("page.css", "text/css; charset=utf-8")
 
-    def script(request: Request) -> Response:
+    def script(self, request: Request) -> Response:
         return _static("page.js", "text/javascript; charset=utf-8")
 
-    def news(request: Request) -> Response:
-        return _json(_news(desk, _whole(request.query_params.get("after", "0"))))
+    def news(self, request: Request) -> Response:
+        return _json(_news(self.desk, _whole(request.query_params.get("after", "0"))))
 
-    def picture(request: Request) -> Response:
-        seen = _seen(desk, request)
-        return _image(content_of(desk.root, seen.path), seen.content_type)
+    def picture(self, request: Request) -> Response:
+        seen = _seen(self.desk, request)
+        return _image(content_of(self.desk.root, seen.path), seen.content_type)
 
-    def small(request: Request) -> Response:
-        return _image(*thumbnail(desk.root, _seen(desk, request), desk.cache))
+    def thumbnail(self, request: Request) -> Response:
+        return _image(*thumbnail(self.desk.root, _seen(self.desk, request), self.desk.cache))
 
-    def facts(request: Request) -> Response:
-        seen = _seen(desk, request)
+    def facts(self, request: Request) -> Response:
+        desk, seen = self.desk, _seen(self.desk, request)
         return _json(full(desk.root, seen, shown=desk.shown, standing=desk.standing))
 
-    def choosing(request: Request) -> Response:
-        choice = request.path_params["choice"]
+    def choose(self, request: Request) -> Response:
+        desk, choice = self.desk, request.path_params["choice"]
         if choice not in get_args(Choice):
             raise HTTPException(404, f"choice must be pick, reject or none, got {choice!r}")
         with desk.lock:
             return _json(_chosen(choose(desk.root, _seen(desk, request).path, choice)))
 
-    def copying(request: Request) -> Response:
+    def copy(self, request: Request) -> Response:
+        desk = self.desk
         there, gone = _picks(desk)
         new = copy_whole(desk.root, [seen.path for seen in there], desk.copies)
         counts = {"copied": len(new), "there": len(there) - len(new), "gone": gone}
         return _json({**counts, "folder": str(desk.copies)})
 
-    def larger(request: Request) -> Response:
-        jobs = _larger(desk)
+    def larger(self, request: Request) -> Response:
+        jobs = _larger(self.desk)
         if request.method == "POST":
-            desk.jobs.add(jobs)
+            self.desk.jobs.add(jobs)
         by_hand = sum(job.by_hand for job in jobs)
         return _json({"commands": [str(job.command) for job in jobs], "by_hand": by_hand})
 
-    return Starlette(
-        routes=[
-            Route("/", page),
-            Route("/page.css", style),
-            Route("/page.js", script),
-            Route("/news", news),
-            Route("/picture/{id}", picture),
-            Route("/thumbnail/{id}", small),
-            Route("/facts/{id}", facts),
-            Route("/choose/{id}/{choice}", choosing, methods=["POST"]),
-            Route("/copy", copying, methods=["POST"]),
-            Route("/larger", larger, methods=["GET", "POST"]),
-        ],
-        exception_handlers={FileError: _file_error},
-    )
+
+def app(desk: Desk) -> Starlette:
+    """All requests of the page. An error is answered with a line of text."""
+    answers = Answers(desk)
+    routes = [
+        Route("/", answers.page),
+        Route("/page.css", answers.style),
+        Route("/page.js", answers.script),
+        Route("/news", answers.news),
+        Route("/picture/{id}", answers.picture),
+        Route("/thumbnail/{id}", answers.thumbnail),
+        Route("/facts/{id}", answers.facts),
+        Route("/choose/{id}/{choice}", answers.choose, methods=["POST"]),
+        Route("/copy", answers.copy, methods=["POST"]),
+        Route("/larger", answers.larger, methods=["GET", "POST"]),
+    ]
+    return Starlette(routes=routes, exception_handlers={FileError: _file_error})
 
 
 def _news(desk: Desk, after: int) -> dict[str, Any]:
