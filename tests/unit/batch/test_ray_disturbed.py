@@ -208,6 +208,22 @@ def test_the_first_signal_finishes_and_the_second_stops(
     assert before < len(content("out")) < 1000 and len(told) == len(set(told))
 
 
+def test_two_drivers_on_one_bucket(nursery: Nursery, place: Path, store: Bucket) -> None:
+    """Each with its own Ray. A picture is made and told of by one; to the other it is there."""
+    plan = ("a frog", "--seed", "1..600", "--batch-size", "4", "--on", "ray", "--outdir")
+    logs = [place / "one", place / "other"]
+    drivers = [driver(nursery, ["batch", *plan, f"s3://{BUCKET}/two"], place, log) for log in logs]
+    assert [nursery.wait(one) for one in drivers] == [0, 0], (place / "log.err").read_text()
+    told = [log.read_text().splitlines() for log in logs]
+    assert all(told), "one of them had nothing to do"
+    assert Counter(told[0] + told[1]) == Counter(
+        f"s3://{BUCKET}/{name}" for name in store.pictures() if name.startswith("two/")
+    )
+    assert BATCH.run(*plan, "alone").exit_code == 0
+    made = {name.removeprefix("two/"): one for name, one in store.pictures().items()}
+    assert {name: made[name] for name in content("alone")} == content("alone")
+
+
 def test_as_a_client(nursery: Nursery, place: Path, computers: Computers) -> None:
     """``ray://``: the driver is no part of the cluster. It may be killed, too."""
     address, log = f"ray://127.0.0.1:{computers.client_port}", place / "log"
