@@ -51,7 +51,13 @@ def now() -> float:
 
 
 def of_sdloop(
-    folder: Path, steps: int, dtype: str, compile: str, loaded: dict[str, sdloop.Components]
+    folder: Path,
+    steps: int,
+    dtype: str,
+    loaded: dict[str, sdloop.Components],
+    *,
+    compile: str = "off",
+    reuse: int = 1,
 ) -> Make:
     """Compiled copies share their weights, so that all fit into the memory."""
     if dtype not in loaded:
@@ -68,6 +74,7 @@ def of_sdloop(
         guidance_scale=SCALE,
         steps=steps,
         scheduler="euler",
+        reuse=reuse,
     )
     return lambda: sdloop.generate(components, recipe)
 
@@ -106,9 +113,11 @@ def entrants(folder: Path, steps: int) -> dict[str, Callable[[], Make]]:
     loaded: dict[str, sdloop.Components] = {}
     for dtype in DTYPES:
         found[f"diffusers {dtype}"] = partial(of_diffusers, folder, steps, dtype)
-        for compile in ("off", "regional", "whole"):
-            name = f"sdloop {dtype}" + ("" if compile == "off" else f", compile {compile}")
-            found[name] = partial(of_sdloop, folder, steps, dtype, compile, loaded)
+        own = partial(of_sdloop, folder, steps, dtype, loaded)
+        found[f"sdloop {dtype}"] = own
+        found[f"sdloop {dtype}, reuse 2"] = partial(own, reuse=2)
+        for compile in ("regional", "whole"):
+            found[f"sdloop {dtype}, compile {compile}"] = partial(own, compile=compile)
     return found
 
 
@@ -144,9 +153,11 @@ def main() -> None:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     makers = ready(options.folder, options.steps, options.only)
     times: dict[str, list[float]] = {name: [] for name in makers}
-    for _ in range(options.rounds):
+    for number in range(options.rounds):
         for name, make in makers.items():
             times[name].append(seconds(make))
+        taken = ", ".join(f"{name} {own[-1]:.3g} s" for name, own in times.items())
+        print(f"round {number + 1}: {taken}", flush=True)
     width, height = native_size(options.folder)
     print(f"{width}x{height}, {options.steps} steps on {DEVICE}: {BASE} = 1, more is faster")
     for name, own in times.items():
