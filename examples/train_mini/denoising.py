@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
 from pathlib import Path
@@ -38,17 +38,30 @@ def bucket_at(step: int, wide: float) -> tuple[int, int]:
     return 1 + before % 2, before // 2
 
 
-def make_walk(data: Data, bucket: Bucket, balanced: str | None = None) -> Sequence[int]:
-    """A bucket's rows, each once; or each as often as makes the answers to the question
-    ``balanced`` about equally frequent, so that what is rare in the world is learnt too."""
+def make_walk(
+    data: Data, bucket: Bucket, balanced: str | None = None, oftener: Sequence[str] = ()
+) -> Sequence[int]:
+    """A bucket's rows, each once; or as often as makes the answers to the question ``balanced``
+    about equally frequent, so that what is rare in the world is learnt too; and what has an answer
+    of ``oftener`` three times as often, so that what is hard is."""
     rows = range(bucket.count)
-    if balanced is None:
+    if balanced is None and not oftener:
         return rows
-    question = list(data.questions).index(balanced)
-    answers = [tuple(data.answers(bucket.first + row)[question]) for row in rows]
-    counts = Counter(answers)
+    answers = [named_answers(data, bucket.first + row) for row in rows]
+    counts = Counter(answer.get(balanced or "") for answer in answers)
     most = max(counts.values())
-    return [row for row in rows for _ in range(round(most / counts[answers[row]]))]
+
+    def times(answer: Mapping[str, str]) -> int:
+        hard = not set(oftener).isdisjoint(answer.values())
+        return round(most / counts[answer.get(balanced or "")]) * (3 if hard else 1)
+
+    return [row for row in rows for _ in range(times(answers[row]))]
+
+
+def named_answers(data: Data, place: int) -> dict[str, str]:
+    """The first right answer to each question that has one about a place, in its own word."""
+    right = zip(data.questions.items(), data.answers(place), strict=True)
+    return {question: str(choices[numbers[0]]) for (question, choices), numbers in right if numbers}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -81,6 +81,16 @@ def draw_backdrop(scene: Scene, canvas: tuple[int, int], rng: random.Random) -> 
     return image
 
 
+def mirror(scene: Scene, rng: random.Random) -> int:
+    """1 for a subject as it is drawn, -1 for its mirror image.
+
+    One whose head is at one end always looks to the left: a small model that is left the choice
+    gives one leopard in five a head at each end.
+    """
+    either = rng.choice((-1, 1))
+    return 1 if SUBJECTS[scene.subject].profile else either
+
+
 def draw_figures(
     scene: Scene, image: Image.Image, style: Style, rng: random.Random, fault: str = WHOLE
 ) -> None:
@@ -94,7 +104,7 @@ def draw_figures(
     if scene.doing == "tree":
         shade_tree(pen, side=rng.choice((-1, 1)))
     for centre, share in places(scene, rng):
-        flip, lift = rng.choice((-1, 1)), sheet.side * rng.uniform(0.26, 0.32)
+        flip, lift = mirror(scene, rng), sheet.side * rng.uniform(0.26, 0.32)
         own = replace(pen, left=centre * sheet.width, unit=sheet.side * share, flip=flip)
         draw_figure(scene, own, image, lift)
 

@@ -84,7 +84,7 @@ def train(args: argparse.Namespace) -> None:
 
     batches = TextBatches(
         data=data, share=trainer.share, tokenizer=tokenizer, buckets=buckets, wide=args.wide,
-        walks=tuple(make_walk(data, bucket, args.balance) for bucket in buckets),
+        walks=tuple(make_walk(data, bucket, args.balance, args.oftener) for bucket in buckets),
     )  # fmt: skip
     for step in trainer.run(batches, feed):
         follow(average, unet, min(args.ema, step / (step + 10)))
@@ -107,6 +107,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--wide", type=float, default=0.2, help="share of wide and tall pictures [%(default)s]")
     add("--details", action="store_true", help="train oftener with little noise, towards the end")
     add("--balance", help="see the answers to this question equally often, as doing")
+    add("--oftener", nargs="+", default=[], help="see scenes with these answers thrice, as giraffe")
     add("--ema", type=float, default=0.999, help="decay of the averaged weights [%(default)s]")
     add("--largest", type=float, default=16, help="MiB a weight file may have [%(default)s]")
     args = parse_flags(parser, argv)
@@ -115,6 +116,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     if args.balance not in (None, *args.data.questions):
         known = ", ".join(args.data.questions)
         parser.error(f"--balance must be one of {known}, got {args.balance}")
+    answers = [str(answer) for choices in args.data.questions.values() for answer in choices]
+    if strange := set(args.oftener).difference(answers):
+        parser.error(f"--oftener must name answers of the data, got {', '.join(sorted(strange))}")
     if not 0 <= args.wide < 1:
         parser.error(f"--wide must be at least 0 and below 1, got {args.wide}")
     return args

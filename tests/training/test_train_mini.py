@@ -137,6 +137,15 @@ def test_a_balanced_walk_meets_each_answer_equally_often() -> None:
         assert (min(doings.values()) / max(doings.values()) > 0.8) == (balanced is not None)
 
 
+def test_what_is_hard_is_met_thrice_as_often() -> None:
+    data, bucket = dataset.Scenes(), Bucket(size=(32, 32), first=0, count=2000)
+    once = Counter(scenes.sample_scene(row).subject for row in range(2000))
+    rows = denoising.make_walk(data, bucket, oftener=["giraffe", "leopard"])
+    met = Counter(scenes.sample_scene(row).subject for row in rows)
+    hard = ("giraffe", "leopard")
+    assert met == {name: count * (3 if name in hard else 1) for name, count in once.items()}
+
+
 def text_batches(begun: Path) -> denoising.TextBatches:
     data = dataset.Scenes()
     buckets = make_buckets(data, 32, pictures=10, wide=0.5)
@@ -718,6 +727,7 @@ def test_a_run_without_words_or_vae_says_what_to_run(tmp_path: Path) -> None:
         (train_vae, ["--guesses-of", "x"], "--guesses-of must have --freeze-encoder and --sharpen"),
         (train_unet, ["--wide", "1"], "--wide must be at least 0 and below 1, got 1.0"),
         (train_unet, ["--balance", "mood"], "--balance must be one of subject, colour, setting,"),
+        (train_unet, ["--oftener", "frog", "unicorn"], "--oftener must name answers of the data, "),
         (train_unet, ["--init", "x", "--channels", "16", "16", "16"], "--channels must be left"),
         (train_words, ["--batch", "0"], "--batch must be at least 1, got 0"),
         (train_words, ["--held-out", "0"], "--held-out must be at least 1, got 0"),

@@ -10,7 +10,7 @@ import captions
 import numpy as np
 import pytest
 import words
-from drawing import draw_scene
+from drawing import draw_scene, mirror
 from scenes import COLOURS, COUNTS, DOINGS, SETTINGS, STYLES, Scene, can, sample_scene
 from subjects import SUBJECTS
 
@@ -55,6 +55,15 @@ def test_the_world_is_as_rich_as_its_card_says() -> None:
         assert {scene.style for scene in mine} == set(STYLES)
         assert {scene.count for scene in mine} == set(COUNTS)
         assert {scene.doing for scene in mine} == {doing for doing in DOINGS if can(subject, doing)}
+
+
+def test_who_has_a_head_at_one_end_looks_to_the_left() -> None:
+    def sides(subject: str) -> set[int]:
+        scene = replace(FROG, subject=subject)
+        return {mirror(scene, random.Random(seed)) for seed in range(20)}
+
+    assert sides("giraffe") == sides("leopard") == {1}
+    assert sides("frog") == {1, -1}
 
 
 @pytest.mark.parametrize("size", [(128, 128), (192, 128), (128, 192), (64, 64)])
