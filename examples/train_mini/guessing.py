@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 BELOW = 300
-"""The noise of a guess is drawn from the timesteps below. At 200 a guess gives lines as weak as a
-sampled latent does; from 400 on the guess is of another picture."""
+"""The noise of a guess is drawn from the timesteps below, oftenest just below. At 200 a guess gives
+lines as weak as a sampled latent does; from 400 on the guess is of another picture."""
 
 
 class Guesses(nn.Module):
@@ -38,10 +38,10 @@ class Guesses(nn.Module):
     def forward(self, latents: Tensor, input_ids: Tensor, noise: Tensor, places: Tensor) -> Tensor:
         """What is guessed of these latents (batch, channels, height, width) under ``noise``.
 
-        ``noise`` is shaped like the latents, and ``places`` (batch,) in 0..1 say where below
-        ``BELOW`` each timestep is.
+        ``noise`` is shaped like the latents, and the roots of ``places`` (batch,), in 0..1, say
+        where below ``BELOW`` each timestep is.
         """
-        timesteps = (BELOW * places).long()
+        timesteps = (BELOW * places.sqrt()).long()
         noisy = self.schedule.add_noise(latents * self.scaling_factor, noise, timesteps)
         words = self.text_encoder(input_ids).last_hidden_state
         predicted = self.unet(noisy, timesteps, words).sample.float()
