@@ -54,7 +54,7 @@ INDEX = {
 """What makes the parts a pipeline; sdloop's own key comes after it, and diffusers passes over
 that."""
 
-GUIDANCE = 2.0
+GUIDANCE = 1.5
 """What sdloop takes where nobody names a scale: below it subjects get vague, above it colours
 drift."""
 

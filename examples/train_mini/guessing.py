@@ -14,7 +14,7 @@ from models import make_noise_schedule
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-BELOW = 300
+BELOW = 350
 """The noise of a guess is drawn from the timesteps below, oftenest just below. At 200 a guess gives
 lines as weak as a sampled latent does; from 400 on the guess is of another picture."""
 

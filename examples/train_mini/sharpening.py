@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from judge import Judge
 from log import Losses
-from measures import slopes
+from measures import edge_energy, slopes
 from torch import Tensor, nn
 from torch.func import functional_call
 
 PERCEPTUAL_WEIGHT = 0.5
 STRENGTH_WEIGHT = 4.0
+ENERGY_WEIGHT = 1.0
 PATCH = 16
 """Pixels of a side, within which a line may be anywhere."""
 
@@ -69,7 +70,9 @@ class Sharpening(nn.Module):
         """
         perceptual = self.compare(pictures, made)
         strength = F.l1_loss(line_strength(made), line_strength(pictures))
+        energy = (edge_energy(made) / edge_energy(pictures) - 1).abs().mean()
         loss = loss + PERCEPTUAL_WEIGHT * perceptual + STRENGTH_WEIGHT * strength
+        loss = loss + ENERGY_WEIGHT * energy
         fixed = {name: value.detach() for name, value in self.critic.named_parameters()}
         fool = -functional_call(self.critic, fixed, (made,)).mean()
         drawn, decoded = self.critic(pictures), self.critic(made.detach())
@@ -77,7 +80,8 @@ class Sharpening(nn.Module):
         knows = (1 - critic.detach() / 2).clamp(min=0)
         weight = FOOL_WEIGHT * knows * balance(loss, fool, last)
         return loss + weight * fool + critic, {
-            "perceptual": perceptual, "strength": strength, "fool": fool, "critic": critic
+            "perceptual": perceptual, "strength": strength, "energy": energy, "fool": fool,
+            "critic": critic,
         }  # fmt: skip
 
     def compare(self, pictures: Tensor, made: Tensor) -> Tensor:
