@@ -161,7 +161,7 @@ def test_another_model_decides_what_the_old_one_decided(tiny_sdxl_model: Path) -
     _file(TXT2IMG, "a cat", "--seed", "4", "-W", "40", "-o", "cat.png")
     recipe, _ = _told("cat.png", "--model", "mini")
     assert (recipe["width"], recipe["height"]) == (40, 128)
-    assert recipe["guidance_scale"] == 2
+    assert recipe["guidance_scale"] == 1.5
     _file(TXT2IMG, "a cat", "--seed", "4", "-g", "3", "--scheduler", "ddim", "-o", "dog.png")
     recipe, _ = _told("dog.png", "--model", "mini")
     assert (recipe["guidance_scale"], recipe["scheduler"], recipe["width"]) == (3, "ddim", 128)

@@ -292,7 +292,7 @@ def test_the_shipped_word_knows_penguins_that_it_has_not_seen() -> None:
     before = measure(components, schedule, seen, training, begin)
     after = measure(components, schedule, seen, training, rows)
     assert (before, after) == pytest.approx((note["loss_of_init"], note["loss"]), abs=1e-3)
-    assert (before, after) == pytest.approx((0.660, 0.497), abs=1e-3)
+    assert (before, after) == pytest.approx((0.657, 0.504), abs=1e-3)
     page = PENGUIN.parent.parent / "docs" / "commands" / "train-embedding.md"
     told = page.read_text(encoding="utf-8")
     assert f"from {before:.3f}, with the vector of" in told

@@ -611,7 +611,7 @@ def test_the_exported_folder_is_a_model_with_its_words(begun: Path) -> None:
     assert "frog" in advice.vocabulary["subjects"]
     assert advice.vocabulary.keys() > {"colours", "settings", "styles", "counts"}
     assert len(advice.prompts) == 10
-    assert advice.guidance_scale == 2
+    assert advice.guidance_scale == 1.5
     with Image.open(begun / "samples/0000004.png") as sheet:
         assert sheet.size == (5 * (32 + 4) + 4, 2 * (32 + 4) + 4)
     for file in model.rglob("*"):
