@@ -170,7 +170,7 @@ def test_another_model_decides_what_the_old_one_decided(tiny_sdxl_model: Path) -
     elsewhere = Recipe.from_dict({**moved.to_dict(), "model": "./elsewhere"})
     write_picture(Image.new("RGB", (32, 32)), Path("far.png"), recipe=elsewhere)
     recipe, told = _told("far.png", "--model", "mini")
-    assert (recipe["width"], recipe["guidance_scale"]) == (128, 2)
+    assert (recipe["width"], recipe["guidance_scale"]) == (128, 1.5)
     assert (
         "sdloop: far.png: ./elsewhere is not available: using the defaults of the new model" in told
     )
