@@ -15,32 +15,19 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
-
-import sdloop
-from sdloop.models.checkpoint.find import find_checkpoint
-from sdloop.models.components.compiled import check_compiler, compile_module
-from sdloop.models.components.shell import shell
 
 sys.path.insert(0, str(Path(__file__).parent))  # also when something else imports this file
+from entrants import DEVICE, Make, entrants, left_out, native_size
 from random_sd15 import create
 
-PROMPT, NEGATIVE, SEED, SCALE = "a frog in a park", "a red house", 4, 7.5
 BASE = "diffusers fp32"
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-Make = Callable[[], object]
 
 
 def now() -> float:
@@ -50,87 +37,20 @@ def now() -> float:
     return time.perf_counter()
 
 
-def of_sdloop(
-    folder: Path,
-    steps: int,
-    dtype: str,
-    loaded: dict[str, sdloop.Components],
-    *,
-    compile: str = "off",
-    reuse: int = 1,
-) -> Make:
-    """Compiled copies share their weights, so that all fit into the memory."""
-    if dtype not in loaded:
-        loaded[dtype] = sdloop.load_components(str(folder), device=DEVICE, dtype=dtype)
-    components = loaded[dtype]
-    if compile != "off":
-        check_compiler()
-        unet = compile_module(shell(components.unet), compile, components.device)
-        components = replace(components, unet=unet, compile=compile)
-    recipe = sdloop.Recipe(
-        prompt=PROMPT,
-        negative_prompt=NEGATIVE,
-        seed=SEED,
-        guidance_scale=SCALE,
-        steps=steps,
-        scheduler="euler",
-        reuse=reuse,
-    )
-    return lambda: sdloop.generate(components, recipe)
-
-
-def of_diffusers(folder: Path, steps: int, dtype: str) -> Make:
-    pipe = pipeline(folder, dtype)
-    return partial(_piped, pipe, steps, torch.Generator().manual_seed(SEED))
-
-
-def pipeline(folder: Path, dtype: str) -> Any:
-    pipe = StableDiffusionPipeline.from_pretrained(
-        folder, dtype=DTYPES[dtype], safety_checker=None, requires_safety_checker=False
-    ).to(DEVICE)
-    pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def _piped(pipe: Any, steps: int, generator: torch.Generator) -> object:
-    return pipe(
-        PROMPT,
-        negative_prompt=NEGATIVE,
-        num_inference_steps=steps,
-        guidance_scale=SCALE,
-        generator=generator,
-    )
-
-
-def native_size(folder: Path) -> tuple[int, int]:
-    return find_checkpoint(str(folder)).native_size
-
-
-def entrants(folder: Path, steps: int) -> dict[str, Callable[[], Make]]:
-    """Each program's name, and what loads it."""
-    found: dict[str, Callable[[], Make]] = {}
-    loaded: dict[str, sdloop.Components] = {}
-    for dtype in DTYPES:
-        found[f"diffusers {dtype}"] = partial(of_diffusers, folder, steps, dtype)
-        own = partial(of_sdloop, folder, steps, dtype, loaded)
-        found[f"sdloop {dtype}"] = own
-        found[f"sdloop {dtype}, reuse 2"] = partial(own, reuse=2)
-        for compile in ("regional", "whole"):
-            found[f"sdloop {dtype}, compile {compile}"] = partial(own, compile=compile)
-    return found
-
-
 def ready(folder: Path, steps: int, only: str) -> dict[str, Make]:
-    """The programs that are asked for, each after its first picture."""
+    """The programs that are asked for, each after its first picture: how far its pixels are from
+    those of diffusers in fp32 shows whether they do the same."""
     made: dict[str, Make] = {}
+    base = None
     for name, load in entrants(folder, steps).items():
         if name != BASE and not any(fnmatch(name, pattern) for pattern in only.split(",")):
             continue
         make = load()
         started = now()
-        make()
-        print(f"{name}: first picture after {now() - started:.1f} s", flush=True)
+        pixels = np.asarray(make(), dtype=np.int16)
+        after, base = now() - started, pixels if base is None else base
+        off = np.abs(pixels - base).max()
+        print(f"{name}: first picture after {after:.1f} s, at most {off} levels off", flush=True)
         made[name] = make
     return made
 
@@ -151,6 +71,8 @@ def main() -> None:
     if not options.folder.exists():
         create(options.folder)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    for reason in left_out():
+        print(f"not raced: {reason}")
     makers = ready(options.folder, options.steps, options.only)
     times: dict[str, list[float]] = {name: [] for name in makers}
     for number in range(options.rounds):
