@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from faults import face_of, fault_of
+from flags import add_precision
 from judge import (
     ALL_ANSWERS,
     ANSWERS,
@@ -229,9 +230,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=64, help="pictures per step")
     parser.add_argument("--rate", type=float, default=4e-3, help="highest learning rate")
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
-    parser.add_argument(
-        "--precision", choices=("no", "bf16"), default="bf16", help="no where bf16 is not faster"
-    )
+    add_precision(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the first weights")
     parser.add_argument(
         "--confusions", action="store_true", help="train nothing; print what is taken for what"

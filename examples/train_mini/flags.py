@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from data_folder import DataError, open_data
+from muon import calculates_in_bf16
 from transformers.utils.logging import disable_progress_bar
 
 
@@ -25,13 +26,24 @@ def add_flags(
     add("--report", type=int, default=250, help="steps between reports [%(default)s]")
     add("--workers", type=int, default=4, help="that make batches ahead; 0: none [%(default)s]")
     add("--average-every", type=int, default=0, help="see the README on two CPU cores [off]")
-    add("--precision", choices=("no", "bf16"), default="bf16", help="of the forward [%(default)s]")
+    add_precision(parser)
     add(
         "--compile",
         action="store_true",
         help="let torch.compile fuse the model; its gradients are checked first",
     )
     add("--seed", type=int, default=0, help="of the first weights [%(default)s]")
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """The forward's precision: by default bf16 where it is not emulated."""
+    fast = calculates_in_bf16(torch.accelerator.current_accelerator() or torch.device("cpu"))
+    parser.add_argument(
+        "--precision",
+        choices=("no", "bf16"),
+        default="bf16" if fast else "no",
+        help="of the forward [here: %(default)s; bf16 where it is faster]",
+    )
 
 
 def parse_flags(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:

@@ -20,6 +20,7 @@ from types import ModuleType
 
 import byte_pairs
 import cache_latents
+import classifier
 import compiling
 import data_folder
 import dataset
@@ -408,6 +409,15 @@ def test_muon_computes_in_bf16_only_where_that_is_fast(
     values = left.mT @ muon.orthogonal(matrix) @ right.mT
     off = (values - values.diag().diag()).abs().max().item()
     assert off < error and (off > 1e-4) == fast
+
+
+@pytest.mark.parametrize(("fast", "precision"), [(True, "bf16"), (False, "no")])
+def test_the_forward_is_in_bf16_only_where_that_is_fast(
+    monkeypatch: pytest.MonkeyPatch, fast: bool, precision: str
+) -> None:
+    monkeypatch.setattr("flags.calculates_in_bf16", lambda device: fast)
+    assert train_unet.parse(["--out", "here"]).precision == precision
+    assert classifier.parse(["--out", "here"]).precision == precision
 
 
 @pytest.fixture(scope="module")
