@@ -1,7 +1,6 @@
 """The programs that `race.py` races: each is loaded once, and then makes the same picture anew.
 
-Two need a package of their own, and are left out without it: `pip install openvino`, or
-`pip install stable-diffusion-cpp-python`, which compiles stable-diffusion.cpp.
+OpenVINO needs a package of its own, and is left out without it: `pip install openvino`.
 """
 
 import importlib.util
@@ -23,7 +22,6 @@ from sdloop.models.components.shell import shell
 PROMPT, NEGATIVE, SEED, SCALE = "a frog in a park", "a red house", 4, 7.5
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-PACKAGES = {"openvino": "openvino", "stable_diffusion_cpp": "stable-diffusion-cpp-python"}
 
 Make = Callable[[], Any]
 Load = Callable[[], Make]
@@ -153,26 +151,6 @@ class _Plain(torch.nn.Module):
         return output
 
 
-def of_stable_diffusion_cpp(folder: Path, steps: int) -> Make:
-    """The same weights in the program's own arithmetic; its noise is another."""
-    from stable_diffusion_cpp import StableDiffusion
-
-    model = StableDiffusion(
-        model_path=str(folder), n_threads=torch.get_num_threads(), wtype="f32", verbose=False
-    )
-    width, height = native_size(folder)
-    return lambda: model.generate_image(
-        PROMPT,
-        negative_prompt=NEGATIVE,
-        width=width,
-        height=height,
-        cfg_scale=SCALE,
-        sample_method="euler",
-        sample_steps=steps,
-        seed=SEED,
-    )[0]
-
-
 def native_size(folder: Path) -> tuple[int, int]:
     return find_checkpoint(str(folder)).native_size
 
@@ -188,19 +166,13 @@ def entrants(folder: Path, steps: int) -> dict[str, Load]:
         found[f"sdloop {dtype}, reuse 2"] = partial(own, reuse=2)
         for compile in ("regional", "whole"):
             found[f"sdloop {dtype}, compile {compile}"] = partial(own, compile=compile)
-        if installed("openvino"):
+        if not why_without_openvino():
             found[f"OpenVINO {dtype}"] = partial(of_openvino, folder, steps, dtype)
-    if installed("stable_diffusion_cpp"):
-        found["stable-diffusion.cpp fp32"] = partial(of_stable_diffusion_cpp, folder, steps)
     return found
 
 
-def installed(module: str) -> bool:
-    """Whether a program that runs on CPUs alone can take part."""
-    return DEVICE == "cpu" and importlib.util.find_spec(module) is not None
-
-
-def left_out() -> list[str]:
-    """Why some programs do not take part here."""
-    why = "is not installed" if DEVICE == "cpu" else "runs on CPUs alone here"
-    return [f"{package} {why}" for module, package in PACKAGES.items() if not installed(module)]
+def why_without_openvino() -> str:
+    """Why OpenVINO does not take part, if it does not."""
+    if DEVICE != "cpu":
+        return "it is raced on CPUs only"
+    return "" if importlib.util.find_spec("openvino") else "it is not installed"

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # also when something else imports this file
-from entrants import DEVICE, Make, entrants, left_out, native_size
+from entrants import DEVICE, Make, entrants, native_size, why_without_openvino
 from random_sd15 import create
 
 BASE = "diffusers fp32"
@@ -71,8 +71,8 @@ def main() -> None:
     if not options.folder.exists():
         create(options.folder)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    for reason in left_out():
-        print(f"not raced: {reason}")
+    if reason := why_without_openvino():
+        print(f"without OpenVINO: {reason}")
     makers = ready(options.folder, options.steps, options.only)
     times: dict[str, list[float]] = {name: [] for name in makers}
     for number in range(options.rounds):

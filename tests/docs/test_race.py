@@ -26,19 +26,20 @@ def test_sdloop_makes_the_picture_of_diffusers_and_gets_a_ratio() -> None:
     assert float(ratio) > 0.2
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_who_is_not_installed_is_named_and_left_out(
-    monkeypatch: pytest.MonkeyPatch, there: bool
+@pytest.mark.parametrize(
+    ("device", "found", "reason"),
+    [
+        ("cpu", True, ""),
+        ("cpu", False, "it is not installed"),
+        ("cuda", True, "it is raced on CPUs only"),
+    ],
+)
+def test_openvino_is_raced_where_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch, device: str, found: bool, reason: str
 ) -> None:
-    def find(name: str) -> object:
-        return object() if there and name == "openvino" else None
-
     monkeypatch.syspath_prepend(RACE.parent)
     entrants = importlib.import_module("entrants")
-    monkeypatch.setattr(entrants, "DEVICE", "cpu")
-    monkeypatch.setattr("importlib.util.find_spec", find)
-    assert ("OpenVINO fp32" in entrants.entrants(MINI, 1)) == there
-    assert "stable-diffusion.cpp fp32" not in entrants.entrants(MINI, 1)
-    reasons = entrants.left_out()
-    assert ("openvino is not installed" in reasons) != there
-    assert "stable-diffusion-cpp-python is not installed" in reasons
+    monkeypatch.setattr(entrants, "DEVICE", device)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if found else None)
+    assert entrants.why_without_openvino() == reason
+    assert ("OpenVINO fp32" in entrants.entrants(MINI, 1)) == (not reason)
