@@ -93,7 +93,7 @@ def _through_unet(pipe: Any, dtype: str) -> Callable[..., Any]:
     side, width = unet.config.sample_size, unet.config.cross_attention_dim
     latents = torch.zeros(2, unet.config.in_channels, side, side)
     words = torch.zeros(2, pipe.tokenizer.model_max_length, width)
-    call = _openvino(unet, (latents, torch.tensor(1.0), words), dtype)
+    call = _openvino(_Sample(unet), (latents, torch.tensor(1.0), words), dtype)
 
     def forward(sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, **_: Any) -> Any:
         return (call(sample, timestep.float(), encoder_hidden_states),)
@@ -131,24 +131,23 @@ def _openvino(
         "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[dtype],
     }
     shapes = [tuple(tensor.shape) for tensor in example]
-    model = openvino.convert_model(_Plain(module), example_input=example, input=shapes)
+    model = openvino.convert_model(module, example_input=example, input=shapes)
     compiled = openvino.compile_model(model, "CPU", hints)
     return lambda *inputs: torch.from_numpy(
         compiled([tensor.contiguous().numpy() for tensor in inputs])[0]
     )
 
 
-class _Plain(torch.nn.Module):
-    """A module that returns a tensor, where diffusers would return an object."""
+class _Sample(torch.nn.Module):
+    """A UNet that returns a tensor, where diffusers would return an object."""
 
-    def __init__(self, module: torch.nn.Module) -> None:
+    def __init__(self, unet: torch.nn.Module) -> None:
         super().__init__()
-        self.module = module
+        self.unet = unet
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        made = self.module(*inputs)
-        output: Tensor = made if isinstance(made, Tensor) else made.sample
-        return output
+        predicted: Tensor = self.unet(*inputs).sample
+        return predicted
 
 
 def native_size(folder: Path) -> tuple[int, int]:
